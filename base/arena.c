@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory with one lifetime: a list of chunks, the newest first; a chunk doubles the one before it, up to 64 KiB, or fits one large
+// request. A reset keeps the oldest chunk, so that a session's arena settles at one allocation.
+#include "base/arena.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/must.h"
+
+enum { CHUNK_BYTES_MIN = 1024, CHUNK_BYTES_MAX = 64 << 10 };
+
+struct chunk {
+	struct chunk *older;
+	size_t size; // bytes of data
+	size_t used;
+	alignas(max_align_t) char data[];
+};
+
+struct arena {
+	struct chunk *newest;
+	size_t used; // over all chunks
+	size_t max;
+	bool overflowed;
+};
+
+struct arena *arena_new(size_t bytes_max)
+{
+	struct arena *arena = calloc(1, sizeof *arena);
+	must(arena != NULL);
+	arena->max = bytes_max;
+	return arena;
+}
+
+static void drop_chunks(struct arena *arena, struct chunk *keep)
+{
+	while (arena->newest != keep) {
+		struct chunk *chunk = arena->newest;
+		arena->newest = chunk->older;
+		free(chunk);
+	}
+}
+
+void arena_free(struct arena **arena)
+{
+	if (*arena == NULL)
+		return;
+	drop_chunks(*arena, NULL);
+	free(*arena);
+	*arena = NULL;
+}
+
+void arena_reset(struct arena *arena)
+{
+	struct chunk *oldest = arena->newest;
+	while (oldest && oldest->older)
+		oldest = oldest->older;
+	drop_chunks(arena, oldest && oldest->size <= CHUNK_BYTES_MAX ? oldest : NULL);
+	if (arena->newest)
+		arena->newest->used = 0;
+	arena->used = 0;
+	arena->overflowed = false;
+}
+
+static struct chunk *add_chunk(struct arena *arena, size_t need)
+{
+	size_t size = arena->newest ? arena->newest->size * 2 : CHUNK_BYTES_MIN;
+	if (size > CHUNK_BYTES_MAX)
+		size = CHUNK_BYTES_MAX;
+	if (size < need)
+		size = need;
+	struct chunk *chunk = malloc(sizeof *chunk + size);
+	must(chunk != NULL);
+	*chunk = (struct chunk){.older = arena->newest, .size = size};
+	arena->newest = chunk;
+	return chunk;
+}
+
+void *arena_alloc(struct arena *arena, size_t n)
+{
+	if (arena->overflowed || n > arena->max - arena->used) {
+		arena->overflowed = true;
+		return NULL;
+	}
+	size_t room = (n + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+	struct chunk *chunk = arena->newest;
+	if (chunk == NULL || room > chunk->size - chunk->used)
+		chunk = add_chunk(arena, room);
+	char *p = chunk->data + chunk->used;
+	chunk->used += room;
+	arena->used += n;
+	memset(p, 0, n);
+	return p;
+}
+
+void *arena_must(struct arena *arena, size_t n)
+{
+	void *p = arena_alloc(arena, n);
+	must(p != NULL);
+	return p;
+}
+
+void *arena_array(struct arena *arena, size_t n, size_t size)
+{
+	size_t bytes;
+	if (__builtin_mul_overflow(n, size, &bytes)) {
+		arena->overflowed = true;
+		return NULL;
+	}
+	return arena_alloc(arena, bytes);
+}
+
+struct str arena_dup(struct arena *arena, struct str s)
+{
+	if (s.n == SIZE_MAX)
+		return STR_NONE;
+	char *p = arena_alloc(arena, s.n + 1);
+	if (p == NULL)
+		return STR_NONE;
+	if (s.n)
+		memcpy(p, s.p, s.n);
+	return str_of(p, s.n);
+}
+
+struct str arena_printf(struct arena *arena, const char *format, ...)
+{
+	va_list args, again;
+	va_start(args, format);
+	va_copy(again, args);
+	int n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	must(n >= 0);
+	char *p = arena_alloc(arena, (size_t)n + 1);
+	if (p)
+		vsnprintf(p, (size_t)n + 1, format, again);
+	va_end(again);
+	return p ? str_of(p, (size_t)n) : STR_NONE;
+}
+
+bool arena_overflowed(const struct arena *arena)
+{
+	return arena->overflowed;
+}
+
+size_t arena_used(const struct arena *arena)
+{
+	return arena->used;
+}
