@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+// SQLite glue: opening with our pragmas and format versions, statements by number, errors mapped.
+#include "base/db.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/must.h"
+
+struct db {
+	sqlite3 *handle;
+	sqlite3_stmt **stmts; // owned, n_sql of them, NULL until first use
+	const char *const *sql;
+	size_t n_sql;
+	uint64_t wal_bytes;
+	uint32_t page_bytes;
+	char *path; // owned
+};
+
+static enum err_code code_of(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+		return ERR_NOSPACE;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return ERR_BUSY;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return ERR_CORRUPT;
+	case SQLITE_CONSTRAINT:
+		return ERR_EXISTS;
+	case SQLITE_READONLY:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return ERR_DENIED;
+	case SQLITE_NOMEM:
+		return ERR_NOMEM;
+	case SQLITE_TOOBIG:
+		return ERR_LIMIT;
+	case SQLITE_INTERRUPT:
+		return ERR_CANCELLED;
+	default:
+		return ERR_IO;
+	}
+}
+
+enum err_code db_error(struct db *db, int rc, const char *what, struct err *err)
+{
+	enum err_code code = code_of(rc);
+	if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_IOERR) {
+		int errnum = db->handle ? sqlite3_system_errno(db->handle) : 0;
+		if (errnum)
+			code = err_of_errno(errnum);
+	}
+	return err_set(err, code, "%s: %s: %s", db->path, what, db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc));
+}
+
+static int count_wal(void *ctx, sqlite3 *handle, const char *name, int pages)
+{
+	(void)handle;
+	(void)name;
+	struct db *db = ctx;
+	db->wal_bytes = (uint64_t)pages * db->page_bytes;
+	return SQLITE_OK;
+}
+
+enum err_code db_exec(struct db *db, const char *sql, struct err *err)
+{
+	int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+	return rc == SQLITE_OK ? ERR_OK : db_error(db, rc, sql, err);
+}
+
+static enum err_code pragma_u64(struct db *db, const char *sql, uint64_t *out, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		*out = (uint64_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_ROW ? ERR_OK : db_error(db, rc, sql, err);
+}
+
+static enum err_code migrate(struct db *db, const struct db_schema *schema, uint64_t from, struct err *err)
+{
+	enum err_code code = db_begin(db, err);
+	for (uint64_t v = from; code == ERR_OK && v < schema->version; v++)
+		code = db_exec(db, schema->steps[v], err);
+	if (code == ERR_OK) {
+		char sql[128];
+		snprintf(sql, sizeof sql, "PRAGMA application_id=%u; PRAGMA user_version=%u", schema->application_id, schema->version);
+		code = db_exec(db, sql, err);
+	}
+	if (code == ERR_OK)
+		return db_commit(db, err);
+	db_rollback(db);
+	return code;
+}
+
+// A file of another program or of a newer Posthouse is left exactly as it is.
+static enum err_code check_format(struct db *db, const struct db_options *options, struct err *err)
+{
+	const struct db_schema *schema = options->schema;
+	uint64_t id, version, pages;
+	enum err_code code = pragma_u64(db, "PRAGMA application_id", &id, err);
+	if (code == ERR_OK)
+		code = pragma_u64(db, "PRAGMA user_version", &version, err);
+	if (code == ERR_OK)
+		code = pragma_u64(db, "PRAGMA page_count", &pages, err);
+	if (code)
+		return code;
+	bool fresh = pages == 0 || (id == 0 && version == 0);
+	if (!fresh && (uint32_t)id != schema->application_id)
+		return err_set(err, ERR_CORRUPT, "%s: not a %s (application id %08x)", db->path, schema->name, (unsigned)id);
+	if (version > schema->version)
+		return err_set(err, ERR_VERSION, "%s: format %u is newer than this program's %u: upgrade, or restore a backup", db->path,
+			(unsigned)version, schema->version);
+	if (version == schema->version && !fresh)
+		return ERR_OK;
+	if (options->mode == DB_READONLY)
+		return err_set(err, fresh ? ERR_NOTFOUND : ERR_VERSION, "%s: format %u, need %u: its owner has not made it yet", db->path,
+			(unsigned)version, schema->version);
+	return migrate(db, schema, fresh ? 0 : version, err);
+}
+
+static enum err_code set_pragmas(struct db *db, const struct db_options *options, struct err *err)
+{
+	char sql[512];
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	sqlite3_extended_result_codes(db->handle, 1);
+	sqlite3_busy_timeout(db->handle, options->mode == DB_READONLY ? 1000 : 10000);
+	snprintf(sql, sizeof sql, "PRAGMA cache_size=-%u; PRAGMA mmap_size=%llu; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF",
+		options->cache_kib ? options->cache_kib : 256, (unsigned long long)options->mmap_bytes);
+	enum err_code code = db_exec(db, sql, err);
+	if (code || options->mode == DB_READONLY)
+		return code;
+	snprintf(sql, sizeof sql,
+		"%s PRAGMA page_size=%u; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST; "
+		"PRAGMA wal_autocheckpoint=0",
+		options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "", options->page_bytes ? options->page_bytes : 4096);
+	return db_exec(db, sql, err);
+}
+
+// The directory entry of a new database must survive a cut; SQLite syncs it for the WAL only.
+static enum err_code sync_parent(const char *path, struct err *err)
+{
+	struct str whole = str_of_c(path);
+	ptrdiff_t slash = str_rindex(whole, '/');
+	struct str parent = slash < 0 ? STR(".") : slash == 0 ? STR("/") : str_upto(whole, (size_t)slash);
+	int fd;
+	enum err_code code = file_dir_open(parent, &fd, err);
+	if (code)
+		return code;
+	code = file_dir_sync(fd, err);
+	file_close(fd);
+	return code;
+}
+
+static enum err_code open_handle(struct db *db, const struct db_options *options, struct err *err)
+{
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+	switch (options->mode) {
+	case DB_CREATE:
+		flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+		break;
+	case DB_READWRITE:
+		flags |= SQLITE_OPEN_READWRITE;
+		break;
+	case DB_READONLY:
+		flags |= SQLITE_OPEN_READONLY;
+		break;
+	}
+	bool made = options->mode == DB_CREATE && access(options->path, F_OK) != 0;
+	int rc = sqlite3_open_v2(options->path, &db->handle, flags, NULL);
+	if (rc != SQLITE_OK)
+		return db_error(db, rc, "open", err);
+	if (options->keep_wal) {
+		int on = 1;
+		sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+	}
+	if (made && chmod(options->path, options->file_mode ? options->file_mode : 0600) != 0)
+		return err_errno(err, "chmod %s", options->path);
+	enum err_code code = set_pragmas(db, options, err);
+	if (code == ERR_OK)
+		code = check_format(db, options, err);
+	uint64_t page_bytes = 0;
+	if (code == ERR_OK)
+		code = pragma_u64(db, "PRAGMA page_size", &page_bytes, err);
+	if (code == ERR_OK && made)
+		code = sync_parent(options->path, err);
+	db->page_bytes = (uint32_t)page_bytes;
+	return code;
+}
+
+enum err_code db_open(const struct db_options *options, struct db **out, struct err *err)
+{
+	struct db *db = calloc(1, sizeof *db);
+	must(db != NULL);
+	db->path = strdup(options->path);
+	db->sql = options->sql;
+	db->n_sql = options->n_sql;
+	db->stmts = calloc(options->n_sql ? options->n_sql : 1, sizeof *db->stmts);
+	must(db->path != NULL && db->stmts != NULL);
+	enum err_code code = open_handle(db, options, err);
+	if (code) {
+		db_close(&db);
+		return code;
+	}
+	sqlite3_wal_hook(db->handle, count_wal, db);
+	*out = db;
+	return ERR_OK;
+}
+
+void db_close(struct db **db_in)
+{
+	struct db *db = *db_in;
+	if (db == NULL)
+		return;
+	for (size_t i = 0; i < db->n_sql; i++)
+		sqlite3_finalize(db->stmts[i]);
+	must(sqlite3_close(db->handle) == SQLITE_OK);
+	free(db->stmts);
+	free(db->path);
+	free(db);
+	*db_in = NULL;
+}
+
+enum err_code db_begin(struct db *db, struct err *err)
+{
+	return db_exec(db, "BEGIN IMMEDIATE", err);
+}
+
+enum err_code db_begin_read(struct db *db, struct err *err)
+{
+	return db_exec(db, "BEGIN", err);
+}
+
+enum err_code db_commit(struct db *db, struct err *err)
+{
+	enum err_code code = db_exec(db, "COMMIT", err);
+	if (code)
+		db_rollback(db);
+	return code;
+}
+
+void db_rollback(struct db *db)
+{
+	if (db_in_transaction(db)) // some errors have rolled back already
+		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+bool db_in_transaction(const struct db *db)
+{
+	return sqlite3_get_autocommit(db->handle) == 0;
+}
+
+enum err_code db_savepoint(struct db *db, struct err *err)
+{
+	return db_exec(db, "SAVEPOINT s", err);
+}
+
+enum err_code db_release(struct db *db, struct err *err)
+{
+	return db_exec(db, "RELEASE s", err);
+}
+
+void db_undo(struct db *db)
+{
+	if (db_in_transaction(db))
+		sqlite3_exec(db->handle, "ROLLBACK TO s; RELEASE s", NULL, NULL, NULL);
+}
+
+sqlite3_stmt *db_stmt(struct db *db, size_t index)
+{
+	must(index < db->n_sql);
+	sqlite3_stmt **slot = &db->stmts[index];
+	if (*slot == NULL) {
+		int rc = sqlite3_prepare_v3(db->handle, db->sql[index], -1, SQLITE_PREPARE_PERSISTENT, slot, NULL);
+		if (rc != SQLITE_OK)
+			fprintf(stderr, "posthouse: %s: %s: %s\n", db->path, db->sql[index], sqlite3_errmsg(db->handle));
+		must(rc == SQLITE_OK && *slot != NULL);
+	}
+	sqlite3_reset(*slot);
+	sqlite3_clear_bindings(*slot);
+	return *slot;
+}
+
+void db_bind_i64(sqlite3_stmt *stmt, int parameter, int64_t value)
+{
+	must(sqlite3_bind_int64(stmt, parameter, value) == SQLITE_OK);
+}
+
+void db_bind_str(sqlite3_stmt *stmt, int parameter, struct str value)
+{
+	must(sqlite3_bind_text64(stmt, parameter, value.n ? value.p : "", value.n, SQLITE_STATIC, SQLITE_UTF8) == SQLITE_OK);
+}
+
+void db_bind_blob(sqlite3_stmt *stmt, int parameter, struct str value)
+{
+	must(sqlite3_bind_blob64(stmt, parameter, value.n ? value.p : "", value.n, SQLITE_STATIC) == SQLITE_OK);
+}
+
+void db_bind_null(sqlite3_stmt *stmt, int parameter)
+{
+	must(sqlite3_bind_null(stmt, parameter) == SQLITE_OK);
+}
+
+enum db_step db_step(struct db *db, sqlite3_stmt *stmt, struct err *err)
+{
+	int rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		return DB_ROW;
+	if (rc == SQLITE_DONE)
+		return DB_DONE;
+	db_error(db, rc, sqlite3_sql(stmt), err);
+	sqlite3_reset(stmt);
+	return DB_FAILED;
+}
+
+void db_reset(sqlite3_stmt *stmt)
+{
+	sqlite3_reset(stmt);
+}
+
+enum err_code db_run(struct db *db, sqlite3_stmt *stmt, struct err *err)
+{
+	int rc;
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
+		;
+	enum err_code code = rc == SQLITE_DONE ? ERR_OK : db_error(db, rc, sqlite3_sql(stmt), err);
+	sqlite3_reset(stmt);
+	return code;
+}
+
+int64_t db_col_i64(sqlite3_stmt *stmt, int column)
+{
+	return sqlite3_column_int64(stmt, column);
+}
+
+struct str db_col_str(sqlite3_stmt *stmt, int column)
+{
+	const char *p = (const char *)sqlite3_column_text(stmt, column);
+	return str_of(p, (size_t)sqlite3_column_bytes(stmt, column));
+}
+
+struct str db_col_blob(sqlite3_stmt *stmt, int column)
+{
+	const char *p = sqlite3_column_blob(stmt, column);
+	return str_of(p, (size_t)sqlite3_column_bytes(stmt, column));
+}
+
+bool db_col_is_null(sqlite3_stmt *stmt, int column)
+{
+	return sqlite3_column_type(stmt, column) == SQLITE_NULL;
+}
+
+int64_t db_changes(const struct db *db)
+{
+	return sqlite3_changes64(db->handle);
+}
+
+int64_t db_last_rowid(const struct db *db)
+{
+	return sqlite3_last_insert_rowid(db->handle);
+}
+
+uint64_t db_wal_bytes(const struct db *db)
+{
+	return db->wal_bytes;
+}
+
+enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err)
+{
+	int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	if (rc != SQLITE_OK)
+		return db_error(db, rc, "checkpoint", err);
+	if (truncate)
+		db->wal_bytes = 0;
+	return ERR_OK;
+}
+
+sqlite3 *db_handle(struct db *db)
+{
+	return db->handle;
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// 128-bit names: made, derived, written, read.
+#include "base/guid.h"
+
+#include <openssl/evp.h>
+#include <sys/random.h>
+
+#include "base/must.h"
+
+struct guid guid_new(void)
+{
+	struct guid guid;
+	must(getrandom(guid.b, sizeof guid.b, 0) == (ssize_t)sizeof guid.b); // up to 256 bytes are never cut short
+	return guid;
+}
+
+static void digest_field(EVP_MD_CTX *ctx, struct str field)
+{
+	uint8_t length[8];
+	for (int i = 0; i < 8; i++)
+		length[i] = (uint8_t)((uint64_t)field.n >> (8 * i));
+	must(EVP_DigestUpdate(ctx, length, sizeof length) == 1);
+	must(EVP_DigestUpdate(ctx, field.p, field.n) == 1);
+}
+
+struct guid guid_derive(const struct guid *parent, struct str recipient, struct str kind)
+{
+	uint8_t hash[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	must(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1);
+	digest_field(ctx, guid_bytes(parent));
+	digest_field(ctx, recipient);
+	digest_field(ctx, kind);
+	must(EVP_DigestFinal_ex(ctx, hash, NULL) == 1);
+	EVP_MD_CTX_free(ctx);
+	struct guid guid;
+	memcpy(guid.b, hash, sizeof guid.b);
+	return guid;
+}
+
+bool guid_eq(const struct guid *a, const struct guid *b)
+{
+	return memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+
+bool guid_is_zero(const struct guid *a)
+{
+	static const struct guid zero;
+	return guid_eq(a, &zero);
+}
+
+struct str guid_text(const struct guid *guid, char text_out[GUID_TEXT_BYTES])
+{
+	static const char digits[] = "0123456789abcdef";
+	for (size_t i = 0; i < sizeof guid->b; i++) {
+		text_out[2 * i] = digits[guid->b[i] >> 4];
+		text_out[2 * i + 1] = digits[guid->b[i] & 15];
+	}
+	text_out[GUID_TEXT_BYTES - 1] = '\0';
+	return str_of(text_out, GUID_TEXT_BYTES - 1);
+}
+
+static int hex_value(char c)
+{
+	if (chr_is_digit(c))
+		return c - '0';
+	c = chr_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool guid_parse(struct str text, struct guid *out)
+{
+	struct guid guid;
+	size_t nibble = 0;
+	bool hyphens = text.n == 36;
+	if (!hyphens && text.n != 32)
+		return false;
+	for (size_t i = 0; i < text.n; i++) {
+		if (hyphens && (i == 8 || i == 13 || i == 18 || i == 23)) {
+			if (text.p[i] != '-')
+				return false;
+			continue;
+		}
+		int value = hex_value(text.p[i]);
+		if (value < 0)
+			return false;
+		uint8_t *byte = &guid.b[nibble / 2];
+		*byte = nibble % 2 ? (uint8_t)(*byte | value) : (uint8_t)(value << 4);
+		nibble++;
+	}
+	*out = guid;
+	return true;
+}
+
+struct str guid_short(const struct guid *guid, char text_out[GUID_SHORT_BYTES])
+{
+	static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+	uint64_t bits = 0;
+	for (int i = 0; i < 8; i++)
+		bits = bits << 8 | guid->b[i];
+	for (int i = 0; i < GUID_SHORT_BYTES - 1; i++)
+		text_out[i] = digits[bits >> (59 - 5 * i) & 31];
+	text_out[GUID_SHORT_BYTES - 1] = '\0';
+	return str_of(text_out, GUID_SHORT_BYTES - 1);
+}

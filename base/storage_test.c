@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guids, durable files and the SQLite glue.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/db.h"
+#include "base/file.h"
+#include "base/guid.h"
+
+static char dir_path[] = "/tmp/posthouse-storage-XXXXXX";
+static int dir = -1;
+
+static int make_dir(void **state)
+{
+	(void)state;
+	struct err err;
+	if (mkdtemp(dir_path) == NULL)
+		return -1;
+	return file_dir_open(str_of_c(dir_path), &dir, &err) ? -1 : 0;
+}
+
+static bool remove_one(void *ctx, struct str name)
+{
+	(void)ctx;
+	char c[256];
+	if (str_to_c(name, c, sizeof c) && unlinkat(dir, c, 0) != 0)
+		unlinkat(dir, c, AT_REMOVEDIR);
+	return true;
+}
+
+static int drop_dir(void **state)
+{
+	(void)state;
+	enum err_code code = file_dir_each(dir, remove_one, NULL, NULL);
+	file_close(dir);
+	return rmdir(dir_path) || code;
+}
+
+static void guid_text_round_trips(void **state)
+{
+	(void)state;
+	struct guid a = guid_new(), b;
+	char text[GUID_TEXT_BYTES], id[GUID_SHORT_BYTES];
+	assert_true(guid_parse(guid_text(&a, text), &b));
+	assert_true(guid_eq(&a, &b));
+	assert_true(guid_parse(STR("00112233-4455-6677-8899-AABBccddeeff"), &b));
+	assert_string_equal(guid_text(&b, text).p, "00112233445566778899aabbccddeeff");
+	assert_string_equal(guid_short(&b, id).p, "008J4CT4ANK7");
+	assert_false(guid_parse(STR("00112233445566778899aabbccddeef"), &b));
+	assert_false(guid_parse(STR("00112233445566778899aabbccddeefg"), &b));
+	assert_false(guid_parse(STR("0011223344556-677-8899-aabbccddeeff0"), &b));
+}
+
+static void guid_derivation_separates_its_fields(void **state)
+{
+	(void)state;
+	struct guid p = guid_new();
+	struct guid a = guid_derive(&p, STR("ab"), STR("c")), same = guid_derive(&p, STR("ab"), STR("c"));
+	struct guid b = guid_derive(&p, STR("a"), STR("bc"));
+	assert_true(guid_eq(&a, &same));
+	assert_false(guid_eq(&a, &b));
+}
+
+static void file_names_are_single_components(void **state)
+{
+	(void)state;
+	const struct str bad[] = {STR(""), STR("."), STR(".."), STR("a/b"), STR("../x"), STR("a\0b")};
+	int fd;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_int_equal(file_create(dir, bad[i], &fd, NULL), ERR_INVALID);
+}
+
+static void file_links_are_not_followed(void **state)
+{
+	(void)state;
+	struct buf out;
+	buf_init(&out, 100);
+	assert_int_equal(symlinkat("/etc/passwd", dir, "link"), 0);
+	assert_int_not_equal(file_read(dir, STR("link"), &out, NULL), ERR_OK);
+	assert_int_equal(mkfifoat(dir, "fifo", 0600), 0);
+	assert_int_equal(file_read(dir, STR("fifo"), &out, NULL), ERR_INVALID);
+	buf_fini(&out);
+}
+
+static void file_new_and_replace_keep_whole_contents(void **state)
+{
+	(void)state;
+	struct buf out;
+	struct err err;
+	buf_init(&out, 16);
+	const struct str parts[] = {STR("head"), STR(""), STR("body")};
+	assert_int_equal(file_write_new(dir, STR("new"), parts, 3, &err), ERR_OK);
+	assert_int_equal(file_write_new(dir, STR("new"), parts, 3, &err), ERR_EXISTS);
+	assert_int_equal(file_read(dir, STR("new"), &out, &err), ERR_OK);
+	assert_string_equal(buf_c(&out), "headbody");
+	assert_int_equal(file_replace(dir, STR("new"), STR("other"), 0640, &err), ERR_OK);
+	buf_clear(&out);
+	assert_int_equal(file_read(dir, STR("new"), &out, &err), ERR_OK);
+	assert_string_equal(buf_c(&out), "other");
+	assert_int_equal(file_replace(dir, STR("new"), STR("more than sixteen"), 0640, &err), ERR_OK);
+	buf_clear(&out);
+	assert_int_equal(file_read(dir, STR("new"), &out, &err), ERR_LIMIT);
+	assert_int_equal(file_remove(dir, STR("new"), &err), ERR_OK);
+	assert_int_equal(file_remove(dir, STR("new"), &err), ERR_OK);
+	buf_fini(&out);
+}
+
+static int refuse_sync(int fd)
+{
+	(void)fd;
+	errno = EIO;
+	return -1;
+}
+
+static int open_for_test(int at, const char *name, int flags, mode_t mode)
+{
+	return openat(at, name, flags, mode);
+}
+
+static void file_failed_sync_leaves_nothing_behind(void **state)
+{
+	(void)state;
+	struct file_ops broken = {open_for_test, pwrite, pread, refuse_sync, fsync, renameat, unlinkat, mkdirat, close};
+	const struct str part = STR("x");
+	struct err err;
+	file_ops_set(&broken);
+	assert_int_equal(file_write_new(dir, STR("lost"), &part, 1, &err), ERR_IO);
+	file_ops_set(NULL);
+	assert_int_equal(faccessat(dir, "lost", F_OK, 0), -1);
+}
+
+enum { ADD, FIND, STATEMENTS };
+static const char *const sql[STATEMENTS] = {
+	[ADD] = "INSERT INTO t(a,b) VALUES(?1,?2)",
+	[FIND] = "SELECT b FROM t WHERE a=?1",
+};
+static const char *const steps[] = {"CREATE TABLE t(a INTEGER PRIMARY KEY, b BLOB)", "ALTER TABLE t ADD COLUMN c"};
+static const struct db_schema version_1 = {"test.db", 0x50485454, 1, steps}, version_2 = {"test.db", 0x50485454, 2, steps},
+			      foreign = {"other.db", 0x50480000, 1, steps};
+
+static struct db *open_test(const struct db_schema *schema, enum db_mode mode, enum err_code want)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/test.db", dir_path);
+	struct db_options options = {.path = path, .mode = mode, .schema = schema, .sql = sql, .n_sql = STATEMENTS, .exclusive = true};
+	struct db *db = NULL;
+	struct err err = {ERR_OK, ""};
+	assert_int_equal(db_open(&options, &db, &err), want);
+	return db;
+}
+
+static void db_rows_survive_and_formats_are_checked(void **state)
+{
+	(void)state;
+	struct err err;
+	open_test(&version_1, DB_READWRITE, ERR_NOTFOUND);
+	struct db *db = open_test(&version_1, DB_CREATE, ERR_OK);
+	assert_int_equal(db_begin(db, &err), ERR_OK);
+	sqlite3_stmt *add = db_stmt(db, ADD);
+	db_bind_i64(add, 1, 7);
+	db_bind_blob(add, 2, STR("x\0y"));
+	assert_int_equal(db_run(db, add, &err), ERR_OK);
+	assert_int_equal(db_run(db, add, &err), ERR_EXISTS);
+	assert_int_equal(db_savepoint(db, &err), ERR_OK);
+	db_bind_i64(add = db_stmt(db, ADD), 1, 8);
+	assert_int_equal(db_run(db, add, &err), ERR_OK);
+	db_undo(db);
+	assert_int_equal(db_commit(db, &err), ERR_OK);
+	assert_true(db_wal_bytes(db) > 0);
+	assert_int_equal(db_checkpoint(db, true, &err), ERR_OK);
+	db_close(&db);
+
+	db = open_test(&version_2, DB_READWRITE, ERR_OK);
+	sqlite3_stmt *find = db_stmt(db, FIND);
+	db_bind_i64(find, 1, 7);
+	assert_int_equal(db_step(db, find, &err), DB_ROW);
+	assert_true(str_eq(db_col_blob(find, 0), STR("x\0y")));
+	db_bind_i64(find = db_stmt(db, FIND), 1, 8);
+	assert_int_equal(db_step(db, find, &err), DB_DONE);
+	db_close(&db);
+	open_test(&version_1, DB_READWRITE, ERR_VERSION);
+	open_test(&foreign, DB_CREATE, ERR_CORRUPT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(guid_text_round_trips),
+		cmocka_unit_test(guid_derivation_separates_its_fields),
+		cmocka_unit_test(file_names_are_single_components),
+		cmocka_unit_test(file_links_are_not_followed),
+		cmocka_unit_test(file_new_and_replace_keep_whole_contents),
+		cmocka_unit_test(file_failed_sync_leaves_nothing_behind),
+		cmocka_unit_test(db_rows_survive_and_formats_are_checked),
+	};
+	return cmocka_run_group_tests(tests, make_dir, drop_dir);
+}
