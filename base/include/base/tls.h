@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// TLS contexts: immutable snapshots with a reference count. A session keeps the one it began with; a reload makes a new one beside it.
+//
+//     struct tls_files files[] = {{"mx.pem", "mx.key"}, {"mx-rsa.pem", "mx-rsa.key"}};
+//     if (tls_server_new(files, 2, &server, err)) ...                 // the old one, if any, stays in use
+//     tls_slot_set(&slot, &server);                                   // from now on new sessions get this one
+//     struct tls_server *mine = tls_slot_get(&slot);                  // a session: its own reference
+//     conn_tls_accept(conn, mine, &discarded, err);
+//     tls_server_drop(&mine);                                         // the connection has its own
+//
+// TLS 1.2 is the least. Several certificates: those for the same names form one identity (an ECDSA and an RSA key: ECDSA is preferred);
+// the client's SNI chooses the identity by the certificates' DNS names, wildcards included; the first is for clients that name none or
+// an unknown one. Session tickets are sealed with a key that only this process has: a ticket from another node or from before a
+// restart costs a full handshake, nothing else.
+//
+// Loading reads files and so blocks: at start, on reload, on a worker; never on a fiber. The rest does not block; any thread.
+#ifndef BASE_TLS_H
+#define BASE_TLS_H
+
+#include <pthread.h>
+
+#include "base/err.h"
+
+struct tls_server;
+struct tls_client;
+
+struct tls_files {
+	const char *cert_path; // PEM: the certificate, then its chain
+	const char *key_path;  // PEM, without a passphrase
+};
+
+// ERR_TLS or what the system says, naming the file: missing, not PEM, key and certificate that do not belong together, none at all.
+enum err_code tls_server_new(const struct tls_files *files, size_t n, struct tls_server **server_out, struct err *err) ERR_CHECKED;
+struct tls_server *tls_server_ref(struct tls_server *server);
+void tls_server_drop(struct tls_server **server);
+
+// When the first of its certificates ends, in milliseconds since 1970: for an alarm before it does.
+int64_t tls_server_expires_wall_ms(const struct tls_server *server);
+
+enum tls_verify {
+	TLS_VERIFY_NONE, // encrypt to whoever answers (opportunistic SMTP); the fingerprint is still known
+	TLS_VERIFY_HOST, // chain to a trusted CA, and the certificate names the host
+};
+
+struct tls_client_config {
+	enum tls_verify verify;
+	const char *ca_path;          // file of trusted CAs; NULL: the system's
+	struct tls_files certificate; // our own, for mutual TLS; {NULL, NULL}: none
+};
+enum err_code tls_client_new(const struct tls_client_config *config, struct tls_client **client_out, struct err *err) ERR_CHECKED;
+struct tls_client *tls_client_ref(struct tls_client *client);
+void tls_client_drop(struct tls_client **client);
+
+// Where a daemon keeps its current server context. Zeroed memory with TLS_SLOT_INIT, or tls_slot_init.
+struct tls_slot {
+	pthread_mutex_t mutex;
+	struct tls_server *server; // owned; NULL: no TLS
+};
+#define TLS_SLOT_INIT {.mutex = PTHREAD_MUTEX_INITIALIZER}
+
+// Takes *server (NULL: none any more) and nulls it; the one before is dropped.
+void tls_slot_set(struct tls_slot *slot, struct tls_server **server);
+
+// A reference for the caller; NULL when there is none.
+struct tls_server *tls_slot_get(struct tls_slot *slot);
+
+#endif
