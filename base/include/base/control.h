@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket: one Unix socket per daemon, one JSON object a line, asked by `posthouse` and answered on fibers.
+//
+//     -> {"command": "queue.list", "state": "held"}
+//     <- {"item": {...}}                       any number of them, for long answers
+//     <- {"ok": true, "result": {...}}         or {"ok": false, "code": "notfound", "error": "no such message"}
+//
+// Several requests may follow on one connection. Who may ask: root, the daemon's own user, members of the group that owns the
+// socket (SO_PEERCRED); others are closed with a log line. A command is a row:
+//
+//     static void queue_list(struct control_request *request, void *arg)
+//     {
+//             json_t *state = json_object_get(control_args(request), "state");
+//             ...
+//             if (control_item(request, json_pack("{s:s}", "queue_id", id)))
+//                     return;                                // the asker went away
+//             control_ok(request, NULL);
+//     }
+//     static const struct control_command commands[] = {{"queue.list", queue_list, queue}, {0}};
+//     control_register(control, commands);
+//
+// Handlers run on a fiber of the control socket's scheduler: they may wait, they must not block. A handler that answers nothing is
+// answered for with an error.
+#ifndef BASE_CONTROL_H
+#define BASE_CONTROL_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct control;
+struct control_request;
+struct sched;
+
+enum { CONTROL_LINE_BYTES_MAX = 1 << 20 };
+
+struct control_command {
+	const char *name; // NULL ends a table
+	void (*handler)(struct control_request *request, void *arg);
+	void *arg;
+};
+
+// The request's object; borrowed for the call.
+const json_t *control_args(const struct control_request *request);
+
+// A string of the request, borrowed; {NULL, 0} when it is missing or no string.
+struct str control_arg_str(const struct control_request *request, const char *name);
+
+// Takes item. Waits while the asker is slow; ERR_CLOSED when it left, ERR_CANCELLED when the daemon stops: return then.
+enum err_code control_item(struct control_request *request, json_t *item) ERR_CHECKED;
+
+// Ends the answer; takes result, which may be NULL.
+void control_ok(struct control_request *request, json_t *result);
+void control_fail(struct control_request *request, enum err_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+// Serves an already listening Unix socket on sched; takes the descriptor. The tables stay borrowed. Commands that every daemon has (ping,
+// metrics, stats) are there from the start; reload and stop come with the daemon (base/daemon.h).
+struct control *control_start(struct sched *sched, int listen_fd);
+void control_register(struct control *control, const struct control_command *table);
+
+// No new requests; running handlers are cancelled and awaited. On the scheduler's thread.
+void control_stop(struct control **control);
+
+// Makes the socket: path replaced if a dead one is there, mode 0660, group gid (or -1: unchanged). ERR_BUSY when a daemon answers on it.
+enum err_code control_listen(const char *path, gid_t gid, int *fd_out, struct err *err) ERR_CHECKED;
+
+// The asking side, blocking, for commands.
+struct control_client;
+
+// ERR_CONNECT, ERR_NOTFOUND (no socket: the daemon does not run), ERR_DENIED.
+enum err_code control_open(const char *path, struct control_client **out, struct err *err) ERR_CHECKED;
+void control_close(struct control_client **client);
+
+// Sends {"command": command} joined with args (taken; may be NULL), calls item (may be NULL) for each line of a long answer, returns the
+// result in *result_out (new reference or NULL). An answer that says no gives its code and text.
+enum err_code control_ask(struct control_client *client, const char *command, json_t *args,
+	void (*item)(const json_t *item, void *arg), void *arg, json_t **result_out, struct err *err) ERR_CHECKED;
+
+#endif

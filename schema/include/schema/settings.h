@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator can set: the rows of schema/settings.def as a struct, for all daemons and for `posthouse check`.
+//
+//     struct settings_snapshot *snapshot = daemon_settings(daemon);
+//     const struct settings *s = settings_of(snapshot);
+//     if (size > (uint64_t)s->message_size_max) ...
+//     settings_unref(&snapshot);
+//
+// Durations are in the unit that the name ends with, sizes in bytes; strings live as long as the snapshot.
+#ifndef SCHEMA_SETTINGS_H
+#define SCHEMA_SETTINGS_H
+
+#include "base/settings.h"
+
+// Choices: enum constant and word in the file, in this order.
+#define SETTINGS_SANDBOX(X) X(SETTINGS_SANDBOX_REQUIRED, "required") X(SETTINGS_SANDBOX_OPTIONAL, "optional")
+#define SETTINGS_TLS_MIN(X) X(SETTINGS_TLS_MIN_1_2, "1.2") X(SETTINGS_TLS_MIN_1_3, "1.3")
+#define SETTINGS_LOG_DESTINATION(X) X(SETTINGS_LOG_STDERR, "stderr") X(SETTINGS_LOG_SYSLOG, "syslog")
+#define SETTINGS_LOG_LEVEL(X)                                                                                                 \
+	X(SETTINGS_LOG_ERROR, "error") X(SETTINGS_LOG_WARNING, "warning") X(SETTINGS_LOG_INFO, "info") X(SETTINGS_LOG_DEBUG, "debug")
+#define SETTINGS_AUTH_PLAINTEXT(X) X(SETTINGS_AUTH_PLAINTEXT_NEVER, "never") X(SETTINGS_AUTH_PLAINTEXT_TRUSTED, "trusted")
+#define SETTINGS_BARE_NEWLINE(X) X(SETTINGS_BARE_NEWLINE_REJECT, "reject") X(SETTINGS_BARE_NEWLINE_NORMALIZE, "normalize")
+#define SETTINGS_RELAYHOST_TLS(X)                                                                                             \
+	X(SETTINGS_RELAYHOST_TLS_NONE, "none") X(SETTINGS_RELAYHOST_TLS_MAY, "may")                                           \
+	X(SETTINGS_RELAYHOST_TLS_ENCRYPT, "encrypt") X(SETTINGS_RELAYHOST_TLS_VERIFY, "verify")
+
+#define SETTINGS_CHOICE_ENUM(code, word) code,
+enum settings_sandbox { SETTINGS_SANDBOX(SETTINGS_CHOICE_ENUM) };
+enum settings_tls_min { SETTINGS_TLS_MIN(SETTINGS_CHOICE_ENUM) };
+enum settings_log_destination { SETTINGS_LOG_DESTINATION(SETTINGS_CHOICE_ENUM) };
+enum settings_log_level { SETTINGS_LOG_LEVEL(SETTINGS_CHOICE_ENUM) };
+enum settings_auth_plaintext { SETTINGS_AUTH_PLAINTEXT(SETTINGS_CHOICE_ENUM) };
+enum settings_bare_newline { SETTINGS_BARE_NEWLINE(SETTINGS_CHOICE_ENUM) };
+enum settings_relayhost_tls { SETTINGS_RELAYHOST_TLS(SETTINGS_CHOICE_ENUM) };
+
+struct settings {
+#define SETTINGS_SECTION(name, prose)
+#define SETTING(type, name, def, min, max, unit, flags, prose) settings_c_##type name;
+#include "schema/settings.def"
+#undef SETTING
+#undef SETTINGS_SECTION
+};
+
+// The rows and the rules between them, for settings_load().
+extern const struct settings_table settings_table;
+
+static inline const struct settings *settings_of(const struct settings_snapshot *snapshot)
+{
+	return settings_values(snapshot);
+}
+
+// True when host is one of `serves`, or hostname when serves is empty; ASCII case folded.
+bool settings_serves(const struct settings *settings, struct str host);
+
+// data_dir/NAME or run_dir/NAME, in the arena, NUL after it.
+struct str settings_data_path(const struct settings *settings, struct arena *arena, const char *name);
+struct str settings_run_path(const struct settings *settings, struct arena *arena, const char *name);
+
+#endif

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of settings: rows from settings.def, and the rules between them.
+#include "schema/settings.h"
+
+#include <stddef.h>
+
+#define SETTINGS_CHOICE(code, word) "|" word
+
+static const struct settings_row rows[] = {
+#define SETTINGS_SECTION(name_, prose_) {.section = #name_, .prose = prose_},
+#define SETTING(type_, name_, def_, min_, max_, unit_, flags_, prose_)                                                        \
+	{.name = #name_, .type = SETTINGS_##type_, .def = def_, .min = min_, .max = max_, .unit = unit_, .flags = flags_,     \
+		.prose = prose_, .offset = offsetof(struct settings, name_)},
+#include "schema/settings.def"
+#undef SETTING
+#undef SETTINGS_SECTION
+};
+
+enum { DAY_S = 86400, HOUR_S = 3600 };
+
+static void check(const void *values, struct settings_report *report)
+{
+	const struct settings *s = values;
+	if (s->tls_certificate.n != s->tls_key.n)
+		settings_complain(report, "tls_key", "%zu certificates but %zu keys; give each certificate its key, in the same order",
+			s->tls_certificate.n, s->tls_key.n);
+	if (s->retry_min_s > s->retry_max_s)
+		settings_complain(report, "retry_min_s", "is above retry_max_s; lower it");
+	if (s->queue_bounce_lifetime_s > s->queue_lifetime_s)
+		settings_complain(report, "queue_bounce_lifetime_s", "is above queue_lifetime_s; lower it");
+	if (s->delivered_key_days * DAY_S < s->queue_lifetime_s + s->replay_hours * HOUR_S)
+		settings_complain(report, "delivered_key_days",
+			"is below queue_lifetime_s and replay_hours together, so a late or replayed message would be delivered twice; raise it");
+	if ((s->listen_submissions.n || s->listen_imaps.n || s->listen_pop3s.n) && s->tls_certificate.n == 0)
+		settings_complain(report, "tls_certificate",
+			"is empty but submissions, imaps or pop3s listen; name a certificate, or set listen_submissions, listen_imaps "
+			"and listen_pop3s to {}");
+}
+
+const struct settings_table settings_table = {
+	.rows = rows,
+	.n = sizeof rows / sizeof *rows,
+	.values_bytes = sizeof(struct settings),
+	.check = check,
+};
+
+bool settings_serves(const struct settings *settings, struct str host)
+{
+	for (size_t i = 0; i < settings->serves.n; i++)
+		if (str_eq_nocase(settings->serves.v[i], host))
+			return true;
+	return settings->serves.n == 0 && str_eq_nocase(settings->hostname, host);
+}
+
+struct str settings_data_path(const struct settings *settings, struct arena *arena, const char *name)
+{
+	return arena_printf(arena, "%.*s/%s", STR_FMT(settings->data_dir), name);
+}
+
+struct str settings_run_path(const struct settings *settings, struct arena *arena, const char *name)
+{
+	return arena_printf(arena, "%.*s/%s", STR_FMT(settings->run_dir), name);
+}
