@@ -70,7 +70,6 @@ static void addr_makes_one_text_and_one_key(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		struct addr addr, again;
-		print_message("%s\n", good[i].in);
 		assert_int_equal(addr_parse(arena, str_of_c(good[i].in), ADDR_UTF8, &addr), ADDR_OK);
 		assert_int_equal(addr.text.n, strlen(good[i].text));
 		assert_memory_equal(addr.text.p, good[i].text, addr.text.n);
@@ -141,7 +140,6 @@ static void addr_refuses_what_is_none(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct addr addr = {.routed = true};
-		print_message("%.*s\n", STR_FMT(bad[i].in));
 		assert_int_equal(addr_parse(arena, bad[i].in, ADDR_UTF8, &addr), bad[i].result);
 		assert_true(addr.routed && addr.text.p == NULL); // untouched
 	}
@@ -188,7 +186,6 @@ static void addr_takes_paths_and_drops_routes(void **state)
 	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
 		struct str rest = str_of_c(paths[i].in);
 		struct addr addr;
-		print_message("%s\n", paths[i].in);
 		assert_int_equal(addr_parse_path(arena, &rest, paths[i].flags, &addr), paths[i].result);
 		if (paths[i].result != ADDR_OK) {
 			assert_true(str_eq(rest, str_of_c(paths[i].in)));
@@ -229,7 +226,6 @@ static void addr_detail_splits_at_the_first_delimiter(void **state)
 	for (size_t i = 0; i < sizeof details / sizeof *details; i++) {
 		struct addr addr, base;
 		struct str detail;
-		print_message("%s by %s\n", details[i].in, details[i].delimiters);
 		assert_int_equal(addr_parse(arena, str_of_c(details[i].in), 0, &addr), ADDR_OK);
 		bool split = addr_detail(arena, &addr, str_of_c(details[i].delimiters), &base, &detail);
 		assert_int_equal(split, details[i].base != NULL);

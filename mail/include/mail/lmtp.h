@@ -1,31 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// The delivery key as it travels between our own nodes: the MAIL parameter XPHKEY of LMTP (schema/FORMATS.md).
+// The delivery key as it travels between our own nodes over LMTP (schema/FORMATS.md section 7): a parameter of MAIL and one of RCPT.
 //
-//     MAIL FROM:<a@b> XPHKEY=00112233445566778899aabbccddeeff,lists,staff+40uni.example
+//     MAIL FROM:<a@b.example> XPHKEY=00112233445566778899aabbccddeeff
+//     RCPT TO:<joe@uni.example> XPHRCPT=lists,staff@uni.example
 //
-// root guid: 32 lower-case hexadecimal digits, no zero guid; detail and list: xtext without a comma (it is +2C), each may be empty and is at most
-// LMTP_KEY_PART_BYTES_MAX decoded. From a peer that is not one of our nodes the parameter is refused: the caller's duty.
+// root guid: 32 lower-case hex digits, not all zero. detail and list: xtext in which a comma is +2C too; each may be empty and is at most
+// LMTP_KEY_PART_BYTES_MAX decoded. Whether a peer may give them is the caller's decision. mail/smtp.h calls these; nothing blocks.
 #ifndef MAIL_LMTP_H
 #define MAIL_LMTP_H
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/guid.h"
 #include "base/str.h"
 
-enum { LMTP_GUID_BYTES = 16, LMTP_KEY_PART_BYTES_MAX = 255 };
+enum { LMTP_KEY_PART_BYTES_MAX = 1024 }; // an addr_key of the longest address, folded, fits
 
-#define LMTP_KEY_PARAMETER "XPHKEY"
-
-struct lmtp_key {
-	unsigned char root_guid[LMTP_GUID_BYTES];
-	struct str detail; // UTF-8 without NUL; empty without a detail
+// What belongs to one recipient of the key.
+struct lmtp_rcpt_key {
+	struct str detail; // as recorded, UTF-8 without controls; empty without a detail
 	struct str list;   // the list's addr_key; empty for a delivery that no list made
 };
 
-// Adds the value, without "XPHKEY=". False when a part is too long or out is full.
-bool lmtp_key_encode(const struct lmtp_key *key, struct buf *out);
+// Adds the value, without "XPHRCPT=". False when a part is too long or is no such text, or out is full.
+bool lmtp_rcpt_key_encode(const struct lmtp_rcpt_key *key, struct buf *out);
 
-// Strict: exactly what lmtp_key_encode makes, byte for byte. Parts live in arena.
-bool lmtp_key_parse(struct arena *arena, struct str value, struct lmtp_key *key_out);
+// Strict: exactly what lmtp_rcpt_key_encode makes, byte for byte. Parts live in arena. False otherwise, or when arena is full.
+bool lmtp_rcpt_key_parse(struct arena *arena, struct str value, struct lmtp_rcpt_key *key_out);
+
+// Strict: exactly 32 lower-case hex digits, not the zero guid.
+bool lmtp_root_guid_parse(struct str value, struct guid *guid_out);
 
 #endif

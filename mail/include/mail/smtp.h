@@ -53,7 +53,7 @@ enum {
 	SMTP_PARAM_UTF8 = 1 << 2,
 	SMTP_PARAM_DSN = 1 << 3,
 	SMTP_PARAM_AUTH = 1 << 4,
-	SMTP_PARAM_KEY = 1 << 5, // XPHKEY: LMTP between our nodes
+	SMTP_PARAM_KEY = 1 << 5, // XPHKEY of MAIL and XPHRCPT of RCPT: LMTP between our nodes (mail/lmtp.h)
 	SMTP_FOR_MX = SMTP_PARAM_SIZE | SMTP_PARAM_BODY | SMTP_PARAM_UTF8 | SMTP_PARAM_DSN,
 	SMTP_FOR_SUBMISSION = SMTP_FOR_MX | SMTP_PARAM_AUTH,
 	SMTP_FOR_LMTP = SMTP_FOR_MX | SMTP_PARAM_KEY,
@@ -72,7 +72,7 @@ struct smtp_mail {
 	enum smtp_ret ret;
 	struct str envid;    // decoded xtext, printable ASCII
 	struct str auth;     // decoded xtext of AUTH=, "<>" or an address; RFC 4954: trusted by policy only
-	struct lmtp_key key; // valid with has_key; whether the peer may give one is the caller's decision
+	struct guid root;    // valid with has_key (XPHKEY); whether the peer may give one is the caller's decision
 };
 
 // NOTIFY as a set; 0 when it was not given.
@@ -83,6 +83,8 @@ struct smtp_rcpt {
 	unsigned notify;
 	struct str orcpt_type; // "rfc822", "utf-8"; empty without ORCPT
 	struct str orcpt;      // decoded, printable UTF-8
+	bool has_key;          // XPHRCPT was given
+	struct lmtp_rcpt_key key;
 };
 
 // The argument of MAIL: "FROM:<path> [parameters]". accepted is a set of SMTP_PARAM_*.
@@ -91,8 +93,9 @@ enum smtp_result smtp_mail_parse(struct arena *arena, struct str argument, unsig
 // The argument of RCPT: "TO:<path> [parameters]". utf8: did MAIL have SMTPUTF8?
 enum smtp_result smtp_rcpt_parse(struct arena *arena, struct str argument, unsigned accepted, bool utf8, struct smtp_rcpt *rcpt_out);
 
-// The other direction, for our clients: adds " NOTIFY=FAILURE,DELAY ORCPT=rfc822;…" and " RET=… ENVID=… SIZE=…", only what is set, each
-// with a space before it. accepted is what the peer announced. False when out is full.
+// The other direction, for our clients: adds "FROM:<a@b> SIZE=… BODY=8BITMIME RET=… ENVID=… XPHKEY=…" and "TO:<u@d> NOTIFY=… ORCPT=… XPHRCPT=…"
+// (SMTPUTF8 when mail->smtputf8), parameters only where they are set and accepted, which is what the peer announced. AUTH= is not sent.
+// False when out is full.
 bool smtp_mail_format(const struct smtp_mail *mail, unsigned accepted, struct buf *out);
 bool smtp_rcpt_format(const struct smtp_rcpt *rcpt, unsigned accepted, struct buf *out);
 
