@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// The records of a queue's log: what may happen to a message, as bytes (schema/FORMATS.md section 5).
+//
+//     struct record record = {.type = RECORD_CANCEL, .cancel = {.guid = guid}};
+//     struct buf bytes;
+//     buf_init(&bytes, RECORD_BYTES_MAX);
+//     if (!record_encode(&record, &bytes)) ...                             // over the cap
+//
+//     if (record_decode(arena, buf_str(&bytes), &record, err)) ...         // ERR_CORRUPT, ERR_VERSION; nothing is guessed or skipped
+//     switch (record.type) ...
+//
+// A value has one encoding: fields in ascending order of their tags, zero and empty values left out. The decoder takes exactly what the
+// encoder makes, so equal records are equal bytes and a digest of a log means something. Pure; nothing here blocks.
+#ifndef SCHEMA_RECORD_H
+#define SCHEMA_RECORD_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/guid.h"
+
+enum {
+	RECORD_VERSION = 1,
+	RECORD_BYTES_MAX = 8 << 20,      // one record, without the body of its message
+	RECORD_RECIPIENTS_MAX = 100000,  // entries of one list
+	RECORD_DIGEST_BYTES = 32,        // SHA-256
+	RECORD_TEXT_BYTES_MAX = 4096,    // one address, reply or reason
+	RECORD_MAILBOX_ID_BYTES_MAX = 32,
+};
+
+enum record_type {
+	RECORD_ENTER = 1,
+	RECORD_CANCEL = 2,
+	RECORD_EXPAND = 3,
+	RECORD_ATTEMPT = 4,
+	RECORD_RESULT = 5,
+	RECORD_HOLD = 6,
+	RECORD_RELEASE = 7,
+	RECORD_DELETE = 8,
+	RECORD_WARNED = 9,
+	RECORD_FEATURES = 10,
+	RECORD_POLICY = 11,
+	RECORD_RETIRED = 12,
+};
+
+// Why a message exists. All but ACCEPTED are begotten: their guid is guid_derive(parent, recipient, record_kind_name(kind)).
+enum record_kind {
+	RECORD_ACCEPTED = 0, // from a client
+	RECORD_DSN = 1,
+	RECORD_DELAY = 2,
+	RECORD_FORWARD = 3,
+	RECORD_LIST = 4,
+	RECORD_REPLY = 5,
+};
+const char *record_kind_name(enum record_kind kind); // "accepted", "dsn", …
+
+// How a recipient leaves us.
+enum record_target {
+	RECORD_TO_MAILBOX = 1, // LMTP to the mailbox host `destination`
+	RECORD_TO_RELAY = 2,   // SMTP to the next hop `destination` ("relayhost")
+};
+
+enum {
+	RECORD_FLAG_UTF8 = 1 << 0,     // MAIL had SMTPUTF8 (RFC 6531)
+	RECORD_FLAG_8BIT = 1 << 1,     // MAIL had BODY=8BITMIME (RFC 6152)
+	RECORD_FLAG_RET_FULL = 1 << 2, // RFC 3461 section 4.3; neither: not given
+	RECORD_FLAG_RET_HDRS = 1 << 3,
+	RECORD_FLAG_SPOOL = 1 << 4,    // the body is the file spool/<guid>; else it is in the database
+};
+
+// RFC 3461 section 4.1; 0: not given.
+enum { RECORD_NOTIFY_NEVER = 1 << 0, RECORD_NOTIFY_SUCCESS = 1 << 1, RECORD_NOTIFY_FAILURE = 1 << 2, RECORD_NOTIFY_DELAY = 1 << 3 };
+
+struct record_recipient {
+	uint32_t number;          // in its message, from 1, ascending
+	enum record_target target;
+	uint8_t notify;           // set of RECORD_NOTIFY_*
+	struct str address;       // canonical text, as it goes into RCPT TO at the next hop
+	struct str key;           // its addr_key
+	struct str original;      // what the client named, when that is another address (alias, forward): reports name this one
+	struct str orcpt;         // "type;address" decoded, UTF-8; empty without ORCPT
+	struct str destination;   // what is scheduled together: the mailHost, or the next hop
+	struct str mailbox_id;    // RECORD_TO_MAILBOX
+	struct str detail, list;  // of the delivery key (CLUSTER 6)
+};
+
+struct record_recipients {
+	struct record_recipient *v;
+	size_t n;
+};
+
+struct record_enter {
+	struct guid guid, root;
+	struct guid parent;       // zero: nobody's
+	enum record_kind kind;
+	uint8_t flags;            // set of RECORD_FLAG_*
+	struct str sender;        // canonical text; "" is the null sender
+	struct str envid;         // decoded
+	struct str source;        // for people: "198.51.100.7" or a login; may be empty
+	int64_t received_ms;
+	uint64_t body_bytes;
+	struct str digest;        // SHA-256 of the body
+	struct record_recipients recipients;
+};
+
+struct record_enters {
+	struct record_enter *v;
+	size_t n;
+};
+
+struct record_cancel {
+	struct guid guid;
+};
+
+// A recipient became others of the same message, or messages of its own.
+struct record_expand {
+	struct guid guid;
+	uint32_t number;
+	int64_t at_ms;
+	struct record_recipients into; // numbers above all that the message has had
+	struct record_enters begets;
+};
+
+// One recipient of one message. number 0: all of them, where a record says so.
+struct record_ref {
+	struct guid guid;
+	uint32_t number;
+};
+
+struct record_refs {
+	struct record_ref *v;
+	size_t n;
+};
+
+struct record_attempt {
+	struct str destination;
+	int64_t at_ms;
+	uint32_t validity_ms; // of CLOCK_BOOTTIME, from the commit on
+	struct record_refs refs;
+};
+
+enum record_outcome {
+	RECORD_DELIVERED = 1,
+	RECORD_RELAYED = 2,
+	RECORD_DEFERRED = 3,
+	RECORD_BOUNCED = 4,    // refused for good
+	RECORD_EXPIRED = 5,    // its lifetime ended
+	RECORD_DISCARDED = 6,  // a report that nobody can be given
+	RECORD_SUPPRESSED = 7, // a copy that would have been the same again
+};
+
+struct record_one_result {
+	struct guid guid;
+	uint32_t number;
+	enum record_outcome outcome;
+	int64_t next_try_ms;  // RECORD_DEFERRED
+	uint32_t waited_s;    // RECORD_DEFERRED: how much of its lifetime is used up, counted from try to try
+	struct str reply;     // the peer's, or ours: "550 5.1.1 no such user"
+};
+
+struct record_results {
+	struct record_one_result *v;
+	size_t n;
+};
+
+struct record_result {
+	uint64_t attempt; // index of the ATTEMPT; 0: the delivery stayed with us
+	int64_t at_ms;
+	struct record_results results;
+	struct record_enters begets; // each is entered if a result for its parent counted
+};
+
+struct record_hold {
+	struct guid guid;
+	uint32_t number; // 0: all
+	int64_t at_ms;
+	struct str who, why;
+};
+
+// Held ones go on; what waits is due at at_ms.
+struct record_release {
+	struct guid guid;
+	uint32_t number; // 0: all
+	int64_t at_ms;
+	struct str who;
+};
+
+struct record_delete {
+	struct guid guid;
+	uint32_t number; // 0: all
+	int64_t at_ms;
+	struct str who, why;
+};
+
+struct record_warned {
+	int64_t at_ms;
+	struct record_refs refs;
+	struct record_enters begets;
+};
+
+struct record_feature {
+	uint32_t type, version;
+};
+
+struct record_features {
+	struct {
+		struct record_feature *v;
+		size_t n;
+	} may; // record versions that may be written from here on
+};
+
+struct record_policy {
+	uint32_t copies; // that a 250 needs, this disk included
+};
+
+struct record {
+	enum record_type type;
+	union {
+		struct record_enter enter;
+		struct record_cancel cancel;
+		struct record_expand expand;
+		struct record_attempt attempt;
+		struct record_result result;
+		struct record_hold hold;
+		struct record_release release;
+		struct record_delete delete;
+		struct record_warned warned;
+		struct record_features features;
+		struct record_policy policy;
+	};
+};
+
+const char *record_type_name(enum record_type type); // "ENTER", …
+
+// Appends the bytes. False when they do not fit; nothing is then added. What breaks a limit above is a bug.
+bool record_encode(const struct record *record, struct buf *out);
+
+// Everything in *record_out lives in the arena or borrows from bytes. ERR_VERSION: a type or version that this program does not know, never to
+// be skipped. ERR_CORRUPT: not an encoding. ERR_LIMIT: the arena's cap.
+enum err_code record_decode(struct arena *arena, struct str bytes, struct record *record_out, struct err *err) ERR_CHECKED;
+
+#endif
