@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The credentials file: what a log-in is checked against. A file of its own, so that a node that never authenticates never has a hash.
+//
+//     struct credentials *credentials = credentials_open(path, STR("uni.example"));      // "…/credentials/credentials.db"
+//     struct sasl_config config = {.lookup = credentials_lookup, .context = credentials, .secret = ...};
+//     sasl_library_init(&config, &err);
+//     ...
+//     if (outcome == SASL_DONE)                                     // account names the entry: 32 hex digits of its uuid
+//         home_of_account(..., sasl_session_account(session), ...);     // router/home.h, router/sender.h
+//
+// The login is "user" (in the default realm) or "user@realm"; user is uid or phLoginAlias of a phMailUser, the realm is phAuthRealm of
+// the domain of its mail address, else that domain. Two entries with one login: nobody gets in, SASL_UNAVAILABLE.
+//
+// Any number of threads; a look-up takes microseconds under a lock, and may read from the disk: worker threads only. A missing or not
+// yet complete file is SASL_UNAVAILABLE and tried again. Readers need the group `posthouse-auth` (FORMATS section 3).
+#ifndef LDAPSYNC_CREDENTIALS_H
+#define LDAPSYNC_CREDENTIALS_H
+
+#include "mail/sasl.h"
+
+struct credentials;
+
+// Never fails: see above. Both strings are copied.
+struct credentials *credentials_open(const char *path, struct str default_realm);
+void credentials_close(struct credentials **credentials);
+
+// A sasl_lookup_fn; context is the struct credentials. allowed is false for phStatus nologin, suspended, disabled and deleted, for an
+// entry that has expired, and when phService has values but not the service ("smtp" asks for submission, "imap" for imap, "pop" for
+// pop3; the value none grants nothing). passwords are the userPassword values and the phAppPassword values for the service.
+enum sasl_lookup credentials_lookup(void *context, struct str service, struct str login, struct arena *arena,
+	struct sasl_credentials *out);
+
+#endif

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The directory as every other room sees it: look-ups in the shadow, in microseconds, whether an LDAP server or ldapsync lives or not.
+//
+//     struct directory *directory = directory_open(path, fresh_s);       // one per scheduler thread, at its start
+//
+//     directory_begin(directory);                                          // one snapshot for all that one decision looks up
+//     switch (directory_find(directory, DIRECTORY_ADDRESS, addr.key, arena, &match)) {
+//     case DIRECTORY_FOUND:       ... match.entry ...
+//     case DIRECTORY_NONE:        ... nobody has it; 5xx only if directory_status().fresh ...
+//     case DIRECTORY_AMBIGUOUS:   ... match.entry and match.other both claim it: 4xx ...
+//     case DIRECTORY_UNAVAILABLE: ... never complete, missing, damaged: 4xx ...
+//     }
+//     directory_end(directory);
+//
+// Threads: one struct directory is used by one thread at a time. The pages are mapped and a look-up takes 3-4 µs, so it may be called
+// on a scheduler thread. Between begin and end nothing may yield: an open snapshot stops ldapsync's checkpoint. Without begin, each
+// call has a snapshot of its own.
+//
+// A file that is missing or not complete is no failure: look-ups say DIRECTORY_UNAVAILABLE, and the file is tried again once a second.
+// Readers need the group `posthouse` and write access to shadow.db-shm: a sandbox gives SANDBOX_READ_WRITE on the folder shadow/, whose
+// modes keep everything else from being written (FORMATS section 3).
+//
+// What comes out lives in the caller's arena and is never changed by a later commit.
+#ifndef LDAPSYNC_DIRECTORY_H
+#define LDAPSYNC_DIRECTORY_H
+
+#include "base/arena.h"
+#include "schema/entry.h"
+
+struct directory;
+
+// What an entry can be found by. The numbers are on disk.
+enum directory_key {
+	DIRECTORY_ADDRESS = 1, // addr.key (mail/addr.h), or "@" + domain.key: mail, mailLocalAddress, phIntlAddress of ours
+	DIRECTORY_DOMAIN = 2,  // domain.key: associatedDomain of a phMailDomain
+	DIRECTORY_LOGIN = 3,   // directory_login_key(): uid, phLoginAlias
+	DIRECTORY_HOST = 4,    // domain.key: cn of a phMailHost
+	DIRECTORY_MAILBOX = 5, // 16 bytes (guid_bytes): phMailboxId, else entryUUID, of a phMailUser
+	DIRECTORY_DN = 6,      // a DN in any spelling: spaces, case and escapes do not matter
+	DIRECTORY_UUID = 7,    // 16 bytes
+	DIRECTORY_PIN = 8,     // "sha256:<64 hex digits>": phHostTlsPin
+	DIRECTORY_ROUTE = 9,   // phRouteKey
+	DIRECTORY_ACCESS = 10, // phAccessKey
+	DIRECTORY_CLASS = 11,  // folded cn of a phClassOfServiceEntry
+};
+
+enum directory_answer {
+	DIRECTORY_FOUND,
+	DIRECTORY_NONE,        // said by a complete shadow only
+	DIRECTORY_AMBIGUOUS,   // two entries or more claim the key (I11)
+	DIRECTORY_UNAVAILABLE, // cannot know now
+};
+
+struct directory_match {
+	const struct entry *entry; // FOUND and AMBIGUOUS
+	const struct entry *other; // AMBIGUOUS: another claimant
+};
+
+struct directory_status {
+	uint64_t version;  // grows with each commit that changed something; 0: no shadow
+	bool complete;     // a whole load was committed once
+	bool fresh;        // NONE may become a 5xx (I8)
+	int64_t age_s;     // since the source was last confirmed; -1: never
+	uint64_t entries;
+};
+
+// Opens the shadow at path ("…/shadow/shadow.db", copied). fresh_s: the setting. Never fails, see above. May read from the disk: at
+// start, or on a worker.
+struct directory *directory_open(const char *path, int64_t fresh_s);
+void directory_close(struct directory **directory);
+
+// A snapshot for several look-ups; pairs nest. Does not block on the writer.
+void directory_begin(struct directory *directory);
+void directory_end(struct directory *directory);
+
+// Looks key up. match is set for FOUND and AMBIGUOUS, untouched otherwise; its memory is the arena's (an entry has some hundred bytes, a
+// large group megabytes). An arena at its cap, and any error of the database, is DIRECTORY_UNAVAILABLE.
+enum directory_answer directory_find(struct directory *directory, enum directory_key kind, struct str key, struct arena *arena,
+	struct directory_match *match_out);
+
+struct directory_status directory_status(struct directory *directory);
+
+// Why the last look-up was DIRECTORY_UNAVAILABLE, for the log; borrowed until the next call; "" when it was not.
+const char *directory_trouble(const struct directory *directory);
+
+// The key of a login: "user@realm" as written, "user" in default_realm; the user part folded (addr_local_key), the realm as domain.key.
+// {NULL, 0} when login cannot be one (empty, not UTF-8, control characters).
+struct str directory_login_key(struct arena *arena, struct str login, struct str default_realm);
+
+// Another source of entries behind the same calls: directory_memory.h for tests and what-ifs.
+struct directory_ops {
+	void (*begin)(void *source);
+	void (*end)(void *source);
+	enum directory_answer (*find)(void *source, enum directory_key kind, struct str key, struct arena *arena,
+		struct directory_match *match_out);
+	struct directory_status (*status)(void *source);
+	void (*close)(void *source);
+};
+struct directory *directory_new(const struct directory_ops *ops, void *source); // takes source; ops borrowed for ever
+
+#endif

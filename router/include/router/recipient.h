@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens to mail for an address: facts and a directory in, a verdict with its reasons out. RCPT TO is decided here.
+//
+//     struct recipient_query query = {
+//         .recipient = &addr,                               // from addr_parse_path(); <postmaster> without a domain too
+//         .authenticated = session->account.n != 0,
+//         .delimiters = s->delimiter, .relayhost = STR("smart.example:25"), .default_domain = s->domain,
+//         .entries_max = RECIPIENT_ENTRIES_FIBER,
+//     };
+//     struct recipient_verdict verdict;
+//     recipient_decide(directory, &query, arena, &verdict);
+//     if (verdict.too_big)                                   // a large group: again on a worker, with a directory of its own
+//         ...entries_max = RECIPIENT_ENTRIES_MAX...
+//     switch (verdict.outcome) {
+//     case RECIPIENT_DELIVER: case RECIPIENT_EXPAND: case RECIPIENT_FORWARD: case RECIPIENT_RELAY:
+//         ... 250; verdict.targets go into the ENTER record ...
+//     case RECIPIENT_REFUSE: case RECIPIENT_DEFER:
+//         reply((struct reply){verdict.code, verdict.enhanced, verdict.text});
+//     }
+//
+// Pure: no clock but the directory's, no I/O but its look-ups, no state. One call is one snapshot. With RECIPIENT_ENTRIES_FIBER it takes
+// microseconds for a mailbox and at most some milliseconds, and may run on a fiber; it never yields. Results live in the arena (a
+// mailbox needs 4 KiB, a group about 1 KiB a member), which must outlive them; an arena at its cap is RECIPIENT_DEFER.
+//
+// Expansion is complete: targets are mailboxes and outside addresses, each once (per list), never aliases or groups. It happens once, at
+// RCPT, and is recorded. 5xx only for what a complete and fresh shadow says; every doubt is RECIPIENT_DEFER.
+//
+// The same call answers `posthouse why`.
+#ifndef ROUTER_RECIPIENT_H
+#define ROUTER_RECIPIENT_H
+
+#include "base/arena.h"
+#include "base/guid.h"
+#include "ldapsync/directory.h"
+#include "mail/addr.h"
+
+enum {
+	RECIPIENT_ENTRIES_FIBER = 2000,   // look-ups of one decision on a scheduler thread
+	RECIPIENT_ENTRIES_MAX = 300000,   // and on a worker: a group of 100,000 nested members fits
+	RECIPIENT_DEPTH_MAX = 50,         // aliases of aliases, groups in groups
+};
+
+struct recipient_query {
+	const struct addr *recipient;  // borrowed for the call
+	bool authenticated;            // the client logged in: it may send to outside addresses
+	struct str delimiters;         // setting delimiter: where the domain says nothing
+	struct str relayhost;          // "host:port" of the setting; empty: there is none
+	struct str default_domain;     // completes <postmaster>
+	size_t entries_max;            // see above; 0: RECIPIENT_ENTRIES_FIBER
+};
+
+// outcome, name in `posthouse why --json`
+#define RECIPIENT_OUTCOMES(X)                                                         \
+	X(RECIPIENT_DELIVER, "deliver") /* one mailbox of ours */                     \
+	X(RECIPIENT_EXPAND, "expand")   /* an alias, a group or a list */             \
+	X(RECIPIENT_FORWARD, "forward") /* its owner sends it on (and may keep a copy) */ \
+	X(RECIPIENT_RELAY, "relay")     /* an outside address */                      \
+	X(RECIPIENT_REFUSE, "refuse")   /* 5xx */                                     \
+	X(RECIPIENT_DEFER, "defer")     /* 4xx */
+
+enum recipient_outcome {
+#define RECIPIENT_ENUM(outcome, name) outcome,
+	RECIPIENT_OUTCOMES(RECIPIENT_ENUM)
+#undef RECIPIENT_ENUM
+};
+
+const char *recipient_outcome_name(enum recipient_outcome outcome);
+
+enum recipient_target_kind {
+	RECIPIENT_MAILBOX, // over LMTP to a host of ours: router/host.h gives the endpoint at each try
+	RECIPIENT_OUTSIDE, // over SMTP to the relayhost
+};
+
+struct recipient_target {
+	enum recipient_target_kind kind;
+	const struct addr *address; // for RCPT TO: the mailbox's mail address, or the outside address
+	struct str host;            // MAILBOX: the mailHost (domain.key); OUTSIDE: the relayhost as configured
+	struct guid mailbox_id;     // MAILBOX; zero otherwise
+	struct str detail;          // MAILBOX: what came after the delimiter, case kept; empty: none. Part of the delivery key
+	struct str list;            // addr.key of the list it came through; empty: none. Part of the delivery key
+	struct str forwarder;       // addr.key of the mailbox whose owner forwards it here: a begotten message with
+	                            // guid_derive(parent, address->key, "forward"); empty: part of this message
+};
+
+// One step of the decision, in order: what was applied and the value of the directory that it rests on.
+struct recipient_reason {
+	const char *rule;    // "domain", "mailbox", "alias", ...: RECIPIENT_RULES in recipient.c; a literal
+	struct str entry;    // DN; empty where no entry is involved
+	const char *attribute; // name in the schema; "" when the rule rests on the entry as a whole
+	struct str value;
+};
+
+struct recipient_verdict {
+	enum recipient_outcome outcome;
+	int code;                 // 250, 4xx, 5xx
+	struct str enhanced;      // "5.1.1"
+	struct str text;          // one line, no address in it
+	const struct recipient_target *targets;
+	size_t n_targets;         // 0 for REFUSE and DEFER
+	const struct recipient_reason *reasons;
+	size_t n_reasons;         // of a large group the first RECIPIENT_REASONS_MAX
+	struct directory_status shadow; // what the decision was made from
+	bool too_big;             // DEFER, because entries_max was reached
+};
+
+enum { RECIPIENT_REASONS_MAX = 1000 };
+
+// Always gives a verdict. verdict_out needs no initialisation.
+void recipient_decide(struct directory *directory, const struct recipient_query *query, struct arena *arena,
+	struct recipient_verdict *verdict_out);
+
+#endif

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// An entry of the directory as the shadow keeps it: one blob, read in place.
+//
+//     struct entry entry;
+//     if (!entry_decode(blob, &entry)) ...                          // damaged, or made by a newer version
+//     if (entry.classes & ENTRY_USER)
+//         host = entry_first(&entry, ATTR_MAIL_HOST);               // .p is NULL when the entry has none
+//     struct entry_cursor cursor = {0};
+//     while (entry_next(&entry, ATTR_MEMBER, &cursor, &dn)) ...
+//
+// Values of ADDRESS, HOST and DOMAIN attributes were checked when the entry was read and are stored in canonical spelling
+// (mail/addr.h text; keys for hosts and domains); values of the others as the directory wrote them, without controls unless RAW.
+// Everything borrows from the blob. Form: FORMATS section 9. Nothing here blocks; any thread.
+#ifndef SCHEMA_ENTRY_H
+#define SCHEMA_ENTRY_H
+
+#include "base/buf.h"
+#include "base/guid.h"
+#include "schema/attr.h"
+
+enum {
+	ENTRY_BYTES_MAX = 16 << 20, // of a blob: a group of 100,000 members needs 8 MiB
+	ENTRY_DN_BYTES_MAX = 4096,
+};
+
+struct entry {
+	struct guid uuid; // entryUUID; of LDIF entries without one, derived from the DN
+	unsigned classes; // ENTRY_*
+	struct str dn;    // as the directory writes it
+	struct str values; // encoded; for entry_next
+};
+
+// Checks the whole blob, so that later reads cannot fail. False: damaged or of a newer version; entry untouched.
+bool entry_decode(struct str blob, struct entry *entry_out);
+
+// The first value of an attribute; {NULL, 0} when there is none (an empty value has p set).
+struct str entry_first(const struct entry *entry, enum attr attr);
+bool entry_has(const struct entry *entry, enum attr attr);
+
+// Each value of one attribute in turn, from a zeroed cursor.
+struct entry_cursor {
+	size_t at;
+};
+bool entry_next(const struct entry *entry, enum attr attr, struct entry_cursor *cursor, struct str *value_out);
+
+// Each value of all attributes in turn.
+bool entry_each(const struct entry *entry, struct entry_cursor *cursor, enum attr *attr_out, struct str *value_out);
+
+// TRUE, in any case.
+bool entry_flag(const struct entry *entry, enum attr attr);
+
+// The storage id: phMailboxId, else the uuid when the directory gave one. False when there is neither: no mailbox.
+bool entry_mailbox_id(const struct entry *entry, struct guid *id_out);
+
+// phExpires has passed (RFC 4517 GeneralizedTime); an entry without it never expires.
+bool entry_is_expired(const struct entry *entry, int64_t now_wall_ms);
+
+// Making a blob. Values of one attribute are added in a row, attributes in ascending order of number; entry_sort_values() of the loader
+// sees to it. has_uuid: the directory gave it. False when b overflows.
+bool entry_begin(struct buf *b, const struct guid *uuid, bool has_uuid, unsigned classes, struct str dn);
+bool entry_add(struct buf *b, enum attr attr, struct str value);
+
+#endif
