@@ -352,7 +352,7 @@ static void *write_lines(void *unused)
 	pthread_setname_np(pthread_self(), "log");
 	struct buf batch;
 	buf_init(&batch, BATCH_BYTES);
-	uint64_t reported = 0;
+	uint64_t reported = log_dropped();
 	for (;;) {
 		if (drain(&batch)) {
 			report_dropped(&reported);
