@@ -11,7 +11,7 @@
 // same time wherever values differ. Parameters that would cost absurdly much (bounds below) make a value PASSWORD_UNUSABLE: whoever
 // can write userPassword could otherwise stop every worker.
 //
-// The default is right today, and why: Argon2id with 19 MiB, 2 passes, 1 lane is OWASP's smallest recommended set; it is chosen over
+// The default is right today, and why: Argon2id with 19 MiB, 2 passes, 1 lane is what OWASP recommends at least; it is chosen over
 // 64 MiB because a hash runs on each worker at once (16 workers: 300 MiB, not 1 GiB) and costs about 25 ms. It goes into userPassword
 // for clients that send the password (PLAIN, LOGIN under TLS). Clients that can use SCRAM-SHA-256 should: its verifier is phScram,
 // computed once on each side, so the server never hashes. SSHA is there for comparisons and for other software that reads the same
@@ -31,6 +31,7 @@ enum {
 	PASSWORD_ARGON2_LANES_MAX = 16,
 	PASSWORD_CRYPT_SHA_ROUNDS_MAX = 1 << 20,
 	PASSWORD_CRYPT_BCRYPT_COST_MAX = 14,
+	PASSWORD_CRYPT_MEMORY_KIB_MAX = 256 << 10, // yescrypt and scrypt
 	PASSWORD_SCRAM_ITERATIONS = 15000,  // RFC 7677 asks for 4096 at least; the client pays, phones too
 	PASSWORD_SCRAM_ITERATIONS_MIN = 4096,
 	PASSWORD_SCRAM_ITERATIONS_MAX = 1 << 20,
@@ -43,8 +44,8 @@ enum password_result {
 };
 
 // stored is one value of userPassword: "{SCHEME}rest", scheme in any case. {SHA} {SSHA} {SHA256} {SSHA256} {SHA384} {SSHA384} {SHA512}
-// {SSHA512} (RFC 2307's form; salt after the digest), {CRYPT} (crypt(5): sha256crypt, sha512crypt, bcrypt, yescrypt, scrypt;
-// traditional DES and MD5 are unusable), {PBKDF2} {PBKDF2-SHA1} {PBKDF2-SHA256} {PBKDF2-SHA512} (OpenLDAP's pw-pbkdf2:
+// {SSHA512} (RFC 2307's form; salt after the digest), {CRYPT} (crypt(5): yescrypt, gost-yescrypt, scrypt, bcrypt, sha512crypt,
+// sha256crypt and, since old directories have them, md5crypt and DES), {PBKDF2} {PBKDF2-SHA1} {PBKDF2-SHA256} {PBKDF2-SHA512} (OpenLDAP's pw-pbkdf2:
 // rounds$salt$key), {ARGON2} (encoded form), {CLEARTEXT}. A value without a scheme is taken as cleartext, as RFC 4519 defines it. An
 // empty password, one with a NUL and one over PASSWORD_BYTES_MAX match nothing. May take a second; never blocks otherwise.
 enum password_result password_verify(struct str stored, struct str password);
@@ -84,7 +85,11 @@ enum err_code password_scram_make(struct str password, uint32_t iterations, stru
 enum err_code password_scram_make_salted(struct str password, struct str salt, uint32_t iterations, struct buf *b,
                                          struct err *err) ERR_CHECKED;
 
-// SASLprep for a stored string (RFC 4013 with unassigned code points prohibited). ERR_INVALID as above.
+// A phScram value that a SCRAM-SHA-256 exchange can use: its form, 32-byte keys, iterations within the bounds above.
+bool password_scram_is_usable(struct str value);
+
+// SASLprep (RFC 4013). Unassigned code points are those of the Unicode version of libunistring, not of Unicode 3.2: a password with
+// a newer letter is better than none. ERR_INVALID as above, ERR_LIMIT: b overflowed.
 enum err_code password_prepare(struct str password, struct buf *b, struct err *err) ERR_CHECKED;
 
 #endif

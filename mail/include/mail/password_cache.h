@@ -47,7 +47,8 @@ void password_throttle_free(struct password_throttle **throttle);
 uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
 void password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
 
-// A success: clears the pair's failures and remembers address as one of login's own.
+// A success: remembers address as one of the places where login is at home, with its failures there forgiven. What the address did
+// to other logins, and strangers to this one, stays.
 void password_throttle_succeeded(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
 
 #endif

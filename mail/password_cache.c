@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memory of passwords that matched and the throttle: two tables of fixed size, four slots a bucket, the oldest of a full bucket
+// goes. Keys are HMACs under a key of this process, so that nobody outside can choose what collides.
+#include "mail/password_cache.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "password_hash.h"
+
+enum { WAYS = 4, KEY_BYTES = 32 };
+
+static size_t buckets_for(size_t entries)
+{
+	size_t buckets = 1;
+	must(entries > 0 && entries <= (size_t)1 << 24);
+	while (buckets * WAYS < entries)
+		buckets *= 2;
+	return buckets;
+}
+
+// HMAC over the parts, each with its length before it, so that no two lists of parts are the same text.
+static void digest(const unsigned char *key, const struct str *parts, size_t n, unsigned char *out)
+{
+	unsigned char text[SHA256_DIGEST_LENGTH * 4];
+	must(n * SHA256_DIGEST_LENGTH <= sizeof text);
+	for (size_t i = 0; i < n; i++)
+		must(HMAC(EVP_sha256(), key, KEY_BYTES, (const unsigned char *)parts[i].p, parts[i].n, text + i * SHA256_DIGEST_LENGTH, NULL) != NULL);
+	must(HMAC(EVP_sha256(), key, KEY_BYTES, text, n * SHA256_DIGEST_LENGTH, out, NULL) != NULL);
+	OPENSSL_cleanse(text, sizeof text);
+}
+
+static uint64_t first_word(const unsigned char *bytes)
+{
+	uint64_t word;
+	memcpy(&word, bytes, sizeof word);
+	return word;
+}
+
+// ---- the cache ----
+
+struct match {
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+	uint64_t expires_ms; // 0: free
+};
+
+struct password_cache {
+	pthread_mutex_t mutex;
+	unsigned char key[KEY_BYTES];
+	uint64_t ttl_ms;
+	size_t buckets;
+	struct match *matches; // owned, buckets * WAYS
+};
+
+struct password_cache *password_cache_new(size_t entries, uint64_t ttl_ms)
+{
+	struct password_cache *cache = calloc(1, sizeof *cache);
+	must(cache != NULL);
+	cache->ttl_ms = ttl_ms;
+	cache->buckets = buckets_for(entries);
+	cache->matches = calloc(cache->buckets * WAYS, sizeof *cache->matches);
+	must(cache->matches != NULL);
+	password_random(cache->key, sizeof cache->key);
+	must(pthread_mutex_init(&cache->mutex, NULL) == 0);
+	return cache;
+}
+
+void password_cache_free(struct password_cache **cache)
+{
+	if (*cache == NULL)
+		return;
+	pthread_mutex_destroy(&(*cache)->mutex);
+	OPENSSL_cleanse((*cache)->key, sizeof (*cache)->key);
+	free((*cache)->matches);
+	free(*cache);
+	*cache = NULL;
+}
+
+static struct match *bucket_of(struct password_cache *cache, const unsigned char *wanted)
+{
+	return &cache->matches[(first_word(wanted) & (cache->buckets - 1)) * WAYS];
+}
+
+bool password_cache_has(struct password_cache *cache, struct str login, struct str stored, struct str password, uint64_t now_ms)
+{
+	unsigned char wanted[SHA256_DIGEST_LENGTH];
+	bool found = false;
+	digest(cache->key, (const struct str[]){login, stored, password}, 3, wanted);
+	pthread_mutex_lock(&cache->mutex);
+	const struct match *bucket = bucket_of(cache, wanted);
+	for (size_t i = 0; i < WAYS; i++)
+		found |= bucket[i].expires_ms > now_ms && password_same(bucket[i].digest, wanted, sizeof wanted);
+	pthread_mutex_unlock(&cache->mutex);
+	OPENSSL_cleanse(wanted, sizeof wanted);
+	return found;
+}
+
+void password_cache_add(struct password_cache *cache, struct str login, struct str stored, struct str password, uint64_t now_ms)
+{
+	struct match made = {.expires_ms = now_ms + cache->ttl_ms};
+	digest(cache->key, (const struct str[]){login, stored, password}, 3, made.digest);
+	pthread_mutex_lock(&cache->mutex);
+	struct match *bucket = bucket_of(cache, made.digest), *slot = bucket;
+	for (size_t i = 0; i < WAYS; i++) {
+		if (password_same(bucket[i].digest, made.digest, sizeof made.digest)) {
+			slot = &bucket[i];
+			break;
+		}
+		if (bucket[i].expires_ms < slot->expires_ms)
+			slot = &bucket[i];
+	}
+	*slot = made;
+	pthread_mutex_unlock(&cache->mutex);
+}
+
+// ---- the throttle ----
+
+// Failures of one login, of one address, or of a login at an address that it is at home at: a bucket that leaks one per refill_ms.
+struct failures {
+	uint64_t id;       // 0: free
+	uint64_t empty_ms; // when all of them will be forgiven; the count is how far that lies ahead
+	uint64_t used_ms;
+};
+
+enum throttle_kind { THROTTLE_LOGIN, THROTTLE_ADDRESS, THROTTLE_HOME, THROTTLE_KINDS };
+
+struct password_throttle {
+	pthread_mutex_t mutex;
+	unsigned char key[KEY_BYTES];
+	struct password_throttle_limits limits;
+	size_t buckets;
+	struct failures *tables[THROTTLE_KINDS]; // owned
+};
+
+struct password_throttle *password_throttle_new(const struct password_throttle_limits *limits)
+{
+	struct password_throttle *throttle = calloc(1, sizeof *throttle);
+	must(throttle != NULL && limits->refill_ms > 0 && limits->login_failures > 0 && limits->address_failures > 0);
+	throttle->limits = *limits;
+	throttle->buckets = buckets_for(limits->entries);
+	for (size_t i = 0; i < THROTTLE_KINDS; i++) {
+		throttle->tables[i] = calloc(throttle->buckets * WAYS, sizeof *throttle->tables[i]);
+		must(throttle->tables[i] != NULL);
+	}
+	password_random(throttle->key, sizeof throttle->key);
+	must(pthread_mutex_init(&throttle->mutex, NULL) == 0);
+	return throttle;
+}
+
+void password_throttle_free(struct password_throttle **throttle)
+{
+	if (*throttle == NULL)
+		return;
+	pthread_mutex_destroy(&(*throttle)->mutex);
+	for (size_t i = 0; i < THROTTLE_KINDS; i++)
+		free((*throttle)->tables[i]);
+	free(*throttle);
+	*throttle = NULL;
+}
+
+static uint64_t id_of(const struct password_throttle *throttle, const struct str *parts, size_t n)
+{
+	unsigned char bytes[SHA256_DIGEST_LENGTH];
+	digest(throttle->key, parts, n, bytes);
+	uint64_t id = first_word(bytes);
+	return id ? id : 1;
+}
+
+static struct failures *find(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id)
+{
+	struct failures *bucket = &throttle->tables[kind][(id & (throttle->buckets - 1)) * WAYS];
+	for (size_t i = 0; i < WAYS; i++)
+		if (bucket[i].id == id)
+			return &bucket[i];
+	return NULL;
+}
+
+// The entry of id, made where there is none: the one in its bucket that was used longest ago gives way.
+static struct failures *find_or_make(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id, uint64_t now_ms)
+{
+	struct failures *entry = find(throttle, kind, id);
+	if (entry == NULL) {
+		struct failures *bucket = &throttle->tables[kind][(id & (throttle->buckets - 1)) * WAYS];
+		entry = bucket;
+		for (size_t i = 1; i < WAYS; i++)
+			if (bucket[i].used_ms < entry->used_ms)
+				entry = &bucket[i];
+		*entry = (struct failures){.id = id};
+	}
+	entry->used_ms = now_ms;
+	return entry;
+}
+
+static void add_failure(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id, uint64_t now_ms)
+{
+	struct failures *entry = find_or_make(throttle, kind, id, now_ms);
+	uint64_t from = entry->empty_ms > now_ms ? entry->empty_ms : now_ms;
+	entry->empty_ms = from + throttle->limits.refill_ms;
+}
+
+static uint64_t wait_of(const struct password_throttle *throttle, const struct failures *entry, uint32_t free, uint64_t now_ms)
+{
+	uint64_t span = (uint64_t)free * throttle->limits.refill_ms;
+	if (entry == NULL || entry->empty_ms < now_ms + span)
+		return 0;
+	return entry->empty_ms - now_ms - span + 1;
+}
+
+struct ids {
+	uint64_t login, address, home;
+};
+
+static struct ids ids_of(const struct password_throttle *throttle, struct str login, struct str address)
+{
+	return (struct ids){
+		.login = id_of(throttle, (const struct str[]){STR("login"), login}, 2),
+		.address = id_of(throttle, (const struct str[]){STR("address"), address}, 2),
+		.home = id_of(throttle, (const struct str[]){STR("home"), login, address}, 3),
+	};
+}
+
+uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
+{
+	struct ids ids = ids_of(throttle, login, address);
+	pthread_mutex_lock(&throttle->mutex);
+	const struct failures *home = find(throttle, THROTTLE_HOME, ids.home);
+	const struct failures *by_login = home ? home : find(throttle, THROTTLE_LOGIN, ids.login);
+	uint64_t wait = wait_of(throttle, by_login, throttle->limits.login_failures, now_ms);
+	if (address.n) {
+		uint64_t more = wait_of(throttle, find(throttle, THROTTLE_ADDRESS, ids.address), throttle->limits.address_failures, now_ms);
+		wait = more > wait ? more : wait;
+	}
+	pthread_mutex_unlock(&throttle->mutex);
+	return wait;
+}
+
+void password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
+{
+	struct ids ids = ids_of(throttle, login, address);
+	pthread_mutex_lock(&throttle->mutex);
+	if (find(throttle, THROTTLE_HOME, ids.home))
+		add_failure(throttle, THROTTLE_HOME, ids.home, now_ms);
+	else
+		add_failure(throttle, THROTTLE_LOGIN, ids.login, now_ms);
+	if (address.n)
+		add_failure(throttle, THROTTLE_ADDRESS, ids.address, now_ms);
+	pthread_mutex_unlock(&throttle->mutex);
+}
+
+void password_throttle_succeeded(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
+{
+	struct ids ids = ids_of(throttle, login, address);
+	pthread_mutex_lock(&throttle->mutex);
+	if (address.n)
+		find_or_make(throttle, THROTTLE_HOME, ids.home, now_ms)->empty_ms = 0;
+	else if (find(throttle, THROTTLE_LOGIN, ids.login))
+		find(throttle, THROTTLE_LOGIN, ids.login)->empty_ms = 0;
+	pthread_mutex_unlock(&throttle->mutex);
+}
