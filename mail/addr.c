@@ -10,6 +10,7 @@
 #include <uninorm.h>
 
 #include "base/must.h"
+#include "chars.h"
 
 struct local {
 	char p[ADDR_LOCAL_BYTES_LONG_MAX];
@@ -45,20 +46,6 @@ static enum addr_result of_domain(enum domain_result result)
 	unreachable("domain_result");
 }
 
-// RFC 5322 section 3.2.3, and UTF8-non-ascii of RFC 6531 section 3.3.
-static bool is_atext(char c)
-{
-	return chr_is_alpha(c) || chr_is_digit(c) || (unsigned char)c > 0x7f || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
-}
-
-static bool is_ascii(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] > 0x7f)
-			return false;
-	return true;
-}
-
 // C1 controls are no text, whatever RFC 6532's grammar lets through.
 static bool has_c1_control(struct str utf8)
 {
@@ -73,7 +60,7 @@ static bool needs_quotes(struct str local)
 	if (local.n == 0 || local.p[0] == '.' || local.p[local.n - 1] == '.' || str_find(local, STR("..")) >= 0)
 		return true;
 	for (size_t i = 0; i < local.n; i++)
-		if (!is_atext(local.p[i]) && local.p[i] != '.')
+		if (!chars_is_atext(local.p[i]) && local.p[i] != '.')
 			return true;
 	return false;
 }
@@ -111,7 +98,7 @@ static struct str join(struct arena *arena, struct str local, struct str domain)
 
 struct str addr_local_key(struct arena *arena, struct str local)
 {
-	if (is_ascii(local)) {
+	if (chars_all_ascii(local)) {
 		char *key = arena_alloc(arena, local.n);
 		for (size_t i = 0; key && i < local.n; i++)
 			key[i] = chr_lower(local.p[i]);
@@ -132,9 +119,9 @@ static enum addr_result check_local(struct str local, unsigned flags)
 	if (local.n > (flags & ADDR_LONG_LOCAL ? ADDR_LOCAL_BYTES_LONG_MAX : ADDR_LOCAL_BYTES_MAX))
 		return ADDR_TOO_LONG;
 	for (size_t i = 0; i < local.n; i++)
-		if ((unsigned char)local.p[i] < 0x20 || local.p[i] == 0x7f)
+		if (chars_is_control(local.p[i]))
 			return ADDR_BAD_LOCAL;
-	if (is_ascii(local))
+	if (chars_all_ascii(local))
 		return ADDR_OK;
 	if (!(flags & ADDR_UTF8))
 		return ADDR_NEEDS_UTF8;
@@ -157,7 +144,7 @@ static enum addr_result make(struct arena *arena, struct str local, struct domai
 		return ADDR_FULL;
 	if (addr.text.n + 2 > ADDR_PATH_BYTES_MAX)
 		return ADDR_TOO_LONG;
-	addr.utf8 = !is_ascii(addr.text);
+	addr.utf8 = !chars_all_ascii(addr.text);
 	*addr_out = addr;
 	return ADDR_OK;
 }
@@ -184,7 +171,7 @@ static enum addr_result take_quoted(struct str *rest, struct local *local)
 				break;
 			c = rest->p[i];
 		}
-		if ((unsigned char)c < 0x20 || c == 0x7f)
+		if (chars_is_control(c))
 			return ADDR_BAD_LOCAL;
 		if (!take_byte(local, c))
 			return ADDR_TOO_LONG;
@@ -201,7 +188,7 @@ static enum addr_result take_local(struct str *rest, struct local *local)
 		return take_quoted(rest, local);
 	}
 	size_t i = 0;
-	for (; i < rest->n && (is_atext(rest->p[i]) || rest->p[i] == '.'); i++)
+	for (; i < rest->n && (chars_is_atext(rest->p[i]) || rest->p[i] == '.'); i++)
 		if (!take_byte(local, rest->p[i]))
 			return ADDR_TOO_LONG;
 	*rest = str_from(*rest, i);
@@ -381,7 +368,7 @@ bool addr_detail(struct arena *arena, const struct addr *addr, struct str delimi
 
 bool addr_to_ascii(struct arena *arena, const struct addr *addr, struct str *text_out)
 {
-	if (!is_ascii(addr->local))
+	if (!chars_all_ascii(addr->local))
 		return false;
 	struct str text = join(arena, addr->local, addr->domain.key);
 	if (text.p == NULL)

@@ -8,14 +8,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
-
-static bool is_ascii(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] > 0x7f)
-			return false;
-	return true;
-}
+#include "chars.h"
 
 static bool is_name_byte(char c)
 {
@@ -138,7 +131,7 @@ enum domain_result domain_parse(struct arena *arena, struct str text, unsigned f
 		text.n--;
 	if (text.n > DOMAIN_BYTES_MAX)
 		return DOMAIN_TOO_LONG;
-	if (!is_ascii(text))
+	if (!chars_all_ascii(text))
 		return flags & DOMAIN_UTF8 ? parse_utf8(arena, text, domain_out) : DOMAIN_NEEDS_UTF8;
 	enum domain_result result = check_name(text);
 	if (result != DOMAIN_OK)

@@ -1,272 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names of IMAP folders: modified UTF-7 both ways, and the one form in which the house knows a name.
+// Folder names: checks, NFC, and modified UTF-7 (RFC 3501 section 5.1.3).
 #include "mail/mailbox_name.h"
 
 #include <stdlib.h>
 #include <uninorm.h>
+#include <unistr.h>
 
 #include "base/must.h"
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
+enum { CODE_POINT_BYTES_MAX = 4 };
 
-static int base64_value(char c)
+// --- Names ---
+
+// Characters that a folder name may not hold, beside '%' and '*': controls would break listings, line and paragraph separators too.
+static bool is_forbidden(ucs4_t c)
 {
-	const char *at = c ? strchr(alphabet, c) : NULL;
-	return at ? (int)(at - alphabet) : -1;
+	return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x2028 || c == 0x2029 || c == '%' || c == '*';
 }
 
-static bool is_direct(char c)
+static bool has_forbidden(struct str text)
 {
-	return c >= 0x20 && c <= 0x7E;
-}
-
-static void add_utf8(struct buf *out, uint32_t c)
-{
-	if (c < 0x80) {
-		buf_add_byte(out, (char)c);
-	} else if (c < 0x800) {
-		buf_add_byte(out, (char)(0xC0 | c >> 6));
-		buf_add_byte(out, (char)(0x80 | (c & 0x3F)));
-	} else if (c < 0x10000) {
-		buf_add_byte(out, (char)(0xE0 | c >> 12));
-		buf_add_byte(out, (char)(0x80 | (c >> 6 & 0x3F)));
-		buf_add_byte(out, (char)(0x80 | (c & 0x3F)));
-	} else {
-		buf_add_byte(out, (char)(0xF0 | c >> 18));
-		buf_add_byte(out, (char)(0x80 | (c >> 12 & 0x3F)));
-		buf_add_byte(out, (char)(0x80 | (c >> 6 & 0x3F)));
-		buf_add_byte(out, (char)(0x80 | (c & 0x3F)));
+	const uint8_t *p = (const uint8_t *)text.p, *end = p + text.n;
+	while (p < end) {
+		ucs4_t c;
+		int n = u8_mbtouc(&c, p, (size_t)(end - p)); // the text is well-formed
+		if (is_forbidden(c))
+			return true;
+		p += n;
 	}
-}
-
-// One UTF-16 unit more. *high is the first half of a pair that waits for its second.
-static bool take_unit(uint32_t unit, uint32_t *high, struct buf *out)
-{
-	bool is_high = unit >= 0xD800 && unit < 0xDC00, is_low = unit >= 0xDC00 && unit < 0xE000;
-	if (*high) {
-		if (!is_low)
-			return false;
-		add_utf8(out, 0x10000 + ((*high - 0xD800) << 10) + (unit - 0xDC00));
-		*high = 0;
-		return true;
-	}
-	if (is_high) {
-		*high = unit;
-		return true;
-	}
-	if (is_low || (unit < 0x80 && is_direct((char)unit)))
-		return false;
-	add_utf8(out, unit);
-	return true;
-}
-
-// The base64 between "&" and "-", at least one byte of it.
-static bool decode_shifted(struct str text, struct buf *out)
-{
-	uint32_t bits = 0, high = 0;
-	unsigned count = 0;
-	for (size_t i = 0; i < text.n; i++) {
-		int value = base64_value(text.p[i]);
-		if (value < 0)
-			return false;
-		bits = bits << 6 | (uint32_t)value;
-		count += 6;
-		if (count >= 16) {
-			count -= 16;
-			if (!take_unit(bits >> count & 0xFFFF, &high, out))
-				return false;
-			bits &= (1u << count) - 1;
-		}
-	}
-	// Fewer than 6 bits are left over and they are 0: otherwise a name would have several spellings.
-	return high == 0 && count < 6 && bits == 0;
-}
-
-static bool decode_all(struct str text, struct buf *out)
-{
-	bool after_shift = false;
-	for (size_t i = 0; i < text.n; i++) {
-		if (!is_direct(text.p[i]))
-			return false;
-		if (text.p[i] != '&') {
-			buf_add_byte(out, text.p[i]);
-			after_shift = false;
-			continue;
-		}
-		ptrdiff_t end = str_index(str_from(text, i), '-');
-		if (end < 0)
-			return false;
-		struct str shifted = str_of(text.p + i + 1, (size_t)end - 1);
-		i += (size_t)end;
-		if (shifted.n == 0) {
-			buf_add_byte(out, '&');
-			after_shift = false;
-			continue;
-		}
-		// "&AOk-&AOk-" is a superfluous shift: one would have done.
-		if (after_shift || !decode_shifted(shifted, out))
-			return false;
-		after_shift = true;
-	}
-	return !out->overflow;
-}
-
-// The decoded text is never longer than three bytes for each of the encoded: bounded by the caller's line.
-static bool decode(struct str text, struct buf *utf8)
-{
-	buf_init(utf8, text.n * 3);
-	if (decode_all(text, utf8))
-		return true;
-	buf_fini(utf8);
 	return false;
 }
 
-bool mutf7_decode(struct str text, struct arena *arena, struct str *utf8_out)
+static bool levels_are_valid(struct str path)
 {
-	struct buf utf8;
-	if (!decode(text, &utf8))
-		return false;
-	struct str copy = arena_dup(arena, buf_str(&utf8));
-	buf_fini(&utf8);
-	if (copy.p == NULL)
-		return false;
-	*utf8_out = copy;
-	return true;
-}
-
-// The next character of well-formed UTF-8.
-static uint32_t next_char(struct str *rest)
-{
-	unsigned char first = (unsigned char)rest->p[0];
-	size_t n = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-	uint32_t c = n == 1 ? first : first & (0x7Fu >> n);
-	for (size_t i = 1; i < n; i++)
-		c = c << 6 | ((unsigned char)rest->p[i] & 0x3F);
-	*rest = str_from(*rest, n);
-	return c;
-}
-
-struct shifter {
-	struct buf *out;
-	uint32_t bits;
-	unsigned count;
-	bool shifted;
-};
-
-static void shift_unit(struct shifter *s, uint32_t unit)
-{
-	if (!s->shifted) {
-		buf_add_byte(s->out, '&');
-		s->shifted = true;
+	struct str level, rest = path;
+	for (size_t n = 1; n <= MAILBOX_NAME_LEVELS_MAX; n++) {
+		bool more = str_cut(rest, MAILBOX_NAME_DELIMITER, &level, &rest);
+		if (!more)
+			level = rest;
+		if (level.n == 0 || str_eq(level, STR(".")) || str_eq(level, STR("..")))
+			return false;
+		if (!more)
+			return true;
 	}
-	s->bits = s->bits << 16 | unit;
-	s->count += 16;
-	while (s->count >= 6) {
-		s->count -= 6;
-		buf_add_byte(s->out, alphabet[s->bits >> s->count & 0x3F]);
-	}
-	s->bits &= (1u << s->count) - 1;
-}
-
-static void shift_end(struct shifter *s)
-{
-	if (!s->shifted)
-		return;
-	if (s->count)
-		buf_add_byte(s->out, alphabet[s->bits << (6 - s->count) & 0x3F]);
-	buf_add_byte(s->out, '-');
-	s->bits = 0;
-	s->count = 0;
-	s->shifted = false;
-}
-
-bool mailbox_name_to_mutf7(const struct mailbox_name *name, struct buf *b)
-{
-	struct shifter s = {.out = b};
-	struct str utf8 = name->path;
-	size_t before = b->n;
-	if (b->overflow || !str_is_utf8(utf8))
-		return false;
-	while (utf8.n) {
-		uint32_t c = next_char(&utf8);
-		if (c < 0x80 && is_direct((char)c)) {
-			shift_end(&s);
-			buf_add(b, c == '&' ? STR("&-") : str_of(&(char){(char)c}, 1));
-		} else if (c < 0x10000) {
-			shift_unit(&s, c);
-		} else {
-			shift_unit(&s, 0xD800 + ((c - 0x10000) >> 10));
-			shift_unit(&s, 0xDC00 + ((c - 0x10000) & 0x3FF));
-		}
-	}
-	shift_end(&s);
-	if (!b->overflow)
-		return true;
-	buf_truncate(b, before);
 	return false;
 }
 
-static bool is_control(const unsigned char *c, size_t n)
+// NFC of text in the arena; {NULL, 0} when the arena is full.
+static struct str compose(struct str text, struct arena *arena)
 {
-	bool c0 = c[0] < 0x20 || c[0] == 0x7F;
-	bool c1 = c[0] == 0xC2 && n > 1 && c[1] < 0xA0;
-	bool line = c[0] == 0xE2 && n > 2 && c[1] == 0x80 && (c[2] == 0xA8 || c[2] == 0xA9); // U+2028, U+2029
-	return c0 || c1 || line;
-}
-
-static bool is_level(struct str level)
-{
-	return level.n > 0 && !str_eq(level, STR(".")) && !str_eq(level, STR(".."));
-}
-
-static bool is_name(struct str name)
-{
-	size_t levels = 1;
-	if (name.n == 0 || name.n > MAILBOX_NAME_BYTES_MAX)
-		return false;
-	for (size_t i = 0; i < name.n; i++)
-		if (is_control((const unsigned char *)name.p + i, name.n - i) || name.p[i] == '%' || name.p[i] == '*')
-			return false;
-	struct str level, rest = name;
-	while (str_cut(rest, MAILBOX_NAME_DELIMITER, &level, &rest))
-		if (!is_level(level) || ++levels > MAILBOX_NAME_LEVELS_MAX)
-			return false;
-	return is_level(rest);
+	size_t n;
+	uint8_t *nfc = u8_normalize(UNINORM_NFC, (const uint8_t *)text.p, text.n, NULL, &n);
+	must(nfc != NULL);
+	struct str result = arena_dup(arena, str_of((const char *)nfc, n));
+	free(nfc);
+	return result;
 }
 
 bool mailbox_name_from_utf8(struct str text, struct arena *arena, struct mailbox_name *out)
 {
-	struct mailbox_name name = {.path = text};
-	// Normal form can be longer than what it is made from, not by more than three times; the limit is on the result.
-	if (text.n == 0 || text.n > 4 * MAILBOX_NAME_BYTES_MAX || !str_is_utf8(text))
+	// Composing may lengthen a text threefold at most; what is longer than the limit before is not worth the work.
+	if (text.n == 0 || text.n > MAILBOX_NAME_BYTES_MAX || !str_is_utf8(text))
 		return false;
-	if (text.n > 1 && text.p[text.n - 1] == MAILBOX_NAME_DELIMITER) {
-		name.had_delimiter_at_end = true;
-		name.path.n--;
+	bool had_delimiter = text.p[text.n - 1] == MAILBOX_NAME_DELIMITER;
+	if (had_delimiter)
+		text = str_upto(text, text.n - 1);
+	if (text.n == 0 || has_forbidden(text))
+		return false;
+	struct str path = compose(text, arena);
+	if (path.n == 0 || path.n > MAILBOX_NAME_BYTES_MAX || has_forbidden(path) || !levels_are_valid(path))
+		return false;
+	struct str inbox = STR("INBOX");
+	if (path.n >= inbox.n && str_eq_nocase(str_upto(path, inbox.n), inbox) &&
+		(path.n == inbox.n || path.p[inbox.n] == MAILBOX_NAME_DELIMITER)) {
+		path = arena_printf(arena, "INBOX%.*s", STR_FMT(str_from(path, inbox.n)));
+		if (path.n == 0)
+			return false;
 	}
-	size_t n = 0;
-	uint8_t *nfc = u8_normalize(UNINORM_NFC, (const uint8_t *)name.path.p, name.path.n, NULL, &n);
-	must(nfc != NULL);
-	struct str path = str_of((const char *)nfc, n);
-	if (str_starts_nocase(path, STR("INBOX")) && (n == 5 || nfc[5] == MAILBOX_NAME_DELIMITER))
-		memcpy(nfc, "INBOX", 5);
-	path = is_name(path) ? arena_dup(arena, path) : STR_NONE;
-	free(nfc);
-	if (path.p == NULL)
-		return false;
-	name.path = path;
-	*out = name;
+	*out = (struct mailbox_name){.path = path, .had_delimiter_at_end = had_delimiter};
 	return true;
 }
 
 bool mailbox_name_from_mutf7(struct str text, struct arena *arena, struct mailbox_name *out)
 {
-	struct buf utf8;
-	if (!decode(text, &utf8))
-		return false;
-	bool good = mailbox_name_from_utf8(buf_str(&utf8), arena, out);
-	buf_fini(&utf8);
-	return good;
+	struct str utf8;
+	// Modified UTF-7 needs at most three and a bit bytes for what is one in UTF-8 ("&AOQ-": 5 for 2).
+	return text.n <= 4 * MAILBOX_NAME_BYTES_MAX && mutf7_decode(text, arena, &utf8) && mailbox_name_from_utf8(utf8, arena, out);
 }
 
 struct mailbox_name mailbox_name_inbox(void)
@@ -282,8 +101,129 @@ bool mailbox_name_is_inbox(const struct mailbox_name *name)
 bool mailbox_name_parent(const struct mailbox_name *name, struct mailbox_name *out)
 {
 	ptrdiff_t at = str_rindex(name->path, MAILBOX_NAME_DELIMITER);
-	if (at <= 0)
+	if (at < 0)
 		return false;
 	*out = (struct mailbox_name){.path = str_upto(name->path, (size_t)at)};
 	return true;
+}
+
+// --- Modified UTF-7 ---
+
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
+
+static int digit_of(char c)
+{
+	const char *p = c ? strchr(base64_digits, c) : NULL;
+	return p ? (int)(p - base64_digits) : -1;
+}
+
+// One run of base64 between '&' and '-', as UTF-8. Strict: no printable ASCII, surrogates in pairs, leftover bits few and zero.
+static bool decode_run(struct str run, struct buf *out)
+{
+	uint32_t bits = 0, high = 0;
+	unsigned n_bits = 0;
+	for (size_t i = 0; i < run.n; i++) {
+		int digit = digit_of(run.p[i]);
+		if (digit < 0)
+			return false;
+		bits = bits << 6 | (uint32_t)digit;
+		n_bits += 6;
+		if (n_bits < 16)
+			continue;
+		n_bits -= 16;
+		uint32_t unit = bits >> n_bits & 0xffff;
+		bits &= (1u << n_bits) - 1;
+		bool is_high = unit >= 0xd800 && unit < 0xdc00, is_low = unit >= 0xdc00 && unit < 0xe000;
+		if (is_low != (high != 0)) // also a high one after a high one
+			return false;
+		if (is_high) {
+			high = unit;
+			continue;
+		}
+		ucs4_t c = is_low ? 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00) : unit;
+		high = 0;
+		uint8_t utf8[CODE_POINT_BYTES_MAX];
+		int length = c >= 0x20 && c <= 0x7e ? -1 : u8_uctomb(utf8, c, sizeof utf8);
+		if (length < 0 || !buf_add(out, str_of((const char *)utf8, (size_t)length)))
+			return false;
+	}
+	return run.n > 0 && high == 0 && n_bits < 6 && bits == 0;
+}
+
+static bool decode_into(struct str text, struct buf *out)
+{
+	bool after_run = false;
+	while (text.n) {
+		char c = text.p[0];
+		if (c < 0x20 || c > 0x7e) // 8-bit bytes are negative or above
+			return false;
+		if (c != '&') {
+			buf_add_byte(out, c);
+			text = str_from(text, 1);
+			after_run = false;
+			continue;
+		}
+		struct str run;
+		if (!str_cut(str_from(text, 1), '-', &run, &text))
+			return false;
+		if (run.n == 0) {
+			buf_add_byte(out, '&');
+			after_run = false;
+			continue;
+		}
+		if (after_run || !decode_run(run, out)) // two runs that could be one
+			return false;
+		after_run = true;
+	}
+	return !out->overflow;
+}
+
+bool mutf7_decode(struct str text, struct arena *arena, struct str *utf8_out)
+{
+	struct buf out;
+	buf_init(&out, 2 * text.n + CODE_POINT_BYTES_MAX); // eight digits of base64 give nine bytes of UTF-8 at most
+	bool good = decode_into(text, &out);
+	if (good) {
+		*utf8_out = arena_dup(arena, buf_str(&out));
+		good = utf8_out->n == out.n;
+	}
+	buf_fini(&out);
+	return good;
+}
+
+static void encode_unit(struct buf *b, uint32_t *bits, unsigned *n_bits, uint32_t unit)
+{
+	*bits = *bits << 16 | unit;
+	for (*n_bits += 16; *n_bits >= 6; *n_bits -= 6)
+		buf_add_byte(b, base64_digits[*bits >> (*n_bits - 6) & 63]);
+}
+
+bool mailbox_name_to_mutf7(const struct mailbox_name *name, struct buf *b)
+{
+	const uint8_t *p = (const uint8_t *)name->path.p, *end = p + name->path.n;
+	while (p < end) {
+		if (*p < 0x80) {
+			buf_add_byte(b, (char)*p);
+			if (*p++ == '&')
+				buf_add_byte(b, '-');
+			continue;
+		}
+		uint32_t bits = 0;
+		unsigned n_bits = 0;
+		buf_add_byte(b, '&');
+		while (p < end && *p >= 0x80) {
+			ucs4_t c;
+			p += u8_mbtouc(&c, p, (size_t)(end - p));
+			if (c >= 0x10000) {
+				encode_unit(b, &bits, &n_bits, 0xd800 + ((c - 0x10000) >> 10));
+				encode_unit(b, &bits, &n_bits, 0xdc00 + ((c - 0x10000) & 0x3ff));
+			} else {
+				encode_unit(b, &bits, &n_bits, c);
+			}
+		}
+		if (n_bits)
+			buf_add_byte(b, base64_digits[bits << (6 - n_bits) & 63]);
+		buf_add_byte(b, '-');
+	}
+	return !b->overflow;
 }

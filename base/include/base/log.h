@@ -17,7 +17,7 @@
 // Never blocks and never fails: the caller formats into a slot of a bounded ring, one writer thread empties it. When the ring is full the
 // line is dropped and counted (metric log_dropped), and the writer says so once it can. Lines end after LOG_LINE_BYTES with "...". Before
 // log_start() and after log_stop() (commands, tests, the first lines of a daemon) a line is written by the caller at once.
-// Any thread, any fiber; not signal handlers. Formatting needs about 300 bytes of stack.
+// Any thread, any fiber; not signal handlers. Formatting needs up to 1.2 KiB of stack.
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 

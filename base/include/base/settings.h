@@ -21,19 +21,18 @@
 // NETWORKS  struct settings_networks          {"127.0.0.0/8", "::1"}
 //
 // SETTINGS_SECTION(tls, "prose") begins a group of rows. Those whose names begin with the group's may stand in a section: `tls { certificate
-// = x }` and `tls_certificate = x` are the same. include("file") reads another file, relative to the one it stands in.
+// = x }` and `tls_certificate = x` are the same. include("file") reads another file, its path
+// relative to the one it stands in, 16 at most. A setting is set once: a second place is an error, so the order of files says nothing.
 //
 // All errors of a file are reported at once, one line each: FILE:LINE: setting: what; what to do. Loading never blocks on anything but the
 // file; not on scheduler threads. A loaded snapshot is immutable and counted: who works with settings across a yield holds a reference.
 #ifndef BASE_SETTINGS_H
 #define BASE_SETTINGS_H
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/netaddr.h"
 
 enum settings_type {
 	SETTINGS_STR,
@@ -68,18 +67,12 @@ struct settings_address {
 };
 
 struct settings_addresses {
-	struct settings_address *v; // hosts are IP addresses
+	struct netaddr *v;
 	size_t n;
 };
 
-struct settings_network {
-	int family; // AF_INET or AF_INET6
-	unsigned bits;
-	uint8_t prefix[16];
-};
-
 struct settings_networks {
-	struct settings_network *v;
+	struct netaddr_net *v;
 	size_t n;
 };
 
@@ -113,6 +106,7 @@ struct settings_row {
 struct settings_report {
 	struct buf lines;
 	size_t errors;
+	const struct settings_load *load; // where the settings stand in the file, while one is being read
 };
 
 struct settings_table {
@@ -125,7 +119,7 @@ struct settings_table {
 
 struct settings_snapshot; // counted; any thread
 
-// Reads path over the defaults. On failure ERR_INVALID (or what opening the file gave), every error in *report, *out untouched. report is
+// Reads path over the defaults (NULL: the defaults alone, for tests). On failure ERR_INVALID (or what opening the file gave), every error in *report, *out untouched. report is
 // initialised by the caller with settings_report_init().
 enum err_code settings_load(const struct settings_table *table, const char *path, struct settings_report *report,
 	struct settings_snapshot **out) ERR_CHECKED;
@@ -152,7 +146,7 @@ void settings_print_value(const struct settings_row *row, const void *values, st
 // True when the field has its default.
 bool settings_is_default(const struct settings_row *row, const void *values);
 
-// True when address (IPv4-mapped IPv6 counts as IPv4) is in one of the networks.
-bool settings_networks_have(const struct settings_networks *networks, const struct sockaddr *address);
+// True when addr is in one of the networks.
+bool settings_networks_have(const struct settings_networks *networks, const struct netaddr *addr);
 
 #endif

@@ -109,7 +109,7 @@ static inline bool reply_is_permanent(const struct reply *reply)
 }
 
 // Adds the reply with its CRLFs: "250-2.0.0 first\r\n250 2.0.0 last\r\n". Lines over 500 bytes are cut into several; controls and
-// bytes over 0x7F that are not UTF-8 become "?". False when out is full.
+// bytes over 0x7F become "?" (a reply is ASCII, RFC 5321 section 4.2). False, nothing added, when out is full.
 bool reply_format(struct reply reply, struct buf *out);
 
 // The reader for a client: feed it line by line, without line ends.
@@ -124,7 +124,7 @@ enum reply_read {
 struct reply_reader {
 	int code;
 	unsigned lines;
-	char enhanced[12]; // "5.1.1" of the first line that has one that fits the code's class
+	char enhanced[12]; // private; "5.1.1" of the first line that has one that fits the code's class
 	struct buf text;   // owned
 };
 
@@ -138,7 +138,7 @@ enum reply_read reply_reader_line(struct reply_reader *reader, struct str line);
 // enhanced status is taken off the text of each line that repeats it.
 struct reply reply_reader_reply(const struct reply_reader *reader);
 
-// Does a line of the text start with this keyword (EHLO answers), any case? params_out is what follows it, may be NULL.
+// Is there a line, after the first, for this keyword (an EHLO answer)? Any case. params_out is what follows it, may be NULL.
 bool reply_has_keyword(struct reply reply, struct str keyword, struct str *params_out);
 
 #endif

@@ -23,7 +23,7 @@
 
 enum smtp_result {
 	SMTP_OK,
-	SMTP_EMPTY,             // a line without a verb: 500
+	SMTP_NO_VERB,           // empty, or its first word is no verb: 500
 	SMTP_CONTROL,           // NUL or another control, or bytes that are not UTF-8: 501
 	SMTP_SYNTAX,            // 501
 	SMTP_BAD_SENDER,        // 501 5.1.7
@@ -95,7 +95,8 @@ enum smtp_result smtp_rcpt_parse(struct arena *arena, struct str argument, unsig
 
 // The other direction, for our clients: adds "FROM:<a@b> SIZE=… BODY=8BITMIME RET=… ENVID=… XPHKEY=…" and "TO:<u@d> NOTIFY=… ORCPT=… XPHRCPT=…"
 // (SMTPUTF8 when mail->smtputf8), parameters only where they are set and accepted, which is what the peer announced. AUTH= is not sent.
-// False when out is full.
+// Without SMTP_PARAM_UTF8 in accepted (also to be left out for a transaction whose mail is not SMTPUTF8) domains go out as A-labels.
+// False when out is full, or a local part needs SMTPUTF8.
 bool smtp_mail_format(const struct smtp_mail *mail, unsigned accepted, struct buf *out);
 bool smtp_rcpt_format(const struct smtp_rcpt *rcpt, unsigned accepted, struct buf *out);
 

@@ -11,7 +11,7 @@
 bool xtext_encode(struct str s, struct buf *out);
 
 // Strict: false for a byte outside 0x21-0x7E, for "=" and for a "+" without two upper-case hexadecimal digits (lower case is accepted
-// too). The result lives in arena and may hold any byte; callers that want text check it.
+// too). False when arena is full. The result lives in arena and may hold any byte; callers that want text check it.
 bool xtext_decode(struct arena *arena, struct str s, struct str *out);
 
 #endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// DATA: a decoder and an encoder that take bytes in any portions.
+//
+// Decoder states say what stands before the next byte. Only AT_LINE, reached by CR LF alone (or the start), lets a dot count:
+//
+//     state \ byte   CR            LF                 "."                      other, NUL
+//     AT_LINE        AFTER_CR      bare LF: IN_LINE   AFTER_DOT                IN_LINE
+//     AFTER_DOT      AFTER_DOT_CR  bare LF: IN_LINE   IN_LINE, dot removed     IN_LINE, dot removed
+//     AFTER_DOT_CR   bare CR: AFTER_CR   DONE         bare CR: IN_LINE         bare CR: IN_LINE
+//     IN_LINE        AFTER_CR      bare LF: IN_LINE   IN_LINE                  IN_LINE
+//     AFTER_CR       bare CR: AFTER_CR   AT_LINE      bare CR: IN_LINE         bare CR: IN_LINE
+//
+// After a bare LF the state is IN_LINE, so a dot there is text: no receiver behind us, which sees CRLF lines with their dots doubled
+// again by the encoder, can read an end of data out of it.
+#include "mail/smtp_data.h"
+
+#include "base/must.h"
+
+enum { AT_LINE, AFTER_DOT, AFTER_DOT_CR, IN_LINE, AFTER_CR };
+
+void smtp_data_decoder_init(struct smtp_data_decoder *decoder, enum smtp_newline newline, size_t line_bytes_max)
+{
+	*decoder = (struct smtp_data_decoder){.newline = newline, .line_bytes_max = line_bytes_max, .state = AT_LINE};
+}
+
+static void put(struct smtp_data_decoder *decoder, struct str s, struct buf *out)
+{
+	must(buf_add(out, s));
+	decoder->bytes += s.n;
+}
+
+static void put_text(struct smtp_data_decoder *decoder, struct str s, struct buf *out)
+{
+	put(decoder, s, out);
+	decoder->line_bytes += s.n;
+	if (decoder->line_bytes_max && decoder->line_bytes > decoder->line_bytes_max)
+		decoder->long_line = true;
+}
+
+static void put_line_end(struct smtp_data_decoder *decoder, struct buf *out)
+{
+	put(decoder, STR("\r\n"), out);
+	decoder->line_bytes = 0;
+}
+
+// The CR that was held back turned out to be no line end.
+static void put_bare_cr(struct smtp_data_decoder *decoder, struct buf *out)
+{
+	decoder->bare_cr = true;
+	put_text(decoder, STR(" "), out);
+}
+
+// CR, LF, NUL, or a byte that the state looks at; the rest goes by runs.
+static void step(struct smtp_data_decoder *decoder, char c, struct buf *out)
+{
+	bool after_cr = decoder->state == AFTER_CR || decoder->state == AFTER_DOT_CR;
+	if (c == '\n' && after_cr) {
+		decoder->done = decoder->state == AFTER_DOT_CR;
+		if (!decoder->done)
+			put_line_end(decoder, out);
+		decoder->state = AT_LINE;
+		return;
+	}
+	if (after_cr)
+		put_bare_cr(decoder, out);
+	switch (c) {
+	case '\r':
+		decoder->state = decoder->state == AFTER_DOT ? AFTER_DOT_CR : AFTER_CR;
+		return;
+	case '\n':
+		decoder->bare_lf = true;
+		put_line_end(decoder, out);
+		break;
+	case '\0':
+		decoder->nul = true;
+		break;
+	case '.':
+		if (decoder->state == AT_LINE) {
+			decoder->state = AFTER_DOT;
+			return;
+		}
+		put_text(decoder, STR("."), out);
+		break;
+	default:
+		put_text(decoder, str_of(&c, 1), out);
+		break;
+	}
+	decoder->state = IN_LINE;
+}
+
+static size_t run_of_text(struct str s)
+{
+	size_t n = 0;
+	while (n < s.n && s.p[n] != '\r' && s.p[n] != '\n' && s.p[n] != '\0')
+		n++;
+	return n;
+}
+
+size_t smtp_data_decode(struct smtp_data_decoder *decoder, struct str in, struct buf *out)
+{
+	size_t i = 0;
+	must(!out->overflow && out->max - out->n >= 2 * in.n + 4);
+	while (i < in.n && !decoder->done) {
+		size_t run = decoder->state == IN_LINE ? run_of_text(str_from(in, i)) : 0;
+		if (run)
+			put_text(decoder, str_of(in.p + i, run), out);
+		else
+			step(decoder, in.p[i], out);
+		i += run ? run : 1;
+	}
+	return i;
+}
+
+bool smtp_data_verdict(const struct smtp_data_decoder *decoder, enum reply_id *why_out)
+{
+	bool reject = decoder->newline == SMTP_NEWLINE_REJECT;
+	must(decoder->done);
+	if (reject && (decoder->bare_cr || decoder->bare_lf))
+		*why_out = REPLY_BARE_NEWLINE;
+	else if (reject && decoder->nul)
+		*why_out = REPLY_NUL_IN_DATA;
+	else if (decoder->long_line)
+		*why_out = REPLY_DATA_LINE_TOO_LONG;
+	else
+		return true;
+	return false;
+}
+
+enum { WRAP_BYTES_MIN = 64, UTF8_BYTES_MAX = 4 };
+
+void smtp_data_encoder_init(struct smtp_data_encoder *encoder, size_t line_bytes_max)
+{
+	must(line_bytes_max == 0 || line_bytes_max >= WRAP_BYTES_MIN);
+	*encoder = (struct smtp_data_encoder){.line_bytes_max = line_bytes_max, .state = AT_LINE};
+}
+
+// Bytes of the UTF-8 sequence that starts with c; 1 for anything else.
+static size_t sequence_bytes(char c)
+{
+	unsigned char u = (unsigned char)c;
+	return u >= 0xf0 ? 4 : u >= 0xe0 ? 3 : u >= 0xc0 ? 2 : 1;
+}
+
+// One byte of text, on a new line when this one is full; a line is not cut inside a character.
+static bool encode_text(struct smtp_data_encoder *encoder, char c, struct buf *out)
+{
+	bool ok = true;
+	if (encoder->line_bytes_max && encoder->line_bytes + sequence_bytes(c) > encoder->line_bytes_max) {
+		ok = buf_add(out, STR("\r\n "));
+		encoder->line_bytes = 1;
+	} else if (encoder->state == AT_LINE && c == '.') {
+		ok = buf_add_byte(out, '.'); // the doubled dot does not count: the receiver takes it off
+	}
+	encoder->state = IN_LINE;
+	encoder->line_bytes++;
+	return buf_add_byte(out, c) && ok;
+}
+
+static bool encode_line_end(struct smtp_data_encoder *encoder, struct buf *out)
+{
+	encoder->state = AT_LINE;
+	encoder->line_bytes = 0;
+	return buf_add(out, STR("\r\n"));
+}
+
+// How many bytes at the start of s can go out as they are.
+static size_t encode_run(const struct smtp_data_encoder *encoder, struct str s)
+{
+	if (encoder->state != IN_LINE)
+		return 0;
+	if (encoder->line_bytes_max) {
+		size_t limit = encoder->line_bytes_max - UTF8_BYTES_MAX;
+		s = str_upto(s, limit > encoder->line_bytes ? limit - encoder->line_bytes : 0);
+	}
+	size_t n = 0;
+	while (n < s.n && s.p[n] != '\r' && s.p[n] != '\n')
+		n++;
+	return n;
+}
+
+bool smtp_data_encode(struct smtp_data_encoder *encoder, struct str in, struct buf *out)
+{
+	bool ok = true;
+	for (size_t i = 0; i < in.n && ok;) {
+		size_t run = encode_run(encoder, str_from(in, i));
+		if (run) {
+			ok = buf_add(out, str_of(in.p + i, run));
+			encoder->line_bytes += run;
+			i += run;
+			continue;
+		}
+		char c = in.p[i++];
+		if (c == '\n') {
+			ok = encode_line_end(encoder, out);
+			continue;
+		}
+		if (encoder->state == AFTER_CR)
+			ok = encode_text(encoder, ' ', out);
+		if (c == '\r')
+			encoder->state = AFTER_CR;
+		else
+			ok = encode_text(encoder, c, out) && ok;
+	}
+	return ok;
+}
+
+bool smtp_data_encode_end(struct smtp_data_encoder *encoder, struct buf *out)
+{
+	if (encoder->state != AT_LINE && !encode_line_end(encoder, out))
+		return false;
+	return buf_add(out, STR(".\r\n"));
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all SMTP sessions of a front-end share.
+#include "smtp_server.h"
+
+#include <sys/socket.h>
+
+enum {
+	VERDICT_BYTES = 8 << 10,       // a mailbox with its reasons
+	EXPANSION_BYTES = 32 << 20,    // all lists of a transaction together
+};
+
+bool smtp_server_has_tls(struct smtp_server *server)
+{
+	struct tls_server *tls = tls_slot_get(&server->tls);
+	bool has = tls != NULL;
+	tls_server_drop(&tls);
+	return has;
+}
+
+bool smtp_server_in_networks(const struct settings_networks *networks, const struct netaddr *peer)
+{
+	_Alignas(16) char address[NETADDR_SOCKADDR_BYTES];
+	return netaddr_to_sockaddr(peer, address) > 0 && settings_networks_have(networks, (const struct sockaddr *)(const void *)address);
+}
+
+size_t smtp_transaction_bytes_max(const struct settings *settings)
+{
+	return (size_t)settings->recipients_max * VERDICT_BYTES + EXPANSION_BYTES;
+}
+
+struct str smtp_server_relayhost(const struct settings *settings, struct arena *arena)
+{
+	const struct settings_address *relay = &settings->relayhost;
+	return relay->host.n ? arena_printf(arena, "%.*s:%u", STR_FMT(relay->host), relay->port) : STR_NONE;
+}
+
+struct str smtp_server_default_domain(const struct settings *settings)
+{
+	struct str host, domain;
+	if (settings->domain.n)
+		return settings->domain;
+	return str_cut(settings->hostname, '.', &host, &domain) && str_index(domain, '.') >= 0 ? domain : settings->hostname;
+}

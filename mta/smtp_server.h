@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all SMTP sessions of a front-end share, and the services that start them. Made by mta_main.c before the first connection.
+#ifndef MTA_SMTP_SERVER_H
+#define MTA_SMTP_SERVER_H
+
+#include "base/conn.h"
+#include "base/settings.h"
+#include "base/tls.h"
+#include "ldapsync/directory.h"
+#include "mta/queue.h"
+#include "schema/settings.h"
+#include "submit_rate.h"
+
+struct login;
+
+struct smtp_server {
+	struct queue *queue;
+	struct worker_pool *workers;     // large groups
+	struct login *login;
+	struct submit_rate *submit_rate;
+	struct tls_slot tls;             // certificates of 587, 465 and of STARTTLS on 25
+	// The view of the shadow that belongs to the calling thread's scheduler; borrowed.
+	struct directory *(*directory)(void *arg);
+	// A reference to the settings of now.
+	struct settings_snapshot *(*settings_get)(void *arg);
+	void *arg; // of both
+};
+
+// One kind of listener: 25, 587 or 465.
+struct smtp_service {
+	struct smtp_server *server;
+	bool submission;   // mail from our users: TLS and a log-in come first
+	bool tls_at_start; // RFC 8314
+};
+
+// A session from greeting to goodbye; for base/listen.h, arg is the struct smtp_service. Owns conn.
+void smtp_server_serve(struct conn *conn, void *arg);
+
+bool smtp_server_has_tls(struct smtp_server *server);
+bool smtp_server_in_networks(const struct settings_networks *networks, const struct netaddr *peer);
+
+// The relayhost as "host:port", and the domain that completes bare names; empty without a relayhost.
+struct str smtp_server_relayhost(const struct settings *settings, struct arena *arena);
+struct str smtp_server_default_domain(const struct settings *settings);
+
+// What one transaction may hold in memory, its body apart: recipients, and what they expand to.
+size_t smtp_transaction_bytes_max(const struct settings *settings);
+
+#endif

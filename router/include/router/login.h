@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A log-in, the same for SMTP, IMAP and POP3: the SASL dialogue over the lines of a connection, with everything slow on workers.
+//
+//     struct login *login;                                                     // once a daemon, before its threads
+//     if (login_open(&(struct login_config){.credentials_path = path, .default_realm = domain, .workers = pool, …}, &login, err)) ...
+//
+//     struct login_attempt attempt;                                            // a session, at AUTH
+//     login_begin(login, STR("imap"), conn, may_plaintext, &attempt);
+//     code = login_converse(&attempt, STR("+ "), mechanism, initial, &outcome, err);
+//     if (code) ...                                                            // the connection is over
+//     if (outcome == SASL_DONE) remember(attempt.login, attempt.account);      // copy them: the attempt owns them
+//     login_end(&attempt);
+//
+// Unknown user, wrong password, throttled, suspended, service not granted: one SASL_FAILED, the same in bytes and in time. What it was
+// is in attempt.reason, for the log only.
+//
+// Throttle, cache of right passwords and salts of unknown users belong to the process; the salts come from the file secret beside the
+// credentials (FORMATS section 3), so that they are the same on all nodes.
+#ifndef ROUTER_LOGIN_H
+#define ROUTER_LOGIN_H
+
+#include "base/conn.h"
+#include "mail/sasl.h"
+
+struct login;
+struct worker_pool;
+
+struct login_config {
+	const char *credentials_path; // "…/credentials/credentials.db"; read at each attempt, may be missing at start
+	const char *secret_path;      // "…/credentials/secret"; while it is missing the salts last as long as the process
+	struct str default_realm;     // of logins without one
+	struct worker_pool *workers;  // a pool of its own: hashes are slow on purpose. Borrowed
+	int64_t cache_ms;             // how long a right password is remembered; 0: not
+};
+
+// Opens the credentials and libsasl2. One struct login a process. Reads files: main thread, at start. ERR_UNSUPPORTED: libsasl2 lacks a
+// mechanism (libsasl2-modules is not installed).
+enum err_code login_open(const struct login_config *config, struct login **login_out, struct err *err) ERR_CHECKED;
+void login_close(struct login **login); // after the schedulers have stopped
+
+struct login_attempt {
+	struct login *owner;
+	struct conn *conn;            // borrowed
+	struct sasl_session *session; // owned
+	struct str login;             // after an outcome: as the client wrote it; may be empty. Owned by the session
+	struct str account;           // after SASL_DONE: the directory's name for the entry
+	const char *reason;           // of a failure, for the log
+};
+
+// service: "smtp", "imap" or "pop" (phService). may_plaintext: the channel is encrypted, or trusted by auth_plaintext.
+void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext, struct login_attempt *attempt_out);
+void login_end(struct login_attempt *attempt);
+
+// The whole dialogue: each challenge goes out as prefix + base64 + CRLF ("334 ", "+ "), each answer comes in as a line of at most 12 KiB
+// (a longer one is SASL_BAD_DATA). initial: NULL without an initial response, else as the client wrote it ("=": empty).
+// Returns an error only when the connection is over (closed, timed out, cancelled); then no outcome is set. May wait.
+enum err_code login_converse(struct login_attempt *attempt, struct str prefix, struct str mechanism, const struct str *initial,
+	enum sasl_outcome *outcome_out, struct err *err) ERR_CHECKED;
+
+// IMAP LOGIN, POP3 USER and PASS. May wait.
+enum sasl_outcome login_plain(struct login_attempt *attempt, struct str login, struct str password);
+
+// How long a client that has just failed is kept waiting before it is told: 1 s, 2 s … up to 8 s with each failure of its session, so that
+// guessing in one connection is slow. Waits; ends early on a cancel.
+void login_penalty(unsigned failures);
+
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// A log-in: libsasl2 and the credentials, driven from fibers, run on workers.
+//
+// libsasl2 may block and passwords cost milliseconds on purpose, so each step of a dialogue is a job of the worker pool; when its queue is
+// full the client hears "temporary failure" and nothing is computed. Between the steps the fiber talks to the client.
+#include "router/login.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/fiber.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "base/random.h"
+#include "base/worker.h"
+#include "ldapsync/credentials.h"
+#include "mail/password_cache.h"
+
+enum {
+	SECRET_BYTES = 32,
+	CACHE_ENTRIES = 16384,
+	THROTTLE_ENTRIES = 16384,
+	THROTTLE_LOGIN_FAILURES = 10,    // of one login from strange addresses, before guesses are refused unheard
+	THROTTLE_ADDRESS_FAILURES = 100, // of one address: a university behind one NAT mistypes a lot
+	THROTTLE_REFILL_MS = 10000,
+	PENALTY_MS_MAX = 8000,
+	CHALLENGE_BYTES_MAX = SASL_LINE_BYTES_MAX,
+};
+
+struct login {
+	struct worker_pool *workers; // borrowed
+	struct credentials *credentials;
+	struct password_cache *cache; // NULL: not wanted
+	struct password_throttle *throttle;
+};
+
+// False when there is no such file yet.
+static bool read_secret(const char *path, uint8_t secret[SECRET_BYTES])
+{
+	struct str whole = str_of_c(path);
+	ptrdiff_t slash = str_rindex(whole, '/');
+	struct buf contents;
+	int dir;
+	if (slash < 0 || file_dir_open(str_upto(whole, (size_t)slash), &dir, NULL))
+		return false;
+	buf_init(&contents, 4096);
+	bool ok = file_read(dir, str_from(whole, (size_t)slash + 1), &contents, NULL) == ERR_OK && contents.n >= SECRET_BYTES;
+	if (ok)
+		memcpy(secret, contents.p, SECRET_BYTES);
+	buf_fini(&contents);
+	file_close(dir);
+	return ok;
+}
+
+static uint64_t now_ms(void)
+{
+	return (uint64_t)clock_mono_exact_ms();
+}
+
+enum err_code login_open(const struct login_config *config, struct login **login_out, struct err *err)
+{
+	static const struct password_throttle_limits limits = {
+		.login_failures = THROTTLE_LOGIN_FAILURES,
+		.address_failures = THROTTLE_ADDRESS_FAILURES,
+		.refill_ms = THROTTLE_REFILL_MS,
+		.entries = THROTTLE_ENTRIES,
+	};
+	uint8_t secret[SECRET_BYTES];
+	if (!read_secret(config->secret_path, secret)) {
+		log_warning(NULL, "no secret for the salts of unknown users: they change at each restart", log_c("path", config->secret_path));
+		random_bytes(secret, sizeof secret);
+	}
+	struct login *login = calloc(1, sizeof *login);
+	must(login != NULL);
+	login->workers = config->workers;
+	login->credentials = credentials_open(config->credentials_path, config->default_realm);
+	login->cache = config->cache_ms ? password_cache_new(CACHE_ENTRIES, (uint64_t)config->cache_ms) : NULL;
+	login->throttle = password_throttle_new(&limits);
+	const struct sasl_config sasl = {
+		.lookup = credentials_lookup,
+		.context = login->credentials,
+		.secret = str_of((const char *)secret, sizeof secret),
+		.cache = login->cache,
+		.throttle = login->throttle,
+		.now_ms = now_ms,
+	};
+	enum err_code code = sasl_library_init(&sasl, err);
+	if (code) {
+		credentials_close(&login->credentials);
+		password_cache_free(&login->cache);
+		password_throttle_free(&login->throttle);
+		free(login);
+		return code;
+	}
+	*login_out = login;
+	return ERR_OK;
+}
+
+void login_close(struct login **login)
+{
+	if (*login == NULL)
+		return;
+	sasl_library_fini();
+	credentials_close(&(*login)->credentials);
+	password_cache_free(&(*login)->cache);
+	password_throttle_free(&(*login)->throttle);
+	free(*login);
+	*login = NULL;
+}
+
+void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext, struct login_attempt *attempt_out)
+{
+	char address[NETADDR_TEXT_BYTES];
+	struct netaddr network = netaddr_prefix(conn_peer(conn), 32, 64);
+	netaddr_text(&network, address);
+	*attempt_out = (struct login_attempt){
+		.owner = login,
+		.conn = conn,
+		.session = sasl_session_new(service, str_of_c(address), may_plaintext ? SASL_PLAINTEXT_OK : 0),
+		.reason = "",
+	};
+}
+
+void login_end(struct login_attempt *attempt)
+{
+	sasl_session_free(&attempt->session);
+}
+
+// One step, on a worker.
+struct step {
+	struct sasl_session *session;
+	enum { STEP_START, STEP_NEXT, STEP_PLAIN } kind;
+	struct str text;           // mechanism, response line, or login
+	const struct str *initial; // STEP_START
+	struct str password;       // STEP_PLAIN
+	struct buf *challenge;
+	enum sasl_outcome outcome;
+};
+
+static void run_step(void *arg)
+{
+	struct step *step = arg;
+	switch (step->kind) {
+	case STEP_START:
+		step->outcome = sasl_session_start_line(step->session, step->text, step->initial, step->challenge);
+		return;
+	case STEP_NEXT:
+		step->outcome = sasl_session_step_line(step->session, step->text, step->challenge);
+		return;
+	case STEP_PLAIN:
+		step->outcome = sasl_session_plain(step->session, step->text, step->password);
+		return;
+	}
+	unreachable("step kind");
+}
+
+static enum sasl_outcome take_step(struct login_attempt *attempt, struct step *step)
+{
+	struct err err;
+	step->session = attempt->session;
+	if (worker_run(attempt->owner->workers, run_step, step, &err)) {
+		log_warning(NULL, "no worker for a log-in", log_err(&err));
+		attempt->reason = "too many log-ins at once";
+		return SASL_TEMPFAIL;
+	}
+	return step->outcome;
+}
+
+static void conclude(struct login_attempt *attempt, enum sasl_outcome outcome)
+{
+	attempt->login = sasl_session_login(attempt->session);
+	attempt->account = outcome == SASL_DONE ? sasl_session_account(attempt->session) : STR_NONE;
+	if (outcome != SASL_DONE && attempt->reason[0] == '\0')
+		attempt->reason = sasl_session_reason(attempt->session);
+}
+
+// Sends a challenge and reads the answer; a line that is too long is answered like any other that makes no sense.
+static enum err_code ask(struct login_attempt *attempt, struct str prefix, struct buf *challenge, struct str *line_out, struct err *err)
+{
+	enum conn_eol eol;
+	conn_write(attempt->conn, prefix);
+	conn_write(attempt->conn, buf_str(challenge));
+	conn_write(attempt->conn, STR("\r\n"));
+	buf_clear(challenge);
+	enum err_code code = conn_flush(attempt->conn, err);
+	if (code == ERR_OK)
+		code = conn_read_line(attempt->conn, SASL_LINE_BYTES_MAX, line_out, &eol, err);
+	return code;
+}
+
+enum err_code login_converse(struct login_attempt *attempt, struct str prefix, struct str mechanism, const struct str *initial,
+	enum sasl_outcome *outcome_out, struct err *err)
+{
+	struct buf challenge;
+	enum err_code code = ERR_OK;
+	buf_init(&challenge, CHALLENGE_BYTES_MAX);
+	struct step first = {.kind = STEP_START, .text = mechanism, .initial = initial, .challenge = &challenge};
+	enum sasl_outcome outcome = take_step(attempt, &first);
+	while (outcome == SASL_CHALLENGE) {
+		struct step next = {.kind = STEP_NEXT, .challenge = &challenge};
+		code = ask(attempt, prefix, &challenge, &next.text, err);
+		if (code == ERR_LIMIT) {
+			code = ERR_OK;
+			outcome = SASL_BAD_DATA;
+			attempt->reason = "line too long";
+		} else if (code) {
+			break;
+		} else {
+			outcome = take_step(attempt, &next);
+		}
+	}
+	buf_fini(&challenge);
+	if (code)
+		return code;
+	conclude(attempt, outcome);
+	*outcome_out = outcome;
+	return ERR_OK;
+}
+
+enum sasl_outcome login_plain(struct login_attempt *attempt, struct str login, struct str password)
+{
+	struct step step = {.kind = STEP_PLAIN, .text = login, .password = password};
+	enum sasl_outcome outcome = take_step(attempt, &step);
+	conclude(attempt, outcome);
+	return outcome;
+}
+
+void login_penalty(unsigned failures)
+{
+	int64_t wait_ms = failures > 3 ? PENALTY_MS_MAX : (int64_t)500 << failures;
+	fiber_sleep_ms(wait_ms);
+}
