@@ -28,7 +28,7 @@ enum {
 	MIME_PARAMS_MAX = 64,              // of one field; later ones are not read
 	MIME_FIELD_BYTES_MAX = 8 << 10,    // of a MIME header field; a longer one counts as absent
 	MIME_FIELDS_BYTES_MAX = 512 << 10, // of MIME header fields in one message; later parts count as having none
-	MIME_ARENA_BYTES = 16 << 20,       // an arena of this size always suffices; a smaller one only lowers the bounds
+	MIME_ARENA_BYTES = 16 << 20,       // an arena of this size always suffices; a smaller one (64 KiB at least) lowers the bounds
 };
 
 enum mime_kind {
@@ -60,8 +60,8 @@ struct mime_node {
 };
 
 struct mime_param {
-	struct str name;  // upper case, without RFC 2231's "*" and section numbers
-	struct str value; // dequoted; RFC 2231 values joined, percent-decoded and, like encoded-words, converted to UTF-8 where possible
+	struct str name;  // upper case, as written otherwise: "FILENAME", "FILENAME*", "FILENAME*0*" (RFC 2231)
+	struct str value; // dequoted, else as written
 };
 
 struct mime_params {
@@ -93,8 +93,10 @@ struct mime {
 // Parses message, which must outlive *out.
 void mime_parse(struct str message, struct arena *arena, struct mime *out);
 
-// The value of a parameter ("CHARSET"; any case); false without it.
-bool mime_param(const struct mime_params *params, struct str name, struct str *value_out);
+// The value of a parameter ("CHARSET"; any case), for us: RFC 2231 sections joined and decoded, else encoded-words (RFC 2047, not
+// allowed there and common) decoded; UTF-8 where the charset is known. An extended value counts before a plain one. False without
+// it, or when arena is full. BODYSTRUCTURE shows the list as it is: clients decode it themselves.
+bool mime_param(const struct mime_params *params, struct str name, struct arena *arena, struct str *value_out);
 
 // Sections of IMAP's BODY[...] (RFC 3501 section 6.4.5, RFC 9051 section 6.4.5.1).
 enum mime_section_kind {
