@@ -19,4 +19,7 @@ struct str encword_decode(struct arena *arena, struct str text);
 // as they are. For header_emit.h, which also folds. False when out is full.
 bool encword_encode(struct str text, struct buf *out);
 
+// The same with every word encoded: for display names, where a plain word beside an encoded one would have to be an atom.
+bool encword_encode_phrase(struct str text, struct buf *out);
+
 #endif
