@@ -11,6 +11,7 @@
 #include "smtp_metrics.h"
 #include "smtp_session.h"
 #include "submission_header.h"
+#include "targets.h"
 #include "trace_header.h"
 
 enum {
@@ -171,42 +172,6 @@ static uint8_t flags_of(const struct smtp_mail *mail)
 	return (uint8_t)flags;
 }
 
-static uint8_t notify_of(unsigned notify)
-{
-	unsigned flags = 0;
-	if (notify & SMTP_NOTIFY_NEVER)
-		flags |= RECORD_NOTIFY_NEVER;
-	if (notify & SMTP_NOTIFY_SUCCESS)
-		flags |= RECORD_NOTIFY_SUCCESS;
-	if (notify & SMTP_NOTIFY_FAILURE)
-		flags |= RECORD_NOTIFY_FAILURE;
-	if (notify & SMTP_NOTIFY_DELAY)
-		flags |= RECORD_NOTIFY_DELAY;
-	return (uint8_t)flags;
-}
-
-static void fill_target(struct arena *arena, const struct smtp_recipient *from, const struct recipient_target *target,
-	struct record_recipient *to)
-{
-	const struct smtp_rcpt *rcpt = &from->rcpt;
-	*to = (struct record_recipient){
-		.target = target->kind == RECIPIENT_MAILBOX ? RECORD_TO_MAILBOX : RECORD_TO_RELAY,
-		.notify = notify_of(rcpt->notify),
-		.address = target->address->text,
-		.key = target->address->key,
-		.original = addr_same(&rcpt->to, target->address) ? STR_NONE : rcpt->to.text,
-		.destination = target->host,
-		.detail = target->detail,
-		.list = target->list,
-	};
-	if (rcpt->orcpt.n)
-		to->orcpt = arena_printf(arena, "%.*s;%.*s", STR_FMT(rcpt->orcpt_type), STR_FMT(rcpt->orcpt));
-	if (target->kind == RECIPIENT_MAILBOX) {
-		char text[GUID_TEXT_BYTES];
-		to->mailbox_id = arena_dup(arena, guid_text(&target->mailbox_id, text));
-	}
-}
-
 // The targets of all recipients, as the queue records them; NULL over the transaction's memory.
 static struct record_recipient *list_targets(struct smtp_transaction *txn)
 {
@@ -217,7 +182,7 @@ static struct record_recipient *list_targets(struct smtp_transaction *txn)
 	for (size_t i = 0; i < txn->recipients_n; i++) {
 		const struct smtp_recipient *recipient = &txn->recipients[i];
 		for (size_t k = 0; k < recipient->verdict->n_targets; k++)
-			fill_target(txn->arena, recipient, &recipient->verdict->targets[k], &list[n++]);
+			target_to_record(txn->arena, &recipient->rcpt, &recipient->verdict->targets[k], &list[n++]);
 	}
 	return arena_overflowed(txn->arena) ? NULL : list;
 }

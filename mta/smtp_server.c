@@ -2,8 +2,6 @@
 // What all SMTP sessions of a front-end share.
 #include "smtp_server.h"
 
-#include <sys/socket.h>
-
 enum {
 	VERDICT_BYTES = 8 << 10,       // a mailbox with its reasons
 	EXPANSION_BYTES = 32 << 20,    // all lists of a transaction together
@@ -15,12 +13,6 @@ bool smtp_server_has_tls(struct smtp_server *server)
 	bool has = tls != NULL;
 	tls_server_drop(&tls);
 	return has;
-}
-
-bool smtp_server_in_networks(const struct settings_networks *networks, const struct netaddr *peer)
-{
-	_Alignas(16) char address[NETADDR_SOCKADDR_BYTES];
-	return netaddr_to_sockaddr(peer, address) > 0 && settings_networks_have(networks, (const struct sockaddr *)(const void *)address);
 }
 
 size_t smtp_transaction_bytes_max(const struct settings *settings)

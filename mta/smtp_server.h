@@ -37,7 +37,6 @@ struct smtp_service {
 void smtp_server_serve(struct conn *conn, void *arg);
 
 bool smtp_server_has_tls(struct smtp_server *server);
-bool smtp_server_in_networks(const struct settings_networks *networks, const struct netaddr *peer);
 
 // The relayhost as "host:port", and the domain that completes bare names; empty without a relayhost.
 struct str smtp_server_relayhost(const struct settings *settings, struct arena *arena);

@@ -55,7 +55,7 @@ bool smtp_is_submission(const struct smtp_session *s)
 
 static bool is_trusted(const struct smtp_session *s)
 {
-	return smtp_server_in_networks(&s->settings->trusted_networks, conn_peer(s->conn));
+	return settings_networks_have(&s->settings->trusted_networks, conn_peer(s->conn));
 }
 
 bool smtp_may_plaintext(const struct smtp_session *s)

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// posthouse-mta: the front-end. SMTP in on 25, 587 and 465, the queue, deliveries out.
+//
+// Start: certificates are read while still privileged (pre_jail); then, as posthouse-mta and in the sandbox, the queue is recovered, the
+// runtime's schedulers start, deliveries begin, and only then the listeners accept. Stop runs backwards: no accept, sessions finish
+// their command and say 421, running tries finish, the queue commits what waits. A crash at any point loses nothing that was promised;
+// the next start recovers.
+#include "base/daemon.h"
+#include "base/fiber.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/must.h"
+#include "base/runtime.h"
+#include "mta/queue.h"
+#include "mta_directory.h"
+#include "mta_tls.h"
+#include "router/login.h"
+#include "schema/daemons.h"
+#include "smtp_metrics.h"
+#include "smtp_server.h"
+
+enum {
+	AUTH_QUEUE_MAX = 256, // log-ins that wait for a password check; more hear "temporary failure"
+	SOCKETS_MAX = DAEMON_SOCKETS_MAX,
+};
+
+struct mta {
+	struct daemon *daemon;
+	struct runtime *runtime;
+	struct worker_pool *auth;
+	struct login *login;
+	struct mta_directory *directory;
+	struct mta_tls tls;
+	struct queue *queue;
+	struct smtp_server smtp;
+	struct smtp_service services[3];
+	struct listen_service listeners[3];
+};
+
+// 25, 587 and 465, by the names that their sockets are passed under.
+static const struct {
+	const char *name;
+	bool submission, tls_at_start;
+} services[3] = {{"smtp", false, false}, {"submission", true, false}, {"submissions", true, true}};
+
+static struct settings_snapshot *settings_now(void *arg)
+{
+	struct mta *mta = arg;
+	return daemon_settings(mta->daemon);
+}
+
+static struct directory *directory_here(void *arg)
+{
+	struct mta *mta = arg;
+	return mta_directory_here(mta->directory);
+}
+
+static enum err_code mta_pre_jail(struct daemon *daemon, struct err *err)
+{
+	struct mta *mta = daemon_arg(daemon);
+	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	mta->daemon = daemon;
+	enum err_code code = mta_tls_load(settings_of(snapshot), &mta->tls, err);
+	settings_unref(&snapshot);
+	return code;
+}
+
+static enum err_code start_queue(struct mta *mta, struct settings_snapshot *snapshot, struct err *err)
+{
+	struct arena *arena = arena_new(4096);
+	const struct queue_config config = {
+		.dir = settings_data_path(settings_of(snapshot), arena, "queue").p,
+		.runtime = mta->runtime,
+		.settings = snapshot,
+		.resolve = mta_directory_resolve,
+		.host = mta_directory_host,
+		.arg = mta->directory,
+		.lmtp_tls = mta->tls.lmtp,
+		.relay_tls = mta->tls.relay,
+		.died = daemon_die_of_eio,
+	};
+	enum err_code code = queue_open(&config, &mta->queue, err);
+	arena_free(&arena);
+	return code;
+}
+
+static enum err_code start_login(struct mta *mta, const struct settings *settings, struct err *err)
+{
+	struct arena *arena = arena_new(4096);
+	enum err_code code = worker_pool_new("auth", (unsigned)settings->auth_threads, AUTH_QUEUE_MAX, &mta->auth, err);
+	const struct login_config config = {
+		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
+		.secret_path = settings_data_path(settings, arena, "credentials/secret").p,
+		.default_realm = smtp_server_default_domain(settings),
+		.workers = mta->auth,
+		.cache_ms = settings->auth_cache_s * 1000,
+	};
+	if (code == ERR_OK)
+		code = login_open(&config, &mta->login, err);
+	arena_free(&arena);
+	return code;
+}
+
+static enum err_code start_listeners(struct mta *mta, struct err *err)
+{
+	enum err_code code = ERR_OK;
+	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
+		int fds[SOCKETS_MAX];
+		size_t n = daemon_take_sockets(mta->daemon, services[i].name, fds, SOCKETS_MAX);
+		mta->services[i] = (struct smtp_service){
+			.server = &mta->smtp, .submission = services[i].submission, .tls_at_start = services[i].tls_at_start};
+		mta->listeners[i] = (struct listen_service){
+			.name = services[i].name,
+			.serve = smtp_server_serve,
+			.arg = &mta->services[i],
+			.refusal = services[i].tls_at_start ? STR_NONE : STR("421 4.7.0 too many connections\r\n"),
+		};
+		for (size_t k = 0; code == ERR_OK && k < n; k++)
+			code = runtime_listen(mta->runtime, &mta->listeners[i], fds[k], err);
+	}
+	return code;
+}
+
+static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
+{
+	struct mta *mta = daemon_arg(daemon);
+	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	const struct settings *settings = settings_of(snapshot);
+	const struct runtime_config runtime = {
+		.name = "mta", .schedulers = (unsigned)settings->threads, .per_address_max = (size_t)settings->smtp_connections_per_address_max};
+	metrics_register(mta_smtp_metrics);
+	enum err_code code = runtime_new(&runtime, &mta->runtime, err);
+	if (code == ERR_OK) {
+		mta->directory = mta_directory_new(mta->runtime, snapshot);
+		code = start_login(mta, settings, err);
+	}
+	if (code == ERR_OK)
+		code = start_queue(mta, snapshot, err);
+	if (code == ERR_OK) {
+		mta->smtp.queue = mta->queue;
+		mta->smtp.workers = runtime_workers(mta->runtime);
+		mta->smtp.login = mta->login;
+		mta->smtp.submit_rate = submit_rate_new();
+		mta->smtp.directory = directory_here;
+		mta->smtp.settings_get = settings_now;
+		mta->smtp.arg = mta;
+		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
+		queue_register_commands(mta->queue, daemon_serve_control(daemon, runtime_sched(mta->runtime, 0)));
+		queue_start(mta->queue);
+		code = start_listeners(mta, err);
+	}
+	settings_unref(&snapshot);
+	return code;
+}
+
+static void mta_reload(struct daemon *daemon)
+{
+	struct mta *mta = daemon_arg(daemon);
+	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	struct mta_tls fresh = {NULL};
+	struct err err;
+	if (mta_tls_load(settings_of(snapshot), &fresh, &err)) {
+		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
+		queue_reload(mta->queue, snapshot, mta->tls.lmtp, mta->tls.relay);
+	} else {
+		mta_tls_drop(&mta->tls);
+		mta->tls = fresh;
+		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
+		queue_reload(mta->queue, snapshot, mta->tls.lmtp, mta->tls.relay);
+	}
+	settings_unref(&snapshot);
+}
+
+static void mta_stop(struct daemon *daemon)
+{
+	struct mta *mta = daemon_arg(daemon);
+	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	queue_stop(mta->queue);
+	runtime_stop(mta->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
+	settings_unref(&snapshot);
+	queue_close(&mta->queue);
+	login_close(&mta->login);
+	worker_pool_free(&mta->auth);
+	mta_directory_free(&mta->directory);
+	runtime_free(&mta->runtime);
+	submit_rate_free(&mta->smtp.submit_rate);
+	mta_tls_drop(&mta->tls);
+	struct tls_server *none = NULL;
+	tls_slot_set(&mta->smtp.tls, &none);
+}
+
+int main(int argc, char **argv)
+{
+	static struct mta mta = {.smtp.tls = TLS_SLOT_INIT};
+	static const struct daemon_spec spec = {
+		.name = "mta",
+		.settings = &settings_table,
+		.options = daemons_mta_options,
+		.pre_jail = mta_pre_jail,
+		.post_jail = mta_post_jail,
+		.reload = mta_reload,
+		.stop = mta_stop,
+		.arg = &mta,
+	};
+	return daemon_main(&spec, argc, argv);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the router's targets to the queue's records.
+#include "targets.h"
+
+static uint8_t notify_of(unsigned notify)
+{
+	unsigned flags = 0;
+	if (notify & SMTP_NOTIFY_NEVER)
+		flags |= RECORD_NOTIFY_NEVER;
+	if (notify & SMTP_NOTIFY_SUCCESS)
+		flags |= RECORD_NOTIFY_SUCCESS;
+	if (notify & SMTP_NOTIFY_FAILURE)
+		flags |= RECORD_NOTIFY_FAILURE;
+	if (notify & SMTP_NOTIFY_DELAY)
+		flags |= RECORD_NOTIFY_DELAY;
+	return (uint8_t)flags;
+}
+
+void target_to_record(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_target *target,
+	struct record_recipient *record_out)
+{
+	*record_out = (struct record_recipient){
+		.target = target->kind == RECIPIENT_MAILBOX ? RECORD_TO_MAILBOX : RECORD_TO_RELAY,
+		.notify = notify_of(rcpt->notify),
+		.address = target->address->text,
+		.key = target->address->key,
+		.original = addr_same(&rcpt->to, target->address) ? STR_NONE : rcpt->to.text,
+		.destination = target->host,
+		.detail = target->detail,
+		.list = target->list,
+	};
+	if (rcpt->orcpt.n)
+		record_out->orcpt = arena_printf(arena, "%.*s;%.*s", STR_FMT(rcpt->orcpt_type), STR_FMT(rcpt->orcpt));
+	if (target->kind == RECIPIENT_MAILBOX) {
+		char text[GUID_TEXT_BYTES];
+		record_out->mailbox_id = arena_dup(arena, guid_text(&target->mailbox_id, text));
+	}
+}
