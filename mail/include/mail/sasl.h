@@ -16,6 +16,7 @@
 // gets them as `*authPassword`; PLAIN and LOGIN are verified by mail/password.h. A hash never passes as `userPassword`, which libsasl2
 // would take for the plaintext. A failure looks the same, in bytes and cost, whether the user exists or not: an unknown user has a salt
 // of his own, made from config.secret, so that it is the same on every node and after a restart.
+// A wrong password costs the hash of the entry; an unknown user costs one like the last that was checked here.
 //
 // libsasl2 may block (files, hashes) and so may the look-up: call session functions on worker threads only. A session is used by one
 // thread at a time, any thread. It costs about 10 KiB: make it at AUTH, free it when that is over.
@@ -62,6 +63,7 @@ struct password_throttle;
 struct sasl_config {
 	sasl_lookup_fn *lookup;
 	void *context;
+	uint32_t scram_iterations;          // of most phScram values here, for unknown users; 0: PASSWORD_SCRAM_ITERATIONS
 	struct str secret;                  // at least SASL_SECRET_BYTES_MIN, the same on all nodes: makes the salts of unknown users
 	struct password_cache *cache;       // may be NULL; not owned
 	struct password_throttle *throttle; // may be NULL; not owned
@@ -87,7 +89,7 @@ enum sasl_outcome {
 	SASL_TEMPFAIL,  // 454 4.7.0, NO [UNAVAILABLE]
 	SASL_ABORTED,   // the client said "*": 501, BAD
 	SASL_BAD_MECH,  // unknown or not allowed here: 504 5.5.4, NO [CANNOT]
-	SASL_BAD_DATA,  // not base64, too long, not what the mechanism expects: 501 5.5.2, BAD
+	SASL_BAD_DATA,  // a line that is not base64, or too long: 501 5.5.2, BAD
 };
 
 struct sasl_session;
