@@ -147,14 +147,24 @@ static void render(struct buf *b, const struct metric *metric)
 	buf_add_byte(b, '\n');
 }
 
-void metrics_render(struct buf *b)
+void metrics_visit(void (*visit)(const struct metric *metric, void *arg), void *arg)
 {
 	pthread_mutex_lock(&lock);
 	for (size_t i = 0; i < collectors_n; i++)
 		collectors[i].collect(collectors[i].arg);
 	for (size_t i = 0; i < tables_n; i++)
 		for (struct metric *const *metric = tables[i]; *metric != NULL; metric++)
-			render(b, *metric);
-	buf_add(b, STR("# EOF\n"));
+			visit(*metric, arg);
 	pthread_mutex_unlock(&lock);
+}
+
+static void render_into(const struct metric *metric, void *arg)
+{
+	render(arg, metric);
+}
+
+void metrics_render(struct buf *b)
+{
+	metrics_visit(render_into, b);
+	buf_add(b, STR("# EOF\n"));
 }

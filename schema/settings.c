@@ -24,6 +24,8 @@ static void check(const void *values, struct settings_report *report)
 	if (s->tls_certificate.n != s->tls_key.n)
 		settings_complain(report, "tls_key", "%zu certificates but %zu keys; give each certificate its key, in the same order",
 			s->tls_certificate.n, s->tls_key.n);
+	if ((s->node_certificate.n == 0) != (s->node_key.n == 0))
+		settings_complain(report, s->node_key.n ? "node_certificate" : "node_key", "is not set but its partner is; set both or none");
 	if (s->retry_min_s > s->retry_max_s)
 		settings_complain(report, "retry_min_s", "is above retry_max_s; lower it");
 	if (s->queue_bounce_lifetime_s > s->queue_lifetime_s)

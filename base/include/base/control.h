@@ -5,8 +5,8 @@
 //     <- {"item": {...}}                       any number of them, for long answers
 //     <- {"ok": true, "result": {...}}         or {"ok": false, "code": "notfound", "error": "no such message"}
 //
-// Several requests may follow on one connection. Who may ask: root, the daemon's own user, members of the group that owns the
-// socket (SO_PEERCRED); others are closed with a log line. A command is a row:
+// Several requests may follow on one connection. Who may ask: root, the daemon's own user, members of the group of the settings
+// (SO_PEERCRED, SO_PEERGROUPS); others are closed with a log line. A command is a row:
 //
 //     static void queue_list(struct control_request *request, void *arg)
 //     {
@@ -54,16 +54,18 @@ enum err_code control_item(struct control_request *request, json_t *item) ERR_CH
 void control_ok(struct control_request *request, json_t *result);
 void control_fail(struct control_request *request, enum err_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-// Serves an already listening Unix socket on sched; takes the descriptor. The tables stay borrowed. Commands that every daemon has (ping,
-// metrics, stats) are there from the start; reload and stop come with the daemon (base/daemon.h).
-struct control *control_start(struct sched *sched, int listen_fd);
+// Serves an already listening Unix socket on sched until that stops; takes the descriptor. Members of group may ask. name is the daemon's,
+// a literal. Commands that every daemon has (ping, metrics, stats) are there from the start; reload and stop come with base/daemon.h.
+struct control *control_start(struct sched *sched, int listen_fd, gid_t group, const char *name);
+
+// Adds a table, which stays borrowed. Before the first request for it comes; the main thread.
 void control_register(struct control *control, const struct control_command *table);
 
-// No new requests; running handlers are cancelled and awaited. On the scheduler's thread.
-void control_stop(struct control **control);
+// After the scheduler has stopped.
+void control_free(struct control **control);
 
-// Makes the socket: path replaced if a dead one is there, mode 0660, group gid (or -1: unchanged). ERR_BUSY when a daemon answers on it.
-enum err_code control_listen(const char *path, gid_t gid, int *fd_out, struct err *err) ERR_CHECKED;
+// Makes the socket: a dead one at path is replaced; mode 0660, owner and group as given (-1: unchanged). ERR_BUSY when somebody answers on it.
+enum err_code control_listen(const char *path, uid_t owner, gid_t group, int *fd_out, struct err *err) ERR_CHECKED;
 
 // The asking side, blocking, for commands.
 struct control_client;

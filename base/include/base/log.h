@@ -103,8 +103,7 @@ static inline struct log_field log_err(const struct err *err)
 bool log_enabled(enum log_level level);
 void log_event(enum log_level level, const struct log_context *context, const char *message, const struct log_field *fields);
 
-// Starts the writer thread. daemon is the name in daemon=, a literal. Call before the sandbox and before any other thread; for syslog the
-// socket is opened here. Not twice without a log_stop() between.
+// Starts the writer thread. daemon is the name in daemon=, a literal. After the sandbox is entered. Not twice without a log_stop() between.
 void log_start(const char *daemon, enum log_destination destination, enum log_level level);
 
 // Writes what waits and ends the thread. From then on lines are written by their callers.

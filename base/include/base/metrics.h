@@ -72,6 +72,9 @@ void metrics_on_render(void (*collect)(void *arg), void *arg);
 // Appends all registered metrics as OpenMetrics text, "# EOF" included. Any thread.
 void metrics_render(struct buf *b);
 
+// Calls visit for each registered metric, after the collectors. Any thread; visit must not register.
+void metrics_visit(void (*visit)(const struct metric *metric, void *arg), void *arg);
+
 // base/'s own table: log, fibers, connections.
 void metrics_register_base(void);
 

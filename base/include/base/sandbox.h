@@ -5,9 +5,9 @@
 //             {SANDBOX_READ_WRITE, "queue"}, {SANDBOX_READ, "shadow"}, {SANDBOX_NETWORK, NULL}, {SANDBOX_READ, "/etc/ssl"}, {0},
 //     };
 //
-// What every daemon needs (memory, threads, files that are open, clocks, epoll, Unix sockets it holds) is always allowed; what none needs
-// (exec, ptrace, mount, new namespaces, modules, keyrings, new privileges) never is. A call that is not allowed ends the process with
-// SIGSYS (a bug or an attack); some that libraries merely try (see sandbox.c) get EPERM instead.
+// What every daemon needs (memory, threads, files that are open, clocks, epoll, reading /usr and what resolvers and TLS read below /etc)
+// is always allowed. What only an attacker would do (exec, ptrace, mount, new namespaces, kernel modules, keyrings) ends the process with
+// SIGSYS. Every other call fails with EPERM, so that a library that merely tries goes on.
 #ifndef BASE_SANDBOX_H
 #define BASE_SANDBOX_H
 
@@ -17,9 +17,7 @@ enum sandbox_permission {
 	SANDBOX_END,        // ends a table
 	SANDBOX_READ,       // files and folders below a path: read
 	SANDBOX_READ_WRITE, // the same: read, write, create, delete, rename, link
-	SANDBOX_CONNECT,    // Unix sockets below a path: connect (Landlock does not hold this on older kernels)
-	SANDBOX_NETWORK,    // open connections over IPv4 and IPv6
-	SANDBOX_LISTEN,     // bind and listen on sockets of its own after the start
+	SANDBOX_NETWORK,    // open connections over IPv4 and IPv6 (path NULL)
 };
 
 struct sandbox_rule {
@@ -32,8 +30,8 @@ enum sandbox_mode {
 	SANDBOX_OPTIONAL, // the kernel lacks something: say so in the log and go on
 };
 
-// Locks the process in, for good: no new privileges, Landlock over the paths, seccomp over the calls; all threads that exist (TSYNC).
-// Call as the daemon's user. ERR_UNSUPPORTED when the kernel lacks seccomp or Landlock.
+// Locks the process in, for good: no new privileges, Landlock over the paths, seccomp over the calls. As the daemon's user, before any
+// other thread exists: Landlock holds for the calling thread and what it starts. ERR_UNSUPPORTED when the kernel lacks one of them.
 enum err_code sandbox_enter(const struct sandbox_rule *may, enum sandbox_mode mode, struct err *err) ERR_CHECKED;
 
 // What the kernel here has, for `posthouse check`: Landlock's ABI version (0: none) and whether seccomp filters work.
