@@ -127,6 +127,7 @@ struct conn_tls {
 	bool verified;                 // the peer's certificate was checked and is good
 	char server_name[256];         // SNI, "" without
 	char peer_fingerprint[65];     // SHA-256 of the peer's certificate in hex, "" without one
+	char peer_spki[65];            // SHA-256 of its SubjectPublicKeyInfo (RFC 7469 section 2.4) in hex: what pins name; "" without one
 };
 const struct conn_tls *conn_tls(const struct conn *conn);
 
