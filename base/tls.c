@@ -30,6 +30,7 @@ struct identity {
 
 struct tls_server {
 	_Atomic unsigned refs;
+	bool asks; // clients for their certificate
 	int64_t expires_wall_ms;
 	size_t identities_n;
 	struct identity identities[IDENTITIES_MAX]; // the first is for those who name none
@@ -176,7 +177,7 @@ static int accept_any_certificate(int ok, X509_STORE_CTX *store)
 
 // --- Loading ---
 
-static SSL_CTX *new_server_ctx(struct tls_server *server, enum tls_ask ask)
+static SSL_CTX *new_server_ctx(struct tls_server *server)
 {
 	static const unsigned char session_context[] = "posthouse";
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -187,7 +188,7 @@ static SSL_CTX *new_server_ctx(struct tls_server *server, enum tls_ask ask)
 	SSL_CTX_set_num_tickets(ctx, 1);
 	SSL_CTX_set_tlsext_servername_callback(ctx, choose_identity);
 	SSL_CTX_set_tlsext_servername_arg(ctx, server);
-	if (ask == TLS_ASK_CERTIFICATE)
+	if (server->asks)
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, accept_any_certificate);
 	return ctx;
 }
@@ -238,8 +239,7 @@ static bool add_kind(struct identity *identity, int kind)
 }
 
 // Puts the certificate into the identity with its names, or into a new one.
-static enum err_code add_certificate(struct tls_server *server, const struct tls_files *files, enum tls_ask ask, X509 *cert,
-				     struct err *err)
+static enum err_code add_certificate(struct tls_server *server, const struct tls_files *files, X509 *cert, struct err *err)
 {
 	struct identity new = {0}, *identity = NULL;
 	take_names(&new, cert);
@@ -254,7 +254,7 @@ static enum err_code add_certificate(struct tls_server *server, const struct tls
 	} else {
 		identity = &server->identities[server->identities_n++];
 		*identity = new;
-		identity->ctx = new_server_ctx(server, ask);
+		identity->ctx = new_server_ctx(server);
 	}
 	if (!add_kind(identity, EVP_PKEY_get_base_id(X509_get0_pubkey(cert))))
 		return err_set(err, ERR_INVALID, "%s: another certificate has the same names and kind of key", files->cert_path);
@@ -264,20 +264,20 @@ static enum err_code add_certificate(struct tls_server *server, const struct tls
 	return use_files(identity->ctx, files, err);
 }
 
-enum err_code tls_server_new(const struct tls_files *files, size_t n, enum tls_ask ask, struct tls_server **server_out,
-			     struct err *err)
+static enum err_code load(const struct tls_files *files, size_t n, bool asks, struct tls_server **server_out, struct err *err)
 {
 	if (n == 0)
 		return err_set(err, ERR_INVALID, "no certificate is given");
 	struct tls_server *server = calloc(1, sizeof *server);
 	must(server != NULL);
 	atomic_init(&server->refs, 1);
+	server->asks = asks;
 	server->expires_wall_ms = INT64_MAX;
 	for (size_t i = 0; i < n; i++) {
 		X509 *cert = NULL;
 		enum err_code code = read_certificate(files[i].cert_path, &cert, err);
 		if (code == ERR_OK)
-			code = add_certificate(server, &files[i], ask, cert, err);
+			code = add_certificate(server, &files[i], cert, err);
 		X509_free(cert);
 		if (code) {
 			tls_server_drop(&server);
@@ -286,6 +286,16 @@ enum err_code tls_server_new(const struct tls_files *files, size_t n, enum tls_a
 	}
 	*server_out = server;
 	return ERR_OK;
+}
+
+enum err_code tls_server_new(const struct tls_files *files, size_t n, struct tls_server **server_out, struct err *err)
+{
+	return load(files, n, false, server_out, err);
+}
+
+enum err_code tls_server_new_asking(const struct tls_files *files, size_t n, struct tls_server **server_out, struct err *err)
+{
+	return load(files, n, true, server_out, err);
 }
 
 struct tls_server *tls_server_ref(struct tls_server *server)

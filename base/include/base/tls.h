@@ -2,7 +2,7 @@
 // TLS contexts: immutable snapshots with a reference count. A session keeps the one it began with; a reload makes a new one beside it.
 //
 //     struct tls_files files[] = {{"mx.pem", "mx.key"}, {"mx-rsa.pem", "mx-rsa.key"}};
-//     if (tls_server_new(files, 2, TLS_ASK_NOTHING, &server, err)) ...                 // the old one, if any, stays in use
+//     if (tls_server_new(files, 2, &server, err)) ...                 // the old one, if any, stays in use
 //     tls_slot_set(&slot, &server);                                   // from now on new sessions get this one
 //     struct tls_server *mine = tls_slot_get(&slot);                  // a session: its own reference
 //     conn_tls_accept(conn, mine, &discarded, err);
@@ -29,14 +29,13 @@ struct tls_files {
 	const char *key_path;  // PEM, without a passphrase
 };
 
-enum tls_ask {
-	TLS_ASK_NOTHING,
-	TLS_ASK_CERTIFICATE, // ask the client for one, require none, check no chain: the caller compares conn_tls's peer_spki with its pins
-};
-
 // ERR_TLS or what the system says, naming the file: missing, not PEM, key and certificate that do not belong together, none at all.
-enum err_code tls_server_new(const struct tls_files *files, size_t n, enum tls_ask ask, struct tls_server **server_out,
-			     struct err *err) ERR_CHECKED;
+enum err_code tls_server_new(const struct tls_files *files, size_t n, struct tls_server **server_out, struct err *err) ERR_CHECKED;
+
+// The same, and clients are asked for a certificate: none is required and no chain is checked, the caller compares what came (peer_spki
+// of struct conn_tls) with its pins.
+enum err_code tls_server_new_asking(const struct tls_files *files, size_t n, struct tls_server **server_out,
+				    struct err *err) ERR_CHECKED;
 struct tls_server *tls_server_ref(struct tls_server *server);
 void tls_server_drop(struct tls_server **server);
 
