@@ -166,16 +166,17 @@ static void output_is_all_there_in_order(void **state)
 	buf_init(&out, 1 << 20);
 	buf_init(&want, 1 << 20);
 	struct conn *conn = conn_of_memory(&(struct conn_memory){.input = STR("x"), .output = &out});
-	char big[40000];
-	memset(big, 'b', sizeof big);
+	enum { BIG_BYTES = 40000 };
+	char *big = malloc(BIG_BYTES);
+	memset(big, 'b', BIG_BYTES);
 	assert_int_equal(conn_write(conn, STR("250 ok\r\n")), ERR_OK);
 	assert_int_equal(out.n, 0); // buffered
 	assert_int_equal(conn_printf(conn, "%d %s\r\n", 354, "go"), ERR_OK);
 	assert_int_equal(conn_printf(conn, "%.*s\r\n", 3000, big), ERR_OK);
-	assert_int_equal(conn_write_through(conn, str_of(big, sizeof big)), ERR_OK);
+	assert_int_equal(conn_write_through(conn, str_of(big, BIG_BYTES)), ERR_OK);
 	assert_int_equal(conn_write_through(conn, STR("few")), ERR_OK);
-	assert_int_equal(conn_write(conn, str_of(big, sizeof big)), ERR_OK);
-	buf_printf(&want, "250 ok\r\n354 go\r\n%.*s\r\n%.*sfew%.*s", 3000, big, (int)sizeof big, big, (int)sizeof big, big);
+	assert_int_equal(conn_write(conn, str_of(big, BIG_BYTES)), ERR_OK);
+	buf_printf(&want, "250 ok\r\n354 go\r\n%.*s\r\n%.*sfew%.*s", 3000, big, BIG_BYTES, big, BIG_BYTES, big);
 	for (int i = 0; i < 5000; i++) {
 		conn_printf(conn, "line %d\r\n", i);
 		buf_printf(&want, "line %d\r\n", i);
@@ -190,6 +191,7 @@ static void output_is_all_there_in_order(void **state)
 	assert_true(str_ends(buf_str(&out), STR("221 bye\r\n")));
 	buf_fini(&out);
 	buf_fini(&want);
+	free(big);
 }
 
 static void a_failed_write_is_remembered(void **state)
