@@ -14,7 +14,7 @@
 // with at most MIME_DEPTH_MAX boundaries of at most MIME_BOUNDARY_BYTES_MAX). Lines may end in CRLF, as stored, or in a bare LF;
 // sizes and offsets are those of the bytes given. Nothing here blocks.
 //
-// mime_cache_build (mail/cache.h) keeps the nodes beside a stored message, so mime_section_find serves FETCH without its body.
+// cache_build (mail/cache.h) keeps the nodes beside a stored message, so mime_section_find serves FETCH without its body.
 #ifndef MAIL_MIME_H
 #define MAIL_MIME_H
 
@@ -87,7 +87,7 @@ struct mime {
 	const struct mime_details *details; // beside each node
 	uint32_t n;
 	bool bounded;  // a bound was met somewhere
-	uint64_t work; // bytes looked at, for tests of linearity
+	uint64_t work; // bytes read or compared, for tests of linearity
 };
 
 // Parses message, which must outlive *out.
