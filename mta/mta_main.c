@@ -121,15 +121,31 @@ static enum err_code start_listeners(struct mta *mta, struct err *err)
 	return code;
 }
 
+// The runtime, sized by what the kernel allows and, if that is less, by the settings.
+static enum err_code start_runtime(struct mta *mta, const struct settings *settings, struct err *err)
+{
+	struct limits limits;
+	enum err_code code = limits_compute(&limits, err);
+	if (code)
+		return code;
+	if (settings->smtp_connections_max > 0 && (size_t)settings->smtp_connections_max < limits.connections_max)
+		limits.connections_max = (size_t)settings->smtp_connections_max;
+	const struct runtime_config config = {
+		.name = "mta",
+		.schedulers = (unsigned)settings->threads,
+		.limits = &limits,
+		.per_address_max = (size_t)settings->smtp_connections_per_address_max,
+	};
+	return runtime_new(&config, &mta->runtime, err);
+}
+
 static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 {
 	struct mta *mta = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	const struct settings *settings = settings_of(snapshot);
-	const struct runtime_config runtime = {
-		.name = "mta", .schedulers = (unsigned)settings->threads, .per_address_max = (size_t)settings->smtp_connections_per_address_max};
 	metrics_register(mta_smtp_metrics);
-	enum err_code code = runtime_new(&runtime, &mta->runtime, err);
+	enum err_code code = start_runtime(mta, settings, err);
 	if (code == ERR_OK) {
 		mta->directory = mta_directory_new(mta->runtime, snapshot);
 		code = start_login(mta, settings, err);
@@ -175,14 +191,19 @@ static void mta_stop(struct daemon *daemon)
 {
 	struct mta *mta = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
-	queue_stop(mta->queue);
-	runtime_stop(mta->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
+	if (mta->queue)
+		queue_stop(mta->queue);
+	if (mta->runtime)
+		runtime_stop(mta->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
 	settings_unref(&snapshot);
-	queue_close(&mta->queue);
+	if (mta->queue)
+		queue_close(&mta->queue);
 	login_close(&mta->login);
-	worker_pool_free(&mta->auth);
+	if (mta->auth)
+		worker_pool_free(&mta->auth);
 	mta_directory_free(&mta->directory);
-	runtime_free(&mta->runtime);
+	if (mta->runtime)
+		runtime_free(&mta->runtime);
 	submit_rate_free(&mta->smtp.submit_rate);
 	mta_tls_drop(&mta->tls);
 	struct tls_server *none = NULL;
@@ -200,7 +221,6 @@ int main(int argc, char **argv)
 		.post_jail = mta_post_jail,
 		.reload = mta_reload,
 		.stop = mta_stop,
-		.arg = &mta,
 	};
-	return daemon_main(&spec, argc, argv);
+	return daemon_main(&spec, &mta, argc, argv);
 }
