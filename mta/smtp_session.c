@@ -190,9 +190,12 @@ static bool greet(struct smtp_session *s)
 			log_info(&s->log_session, "TLS handshake failed", log_err(&s->err));
 			return false;
 		}
-	} else if (!smtp_is_submission(s) && (conn_wait(s->conn, FIBER_READABLE, clock_mono_ms() + s->settings->smtp_greet_pause_ms) & FIBER_READABLE)) {
-		end_for_early_input(s);
-		return false;
+	} else if (!smtp_is_submission(s)) {
+		conn_wait(s->conn, FIBER_READABLE, clock_after_ms(s->settings->smtp_greet_pause_ms));
+		if (conn_has_input(s->conn)) {
+			end_for_early_input(s);
+			return false;
+		}
 	}
 	conn_printf(s->conn, "220 %.*s ESMTP Posthouse\r\n", STR_FMT(s->settings->hostname));
 	return true;
