@@ -39,9 +39,7 @@ enum directory_key {
 	DIRECTORY_DN = 6,      // a DN in any spelling: spaces, case and escapes do not matter
 	DIRECTORY_UUID = 7,    // 16 bytes
 	DIRECTORY_PIN = 8,     // "sha256:<64 hex digits>": phHostTlsPin
-	DIRECTORY_ROUTE = 9,   // phRouteKey
-	DIRECTORY_ACCESS = 10, // phAccessKey
-	DIRECTORY_CLASS = 11,  // folded cn of a phClassOfServiceEntry
+	                       // 9 route, 10 access, 11 class of service are kept for phRouteKey, phAccessKey and classes
 };
 
 enum directory_answer {
@@ -94,6 +92,7 @@ struct directory_ops {
 	enum directory_answer (*find)(void *source, enum directory_key kind, struct str key, struct arena *arena,
 		struct directory_match *match_out);
 	struct directory_status (*status)(void *source);
+	const char *(*trouble)(const void *source);
 	void (*close)(void *source);
 };
 struct directory *directory_new(const struct directory_ops *ops, void *source); // takes source; ops borrowed for ever

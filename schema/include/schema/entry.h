@@ -25,6 +25,7 @@ enum {
 
 struct entry {
 	struct guid uuid; // entryUUID; of LDIF entries without one, derived from the DN
+	bool has_uuid;    // the directory gave it
 	unsigned classes; // ENTRY_*
 	struct str dn;    // as the directory writes it
 	struct str values; // encoded; for entry_next
@@ -55,8 +56,10 @@ bool entry_mailbox_id(const struct entry *entry, struct guid *id_out);
 // phExpires has passed (RFC 4517 GeneralizedTime); an entry without it never expires.
 bool entry_is_expired(const struct entry *entry, int64_t now_wall_ms);
 
-// Making a blob. Values of one attribute are added in a row, attributes in ascending order of number; entry_sort_values() of the loader
-// sees to it. has_uuid: the directory gave it. False when b overflows.
+// RFC 4517 GeneralizedTime ("20261121190000Z", fractions and offsets too) as milliseconds since 1970; false when it is none.
+bool entry_time_parse(struct str text, int64_t *wall_ms_out);
+
+// Making a blob: the head, then values in ascending order of attribute numbers. False when b overflows.
 bool entry_begin(struct buf *b, const struct guid *uuid, bool has_uuid, unsigned classes, struct str dn);
 bool entry_add(struct buf *b, enum attr attr, struct str value);
 

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// The view that other rooms have: calls passed to a source (the shadow, memory), nesting of snapshots, keys of logins.
+#include "ldapsync/directory.h"
+
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "directory_source.h"
+#include "mail/addr.h"
+
+struct directory {
+	const struct directory_ops *ops;
+	void *source; // owned
+	unsigned depth;
+};
+
+struct directory *directory_new(const struct directory_ops *ops, void *source)
+{
+	struct directory *directory = calloc(1, sizeof *directory);
+	must(directory != NULL);
+	directory->ops = ops;
+	directory->source = source;
+	return directory;
+}
+
+struct directory *directory_open(const char *path, int64_t fresh_s)
+{
+	return directory_new(&directory_shadow_ops, directory_shadow_new(path, fresh_s));
+}
+
+void directory_close(struct directory **directory_in)
+{
+	struct directory *directory = *directory_in;
+	if (directory == NULL)
+		return;
+	must(directory->depth == 0);
+	directory->ops->close(directory->source);
+	free(directory);
+	*directory_in = NULL;
+}
+
+void directory_begin(struct directory *directory)
+{
+	if (directory->depth++ == 0)
+		directory->ops->begin(directory->source);
+}
+
+void directory_end(struct directory *directory)
+{
+	must(directory->depth > 0);
+	if (--directory->depth == 0)
+		directory->ops->end(directory->source);
+}
+
+enum directory_answer directory_find(struct directory *directory, enum directory_key kind, struct str key, struct arena *arena,
+	struct directory_match *match_out)
+{
+	directory_begin(directory);
+	enum directory_answer answer = directory->ops->find(directory->source, kind, key, arena, match_out);
+	directory_end(directory);
+	return answer;
+}
+
+struct directory_status directory_status(struct directory *directory)
+{
+	directory_begin(directory);
+	struct directory_status status = directory->ops->status(directory->source);
+	directory_end(directory);
+	return status;
+}
+
+const char *directory_trouble(const struct directory *directory)
+{
+	return directory->ops->trouble(directory->source);
+}
+
+struct str directory_login_key(struct arena *arena, struct str login, struct str default_realm)
+{
+	struct domain realm;
+	struct str user = login, realm_text = default_realm;
+	ptrdiff_t at = str_rindex(login, '@');
+	if (at >= 0) {
+		user = str_upto(login, (size_t)at);
+		realm_text = str_from(login, (size_t)at + 1);
+	}
+	for (size_t i = 0; i < user.n; i++)
+		if ((unsigned char)user.p[i] < 0x20 || user.p[i] == 0x7f)
+			return STR_NONE;
+	struct str folded = addr_local_key(arena, user);
+	if (folded.n == 0 || domain_parse(arena, realm_text, DOMAIN_UTF8, &realm) != DOMAIN_OK)
+		return STR_NONE;
+	return arena_printf(arena, "%.*s@%.*s", STR_FMT(folded), STR_FMT(realm.key));
+}

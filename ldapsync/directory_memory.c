@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// A directory in memory: the intake's results in an array, their keys in another, sorted.
+#include "ldapsync/directory_memory.h"
+
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "directory_source.h"
+#include "intake.h"
+#include "keys.h"
+#include "ldif.h"
+
+enum { MEMORY_BYTES_MAX = 1 << 30 };
+
+struct memory_key {
+	enum directory_key kind;
+	struct str key, data;
+};
+
+struct directory_memory {
+	struct arena *arena;
+	struct memory_key *keys; // owned; sorted by kind and key
+	size_t n, room;
+	struct directory_status status;
+};
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct memory_key *x = a, *y = b;
+	return x->kind != y->kind ? (int)x->kind - (int)y->kind : str_cmp(x->key, y->key);
+}
+
+static void add_key(struct directory_memory *memory, enum directory_key kind, struct str key, struct str data)
+{
+	if (memory->n == memory->room) {
+		memory->room = memory->room ? 2 * memory->room : 256;
+		memory->keys = reallocarray(memory->keys, memory->room, sizeof *memory->keys);
+		must(memory->keys != NULL);
+	}
+	memory->keys[memory->n++] = (struct memory_key){kind, arena_dup(memory->arena, key), data};
+}
+
+static void ignore_complaint(void *context, size_t line, struct str dn, struct str attribute, const char *what)
+{
+	(void)context;
+	(void)line;
+	(void)dn;
+	(void)attribute;
+	(void)what;
+}
+
+static void add_entry(struct directory_memory *memory, struct intake *intake, const struct ldif_record *record)
+{
+	struct intake_made made;
+	enum directory_key kind;
+	struct str key;
+	if (intake_make(intake, record, 0, &made) != INTAKE_TAKEN)
+		return;
+	struct str data = arena_dup(memory->arena, made.data);
+	add_key(memory, DIRECTORY_UUID, guid_bytes(&made.uuid), data);
+	while (keys_next(&made.keys, &kind, &key))
+		add_key(memory, kind, key, data);
+	memory->status.entries++;
+}
+
+static enum err_code read_all(struct directory_memory *memory, struct intake *intake, struct str text, bool survey, struct err *err)
+{
+	struct ldif *ldif = ldif_open_text(text, "directory");
+	struct ldif_record record;
+	enum ldif_result got;
+	while ((got = ldif_next(ldif, &record, err)) == LDIF_RECORD) {
+		if (survey)
+			intake_survey(intake, &record);
+		else
+			add_entry(memory, intake, &record);
+	}
+	ldif_close(&ldif);
+	return got == LDIF_BAD ? err->code : ERR_OK;
+}
+
+static void memory_close(void *source)
+{
+	struct directory_memory *memory = source;
+	arena_free(&memory->arena);
+	free(memory->keys);
+	free(memory);
+}
+
+static void memory_nothing(void *source)
+{
+	(void)source;
+}
+
+static enum directory_answer memory_find(void *source, enum directory_key kind, struct str key, struct arena *arena,
+	struct directory_match *match_out)
+{
+	struct directory_memory *memory = source;
+	struct memory_key wanted = {.kind = kind, .key = reader_key(kind, key, arena)};
+	size_t low = 0, high = memory->n;
+	if (!memory->status.complete)
+		return DIRECTORY_UNAVAILABLE;
+	while (low < high) { // the first that is not below
+		size_t middle = (low + high) / 2;
+		if (compare_keys(&memory->keys[middle], &wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	struct directory_match match = {NULL, NULL};
+	for (; low < memory->n && match.other == NULL && compare_keys(&memory->keys[low], &wanted) == 0; low++) {
+		const struct entry *entry = reader_entry(memory->keys[low].data, arena);
+		if (entry == NULL)
+			return DIRECTORY_UNAVAILABLE;
+		*(match.entry ? &match.other : &match.entry) = entry;
+	}
+	if (match.entry == NULL)
+		return DIRECTORY_NONE;
+	*match_out = match;
+	return match.other ? DIRECTORY_AMBIGUOUS : DIRECTORY_FOUND;
+}
+
+static struct directory_status memory_status(void *source)
+{
+	struct directory_memory *memory = source;
+	return memory->status;
+}
+
+static const char *memory_trouble(const void *source)
+{
+	const struct directory_memory *memory = source;
+	return memory->status.complete ? "" : "never loaded completely";
+}
+
+static const struct directory_ops memory_ops = {
+	.begin = memory_nothing,
+	.end = memory_nothing,
+	.find = memory_find,
+	.status = memory_status,
+	.trouble = memory_trouble,
+	.close = memory_close,
+};
+
+struct directory *directory_memory_new(struct str ldif, struct directory_memory **memory_out, struct err *err)
+{
+	struct directory_memory *memory = calloc(1, sizeof *memory);
+	must(memory != NULL);
+	memory->arena = arena_new(MEMORY_BYTES_MAX);
+	memory->status = (struct directory_status){.version = 1, .complete = true, .fresh = true};
+	struct intake *intake = intake_new(ignore_complaint, NULL);
+	enum err_code code = read_all(memory, intake, ldif, true, err);
+	intake_surveyed(intake);
+	if (code == ERR_OK)
+		code = read_all(memory, intake, ldif, false, err);
+	intake_free(&intake);
+	if (code) {
+		memory_close(memory);
+		return NULL;
+	}
+	must(!arena_overflowed(memory->arena));
+	if (memory->n)
+		qsort(memory->keys, memory->n, sizeof *memory->keys, compare_keys);
+	if (memory_out)
+		*memory_out = memory;
+	return directory_new(&memory_ops, memory);
+}
+
+void directory_memory_set_status(struct directory_memory *memory, const struct directory_status *status)
+{
+	memory->status = *status;
+}

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+// The intake of an entry: classes, values in order of their numbers, keys, the split into shadow and credentials.
+#include "intake.h"
+
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "dn.h"
+#include "keys.h"
+#include "mail/addr.h"
+#include "value.h"
+
+enum {
+	HEAVY_BYTES_MAX = 64 << 20, // values of one entry while it is made
+	REALMS_BYTES_MAX = 64 << 20,
+	ADDRESSED = ENTRY_RECIPIENT | ENTRY_USER | ENTRY_ALIAS | ENTRY_LIST | ENTRY_GROUP, // classes whose addresses receive mail
+};
+
+struct realm {
+	struct str domain; // domain.key
+	struct str realm;  // domain.key
+};
+
+struct item {
+	const struct attr_info *info;
+	struct str text, key;
+};
+
+struct intake {
+	intake_complain_fn *complain;
+	void *context;
+	struct arena *arena;   // of the entry
+	struct arena *scratch; // of one value
+	struct buf data, keys, secret_data, secret_keys;
+	struct arena *realm_arena;
+	struct realm *realms; // owned; sorted by domain once surveyed
+	size_t n_realms, room_realms;
+};
+
+struct intake *intake_new(intake_complain_fn *complain, void *context)
+{
+	struct intake *intake = calloc(1, sizeof *intake);
+	must(intake != NULL);
+	intake->complain = complain;
+	intake->context = context;
+	intake->arena = arena_new(HEAVY_BYTES_MAX);
+	intake->scratch = arena_new(VALUE_SCRATCH_BYTES);
+	intake->realm_arena = arena_new(REALMS_BYTES_MAX);
+	buf_init(&intake->data, ENTRY_BYTES_MAX);
+	buf_init(&intake->secret_data, ENTRY_BYTES_MAX);
+	buf_init(&intake->keys, KEYS_BYTES_MAX);
+	buf_init(&intake->secret_keys, KEYS_BYTES_MAX);
+	return intake;
+}
+
+void intake_free(struct intake **intake_in)
+{
+	struct intake *intake = *intake_in;
+	if (intake == NULL)
+		return;
+	arena_free(&intake->arena);
+	arena_free(&intake->scratch);
+	arena_free(&intake->realm_arena);
+	buf_fini(&intake->data);
+	buf_fini(&intake->secret_data);
+	buf_fini(&intake->keys);
+	buf_fini(&intake->secret_keys);
+	free(intake->realms);
+	free(intake);
+	*intake_in = NULL;
+}
+
+static unsigned classes_of(const struct ldif_record *record)
+{
+	unsigned classes = 0;
+	for (size_t i = 0; i < record->n_values; i++)
+		if (str_eq_nocase(record->values[i].name, STR("objectClass")))
+			classes |= attr_class_by_name(str_trim(record->values[i].value));
+	if (classes & (ENTRY_USER | ENTRY_LIST))
+		classes |= ENTRY_RECIPIENT; // SUP
+	return classes;
+}
+
+// --- Realms ---
+
+static struct str record_value(const struct ldif_record *record, enum attr attr)
+{
+	for (size_t i = 0; i < record->n_values; i++)
+		if (str_eq_nocase(record->values[i].name, str_of_c(attr_name(attr))))
+			return record->values[i].value;
+	return STR_NONE;
+}
+
+static void add_realm(struct intake *intake, struct str domain, struct str realm)
+{
+	struct domain domain_parsed, realm_parsed;
+	arena_reset(intake->scratch);
+	if (domain_parse(intake->scratch, domain, DOMAIN_UTF8, &domain_parsed) != DOMAIN_OK ||
+		domain_parse(intake->scratch, realm, DOMAIN_UTF8, &realm_parsed) != DOMAIN_OK)
+		return;
+	struct realm made = {arena_dup(intake->realm_arena, domain_parsed.key), arena_dup(intake->realm_arena, realm_parsed.key)};
+	if (arena_overflowed(intake->realm_arena))
+		return;
+	if (intake->n_realms == intake->room_realms) {
+		intake->room_realms = intake->room_realms ? 2 * intake->room_realms : 64;
+		intake->realms = reallocarray(intake->realms, intake->room_realms, sizeof *intake->realms);
+		must(intake->realms != NULL);
+	}
+	intake->realms[intake->n_realms++] = made;
+}
+
+void intake_survey(struct intake *intake, const struct ldif_record *record)
+{
+	struct str realm = record_value(record, ATTR_PH_AUTH_REALM);
+	if (realm.n == 0 || !(classes_of(record) & ENTRY_DOMAIN))
+		return;
+	for (size_t i = 0; i < record->n_values; i++)
+		if (str_eq_nocase(record->values[i].name, str_of_c(attr_name(ATTR_ASSOCIATED_DOMAIN))))
+			add_realm(intake, record->values[i].value, realm);
+}
+
+static int compare_realms(const void *a, const void *b)
+{
+	return str_cmp(((const struct realm *)a)->domain, ((const struct realm *)b)->domain);
+}
+
+void intake_surveyed(struct intake *intake)
+{
+	if (intake->n_realms)
+		qsort(intake->realms, intake->n_realms, sizeof *intake->realms, compare_realms);
+}
+
+static struct str realm_of(const struct intake *intake, struct str domain)
+{
+	struct realm wanted = {.domain = domain};
+	const struct realm *found = intake->n_realms ? bsearch(&wanted, intake->realms, intake->n_realms, sizeof wanted, compare_realms) : NULL;
+	return found ? found->realm : domain;
+}
+
+// --- Values ---
+
+static void refuse(struct intake *intake, const struct ldif_record *record, size_t line, struct str attribute, const char *what)
+{
+	intake->complain(intake->context, line, record->dn, attribute, what);
+}
+
+// The good values of the record, in its order.
+static struct item *check_values(struct intake *intake, const struct ldif_record *record, size_t *n_out)
+{
+	struct item *items = arena_array(intake->arena, record->n_values, sizeof *items);
+	bool single[ATTR_NUMBER_MAX + 1] = {false};
+	size_t n = 0;
+	for (size_t i = 0; items && i < record->n_values; i++) {
+		const struct ldif_value *from = &record->values[i];
+		const struct attr_info *info = attr_by_name(from->name);
+		struct value value;
+		if (info == NULL)
+			continue;
+		arena_reset(intake->scratch);
+		const char *wrong = value_check(info->check, from->value, intake->scratch, &value);
+		if (wrong == NULL && info->values == ATTR_SINGLE && single[info->attr])
+			refuse(intake, record, from->line, from->name, "has several values and may have one"); // kept: nobody guesses which
+		single[info->attr] = true;
+		if (wrong) {
+			refuse(intake, record, from->line, from->name, wrong);
+			continue;
+		}
+		items[n++] = (struct item){info, arena_dup(intake->arena, value.text), arena_dup(intake->arena, value.key)};
+	}
+	*n_out = n;
+	return items;
+}
+
+// By number, stable: a counting sort, because a group has 100,000 values of one attribute.
+static struct item *sort_items(struct intake *intake, const struct item *items, size_t n)
+{
+	size_t at[ATTR_NUMBER_MAX + 2] = {0};
+	struct item *sorted = arena_array(intake->arena, n, sizeof *sorted);
+	if (sorted == NULL)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		at[items[i].info->attr + 1]++;
+	for (size_t i = 1; i < ATTR_NUMBER_MAX + 2; i++)
+		at[i] += at[i - 1];
+	for (size_t i = 0; i < n; i++)
+		sorted[at[items[i].info->attr]++] = items[i];
+	return sorted;
+}
+
+static const struct item *find_item(const struct item *items, size_t n, enum attr attr)
+{
+	for (size_t i = 0; i < n; i++)
+		if (items[i].info->attr == attr)
+			return &items[i];
+	return NULL;
+}
+
+// --- Identity ---
+
+// The entryUUID, else one from the DN. *has_out: it may serve as mailbox id.
+static struct guid identity(struct intake *intake, const struct ldif_record *record, unsigned flags, bool *has_out)
+{
+	struct guid uuid;
+	*has_out = false;
+	for (size_t i = 0; i < record->n_values && !(flags & INTAKE_OWN_UUID); i++)
+		if (str_eq_nocase(record->values[i].name, STR("entryUUID"))) {
+			if (guid_parse(record->values[i].value, &uuid) && !guid_is_zero(&uuid)) {
+				*has_out = true;
+				return uuid;
+			}
+			refuse(intake, record, record->values[i].line, record->values[i].name, "is not a UUID");
+		}
+	struct guid key = dn_key(record->dn);
+	return guid_derive(&key, STR_NONE, STR("entry"));
+}
+
+// A mailbox needs one id that is certain: a phMailboxId that is refused or there twice must not fall back to entryUUID, another mailbox.
+static bool mailbox_is_doubtful(const struct ldif_record *record, const struct item *items, size_t n)
+{
+	size_t given = 0, good = 0;
+	for (size_t i = 0; i < record->n_values; i++)
+		given += str_eq_nocase(record->values[i].name, str_of_c(attr_name(ATTR_PH_MAILBOX_ID)));
+	for (size_t i = 0; i < n; i++)
+		good += items[i].info->attr == ATTR_PH_MAILBOX_ID;
+	return given > 1 || given != good;
+}
+
+static size_t drop_items(struct item *items, size_t n, enum attr attr)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++)
+		if (items[i].info->attr != attr)
+			items[kept++] = items[i];
+	return kept;
+}
+
+// --- Keys ---
+
+static void add_login_key(struct intake *intake, struct str login, struct str realm)
+{
+	arena_reset(intake->scratch);
+	struct str key = directory_login_key(intake->scratch, login, realm);
+	if (key.p == NULL)
+		return;
+	keys_add(&intake->keys, DIRECTORY_LOGIN, key);
+	keys_add(&intake->secret_keys, DIRECTORY_LOGIN, key);
+}
+
+static void add_user_keys(struct intake *intake, const struct item *items, size_t n, const struct entry *entry)
+{
+	struct guid mailbox_id;
+	if (entry_mailbox_id(entry, &mailbox_id))
+		keys_add(&intake->keys, DIRECTORY_MAILBOX, guid_bytes(&mailbox_id));
+	const struct item *mail = find_item(items, n, ATTR_MAIL);
+	ptrdiff_t at = mail ? str_rindex(mail->key, '@') : -1;
+	if (at < 0)
+		return; // no domain, no realm: it cannot log in by uid
+	struct str realm = arena_dup(intake->arena, realm_of(intake, str_from(mail->key, (size_t)at + 1)));
+	for (size_t i = 0; i < n; i++)
+		if (items[i].info->attr == ATTR_UID || items[i].info->attr == ATTR_PH_LOGIN_ALIAS)
+			add_login_key(intake, items[i].text, realm);
+}
+
+static void add_host_key(struct intake *intake, struct str name)
+{
+	struct domain domain;
+	arena_reset(intake->scratch);
+	if (domain_parse(intake->scratch, name, DOMAIN_UTF8, &domain) == DOMAIN_OK && domain.kind == DOMAIN_NAME)
+		keys_add(&intake->keys, DIRECTORY_HOST, domain.key);
+}
+
+static void add_keys(struct intake *intake, const struct item *items, size_t n, const struct entry *entry)
+{
+	struct guid dn = dn_key(entry->dn);
+	keys_add(&intake->keys, DIRECTORY_DN, guid_bytes(&dn));
+	for (size_t i = 0; i < n; i++) {
+		enum attr attr = items[i].info->attr;
+		if ((entry->classes & ADDRESSED) &&
+			(attr == ATTR_MAIL || attr == ATTR_MAIL_LOCAL_ADDRESS || attr == ATTR_PH_INTL_ADDRESS))
+			keys_add(&intake->keys, DIRECTORY_ADDRESS, items[i].key);
+		if ((entry->classes & ENTRY_DOMAIN) && attr == ATTR_ASSOCIATED_DOMAIN)
+			keys_add(&intake->keys, DIRECTORY_DOMAIN, items[i].key);
+		if ((entry->classes & ENTRY_HOST) && attr == ATTR_CN)
+			add_host_key(intake, items[i].text);
+		if ((entry->classes & ENTRY_HOST) && attr == ATTR_PH_HOST_TLS_PIN)
+			keys_add(&intake->keys, DIRECTORY_PIN, items[i].text);
+	}
+	if (entry->classes & ENTRY_USER)
+		add_user_keys(intake, items, n, entry);
+}
+
+// --- All of it ---
+
+static bool is_ours(unsigned classes, const struct item *items, size_t n)
+{
+	// People without a mailbox here and plain groups may be members of our groups.
+	return classes != 0 || find_item(items, n, ATTR_MAIL) != NULL || find_item(items, n, ATTR_MEMBER) != NULL;
+}
+
+static bool fill_blobs(struct intake *intake, const struct item *items, size_t n, const struct entry *head)
+{
+	entry_begin(&intake->data, &head->uuid, head->has_uuid, head->classes, head->dn);
+	entry_begin(&intake->secret_data, &head->uuid, head->has_uuid, head->classes, head->dn);
+	for (size_t i = 0; i < n; i++) {
+		if (items[i].info->where & ATTR_IN_SHADOW)
+			entry_add(&intake->data, items[i].info->attr, items[i].text);
+		if (items[i].info->where & ATTR_IN_CREDENTIALS)
+			entry_add(&intake->secret_data, items[i].info->attr, items[i].text);
+	}
+	return !intake->data.overflow && !intake->secret_data.overflow;
+}
+
+static void clear(struct intake *intake)
+{
+	arena_reset(intake->arena);
+	buf_clear(&intake->data);
+	buf_clear(&intake->keys);
+	buf_clear(&intake->secret_data);
+	buf_clear(&intake->secret_keys);
+}
+
+enum intake_result intake_make(struct intake *intake, const struct ldif_record *record, unsigned flags, struct intake_made *made_out)
+{
+	size_t n = 0;
+	struct entry head = {.classes = classes_of(record), .dn = record->dn};
+	clear(intake);
+	if (head.classes == 0 && record_value(record, ATTR_MAIL).p == NULL && record_value(record, ATTR_MEMBER).p == NULL)
+		return INTAKE_SKIPPED;
+	if (record->dn.n > ENTRY_DN_BYTES_MAX || !str_is_utf8(record->dn) || !dn_is_valid(record->dn)) {
+		refuse(intake, record, record->line, STR("dn"), "is not a DN: the entry is left out");
+		return INTAKE_REFUSED;
+	}
+	struct item *items = check_values(intake, record, &n);
+	struct item *sorted = items ? sort_items(intake, items, n) : NULL;
+	if (sorted == NULL || arena_overflowed(intake->arena)) {
+		refuse(intake, record, record->line, STR_NONE, "is too large: the entry is left out");
+		return INTAKE_REFUSED;
+	}
+	if (!is_ours(head.classes, sorted, n))
+		return INTAKE_SKIPPED;
+	struct guid mailbox_id;
+	head.uuid = identity(intake, record, flags, &head.has_uuid);
+	if (mailbox_is_doubtful(record, sorted, n)) {
+		n = drop_items(sorted, n, ATTR_PH_MAILBOX_ID);
+		head.has_uuid = false;
+	}
+	if (!fill_blobs(intake, sorted, n, &head) || !entry_decode(buf_str(&intake->data), &head)) {
+		refuse(intake, record, record->line, STR_NONE, "is too large: the entry is left out");
+		return INTAKE_REFUSED;
+	}
+	if ((head.classes & ENTRY_USER) && !entry_mailbox_id(&head, &mailbox_id))
+		refuse(intake, record, record->line, STR_NONE,
+			"has neither phMailboxId nor entryUUID: its mail is deferred until it has one");
+	add_keys(intake, sorted, n, &head);
+	*made_out = (struct intake_made){.uuid = head.uuid, .data = buf_str(&intake->data), .keys = buf_str(&intake->keys)};
+	if (intake->secret_keys.n) {
+		made_out->secret_data = buf_str(&intake->secret_data);
+		made_out->secret_keys = buf_str(&intake->secret_keys);
+	}
+	return INTAKE_TAKEN;
+}

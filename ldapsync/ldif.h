@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// LDIF (RFC 2849), content records only, read one record at a time: memory is bounded by the largest record, not by the file.
+//
+//     struct ldif *ldif = ldif_open_fd(fd, "people.ldif");
+//     while ((got = ldif_next(ldif, &record, &err)) == LDIF_RECORD)
+//         ... record.dn, record.values ... borrowed until the next call
+//     if (got == LDIF_BAD)
+//         ... err.text is "people.ldif:17: what" ...
+//     ldif_close(&ldif);
+//
+// Folded lines, comments, base64 values and attribute options are understood; change records and values from URLs ("attr:< file:///…")
+// are refused: whoever can write the directory must not make us read other files. Blocks on the file.
+#ifndef LDAPSYNC_LDIF_H
+#define LDAPSYNC_LDIF_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+enum {
+	LDIF_RECORD_BYTES_MAX = 48 << 20, // decoded, with its bookkeeping
+	LDIF_LINE_BYTES_MAX = 2 << 20,    // unfolded
+};
+
+struct ldif;
+
+struct ldif_value {
+	struct str name;  // attribute without options
+	struct str value; // decoded; may hold any byte
+	size_t line;      // where it stands
+};
+
+struct ldif_record {
+	struct str dn;
+	size_t line;
+	const struct ldif_value *values;
+	size_t n_values;
+};
+
+enum ldif_result { LDIF_RECORD, LDIF_END, LDIF_BAD };
+
+// name is for messages (copied). fd stays the caller's and is read from its position on; text is borrowed until the close.
+struct ldif *ldif_open_fd(int fd, const char *name);
+struct ldif *ldif_open_text(struct str text, const char *name);
+void ldif_close(struct ldif **ldif);
+
+// LDIF_BAD ends the reading: ERR_INVALID for what is not LDIF, ERR_LIMIT over the bounds above, else what reading the file gave.
+enum ldif_result ldif_next(struct ldif *ldif, struct ldif_record *record_out, struct err *err) ERR_CHECKED;
+
+#endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading shadow.db or credentials.db beside a writer in another process, or without any.
+//
+// A reader's connection only reads: it never checkpoints (that is the writer's alone) and never makes a file. It holds a lock of the WAL
+// only between begin and end, so that the writer can fold the WAL in whenever no decision is under way.
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/must.h"
+#include "directory_source.h"
+#include "dn.h"
+
+enum { FIND, FIND_UUID, STATE, STATEMENTS };
+
+static const char *const sql[STATEMENTS] = {
+	[FIND] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 LIMIT 2",
+	[FIND_UUID] = "SELECT data FROM entry WHERE uuid = ?1",
+	[STATE] = "SELECT version, complete, source = 'ldif', source_ok, confirmed_ms, entries FROM state",
+};
+
+enum { RETRY_MS = 1000, CACHE_KIB = 512 };
+static const uint64_t MMAP_BYTES = (uint64_t)4 << 30;
+
+struct reader {
+	char *path; // owned
+	const struct db_schema *schema;
+	struct db *db;         // NULL: not open
+	dev_t device;          // of the open file
+	ino_t inode;
+	int64_t look_again_ms; // when the path is looked at next
+	bool in_transaction;
+	struct reader_state state;
+	struct err trouble;
+};
+
+struct reader *reader_new(const char *path, const struct db_schema *schema)
+{
+	struct reader *reader = calloc(1, sizeof *reader);
+	must(reader != NULL);
+	reader->path = strdup(path);
+	must(reader->path != NULL);
+	reader->schema = schema;
+	return reader;
+}
+
+void reader_free(struct reader **reader_in)
+{
+	struct reader *reader = *reader_in;
+	if (reader == NULL)
+		return;
+	reader_end(reader);
+	db_close(&reader->db);
+	free(reader->path);
+	free(reader);
+	*reader_in = NULL;
+}
+
+static void open_file(struct reader *reader)
+{
+	struct stat st;
+	struct db_options options = {.path = reader->path, .mode = DB_READONLY, .schema = reader->schema, .sql = sql, .n_sql = STATEMENTS,
+		.keep_wal = true, .cache_kib = CACHE_KIB, .mmap_bytes = MMAP_BYTES};
+	if (stat(reader->path, &st) != 0) {
+		err_errno(&reader->trouble, "%s", reader->path);
+		return;
+	}
+	if (db_open(&options, &reader->db, &reader->trouble))
+		return;
+	reader->device = st.st_dev;
+	reader->inode = st.st_ino;
+}
+
+// Once a second: opens a file that was missing, drops one that was replaced.
+static void look_at_path(struct reader *reader)
+{
+	struct stat st;
+	int64_t now_ms = clock_mono_ms();
+	if (now_ms < reader->look_again_ms)
+		return;
+	reader->look_again_ms = now_ms + RETRY_MS;
+	if (reader->db && (stat(reader->path, &st) != 0 || st.st_dev != reader->device || st.st_ino != reader->inode))
+		db_close(&reader->db);
+	if (reader->db == NULL)
+		open_file(reader);
+}
+
+// A database that failed is opened anew in a second.
+static void give_up(struct reader *reader)
+{
+	reader_end(reader);
+	db_close(&reader->db);
+	reader->look_again_ms = clock_mono_ms() + RETRY_MS;
+}
+
+static bool read_state(struct reader *reader)
+{
+	sqlite3_stmt *stmt = db_stmt(reader->db, STATE);
+	reader->state = (struct reader_state){0};
+	switch (db_step(reader->db, stmt, &reader->trouble)) {
+	case DB_FAILED:
+		return false;
+	case DB_DONE:
+		break;
+	case DB_ROW:
+		reader->state = (struct reader_state){
+			.version = (uint64_t)db_col_i64(stmt, 0),
+			.complete = db_col_i64(stmt, 1) != 0,
+			.is_ldif = db_col_i64(stmt, 2) != 0,
+			.source_ok = db_col_i64(stmt, 3) != 0,
+			.confirmed_ms = db_col_i64(stmt, 4),
+			.entries = (uint64_t)db_col_i64(stmt, 5),
+		};
+		break;
+	}
+	db_reset(stmt);
+	return true;
+}
+
+bool reader_begin(struct reader *reader)
+{
+	must(!reader->in_transaction);
+	look_at_path(reader);
+	if (reader->db == NULL)
+		return false;
+	reader->trouble = (struct err){0};
+	reader->in_transaction = db_begin_read(reader->db, &reader->trouble) == ERR_OK;
+	if (!reader->in_transaction || !read_state(reader)) {
+		give_up(reader);
+		return false;
+	}
+	return true;
+}
+
+void reader_end(struct reader *reader)
+{
+	if (reader->in_transaction)
+		db_rollback(reader->db); // it only read
+	reader->in_transaction = false;
+}
+
+struct reader_state reader_state(const struct reader *reader)
+{
+	return reader->in_transaction ? reader->state : (struct reader_state){0};
+}
+
+const char *reader_trouble(const struct reader *reader)
+{
+	return reader->trouble.text;
+}
+
+struct str reader_key(enum directory_key kind, struct str key, struct arena *arena)
+{
+	if (kind != DIRECTORY_DN)
+		return key;
+	struct guid hash = dn_key(key);
+	return arena_dup(arena, guid_bytes(&hash));
+}
+
+const struct entry *reader_entry(struct str blob, struct arena *arena)
+{
+	struct str copy = arena_dup(arena, blob);
+	struct entry *entry = arena_alloc(arena, sizeof *entry);
+	return entry && copy.p && entry_decode(copy, entry) ? entry : NULL;
+}
+
+static enum directory_answer collect(struct reader *reader, sqlite3_stmt *stmt, struct arena *arena, struct directory_match *match_out)
+{
+	struct directory_match match = {NULL, NULL};
+	enum db_step step = DB_DONE;
+	while (match.other == NULL && (step = db_step(reader->db, stmt, &reader->trouble)) == DB_ROW) {
+		const struct entry *entry = reader_entry(db_col_blob(stmt, 0), arena);
+		if (entry == NULL) {
+			err_set(&reader->trouble, ERR_CORRUPT, "%s: an entry does not decode, or no room for it", reader->path);
+			return DIRECTORY_UNAVAILABLE;
+		}
+		*(match.entry ? &match.other : &match.entry) = entry;
+	}
+	if (step == DB_FAILED) {
+		give_up(reader);
+		return DIRECTORY_UNAVAILABLE;
+	}
+	if (match.entry == NULL)
+		return DIRECTORY_NONE;
+	*match_out = match;
+	return match.other ? DIRECTORY_AMBIGUOUS : DIRECTORY_FOUND;
+}
+
+enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, struct arena *arena,
+	struct directory_match *match_out)
+{
+	if (!reader->in_transaction)
+		return DIRECTORY_UNAVAILABLE;
+	if (!reader->state.complete) {
+		err_set(&reader->trouble, ERR_NOTFOUND, "%s: never loaded completely", reader->path);
+		return DIRECTORY_UNAVAILABLE;
+	}
+	key = reader_key(kind, key, arena);
+	sqlite3_stmt *stmt = db_stmt(reader->db, kind == DIRECTORY_UUID ? FIND_UUID : FIND);
+	if (kind == DIRECTORY_UUID) {
+		db_bind_blob(stmt, 1, key);
+	} else {
+		db_bind_i64(stmt, 1, kind);
+		db_bind_blob(stmt, 2, key);
+	}
+	enum directory_answer answer = collect(reader, stmt, arena, match_out);
+	if (reader->db)
+		db_reset(stmt);
+	return answer;
+}

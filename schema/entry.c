@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// The blob of an entry: written by ldapsync, read in place by all. A blob is checked as a whole once (entry_decode), so that the loops
+// over its values need no error path.
+//
+//     version u8 = 1, flags u8 (1: the directory gave the uuid), uuid 16 bytes, classes varint, dn varint length + bytes,
+//     then values: attribute number u8, varint length, bytes; numbers ascend, values of one attribute stay in the directory's order
+#include "schema/entry.h"
+
+#include <time.h>
+
+#include "base/must.h"
+
+enum { VERSION = 1, HAS_UUID = 1, HEAD_BYTES = 18, VARINT_BYTES_MAX = 5 };
+
+// Takes a varint (little-endian groups of 7 bits) of at most 32 bits off *rest.
+static bool take_varint(struct str *rest, size_t *out)
+{
+	uint64_t value = 0;
+	for (size_t i = 0; i < rest->n && i < VARINT_BYTES_MAX; i++) {
+		uint8_t byte = (uint8_t)rest->p[i];
+		value |= (uint64_t)(byte & 0x7f) << (7 * i);
+		if (byte < 0x80) {
+			if (value > UINT32_MAX || (byte == 0 && i > 0)) // one form for each number
+				return false;
+			*rest = str_from(*rest, i + 1);
+			*out = (size_t)value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool take_counted(struct str *rest, struct str *out)
+{
+	size_t n;
+	if (!take_varint(rest, &n) || n > rest->n)
+		return false;
+	*out = str_of(rest->p, n);
+	*rest = str_from(*rest, n);
+	return true;
+}
+
+static bool take_value(struct str *rest, unsigned *number_out, struct str *value_out)
+{
+	if (rest->n == 0)
+		return false;
+	*number_out = (uint8_t)rest->p[0];
+	*rest = str_from(*rest, 1);
+	return take_counted(rest, value_out);
+}
+
+static void add_varint(struct buf *b, size_t value)
+{
+	for (; value >= 0x80; value >>= 7)
+		buf_add_byte(b, (char)(uint8_t)(value | 0x80));
+	buf_add_byte(b, (char)(uint8_t)value);
+}
+
+bool entry_begin(struct buf *b, const struct guid *uuid, bool has_uuid, unsigned classes, struct str dn)
+{
+	must(dn.n <= ENTRY_DN_BYTES_MAX);
+	buf_add_byte(b, VERSION);
+	buf_add_byte(b, has_uuid ? HAS_UUID : 0);
+	buf_add(b, guid_bytes(uuid));
+	add_varint(b, classes);
+	add_varint(b, dn.n);
+	return buf_add(b, dn);
+}
+
+bool entry_add(struct buf *b, enum attr attr, struct str value)
+{
+	buf_add_byte(b, (char)(uint8_t)attr);
+	add_varint(b, value.n);
+	return buf_add(b, value);
+}
+
+bool entry_decode(struct str blob, struct entry *entry_out)
+{
+	struct entry entry;
+	size_t classes;
+	if (blob.n < HEAD_BYTES || blob.n > ENTRY_BYTES_MAX || blob.p[0] != VERSION || (blob.p[1] & ~HAS_UUID) != 0)
+		return false;
+	entry.has_uuid = blob.p[1] == HAS_UUID;
+	memcpy(entry.uuid.b, blob.p + 2, sizeof entry.uuid.b);
+	struct str rest = str_from(blob, HEAD_BYTES);
+	if (!take_varint(&rest, &classes) || !take_counted(&rest, &entry.dn) || entry.dn.n > ENTRY_DN_BYTES_MAX)
+		return false;
+	entry.classes = (unsigned)classes;
+	entry.values = rest;
+	unsigned number, last = 0;
+	struct str value;
+	while (rest.n > 0) {
+		if (!take_value(&rest, &number, &value) || number < last || attr_by_number(number) == NULL)
+			return false;
+		last = number;
+	}
+	*entry_out = entry;
+	return true;
+}
+
+bool entry_each(const struct entry *entry, struct entry_cursor *cursor, enum attr *attr_out, struct str *value_out)
+{
+	struct str rest = str_from(entry->values, cursor->at);
+	unsigned number;
+	if (rest.n == 0)
+		return false;
+	must(take_value(&rest, &number, value_out)); // entry_decode has checked
+	*attr_out = (enum attr)number;
+	cursor->at = entry->values.n - rest.n;
+	return true;
+}
+
+bool entry_next(const struct entry *entry, enum attr attr, struct entry_cursor *cursor, struct str *value_out)
+{
+	enum attr found;
+	struct str value;
+	while (entry_each(entry, cursor, &found, &value)) {
+		if (found == attr) {
+			*value_out = value;
+			return true;
+		}
+		if (found > attr)
+			break;
+	}
+	return false;
+}
+
+struct str entry_first(const struct entry *entry, enum attr attr)
+{
+	struct entry_cursor cursor = {0};
+	struct str value = STR_NONE;
+	entry_next(entry, attr, &cursor, &value);
+	return value;
+}
+
+bool entry_has(const struct entry *entry, enum attr attr)
+{
+	return entry_first(entry, attr).p != NULL;
+}
+
+bool entry_flag(const struct entry *entry, enum attr attr)
+{
+	return str_eq_nocase(entry_first(entry, attr), STR("TRUE"));
+}
+
+bool entry_mailbox_id(const struct entry *entry, struct guid *id_out)
+{
+	if (guid_parse(entry_first(entry, ATTR_PH_MAILBOX_ID), id_out))
+		return true;
+	if (!entry->has_uuid)
+		return false;
+	*id_out = entry->uuid;
+	return true;
+}
+
+bool entry_is_expired(const struct entry *entry, int64_t now_wall_ms)
+{
+	int64_t expires_ms;
+	return entry_time_parse(entry_first(entry, ATTR_PH_EXPIRES), &expires_ms) && expires_ms <= now_wall_ms;
+}
+
+// Takes up to two digits off *text; false when they are missing or above max.
+static bool take_two_digits(struct str *text, int max, int *out)
+{
+	uint64_t value;
+	if (text->n < 2 || !str_to_u64(str_upto(*text, 2), (uint64_t)max, &value))
+		return false;
+	*out = (int)value;
+	*text = str_from(*text, 2);
+	return true;
+}
+
+// What follows the digits: "Z", or "+hhmm", "-hh".
+static bool take_zone(struct str text, int64_t *offset_ms)
+{
+	int hours, minutes = 0;
+	*offset_ms = 0;
+	if (str_eq(text, STR("Z")) || str_eq(text, STR("z")))
+		return true;
+	if (text.n == 0 || (text.p[0] != '+' && text.p[0] != '-'))
+		return false;
+	int sign = text.p[0] == '-' ? -1 : 1;
+	text = str_from(text, 1);
+	if (!take_two_digits(&text, 23, &hours) || (text.n && !take_two_digits(&text, 59, &minutes)) || text.n)
+		return false;
+	*offset_ms = sign * (hours * 60 + minutes) * (int64_t)60000;
+	return true;
+}
+
+bool entry_time_parse(struct str text, int64_t *wall_ms_out)
+{
+	uint64_t year;
+	struct tm tm = {0};
+	if (text.n < 4 || !str_to_u64(str_upto(text, 4), 9999, &year))
+		return false;
+	text = str_from(text, 4);
+	if (!take_two_digits(&text, 12, &tm.tm_mon) || !take_two_digits(&text, 31, &tm.tm_mday) || !take_two_digits(&text, 23, &tm.tm_hour))
+		return false;
+	if (text.n && chr_is_digit(text.p[0]) && !take_two_digits(&text, 59, &tm.tm_min))
+		return false;
+	if (text.n && chr_is_digit(text.p[0]) && !take_two_digits(&text, 60, &tm.tm_sec))
+		return false;
+	if (text.n && (text.p[0] == '.' || text.p[0] == ',')) { // fractions are cut: nothing here is decided by them
+		size_t digits = 1;
+		while (digits < text.n && chr_is_digit(text.p[digits]))
+			digits++;
+		if (digits == 1)
+			return false;
+		text = str_from(text, digits);
+	}
+	int64_t offset_ms;
+	if (tm.tm_mon == 0 || tm.tm_mday == 0 || !take_zone(text, &offset_ms))
+		return false;
+	tm.tm_year = (int)year - 1900;
+	tm.tm_mon -= 1;
+	*wall_ms_out = (int64_t)timegm(&tm) * 1000 - offset_ms;
+	return true;
+}
