@@ -239,7 +239,7 @@ enum err_code image_put(struct image *image, const struct guid *uuid, struct str
 {
 	sqlite3_stmt *find = db_stmt(image->db, FIND);
 	db_bind_blob(find, 1, guid_bytes(uuid));
-	enum err_code code;
+	enum err_code code = ERR_OK;
 	enum image_put put = IMAGE_STORED;
 	switch (db_step(image->db, find, err)) {
 	case DB_FAILED:

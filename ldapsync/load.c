@@ -4,7 +4,6 @@
 #include "load.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,12 +26,10 @@ struct load {
 static void complain(void *context, size_t line, struct str dn, struct str attribute, const char *what)
 {
 	struct load *load = context;
-	char place[4096 + 24];
 	if (load->report.refused++ >= LOAD_LOGGED_MAX)
 		return;
-	snprintf(place, sizeof place, "%.4000s:%zu", load->path, line);
-	log_warning(NULL, "directory value refused", log_c("place", place), log_str("dn", dn), log_str("attribute", attribute),
-		log_c("problem", what));
+	log_warning(NULL, "directory value refused", log_c("file", load->path), log_u64("line", line), log_str("dn", dn),
+		log_str("attribute", attribute), log_c("problem", what));
 }
 
 static void conflict(void *context, int kind, struct str key, struct str dns)

@@ -220,8 +220,8 @@ static void test_damaged_files(void **state)
 {
 	struct place *place = *state;
 	load(place, DOMAIN HOST ANNA);
-	assert_load_fails(place, DOMAIN HOST "dn: uid=x,dc=uni\nobjectClass phMailUser\n", "people.ldif:12: not \"attribute: value\"");
-	assert_load_fails(place, DOMAIN HOST "dn: uid=x,dc=uni\nmail:: ???\n", "people.ldif:12: bad base64");
+	assert_load_fails(place, DOMAIN HOST "dn: uid=x,dc=uni\nobjectClass phMailUser\n", "people.ldif:13: not \"attribute: value\"");
+	assert_load_fails(place, DOMAIN HOST "dn: uid=x,dc=uni\nmail:: ???\n", "people.ldif:13: bad base64");
 	assert_load_fails(place, " folded\n", "people.ldif:1: a continuation");
 	assert_load_fails(place, "dn: uid=x,dc=uni\nuserPassword:< file:///etc/shadow\n", "people.ldif:2: a value from a URL");
 	assert_load_fails(place, "dn: uid=x,dc=uni\nchangetype: delete\n", "people.ldif:2: a change record");
@@ -261,7 +261,7 @@ static void test_evil_attr(void **state)
 		"phForwardAddress:: YUBiLmV4YW1wbGUNCkJjYzogeEB5\nphForwardAddress: good@else.example\n"
 		"mailHost:: bWIxLnVuaS5leGFtcGxlDQpRVUlU\nphMailboxId: ../../etc\nentryUUID: 33333333-3333-3333-3333-333333333333\n");
 	assert_int_equal(report.refused, 8); // seven values, and the mailbox without an id
-	assert_true(str_find(buf_str(&place->log), STR("people.ldif:10")) >= 0);
+	assert_true(str_find(buf_str(&place->log), STR("line=10")) >= 0);
 	assert_int_equal(find(place, DIRECTORY_ADDRESS, "eve@uni.example", &match), DIRECTORY_FOUND);
 	struct entry_cursor cursor = {0};
 	struct str value;
