@@ -364,24 +364,34 @@ static void load_many(struct place *place, struct load_report *report)
 		fail_msg("load: %s", err.text);
 }
 
+// ThreadSanitizer has nothing to find in one thread's large load.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MANY 10000
+#endif
+#endif
+#ifndef MANY
+#define MANY 100000
+#endif
+
 static void test_many(void **state)
 {
 	struct place *place = *state;
 	struct load_report report;
 	struct directory_match match;
 	struct stat st;
-	enum { USERS = 100000 };
+	enum { USERS = MANY };
 	write_many(place, USERS, "mb1.uni.example");
 	load_many(place, &report);
 	assert_int_equal(report.entries, USERS + 2);
-	assert_int_equal(find(place, DIRECTORY_ADDRESS, "user.number.99999@uni.example", &match), DIRECTORY_FOUND);
-	assert_value(match.entry, ATTR_UID, "u99999");
+	assert_int_equal(find(place, DIRECTORY_ADDRESS, "user.number.9999@uni.example", &match), DIRECTORY_FOUND);
+	assert_value(match.entry, ATTR_UID, "u09999");
 	assert_int_equal(stat(place->shadow_path, &st), 0);
 	assert_true(st.st_size / USERS <= 800);
-	write_many(place, USERS - 30000, "mb1.uni.example");
+	write_many(place, USERS / 10, "mb1.uni.example");
 	load_many(place, &report);
-	assert_int_equal(report.counters.deleted, 30000);
-	assert_int_equal(report.counters.unchanged, USERS - 30000 + 2);
+	assert_int_equal(report.counters.deleted, USERS - USERS / 10);
+	assert_int_equal(report.counters.unchanged, USERS / 10 + 2);
 	assert_true(report.counters.is_mass_delete);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables of shadow.db and credentials.db. The columns are explained in FORMATS section 8.
+// Tables of shadow.db and credentials.db. The columns are explained in FORMATS section 9.
 #include "schema/ddl_shadow.h"
 
 static const char *const steps[] = {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables of shadow.db and of credentials.db: one form, two files (FORMATS section 8). Steps for base/db.h.
+// The tables of shadow.db and of credentials.db: one form, two files (FORMATS section 9). Steps for base/db.h.
 #ifndef SCHEMA_DDL_SHADOW_H
 #define SCHEMA_DDL_SHADOW_H
 
