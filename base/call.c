@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A request to another thread with a reply: two references, a flag, and a way to wake whoever waits.
 //
-// call_done publishes the payload with the flag (release) that call_wait reads (acquire). A fiber is woken through its fiber_ref, which
-// may point to nobody by then. A plain thread sleeps on the condition variable; only for it is the mutex taken.
+// call_done publishes the payload with the flag (release) that call_wait reads (acquire), and wakes the caller under the mutex under
+// which call_drop says that the caller has left: a fiber that is woken has not dropped its call yet, so its scheduler exists. A plain
+// thread sleeps on the condition variable.
 #include "base/call.h"
 
 #include <errno.h>
@@ -59,15 +60,13 @@ void call_done(struct call **call_taken)
 	struct call *call = *call_taken;
 	*call_taken = NULL;
 	must(!call_is_done(call));
-	if (call->caller.fiber) {
-		atomic_store_explicit(&call->done, true, memory_order_release);
-		fiber_ref_wake_with(call->caller, FIBER_SIGNAL);
-	} else {
-		pthread_mutex_lock(&call->mutex);
-		atomic_store_explicit(&call->done, true, memory_order_release);
+	pthread_mutex_lock(&call->mutex);
+	atomic_store_explicit(&call->done, true, memory_order_release);
+	if (call->caller.fiber == NULL)
 		pthread_cond_signal(&call->changed);
-		pthread_mutex_unlock(&call->mutex);
-	}
+	else if (!call_is_abandoned(call))
+		fiber_ref_wake_with(call->caller, FIBER_SIGNAL);
+	pthread_mutex_unlock(&call->mutex);
 	unref(call);
 }
 
@@ -135,7 +134,9 @@ void call_drop(struct call **call_taken)
 	*call_taken = NULL;
 	if (call == NULL)
 		return;
+	pthread_mutex_lock(&call->mutex);
 	atomic_store_explicit(&call->abandoned, true, memory_order_relaxed);
+	pthread_mutex_unlock(&call->mutex);
 	unref(call);
 }
 

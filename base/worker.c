@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bounded pool of threads for what blocks. A job lives on the stack of the fiber that waits for it; a thread that has finished one
-// copies what it needs for the wake before it says so, because the fiber may return at once.
+// A bounded pool of threads for what blocks. A job lives on the stack of the fiber that waits for it. A thread says that it has finished
+// one, and wakes the fiber, under the mutex which the fiber takes before it goes on: so job and scheduler exist for as long as needed.
 #include "base/worker.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -18,7 +17,7 @@ struct job {
 	void (*fn)(void *arg);
 	void *arg;
 	struct fiber_ref fiber;
-	_Atomic bool done;
+	bool done; // under the pool's mutex
 };
 
 struct worker_pool {
@@ -38,10 +37,9 @@ static void run(struct worker_pool *pool, struct job *job)
 	pool->running++;
 	pthread_mutex_unlock(&pool->mutex);
 	job->fn(job->arg);
-	struct fiber_ref fiber = job->fiber;
-	atomic_store_explicit(&job->done, true, memory_order_release);
-	fiber_ref_wake_with(fiber, FIBER_SIGNAL);
 	pthread_mutex_lock(&pool->mutex);
+	job->done = true;
+	fiber_ref_wake_with(job->fiber, FIBER_SIGNAL);
 	pool->running--;
 	pool->done++;
 }
@@ -131,6 +129,14 @@ static bool enqueue(struct worker_pool *pool, struct job *job)
 	return fits;
 }
 
+static bool is_done(struct worker_pool *pool, const struct job *job)
+{
+	pthread_mutex_lock(&pool->mutex);
+	bool done = job->done;
+	pthread_mutex_unlock(&pool->mutex);
+	return done;
+}
+
 enum err_code worker_run(struct worker_pool *pool, void (*fn)(void *arg), void *arg, struct err *err)
 {
 	if (fiber_self() == NULL) {
@@ -140,7 +146,7 @@ enum err_code worker_run(struct worker_pool *pool, void (*fn)(void *arg), void *
 	struct job job = {.fn = fn, .arg = arg, .fiber = fiber_ref_self()};
 	if (!enqueue(pool, &job))
 		return err_set(err, ERR_BUSY, "%zu jobs wait for the %s threads already", pool->queue_max, pool->name);
-	while (!atomic_load_explicit(&job.done, memory_order_acquire))
+	while (!is_done(pool, &job))
 		fiber_wait(NULL, FIBER_SIGNAL | FIBER_UNCANCELLABLE, CLOCK_NEVER);
 	return ERR_OK;
 }

@@ -16,7 +16,8 @@
 //     call_done(&call);
 //
 // From the submit on, the payload is the callee's alone; after call_wait gave ERR_OK it is the caller's alone; after the caller gave
-// up it touches it no more. The scheduler of a calling fiber outlives the callees' threads (base/runtime.h sees to it).
+// up it touches it no more. A fiber drops its calls before it ends; a callee may then be done at any time, even after the end of the
+// fiber's scheduler.
 #ifndef BASE_CALL_H
 #define BASE_CALL_H
 

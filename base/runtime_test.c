@@ -1,0 +1,638 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls, workers, clocks, limits, listeners and the whole runtime of a daemon, with real threads and sockets.
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/call.h"
+#include "base/clock.h"
+#include "base/fiber.h"
+#include "base/must.h"
+#include "base/random.h"
+#include "base/runtime.h"
+#include "fiber_switch.h"
+
+static void run(void (*fn)(void *arg), void *arg)
+{
+	struct sched *sched;
+	must(sched_new(&(struct sched_config){0}, &sched, NULL) == ERR_OK);
+	must(sched_spawn(sched, fn, arg, "first"));
+	assert_int_equal(sched_run(sched), 0);
+	sched_free(&sched);
+}
+
+// --- Clocks and randomness ---
+
+static void an_injected_clock_is_this_threads_time(void **state)
+{
+	(void)state;
+	struct clock_fake fake = {.mono_ms = 5000, .wall_ms = 1700000000000};
+	clock_inject(&fake);
+	assert_int_equal(clock_mono_ms(), 5000);
+	assert_int_equal(clock_wall_ms(), 1700000000000);
+	assert_int_equal(clock_after_ms(-5), 5000);
+	assert_int_equal(clock_after_ms(7), 5007);
+	assert_true(clock_after_ms(CLOCK_NEVER) == CLOCK_NEVER);
+	fake.mono_ms += 10;
+	assert_int_equal(clock_mono_exact_ms(), 5010);
+	clock_inject(NULL);
+	assert_true(clock_wall_ms() > 1700000000000);
+}
+
+static void random_bytes_differ_and_seeded_ones_repeat(void **state)
+{
+	(void)state;
+	uint8_t a[16], b[16];
+	random_bytes(a, sizeof a);
+	random_bytes(b, sizeof b);
+	assert_memory_not_equal(a, b, sizeof a);
+	random_inject(7);
+	random_bytes(a, sizeof a);
+	random_inject(7);
+	random_bytes(b, sizeof b);
+	assert_memory_equal(a, b, sizeof a);
+	bool seen[10] = {false};
+	for (int i = 0; i < 1000; i++)
+		seen[random_below(10)] = true;
+	for (int i = 0; i < 10; i++)
+		assert_true(seen[i]);
+	random_inject_end();
+	random_bytes(b, sizeof b);
+	assert_memory_not_equal(a, b, sizeof a);
+}
+
+static void a_forked_child_has_other_random_bytes(void **state)
+{
+	(void)state;
+	uint64_t mine, childs;
+	int status, out[2];
+	random_u64(); // the block is filled
+	assert_int_equal(pipe(out), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		childs = random_u64();
+		_exit(write(out[1], &childs, sizeof childs) != sizeof childs);
+	}
+	mine = random_u64();
+	assert_int_equal(read(out[0], &childs, sizeof childs), sizeof childs);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(mine != childs);
+	close(out[0]);
+	close(out[1]);
+}
+
+// --- Calls ---
+
+struct sum {
+	int a, b, result;
+	_Atomic int *freed;
+};
+
+static void sum_fini(void *payload)
+{
+	struct sum *sum = payload;
+	atomic_fetch_add(sum->freed, 1);
+}
+
+struct service {
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	struct call *queue[64];
+	size_t n;
+	bool end, hold;
+	_Atomic int freed, abandoned;
+};
+
+// A thread that adds numbers, in batches as a writer does.
+static void *adds(void *arg)
+{
+	struct service *service = arg;
+	pthread_mutex_lock(&service->mutex);
+	while (!service->end || service->n) {
+		if (service->n == 0 || (service->hold && !service->end)) {
+			pthread_cond_wait(&service->changed, &service->mutex);
+			continue;
+		}
+		struct call *call = service->queue[--service->n];
+		pthread_mutex_unlock(&service->mutex);
+		struct sum *sum = call_payload(call);
+		if (call_is_abandoned(call))
+			atomic_fetch_add(&service->abandoned, 1);
+		sum->result = sum->a + sum->b;
+		call_done(&call);
+		pthread_mutex_lock(&service->mutex);
+	}
+	pthread_mutex_unlock(&service->mutex);
+	return NULL;
+}
+
+static struct call *submit(struct service *service, int a, int b)
+{
+	struct call *call = call_new(sizeof(struct sum), sum_fini);
+	struct sum *sum = call_payload(call);
+	*sum = (struct sum){.a = a, .b = b, .freed = &service->freed};
+	pthread_mutex_lock(&service->mutex);
+	must(service->n < 64);
+	service->queue[service->n++] = call;
+	pthread_cond_signal(&service->changed);
+	pthread_mutex_unlock(&service->mutex);
+	return call;
+}
+
+static pthread_t start_service(struct service *service)
+{
+	pthread_t thread;
+	*service = (struct service){.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+	must(pthread_create(&thread, NULL, adds, service) == 0);
+	return thread;
+}
+
+static void end_service(struct service *service, pthread_t thread)
+{
+	pthread_mutex_lock(&service->mutex);
+	service->end = true;
+	pthread_cond_signal(&service->changed);
+	pthread_mutex_unlock(&service->mutex);
+	pthread_join(thread, NULL);
+}
+
+enum { CALLERS = 50, CALLS = FIBER_TSAN ? 20 : 100 };
+
+static void calls_often(void *arg)
+{
+	for (int i = 0; i < CALLS; i++) {
+		struct call *call = submit(arg, i, 1);
+		must(call_wait(call, clock_after_ms(20000)) == ERR_OK);
+		must(((struct sum *)call_payload(call))->result == i + 1);
+		call_drop(&call);
+	}
+}
+
+static void spawns_callers(void *arg)
+{
+	for (int i = 0; i < CALLERS; i++)
+		must(fiber_spawn(calls_often, arg, "caller") != NULL);
+}
+
+static void calls_come_back_with_their_result(void **state)
+{
+	(void)state;
+	struct service service;
+	pthread_t thread = start_service(&service);
+	run(spawns_callers, &service);
+	struct call *call = submit(&service, 20, 22); // from a plain thread
+	assert_int_equal(call_wait(call, clock_after_ms(20000)), ERR_OK);
+	assert_int_equal(((struct sum *)call_payload(call))->result, 42);
+	call_drop(&call);
+	end_service(&service, thread);
+	assert_int_equal(atomic_load(&service.freed), CALLERS * CALLS + 1);
+	assert_int_equal(atomic_load(&service.abandoned), 0);
+}
+
+static void set_hold(struct service *service, bool hold)
+{
+	pthread_mutex_lock(&service->mutex);
+	service->hold = hold;
+	pthread_cond_signal(&service->changed);
+	pthread_mutex_unlock(&service->mutex);
+}
+
+static void gives_up(void *arg)
+{
+	struct call *call = submit(arg, 1, 2);
+	must(call_wait(call, clock_after_ms(5)) == ERR_TIMEOUT);
+	must(call_wait(call, clock_after_ms(5)) == ERR_TIMEOUT); // it may be asked again
+	call_drop(&call);
+}
+
+static void is_cancelled_while_calling(void *arg)
+{
+	struct call *call = submit(arg, 1, 2);
+	fiber_cancel(fiber_self());
+	must(call_wait(call, CLOCK_NEVER) == ERR_CANCELLED);
+	call_drop(&call);
+}
+
+static void a_caller_that_gives_up_harms_nobody(void **state)
+{
+	(void)state;
+	struct service service;
+	pthread_t thread = start_service(&service);
+	set_hold(&service, true);
+	run(gives_up, &service);
+	run(is_cancelled_while_calling, &service);
+	struct call *call = submit(&service, 3, 4);
+	assert_int_equal(call_wait(call, clock_after_ms(5)), ERR_TIMEOUT);
+	call_drop(&call);
+	assert_int_equal(atomic_load(&service.freed), 0);
+	set_hold(&service, false);
+	end_service(&service, thread);
+	assert_int_equal(atomic_load(&service.abandoned), 3);
+	assert_int_equal(atomic_load(&service.freed), 3);
+}
+
+// Callers that give up at about the moment at which the callee is done.
+static void gives_up_at_random(void *arg)
+{
+	for (int i = 0; i < CALLS; i++) {
+		struct call *call = submit(arg, i, i);
+		if (i % 2)
+			fiber_yield();
+		if (call_wait(call, clock_after_ms(i % 3 == 0 ? 0 : 20000)) == ERR_OK)
+			must(((struct sum *)call_payload(call))->result == 2 * i);
+		else
+			must(fiber_sleep_ms(1) == FIBER_TIMEOUT); // leave room in the queue
+		call_drop(&call);
+	}
+}
+
+static void spawns_fickle_callers(void *arg)
+{
+	for (int i = 0; i < 8; i++)
+		must(fiber_spawn(gives_up_at_random, arg, "fickle") != NULL);
+}
+
+static void giving_up_races_with_completion(void **state)
+{
+	(void)state;
+	struct service service;
+	pthread_t thread = start_service(&service);
+	run(spawns_fickle_callers, &service);
+	end_service(&service, thread);
+	assert_int_equal(atomic_load(&service.freed), 8 * CALLS);
+}
+
+// --- Workers ---
+
+struct jobs {
+	struct worker_pool *pool;
+	_Atomic int running, ran;
+	_Atomic bool release;
+	int busy, finished;
+};
+
+static void blocks(void *arg)
+{
+	struct jobs *jobs = arg;
+	atomic_fetch_add(&jobs->running, 1);
+	while (!atomic_load(&jobs->release))
+		usleep(500);
+	atomic_fetch_add(&jobs->ran, 1);
+}
+
+static void hands_over(void *arg)
+{
+	struct jobs *jobs = arg;
+	struct err err = {0};
+	enum err_code code = worker_run(jobs->pool, blocks, jobs, &err);
+	if (code == ERR_BUSY) {
+		must(err.text[0]);
+		jobs->busy++;
+	} else {
+		must(code == ERR_OK && atomic_load(&jobs->ran) > jobs->finished);
+		jobs->finished++;
+	}
+}
+
+static void hands_over_too_much(void *arg)
+{
+	struct jobs *jobs = arg;
+	struct fiber *cancelled = fiber_spawn(hands_over, jobs, "job");
+	must(cancelled && fiber_spawn(hands_over, jobs, "job"));
+	while (atomic_load(&jobs->running) < 2)
+		must(fiber_sleep_ms(1) == FIBER_TIMEOUT);
+	for (int i = 0; i < 5; i++)
+		must(fiber_spawn(hands_over, jobs, "job") != NULL);
+	fiber_cancel_hard(cancelled); // and yet it waits for its job
+	must(fiber_sleep_ms(5) == FIBER_TIMEOUT);
+	struct worker_stats stats;
+	worker_stats(jobs->pool, &stats);
+	must(jobs->busy == 2 && jobs->finished == 0 && stats.queued == 3 && stats.running == 2 && stats.refused == 2);
+	atomic_store(&jobs->release, true);
+}
+
+static void a_full_pool_refuses_and_what_it_took_is_awaited(void **state)
+{
+	(void)state;
+	struct jobs jobs = {0};
+	assert_int_equal(worker_pool_new("test", 2, 3, &jobs.pool, NULL), ERR_OK);
+	run(hands_over_too_much, &jobs);
+	assert_int_equal(jobs.finished, 5);
+	assert_int_equal(jobs.busy, 2);
+	assert_int_equal(worker_run(jobs.pool, blocks, &jobs, NULL), ERR_OK); // in place
+	assert_int_equal(atomic_load(&jobs.ran), 6);
+	worker_pool_free(&jobs.pool);
+	assert_null(jobs.pool);
+}
+
+// --- Limits ---
+
+static void limits_divide_what_there_is(void **state)
+{
+	(void)state;
+	struct limits l;
+	limits_divide(20000, 65530, true, &l);
+	assert_in_range(l.connections_max, 9000, 10000);
+	assert_in_range(l.handles_max, 9000, 10000);
+	assert_true(l.connections_max + l.handles_max < 20000);
+	assert_true(l.fibers_max > l.connections_max);
+	limits_divide(1048576, 65530, false, &l); // mappings are the narrow place, two for each stack
+	assert_in_range(l.fibers_max, 25000, 32768);
+	assert_true(l.connections_max < l.fibers_max);
+	limits_divide(64, 65530, true, &l);
+	assert_in_range(l.connections_max, 8, 32);
+	assert_int_equal(limits_compute(&l, NULL), ERR_OK);
+	assert_true(l.descriptors_max >= 64 && l.connections_max > 0);
+}
+
+// --- A daemon ---
+
+struct echo {
+	_Atomic int sessions, cut;
+};
+
+// Echoes lines; "slow" takes its time, shielded from the stop.
+static void echo_serve(struct conn *conn, void *arg)
+{
+	struct echo *echo = arg;
+	struct str line;
+	enum conn_eol eol;
+	struct err err;
+	atomic_fetch_add(&echo->sessions, 1);
+	for (;;) {
+		if (!conn_has_input(conn) && conn_flush(conn, &err))
+			break;
+		enum err_code code = conn_read_line(conn, 100, &line, &eol, &err);
+		if (code == ERR_CANCELLED) {
+			conn_write(conn, STR("421 stopping\r\n"));
+			atomic_fetch_add(&echo->cut, 1);
+		}
+		if (code)
+			break;
+		fiber_shield_enter();
+		if (str_eq(line, STR("slow")))
+			must(fiber_sleep_ms(50) == FIBER_TIMEOUT);
+		conn_printf(conn, "%.*s\r\n", STR_FMT(line));
+		fiber_shield_leave();
+	}
+	conn_close(&conn, 1000);
+}
+
+struct daemon_case {
+	struct runtime *rt;
+	struct echo echo;
+	struct listen_service service;
+	struct netaddr addr;
+	int fd;
+};
+
+static void start_daemon(struct daemon_case *d, size_t connections_max, size_t per_address_max)
+{
+	struct limits limits;
+	struct err err = {0};
+	*d = (struct daemon_case){0};
+	limits_divide(4096, 65530, true, &limits);
+	limits.connections_max = connections_max;
+	d->service = (struct listen_service){.name = "echo", .serve = echo_serve, .arg = &d->echo, .refusal = STR("421 full\r\n")};
+	assert_int_equal(runtime_new(&(struct runtime_config){.name = "test", .schedulers = 2, .workers = 2, .limits = &limits,
+							      .per_address_max = per_address_max},
+				     &d->rt, &err),
+			 ERR_OK);
+	assert_true(netaddr_parse(STR("127.0.0.1"), 0, &d->addr));
+	assert_int_equal(listen_open(&d->addr, 128, &d->fd, &d->addr, &err), ERR_OK);
+	assert_int_equal(runtime_listen(d->rt, &d->service, d->fd, &err), ERR_OK);
+}
+
+static void end_daemon(struct daemon_case *d, int64_t grace_ms)
+{
+	runtime_stop(d->rt, grace_ms);
+	struct listen_stats stats;
+	listen_stats(runtime_caps(d->rt), &stats);
+	assert_int_equal(stats.connections, 0);
+	runtime_free(&d->rt);
+	close(d->fd);
+}
+
+static int connect_plain(const struct netaddr *addr)
+{
+	char sa[NETADDR_SOCKADDR_BYTES];
+	size_t n = netaddr_to_sockaddr(addr, sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)sa, (socklen_t)n), 0);
+	return fd;
+}
+
+static void expect_text(int fd, const char *want)
+{
+	char got[128];
+	size_t n = 0, bytes = strlen(want);
+	while (n < bytes) {
+		ssize_t some = read(fd, got + n, bytes - n);
+		assert_true(some > 0);
+		n += (size_t)some;
+	}
+	assert_memory_equal(got, want, bytes);
+}
+
+static void expect_end(int fd)
+{
+	char byte;
+	assert_true(read(fd, &byte, 1) <= 0);
+	close(fd);
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+static void sessions_are_served_and_stopped_in_order(void **state)
+{
+	(void)state;
+	enum { SESSIONS = 40 };
+	struct daemon_case d;
+	int fds[SESSIONS];
+	start_daemon(&d, 1000, 0);
+	for (int i = 0; i < SESSIONS; i++) {
+		fds[i] = connect_plain(&d.addr);
+		say(fds[i], "one\r\ntwo\r\n");
+	}
+	for (int i = 0; i < SESSIONS; i++)
+		expect_text(fds[i], "one\r\ntwo\r\n");
+	assert_int_equal(atomic_load(&d.echo.sessions), SESSIONS);
+	say(fds[0], "slow\r\nnever\r\n");
+	while (true) { // until "slow" has been read: nothing is left in the kernel's buffer of its peer
+		struct sched_stats a, b;
+		sched_stats(runtime_sched(d.rt, 0), &a);
+		sched_stats(runtime_sched(d.rt, 1), &b);
+		usleep(10000);
+		if (a.fibers + b.fibers == SESSIONS + 2)
+			break;
+	}
+	for (int i = 1; i < SESSIONS; i += 2) { // half of the peers leave by themselves
+		shutdown(fds[i], SHUT_WR);
+		expect_end(fds[i]);
+	}
+	end_daemon(&d, 10000);
+	expect_text(fds[0], "slow\r\n421 stopping\r\n"); // the command under way was finished, the next one not begun
+	expect_end(fds[0]);
+	for (int i = 2; i < SESSIONS; i += 2) {
+		expect_text(fds[i], "421 stopping\r\n");
+		expect_end(fds[i]);
+	}
+}
+
+static void a_cap_on_connections_refuses_politely(void **state)
+{
+	(void)state;
+	struct daemon_case d;
+	int fds[4];
+	start_daemon(&d, 3, 0);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = connect_plain(&d.addr);
+		say(fds[i], "hello\r\n");
+		expect_text(fds[i], "hello\r\n");
+	}
+	fds[3] = connect_plain(&d.addr);
+	expect_text(fds[3], "421 full\r\n");
+	expect_end(fds[3]);
+	shutdown(fds[0], SHUT_WR);
+	expect_end(fds[0]);
+	struct listen_stats stats;
+	do {
+		usleep(1000);
+		listen_stats(runtime_caps(d.rt), &stats);
+	} while (stats.connections == 3);
+	assert_int_equal(stats.refused_full, 1);
+	fds[0] = connect_plain(&d.addr);
+	say(fds[0], "again\r\n");
+	expect_text(fds[0], "again\r\n");
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	end_daemon(&d, 1000);
+}
+
+static void a_cap_for_each_address_spares_the_others(void **state)
+{
+	(void)state;
+	struct daemon_case d;
+	int fds[3];
+	start_daemon(&d, 1000, 2);
+	for (int i = 0; i < 2; i++) {
+		fds[i] = connect_plain(&d.addr);
+		say(fds[i], "hello\r\n");
+		expect_text(fds[i], "hello\r\n");
+	}
+	int refused = connect_plain(&d.addr);
+	expect_text(refused, "421 full\r\n");
+	expect_end(refused);
+	struct netaddr other, any;
+	assert_true(netaddr_parse(STR("127.0.0.2"), 0, &other));
+	char sa[NETADDR_SOCKADDR_BYTES];
+	size_t n = netaddr_to_sockaddr(&other, sa);
+	fds[2] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fds[2], (struct sockaddr *)sa, (socklen_t)n), 0);
+	any = d.addr;
+	n = netaddr_to_sockaddr(&any, sa);
+	assert_int_equal(connect(fds[2], (struct sockaddr *)sa, (socklen_t)n), 0);
+	say(fds[2], "other\r\n");
+	expect_text(fds[2], "other\r\n");
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	end_daemon(&d, 1000);
+}
+
+// --- Sockets given to us ---
+
+struct given {
+	int fds[4];
+	char names[4][32];
+	size_t n;
+};
+
+static void take_given(int fd, const char *name, void *arg)
+{
+	struct given *given = arg;
+	must(given->n < 4);
+	given->fds[given->n] = fd;
+	snprintf(given->names[given->n++], 32, "%s", name);
+}
+
+static void inherited_sockets_come_by_name(void **state)
+{
+	(void)state;
+	struct given given = {0};
+	char pid[32];
+	assert_int_equal(listen_inherited(take_given, &given), 0);
+	snprintf(pid, sizeof pid, "%d", getpid());
+	int three = fcntl(0, F_DUPFD, 3), four = fcntl(0, F_DUPFD, 3);
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "2", 1);
+	setenv("LISTEN_FDNAMES", "smtp:imaps", 1);
+	if (three == 3 && four == 4) { // nothing else of ours is there
+		assert_int_equal(listen_inherited(take_given, &given), 2);
+		assert_int_equal(given.n, 2);
+		assert_string_equal(given.names[1], "imaps");
+		assert_int_equal(given.fds[1], 4);
+		assert_true(fcntl(4, F_GETFD) & FD_CLOEXEC);
+	}
+	setenv("LISTEN_PID", "1", 1);
+	assert_int_equal(listen_inherited(take_given, &given), 0);
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	close(three);
+	close(four);
+}
+
+static void a_stale_unix_socket_is_replaced_and_a_live_one_is_not(void **state)
+{
+	(void)state;
+	char folder[] = "/tmp/listen-test-XXXXXX", path[64];
+	int first, second;
+	struct stat st;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof path, "%s/socket", folder);
+	assert_int_equal(listen_open_unix(path, 0660, 8, &first, NULL), ERR_OK);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0660);
+	assert_int_not_equal(listen_open_unix(path, 0660, 8, &second, NULL), ERR_OK);
+	close(first);
+	assert_int_equal(listen_open_unix(path, 0600, 8, &second, NULL), ERR_OK);
+	close(second);
+	unlink(path);
+	rmdir(folder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(inherited_sockets_come_by_name),
+		cmocka_unit_test(an_injected_clock_is_this_threads_time),
+		cmocka_unit_test(random_bytes_differ_and_seeded_ones_repeat),
+		cmocka_unit_test(a_forked_child_has_other_random_bytes),
+		cmocka_unit_test(calls_come_back_with_their_result),
+		cmocka_unit_test(a_caller_that_gives_up_harms_nobody),
+		cmocka_unit_test(giving_up_races_with_completion),
+		cmocka_unit_test(a_full_pool_refuses_and_what_it_took_is_awaited),
+		cmocka_unit_test(limits_divide_what_there_is),
+		cmocka_unit_test(sessions_are_served_and_stopped_in_order),
+		cmocka_unit_test(a_cap_on_connections_refuses_politely),
+		cmocka_unit_test(a_cap_for_each_address_spares_the_others),
+		cmocka_unit_test(a_stale_unix_socket_is_replaced_and_a_live_one_is_not),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
