@@ -190,6 +190,23 @@ static enum err_code become_user(struct daemon *daemon, struct err *err)
 	return ERR_OK;
 }
 
+// A supervisor that is killed takes its daemons along: alone they would hold the sockets, and nobody would start them again. After the
+// change of user, which clears this.
+static enum err_code end_with_supervisor(struct daemon *daemon, struct err *err)
+{
+	(void)daemon;
+	(void)err;
+	const char *supervisor = getenv("POSTHOUSE_RUN_PID");
+	uint64_t pid;
+	if (supervisor == NULL || !str_to_u64(str_of_c(supervisor), INT32_MAX, &pid))
+		return ERR_OK;
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != (pid_t)pid)
+		raise(SIGTERM); // it died meanwhile; taken when we wait for signals
+	unsetenv("POSTHOUSE_RUN_PID");
+	return ERR_OK;
+}
+
 // What the daemon may do, and the folder of the settings' file, which a reload reads.
 static enum err_code enter_sandbox(struct daemon *daemon, struct err *err)
 {
@@ -220,7 +237,8 @@ static enum err_code start(struct daemon *daemon, bool *started_out, struct err 
 	set_limits();
 	listen_inherited(inherit, daemon);
 	open_notify(daemon);
-	enum err_code (*const before[])(struct daemon *, struct err *) = {find_user, listen_control, spec->pre_jail, become_user, enter_sandbox};
+	enum err_code (*const before[])(struct daemon *, struct err *) = {find_user, listen_control, spec->pre_jail, become_user,
+		end_with_supervisor, enter_sandbox};
 	for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
 		enum err_code code = before[i] != NULL ? before[i](daemon, err) : ERR_OK;
 		if (code)

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// posthouse check: the settings, and what they name, without starting anything.
+//
+// Everything wrong is said at once, each as FILE:LINE: setting: what; what to do. A check is a row: it gets settings that are right each for
+// itself and complains with settings_complain().
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/sandbox.h"
+#include "base/tls.h"
+#include "ctl.h"
+
+static void check_users(const struct settings *s, struct settings_report *report)
+{
+	const struct {
+		const char *setting;
+		struct str name;
+	} users[] = {{"mta_user", s->mta_user}, {"popimap_user", s->popimap_user}, {"ldapsync_user", s->ldapsync_user}},
+	  groups[] = {{"group", s->group}, {"auth_group", s->group.n ? s->auth_group : STR_NONE}};
+	for (size_t i = 0; i < sizeof users / sizeof *users; i++)
+		if (users[i].name.n > 0 && getpwnam(users[i].name.p) == NULL)
+			settings_complain(report, users[i].setting, "there is no user %s; make it, or name another", users[i].name.p);
+	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+		if (groups[i].name.n > 0 && getgrnam(groups[i].name.p) == NULL)
+			settings_complain(report, groups[i].setting, "there is no group %s; make it, or name another", groups[i].name.p);
+}
+
+static void check_sandbox(const struct settings *s, struct settings_report *report)
+{
+	if (s->sandbox == SETTINGS_SANDBOX_OPTIONAL)
+		return;
+	if (sandbox_landlock_version() == 0)
+		settings_complain(report, "sandbox", "this kernel has no Landlock; add landlock to its lsm= parameter, or set sandbox = optional");
+	if (!sandbox_has_seccomp())
+		settings_complain(report, "sandbox", "this kernel has no seccomp filters; use another, or set sandbox = optional");
+}
+
+static void check_file(const char *setting, struct str path, struct settings_report *report)
+{
+	if (path.n > 0 && access(path.p, R_OK) < 0)
+		settings_complain(report, setting, "cannot read %s: %s; name a file that exists, or correct its mode", path.p, strerror(errno));
+}
+
+static void check_tls(const struct settings *s, struct settings_report *report)
+{
+	check_file("tls_ca_file", s->relayhost_tls == SETTINGS_RELAYHOST_TLS_VERIFY && s->relayhost.host.n ? s->tls_ca_file : STR_NONE, report);
+	for (size_t i = 0; i < s->tls_certificate.n; i++) {
+		struct tls_files files = {.cert_path = s->tls_certificate.v[i].p, .key_path = s->tls_key.v[i].p};
+		struct tls_server *server;
+		struct err err;
+		if (tls_server_new(&files, 1, &server, &err))
+			settings_complain(report, "tls_certificate", "%s; name a PEM certificate and, in tls_key, its key", err.text);
+		else
+			tls_server_drop(&server);
+	}
+	if (s->node_certificate.n > 0) {
+		struct tls_client_config config = {.verify = TLS_VERIFY_NONE, .certificate = {s->node_certificate.p, s->node_key.p}};
+		struct tls_client *client;
+		struct err err;
+		if (tls_client_new(&config, &client, &err))
+			settings_complain(report, "node_certificate", "%s; name a PEM certificate and, in node_key, its key", err.text);
+		else
+			tls_client_drop(&client);
+	}
+}
+
+static void check_directory(const struct settings *s, struct settings_report *report)
+{
+	if (s->shadow_ldif.n == 0)
+		settings_complain(report, "shadow_ldif", "is not set, so there are no users and no domains; name an LDIF file");
+	check_file("shadow_ldif", s->shadow_ldif, report);
+}
+
+static void (*const checks[])(const struct settings *, struct settings_report *) = {
+	check_users, check_sandbox, check_tls, check_directory,
+};
+
+static void check_all(const void *values, struct settings_report *report)
+{
+	settings_table.check(values, report);
+	bool consistent = report->errors == 0; // only then do certificates and keys belong together
+	for (size_t i = 0; consistent && i < sizeof checks / sizeof *checks; i++)
+		checks[i](values, report);
+}
+
+int cmd_check(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	if (argc != 1)
+		return ctl_usage(ctl);
+	struct settings_table table = settings_table;
+	table.check = check_all;
+	struct settings_report report;
+	settings_report_init(&report);
+	enum err_code code = settings_load(&table, ctl->path, &report, &ctl->snapshot);
+	fputs(code ? buf_c(&report.lines) : "ok\n", stdout);
+	settings_report_fini(&report);
+	return code ? CTL_NO : CTL_YES;
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the commands share: the table, settings, answers, asking daemons.
+#include "ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/control.h"
+#include "base/must.h"
+
+const struct ctl_command ctl_commands[] = {
+#define COMMAND(name_, run_, arguments_, prose_) {.name = name_, .run = run_, .arguments = arguments_, .prose = prose_},
+#include "commands.def"
+#undef COMMAND
+};
+const size_t ctl_commands_n = sizeof ctl_commands / sizeof *ctl_commands;
+
+const struct settings *ctl_settings(struct ctl *ctl)
+{
+	if (ctl->snapshot == NULL) {
+		struct settings_report report;
+		settings_report_init(&report);
+		if (settings_load(&settings_table, ctl->path, &report, &ctl->snapshot))
+			fputs(buf_c(&report.lines), stderr);
+		settings_report_fini(&report);
+	}
+	return ctl->snapshot != NULL ? settings_of(ctl->snapshot) : NULL;
+}
+
+int ctl_usage(const struct ctl *ctl)
+{
+	const struct ctl_command *command = ctl->command;
+	fprintf(stderr, "usage: posthouse [-c FILE] [--json] %s%s%s\n", command->name, *command->arguments ? " " : "", command->arguments);
+	return CTL_USAGE;
+}
+
+int ctl_exit_of(enum err_code code)
+{
+	if (code == ERR_OK)
+		return CTL_YES;
+	return err_is_temporary(code) ? CTL_TEMPORARY : CTL_NO;
+}
+
+int ctl_fail(const struct err *err)
+{
+	fprintf(stderr, "posthouse: %s\n", err->text);
+	return ctl_exit_of(err->code);
+}
+
+void ctl_print_json(json_t *object)
+{
+	must(object != NULL);
+	char *text = json_dumps(object, JSON_COMPACT);
+	must(text != NULL);
+	puts(text);
+	free(text);
+	json_decref(object);
+}
+
+enum err_code ctl_ask(struct ctl *ctl, enum daemons_id daemon, const char *command, json_t *args,
+	void (*item)(const json_t *item, void *arg), void *arg, json_t **result_out, struct err *err)
+{
+	const struct settings *settings = ctl_settings(ctl);
+	must(settings != NULL);
+	struct control_client *client;
+	enum err_code code = control_open(daemons_control_path(settings, ctl->arena, daemon).p, &client, err);
+	if (code) {
+		json_decref(args);
+		// That it does not run says nothing about the question: 75, cannot know.
+		return code == ERR_NOTFOUND || code == ERR_CONNECT
+			? err_set(err, ERR_CONNECT, "posthouse-%s does not run (%s)", daemons_name(daemon),
+				daemons_control_path(settings, ctl->arena, daemon).p)
+			: code;
+	}
+	code = control_ask(client, command, args, item, arg, result_out, err);
+	control_close(&client);
+	return code;
+}
