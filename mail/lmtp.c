@@ -12,8 +12,8 @@ static bool is_part(struct str part)
 
 bool lmtp_rcpt_key_encode(const struct lmtp_rcpt_key *key, struct buf *out)
 {
-	return is_part(key->detail) && is_part(key->list) && xtext_encode(key->detail, out) && buf_add_byte(out, ',') &&
-	       xtext_encode(key->list, out);
+	return is_part(key->detail) && is_part(key->list) && xtext_encode_part(key->detail, ',', out) && buf_add_byte(out, ',') &&
+	       xtext_encode_part(key->list, ',', out);
 }
 
 bool lmtp_rcpt_key_parse(struct arena *arena, struct str value, struct lmtp_rcpt_key *key_out)

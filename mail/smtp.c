@@ -5,6 +5,8 @@
 // parse_parameters() walks the words behind the path, finds the row, refuses what it does not find and what comes twice.
 #include "mail/smtp.h"
 
+#include <unistr.h>
+
 #include "base/must.h"
 #include "chars.h"
 #include "mail/xtext.h"
@@ -368,13 +370,41 @@ static bool add_notify(unsigned notify, struct buf *out)
 	return ok;
 }
 
+// RFC 6533 section 3: in an address of type utf-8 odd ASCII is "\\x{HEX}", and so is what is not ASCII where SMTPUTF8 is not used. A
+// backslash starts such a sequence already. True also when the result would be over its limit: it is then left out, because a next
+// hop would refuse the recipient for it.
+static bool add_utf8_orcpt(struct str address, bool utf8, struct buf *out)
+{
+	struct buf text;
+	bool fits = true;
+	buf_init(&text, SMTP_ORCPT_BYTES_MAX - sizeof "utf-8;");
+	for (size_t i = 0; i < address.n && fits;) {
+		ucs4_t c;
+		int n = u8_mbtoucr(&c, (const uint8_t *)address.p + i, address.n - i);
+		must(n > 0); // checked when it was read
+		bool plain = c > 0x7f ? utf8 : c > 0x20 && c != '+' && c != '=';
+		fits = plain ? buf_add(&text, str_of(address.p + i, (size_t)n)) : buf_printf(&text, "\\x{%X}", (unsigned)c);
+		i += (size_t)n;
+	}
+	bool ok = !fits || buf_printf(out, " ORCPT=utf-8;%.*s", STR_FMT(buf_str(&text)));
+	buf_fini(&text);
+	return ok;
+}
+
+static bool add_orcpt(const struct smtp_rcpt *rcpt, bool utf8, struct buf *out)
+{
+	if (str_eq_nocase(rcpt->orcpt_type, STR("utf-8")))
+		return add_utf8_orcpt(rcpt->orcpt, utf8, out);
+	return buf_printf(out, " ORCPT=%.*s;", STR_FMT(rcpt->orcpt_type)) && xtext_encode(rcpt->orcpt, out);
+}
+
 bool smtp_rcpt_format(const struct smtp_rcpt *rcpt, unsigned accepted, struct buf *out)
 {
 	bool ok = buf_add(out, STR("TO:")) && add_path(&rcpt->to, accepted & SMTP_PARAM_UTF8, out);
 	if (ok && rcpt->notify && accepted & SMTP_PARAM_DSN)
 		ok = add_notify(rcpt->notify, out);
 	if (ok && rcpt->orcpt_type.n && accepted & SMTP_PARAM_DSN)
-		ok = buf_printf(out, " ORCPT=%.*s;", STR_FMT(rcpt->orcpt_type)) && xtext_encode(rcpt->orcpt, out);
+		ok = add_orcpt(rcpt, accepted & SMTP_PARAM_UTF8, out);
 	if (ok && rcpt->has_key && accepted & SMTP_PARAM_KEY)
 		ok = buf_add(out, STR(" XPHRCPT=")) && lmtp_rcpt_key_encode(&rcpt->key, out);
 	return ok;

@@ -9,15 +9,20 @@ static bool is_xchar(char c)
 	return c > 0x20 && c < 0x7f && c != '+' && c != '=';
 }
 
-bool xtext_encode(struct str s, struct buf *out)
+bool xtext_encode_part(struct str s, char separator, struct buf *out)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		bool added = is_xchar(s.p[i]) && s.p[i] != ',' ? buf_add_byte(out, s.p[i])
-		                                               : buf_printf(out, "+%02X", (unsigned char)s.p[i]);
+		bool added = is_xchar(s.p[i]) && s.p[i] != separator ? buf_add_byte(out, s.p[i])
+		                                                     : buf_printf(out, "+%02X", (unsigned char)s.p[i]);
 		if (!added)
 			return false;
 	}
 	return true;
+}
+
+bool xtext_encode(struct str s, struct buf *out)
+{
+	return xtext_encode_part(s, '+', out); // "+" is encoded anyway
 }
 
 bool xtext_decode(struct arena *arena, struct str s, struct str *out)

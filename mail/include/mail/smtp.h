@@ -82,7 +82,7 @@ struct smtp_rcpt {
 	struct addr to;
 	unsigned notify;
 	struct str orcpt_type; // "rfc822", "utf-8"; empty without ORCPT
-	struct str orcpt;      // decoded, printable UTF-8
+	struct str orcpt;      // decoded, printable UTF-8; type utf-8 keeps its "\x{HEX}" (RFC 6533 section 3)
 	bool has_key;          // XPHRCPT was given
 	struct lmtp_rcpt_key key;
 };
