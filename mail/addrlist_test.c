@@ -48,6 +48,7 @@ static const struct row rows[] = {
 	{S("Joe <a@b, c@d"), "Joe||a|b\n||c|d\n", true},
 	{S("g: a@b"), "{g\n||a|b\n}\n", true},
 	{S("a@b; c@d"), "||a|b\n||c|d\n", true},
+	{S("g:h:a@b;,c@d"), "{g\n||h:a|b\n}\n||c|d\n", false}, // groups do not nest
 	{S("u@evil@us"), "||u|evil@us\n", false}, // addr_from_parts refuses this domain
 	{S("Joe <a@b> <c@d>"), "Joe||a|b\n", false},
 	/* odd-syntax */
