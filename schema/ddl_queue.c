@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The DDL of queue.db, version by version.
+#include "schema/ddl_queue.h"
+
+// message and recipient are WITHOUT ROWID: keyed by guid, one B-tree each. body is not: a blob in an index tree costs overflow pages at
+// every split. body.id is the index of the ENTER, so bodies are appended at one end and freed near the other.
+static const char step_1[] =
+	// One row. disk and grp are the identity of CLUSTER 16; features has one line "type version" each once FEATURES says so.
+	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), applied INTEGER NOT NULL, term INTEGER NOT NULL, disk BLOB NOT NULL,"
+	" grp BLOB NOT NULL, features TEXT NOT NULL, copies INTEGER NOT NULL);"
+	"CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, record BLOB NOT NULL);"
+	"CREATE TABLE message(guid BLOB PRIMARY KEY, root BLOB NOT NULL, parent BLOB, kind INTEGER NOT NULL, flags INTEGER NOT NULL,"
+	" sender TEXT NOT NULL, envid TEXT NOT NULL, source TEXT NOT NULL, received INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+	" digest BLOB NOT NULL, body INTEGER NOT NULL, open INTEGER NOT NULL) WITHOUT ROWID;"
+	// waited is in seconds, times are in milliseconds; attempt is the index of the ATTEMPT that has it, 0 without.
+	"CREATE TABLE recipient(guid BLOB NOT NULL, number INTEGER NOT NULL, state INTEGER NOT NULL, next_try INTEGER NOT NULL,"
+	" tries INTEGER NOT NULL, waited INTEGER NOT NULL, warned INTEGER NOT NULL, attempt INTEGER NOT NULL, target INTEGER NOT NULL,"
+	" notify INTEGER NOT NULL, destination TEXT NOT NULL, address TEXT NOT NULL, akey TEXT NOT NULL, original TEXT, orcpt TEXT,"
+	" mailbox TEXT, detail TEXT, list TEXT, reply TEXT, PRIMARY KEY(guid, number)) WITHOUT ROWID;"
+	"CREATE INDEX due ON recipient(destination, next_try) WHERE state=0;"
+	"CREATE TABLE body(id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+	"CREATE TABLE attempt(idx INTEGER PRIMARY KEY, destination TEXT NOT NULL, at INTEGER NOT NULL, validity INTEGER NOT NULL,"
+	" open INTEGER NOT NULL);"
+	// Guids of which an ENTER must not count any more; idx is that of the CANCEL, pruned with the log.
+	"CREATE TABLE tombstone(guid BLOB PRIMARY KEY, idx INTEGER NOT NULL) WITHOUT ROWID;"
+	// One row a counter, ARCHITECTURE 4: name and value since the queue was made.
+	"CREATE TABLE ledger(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
+
+static const char *const steps[] = {step_1};
+
+const struct db_schema ddl_queue = {
+	.name = "queue.db",
+	.application_id = 0x50487175,
+	.version = 1,
+	.steps = steps,
+};
