@@ -37,7 +37,9 @@ enum {
 	CLUSTER_LOG_BATCH = 128,          // records of one transaction
 	CLUSTER_LOG_BATCH_BYTES = 8 << 20, // CLUSTER 23
 	CLUSTER_LOG_TRAIL = 10000,        // applied records that are kept
-	CLUSTER_LOG_WAITING_MAX = 100000, // proposals in line; more are refused with ERR_BUSY
+	CLUSTER_LOG_WAITING_MAX = 100000, // proposals in line; further ENTERs are refused with ERR_BUSY
+	CLUSTER_LOG_WAL_BYTES = 8 << 20,  // checkpoint above this
+	CLUSTER_LOG_SQL = 16,             // the fold's statement i is db_stmt(db, CLUSTER_LOG_SQL + i)
 };
 
 enum cluster_verdict {
@@ -62,7 +64,7 @@ struct cluster_proposal {
 	struct err err;    // CLUSTER_REFUSED: why
 	// The log's own.
 	struct call *call; // the callee's reference; NULL when nobody waits
-	void (*done)(struct cluster_proposal *proposal); // without a call: on the writer thread, may free it; may be NULL
+	void (*done)(struct cluster_proposal *proposal); // without a call: on the writer thread, may free it
 	struct cluster_proposal *next;
 };
 
@@ -73,12 +75,12 @@ struct cluster_entry {
 };
 
 struct cluster_log_fold {
-	const struct db_schema *schema; // has the tables log(idx, term, record) and state(…), schema/ddl_queue.c
+	const struct db_schema *schema; // has the tables log and state of schema/ddl_queue.c
 	const char *const *sql;
 	size_t n_sql;
 	void *self;
 
-	// Once, after the database was opened and before anything else: read what is kept in memory.
+	// Once, after the database was opened and before anything else, on the opening thread: read what is kept in memory.
 	enum err_code (*opened)(void *self, struct db *db, uint64_t applied, struct err *err);
 
 	// Inside the transaction. Deterministic: reads the record and the rows, nothing else. A record that has nothing to act on is a counted no-op
@@ -86,8 +88,8 @@ struct cluster_log_fold {
 	// the record's: reset before the next one.
 	enum err_code (*apply)(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena, struct err *err);
 
-	// Inside the transaction, once, after its last record: what is written once a batch (counters).
-	enum err_code (*flush)(void *self, struct db *db, struct err *err);
+	// Inside the transaction, once, after its last record (index applied): what is written once a batch (counters).
+	enum err_code (*flush)(void *self, struct db *db, uint64_t applied, struct err *err);
 
 	// After the commit: what apply staged in memory counts. After a rollback: it does not.
 	void (*committed)(void *self);

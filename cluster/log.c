@@ -1,0 +1,687 @@
+// SPDX-License-Identifier: Apache-2.0
+// A queue's log on one node: one SQLite database, one writer thread, group commit.
+//
+// Happy path. Proposals wait in a line; the writer takes up to CLUSTER_LOG_BATCH of them, opens a transaction, appends each record to
+// `log`, gives it to the fold, which changes the rows, sets `applied`, cuts the log's oldest end, commits (one flush for all), tells the
+// fold, and then answers each caller. While it commits the next batch gathers.
+//
+// Failure modes. ENOSPC while writing: roll back; ENTERs of the batch are refused; the others are written again; if that fails too the
+// ballast file goes and they are written again; if that fails they wait and are tried once a second (stuck). Below the reserve ENTERs are
+// refused before anything is written. Everything else that the disk says is final: config.died.
+//
+// Crash story. A commit is whole or absent. What waited in memory was answered to nobody: sessions that waited lose their connection, and
+// their clients try again. The start needs no hand: SQLite replays its WAL, `applied` and the rows are of one transaction.
+//
+// Threads. propose, submit, read: any. Everything that has a struct db argument: the writer thread (at open: the opening thread).
+#include "cluster/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fiber.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "disk.h"
+
+enum {
+	RETRY_MS = 1000,        // results wait for space
+	SPACE_CHECK_MS = 100,
+	RECORD_ARENA_BYTES = 64 << 20, // what a fold may use for one record
+	CACHE_KIB = 16 << 10,
+};
+
+static const struct str BALLAST = STR("ballast");
+
+enum { LOG_APPEND, LOG_CUT, LOG_FIRST, STATE_GET, STATE_PUT, STATE_APPLIED, STATE_IDENTITY, OWN_STATEMENTS };
+_Static_assert((int)OWN_STATEMENTS <= (int)CLUSTER_LOG_SQL, "the fold's statements come after ours");
+
+static const char *const own_sql[OWN_STATEMENTS] = {
+	[LOG_APPEND] = "INSERT INTO log(idx, term, record) VALUES(?1, ?2, ?3)",
+	[LOG_CUT] = "DELETE FROM log WHERE idx < ?1",
+	[LOG_FIRST] = "SELECT min(idx) FROM log",
+	[STATE_GET] = "SELECT applied, term, disk, grp FROM state",
+	[STATE_PUT] = "INSERT INTO state(one, applied, term, disk, grp, features, copies) VALUES(1, 0, 1, ?1, ?2, '', 1)",
+	[STATE_APPLIED] = "UPDATE state SET applied = ?1",
+	[STATE_IDENTITY] = "UPDATE state SET disk = ?1, grp = ?2",
+};
+
+struct reading {
+	void (*fn)(struct db *db, void *arg);
+	void *arg;
+	bool on_fiber;
+	struct fiber_ref fiber;  // on_fiber
+	pthread_cond_t done_cond; // else, with the log's mutex
+	_Atomic bool done;
+	struct reading *next;
+};
+
+struct cluster_log {
+	struct cluster_log_config config; // dir is an owned copy
+	char *dir_path;
+	int dir;
+	struct db *db;
+	const char **sql; // owned: ours, then the fold's
+	struct arena *arena;
+	struct disk_identity identity;
+	pthread_t thread;
+
+	pthread_mutex_t mutex; // guards the next block
+	pthread_cond_t wake;
+	struct cluster_proposal *head, **tail;
+	struct reading *reads, **reads_tail;
+	size_t waiting;
+	bool stopping;
+
+	// The writer's own.
+	uint64_t first, applied, term;
+	int64_t space_checked_ms;
+	bool has_ballast;
+	int64_t retry_at_ms; // stuck until then
+
+	// For stats.
+	_Atomic uint64_t stat_first, stat_applied, stat_records, stat_batches, stat_refused, stat_free;
+	_Atomic bool short_of_space, stuck;
+};
+
+// --- The line ---
+
+static void enqueue(struct cluster_log *log, struct cluster_proposal *p)
+{
+	p->next = NULL;
+	pthread_mutex_lock(&log->mutex);
+	must(!log->stopping || p->class == CLUSTER_CLASS_RESULT);
+	bool was_empty = log->head == NULL;
+	*log->tail = p;
+	log->tail = &p->next;
+	log->waiting++;
+	if (was_empty)
+		pthread_cond_signal(&log->wake);
+	pthread_mutex_unlock(&log->mutex);
+}
+
+static void answer(struct cluster_proposal *p)
+{
+	struct call *call = p->call;
+	if (call)
+		call_done(&call); // p may be gone from here on
+	else
+		p->done(p);
+}
+
+static void refuse(struct cluster_log *log, struct cluster_proposal *p)
+{
+	p->verdict = CLUSTER_REFUSED;
+	atomic_fetch_add_explicit(&log->stat_refused, 1, memory_order_relaxed);
+	answer(p);
+}
+
+static bool line_is_full(struct cluster_log *log)
+{
+	pthread_mutex_lock(&log->mutex);
+	bool full = log->waiting >= CLUSTER_LOG_WAITING_MAX;
+	pthread_mutex_unlock(&log->mutex);
+	return full;
+}
+
+void cluster_log_submit(struct cluster_log *log, struct cluster_proposal *p)
+{
+	if (p->class == CLUSTER_CLASS_ENTER && line_is_full(log)) {
+		err_set(&p->err, ERR_BUSY, "the queue's log has %d records in line", CLUSTER_LOG_WAITING_MAX);
+		refuse(log, p);
+		return;
+	}
+	enqueue(log, p);
+}
+
+void cluster_log_propose(struct cluster_log *log, struct call *call)
+{
+	struct cluster_proposal *p = call_payload(call);
+	p->call = call;
+	cluster_log_submit(log, p);
+}
+
+// --- Reading between transactions ---
+
+enum err_code cluster_log_read(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg, struct err *err)
+{
+	struct reading r = {.fn = fn, .arg = arg, .on_fiber = fiber_self() != NULL};
+	if (line_is_full(log))
+		return err_set(err, ERR_BUSY, "the queue's log has %d records in line", CLUSTER_LOG_WAITING_MAX);
+	if (r.on_fiber)
+		r.fiber = fiber_ref_self();
+	else
+		pthread_cond_init(&r.done_cond, NULL);
+	pthread_mutex_lock(&log->mutex);
+	bool was_empty = log->reads == NULL;
+	*log->reads_tail = &r;
+	log->reads_tail = &r.next;
+	if (was_empty)
+		pthread_cond_signal(&log->wake);
+	while (!r.on_fiber && !atomic_load(&r.done))
+		pthread_cond_wait(&r.done_cond, &log->mutex);
+	pthread_mutex_unlock(&log->mutex);
+	while (!atomic_load_explicit(&r.done, memory_order_acquire)) // on a fiber; r is on its stack, so no cancel ends this
+		fiber_wait(NULL, FIBER_SIGNAL | FIBER_UNCANCELLABLE, CLOCK_NEVER);
+	if (!r.on_fiber)
+		pthread_cond_destroy(&r.done_cond);
+	return ERR_OK;
+}
+
+static void run_reads(struct cluster_log *log, struct reading *list)
+{
+	while (list) {
+		struct reading *r = list;
+		list = r->next;
+		r->fn(log->db, r->arg);
+		must(!db_in_transaction(log->db));
+		bool on_fiber = r->on_fiber;
+		struct fiber_ref fiber = r->fiber;
+		if (on_fiber) {
+			atomic_store_explicit(&r->done, true, memory_order_release); // r may be gone now
+			fiber_ref_wake_with(fiber, FIBER_SIGNAL);
+			continue;
+		}
+		pthread_mutex_lock(&log->mutex);
+		atomic_store(&r->done, true);
+		pthread_cond_signal(&r->done_cond);
+		pthread_mutex_unlock(&log->mutex);
+	}
+}
+
+// --- Space ---
+
+static void look_at_space(struct cluster_log *log)
+{
+	int64_t now_ms = clock_mono_exact_ms();
+	if (log->space_checked_ms && now_ms - log->space_checked_ms < SPACE_CHECK_MS)
+		return;
+	log->space_checked_ms = now_ms;
+	uint64_t free_bytes;
+	struct err err;
+	if (file_space(log->dir, &free_bytes, &err)) {
+		log_warning(NULL, "cannot ask for the free space of the queue's disk", log_err(&err));
+		return;
+	}
+	atomic_store_explicit(&log->stat_free, free_bytes, memory_order_relaxed);
+	bool is_short = free_bytes < log->config.reserve_bytes;
+	if (is_short != atomic_exchange(&log->short_of_space, is_short)) {
+		if (is_short)
+			log_error(NULL, "queue: free space is below the reserve, new mail is refused", log_u64("free_bytes", free_bytes),
+				log_u64("reserve_bytes", log->config.reserve_bytes));
+		else
+			log_info(NULL, "queue: enough free space again", log_u64("free_bytes", free_bytes));
+	}
+}
+
+// The ballast is real blocks: a sparse file would give nothing back.
+static void make_ballast(struct cluster_log *log)
+{
+	if (log->has_ballast || log->config.ballast_bytes == 0 || atomic_load(&log->short_of_space))
+		return;
+	int fd = openat(log->dir, BALLAST.p, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return;
+	log->has_ballast = posix_fallocate(fd, 0, (off_t)log->config.ballast_bytes) == 0;
+	file_close(fd);
+	if (!log->has_ballast)
+		unlinkat(log->dir, BALLAST.p, 0);
+}
+
+static bool drop_ballast(struct cluster_log *log)
+{
+	if (!log->has_ballast)
+		return false;
+	log->has_ballast = false;
+	log_error(NULL, "queue: the disk is full, the ballast is used up for results");
+	return file_remove(log->dir, BALLAST, NULL) == ERR_OK;
+}
+
+// --- One transaction ---
+
+static enum err_code apply_one(struct cluster_log *log, uint64_t index, const struct cluster_proposal *p, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(log->db, LOG_APPEND);
+	db_bind_i64(stmt, 1, (int64_t)index);
+	db_bind_i64(stmt, 2, (int64_t)log->term);
+	db_bind_blob(stmt, 3, p->record);
+	enum err_code code = db_run(log->db, stmt, err);
+	if (code)
+		return code;
+	arena_reset(log->arena);
+	struct cluster_entry entry = {.index = index, .term = log->term, .record = p->record, .body = p->body};
+	return log->config.fold.apply(log->config.fold.self, log->db, &entry, log->arena, err);
+}
+
+static enum err_code set_i64(struct cluster_log *log, size_t statement, uint64_t value, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(log->db, statement);
+	db_bind_i64(stmt, 1, (int64_t)value);
+	return db_run(log->db, stmt, err);
+}
+
+// Cuts a little more than was added, until only the trail is left.
+static uint64_t first_after_cut(const struct cluster_log *log, uint64_t applied)
+{
+	uint64_t want = applied > CLUSTER_LOG_TRAIL ? applied - CLUSTER_LOG_TRAIL + 1 : 1;
+	uint64_t at_most = log->first + 2 * (applied - log->applied) + 16;
+	return want <= log->first ? log->first : want < at_most ? want : at_most;
+}
+
+static enum err_code write_all(struct cluster_log *log, struct cluster_proposal *list, uint64_t *applied_out, uint64_t *first_out,
+	struct err *err)
+{
+	enum err_code code = db_begin(log->db, err);
+	uint64_t index = log->applied, first = log->first;
+	for (struct cluster_proposal *p = list; p && code == ERR_OK; p = p->next)
+		code = apply_one(log, ++index, p, err);
+	if (code == ERR_OK)
+		code = log->config.fold.flush(log->config.fold.self, log->db, index, err);
+	if (code == ERR_OK)
+		code = set_i64(log, STATE_APPLIED, index, err);
+	if (code == ERR_OK && (first = first_after_cut(log, index)) != log->first)
+		code = set_i64(log, LOG_CUT, first, err);
+	if (code == ERR_OK)
+		code = db_commit(log->db, err);
+	if (code) {
+		db_rollback(log->db);
+		log->config.fold.undone(log->config.fold.self);
+		return code;
+	}
+	*applied_out = index;
+	*first_out = first;
+	return ERR_OK;
+}
+
+static void die(struct cluster_log *log, const struct err *err)
+{
+	log_error(NULL, "queue: the disk failed or its contents are damaged", log_err(err));
+	log->config.died(err);
+	abort();
+}
+
+static void committed(struct cluster_log *log, struct cluster_proposal *list, uint64_t applied, uint64_t first)
+{
+	uint64_t index = log->applied;
+	log->applied = applied;
+	log->first = first;
+	atomic_store_explicit(&log->stat_applied, applied, memory_order_relaxed);
+	atomic_store_explicit(&log->stat_first, first, memory_order_relaxed);
+	atomic_fetch_add_explicit(&log->stat_records, applied - index, memory_order_relaxed);
+	atomic_fetch_add_explicit(&log->stat_batches, 1, memory_order_relaxed);
+	atomic_store(&log->stuck, false);
+	log->config.fold.committed(log->config.fold.self);
+	while (list) {
+		struct cluster_proposal *p = list;
+		list = p->next;
+		p->verdict = CLUSTER_COMMITTED;
+		p->index = ++index;
+		answer(p);
+	}
+}
+
+// Takes out of the list what is refused before it is proposed.
+static struct cluster_proposal *sift(struct cluster_log *log, struct cluster_proposal *list, bool no_space)
+{
+	struct cluster_proposal *kept = NULL, **tail = &kept;
+	while (list) {
+		struct cluster_proposal *p = list;
+		list = p->next;
+		p->next = NULL;
+		if (p->class == CLUSTER_CLASS_ENTER && no_space) {
+			err_set(&p->err, ERR_NOSPACE, "the queue's disk is full");
+			refuse(log, p);
+		} else if (p->class == CLUSTER_CLASS_ENTER && p->call && call_is_abandoned(p->call)) {
+			err_set(&p->err, ERR_CANCELLED, "nobody waits any more");
+			refuse(log, p);
+		} else {
+			*tail = p;
+			tail = &p->next;
+		}
+	}
+	return kept;
+}
+
+static void put_back(struct cluster_log *log, struct cluster_proposal *list)
+{
+	size_t n = 1;
+	struct cluster_proposal *last = list;
+	for (; last->next; last = last->next)
+		n++;
+	if (!atomic_exchange(&log->stuck, true))
+		log_error(NULL, "queue: the disk is full and results cannot be written, nothing more is tried");
+	log->retry_at_ms = clock_mono_exact_ms() + RETRY_MS;
+	pthread_mutex_lock(&log->mutex);
+	last->next = log->head;
+	if (log->head == NULL)
+		log->tail = &last->next;
+	log->head = list;
+	log->waiting += n;
+	pthread_mutex_unlock(&log->mutex);
+}
+
+static void commit_batch(struct cluster_log *log, struct cluster_proposal *list)
+{
+	struct err err;
+	uint64_t applied, first;
+	look_at_space(log);
+	list = sift(log, list, atomic_load(&log->short_of_space) || atomic_load(&log->stuck));
+	enum err_code code = ERR_OK;
+	for (int round = 0; list; round++) {
+		code = write_all(log, list, &applied, &first, &err);
+		if (code == ERR_OK) {
+			committed(log, list, applied, first);
+			return;
+		}
+		if (code != ERR_NOSPACE)
+			die(log, &err);
+		atomic_store(&log->short_of_space, true);
+		list = sift(log, list, true);
+		if (list && round > 0 && !drop_ballast(log)) {
+			put_back(log, list);
+			return;
+		}
+	}
+}
+
+// --- The writer ---
+
+static void maintain(struct cluster_log *log, bool idle)
+{
+	struct err err;
+	if (db_wal_bytes(log->db) > (idle ? 0 : CLUSTER_LOG_WAL_BYTES)) {
+		enum err_code code = db_checkpoint(log->db, idle, &err);
+		if (code && code != ERR_NOSPACE && code != ERR_BUSY)
+			die(log, &err);
+	}
+	if (idle)
+		make_ballast(log);
+}
+
+// Up to a batch off the front, in the order it came.
+static struct cluster_proposal *take_batch(struct cluster_log *log)
+{
+	struct cluster_proposal *list = log->head, **end = &log->head;
+	size_t n = 0, bytes = 0;
+	while (*end && n < CLUSTER_LOG_BATCH && (n == 0 || bytes + (*end)->record.n + (*end)->body.n <= CLUSTER_LOG_BATCH_BYTES)) {
+		bytes += (*end)->record.n + (*end)->body.n;
+		end = &(*end)->next;
+		n++;
+	}
+	if (n == 0)
+		return NULL;
+	struct cluster_proposal *rest = *end;
+	*end = NULL; // end is inside the list, as n > 0
+	log->head = rest;
+	if (rest == NULL)
+		log->tail = &log->head;
+	log->waiting -= n;
+	return list;
+}
+
+static void wait_until_ms(struct cluster_log *log, int64_t deadline_ms)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	int64_t left_ms = deadline_ms - clock_mono_exact_ms();
+	left_ms = left_ms < 0 ? 0 : left_ms;
+	ts.tv_sec += left_ms / 1000;
+	ts.tv_nsec += left_ms % 1000 * 1000000;
+	if (ts.tv_nsec >= 1000000000) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&log->wake, &log->mutex, &ts);
+}
+
+static void *writer(void *arg)
+{
+	struct cluster_log *log = arg;
+	enum { IDLE_MS = 2000 };
+	int64_t idle_at_ms = clock_mono_exact_ms() + IDLE_MS;
+	pthread_mutex_lock(&log->mutex);
+	for (;;) {
+		int64_t now_ms = clock_mono_exact_ms();
+		bool may_write = log->head && (now_ms >= log->retry_at_ms || log->stopping);
+		if (log->reads == NULL && !may_write) {
+			if (log->stopping)
+				break;
+			if (now_ms >= idle_at_ms) {
+				idle_at_ms = now_ms + IDLE_MS;
+				pthread_mutex_unlock(&log->mutex);
+				look_at_space(log);
+				maintain(log, true);
+				pthread_mutex_lock(&log->mutex);
+				continue;
+			}
+			wait_until_ms(log, log->head ? clock_earlier(log->retry_at_ms, idle_at_ms) : idle_at_ms);
+			continue;
+		}
+		struct reading *reads = log->reads;
+		log->reads = NULL;
+		log->reads_tail = &log->reads;
+		struct cluster_proposal *batch = may_write ? take_batch(log) : NULL;
+		pthread_mutex_unlock(&log->mutex);
+		run_reads(log, reads);
+		if (batch) {
+			commit_batch(log, batch);
+			maintain(log, false);
+			idle_at_ms = clock_mono_exact_ms() + IDLE_MS;
+		}
+		pthread_mutex_lock(&log->mutex);
+		// At a stop a full disk is not waited for: what could not be written is found again by its absence.
+		if (log->stopping && atomic_load(&log->stuck))
+			break;
+	}
+	pthread_mutex_unlock(&log->mutex);
+	return NULL;
+}
+
+// --- Opening and closing ---
+
+static enum err_code read_state(struct cluster_log *log, bool *there_out, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(log->db, STATE_GET);
+	switch (db_step(log->db, stmt, err)) {
+	case DB_FAILED:
+		return err->code;
+	case DB_DONE:
+		*there_out = false;
+		db_reset(stmt);
+		return ERR_OK;
+	case DB_ROW:
+		break;
+	}
+	struct str disk = db_col_blob(stmt, 2), group = db_col_blob(stmt, 3);
+	if (disk.n != sizeof(struct guid) || group.n != sizeof(struct guid)) {
+		db_reset(stmt);
+		return err_set(err, ERR_CORRUPT, "queue.db: ids of %zu and %zu bytes", disk.n, group.n);
+	}
+	log->applied = (uint64_t)db_col_i64(stmt, 0);
+	log->term = (uint64_t)db_col_i64(stmt, 1);
+	memcpy(log->identity.disk.b, disk.p, disk.n);
+	memcpy(log->identity.group.b, group.p, group.n);
+	*there_out = true;
+	db_reset(stmt);
+	stmt = db_stmt(log->db, LOG_FIRST);
+	if (db_step(log->db, stmt, err) == DB_FAILED)
+		return err->code;
+	log->first = db_col_is_null(stmt, 0) ? log->applied + 1 : (uint64_t)db_col_i64(stmt, 0);
+	db_reset(stmt);
+	return ERR_OK;
+}
+
+static enum err_code put_identity(struct cluster_log *log, size_t statement, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(log->db, statement);
+	db_bind_blob(stmt, 1, guid_bytes(&log->identity.disk));
+	db_bind_blob(stmt, 2, guid_bytes(&log->identity.group));
+	enum err_code code = db_run(log->db, stmt, err);
+	return code ? code : disk_write(log->dir, &log->identity, err);
+}
+
+// Database first, file second: a crash between them looks like a copy, and a copy only costs new ids.
+static enum err_code identify(struct cluster_log *log, struct err *err)
+{
+	bool there;
+	struct disk_identity on_file = {0};
+	enum disk_answer answer;
+	log->term = log->first = 1;
+	enum err_code code = read_state(log, &there, err);
+	if (code == ERR_OK)
+		code = disk_read(log->dir, &on_file, &answer, err);
+	if (code)
+		return code;
+	if (there && answer == DISK_SAME && guid_eq(&on_file.disk, &log->identity.disk) && guid_eq(&on_file.group, &log->identity.group))
+		return ERR_OK;
+	if (there)
+		log_error(NULL, "queue: this disk is a copy of another one, it gets an identity of its own; mail that the original has sent since "
+				"may be sent again");
+	log->identity = (struct disk_identity){guid_new(), guid_new()};
+	return put_identity(log, there ? STATE_IDENTITY : STATE_PUT, err);
+}
+
+static enum err_code open_all(struct cluster_log *log, struct err *err)
+{
+	const struct cluster_log_fold *fold = &log->config.fold;
+	char path[4096 / 2];
+	enum err_code code = file_dir_open(str_of_c(log->dir_path), &log->dir, err);
+	if (code)
+		return code;
+	if (snprintf(path, sizeof path, "%s/queue.db", log->dir_path) >= (int)sizeof path)
+		return err_set(err, ERR_INVALID, "the path of the queue is too long");
+	log->sql = calloc(CLUSTER_LOG_SQL + fold->n_sql, sizeof *log->sql);
+	must(log->sql != NULL);
+	memcpy(log->sql, own_sql, sizeof own_sql);
+	if (fold->n_sql)
+		memcpy(log->sql + CLUSTER_LOG_SQL, fold->sql, fold->n_sql * sizeof *fold->sql);
+	struct db_options options = {.path = path, .mode = DB_CREATE, .schema = fold->schema, .sql = log->sql,
+		.n_sql = CLUSTER_LOG_SQL + fold->n_sql, .exclusive = true, .cache_kib = CACHE_KIB};
+	code = db_open(&options, &log->db, err);
+	if (code == ERR_OK)
+		code = identify(log, err);
+	if (code == ERR_OK)
+		code = fold->opened(fold->self, log->db, log->applied, err);
+	log->has_ballast = faccessat(log->dir, BALLAST.p, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	atomic_store(&log->stat_applied, log->applied);
+	atomic_store(&log->stat_first, log->first);
+	return code;
+}
+
+static void free_all(struct cluster_log *log)
+{
+	if (log->db)
+		db_close(&log->db);
+	if (log->dir >= 0)
+		file_close(log->dir);
+	arena_free(&log->arena);
+	pthread_cond_destroy(&log->wake);
+	pthread_mutex_destroy(&log->mutex);
+	free(log->sql);
+	free(log->dir_path);
+	free(log);
+}
+
+static int start_writer(struct cluster_log *log)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int errnum = pthread_create(&log->thread, NULL, writer, log);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (errnum == 0)
+		pthread_setname_np(log->thread, "queue-log");
+	return errnum;
+}
+
+enum err_code cluster_log_open(const struct cluster_log_config *config, struct cluster_log **log_out, struct err *err)
+{
+	struct cluster_log *log = calloc(1, sizeof *log);
+	must(log != NULL);
+	struct err local;
+	err = err ? err : &local;
+	log->config = *config;
+	log->dir = -1;
+	log->dir_path = strdup(config->dir);
+	log->arena = arena_new(RECORD_ARENA_BYTES);
+	log->tail = &log->head;
+	log->reads_tail = &log->reads;
+	must(log->dir_path != NULL);
+	pthread_mutex_init(&log->mutex, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&log->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	enum err_code code = open_all(log, err);
+	if (code == ERR_OK) {
+		look_at_space(log);
+		make_ballast(log);
+		errno = start_writer(log);
+		if (errno)
+			code = err_errno(err, "start the thread of the queue's log");
+	}
+	if (code) {
+		free_all(log);
+		return err_wrap(err, "open the queue in %s", config->dir);
+	}
+	*log_out = log;
+	return ERR_OK;
+}
+
+void cluster_log_close(struct cluster_log **log_in)
+{
+	struct cluster_log *log = *log_in;
+	if (log == NULL)
+		return;
+	pthread_mutex_lock(&log->mutex);
+	log->stopping = true;
+	pthread_cond_signal(&log->wake);
+	pthread_mutex_unlock(&log->mutex);
+	pthread_join(log->thread, NULL);
+	while (log->head) { // only when stuck
+		struct cluster_proposal *p = log->head;
+		log->head = p->next;
+		err_set(&p->err, ERR_NOSPACE, "the disk is full and the process stops");
+		refuse(log, p);
+	}
+	struct err err;
+	if (db_checkpoint(log->db, true, &err))
+		log_warning(NULL, "queue: no checkpoint at the end, the next start replays the WAL", log_err(&err));
+	free_all(log);
+	*log_in = NULL;
+}
+
+void cluster_log_stats(struct cluster_log *log, struct cluster_log_stats *out)
+{
+	pthread_mutex_lock(&log->mutex);
+	out->waiting = log->waiting;
+	pthread_mutex_unlock(&log->mutex);
+	out->term = 1;
+	out->first = atomic_load_explicit(&log->stat_first, memory_order_relaxed);
+	out->applied = atomic_load_explicit(&log->stat_applied, memory_order_relaxed);
+	out->records = atomic_load_explicit(&log->stat_records, memory_order_relaxed);
+	out->batches = atomic_load_explicit(&log->stat_batches, memory_order_relaxed);
+	out->refused = atomic_load_explicit(&log->stat_refused, memory_order_relaxed);
+	out->free_bytes = atomic_load_explicit(&log->stat_free, memory_order_relaxed);
+	out->short_of_space = atomic_load(&log->short_of_space);
+	out->stuck = atomic_load(&log->stuck);
+}
+
+struct guid cluster_log_disk_id(const struct cluster_log *log)
+{
+	return log->identity.disk;
+}
+
+struct guid cluster_log_group_id(const struct cluster_log *log)
+{
+	return log->identity.group;
+}
