@@ -257,7 +257,7 @@ static enum err_code apply_one(struct cluster_log *log, uint64_t index, const st
 	if (code)
 		return code;
 	arena_reset(log->arena);
-	struct cluster_entry entry = {.index = index, .term = log->term, .record = p->record, .body = p->body};
+	struct cluster_entry entry = {.index = index, .term = log->term, .record = p->record, .body = p->body, .answer = p->answer};
 	return log->config.fold.apply(log->config.fold.self, log->db, &entry, log->arena, err);
 }
 

@@ -58,6 +58,7 @@ struct cluster_proposal {
 	struct str record; // encoded; owned by the payload, as is body
 	struct str body;   // what the fold stores with an ENTER; may be empty
 	enum cluster_class class;
+	void *answer;      // handed to the fold, which may say there what the record did; owned by the payload; may be NULL
 	// Results, valid when the call is done.
 	enum cluster_verdict verdict;
 	uint64_t index;    // CLUSTER_COMMITTED
@@ -71,7 +72,8 @@ struct cluster_proposal {
 // One record as the fold sees it.
 struct cluster_entry {
 	uint64_t index, term;
-	struct str record, body; // the body is empty in a replay
+	struct str record, body;
+	void *answer; // of the proposal; NULL where the proposal was another node's
 };
 
 struct cluster_log_fold {

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the two halves of the fold share: its statements, its staged effects, and the state between two commits.
+#ifndef MTA_QUEUE_FOLD_ROWS_H
+#define MTA_QUEUE_FOLD_ROWS_H
+
+#include <pthread.h>
+
+#include "queue_fold.h"
+
+enum fold_sql {
+	SQL_MESSAGE_ADD,
+	SQL_MESSAGE_END,
+	SQL_MESSAGE_LESS,
+	SQL_MESSAGE_THERE,
+	SQL_RECIPIENT_ADD,
+	SQL_RECIPIENT_END,
+	SQL_RECIPIENT_DEFER,
+	SQL_RECIPIENT_REMOVE,
+	SQL_RECIPIENT_CANCEL,
+	SQL_RECIPIENT_HOLD,
+	SQL_RECIPIENT_RELEASE,
+	SQL_RECIPIENT_TAKE,
+	SQL_RECIPIENT_WARNED,
+	SQL_BODY_ADD,
+	SQL_BODY_END,
+	SQL_ATTEMPT_ADD,
+	SQL_ATTEMPT_LESS,
+	SQL_ATTEMPT_END,
+	SQL_TOMBSTONE_ADD,
+	SQL_TOMBSTONE_THERE,
+	SQL_TOMBSTONE_CUT,
+	SQL_TOMBSTONE_COUNT,
+	SQL_LEDGER_GET,
+	SQL_LEDGER_PUT,
+	SQL_QUEUED_COUNT,
+	SQL_FEATURES,
+	SQL_POLICY,
+	SQL_FOLD_STATEMENTS,
+};
+
+struct fold_due {
+	char *destination; // owned
+	size_t bytes;
+	int64_t next_try_ms;
+};
+
+// What a batch did, until its commit.
+struct fold_stage {
+	int64_t delta[LEDGER_COUNTERS];
+	struct item *arrived, **arrived_tail;
+	struct fold_due *due;
+	size_t due_n, due_size;
+	struct record_ref *gone;
+	size_t gone_n, gone_size;
+	struct guid *bodies;
+	size_t bodies_n, bodies_size;
+	int64_t tombstones;
+};
+
+struct queue_fold {
+	struct queue_fold_sink sink;
+	struct fold_stage stage;
+	int64_t tombstones; // rows in tombstone: mostly none, then no look-up
+	pthread_mutex_t mutex; // guards counters, balanced
+	int64_t counters[LEDGER_COUNTERS];
+	bool balanced;
+};
+
+static inline sqlite3_stmt *fold_stmt(struct db *db, enum fold_sql statement)
+{
+	return db_stmt(db, CLUSTER_LOG_SQL + (size_t)statement);
+}
+
+// Staging; strings are copied.
+void fold_stage_due(struct queue_fold *fold, struct str destination, int64_t next_try_ms);
+void fold_stage_gone(struct queue_fold *fold, const struct guid *guid, uint32_t number);
+void fold_stage_body(struct queue_fold *fold, const struct guid *guid);
+
+// queue_fold_apply.c
+enum err_code fold_apply(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena, struct err *err) ERR_CHECKED;
+
+#endif
