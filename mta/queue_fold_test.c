@@ -372,11 +372,11 @@ static unsigned dice(unsigned sides)
 	return (unsigned)(seed >> 33) % sides;
 }
 
-// A record of any kind about one of a few messages: many are repeats, for closed recipients, or out of order.
-static void random_record(struct record *record, struct record_recipient *r, struct record_one_result *one, struct record_ref *ref,
+// A record of any kind about one of a few messages near i: many are repeats, for closed recipients, or out of order.
+static void random_record(int i, struct record *record, struct record_recipient *r, struct record_one_result *one, struct record_ref *ref,
 	struct record_enter *dsn, struct str *body)
 {
-	uint64_t n = 1 + dice(40);
+	uint64_t n = 1 + (uint64_t)i / 8 + dice(20);
 	*body = STR_NONE;
 	*r = to_mailbox(1 + dice(3));
 	*ref = (struct record_ref){guid_of(n), 1 + dice(3)};
@@ -410,7 +410,7 @@ static void random_record(struct record *record, struct record_recipient *r, str
 	if (one->outcome == RECORD_DEFERRED)
 		one->next_try_ms = 9;
 	if (one->outcome == RECORD_BOUNCED) {
-		*dsn = enter_of(1 + dice(40), r, 1).enter;
+		*dsn = enter_of(n + dice(20), r, 1).enter;
 		dsn->kind = RECORD_DSN;
 		dsn->parent = guid_of(n);
 		record->result.begets = (struct record_enters){dsn, 1};
@@ -464,7 +464,7 @@ static void replay_gives_the_same_rows(void **state)
 		struct record_ref ref;
 		struct record_enter dsn;
 		struct str body;
-		random_record(&record, &r, &one, &ref, &dsn, &body);
+		random_record(i, &record, &r, &one, &ref, &dsn, &body);
 		say_with(&one_by_one, &record, body, NULL, NULL);
 		struct posted *posted = calloc(1, sizeof *posted);
 		buf_init(&posted->bytes, RECORD_BYTES_MAX);
@@ -483,7 +483,8 @@ static void replay_gives_the_same_rows(void **state)
 	digest_of(&batched, &c);
 	assert_memory_equal(a.digest, c.digest, sizeof a.digest);
 	assert_true(ledger_of(&one_by_one, LEDGER_ACCEPTED) > 100);
-	assert_true(ledger_of(&one_by_one, LEDGER_GENERATED) > 0);
+	assert_true(ledger_of(&one_by_one, LEDGER_GENERATED) > 5);
+	assert_true(ledger_of(&one_by_one, LEDGER_CANCELLED) > 5);
 	assert_true(ledger_of(&one_by_one, LEDGER_REPEATS) > 100);
 	assert_int_equal(ledger_of(&one_by_one, LEDGER_QUEUED), number_in(&one_by_one, "SELECT count(*) FROM recipient"));
 	assert_int_equal(number_in(&one_by_one, "SELECT count(*) FROM message"),
