@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The queue as its own files see it: what the door, the deliveries and the commands share.
+#ifndef MTA_QUEUE_CORE_H
+#define MTA_QUEUE_CORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/call.h"
+#include "keeper.h"
+#include "mta/queue.h"
+#include "queue_fold.h"
+#include "schema/settings.h"
+
+struct dispatch;
+
+struct queue {
+	struct queue_config config; // dir owned; settings and TLS contexts in the slot below
+	int dir, spool_dir;
+	struct cluster_log *log;
+	struct queue_fold *fold;
+	struct keeper *keeper;
+	struct dispatch *dispatch;
+	size_t inline_bytes_max;
+	_Atomic int64_t commit_timeout_ms;
+	_Atomic bool stopping;
+
+	pthread_mutex_t mutex; // guards what a reload replaces
+	struct settings_snapshot *settings;
+	struct tls_client *lmtp_tls, *relay_tls;
+};
+
+// References for the caller; contexts may be NULL.
+struct settings_snapshot *queue_settings(struct queue *queue);
+struct tls_client *queue_lmtp_tls(struct queue *queue);
+struct tls_client *queue_relay_tls(struct queue *queue);
+
+// A proposal with its memory: record and body are freed with it.
+struct queue_proposal {
+	struct cluster_proposal p; // first
+	struct queue_fold_answer answer;
+	struct buf record, body;
+	struct queue *queue;
+	struct guid spool; // a file to remove when the record was refused; zero: none
+	// Told on the writer thread when nobody waits in a call; arg is the proposer's. May be NULL.
+	void (*done)(struct queue_proposal *proposal, void *arg);
+	void *arg;
+};
+
+// A call with a struct queue_proposal that has the record encoded; NULL when it is over RECORD_BYTES_MAX. body_bytes_max: what
+// proposal->body may hold.
+struct call *queue_proposal_call(struct queue *queue, const struct record *record, size_t body_bytes_max);
+
+// The same for one that nobody waits for.
+struct queue_proposal *queue_proposal_new(struct queue *queue, const struct record *record, size_t body_bytes_max);
+
+// Hands it over (class RESULT); it is freed when done was told.
+void queue_proposal_submit(struct queue_proposal *proposal);
+
+// Proposes and waits until the log has said; for what must be known. May wait; not ended by cancel. ERR_LIMIT, or why it was refused.
+enum err_code queue_say(struct queue *queue, const struct record *record, struct queue_fold_answer *answer_out, struct err *err)
+	ERR_CHECKED;
+
+// The spool, for queue_enter.c.
+struct spool_contents {
+	struct guid guid;
+	uint64_t bytes;
+	bool file;              // spool/<guid>, synced; else body
+	struct buf body;        // taken over
+	uint8_t digest[RECORD_DIGEST_BYTES];
+};
+
+// Completes the body and ends the spool. After a failure the file is gone. May wait.
+enum err_code spool_finish(struct spool **spool, struct spool_contents *contents_out, struct err *err) ERR_CHECKED;
+
+#endif

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading the queue's rows and bodies, in pages, between two transactions of the writer.
+#include "queue_rows.h"
+
+#include "base/file.h"
+#include "base/must.h"
+#include "base/runtime.h"
+#include "queue_fold_rows.h"
+
+static struct guid guid_at(sqlite3_stmt *stmt, int column)
+{
+	struct guid guid = {{0}};
+	struct str bytes = db_col_blob(stmt, column);
+	if (bytes.n == sizeof guid.b)
+		memcpy(guid.b, bytes.p, bytes.n);
+	return guid;
+}
+
+// Rows of one message stand together, as they have the same time: they share the message.
+static struct item *read_item(sqlite3_stmt *stmt, const struct item *last)
+{
+	struct guid guid = guid_at(stmt, 0);
+	struct item_message *message;
+	if (last && guid_eq(&last->message->guid, &guid)) {
+		message = item_message_ref(last->message);
+	} else {
+		struct record_enter e = {.guid = guid, .root = guid_at(stmt, 16), .kind = (enum record_kind)db_col_i64(stmt, 17),
+			.flags = (uint8_t)db_col_i64(stmt, 18), .sender = db_col_str(stmt, 19), .envid = db_col_str(stmt, 20),
+			.received_ms = db_col_i64(stmt, 21), .body_bytes = (uint64_t)db_col_i64(stmt, 22)};
+		message = item_message_new(&e, db_col_i64(stmt, 23), STR_NONE);
+	}
+	struct record_recipient r = {.number = (uint32_t)db_col_i64(stmt, 1), .target = (enum record_target)db_col_i64(stmt, 6),
+		.notify = (uint8_t)db_col_i64(stmt, 7), .destination = db_col_str(stmt, 8), .address = db_col_str(stmt, 9),
+		.key = db_col_str(stmt, 10), .original = db_col_str(stmt, 11), .orcpt = db_col_str(stmt, 12),
+		.mailbox_id = db_col_str(stmt, 13), .detail = db_col_str(stmt, 14), .list = db_col_str(stmt, 15)};
+	struct item *item = item_new(message, &r);
+	item->next_try_ms = db_col_i64(stmt, 2);
+	item->tries = (uint32_t)db_col_i64(stmt, 3);
+	item->waited_s = (uint32_t)db_col_i64(stmt, 4);
+	item->warned = db_col_i64(stmt, 5) != 0;
+	item_message_drop(&message);
+	return item;
+}
+
+static enum err_code next_due(struct db *db, struct queue_page *page)
+{
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_NEXT_DUE);
+	db_bind_str(stmt, 1, page->destination);
+	db_bind_i64(stmt, 2, page->until_ms);
+	if (db_step(db, stmt, &page->err) == DB_FAILED)
+		return page->err.code;
+	page->next_due_ms = db_col_is_null(stmt, 0) ? INT64_MAX : db_col_i64(stmt, 0);
+	db_reset(stmt);
+	return ERR_OK;
+}
+
+void queue_rows_page(struct db *db, void *arg)
+{
+	struct queue_page *page = arg;
+	struct item **tail = &page->items, *last = NULL;
+	page->err.code = ERR_OK;
+	page->n = 0;
+	page->items = NULL;
+	page->next_due_ms = INT64_MAX;
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_PAGE);
+	db_bind_str(stmt, 1, page->destination);
+	db_bind_i64(stmt, 2, page->until_ms);
+	db_bind_i64(stmt, 3, (int64_t)page->limit);
+	enum db_step step;
+	while ((step = db_step(db, stmt, &page->err)) == DB_ROW) {
+		last = read_item(stmt, last);
+		*tail = last;
+		tail = &last->next;
+		page->n++;
+	}
+	if (step == DB_FAILED)
+		return;
+	db_reset(stmt);
+	if (page->n == page->limit)
+		page->next_due_ms = last->next_try_ms;
+	else
+		page->err.code = next_due(db, page);
+}
+
+void queue_rows_destinations(struct db *db, void *arg)
+{
+	struct queue_destinations *d = arg;
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_DESTINATIONS);
+	enum db_step step;
+	d->err.code = ERR_OK;
+	while ((step = db_step(db, stmt, &d->err)) == DB_ROW)
+		d->each(d->arg, db_col_str(stmt, 0), db_col_i64(stmt, 1));
+	if (step == DB_DONE)
+		db_reset(stmt);
+}
+
+// --- Bodies ---
+
+struct row_job {
+	int64_t id;
+	struct buf *out;
+	enum err_code code;
+	struct err err;
+};
+
+static void read_row(struct db *db, void *arg)
+{
+	struct row_job *job = arg;
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_BODY);
+	db_bind_i64(stmt, 1, job->id);
+	switch (db_step(db, stmt, &job->err)) {
+	case DB_FAILED:
+		job->code = job->err.code;
+		return;
+	case DB_DONE:
+		job->code = err_set(&job->err, ERR_NOTFOUND, "the message has left the queue");
+		break;
+	case DB_ROW:
+		job->code = buf_add(job->out, db_col_blob(stmt, 0)) ? ERR_OK : err_set(&job->err, ERR_LIMIT, "the body is too long");
+		break;
+	}
+	db_reset(stmt);
+}
+
+enum err_code queue_rows_body(struct queue *queue, const struct item_message *message, struct buf *out, struct err *err)
+{
+	if (message->body.n > 0)
+		return buf_add(out, message->body) ? ERR_OK : err_set(err, ERR_LIMIT, "the body is too long");
+	if (message->flags & RECORD_FLAG_SPOOL)
+		return queue_rows_body_file(queue, message, 0, (size_t)message->body_bytes, out, err);
+	struct row_job job = {.id = message->body_id, .out = out};
+	enum err_code code = cluster_log_read(queue->log, read_row, &job, err);
+	if (code == ERR_OK && job.code)
+		code = err_set(err, job.code, "%s", job.err.text);
+	return code;
+}
+
+struct file_job {
+	struct queue *queue;
+	const struct item_message *message;
+	uint64_t offset;
+	size_t n;
+	struct buf *out;
+	enum err_code code;
+	struct err err;
+};
+
+static void read_file(void *arg)
+{
+	struct file_job *job = arg;
+	char name[GUID_TEXT_BYTES];
+	int fd;
+	off_t bytes;
+	job->code = file_open(job->queue->spool_dir, guid_text(&job->message->guid, name), &fd, &bytes, &job->err);
+	if (job->code)
+		return;
+	if ((uint64_t)bytes != job->message->body_bytes)
+		job->code = err_set(&job->err, ERR_CORRUPT, "spool/%s has %lld bytes instead of %llu", name, (long long)bytes,
+			(unsigned long long)job->message->body_bytes);
+	else
+		job->code = file_read_at(fd, job->out->p + job->out->n, job->n, (off_t)job->offset, &job->err);
+	file_close(fd);
+}
+
+enum err_code queue_rows_body_file(struct queue *queue, const struct item_message *message, uint64_t offset, size_t n, struct buf *out,
+	struct err *err)
+{
+	struct file_job job = {.queue = queue, .message = message, .offset = offset, .out = out};
+	job.n = message->body_bytes - offset < n ? (size_t)(message->body_bytes - offset) : n;
+	if (buf_reserve(out, job.n) == NULL)
+		return err_set(err, ERR_LIMIT, "the body is too long");
+	enum err_code code = ERR_OK;
+	if (queue->config.runtime)
+		code = worker_run(runtime_workers(queue->config.runtime), read_file, &job, err);
+	else
+		read_file(&job);
+	if (code == ERR_OK && job.code)
+		return err_set(err, job.code, "%s", job.err.text);
+	if (code == ERR_OK)
+		buf_grew(out, job.n);
+	return code;
+}

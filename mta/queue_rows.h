@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pages of the queue's rows, as the scheduler, the deliveries and the commands need them. All but queue_rows_body() are functions for
+// cluster_log_read(): they run on the writer thread between two transactions; results are copies.
+#ifndef MTA_QUEUE_ROWS_H
+#define MTA_QUEUE_ROWS_H
+
+#include "base/arena.h"
+#include "item.h"
+#include "queue_core.h"
+
+// Waiting recipients of one destination that are due at until_ms (wall clock), the oldest first.
+struct queue_page {
+	struct str destination; // in
+	int64_t until_ms;       // in
+	size_t limit;           // in
+	struct item *items;     // out; the caller's
+	size_t n;               // out
+	int64_t next_due_ms;    // out: of the first one that the page does not have; INT64_MAX: none
+	struct err err;         // out; code ERR_OK: all went well
+};
+void queue_rows_page(struct db *db, void *page);
+
+// What waits, by destination.
+struct queue_destinations {
+	void (*each)(void *arg, struct str destination, int64_t next_try_ms);
+	void *arg;
+	struct err err;
+};
+void queue_rows_destinations(struct db *db, void *destinations);
+
+// The body of a message that is not in memory: from its row, or from its file, whole up to body_bytes_max. In out. ERR_NOTFOUND: the message
+// is gone; ERR_LIMIT: larger. For bodies in files read pieces with queue_rows_body_file(). May wait.
+enum err_code queue_rows_body(struct queue *queue, const struct item_message *message, struct buf *out, struct err *err) ERR_CHECKED;
+
+// Up to n bytes from a body in a file, from offset on; appended to out. On a worker. May wait.
+enum err_code queue_rows_body_file(struct queue *queue, const struct item_message *message, uint64_t offset, size_t n, struct buf *out,
+	struct err *err) ERR_CHECKED;
+
+#endif
