@@ -105,7 +105,7 @@ struct lookup {
 static void look_up(void *arg)
 {
 	struct lookup *lookup = arg;
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG};
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	lookup->failure = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->found);
 }
 
