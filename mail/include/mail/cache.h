@@ -14,11 +14,11 @@
 // The codec is versioned: ERR_VERSION and ERR_CORRUPT mean that the caller parses the body and writes the row anew. Integers are
 // unsigned LEB128 ("varint"), strings a varint length and the bytes:
 //
-//     byte version (1); byte flags (1: sent is known, 2: bounded);
+//     byte version (1); byte flags (1: sent is known, 2: bounded, 4: the subject is a reply's);
 //     envelope, body, bodystructure; message id; base subject; from, to, cc (SORT keys); varint count, that many references;
 //     varint sent in seconds since 1970-01-01 UTC, zigzag;
-//     varint number of nodes, then per node, pre-order: byte kind | encoding << 2; varint children; varint header gap (from the
-//     end of the node's predecessor's header in pre-order), header bytes, body gap, body bytes, body lines
+//     varint number of nodes, then per node, pre-order: byte kind | encoding << 2; varint children, header gap (bytes from the end
+//     of the header of the node before it to its own header), header bytes, body bytes, body lines
 //
 // Nothing here blocks; building is linear in the message.
 #ifndef MAIL_CACHE_H
@@ -31,6 +31,7 @@ enum {
 	CACHE_VERSION = 1,
 	CACHE_BYTES_MAX = 16 << 20,      // no message's cache is larger: see the bounds in mail/mime.h
 	CACHE_REFERENCES_MAX = 1000,     // message ids kept for THREAD: the first and the last ones of a longer list
+	CACHE_ID_BYTES_MAX = 998,        // a longer message id counts as none
 	CACHE_SORT_KEY_BYTES_MAX = 1024, // base subject and addresses are cut there, at a character
 };
 
@@ -50,14 +51,14 @@ struct cache {
 	size_t nodes_n;
 };
 
-// Appends the encoded cache of message. False when b overflows (it cannot with CACHE_BYTES_MAX).
+// Appends the encoded cache of message. False when b overflows (it cannot with CACHE_BYTES_MAX free).
 bool cache_build(struct str message, struct buf *b);
 
 // Checks everything but the nodes. ERR_VERSION, ERR_CORRUPT.
 enum err_code cache_open(struct str bytes, struct cache *out, struct err *err) ERR_CHECKED;
 
-// The next message id of *rest, which starts as cache.references_raw; false at the end. Oldest first (References, then In-Reply-To
-// if References is absent, RFC 5256 section 3).
+// The next message id of *rest, which starts as cache.references_raw; false at the end. Oldest first: References or, when that has
+// none, the first of In-Reply-To (RFC 5256 section 3).
 bool cache_reference(struct str *rest, struct str *id_out);
 
 // The part table, in arena; checked against the size of the message, so no slice lies outside it. ERR_CORRUPT, ERR_LIMIT (arena).
