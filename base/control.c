@@ -27,6 +27,7 @@ enum {
 	IDLE_MS = 600000,
 	LINGER_MS = 1000,
 	BACKLOG = 16,
+	CONNECTIONS_MAX = 64,
 	METRICS_BYTES_MAX = 900 << 10, // fits a line
 };
 
@@ -37,6 +38,7 @@ struct control {
 	const char *name;
 	int64_t started_ms;
 	struct listen_service service;
+	struct listen_caps *caps; // owned
 	const struct control_command *tables[TABLES_MAX]; // borrowed
 	size_t tables_n;
 };
@@ -219,7 +221,7 @@ static void start_listening(void *arg)
 {
 	struct control *control = arg;
 	struct err err;
-	if (listen_start(&control->service, control->listen_fd, NULL, &err))
+	if (listen_start(&control->service, control->listen_fd, control->caps, &err))
 		log_error(NULL, "control socket cannot be served", log_err(&err));
 }
 
@@ -232,6 +234,7 @@ struct control *control_start(struct sched *sched, int listen_fd, gid_t group, c
 	control->group = group;
 	control->name = name;
 	control->started_ms = clock_mono_ms();
+	control->caps = listen_caps_new(CONNECTIONS_MAX, 0);
 	control->service = (struct listen_service){.name = "control", .serve = serve, .arg = control};
 	(void)!sched_post(sched, start_listening, control);
 	return control;
@@ -248,6 +251,7 @@ void control_free(struct control **control)
 	if (*control == NULL)
 		return;
 	close((*control)->listen_fd);
+	listen_caps_free(&(*control)->caps);
 	free(*control);
 	*control = NULL;
 }

@@ -90,7 +90,7 @@ static const int allowed[] = {
 	SCMP_SYS(shutdown), SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendmmsg),
 	SCMP_SYS(recvmmsg), SCMP_SYS(socketpair), SCMP_SYS(listen), SCMP_SYS(bind), SCMP_SYS(connect),
 #ifdef SANDBOX_SANITIZED
-	SCMP_SYS(personality), SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(process_vm_readv),
+	SCMP_SYS(personality), SCMP_SYS(ptrace), SCMP_SYS(wait4), SCMP_SYS(process_vm_readv), SCMP_SYS(getdents),
 #endif
 };
 

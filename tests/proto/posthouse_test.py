@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of `posthouse` with scripts: exit codes, the lines of check, what works with no daemon running."""
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+POSTHOUSE = os.path.join(os.environ.get("POSTHOUSE_BIN", os.path.join(ROOT, "build", "release", "bin")), "posthouse")
+
+
+class PosthouseTest(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="posthouse-ctl-")
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.conf = os.path.join(self.dir, "posthouse.conf")
+        open(os.path.join(self.dir, "directory.ldif"), "w").close()
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=mx",
+                        "-keyout", os.path.join(self.dir, "key"), "-out", os.path.join(self.dir, "pem")], check=True, capture_output=True)
+        self.good = ('hostname = "mx.uni.example"\nmta_user = ""\npopimap_user = ""\nldapsync_user = ""\ngroup = ""\nsandbox = optional\n'
+                     f'tls {{\n  certificate = {{"{self.dir}/pem"}}\n  key = {{"{self.dir}/key"}}\n}}\nrun_dir = "{self.dir}/run"\n'
+                     f'shadow_ldif = "{self.dir}/directory.ldif"\n')
+
+    def run_it(self, *arguments, conf=None, environment=None):
+        if conf is not None:
+            with open(self.conf, "w", encoding="utf-8") as stream:
+                stream.write(conf)
+        done = subprocess.run([POSTHOUSE, *arguments], capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
+        return done.returncode, done.stdout, done.stderr
+
+    def check(self, conf):
+        code, out, err = self.run_it("-c", self.conf, "check", conf=conf)
+        self.assertEqual(err, "")
+        return code, out
+
+    def test_check_says_ok(self):
+        self.assertEqual(self.check(self.good), (0, "ok\n"))
+        self.assertEqual(self.run_it("check", environment={"POSTHOUSE_CONF": self.conf})[:2], (0, "ok\n"))
+
+    def test_check_reports_every_error_with_its_place(self):
+        code, out = self.check(self.good + "relayhos = x\nrecipients_max = 0\nsmtp_bare_newline = maybe\n")
+        self.assertEqual(code, 1)
+        lines = out.splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertEqual(lines[0], f"{self.conf}:13: relayhos: unknown setting; did you mean relayhost?")
+        for line in lines:
+            place, setting, what = line.split(": ", 2)
+            self.assertRegex(place, r"posthouse\.conf:\d+$")
+            self.assertIn("; ", what if "did you mean" not in what else what)
+            self.assertTrue(setting)
+
+    def test_check_looks_at_what_the_settings_name(self):
+        conf = self.good.replace("/pem", "/directory.ldif").replace('mta_user = ""', 'mta_user = "no-such-user"')
+        code, out = self.check(conf + 'lmtp_networks = {}\n')
+        self.assertEqual(code, 1)
+        self.assertIn(f"{self.conf}:2: mta_user: there is no user no-such-user; ", out)
+        self.assertIn(f"{self.conf}:8: tls_certificate: ", out)
+        code, out = self.check(self.good.replace("directory.ldif", "gone.ldif"))
+        self.assertIn(f"{self.conf}:12: shadow_ldif: cannot read {self.dir}/gone.ldif", out)
+
+    def test_a_missing_file_is_one_error(self):
+        code, out, _ = self.run_it("-c", self.conf, "check")
+        self.assertEqual((code, out.count("\n")), (1, 1))
+        self.assertTrue(out.startswith(f"{self.conf}:1: "))
+
+    def test_settings_prints_what_differs(self):
+        code, out, _ = self.run_it("-c", self.conf, "settings", conf=self.good + "relayhost = \"relay.example:25\"\nqueue_lifetime_s = 3d\n")
+        self.assertEqual(code, 0)
+        self.assertIn('relayhost = "relay.example:25"\n', out)
+        self.assertIn("queue_lifetime_s = 3d\n", out)
+        self.assertNotIn("recipients_max", out)
+        self.assertEqual(self.run_it("-c", self.conf, "check", conf=out)[:2], (0, "ok\n"))
+        self.assertIn("recipients_max", self.run_it("-c", self.conf, "settings", "--all")[1])
+        self.assertEqual(json.loads(self.run_it("-c", self.conf, "--json", "settings")[1])["sandbox"], "optional")
+
+    def test_exit_codes(self):
+        self.run_it("check", conf=self.good)
+        self.assertEqual(self.run_it()[0], 2)
+        self.assertEqual(self.run_it("dance")[0], 2)
+        self.assertEqual(self.run_it("check", "it")[0], 2)
+        self.assertEqual(self.run_it("help")[0], 0)
+        self.assertEqual(self.run_it("help", "dance")[0], 1)
+        code, out, _ = self.run_it("-c", self.conf, "status", "--json")
+        self.assertEqual(code, 75)  # no daemon runs: it cannot know
+        self.assertEqual([json.loads(line)["serves"] for line in out.splitlines()], [False] * 3)
+
+    def test_manual_pages_are_clean_troff(self):
+        for page in ("posthouse.1", "posthouse.conf.5"):
+            code, out, _ = self.run_it("manual", page)
+            self.assertEqual(code, 0)
+            self.assertTrue(out.splitlines()[1].startswith(".TH "))
+            self.assertNotIn("\n'", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
