@@ -6,6 +6,7 @@
 
 #include "base/must.h"
 #include "directory_source.h"
+#include "dn.h"
 #include "mail/addr.h"
 
 struct directory {
@@ -90,4 +91,9 @@ struct str directory_login_key(struct arena *arena, struct str login, struct str
 	if (folded.n == 0 || domain_parse(arena, realm_text, DOMAIN_UTF8, &realm) != DOMAIN_OK)
 		return STR_NONE;
 	return arena_printf(arena, "%.*s@%.*s", STR_FMT(folded), STR_FMT(realm.key));
+}
+
+struct guid directory_dn_key(struct str dn)
+{
+	return dn_key(dn);
 }

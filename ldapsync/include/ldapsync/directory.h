@@ -85,6 +85,9 @@ const char *directory_trouble(const struct directory *directory);
 // {NULL, 0} when login cannot be one (empty, not UTF-8, control characters).
 struct str directory_login_key(struct arena *arena, struct str login, struct str default_realm);
 
+// One key for a DN in any spelling: equal DNs have equal keys.
+struct guid directory_dn_key(struct str dn);
+
 // Another source of entries behind the same calls: directory_memory.h for tests and what-ifs.
 struct directory_ops {
 	void (*begin)(void *source);

@@ -24,6 +24,7 @@ struct host_endpoint {
 struct host {
 	struct str name;               // domain.key
 	struct host_endpoint endpoint; // of the service asked for
+	struct str endpoint_text;      // the value of phHostEndpoint that it is from
 	const struct str *pins;        // phHostTlsPin: "sha256:<64 hex digits>"
 	size_t n_pins;
 	bool down;                     // phHostState is down: do not try

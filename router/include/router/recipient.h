@@ -18,7 +18,7 @@
 //         reply((struct reply){verdict.code, verdict.enhanced, verdict.text});
 //     }
 //
-// Pure: no clock but the directory's, no I/O but its look-ups, no state. One call is one snapshot. With RECIPIENT_ENTRIES_FIBER it takes
+// Pure: no clock but clock_wall_ms() for phExpires, no I/O but the directory's look-ups, no state. One call is one snapshot. With RECIPIENT_ENTRIES_FIBER it takes
 // microseconds for a mailbox and at most some milliseconds, and may run on a fiber; it never yields. Results live in the arena (a
 // mailbox needs 4 KiB, a group about 1 KiB a member), which must outlive them; an arena at its cap is RECIPIENT_DEFER.
 //
@@ -82,9 +82,10 @@ struct recipient_target {
 	                            // guid_derive(parent, address->key, "forward"); empty: part of this message
 };
 
-// One step of the decision, in order: what was applied and the value of the directory that it rests on.
+// One step of the decision, in order: what was applied and the value of the directory that it rests on. The rules are explained in
+// router/README.md.
 struct recipient_reason {
-	const char *rule;    // "domain", "mailbox", "alias", ...: RECIPIENT_RULES in recipient.c; a literal
+	const char *rule;    // "domain", "mailbox", "alias", ...: a literal
 	struct str entry;    // DN; empty where no entry is involved
 	const char *attribute; // name in the schema; "" when the rule rests on the entry as a whole
 	struct str value;

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// Book-keeping of a decision. Everything that grows lives in arenas that end with it; only reasons and targets reach the caller's.
+#include "decision.h"
+
+#include "base/must.h"
+
+enum {
+	WORK_BYTES_MAX = 512 << 20,
+	SCRATCH_BYTES_MAX = 64 << 20, // one group entry and what is parsed of it
+	SEEN_ROOM = 64,
+};
+
+static const struct {
+	int code;
+	const char *enhanced, *text;
+} causes[] = {
+#define DECISION_ROW(cause, code_, enhanced_, text_) [cause] = {code_, enhanced_, text_},
+	DECISION_CAUSES(DECISION_ROW)
+#undef DECISION_ROW
+};
+
+void decision_begin(struct decision *d, struct directory *directory, const struct recipient_query *query, struct arena *arena)
+{
+	*d = (struct decision){.directory = directory, .query = query, .arena = arena};
+	d->work = arena_new(WORK_BYTES_MAX);
+	d->scratch = arena_new(SCRATCH_BYTES_MAX);
+	d->end = &d->first;
+	d->entries_max = query->entries_max ? query->entries_max : RECIPIENT_ENTRIES_FIBER;
+	directory_begin(directory);
+	d->shadow = directory_status(directory);
+}
+
+// --- Arrays and sets ---
+
+static void *grow(struct decision *d, void *array, size_t n, size_t *room, size_t size)
+{
+	size_t bigger = *room ? 2 * *room : 8;
+	if (n < *room)
+		return array;
+	void *grown = arena_array(d->work, bigger, size);
+	must(grown != NULL); // bounded by entries_max
+	if (n)
+		memcpy(grown, array, n * size);
+	*room = bigger;
+	return grown;
+}
+
+// Adds a hash; false when it was there. 64 bits over at most some hundred thousand: that two clash, and one loses its copy, has a chance
+// of one in 10^9.
+static bool add_seen(struct decision *d, uint64_t hash)
+{
+	hash = hash ? hash : 1;
+	if (2 * d->n_seen >= d->room_seen) {
+		size_t old_room = d->room_seen;
+		uint64_t *old = d->seen;
+		d->room_seen = old_room ? 2 * old_room : SEEN_ROOM;
+		d->seen = arena_array(d->work, d->room_seen, sizeof *d->seen);
+		must(d->seen != NULL);
+		d->n_seen = 0;
+		for (size_t i = 0; i < old_room; i++)
+			if (old[i])
+				add_seen(d, old[i]);
+	}
+	size_t at = (size_t)hash & (d->room_seen - 1);
+	for (; d->seen[at]; at = (at + 1) & (d->room_seen - 1))
+		if (d->seen[at] == hash)
+			return false;
+	d->seen[at] = hash;
+	d->n_seen++;
+	return true;
+}
+
+bool decision_once(struct decision *d, const struct guid *entry)
+{
+	uint64_t hash;
+	memcpy(&hash, entry->b, sizeof hash);
+	return add_seen(d, hash ^ str_hash(guid_bytes(entry)));
+}
+
+// --- Outcome ---
+
+void decision_reason(struct decision *d, const char *rule, struct str entry, enum attr attr, struct str value)
+{
+	if (d->n_reasons == RECIPIENT_REASONS_MAX)
+		return;
+	d->reasons = grow(d, d->reasons, d->n_reasons, &d->room_reasons, sizeof *d->reasons);
+	d->reasons[d->n_reasons++] = (struct recipient_reason){
+		.rule = rule, .entry = arena_dup(d->arena, entry), .attribute = attr_name(attr), .value = arena_dup(d->arena, value)};
+}
+
+void decision_later(struct decision *d, enum decision_cause cause)
+{
+	if (d->later == CAUSE_NONE)
+		d->later = cause;
+}
+
+void decision_gone(struct decision *d, enum decision_cause cause)
+{
+	bool is_fresh = d->shadow.complete && d->shadow.fresh;
+	if (!is_fresh) {
+		decision_reason(d, "stale", STR_NONE, ATTR_NONE, STR_NONE);
+		decision_later(d, d->shadow.complete ? CAUSE_STALE : CAUSE_UNAVAILABLE);
+	} else if (d->gone == CAUSE_NONE) {
+		d->gone = cause;
+	}
+}
+
+void decision_is(struct decision *d, enum recipient_outcome outcome)
+{
+	if (!d->has_outcome)
+		d->outcome = outcome;
+	d->has_outcome = true;
+}
+
+enum directory_answer decision_find(struct decision *d, enum directory_key kind, struct str key, struct directory_match *match_out)
+{
+	if (d->entries++ >= d->entries_max) {
+		d->too_big = true;
+		return DIRECTORY_UNAVAILABLE;
+	}
+	enum directory_answer answer = directory_find(d->directory, kind, key, d->scratch, match_out);
+	if (answer == DIRECTORY_UNAVAILABLE) {
+		decision_reason(d, "unavailable", STR_NONE, ATTR_NONE, str_of_c(directory_trouble(d->directory)));
+		decision_later(d, CAUSE_UNAVAILABLE);
+	}
+	if (answer == DIRECTORY_AMBIGUOUS) {
+		decision_reason(d, "ambiguous", match_out->entry->dn, ATTR_NONE, kind == DIRECTORY_DN ? STR_NONE : key);
+		decision_reason(d, "ambiguous", match_out->other->dn, ATTR_NONE, kind == DIRECTORY_DN ? STR_NONE : key);
+		decision_later(d, CAUSE_AMBIGUOUS);
+	}
+	return answer;
+}
+
+void decision_keep_domain(struct decision *d, struct str key, const struct entry *domain)
+{
+	d->domain_key = arena_dup(d->work, key);
+	d->domain = *domain;
+	d->domain.dn = arena_dup(d->work, domain->dn);
+	d->domain.values = arena_dup(d->work, domain->values);
+	must(!arena_overflowed(d->work)); // bounded by entries_max
+}
+
+// --- Items ---
+
+struct decision_item *decision_add(struct decision *d, struct decision_item *parent, struct str text, bool is_dn)
+{
+	struct decision_item *item = arena_alloc(d->work, sizeof *item);
+	struct str copy = arena_dup(d->work, text);
+	if (item == NULL || copy.p == NULL) {
+		d->too_big = true;
+		return NULL;
+	}
+	*item = (struct decision_item){.parent = parent, .text = copy, .is_dn = is_dn};
+	if (parent) {
+		item->depth = parent->depth + 1;
+		item->list = parent->list;
+		item->forwarder = parent->forwarder;
+	}
+	*d->end = item;
+	d->end = &item->next;
+	return item;
+}
+
+struct decision_item *decision_next(struct decision *d)
+{
+	struct decision_item *item = d->first;
+	if (item == NULL || d->too_big)
+		return NULL;
+	d->first = item->next;
+	if (d->first == NULL)
+		d->end = &d->first;
+	arena_reset(d->scratch);
+	return item;
+}
+
+bool decision_is_loop(const struct decision_item *item, const struct guid *entry)
+{
+	for (item = item->parent; item; item = item->parent)
+		if (guid_eq(&item->entry, entry))
+			return true;
+	return false;
+}
+
+// --- Targets ---
+
+static uint64_t hash_of(const struct recipient_target *target)
+{
+	uint64_t hash = str_hash(target->kind == RECIPIENT_MAILBOX ? guid_bytes(&target->mailbox_id) : target->address->key);
+	hash = hash * 31 + str_hash(target->detail);
+	return hash * 31 + str_hash(target->list) + (uint64_t)target->kind;
+}
+
+void decision_target(struct decision *d, const struct recipient_target *target)
+{
+	if (!add_seen(d, hash_of(target)))
+		return;
+	d->targets = grow(d, d->targets, d->n_targets, &d->room_targets, sizeof *d->targets);
+	struct addr *address = arena_alloc(d->arena, sizeof *address);
+	if (address == NULL)
+		return; // decision_end sees it
+	*address = *target->address; // not addr_copy(): here the arena's cap is no bug
+	address->local = arena_dup(d->arena, address->local);
+	address->text = arena_dup(d->arena, address->text);
+	address->key = arena_dup(d->arena, address->key);
+	address->domain.text = arena_dup(d->arena, address->domain.text);
+	address->domain.key = arena_dup(d->arena, address->domain.key);
+	struct recipient_target *copy = &d->targets[d->n_targets++];
+	*copy = *target;
+	copy->address = address;
+	copy->host = arena_dup(d->arena, target->host);
+	copy->detail = arena_dup(d->arena, target->detail);
+	copy->list = arena_dup(d->arena, target->list);
+	copy->forwarder = arena_dup(d->arena, target->forwarder);
+}
+
+// --- The verdict ---
+
+static enum decision_cause cause_of(const struct decision *d)
+{
+	if (d->too_big)
+		return CAUSE_TOO_BIG;
+	if (d->later != CAUSE_NONE)
+		return d->later;
+	if (d->n_targets > 0)
+		return CAUSE_NONE;
+	if (d->gone != CAUSE_NONE)
+		return d->gone;
+	return d->shadow.fresh ? CAUSE_EMPTY : CAUSE_STALE;
+}
+
+// Copies an array of n elements to the results; NULL when it does not fit.
+static void *keep(struct decision *d, const void *array, size_t n, size_t size)
+{
+	void *kept = arena_array(d->arena, n ? n : 1, size);
+	if (kept && n)
+		memcpy(kept, array, n * size);
+	return kept;
+}
+
+void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
+{
+	enum decision_cause cause = cause_of(d);
+	struct recipient_verdict verdict = {.shadow = d->shadow, .too_big = d->too_big};
+	verdict.reasons = keep(d, d->reasons, d->n_reasons, sizeof *d->reasons);
+	verdict.n_reasons = verdict.reasons ? d->n_reasons : 0;
+	if (cause == CAUSE_NONE) {
+		verdict.targets = keep(d, d->targets, d->n_targets, sizeof *d->targets);
+		verdict.n_targets = verdict.targets ? d->n_targets : 0;
+	}
+	if (arena_overflowed(d->arena)) { // a cut list of targets would lose mail
+		cause = CAUSE_TOO_BIG;
+		verdict = (struct recipient_verdict){.shadow = d->shadow, .too_big = d->too_big};
+	}
+	verdict.code = causes[cause].code;
+	verdict.enhanced = str_of_c(causes[cause].enhanced);
+	verdict.text = str_of_c(causes[cause].text);
+	verdict.outcome = verdict.code >= 500 ? RECIPIENT_REFUSE : verdict.code >= 400 ? RECIPIENT_DEFER : d->outcome;
+	directory_end(d->directory);
+	arena_free(&d->work);
+	arena_free(&d->scratch);
+	*verdict_out = verdict;
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// A decision about a recipient while it is made: what is still to be looked at, what was found, why. recipient.c holds the rules.
+//
+// Work is a queue, not a recursion: a group of 100,000 nested members needs memory of a worker's and no stack of a fiber's. Each entry is
+// applied once, so loops and diamonds end; the chain of parents tells a loop from a diamond.
+#ifndef ROUTER_DECISION_H
+#define ROUTER_DECISION_H
+
+#include "router/recipient.h"
+
+// cause, code, enhanced status, text for the client. A 5xx is said only from a fresh shadow.
+#define DECISION_CAUSES(X)                                                                                   \
+	X(CAUSE_NONE, 250, "2.1.5", "recipient accepted")                                                    \
+	X(CAUSE_UNKNOWN, 550, "5.1.1", "no such user here")                                                  \
+	X(CAUSE_UNKNOWN_NOW, 450, "4.1.1", "no such user here now, try again later")                         \
+	X(CAUSE_RELAY_DENIED, 550, "5.7.1", "relay access denied")                                           \
+	X(CAUSE_NO_RELAYHOST, 550, "5.7.1", "this server sends no mail to outside addresses")                \
+	X(CAUSE_LITERAL, 550, "5.1.2", "mail to address literals is not accepted here")                      \
+	X(CAUSE_OLD_FORM, 550, "5.7.1", "addresses with a route in their local part are not relayed")        \
+	X(CAUSE_DISABLED, 550, "5.2.1", "mailbox is disabled")                                               \
+	X(CAUSE_HOLD, 450, "4.2.1", "mailbox does not accept mail now, try again later")                     \
+	X(CAUSE_LOOP, 550, "5.4.6", "address expands into itself")                                           \
+	X(CAUSE_EMPTY, 550, "5.2.4", "nobody receives mail for this address")                                \
+	X(CAUSE_UNAVAILABLE, 451, "4.3.0", "directory is not available now, try again later")                \
+	X(CAUSE_STALE, 451, "4.3.0", "directory may not be up to date, try again later")                     \
+	X(CAUSE_AMBIGUOUS, 451, "4.3.0", "several owners claim this address, try again later")               \
+	X(CAUSE_NO_HOST, 451, "4.3.0", "mailbox has no host now, try again later")                           \
+	X(CAUSE_NO_ID, 451, "4.3.0", "mailbox has no identity yet, try again later")                         \
+	X(CAUSE_DOMAIN, 451, "4.3.0", "domain is not set up completely, try again later")                    \
+	X(CAUSE_NO_POSTMASTER, 451, "4.3.0", "postmaster has no mailbox yet, try again later")               \
+	X(CAUSE_TOO_BIG, 451, "4.3.0", "too many recipients behind this address, try again later")
+
+enum decision_cause {
+#define DECISION_ENUM(cause, code, enhanced, text) cause,
+	DECISION_CAUSES(DECISION_ENUM)
+#undef DECISION_ENUM
+};
+
+// An address or a DN that is still to be looked at.
+struct decision_item {
+	struct decision_item *next;
+	const struct decision_item *parent; // NULL: the recipient itself
+	const struct addr *addr;            // the recipient's; else NULL
+	struct str text;                    // address or DN
+	bool is_dn;
+	unsigned depth;
+	struct guid entry;                  // what it turned out to be; zero before
+	struct str list, forwarder;         // for the targets below it
+};
+
+struct decision {
+	struct directory *directory;
+	const struct recipient_query *query;
+	struct directory_status shadow;
+	struct arena *arena;   // results
+	struct arena *work;    // items and tables: until the verdict
+	struct arena *scratch; // one item
+	struct decision_item *first, **end;
+	struct recipient_reason *reasons;
+	size_t n_reasons, room_reasons;
+	struct recipient_target *targets;
+	size_t n_targets, room_targets;
+	uint64_t *seen;        // hashes of applied entries and of targets; open addressing, 0 is free
+	size_t n_seen, room_seen;
+	size_t entries, entries_max; // looked up
+	struct str host;       // the last mailbox host that was found; members of a group mostly share it
+	struct str domain_key; // and the last domain
+	struct entry domain;
+	enum decision_cause later, gone; // the first of each
+	enum recipient_outcome outcome;
+	bool has_outcome;
+	bool too_big;
+};
+
+void decision_begin(struct decision *d, struct directory *directory, const struct recipient_query *query, struct arena *arena);
+void decision_end(struct decision *d, struct recipient_verdict *verdict_out);
+
+// A reason; strings are copied. rule is a literal.
+void decision_reason(struct decision *d, const char *rule, struct str entry, enum attr attr, struct str value);
+
+// Something below cannot be delivered: for now, or for good. From a shadow that is not fresh nothing is for good.
+void decision_later(struct decision *d, enum decision_cause cause);
+void decision_gone(struct decision *d, enum decision_cause cause);
+
+// What the recipient itself is; the first call counts.
+void decision_is(struct decision *d, enum recipient_outcome outcome);
+
+// A look-up in the snapshot, counted; TOO_BIG and failures become decision_later and DIRECTORY_UNAVAILABLE.
+enum directory_answer decision_find(struct decision *d, enum directory_key kind, struct str key, struct directory_match *match_out);
+
+// Remembers the entry of a domain.
+void decision_keep_domain(struct decision *d, struct str key, const struct entry *domain);
+
+// Another item below parent; text is copied, list and forwarder are borrowed from d's lifetime.
+struct decision_item *decision_add(struct decision *d, struct decision_item *parent, struct str text, bool is_dn);
+
+// The next item; NULL when all are done.
+struct decision_item *decision_next(struct decision *d);
+
+// Was this entry applied before? If not, it is from now on.
+bool decision_once(struct decision *d, const struct guid *entry);
+
+// Is the entry one that item comes from?
+bool decision_is_loop(const struct decision_item *item, const struct guid *entry);
+
+// A target, once; strings are copied.
+void decision_target(struct decision *d, const struct recipient_target *target);
+
+#endif

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// The home of a mailbox: from mailHost, against what this node serves and which hosts are ours.
+#include "router/home.h"
+
+#include "base/clock.h"
+#include "base/must.h"
+
+enum purpose { TO_LOG_IN, TO_DELIVER };
+
+// What a status forbids; the same words as router/recipient.c knows.
+static const struct {
+	const char *status;
+	enum home_answer log_in, deliver;
+	const char *text;
+} statuses[] = {
+	{"nologin", HOME_REFUSED, HOME_HERE, "this account may not log in"},
+	{"noreceive", HOME_HERE, HOME_HELD, "mailbox does not accept mail now"},
+	{"hold", HOME_HERE, HOME_HELD, "mailbox is on hold"},
+	{"suspended", HOME_REFUSED, HOME_REFUSED, "mailbox is suspended"},
+	{"disabled", HOME_REFUSED, HOME_REFUSED, "mailbox is disabled"},
+	{"deleted", HOME_REFUSED, HOME_REFUSED, "mailbox is deleted"},
+};
+
+static void answer(struct home *home, enum home_answer what, const char *text)
+{
+	home->answer = what;
+	home->text = text;
+}
+
+// Permanent only from a complete and fresh shadow.
+static void answer_for_good(struct directory *directory, struct home *home, enum home_answer what, const char *text)
+{
+	struct directory_status status = directory_status(directory);
+	if (status.complete && status.fresh)
+		answer(home, what, text);
+	else
+		answer(home, HOME_UNAVAILABLE, "directory may not be up to date");
+}
+
+static bool status_allows(struct directory *directory, const struct entry *entry, enum purpose purpose, struct home *home)
+{
+	struct str status = entry_first(entry, ATTR_PH_STATUS);
+	for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+		if (!str_eq_nocase(status, str_of_c(statuses[i].status)))
+			continue;
+		enum home_answer what = purpose == TO_LOG_IN ? statuses[i].log_in : statuses[i].deliver;
+		if (what == HOME_REFUSED)
+			answer_for_good(directory, home, what, statuses[i].text);
+		else if (what != HOME_HERE)
+			answer(home, what, statuses[i].text);
+		else
+			break;
+		return false;
+	}
+	if (entry_is_expired(entry, clock_wall_ms())) {
+		answer_for_good(directory, home, HOME_REFUSED, "account has expired");
+		return false;
+	}
+	return true;
+}
+
+static bool serves(const struct home_rules *rules, struct str host)
+{
+	for (size_t i = 0; i < rules->n_serves; i++)
+		if (str_eq_nocase(rules->serves[i], host))
+			return true;
+	return rules->n_serves == 0 && str_eq_nocase(rules->hostname, host);
+}
+
+static void find_host(struct directory *directory, const struct home_rules *rules, const struct entry *entry, struct arena *arena,
+	struct home *home)
+{
+	struct entry_cursor cursor = {0};
+	struct str host, second;
+	struct directory_match match;
+	if (!entry_next(entry, ATTR_MAIL_HOST, &cursor, &host) || entry_next(entry, ATTR_MAIL_HOST, &cursor, &second)) {
+		answer(home, HOME_UNAVAILABLE, "mailbox has no host, or several");
+		return;
+	}
+	home->host = host;
+	if (serves(rules, host))
+		answer(home, HOME_HERE, "mailbox is on this host");
+	else if (directory_find(directory, DIRECTORY_HOST, host, arena, &match) == DIRECTORY_FOUND)
+		answer(home, HOME_ELSEWHERE, "mailbox is on another host");
+	else
+		answer(home, HOME_UNAVAILABLE, "mailbox is on a host that is not known here");
+}
+
+static void decide(struct directory *directory, const struct home_rules *rules, const struct entry *entry, enum purpose purpose,
+	struct arena *arena, struct home *home)
+{
+	home->entry = entry;
+	if (!(entry->classes & ENTRY_USER)) {
+		answer_for_good(directory, home, HOME_NONE, "no mailbox of this name");
+		return;
+	}
+	if (!status_allows(directory, entry, purpose, home))
+		return;
+	if (!entry_mailbox_id(entry, &home->mailbox_id)) {
+		answer(home, HOME_UNAVAILABLE, "mailbox has no identity yet");
+		return;
+	}
+	home->mail = entry_first(entry, ATTR_MAIL);
+	find_host(directory, rules, entry, arena, home);
+}
+
+// True when found: decided. False: nobody has the key.
+static bool try_key(struct directory *directory, const struct home_rules *rules, enum directory_key kind, struct str key,
+	enum purpose purpose, struct arena *arena, struct home *home)
+{
+	struct directory_match match;
+	switch (directory_find(directory, kind, key, arena, &match)) {
+	case DIRECTORY_NONE:
+		return false;
+	case DIRECTORY_AMBIGUOUS:
+		answer(home, HOME_UNAVAILABLE, "several entries claim this address");
+		return true;
+	case DIRECTORY_UNAVAILABLE:
+		answer(home, HOME_UNAVAILABLE, "directory is not available now");
+		return true;
+	case DIRECTORY_FOUND:
+		decide(directory, rules, match.entry, purpose, arena, home);
+		return true;
+	}
+	unreachable("directory_answer");
+}
+
+void home_of_account(struct directory *directory, const struct home_rules *rules, struct str account, struct arena *arena,
+	struct home *home_out)
+{
+	struct home home = {.answer = HOME_UNAVAILABLE};
+	struct guid uuid;
+	directory_begin(directory);
+	if (!guid_parse(account, &uuid) ||
+		!try_key(directory, rules, DIRECTORY_UUID, guid_bytes(&uuid), TO_LOG_IN, arena, &home))
+		answer_for_good(directory, &home, HOME_NONE, "no such account");
+	directory_end(directory);
+	*home_out = home;
+}
+
+// The characters that begin a detail in the address's domain.
+static struct str delimiters_of(struct directory *directory, const struct home_rules *rules, const struct addr *addr, struct arena *arena)
+{
+	struct directory_match match;
+	if (directory_find(directory, DIRECTORY_DOMAIN, addr->domain.key, arena, &match) == DIRECTORY_FOUND &&
+		entry_has(match.entry, ATTR_PH_SUBADDRESS_DELIMITER))
+		return entry_first(match.entry, ATTR_PH_SUBADDRESS_DELIMITER);
+	return rules->delimiters;
+}
+
+void home_of_recipient(struct directory *directory, const struct home_rules *rules, const struct addr *recipient, struct arena *arena,
+	struct home *home_out)
+{
+	struct home home = {.answer = HOME_UNAVAILABLE};
+	struct addr base;
+	struct str detail;
+	directory_begin(directory);
+	bool found = try_key(directory, rules, DIRECTORY_ADDRESS, recipient->key, TO_DELIVER, arena, &home);
+	if (!found && addr_detail(arena, recipient, delimiters_of(directory, rules, recipient, arena), &base, &detail)) {
+		found = try_key(directory, rules, DIRECTORY_ADDRESS, base.key, TO_DELIVER, arena, &home);
+		home.detail = found ? detail : STR_NONE;
+	}
+	if (!found)
+		answer_for_good(directory, &home, HOME_NONE, "no such user here");
+	directory_end(directory);
+	*home_out = home;
+}
