@@ -7,7 +7,7 @@
 //     SETTING(INT, recipients_max, "100", 1, 100000, "", SETTINGS_RELOAD, "Recipients of one message; more get 452 4.5.3.")
 //
 // TYPE      field in the struct               in the file
-// STR       struct str                        a string; min and max bound its bytes
+// STR       struct str                        a string; min and max bound its bytes (LIST, PATHS: those of an element)
 // PATH      struct str, NUL after it          an absolute path, or empty
 // INT       int64_t                           a whole number in the unit that the name ends with
 // DURATION  int64_t, in the row's unit        "30" (in that unit) or with ms, s, m, h, d: "5d", "90s"
