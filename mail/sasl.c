@@ -66,23 +66,21 @@ static void begin_attempt(struct sasl_session *session)
 	session->account = STR_NONE;
 	session->credentials = (struct sasl_credentials){.allowed = false};
 	session->found = SASL_UNKNOWN;
-	session->looked_up = session->throttled = session->verified = session->tempfail = false;
+	session->looked_up = session->throttled = session->verified = session->tempfail = session->other_identity = false;
 	session->reason = "no user name";
 }
 
-bool sasl_session_take_login(struct sasl_session *session, struct str name)
+void sasl_session_take_login(struct sasl_session *session, struct str name)
 {
 	if (session->looked_up && str_eq(name, login_of(session)))
-		return true; // libsasl2 asks again after the check
+		return; // libsasl2 asks again after the check
 	session->login_n = 0;
 	session->looked_up = session->verified = false;
-	if (name.n == 0 || name.n > SASL_LOGIN_BYTES_MAX || !str_is_utf8(name) || str_index(name, '\0') >= 0) {
-		session->reason = "not a user name";
-		return false;
-	}
+	session->reason = "not a user name";
+	if (name.n == 0 || name.n > SASL_LOGIN_BYTES_MAX || !str_is_utf8(name) || str_index(name, '\0') >= 0)
+		return;
 	memcpy(session->login, name.p, name.n);
 	session->login_n = name.n;
-	return true;
 }
 
 void sasl_session_look_up(struct sasl_session *session)
@@ -91,8 +89,10 @@ void sasl_session_look_up(struct sasl_session *session)
 	struct str address = str_of_c(session->address);
 	if (session->looked_up)
 		return;
-	session->looked_up = true;
 	session->found = SASL_UNKNOWN;
+	if (session->login_n == 0)
+		return;
+	session->looked_up = true;
 	session->reason = "unknown user";
 	if (config->throttle && password_throttle_wait_ms(config->throttle, login_of(session), address, sasl_library_now_ms()) > 0) {
 		session->throttled = true;
@@ -235,7 +235,9 @@ static enum sasl_outcome finish(struct sasl_session *session, bool proved)
 	end_exchange(session);
 	if (session->tempfail)
 		return SASL_TEMPFAIL;
-	if (proved && session->verified && session->login_n) {
+	if (session->other_identity)
+		session->reason = "another authorization identity";
+	if (proved && session->verified && session->login_n && !session->other_identity) {
 		session->reason = "right";
 		session->account = session->credentials.account;
 		if (config->throttle)
@@ -380,8 +382,7 @@ enum sasl_outcome sasl_session_plain(struct sasl_session *session, struct str lo
 	begin_attempt(session);
 	if (!(session->flags & SASL_PLAINTEXT_OK))
 		return SASL_BAD_MECH;
-	if (!sasl_session_take_login(session, login))
-		return finish(session, false);
+	sasl_session_take_login(session, login);
 	return finish(session, sasl_session_check(session, password));
 }
 

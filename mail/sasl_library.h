@@ -25,6 +25,7 @@ struct sasl_session {
 	bool throttled;  // then nothing is looked up and the attempt is not counted
 	bool verified;   // the password was right, or libsasl2 has checked SCRAM's proof
 	bool tempfail;
+	bool other_identity; // the client wants to act as somebody else: fails
 	const char *reason; // static
 };
 
@@ -33,8 +34,8 @@ const struct sasl_config *sasl_library_config(void);
 
 uint64_t sasl_library_now_ms(void);
 
-// Empty, over-long, not UTF-8, with a NUL: false. Takes the name down as the session's login.
-bool sasl_session_take_login(struct sasl_session *session, struct str name);
+// Takes the name down as the session's login. One that is empty, over-long, not UTF-8 or has a NUL leaves none, and nothing succeeds.
+void sasl_session_take_login(struct sasl_session *session, struct str name);
 
 // The throttle, then the look-up, both once for each attempt.
 void sasl_session_look_up(struct sasl_session *session);

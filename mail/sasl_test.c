@@ -105,6 +105,9 @@ static void plain_lets_in_who_knows_the_password(void **state)
 		{STR("\0\0pencil"), SASL_FAILED}, // auth-utf8
 		{STR("\0us\xff" "er\0pencil"), SASL_FAILED},
 		{STR("\0us\0er\0pencil"), SASL_FAILED},
+		{STR("\0 user\0pencil"), SASL_FAILED}, // libsasl2 would trim it
+		{STR("\0 \0pencil"), SASL_FAILED},
+		{STR("-\0user\0pencil"), SASL_FAILED},
 		{STR("user"), SASL_FAILED},
 		{STR(""), SASL_FAILED},
 		{STR("\0user\0{SSHA}Txj+iJi3aQf1mngtUtOJDV4vj/pzYWx0eQA="), SASL_FAILED}, // a hash is no password
@@ -161,6 +164,14 @@ static void login_asks_twice(void **state)
 	const struct str initial = STR("dXNlcg==");
 	assert_int_equal(sasl_session_start_line(session, STR("LOGIN"), &initial, &challenge), SASL_CHALLENGE);
 	assert_int_equal(sasl_session_step_line(session, STR("eHh4"), &challenge), SASL_FAILED);
+
+	// Names that are none: libsasl2's plug-in must not leak the password (LeakSanitizer is the judge).
+	const char *const names[] = {"/w==", "ICAg", "dQBz", "C3U="};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		assert_int_equal(sasl_session_start_line(session, STR("LOGIN"), NULL, &challenge), SASL_CHALLENGE);
+		assert_int_equal(sasl_session_step_line(session, str_of_c(names[i]), &challenge), SASL_CHALLENGE);
+		assert_int_equal(sasl_session_step_line(session, STR("cGVuY2ls"), &challenge), SASL_FAILED);
+	}
 	sasl_session_free(&session);
 	buf_fini(&challenge);
 }
