@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "base/must.h"
 #include "base/runtime.h"
+#include "mail/charset.h"
 #include "mta/queue.h"
 #include "mta_directory.h"
 #include "mta_tls.h"
@@ -60,6 +61,7 @@ static enum err_code mta_pre_jail(struct daemon *daemon, struct err *err)
 	struct mta *mta = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	mta->daemon = daemon;
+	charset_preload(); // iconv reads modules from disk at a charset's first use
 	enum err_code code = mta_tls_load(settings_of(snapshot), &mta->tls, err);
 	settings_unref(&snapshot);
 	return code;
