@@ -4,10 +4,12 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include "base/must.h"
+
+// Keys are accounts of the directory, not what an opponent chooses.
+#define HASH_FUNCTION(key, bytes, hash) (hash) = (unsigned)str_hash(str_of((key), (bytes)))
 #include <uthash.h>
 #include <utlist.h>
-
-#include "base/must.h"
 
 struct login_rate {
 	UT_hash_handle hh;
