@@ -16,7 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
+#include <sys/auxv.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -324,7 +324,10 @@ static void supervise(struct run *run)
 
 static enum err_code prepare(struct run *run, struct err *err)
 {
+	// AT_EXECFN where /proc is not mounted.
 	run->programs = realpath("/proc/self/exe", NULL);
+	if (run->programs == NULL)
+		run->programs = realpath((const char *)getauxval(AT_EXECFN), NULL);
 	if (run->programs == NULL)
 		return err_errno(err, "find this program");
 	*strrchr(run->programs, '/') = 0;
