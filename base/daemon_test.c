@@ -345,6 +345,33 @@ static void a_second_one_does_not_take_the_socket(void **state)
 	close(fd);
 }
 
+static void it_ends_with_its_supervisor(void **state)
+{
+	(void)state;
+	put_settings("greeting = hello\n");
+	int ready[2];
+	char byte;
+	assert_int_equal(pipe(ready), 0);
+	fflush(NULL);
+	pid_t supervisor = fork();
+	if (supervisor == 0) {
+		char number[16];
+		snprintf(number, sizeof number, "%d", (int)getpid());
+		setenv("POSTHOUSE_RUN_PID", number, 1);
+		start();
+		if (write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	kill(supervisor, SIGKILL);
+	waitpid(supervisor, NULL, 0);
+	wait_log("msg=\"stopped\"");
+	close(ready[0]);
+	close(ready[1]);
+}
+
 static int make_folder(void **state)
 {
 	(void)state;
@@ -374,6 +401,7 @@ int main(void)
 		cmocka_unit_test(wrong_settings_are_refused_with_a_place),
 		cmocka_unit_test(it_becomes_its_user_inside_the_sandbox),
 		cmocka_unit_test(a_second_one_does_not_take_the_socket),
+		cmocka_unit_test(it_ends_with_its_supervisor),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

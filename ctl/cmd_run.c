@@ -100,6 +100,7 @@ static enum err_code open_notify(struct run *run, struct err *err)
 // In the child: the sockets from descriptor 3 on, their names, no other descriptors; then the program. Does not return.
 static _Noreturn void become_daemon(const struct run *run, const struct child *child)
 {
+	setpgid(0, 0); // a terminal's Ctrl-C is for us, who tell them once; twice would end them at once
 	// Out of the way first: a source may stand where a target will be.
 	int moved[DAEMON_SOCKETS_MAX];
 	for (size_t i = 0; i < child->fds_n; i++)
