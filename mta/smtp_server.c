@@ -28,8 +28,5 @@ struct str smtp_server_relayhost(const struct settings *settings, struct arena *
 
 struct str smtp_server_default_domain(const struct settings *settings)
 {
-	struct str host, domain;
-	if (settings->domain.n)
-		return settings->domain;
-	return str_cut(settings->hostname, '.', &host, &domain) && str_index(domain, '.') >= 0 ? domain : settings->hostname;
+	return settings_default_domain(settings);
 }

@@ -81,6 +81,7 @@ bool decision_once(struct decision *d, const struct guid *entry)
 
 void decision_reason(struct decision *d, const char *rule, struct str entry, enum attr attr, struct str value)
 {
+	must(recipient_rule_text(rule) != NULL);
 	if (d->n_reasons == RECIPIENT_REASONS_MAX)
 		return;
 	d->reasons = grow(d, d->reasons, d->n_reasons, &d->room_reasons, sizeof *d->reasons);

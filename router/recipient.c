@@ -30,6 +30,19 @@ const char *recipient_outcome_name(enum recipient_outcome outcome)
 	return names[outcome];
 }
 
+const char *recipient_rule_text(const char *rule)
+{
+	static const char *const rows[][2] = {
+#define RULE_ROW(rule, text) {rule, text},
+		RECIPIENT_RULES(RULE_ROW)
+#undef RULE_ROW
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		if (strcmp(rows[i][0], rule) == 0)
+			return rows[i][1];
+	return NULL;
+}
+
 // --- Outside addresses ---
 
 // may_relay: somebody of ours wants it there: a login, or an entry that forwards.

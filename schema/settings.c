@@ -63,3 +63,11 @@ struct str settings_run_path(const struct settings *settings, struct arena *aren
 {
 	return arena_printf(arena, "%.*s/%s", STR_FMT(settings->run_dir), name);
 }
+
+struct str settings_default_domain(const struct settings *settings)
+{
+	struct str host, domain;
+	if (settings->domain.n)
+		return settings->domain;
+	return str_cut(settings->hostname, '.', &host, &domain) && str_index(domain, '.') >= 0 ? domain : settings->hostname;
+}

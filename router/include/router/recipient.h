@@ -82,10 +82,54 @@ struct recipient_target {
 	                            // guid_derive(parent, address->key, "forward"); empty: part of this message
 };
 
-// One step of the decision, in order: what was applied and the value of the directory that it rests on. The rules are explained in
-// router/README.md.
+// rule, what it says to a person. Names are a contract with scripts that read `posthouse why --json`.
+#define RECIPIENT_RULES(X)                                                                                        \
+	X("domain", "the domain is in the directory")                                                             \
+	X("alias domain", "the domain stands for another one")                                                    \
+	X("bad domain", "the domain's type is unknown, or it stands for no domain")                               \
+	X("route dropped", "the source route before the address was dropped")                                     \
+	X("old form", "the local part holds a route (% ! @), which is not passed on to another server")           \
+	X("literal", "the domain is an address literal, which is not accepted here")                              \
+	X("relay refused", "the domain is not ours, and the client has not logged in")                            \
+	X("no relayhost", "the address is outside, and the setting relayhost is empty")                           \
+	X("outside", "the address is outside and goes to the relayhost")                                          \
+	X("mailbox", "the address belongs to a mailbox")                                                          \
+	X("alias address", "the address is an alias")                                                             \
+	X("group address", "the address is a group or a list")                                                    \
+	X("detail", "the address was found without its detail, which goes along to the mailbox")                  \
+	X("alias", "the alias names this recipient")                                                              \
+	X("member", "the group has this member")                                                                  \
+	X("member's address", "the member has no mailbox here, mail goes to its address")                         \
+	X("forward", "the owner forwards mail to this address")                                                   \
+	X("keep copy", "the owner keeps a copy")                                                                  \
+	X("routing address", "mail for the entry is routed to this address")                                      \
+	X("catch-all", "nobody has the address; the domain catches all")                                          \
+	X("role", "the address is a role that somebody must read (RFC 2142); it goes to postmaster")              \
+	X("postmaster", "postmaster is always reachable (RFC 5321)")                                              \
+	X("no postmaster", "neither the domain nor the default domain has a postmaster, and the domain no owner") \
+	X("host", "the mailbox is on this host")                                                                  \
+	X("no host", "the entry has no mailHost, or several")                                                     \
+	X("unknown host", "the mailHost is no phMailHost with an lmtp endpoint")                                  \
+	X("no mailbox id", "the entry has neither phMailboxId nor entryUUID")                                     \
+	X("no address", "the entry has no mail address")                                                          \
+	X("bad address", "this is no address")                                                                    \
+	X("status", "the entry's status says so")                                                                 \
+	X("expired", "the entry has expired")                                                                     \
+	X("no members", "the entry names nobody")                                                                 \
+	X("unknown user", "nobody has this address")                                                              \
+	X("unknown member", "no entry has this name")                                                             \
+	X("loop", "this was looked at before: a loop")                                                            \
+	X("too deep", "aliases and groups are nested too deeply")                                                 \
+	X("ambiguous", "this entry claims the address, and another one too")                                      \
+	X("stale", "the shadow may not be up to date, so nothing is refused for good")                            \
+	X("unavailable", "the directory cannot say now")
+
+// The sentence of a rule; NULL for a name that is none.
+const char *recipient_rule_text(const char *rule);
+
+// One step of the decision, in order: what was applied and the value of the directory that it rests on.
 struct recipient_reason {
-	const char *rule;    // "domain", "mailbox", "alias", ...: a literal
+	const char *rule;    // of RECIPIENT_RULES; a literal
 	struct str entry;    // DN; empty where no entry is involved
 	const char *attribute; // name in the schema; "" when the rule rests on the entry as a whole
 	struct str value;

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// posthouse directory status: the shadow on this disk, and what ldapsync says of its source when it runs.
+// posthouse directory password: values for userPassword and phScram, made from a password that is read here and goes nowhere else.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "ldapsync/directory.h"
+#include "mail/password.h"
+
+// --- status ---
+
+// What can be said without ldapsync.
+static const char *state_without_daemon(const struct directory_status *status)
+{
+	return !status->complete ? "EMPTY" : status->fresh ? "PERSIST" : "STALE";
+}
+
+static void print_status(struct ctl *ctl, const struct directory_status *status, const json_t *answer)
+{
+	const char *trouble = json_string_value(json_object_get(answer, "trouble"));
+	const char *state = json_string_value(json_object_get(answer, "state"));
+	const char *provider = json_string_value(json_object_get(answer, "provider"));
+	state = state ? state : state_without_daemon(status);
+	json_int_t held = json_integer_value(json_object_get(answer, "held_deletes"));
+	if (ctl->json) {
+		ctl_print_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s}", "state", state, "provider",
+			provider ? provider : "", "lag_ms", json_integer_value(json_object_get(answer, "lag_ms")), "entries",
+			(json_int_t)status->entries, "held_deletes", held, "version", (json_int_t)status->version, "complete", status->complete,
+			"fresh", status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "trouble",
+			trouble ? trouble : ""));
+		return;
+	}
+	printf("%s: version %llu, %llu entries, %s", state, (unsigned long long)status->version, (unsigned long long)status->entries,
+		!status->complete ? "never loaded completely" : status->fresh ? "up to date" : "not known to be up to date");
+	if (status->age_s >= 0)
+		printf(", confirmed %lld s ago", (long long)status->age_s);
+	printf("%s\n", answer ? "" : " (ldapsync does not run; the shadow serves)");
+	if (trouble && *trouble)
+		printf("%s\n", trouble);
+}
+
+int cmd_directory_status(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	if (argc != 1)
+		return ctl_usage(ctl);
+	const struct settings *settings = ctl_settings(ctl);
+	if (settings == NULL)
+		return CTL_NO;
+	struct directory *directory =
+		directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
+	struct directory_status status = directory_status(directory);
+	json_t *answer = NULL;
+	struct err err;
+	if (ctl_ask(ctl, DAEMONS_LDAPSYNC, "directory.status", NULL, NULL, NULL, &answer, &err))
+		answer = NULL; // the shadow answers for itself
+	print_status(ctl, &status, answer);
+	json_decref(answer);
+	directory_close(&directory);
+	return status.complete && status.fresh ? CTL_YES : CTL_TEMPORARY;
+}
+
+// --- password ---
+
+// A line from standard input, without echo on a terminal. False at its end.
+static bool read_password(const char *prompt, char line[PASSWORD_BYTES_MAX + 2])
+{
+	struct termios old, quiet;
+	bool terminal = tcgetattr(STDIN_FILENO, &old) == 0;
+	if (terminal) {
+		fprintf(stderr, "%s", prompt);
+		quiet = old;
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	}
+	bool got = fgets(line, PASSWORD_BYTES_MAX + 2, stdin) != NULL;
+	if (terminal) {
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+		fputc('\n', stderr);
+	}
+	if (got)
+		line[strcspn(line, "\r\n")] = '\0';
+	return got;
+}
+
+static enum err_code make_values(enum password_scheme scheme, struct str password, struct buf *hash, struct buf *scram, struct err *err)
+{
+	enum err_code code = password_make(scheme, password, hash, err);
+	return code ? code : password_scram_make(password, PASSWORD_SCRAM_ITERATIONS, scram, err);
+}
+
+static int print_values(struct ctl *ctl, const char *login, enum password_scheme scheme, struct str password)
+{
+	struct buf hash, scram;
+	struct err err;
+	buf_init(&hash, PASSWORD_STORED_BYTES_MAX);
+	buf_init(&scram, PASSWORD_STORED_BYTES_MAX);
+	enum err_code code = make_values(scheme, password, &hash, &scram, &err);
+	if (code == ERR_OK && ctl->json)
+		ctl_print_json(json_pack("{s:s, s:s, s:s}", "login", login, "userPassword", buf_c(&hash), "phScram", buf_c(&scram)));
+	else if (code == ERR_OK)
+		printf("# for the entry of %s\nuserPassword: %s\nphScram: %s\n", login, buf_c(&hash), buf_c(&scram));
+	buf_fini(&hash);
+	buf_fini(&scram);
+	return code ? ctl_fail(&err) : CTL_YES;
+}
+
+int cmd_directory_password(struct ctl *ctl, int argc, char **argv)
+{
+	enum password_scheme scheme = PASSWORD_DEFAULT;
+	char password[PASSWORD_BYTES_MAX + 2], again[PASSWORD_BYTES_MAX + 2];
+	if (argc == 4 && strcmp(argv[1], "--scheme") == 0) {
+		if (!password_scheme_parse(str_of_c(argv[2]), &scheme))
+			return ctl_usage(ctl);
+		argc -= 2;
+		argv += 2;
+	}
+	if (argc != 2)
+		return ctl_usage(ctl);
+	bool terminal = isatty(STDIN_FILENO);
+	if (!read_password("Password: ", password))
+		return ctl_fail(&(struct err){ERR_INVALID, "no password was given"});
+	if (terminal && (!read_password("Again: ", again) || strcmp(password, again) != 0))
+		return ctl_fail(&(struct err){ERR_INVALID, "the two passwords differ"});
+	int code = print_values(ctl, argv[1], scheme, str_of_c(password));
+	explicit_bzero(password, sizeof password);
+	explicit_bzero(again, sizeof again);
+	return code;
+}

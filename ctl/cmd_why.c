@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// posthouse why: what happens to mail for an address, decided by the very code that decides RCPT TO, from the shadow on this disk. No
+// daemon is asked, so it answers when all are down.
+//
+// The answer is that for a client that has logged in; with --outside, for one that has not (another server on port 25). The two differ for
+// outside addresses only.
+#include <stdio.h>
+
+#include "base/log.h"
+#include "ctl.h"
+#include "router/recipient.h"
+
+enum { ANSWER_BYTES_MAX = 1 << 30 };
+
+struct question {
+	struct directory *directory;
+	const struct settings *settings;
+	struct arena *arena; // of one answer
+	struct str relayhost, default_domain;
+	bool outside; // as a client that has not logged in
+	bool json;
+};
+
+// What RCPT TO would say to an address that it cannot read.
+static void syntax_verdict(struct question *q, struct str text, enum addr_result result, struct recipient_verdict *verdict_out)
+{
+	struct recipient_reason *reason = ARENA_NEW(q->arena, struct recipient_reason);
+	*reason = (struct recipient_reason){.rule = "bad address", .attribute = "", .value = text};
+	*verdict_out = (struct recipient_verdict){.outcome = RECIPIENT_REFUSE, .code = 501, .enhanced = STR("5.1.3"),
+		.text = str_of_c(addr_result_text(result)), .reasons = reason, .n_reasons = 1, .shadow = directory_status(q->directory)};
+}
+
+static void decide(struct question *q, struct str text, struct recipient_verdict *verdict_out)
+{
+	struct addr addr;
+	struct str path = arena_printf(q->arena, "<%.*s>", STR_FMT(text));
+	enum addr_result result = addr_parse_path(q->arena, &path, ADDR_UTF8 | ADDR_ALLOW_POSTMASTER, &addr);
+	if (result == ADDR_OK && path.n > 0)
+		result = ADDR_SYNTAX;
+	if (result != ADDR_OK) {
+		syntax_verdict(q, text, result, verdict_out);
+		return;
+	}
+	struct recipient_query query = {
+		.recipient = &addr,
+		.authenticated = !q->outside,
+		.delimiters = q->settings->delimiter,
+		.relayhost = q->relayhost,
+		.default_domain = q->default_domain,
+		.entries_max = RECIPIENT_ENTRIES_MAX,
+	};
+	recipient_decide(q->directory, &query, q->arena, verdict_out);
+}
+
+// --- For scripts ---
+
+static json_t *json_of(struct str s)
+{
+	json_t *text = json_stringn(s.n ? s.p : "", s.n);
+	return text ? text : json_string("(not UTF-8)");
+}
+
+static json_t *json_targets(const struct recipient_verdict *verdict)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < verdict->n_targets; i++) {
+		const struct recipient_target *t = &verdict->targets[i];
+		json_t *target = json_pack("{s:o, s:o}", "address", json_of(t->address->text), "host", json_of(t->host));
+		if (t->detail.n)
+			json_object_set_new(target, "detail", json_of(t->detail));
+		if (t->list.n)
+			json_object_set_new(target, "list", json_of(t->list));
+		if (t->forwarder.n)
+			json_object_set_new(target, "forwarder", json_of(t->forwarder));
+		json_array_append_new(list, target);
+	}
+	return list;
+}
+
+static json_t *json_reasons(const struct recipient_verdict *verdict)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < verdict->n_reasons; i++) {
+		const struct recipient_reason *r = &verdict->reasons[i];
+		json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:o}", "rule", r->rule, "entry", json_of(r->entry), "attribute",
+						    r->attribute, "value", json_of(r->value)));
+	}
+	return list;
+}
+
+static void print_json(struct str address, const struct recipient_verdict *v)
+{
+	json_t *shadow = json_pack("{s:I, s:b, s:b, s:I}", "version", (json_int_t)v->shadow.version, "complete", v->shadow.complete, "fresh",
+		v->shadow.fresh, "age_s", (json_int_t)v->shadow.age_s);
+	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "address", json_of(address), "verdict",
+		recipient_outcome_name(v->outcome), "code", v->code, "enhanced", json_of(v->enhanced), "text", json_of(v->text), "targets",
+		json_targets(v), "reasons", json_reasons(v), "shadow", shadow));
+}
+
+// --- For people ---
+
+static const char *headline(enum recipient_outcome outcome)
+{
+	switch (outcome) {
+	case RECIPIENT_DELIVER:
+		return "is delivered to a mailbox of ours";
+	case RECIPIENT_EXPAND:
+		return "goes to everybody it stands for";
+	case RECIPIENT_FORWARD:
+		return "is forwarded by its owner";
+	case RECIPIENT_RELAY:
+		return "is passed on to another server";
+	case RECIPIENT_REFUSE:
+		return "is refused for good";
+	case RECIPIENT_DEFER:
+		return "is refused for now; the sender tries again";
+	}
+	return "";
+}
+
+// Addresses and values may hold what a terminal should not see.
+static void add_safe(struct buf *b, struct str s)
+{
+	log_escape(b, s);
+}
+
+static void add_targets(struct buf *b, const struct recipient_verdict *v)
+{
+	for (size_t i = 0; i < v->n_targets; i++) {
+		const struct recipient_target *t = &v->targets[i];
+		buf_add_c(b, "  to ");
+		add_safe(b, t->address->text);
+		buf_add_c(b, t->kind == RECIPIENT_MAILBOX ? " on " : " by way of ");
+		add_safe(b, t->host);
+		if (t->detail.n) {
+			buf_add_c(b, ", detail ");
+			add_safe(b, t->detail);
+		}
+		if (t->list.n) {
+			buf_add_c(b, ", as a copy of the list ");
+			add_safe(b, t->list);
+		}
+		if (t->forwarder.n) {
+			buf_add_c(b, ", forwarded by ");
+			add_safe(b, t->forwarder);
+		}
+		buf_add_c(b, "\n");
+	}
+}
+
+static void add_reasons(struct buf *b, const struct recipient_verdict *v)
+{
+	for (size_t i = 0; i < v->n_reasons; i++) {
+		const struct recipient_reason *r = &v->reasons[i];
+		buf_printf(b, "  because %s", recipient_rule_text(r->rule));
+		if (r->attribute[0] || r->value.n) {
+			buf_printf(b, ": %s%s", r->attribute, r->attribute[0] ? " " : "");
+			add_safe(b, r->value);
+		}
+		if (r->entry.n) {
+			buf_add_c(b, ", in the entry ");
+			add_safe(b, r->entry);
+		}
+		buf_add_c(b, "\n");
+	}
+}
+
+static void print_text(struct str address, const struct recipient_verdict *v)
+{
+	struct buf b;
+	buf_init(&b, ANSWER_BYTES_MAX);
+	add_safe(&b, address);
+	buf_printf(&b, " %s: %d %.*s %.*s\n", headline(v->outcome), v->code, STR_FMT(v->enhanced), STR_FMT(v->text));
+	add_targets(&b, v);
+	add_reasons(&b, v);
+	if (!v->shadow.complete)
+		buf_add_c(&b, "  from no shadow: none was ever loaded completely, or it cannot be read\n");
+	else
+		buf_printf(&b, "  from version %llu of the shadow, %s, confirmed %lld s ago\n", (unsigned long long)v->shadow.version,
+			v->shadow.fresh ? "up to date" : "NOT known to be up to date", (long long)v->shadow.age_s);
+	fwrite(b.p, 1, b.n, stdout);
+	buf_fini(&b);
+}
+
+// --- The command ---
+
+static int exit_of(enum recipient_outcome outcome)
+{
+	switch (outcome) {
+	case RECIPIENT_DELIVER:
+	case RECIPIENT_EXPAND:
+	case RECIPIENT_FORWARD:
+	case RECIPIENT_RELAY:
+		return CTL_YES;
+	case RECIPIENT_REFUSE:
+		return CTL_NO;
+	case RECIPIENT_DEFER:
+		return CTL_TEMPORARY;
+	}
+	return CTL_TEMPORARY;
+}
+
+// Of several answers the worst counts: refused before cannot know before accepted.
+static int worse(int a, int b)
+{
+	if (a == CTL_NO || b == CTL_NO)
+		return CTL_NO;
+	return a > b ? a : b;
+}
+
+static int answer(struct question *q, struct str address)
+{
+	struct recipient_verdict verdict;
+	q->arena = arena_new(ANSWER_BYTES_MAX);
+	decide(q, address, &verdict);
+	if (q->json)
+		print_json(address, &verdict);
+	else
+		print_text(address, &verdict);
+	arena_free(&q->arena);
+	return exit_of(verdict.outcome);
+}
+
+int cmd_why(struct ctl *ctl, int argc, char **argv)
+{
+	struct question q = {.json = ctl->json};
+	int first = 1, code = CTL_YES;
+	if (first < argc && str_eq(str_of_c(argv[first]), STR("--outside"))) {
+		q.outside = true;
+		first++;
+	}
+	if (first >= argc || argv[first][0] == '-')
+		return ctl_usage(ctl);
+	q.settings = ctl_settings(ctl);
+	if (q.settings == NULL)
+		return CTL_NO;
+	q.default_domain = settings_default_domain(q.settings);
+	if (q.settings->relayhost.host.n)
+		q.relayhost = arena_printf(ctl->arena, "%.*s:%u", STR_FMT(q.settings->relayhost.host), (unsigned)q.settings->relayhost.port);
+	q.directory = directory_open(settings_data_path(q.settings, ctl->arena, "shadow/shadow.db").p, q.settings->fresh_s);
+	for (int i = first; i < argc; i++)
+		code = worse(code, answer(&q, str_of_c(argv[i])));
+	directory_close(&q.directory);
+	return code;
+}

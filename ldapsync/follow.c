@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+// Following an LDIF file.
+//
+// One turn of the thread: look at the file; if it is not the one that was tried last and has come to rest, load it. Then wait for the
+// folder to change, for follow_set, or for check_ms. Crash story: a load is one transaction per database (load.c), so this thread may die
+// anywhere; readers keep what was committed.
+#include "follow.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "ldapsync_metrics.h"
+#include "schema/ddl_shadow.h"
+
+struct follow {
+	pthread_t thread;
+	char *shadow_path, *credentials_path; // owned
+	struct load_target target;
+	int wake_fd;    // eventfd: stop or set
+	int inotify_fd; // -1: none
+	int watch;      // of the folder; -1: none
+	struct stat tried; // the file of the last load, good or not; of the thread
+	bool has_tried;
+
+	pthread_mutex_t mutex; // guards the rest
+	char *ldif_path;       // owned
+	int64_t check_ms;
+	bool was_set, stopping;
+	struct follow_status status;
+};
+
+const char *follow_state_name(enum follow_state state)
+{
+	switch (state) {
+	case FOLLOW_EMPTY:
+		return "EMPTY";
+	case FOLLOW_REFRESH:
+		return "REFRESH";
+	case FOLLOW_PERSIST:
+		return "PERSIST";
+	case FOLLOW_STALE:
+		return "STALE";
+	}
+	unreachable("follow_state");
+}
+
+// --- Opening ---
+
+// A database that SQLite calls damaged is kept for whoever wants to know why; what was in it comes from the source again.
+static enum err_code put_aside(const char *path, struct err *err)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
+	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+		char *from, *to;
+		must(asprintf(&from, "%s%s", path, suffixes[i]) > 0 && asprintf(&to, "%s.damaged%s", path, suffixes[i]) > 0);
+		int rc = rename(from, to);
+		enum err_code code = rc && errno != ENOENT ? err_errno(err, "rename %s", from) : ERR_OK;
+		free(from);
+		free(to);
+		if (code)
+			return code;
+	}
+	return ERR_OK;
+}
+
+static enum err_code open_image(const char *path, const struct db_schema *schema, struct image **image_out, struct err *err)
+{
+	enum err_code code = image_open(path, schema, image_out, err);
+	if (code != ERR_CORRUPT)
+		return code;
+	log_error(NULL, "database is damaged; it is put aside and made anew", log_err(err));
+	code = put_aside(path, err);
+	return code ? code : image_open(path, schema, image_out, err);
+}
+
+static enum err_code open_images(struct follow *follow, struct err *err)
+{
+	enum err_code code = open_image(follow->shadow_path, &ddl_shadow, &follow->target.shadow, err);
+	if (code == ERR_OK)
+		code = open_image(follow->credentials_path, &ddl_credentials, &follow->target.credentials, err);
+	return code;
+}
+
+// Damage that was found while loading: both anew, because the cookie of one speaks for both.
+static void reopen_damaged(struct follow *follow)
+{
+	struct err err;
+	image_close(&follow->target.shadow);
+	image_close(&follow->target.credentials);
+	enum err_code code = put_aside(follow->shadow_path, &err);
+	if (code == ERR_OK)
+		code = put_aside(follow->credentials_path, &err);
+	if (code == ERR_OK)
+		code = open_images(follow, &err);
+	if (code) {
+		log_error(NULL, "cannot make the shadow anew", log_err(&err));
+		abort(); // without its databases this daemon is of no use; the supervisor starts it again
+	}
+	follow->has_tried = false;
+}
+
+// --- Status ---
+
+static void set_state(struct follow *follow, enum follow_state state, const char *trouble)
+{
+	pthread_mutex_lock(&follow->mutex);
+	follow->status.state = state;
+	snprintf(follow->status.trouble, sizeof follow->status.trouble, "%s", trouble);
+	pthread_mutex_unlock(&follow->mutex);
+}
+
+static void read_state(struct follow *follow)
+{
+	struct image_state state;
+	struct err err;
+	if (image_state(follow->target.shadow, &state, &err) != ERR_OK)
+		return;
+	pthread_mutex_lock(&follow->mutex);
+	follow->status.version = state.version;
+	follow->status.entries = state.entries;
+	follow->status.state = !state.complete ? FOLLOW_EMPTY : state.source_ok ? FOLLOW_PERSIST : FOLLOW_STALE;
+	pthread_mutex_unlock(&follow->mutex);
+	metric_set(&metric_ldapsync_entries, (int64_t)state.entries);
+	metric_set(&metric_ldapsync_version, (int64_t)state.version);
+}
+
+void follow_status(struct follow *follow, struct follow_status *status_out)
+{
+	pthread_mutex_lock(&follow->mutex);
+	*status_out = follow->status;
+	pthread_mutex_unlock(&follow->mutex);
+}
+
+// --- Loading ---
+
+static void loaded(struct follow *follow, const char *path, const struct load_report *report, int64_t took_ms)
+{
+	const struct image_counters *c = &report->counters;
+	read_state(follow);
+	pthread_mutex_lock(&follow->mutex);
+	follow->status.last = *report;
+	follow->status.loads++;
+	follow->status.trouble[0] = '\0';
+	pthread_mutex_unlock(&follow->mutex);
+	metric_add(&metric_ldapsync_loads, 1);
+	metric_set(&metric_ldapsync_refused, (int64_t)report->refused);
+	metric_set(&metric_ldapsync_conflicts, (int64_t)report->conflicts);
+	log_info(NULL, "directory loaded", log_c("file", path), log_u64("entries", report->entries), log_u64("added", c->added),
+		log_u64("changed", c->changed), log_u64("deleted", c->deleted), log_u64("moved", c->moved),
+		log_u64("refused", report->refused), log_u64("conflicts", report->conflicts), log_i64("ms", took_ms));
+	if (c->is_mass_delete)
+		log_error(NULL, "a large part of the directory was deleted at once; is the file whole?", log_u64("deleted", c->deleted));
+}
+
+static void failed(struct follow *follow, const struct err *err)
+{
+	read_state(follow);
+	pthread_mutex_lock(&follow->mutex);
+	follow->status.failures++;
+	snprintf(follow->status.trouble, sizeof follow->status.trouble, "%s", err->text);
+	pthread_mutex_unlock(&follow->mutex);
+	metric_add(&metric_ldapsync_failures, 1);
+	log_error(NULL, "directory file cannot be loaded; the last good view serves, and nobody is unknown for good", log_err(err));
+}
+
+static void load(struct follow *follow, const char *path)
+{
+	struct load_report report;
+	struct err err = {0};
+	int64_t began_ms = clock_mono_ms();
+	set_state(follow, FOLLOW_REFRESH, "");
+	switch (load_ldif(&follow->target, path, &report, &err)) {
+	case LOAD_DONE:
+		loaded(follow, path, &report, clock_mono_ms() - began_ms);
+		return;
+	case LOAD_UNCHANGED:
+		read_state(follow);
+		return;
+	case LOAD_FAILED:
+		break;
+	}
+	if (err.code == ERR_BUSY) { // written while it was read: not a failure yet
+		follow->tried = (struct stat){0};
+		read_state(follow);
+	} else if (err.code == ERR_CORRUPT || err.code == ERR_EXISTS) { // of the database; what the file says wrong is ERR_INVALID
+		failed(follow, &err);
+		reopen_damaged(follow);
+	} else {
+		failed(follow, &err);
+	}
+}
+
+// --- Looking ---
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+// Nobody wrote to it lately. A clock that jumped back only costs the wait of one turn: the file is then taken as it is.
+static bool is_at_rest(const struct stat *st, int64_t check_ms)
+{
+	int64_t age_ms = clock_wall_ms() - ((int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000);
+	return age_ms >= check_ms || age_ms < 0;
+}
+
+static void look(struct follow *follow, const char *path, int64_t check_ms, bool was_set)
+{
+	struct stat st = {0};
+	bool is_there = stat(path, &st) == 0;
+	bool is_first = !follow->has_tried;
+	if (!was_set && follow->has_tried && is_same(&st, &follow->tried))
+		return;
+	if (is_there && !is_first && !is_at_rest(&st, check_ms))
+		return;
+	follow->tried = st; // all zero while the file is missing: said once
+	follow->has_tried = true;
+	load(follow, path);
+}
+
+// Watches the folder, because a rename replaces the file itself.
+static void watch_folder(struct follow *follow, const char *path)
+{
+	char *folder = strdup(path);
+	must(folder != NULL);
+	char *slash = strrchr(folder, '/');
+	if (follow->watch >= 0)
+		inotify_rm_watch(follow->inotify_fd, follow->watch);
+	follow->watch = -1;
+	if (slash && follow->inotify_fd >= 0) {
+		slash[slash == folder] = '\0';
+		follow->watch = inotify_add_watch(follow->inotify_fd, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR);
+	}
+	free(folder);
+}
+
+static void drain(int fd)
+{
+	char buffer[1024];
+	while (fd >= 0 && read(fd, buffer, sizeof buffer) > 0)
+		;
+}
+
+static void wait_for_change(struct follow *follow, int64_t check_ms)
+{
+	struct pollfd fds[] = {{.fd = follow->wake_fd, .events = POLLIN}, {.fd = follow->inotify_fd, .events = POLLIN}};
+	poll(fds, 2, (int)check_ms);
+	drain(follow->wake_fd);
+	drain(follow->inotify_fd);
+}
+
+static void *follow_thread(void *arg)
+{
+	struct follow *follow = arg;
+	char *path = NULL;
+	for (;;) {
+		pthread_mutex_lock(&follow->mutex);
+		bool stopping = follow->stopping, was_set = follow->was_set;
+		int64_t check_ms = follow->check_ms;
+		if (was_set) {
+			free(path);
+			path = strdup(follow->ldif_path);
+			must(path != NULL);
+		}
+		follow->was_set = false;
+		pthread_mutex_unlock(&follow->mutex);
+		if (stopping)
+			break;
+		if (was_set)
+			watch_folder(follow, path);
+		if (path && path[0])
+			look(follow, path, check_ms, was_set);
+		wait_for_change(follow, check_ms);
+	}
+	free(path);
+	return NULL;
+}
+
+// --- Start and stop ---
+
+static void wake(struct follow *follow)
+{
+	uint64_t one = 1;
+	(void)!write(follow->wake_fd, &one, sizeof one); // full means awake
+}
+
+void follow_set(struct follow *follow, struct str ldif_path, int64_t check_ms)
+{
+	char *path = strndup(ldif_path.n ? ldif_path.p : "", ldif_path.n);
+	must(path != NULL);
+	pthread_mutex_lock(&follow->mutex);
+	free(follow->ldif_path);
+	follow->ldif_path = path;
+	follow->check_ms = check_ms;
+	follow->was_set = true;
+	pthread_mutex_unlock(&follow->mutex);
+	wake(follow);
+}
+
+static void release(struct follow **follow_in)
+{
+	struct follow *follow = *follow_in;
+	image_close(&follow->target.shadow);
+	image_close(&follow->target.credentials);
+	if (follow->wake_fd >= 0)
+		close(follow->wake_fd);
+	if (follow->inotify_fd >= 0)
+		close(follow->inotify_fd);
+	pthread_mutex_destroy(&follow->mutex);
+	free(follow->shadow_path);
+	free(follow->credentials_path);
+	free(follow->ldif_path);
+	free(follow);
+	*follow_in = NULL;
+}
+
+// All signals stay with the main thread.
+static int start_thread(struct follow *follow)
+{
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int rc = pthread_create(&follow->thread, NULL, follow_thread, follow);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
+enum err_code follow_start(const struct follow_config *config, struct follow **follow_out, struct err *err)
+{
+	struct follow *follow = calloc(1, sizeof *follow);
+	must(follow != NULL && pthread_mutex_init(&follow->mutex, NULL) == 0);
+	follow->watch = -1;
+	follow->shadow_path = strdup(config->shadow_path);
+	follow->credentials_path = strdup(config->credentials_path);
+	must(follow->shadow_path != NULL && follow->credentials_path != NULL);
+	follow->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC); // without it there is check_ms
+	follow->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	enum err_code code = follow->wake_fd < 0 ? err_errno(err, "eventfd") : open_images(follow, err);
+	if (code == ERR_OK) {
+		follow_set(follow, config->ldif_path, config->check_ms);
+		read_state(follow);
+		errno = start_thread(follow);
+		if (errno)
+			code = err_errno(err, "thread that follows the LDIF file");
+	}
+	if (code) {
+		release(&follow);
+		return code;
+	}
+	*follow_out = follow;
+	return ERR_OK;
+}
+
+void follow_stop(struct follow **follow)
+{
+	if (*follow == NULL)
+		return;
+	pthread_mutex_lock(&(*follow)->mutex);
+	(*follow)->stopping = true;
+	pthread_mutex_unlock(&(*follow)->mutex);
+	wake(*follow);
+	pthread_join((*follow)->thread, NULL);
+	release(follow);
+}
