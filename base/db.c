@@ -138,15 +138,17 @@ static enum err_code set_pragmas(struct db *db, const struct db_options *options
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_extended_result_codes(db->handle, 1);
 	sqlite3_busy_timeout(db->handle, options->mode == DB_READONLY ? 1000 : 10000);
-	snprintf(sql, sizeof sql, "PRAGMA cache_size=-%u; PRAGMA mmap_size=%llu; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF",
-		options->cache_kib ? options->cache_kib : 256, (unsigned long long)options->mmap_bytes);
+	// The lock first, before anything reads the file: a connection that has it from the start needs no -shm file.
+	snprintf(sql, sizeof sql, "%s PRAGMA cache_size=-%u; PRAGMA mmap_size=%llu; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF",
+		options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "", options->cache_kib ? options->cache_kib : 256,
+		(unsigned long long)options->mmap_bytes);
 	enum err_code code = db_exec(db, sql, err);
 	if (code || options->mode == DB_READONLY)
 		return code;
 	snprintf(sql, sizeof sql,
-		"%s PRAGMA page_size=%u; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST; "
+		"PRAGMA page_size=%u; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST; "
 		"PRAGMA wal_autocheckpoint=0",
-		options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "", options->page_bytes ? options->page_bytes : 4096);
+		options->page_bytes ? options->page_bytes : 4096);
 	return db_exec(db, sql, err);
 }
 

@@ -16,6 +16,11 @@ static int sys_openat(int dir, const char *name, int flags, mode_t mode)
 	return openat(dir, name, flags, mode);
 }
 
+static int sys_linkat(int dir_from, const char *from, int dir_to, const char *to)
+{
+	return linkat(dir_from, from, dir_to, to, 0); // a symbolic link is not followed
+}
+
 static const struct file_ops kernel = {
 	.openat = sys_openat,
 	.pwrite = pwrite,
@@ -26,6 +31,7 @@ static const struct file_ops kernel = {
 	.unlinkat = unlinkat,
 	.mkdirat = mkdirat,
 	.close = close,
+	.linkat = sys_linkat,
 };
 static const struct file_ops *ops = &kernel;
 
@@ -229,6 +235,17 @@ enum err_code file_replace(int dir, struct str name, struct str data, mode_t mod
 	if (code == ERR_OK && ops->renameat(dir, tmp, dir, target) != 0)
 		code = err_errno(err, "rename %s to %s", tmp, target);
 	return code ? code : file_dir_sync(dir, err);
+}
+
+enum err_code file_link(int dir_from, struct str from, int dir_to, struct str to, struct err *err)
+{
+	char a[NAME_MAX + 1], b[NAME_MAX + 1];
+	enum err_code code = component(from, a, err);
+	if (code == ERR_OK)
+		code = component(to, b, err);
+	if (code)
+		return code;
+	return ops->linkat(dir_from, a, dir_to, b) == 0 ? ERR_OK : err_errno(err, "link %s to %s", a, b);
 }
 
 enum err_code file_remove(int dir, struct str name, struct err *err)

@@ -109,8 +109,12 @@ static void file_new_and_replace_keep_whole_contents(void **state)
 	assert_int_equal(file_replace(dir, STR("new"), STR("more than sixteen"), 0640, &err), ERR_OK);
 	buf_clear(&out);
 	assert_int_equal(file_read(dir, STR("new"), &out, &err), ERR_LIMIT);
+	assert_int_equal(file_link(dir, STR("new"), dir, STR("second"), &err), ERR_OK);
+	assert_int_equal(file_link(dir, STR("new"), dir, STR("second"), &err), ERR_EXISTS);
+	assert_int_equal(file_link(dir, STR("new"), dir, STR("../second"), &err), ERR_INVALID);
 	assert_int_equal(file_remove(dir, STR("new"), &err), ERR_OK);
 	assert_int_equal(file_remove(dir, STR("new"), &err), ERR_OK);
+	assert_int_equal(file_read(dir, STR("second"), &out, &err), ERR_LIMIT);
 	buf_fini(&out);
 }
 
@@ -129,7 +133,7 @@ static int open_for_test(int at, const char *name, int flags, mode_t mode)
 static void file_failed_sync_leaves_nothing_behind(void **state)
 {
 	(void)state;
-	struct file_ops broken = {open_for_test, pwrite, pread, refuse_sync, fsync, renameat, unlinkat, mkdirat, close};
+	struct file_ops broken = {open_for_test, pwrite, pread, refuse_sync, fsync, renameat, unlinkat, mkdirat, close, NULL};
 	const struct str part = STR("x");
 	struct err err;
 	file_ops_set(&broken);
@@ -180,6 +184,7 @@ static void db_rows_survive_and_formats_are_checked(void **state)
 	db_close(&db);
 
 	db = open_test(&version_2, DB_READWRITE, ERR_OK);
+	assert_int_equal(faccessat(dir, "test.db-shm", F_OK, 0), -1); // exclusive: the index of the WAL is in memory
 	sqlite3_stmt *find = db_stmt(db, FIND);
 	db_bind_i64(find, 1, 7);
 	assert_int_equal(db_step(db, find, &err), DB_ROW);

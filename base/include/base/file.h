@@ -28,6 +28,7 @@ struct file_ops {
 	int (*unlinkat)(int dir, const char *name, int flags);
 	int (*mkdirat)(int dir, const char *name, mode_t mode);
 	int (*close)(int fd);
+	int (*linkat)(int dir_from, const char *from, int dir_to, const char *to);
 };
 void file_ops_set(const struct file_ops *ops); // NULL: the kernel's; the table must live as long as it is set
 
@@ -62,6 +63,9 @@ enum err_code file_write_new(int dir, struct str name, const struct str *parts, 
 
 // The same by way of "<name>.tmp" and rename: the old contents or the new, never a mix.
 enum err_code file_replace(int dir, struct str name, struct str data, mode_t mode, struct err *err) ERR_CHECKED;
+
+// A second name for a regular file, on the same file system; ERR_EXISTS when the name is taken. The directory is not synced.
+enum err_code file_link(int dir_from, struct str from, int dir_to, struct str to, struct err *err) ERR_CHECKED;
 
 // Removes a file; one that is not there is fine. The directory is not synced: a name that comes back is swept again.
 enum err_code file_remove(int dir, struct str name, struct err *err) ERR_CHECKED;
