@@ -191,6 +191,7 @@ bool watch_changed(struct watch *watch);
 enum {
 	FETCH_CACHE = 1,  // the blob of mail/cache.h; made anew from the body when it is missing or of another version
 	FETCH_HEADER = 2, // the header with its blank line: `text`, at most 64 KiB of it
+	FETCH_IDS = 8,    // emailid and thread, which cost a look into another table
 	FETCH_TEXT = 4,   // the whole message: `text`, when it has at most STORE_INLINE_BYTES_MAX bytes; else read it with message_read
 };
 
@@ -202,8 +203,8 @@ struct message {
 	uint64_t bytes;      // RFC822.SIZE: prefix and body
 	struct date received; // INTERNALDATE
 	int64_t saved_ms;    // SAVEDATE: when it came into this folder
-	struct guid emailid; // EMAILID: the same bytes have the same one in this mailbox, and copies do
-	uint64_t thread;     // THREADID, in this mailbox
+	struct guid emailid; // FETCH_IDS. EMAILID: copies in this mailbox have the same one
+	uint64_t thread;     // FETCH_IDS. THREADID, in this mailbox
 	struct str cache;    // FETCH_CACHE
 	struct str text;     // FETCH_HEADER, FETCH_TEXT; {NULL, 0} when it was too large
 };
@@ -268,7 +269,7 @@ enum err_code message_copy(struct mailbox *mailbox, uint32_t folder, const uint3
 	struct arena *arena, struct copy_result *result_out, bool *to_missing_out, struct err *err) ERR_CHECKED;
 
 struct append {
-	const struct incoming *body;
+	struct incoming *body;
 	struct flag_names flags;
 	struct date received; // INTERNALDATE
 };

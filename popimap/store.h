@@ -91,7 +91,7 @@ struct delivery {
 	struct guid root;
 	struct str detail, list;       // of the key, at most 1 KiB each; detail is the key's, not a folder
 	struct str prefix;             // Return-Path and Delivered-To, whole lines with CRLF; may be empty
-	const struct incoming *body;   // shared by all deliveries of a transaction
+	struct incoming *body;         // shared by all deliveries of a transaction
 	struct date received;          // INTERNALDATE
 
 	// Filled by store_deliver.

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bodies of messages, their cache and their threads.
+#include "body.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/must.h"
+#include "mail/cache.h"
+
+// --- One piece of memory ---
+
+// prefix and a file of n bytes: the file is mapped at a page boundary, the prefix lies right before it in anonymous memory.
+static enum err_code map_file(int fd, uint64_t n, struct str prefix, struct body_view *view_out, struct err *err)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), before = (prefix.n + page - 1) / page * page;
+	size_t whole = before + (n + page - 1) / page * page;
+	char *base = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (base == MAP_FAILED)
+		return err_errno(err, "map a message of %llu bytes", (unsigned long long)n);
+	if (mmap(base + before, n, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+		enum err_code code = err_errno(err, "map a message of %llu bytes", (unsigned long long)n);
+		munmap(base, whole);
+		return code;
+	}
+	char *text = base + before - prefix.n;
+	if (prefix.n)
+		memcpy(text, prefix.p, prefix.n);
+	*view_out = (struct body_view){.text = str_of(text, prefix.n + n), .map = base, .map_bytes = whole};
+	return ERR_OK;
+}
+
+static void join(struct str prefix, struct str data, struct body_view *view_out)
+{
+	char *heap = malloc(prefix.n + data.n + 1);
+	must(heap != NULL);
+	if (prefix.n)
+		memcpy(heap, prefix.p, prefix.n);
+	if (data.n)
+		memcpy(heap + prefix.n, data.p, data.n);
+	*view_out = (struct body_view){.text = str_of(heap, prefix.n + data.n), .heap = heap};
+}
+
+void body_view_close(struct body_view *view)
+{
+	free(view->heap);
+	if (view->map)
+		munmap(view->map, view->map_bytes);
+	*view = (struct body_view){0};
+}
+
+// --- Adding ---
+
+// The thread of a message: that of the first message it names that we know (RFC 5256's references), else one of its own. What it names
+// and itself are remembered, so that a reply that comes before the first message finds its way too.
+struct threading {
+	struct strand *strand;
+	uint64_t thread;
+	enum err_code code;
+	struct err *err;
+};
+
+static int64_t hash_of(struct str message_id)
+{
+	struct guid nobody = {0}, hash = guid_derive(&nobody, message_id, STR("thread"));
+	uint64_t bits;
+	memcpy(&bits, hash.b, sizeof bits);
+	return (int64_t)(bits >> 1);
+}
+
+static void look_up(struct threading *threading, struct str message_id)
+{
+	if (threading->code || threading->thread || message_id.n == 0)
+		return;
+	struct db *db = threading->strand->db;
+	sqlite3_stmt *stmt = db_stmt(db, SQL_THREAD);
+	db_bind_i64(stmt, 1, hash_of(message_id));
+	enum db_step step = db_step(db, stmt, threading->err);
+	if (step == DB_ROW)
+		threading->thread = (uint64_t)db_col_i64(stmt, 0);
+	if (step == DB_FAILED)
+		threading->code = threading->err->code;
+	db_reset(stmt);
+}
+
+static void remember(struct threading *threading, struct str message_id)
+{
+	if (threading->code || message_id.n == 0)
+		return;
+	struct db *db = threading->strand->db;
+	sqlite3_stmt *stmt = db_stmt(db, SQL_THREAD_ADD);
+	db_bind_i64(stmt, 1, hash_of(message_id));
+	db_bind_i64(stmt, 2, (int64_t)threading->thread);
+	threading->code = db_run(db, stmt, threading->err);
+}
+
+enum { THREAD_REFERENCES_MAX = 16 }; // looked at from the newest; a longer list says the same
+
+static enum err_code find_thread(struct strand *strand, struct str cache_bytes, uint64_t *thread_out, struct err *err)
+{
+	struct cache cache;
+	struct threading threading = {.strand = strand, .err = err};
+	struct str last[THREAD_REFERENCES_MAX], id;
+	size_t n = 0;
+	if (cache_open(cache_bytes, &cache, err))
+		return err->code;
+	look_up(&threading, cache.message_id);
+	for (struct str rest = cache.references_raw; cache_reference(&rest, &id); n++)
+		last[n % THREAD_REFERENCES_MAX] = id;
+	size_t kept = n < THREAD_REFERENCES_MAX ? n : THREAD_REFERENCES_MAX;
+	for (size_t i = 1; i <= kept; i++)
+		look_up(&threading, last[(n - i) % THREAD_REFERENCES_MAX]);
+	if (threading.thread == 0)
+		threading.thread = ++strand->now.thread;
+	remember(&threading, cache.message_id);
+	for (size_t i = 0; i < kept; i++)
+		remember(&threading, last[i]);
+	*thread_out = threading.thread;
+	return threading.code;
+}
+
+static enum err_code add_cache(struct strand *strand, int64_t id, struct str cache, struct err *err)
+{
+	sqlite3_stmt *add = db_stmt(strand->db, SQL_CACHE_ADD);
+	db_bind_i64(add, 1, id);
+	db_bind_blob(add, 2, cache);
+	return db_run(strand->db, add, err);
+}
+
+static enum err_code add_rows(struct strand *strand, const struct incoming *incoming, struct str prefix, struct str text,
+	struct body_new *body, struct err *err)
+{
+	struct buf cache;
+	uint64_t thread;
+	buf_init(&cache, CACHE_BYTES_MAX);
+	must(cache_build(text, &cache));
+	enum err_code code = find_thread(strand, buf_str(&cache), &thread, err);
+	if (code == ERR_OK) {
+		sqlite3_stmt *add = db_stmt(strand->db, SQL_BODY_ADD);
+		db_bind_blob(add, 1, guid_bytes(&body->guid));
+		db_bind_i64(add, 2, (int64_t)incoming->bytes);
+		db_bind_i64(add, 3, (int64_t)thread);
+		db_bind_blob(add, 4, prefix);
+		if (body->big)
+			db_bind_null(add, 5);
+		else
+			db_bind_blob(add, 5, buf_str(&incoming->memory));
+		code = db_run(strand->db, add, err);
+	}
+	if (code == ERR_OK) {
+		body->id = db_last_rowid(strand->db);
+		code = add_cache(strand, body->id, buf_str(&cache), err);
+	}
+	buf_fini(&cache);
+	return code;
+}
+
+// Links the file into big/, synced.
+static enum err_code take_file(struct strand *strand, const struct incoming *incoming, const struct guid *guid, struct err *err)
+{
+	char from[GUID_TEXT_BYTES], to[GUID_TEXT_BYTES];
+	int dir;
+	enum err_code code = mail_db_big_dir(strand, true, &dir, err);
+	if (code)
+		return code;
+	code = file_link(strand->store->incoming_fd, guid_text(&incoming->guid, from), dir, guid_text(guid, to), err);
+	if (code == ERR_OK)
+		code = file_dir_sync(dir, err);
+	file_close(dir);
+	return code;
+}
+
+enum err_code body_add(struct strand *strand, const struct incoming *incoming, struct str prefix, struct body_new *body_out, struct err *err)
+{
+	must(incoming->sealed && prefix.n <= STORE_PREFIX_BYTES_MAX);
+	struct body_new *body = body_out;
+	struct body_view view;
+	enum err_code code = ERR_OK;
+	*body = (struct body_new){.guid = guid_new(), .bytes = prefix.n + incoming->bytes, .big = incoming->fd >= 0};
+	if (body->big) {
+		code = take_file(strand, incoming, &body->guid, err);
+		if (code == ERR_OK)
+			code = map_file(incoming->fd, incoming->bytes, prefix, &view, err);
+	} else {
+		join(prefix, buf_str(&incoming->memory), &view);
+	}
+	if (code)
+		return code;
+	code = add_rows(strand, incoming, prefix, view.text, body, err);
+	body_view_close(&view);
+	return code;
+}
+
+static void remove_file(struct strand *strand, const struct guid *guid)
+{
+	char name[GUID_TEXT_BYTES];
+	int dir;
+	if (mail_db_big_dir(strand, false, &dir, NULL))
+		return;
+	if (file_remove(dir, guid_text(guid, name), NULL) == ERR_OK && guid_eq(&strand->big_guid, guid) && strand->big_fd >= 0) {
+		file_close(strand->big_fd);
+		strand->big_fd = -1;
+	}
+	file_close(dir); // what could not be removed is swept later
+}
+
+void body_undo(struct strand *strand, const struct body_new *body)
+{
+	if (body->big)
+		remove_file(strand, &body->guid);
+}
+
+enum err_code body_count(struct strand *strand, int64_t id, int n, struct err *err)
+{
+	sqlite3_stmt *count = db_stmt(strand->db, SQL_BODY_REFS);
+	db_bind_i64(count, 1, id);
+	db_bind_i64(count, 2, n);
+	switch (db_step(strand->db, count, err)) {
+	case DB_FAILED:
+		return err->code;
+	case DB_DONE:
+		return err_set(err, ERR_CORRUPT, "a message without its body");
+	case DB_ROW:
+		break;
+	}
+	bool none = db_col_i64(count, 0) <= 0;
+	db_reset(count);
+	static const int drops[] = {SQL_BODY_DROP, SQL_CACHE_DROP};
+	enum err_code code = ERR_OK;
+	for (size_t i = 0; none && i < sizeof drops / sizeof *drops && code == ERR_OK; i++) {
+		sqlite3_stmt *drop = db_stmt(strand->db, (size_t)drops[i]);
+		db_bind_i64(drop, 1, id);
+		code = db_run(strand->db, drop, err);
+	}
+	return code;
+}
+
+// --- Reading ---
+
+enum err_code body_find(struct strand *strand, int64_t id, struct body *body_out, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_BODY);
+	db_bind_i64(stmt, 1, id);
+	switch (db_step(strand->db, stmt, err)) {
+	case DB_FAILED:
+		return err->code;
+	case DB_DONE:
+		return err_set(err, ERR_CORRUPT, "a message without its body");
+	case DB_ROW:
+		break;
+	}
+	*body_out = (struct body){
+		.id = id,
+		.bytes = (uint64_t)db_col_i64(stmt, 1),
+		.thread = (uint64_t)db_col_i64(stmt, 2),
+		.prefix_bytes = db_col_blob(stmt, 3).n,
+		.big = db_col_i64(stmt, 4) != 0,
+	};
+	struct str guid = db_col_blob(stmt, 0);
+	if (guid.n == sizeof body_out->guid)
+		memcpy(&body_out->guid, guid.p, guid.n);
+	db_reset(stmt);
+	return ERR_OK;
+}
+
+// The file of a body, which stays open until another one is wanted.
+static enum err_code open_file(struct strand *strand, const struct body *body, struct err *err)
+{
+	if (strand->big_fd >= 0 && guid_eq(&strand->big_guid, &body->guid))
+		return ERR_OK;
+	char name[GUID_TEXT_BYTES];
+	int dir, fd;
+	off_t bytes;
+	enum err_code code = mail_db_big_dir(strand, false, &dir, err);
+	if (code == ERR_OK) {
+		code = file_open(dir, guid_text(&body->guid, name), &fd, &bytes, err);
+		file_close(dir);
+	}
+	if (code == ERR_NOTFOUND)
+		return err_set(err, ERR_CORRUPT, "the file of a message is missing");
+	if (code)
+		return code;
+	if ((uint64_t)bytes != body->bytes) {
+		file_close(fd);
+		return err_set(err, ERR_CORRUPT, "the file of a message has %lld bytes instead of %llu", (long long)bytes, (unsigned long long)body->bytes);
+	}
+	if (strand->big_fd >= 0)
+		file_close(strand->big_fd);
+	strand->big_fd = fd;
+	strand->big_guid = body->guid;
+	return ERR_OK;
+}
+
+// Bytes of one column of a body's row, by incremental blob I/O: nothing but them is read.
+static enum err_code read_column(struct strand *strand, const char *column, int64_t id, uint64_t at, size_t n, char *p, struct err *err)
+{
+	sqlite3_blob *blob;
+	int rc = sqlite3_blob_open(db_handle(strand->db), "main", "body", column, id, 0, &blob);
+	if (rc != SQLITE_OK)
+		return db_error(strand->db, rc, "open a body", err);
+	rc = sqlite3_blob_read(blob, p, (int)n, (int)at);
+	enum err_code code = rc == SQLITE_OK ? ERR_OK : db_error(strand->db, rc, "read a body", err);
+	sqlite3_blob_close(blob);
+	return code;
+}
+
+enum err_code body_read(struct strand *strand, const struct body *body, uint64_t at, size_t n, struct buf *out, struct err *err)
+{
+	must(at + n <= body->prefix_bytes + body->bytes);
+	char *p = buf_reserve(out, n);
+	if (p == NULL)
+		return err_set(err, ERR_LIMIT, "no room for %zu bytes of a message", n);
+	size_t of_prefix = at >= body->prefix_bytes ? 0 : body->prefix_bytes - at < n ? (size_t)(body->prefix_bytes - at) : n;
+	enum err_code code = of_prefix ? read_column(strand, "prefix", body->id, at, of_prefix, p, err) : ERR_OK;
+	uint64_t from = at + of_prefix - body->prefix_bytes;
+	size_t rest = n - of_prefix;
+	if (code == ERR_OK && rest && body->big) {
+		code = open_file(strand, body, err);
+		if (code == ERR_OK)
+			code = file_read_at(strand->big_fd, p + of_prefix, rest, (off_t)from, err);
+	} else if (code == ERR_OK && rest) {
+		code = read_column(strand, "data", body->id, from, rest, p + of_prefix, err);
+	}
+	if (code == ERR_OK)
+		buf_grew(out, n);
+	return code;
+}
+
+enum err_code body_view_open(struct strand *strand, const struct body *body, struct body_view *view_out, struct err *err)
+{
+	struct buf text;
+	if (!body->big) {
+		buf_init(&text, STORE_INLINE_BYTES_MAX + STORE_PREFIX_BYTES_MAX);
+		enum err_code code = body_read(strand, body, 0, body->prefix_bytes + body->bytes, &text, err);
+		if (code == ERR_OK)
+			*view_out = (struct body_view){.text = buf_str(&text), .heap = text.p};
+		else
+			buf_fini(&text);
+		return code;
+	}
+	buf_init(&text, STORE_PREFIX_BYTES_MAX);
+	enum err_code code = body_read(strand, body, 0, body->prefix_bytes, &text, err);
+	if (code == ERR_OK)
+		code = open_file(strand, body, err);
+	if (code == ERR_OK)
+		code = map_file(strand->big_fd, body->bytes, buf_str(&text), view_out, err);
+	buf_fini(&text);
+	return code;
+}
+
+enum err_code body_cache(struct strand *strand, const struct body *body, struct buf *out, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_CACHE);
+	db_bind_i64(stmt, 1, body->id);
+	enum db_step step = db_step(strand->db, stmt, err);
+	struct cache cache;
+	struct err own;
+	bool good = step == DB_ROW && cache_open(db_col_blob(stmt, 0), &cache, &own) == ERR_OK;
+	bool fits = !good || buf_add(out, db_col_blob(stmt, 0));
+	db_reset(stmt);
+	if (step == DB_FAILED)
+		return err->code;
+	if (!fits)
+		return err_set(err, ERR_LIMIT, "no room for the structure of a message");
+	if (good)
+		return ERR_OK;
+	struct body_view view;
+	size_t before = out->n;
+	enum err_code code = body_view_open(strand, body, &view, err);
+	if (code)
+		return code;
+	bool built = cache_build(view.text, out);
+	body_view_close(&view);
+	return built ? add_cache(strand, body->id, str_from(buf_str(out), before), err) :
+		       err_set(err, ERR_LIMIT, "no room for the structure of a message");
+}
+
+// --- Sweeping ---
+
+struct sweep {
+	struct strand *strand;
+	int dir;
+	struct err *err;
+	enum err_code code;
+};
+
+static bool sweep_one(void *ctx, struct str name)
+{
+	struct sweep *sweep = ctx;
+	struct guid guid;
+	if (!guid_parse(name, &guid))
+		return true;
+	sqlite3_stmt *stmt = db_stmt(sweep->strand->db, SQL_BODY_BIG);
+	db_bind_blob(stmt, 1, guid_bytes(&guid));
+	enum db_step step = db_step(sweep->strand->db, stmt, sweep->err);
+	db_reset(stmt);
+	if (step == DB_FAILED)
+		sweep->code = sweep->err->code;
+	if (step == DB_DONE)
+		sweep->code = file_remove(sweep->dir, name, sweep->err);
+	return sweep->code == ERR_OK;
+}
+
+enum err_code body_sweep(struct strand *strand, struct err *err)
+{
+	must(!db_in_transaction(strand->db));
+	struct sweep sweep = {.strand = strand, .err = err};
+	enum err_code code = mail_db_big_dir(strand, false, &sweep.dir, err);
+	if (code)
+		return code == ERR_NOTFOUND ? ERR_OK : code; // no large message yet
+	code = file_dir_each(sweep.dir, sweep_one, &sweep, err);
+	file_close(sweep.dir);
+	return code ? code : sweep.code;
+}

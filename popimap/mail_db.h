@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening and closing the database of a mailbox, and what every change of one needs: the owner row, \Recent, change_seq. Private to the store.
+//
+// All functions run on a store thread that has the strand (or on the thread that closes the store).
+#ifndef POPIMAP_MAIL_DB_H
+#define POPIMAP_MAIL_DB_H
+
+#include "mail_sql.h"
+#include "strand.h"
+
+// Opens strand->db. Without make, a mailbox that is not there is ERR_NOTFOUND; with make it is made: directories and their parents are synced
+// before its first commit.
+enum err_code mail_db_open(struct strand *strand, const struct store_home *make, struct err *err) ERR_CHECKED;
+
+// Writes back what is only in memory and in the WAL, tells node.db, closes. Failures are logged: the WAL has all that matters.
+void mail_db_close(struct strand *strand);
+
+// Closes without a word.
+void mail_db_abandon(struct strand *strand);
+
+// The owner row and \Recent, before a commit.
+enum err_code mail_db_flush(struct strand *strand, struct err *err) ERR_CHECKED;
+
+// The mailbox's directory, and big/ in it (made when missing); file_close() them.
+enum err_code mail_db_dir(struct strand *strand, int *fd_out, struct err *err) ERR_CHECKED;
+enum err_code mail_db_big_dir(struct strand *strand, bool make, int *fd_out, struct err *err) ERR_CHECKED;
+
+// \Recent: uids from here on were given to nobody; and giving those below uid away.
+uint32_t mail_db_recent(const struct strand *strand, uint32_t folder, uint32_t recent_uid);
+void mail_db_take_recent(struct strand *strand, uint32_t folder, uint32_t uid);
+
+// node.db.
+enum err_code node_db_open(struct strand *strand, struct err *err) ERR_CHECKED;
+void node_db_close(struct strand *strand);
+
+// Calls each(arg, id) for every directory of a mailbox, to make node.db anew.
+enum err_code node_db_walk(struct store *store, void (*each)(void *arg, const struct guid *id), void *arg, struct err *err) ERR_CHECKED;
+
+#endif

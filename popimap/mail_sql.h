@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// All statements on mail.db and node.db, one row each: number and text. Private to the store.
+#ifndef POPIMAP_MAIL_SQL_H
+#define POPIMAP_MAIL_SQL_H
+
+#define MAIL_FOLDER_COLUMNS                                                                                                                  \
+	"id,name,guid,uidvalidity,uidnext,modseq,use,selectable,recent_uid,messages,unseen,deleted,bytes"
+#define MAIL_MSG_COLUMNS "folder,uid,modseq,flags,body,bytes,received_s,zone_min,saved_ms"
+
+#define MAIL_SQL(X)                                                                                                                          \
+	X(OWNER_ADD, "INSERT INTO owner(id,mailbox,host,epoch,state,made_ms,change_seq,uidvalidity,thread,bytes,messages)"                   \
+		" VALUES(1,?1,?2,?3,0,?4,0,0,0,0,0)")                                                                                        \
+	X(OWNER, "SELECT mailbox,state,made_ms,change_seq,uidvalidity,thread,bytes,messages FROM owner")                                     \
+	X(OWNER_COUNTS, "UPDATE owner SET change_seq=?1,uidvalidity=?2,thread=?3,bytes=?4,messages=?5")                                      \
+                                                                                                                                             \
+	X(FOLDERS, "SELECT " MAIL_FOLDER_COLUMNS " FROM folder")                                                                             \
+	X(FOLDER_BY_NAME, "SELECT " MAIL_FOLDER_COLUMNS " FROM folder WHERE name=?1")                                                        \
+	X(FOLDER_BY_ID, "SELECT " MAIL_FOLDER_COLUMNS " FROM folder WHERE id=?1")                                                            \
+	X(FOLDER_BELOW, "SELECT 1 FROM folder WHERE name>=?1||'/' AND name<?1||'0' LIMIT 1")                                                 \
+	X(FOLDER_USED, "SELECT 1 FROM folder WHERE use=?1 LIMIT 1")                                                                          \
+	X(FOLDERS_COUNT, "SELECT count(*) FROM folder")                                                                                      \
+	X(FOLDER_ADD, "INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,use,selectable,made_ms,recent_uid,messages,unseen,deleted,"   \
+		"bytes) VALUES(?1,?2,?3,1,?4,?5,1,?6,1,0,0,0,0)")                                                                            \
+	X(FOLDER_DELTA, "UPDATE folder SET modseq=?2,uidnext=uidnext+?3,messages=messages+?4,unseen=unseen+?5,deleted=deleted+?6,"           \
+		"bytes=bytes+?7 WHERE id=?1")                                                                                                \
+	X(FOLDER_RECENT, "UPDATE folder SET recent_uid=max(recent_uid,?2) WHERE id=?1")                                                      \
+	X(FOLDER_SELECTABLE, "UPDATE folder SET selectable=?2,modseq=?3,uidvalidity=?4,use=?5,guid=?6 WHERE id=?1")                          \
+	X(FOLDER_NAME, "UPDATE folder SET name=?2,modseq=?3 WHERE id=?1")                                                                    \
+	X(FOLDER_DROP, "DELETE FROM folder WHERE id=?1")                                                                                     \
+	X(FOLDER_GONE, "INSERT INTO folder_gone(modseq,id,name,guid) VALUES(?1,?2,?3,?4)")                                                   \
+                                                                                                                                             \
+	X(KEYWORDS, "SELECT bit,name FROM keyword WHERE folder=?1 ORDER BY bit")                                                             \
+	X(KEYWORD_ADD, "INSERT INTO keyword(folder,bit,name,modseq) VALUES(?1,?2,?3,?4)")                                                    \
+	X(KEYWORDS_DROP, "DELETE FROM keyword WHERE folder=?1")                                                                              \
+                                                                                                                                             \
+	X(SUBSCRIPTIONS, "SELECT name FROM subscription WHERE subscribed=1")                                                                 \
+	X(SUBSCRIBED, "SELECT subscribed FROM subscription WHERE name=?1")                                                                   \
+	X(SUBSCRIBE, "INSERT INTO subscription(name,subscribed,modseq) VALUES(?1,?2,?3)"                                                     \
+		" ON CONFLICT(name) DO UPDATE SET subscribed=?2,modseq=?3")                                                                  \
+                                                                                                                                             \
+	X(MSG_ADD, "INSERT INTO msg(" MAIL_MSG_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                                               \
+	X(MSG_UIDS, "SELECT uid FROM msg WHERE folder=?1 ORDER BY uid")                                                                      \
+	X(MSG_FIRST_UNSEEN, "SELECT uid FROM msg WHERE folder=?1 AND flags&1=0 ORDER BY uid LIMIT 1")                                        \
+	X(MSG, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE folder=?1 AND uid=?2")                                                            \
+	X(MSG_RANGE, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE folder=?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid")                          \
+	X(MSG_CHANGED, "SELECT uid,flags,modseq FROM msg INDEXED BY msg_modseq WHERE modseq>?2 AND folder=?1")                                                     \
+	X(MSG_DELETED, "SELECT uid FROM msg WHERE folder=?1 AND flags&8 ORDER BY uid")                                                       \
+	X(MSG_FLAGS, "UPDATE msg SET flags=?3,modseq=?4 WHERE folder=?1 AND uid=?2")                                                         \
+	X(MSG_DROP, "DELETE FROM msg WHERE folder=?1 AND uid=?2")                                                                            \
+	X(MSG_RECENT, "SELECT count(*) FROM msg WHERE folder=?1 AND uid>=?2")                                                                \
+	X(EXPUNGED_ADD, "INSERT INTO expunged(modseq,folder,uid) VALUES(?1,?2,?3)")                                                          \
+	X(EXPUNGED, "SELECT uid FROM expunged WHERE modseq>?2 AND folder=?1 AND uid<?3")                                                     \
+	X(EXPUNGED_FORGET, "DELETE FROM expunged WHERE folder=?1")                                                                           \
+                                                                                                                                             \
+	X(TRASH_ADD, "INSERT INTO trash(" MAIL_MSG_COLUMNS ",gone_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")                               \
+	X(TRASH, "SELECT " MAIL_MSG_COLUMNS " FROM trash WHERE folder=?1 AND uid=?2")                                                        \
+	X(TRASH_OLD, "SELECT folder,uid,body FROM trash WHERE gone_ms<=?1 LIMIT ?2")                                                         \
+	X(TRASH_DROP, "DELETE FROM trash WHERE folder=?1 AND uid=?2")                                                                        \
+                                                                                                                                             \
+	X(BODY_ADD, "INSERT INTO body(guid,refs,bytes,thread,prefix,data) VALUES(?1,1,?2,?3,?4,?5)")                                         \
+	X(BODY, "SELECT guid,bytes,thread,prefix,data IS NULL FROM body WHERE id=?1")                                                        \
+	X(BODY_DATA, "SELECT data FROM body WHERE id=?1")                                                                                    \
+	X(BODY_REFS, "UPDATE body SET refs=refs+?2 WHERE id=?1 RETURNING refs")                                            \
+	X(BODY_DROP, "DELETE FROM body WHERE id=?1")                                                                                         \
+	X(BODY_BIG, "SELECT 1 FROM body WHERE guid=?1 AND data IS NULL LIMIT 1")                                                             \
+	X(CACHE_ADD, "INSERT OR REPLACE INTO cache(body,data) VALUES(?1,?2)")                                                                \
+	X(CACHE, "SELECT data FROM cache WHERE body=?1")                                                                                     \
+	X(CACHE_DROP, "DELETE FROM cache WHERE body=?1")                                                                                     \
+	X(THREAD, "SELECT thread FROM thread WHERE hash=?1")                                                                                 \
+	X(THREAD_ADD, "INSERT OR IGNORE INTO thread(hash,thread) VALUES(?1,?2)")                                                             \
+                                                                                                                                             \
+	X(DELIVERED, "SELECT folder,uid FROM delivered WHERE root=?1 AND detail=?2 AND list=?3")                                             \
+	X(DELIVERED_ADD, "INSERT INTO delivered(root,detail,list,time_ms,folder,uid,modseq) VALUES(?1,?2,?3,?4,?5,?6,?7)")                   \
+	X(DELIVERED_FORGET, "DELETE FROM delivered WHERE time_ms<?1")                                                                        \
+                                                                                                                                             \
+	X(COUNTED, "SELECT (SELECT count(*) FROM msg),(SELECT coalesce(sum(bytes),0) FROM msg)")
+
+#define NODE_SQL(X)                                                                                                                          \
+	X(ADD, "INSERT OR IGNORE INTO mailbox(id,made_ms,changed_ms,format,wal_bytes,bytes,messages,change_seq,indexed,tidied_ms)"           \
+		" VALUES(?1,?2,?2,?3,0,0,0,0,0,0)")                                                                                          \
+	X(CHANGED, "UPDATE mailbox SET changed_ms=?2,format=?3,wal_bytes=?4,bytes=?5,messages=?6,change_seq=?7 WHERE id=?1")                 \
+	X(LIST, "SELECT id,made_ms,changed_ms,bytes,messages,tidied_ms FROM mailbox WHERE id>?1 ORDER BY id LIMIT ?2")                       \
+	X(TIDIED, "UPDATE mailbox SET tidied_ms=?2 WHERE id=?1")
+
+#define MAIL_SQL_ENUM(name, text) SQL_##name,
+#define NODE_SQL_ENUM(name, text) SQL_NODE_##name,
+enum { MAIL_SQL(MAIL_SQL_ENUM) MAIL_SQL_N };
+enum { NODE_SQL(NODE_SQL_ENUM) NODE_SQL_N };
+
+#endif

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading messages: FETCH, slices of bodies, SEARCH. Nothing here writes, but for caches that had to be built anew.
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/must.h"
+#include "mail/cache.h"
+#include "mailbox_private.h"
+
+// A message of a folder, or one that was expunged not long ago (rule 14).
+static enum err_code find_any(struct strand *strand, uint32_t folder, uint32_t uid, struct message *message, struct message_row *row,
+	struct err *err)
+{
+	*message = (struct message){.uid = uid};
+	enum err_code code = message_row_find(strand, folder, uid, row, &message->found, err);
+	if (code == ERR_OK && !message->found) {
+		code = message_row_find_expunged(strand, folder, uid, row, &message->found, err);
+		message->expunged = message->found;
+	}
+	if (code || !message->found)
+		return code;
+	message->flags = row->flags;
+	message->modseq = row->modseq;
+	message->bytes = row->bytes;
+	message->received = row->received;
+	message->saved_ms = row->saved_ms;
+	return ERR_OK;
+}
+
+// The header with its blank line.
+static struct str header_of(struct str text)
+{
+	ptrdiff_t end = str_starts(text, STR("\r\n")) ? 0 : str_find(text, STR("\r\n\r\n"));
+	return end < 0 ? text : str_upto(text, (size_t)end + (end || !str_starts(text, STR("\r\n")) ? 4 : 2));
+}
+
+// --- FETCH ---
+
+struct fetch_job {
+	struct job job;
+	uint32_t folder;
+	const uint32_t *uids;
+	size_t n;
+	unsigned what;
+	struct arena *arena;
+	struct message *messages;
+	size_t n_out;
+	struct buf scratch; // what is copied to the arena once it is whole
+};
+
+static enum err_code give(struct fetch_job *fetch, struct str *out)
+{
+	*out = arena_dup(fetch->arena, buf_str(&fetch->scratch));
+	return out->p || fetch->scratch.n == 0 ? ERR_OK : err_set(fetch->job.err, ERR_LIMIT, "no room for %zu bytes", fetch->scratch.n);
+}
+
+static enum err_code fetch_text(struct fetch_job *fetch, struct strand *strand, const struct body *body, struct message *message)
+{
+	uint64_t n = message->bytes;
+	if (fetch->what & FETCH_TEXT && body->bytes > STORE_INLINE_BYTES_MAX)
+		return ERR_OK; // too large: text stays {NULL, 0}
+	if (n > STORE_INLINE_BYTES_MAX + STORE_PREFIX_BYTES_MAX)
+		n = STORE_INLINE_BYTES_MAX;
+	buf_clear(&fetch->scratch);
+	enum err_code code = body_read(strand, body, 0, n, &fetch->scratch, fetch->job.err);
+	if (code == ERR_OK && !(fetch->what & FETCH_TEXT))
+		buf_truncate(&fetch->scratch, header_of(buf_str(&fetch->scratch)).n);
+	return code ? code : give(fetch, &message->text);
+}
+
+static enum err_code fetch_one(struct fetch_job *fetch, struct strand *strand, uint32_t uid, struct message *message)
+{
+	struct message_row row;
+	struct body body;
+	enum err_code code = find_any(strand, fetch->folder, uid, message, &row, fetch->job.err);
+	if (code || !message->found || fetch->what == 0)
+		return code;
+	code = body_find(strand, row.body, &body, fetch->job.err);
+	message->emailid = body.guid;
+	message->thread = body.thread;
+	if (code == ERR_OK && fetch->what & FETCH_CACHE) {
+		buf_clear(&fetch->scratch);
+		code = body_cache(strand, &body, &fetch->scratch, fetch->job.err);
+		if (code == ERR_OK)
+			code = give(fetch, &message->cache);
+	}
+	if (code == ERR_OK && fetch->what & (FETCH_HEADER | FETCH_TEXT))
+		code = fetch_text(fetch, strand, &body, message);
+	return code;
+}
+
+static enum job_step fetch_run(struct job *job, struct strand *strand)
+{
+	struct fetch_job *fetch = (struct fetch_job *)job;
+	size_t max = fetch->n < FETCH_MESSAGES_MAX ? fetch->n : FETCH_MESSAGES_MAX, bytes = 0;
+	fetch->messages = arena_array(fetch->arena, max, sizeof *fetch->messages);
+	if (fetch->messages == NULL)
+		return job_fail(job, ERR_LIMIT, "no room for %zu messages", max);
+	enum err_code code = ERR_OK;
+	buf_init(&fetch->scratch, CACHE_BYTES_MAX);
+	while (fetch->n_out < max && bytes < FETCH_BYTES_MAX) {
+		struct message *message = &fetch->messages[fetch->n_out];
+		code = fetch_one(fetch, strand, fetch->uids[fetch->n_out], message);
+		if (code)
+			break;
+		bytes += message->cache.n + message->text.n;
+		fetch->n_out++;
+	}
+	buf_fini(&fetch->scratch);
+	if (code == ERR_LIMIT && fetch->n_out) // the arena is full: the caller asks again with an empty one
+		code = ERR_OK;
+	return job_end(job, code);
+}
+
+enum err_code message_fetch(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what, struct arena *arena,
+	struct message **messages_out, size_t *n_out, struct err *err)
+{
+	struct fetch_job fetch = {.folder = folder, .uids = uids, .n = n, .what = what, .arena = arena};
+	enum err_code code = mailbox_run(mailbox, &fetch.job, JOB_READ, fetch_run, err);
+	if (code == ERR_OK) {
+		*messages_out = fetch.messages;
+		*n_out = fetch.n_out;
+	}
+	return code;
+}
+
+// --- Slices ---
+
+struct read_job {
+	struct job job;
+	uint32_t folder, uid;
+	uint64_t at;
+	size_t n;
+	struct buf *out;
+};
+
+static enum job_step read_run(struct job *job, struct strand *strand)
+{
+	struct read_job *read = (struct read_job *)job;
+	struct message message;
+	struct message_row row;
+	struct body body;
+	enum err_code code = find_any(strand, read->folder, read->uid, &message, &row, job->err);
+	if (code == ERR_OK && !message.found)
+		return job_fail(job, ERR_NOTFOUND, "no such message");
+	if (code == ERR_OK)
+		code = body_find(strand, row.body, &body, job->err);
+	if (code || read->at >= message.bytes)
+		return job_end(job, code);
+	uint64_t left = message.bytes - read->at;
+	return job_end(job, body_read(strand, &body, read->at, read->n < left ? read->n : (size_t)left, read->out, job->err));
+}
+
+enum err_code message_read(struct mailbox *mailbox, uint32_t folder, uint32_t uid, uint64_t at, size_t n, struct buf *out, struct err *err)
+{
+	must(n <= MESSAGE_READ_BYTES_MAX);
+	struct read_job read = {.folder = folder, .uid = uid, .at = at, .n = n, .out = out};
+	return mailbox_run(mailbox, &read.job, JOB_READ, read_run, err);
+}
+
+// --- SEARCH ---
+
+enum { SCAN_SLICE_MS = 5, SCAN_SLICE_MESSAGES = 1000 };
+
+struct scan_job {
+	struct job job;
+	uint32_t folder;
+	const uint32_t *uids;
+	size_t n, at;
+	unsigned what;
+	message_match *match;
+	void *arg;
+	struct uid_buf matched;
+};
+
+static enum err_code scan_one(struct scan_job *scan, struct strand *strand, uint32_t uid)
+{
+	struct message message = {.uid = uid};
+	struct message_row row;
+	struct body body;
+	struct err *err = scan->job.err;
+	enum err_code code = find_any(strand, scan->folder, uid, &message, &row, err);
+	if (code || !message.found || message.expunged)
+		return code;
+	struct body_view view = {0};
+	struct buf cache;
+	buf_init(&cache, CACHE_BYTES_MAX);
+	if (scan->what)
+		code = body_find(strand, row.body, &body, err);
+	if (code == ERR_OK && scan->what) {
+		message.emailid = body.guid;
+		message.thread = body.thread;
+	}
+	if (code == ERR_OK && scan->what & FETCH_CACHE)
+		code = body_cache(strand, &body, &cache, err);
+	if (code == ERR_OK && scan->what & (FETCH_HEADER | FETCH_TEXT))
+		code = body_view_open(strand, &body, &view, err);
+	if (code == ERR_OK) {
+		message.cache = buf_str(&cache);
+		message.text = scan->what & FETCH_TEXT ? view.text : header_of(view.text);
+		if (scan->match(scan->arg, &message))
+			uid_buf_add(&scan->matched, uid);
+	}
+	body_view_close(&view);
+	buf_fini(&cache);
+	return code;
+}
+
+static enum job_step scan_run(struct job *job, struct strand *strand)
+{
+	struct scan_job *scan = (struct scan_job *)job;
+	int64_t until_ms = clock_mono_exact_ms() + SCAN_SLICE_MS;
+	for (size_t i = 0; i < SCAN_SLICE_MESSAGES && scan->at < scan->n; i++) {
+		enum err_code code = scan_one(scan, strand, scan->uids[scan->at]);
+		if (code)
+			return job_end(job, code);
+		scan->at++;
+		if (clock_mono_exact_ms() >= until_ms)
+			break;
+	}
+	return scan->at < scan->n ? JOB_AGAIN : JOB_DONE;
+}
+
+enum err_code message_scan(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what, message_match *match,
+	void *arg, struct arena *arena, struct uid_list *matched_out, struct err *err)
+{
+	struct scan_job scan = {.folder = folder, .uids = uids, .n = n, .what = what, .match = match, .arg = arg};
+	enum err_code code = mailbox_run(mailbox, &scan.job, JOB_READ, scan_run, err);
+	if (code == ERR_OK)
+		code = uid_buf_give(&scan.matched, arena, matched_out, err);
+	uid_buf_fini(&scan.matched);
+	return code;
+}

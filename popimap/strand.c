@@ -1,0 +1,511 @@
+// SPDX-License-Identifier: Apache-2.0
+// The store's threads: strands in turn, one batch at a time, commits shared, databases opened and closed by use. strand.h tells the story.
+#include "strand.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "mail_db.h"
+
+// --- Waiting ---
+
+// A job is said to be done, and its caller woken, under a lock that the caller takes too before it goes on: so the job, and the caller's
+// scheduler, are there until the wake is over. Plain threads (tests, start and stop) sleep on the condition variable.
+enum { BELLS = 64 };
+static struct bell {
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+} bells[BELLS] = {[0 ... BELLS - 1] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}};
+
+static struct bell *bell_of(const struct job *job)
+{
+	return &bells[((uintptr_t)job >> 6) % BELLS];
+}
+
+static void finish(struct job *job)
+{
+	if (job->detached) {
+		free(job);
+		return;
+	}
+	struct bell *bell = bell_of(job);
+	pthread_mutex_lock(&bell->mutex);
+	job->done = true;
+	if (job->fiber.fiber)
+		fiber_ref_wake_with(job->fiber, FIBER_SIGNAL);
+	else
+		pthread_cond_broadcast(&bell->changed);
+	pthread_mutex_unlock(&bell->mutex);
+}
+
+static bool is_done(const struct job *job)
+{
+	struct bell *bell = bell_of(job);
+	pthread_mutex_lock(&bell->mutex);
+	bool done = job->done;
+	pthread_mutex_unlock(&bell->mutex);
+	return done;
+}
+
+void strand_await(struct job *job)
+{
+	if (job->fiber.fiber) {
+		while (!is_done(job))
+			fiber_wait(NULL, FIBER_SIGNAL | FIBER_UNCANCELLABLE, CLOCK_NEVER);
+		return;
+	}
+	struct bell *bell = bell_of(job);
+	pthread_mutex_lock(&bell->mutex);
+	while (!job->done)
+		pthread_cond_wait(&bell->changed, &bell->mutex);
+	pthread_mutex_unlock(&bell->mutex);
+}
+
+enum job_step job_fail(struct job *job, enum err_code code, const char *format, ...)
+{
+	char text[ERR_TEXT_BYTES];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	job->code = err_set(job->err, code, "%s", text);
+	return JOB_DONE;
+}
+
+enum job_step job_end(struct job *job, enum err_code code)
+{
+	job->code = code;
+	return JOB_DONE;
+}
+
+// --- The table of strands; all under the mutex ---
+
+static struct strand **chain_of(struct store *store, const struct guid *id)
+{
+	uint64_t hash;
+	memcpy(&hash, id->b, sizeof hash); // an id is random, or a UUID
+	return &store->chains[(hash ^ hash >> 32) % STORE_CHAINS];
+}
+
+static void unlink_and_free(struct strand *strand)
+{
+	struct strand **p = chain_of(strand->store, &strand->id);
+	while (*p != strand)
+		p = &(*p)->chain;
+	*p = strand->chain;
+	strand->store->stats.strands--;
+	must(strand->first == NULL && strand->watches == NULL && !strand->in_lru && strand->db == NULL);
+	free(strand);
+}
+
+static void unref(struct strand *strand)
+{
+	must(strand->refs > 0);
+	strand->refs--;
+	if (strand->refs == 0 && strand->state == STRAND_IDLE && strand->db == NULL)
+		unlink_and_free(strand);
+}
+
+static struct strand *find(struct store *store, const struct guid *id)
+{
+	struct strand *strand = *chain_of(store, id);
+	while (strand && !guid_eq(&strand->id, id))
+		strand = strand->chain;
+	return strand;
+}
+
+struct strand *strand_get(struct store *store, const struct guid *id)
+{
+	pthread_mutex_lock(&store->mutex);
+	struct strand *strand = find(store, id);
+	if (strand == NULL) {
+		struct strand **chain = chain_of(store, id);
+		strand = calloc(1, sizeof *strand);
+		must(strand != NULL);
+		*strand = (struct strand){.store = store, .id = *id, .chain = *chain, .end = &strand->first, .big_fd = -1};
+		*chain = strand;
+		store->stats.strands++;
+	}
+	strand->refs++;
+	pthread_mutex_unlock(&store->mutex);
+	return strand;
+}
+
+bool strand_exists(struct store *store, const struct guid *id)
+{
+	pthread_mutex_lock(&store->mutex);
+	bool exists = find(store, id) != NULL;
+	pthread_mutex_unlock(&store->mutex);
+	return exists;
+}
+
+void strand_drop(struct strand *strand)
+{
+	struct store *store = strand->store;
+	pthread_mutex_lock(&store->mutex);
+	unref(strand);
+	pthread_mutex_unlock(&store->mutex);
+}
+
+static void lru_add(struct store *store, struct strand *strand)
+{
+	strand->lru_prev = NULL;
+	strand->lru_next = store->lru_first;
+	*(strand->lru_next ? &strand->lru_next->lru_prev : &store->lru_last) = strand;
+	store->lru_first = strand;
+	strand->in_lru = true;
+}
+
+static void lru_remove(struct store *store, struct strand *strand)
+{
+	if (!strand->in_lru)
+		return;
+	*(strand->lru_prev ? &strand->lru_prev->lru_next : &store->lru_first) = strand->lru_next;
+	*(strand->lru_next ? &strand->lru_next->lru_prev : &store->lru_last) = strand->lru_prev;
+	strand->in_lru = false;
+}
+
+static void queue_strand(struct store *store, struct strand *strand)
+{
+	strand->state = STRAND_QUEUED;
+	strand->run_next = NULL;
+	*store->run_end = strand;
+	store->run_end = &strand->run_next;
+	pthread_cond_signal(&store->changed);
+}
+
+static void push_job(struct strand *strand, struct job *job)
+{
+	job->next = NULL;
+	*strand->end = job;
+	strand->end = &job->next;
+	strand->store->stats.waiting++;
+}
+
+void strand_submit(struct strand *strand, struct job *job)
+{
+	struct store *store = strand->store;
+	job->fiber = fiber_ref_self();
+	job->code = ERR_OK;
+	if (job->err == NULL)
+		job->err = &job->own;
+	job->done = false;
+	pthread_mutex_lock(&store->mutex);
+	strand->refs++;
+	push_job(strand, job);
+	if (strand->state == STRAND_IDLE) {
+		lru_remove(store, strand);
+		store->busy++;
+		queue_strand(store, strand);
+	}
+	pthread_mutex_unlock(&store->mutex);
+}
+
+enum err_code strand_run(struct strand *strand, struct job *job)
+{
+	strand_submit(strand, job);
+	strand_await(job);
+	return job->code;
+}
+
+// --- Databases, opened and closed by use ---
+
+// The strand comes to rest, or goes on when it got jobs meanwhile. Under the mutex.
+static void rest(struct store *store, struct strand *strand)
+{
+	if (strand->first) {
+		queue_strand(store, strand);
+		return;
+	}
+	strand->state = STRAND_IDLE;
+	if (--store->busy == 0)
+		pthread_cond_broadcast(&store->rested);
+	if (strand->db && strand != store->node) // node.db stays open
+		lru_add(store, strand);
+	else if (strand->db == NULL && strand->refs == 0)
+		unlink_and_free(strand);
+}
+
+// Closes idle databases, least recently used first, until fewer than `limit` are open. Under the mutex, which it gives up meanwhile.
+static void close_idle(struct store *store, size_t limit)
+{
+	while (store->open >= limit && store->lru_last) {
+		struct strand *victim = store->lru_last;
+		lru_remove(store, victim);
+		victim->state = STRAND_RUNNING;
+		store->busy++;
+		pthread_mutex_unlock(&store->mutex);
+		mail_db_close(victim);
+		pthread_mutex_lock(&store->mutex);
+		store->open--;
+		store->stats.closed++;
+		rest(store, victim);
+	}
+}
+
+// Makes room for one more open database. Only idle strands are closed: when all are busy there are a few more than open_max for a while,
+// at most one per thread and per job that rests between two slices.
+static void make_room(struct store *store)
+{
+	pthread_mutex_lock(&store->mutex);
+	close_idle(store, store->open_max);
+	store->open++;
+	pthread_mutex_unlock(&store->mutex);
+}
+
+static enum err_code ensure_open(struct store *store, struct strand *strand, const struct job *job)
+{
+	if (strand->db)
+		return ERR_OK;
+	make_room(store);
+	enum err_code code = strand == store->node ? node_db_open(strand, job->err) : mail_db_open(strand, job->make, job->err);
+	pthread_mutex_lock(&store->mutex);
+	if (code)
+		store->open--;
+	else
+		store->stats.opened++;
+	pthread_mutex_unlock(&store->mutex);
+	return code;
+}
+
+// After a failed commit: what is in memory may know things that are not on the disk.
+static void abandon(struct store *store, struct strand *strand)
+{
+	mail_db_abandon(strand);
+	pthread_mutex_lock(&store->mutex);
+	store->open--;
+	store->stats.closed++;
+	pthread_mutex_unlock(&store->mutex);
+}
+
+// --- A turn ---
+
+uint64_t strand_seq(struct strand *strand)
+{
+	if (strand->job_seq == 0)
+		strand->job_seq = ++strand->now.change_seq;
+	return strand->job_seq;
+}
+
+void strand_touch(struct strand *strand, uint32_t folder)
+{
+	struct touched *touched = &strand->touched;
+	for (size_t i = 0; i < touched->n; i++)
+		if (touched->folder[i] == folder)
+			return;
+	if (touched->n == STRAND_TOUCHED_MAX)
+		touched->all = true;
+	else
+		touched->folder[touched->n++] = folder;
+}
+
+static bool is_touched(const struct touched *touched, uint32_t folder)
+{
+	for (size_t i = 0; i < touched->n; i++)
+		if (touched->folder[i] == folder)
+			return true;
+	return touched->all;
+}
+
+// Counts a batch and tells those who watch, before the callers are woken.
+static void settle(struct store *store, struct strand *strand, size_t n, bool wrote)
+{
+	pthread_mutex_lock(&store->mutex);
+	store->stats.jobs += n;
+	store->stats.commits += wrote;
+	store->stats.batched += wrote && n > 1 ? n : 0;
+	for (struct watch *watch = strand->touched.n ? strand->watches : NULL; watch; watch = watch->next) {
+		if (!is_touched(&strand->touched, watch->folder))
+			continue;
+		atomic_store_explicit(&watch->changed, true, memory_order_release);
+		if (watch->fiber.fiber)
+			fiber_ref_wake(watch->fiber);
+	}
+	pthread_mutex_unlock(&store->mutex);
+	strand->touched = (struct touched){0};
+}
+
+static void undo(struct strand *strand, struct job *job, struct counts before)
+{
+	strand->now = before;
+	if (job->failed)
+		job->failed(job, strand);
+}
+
+// One job of a batch inside the transaction. Alone in its batch it needs no savepoint: the transaction is rolled back instead.
+static void run_one_write(struct strand *strand, struct job *job, bool alone)
+{
+	if (strand->moved && !job->when_moved) {
+		job_fail(job, ERR_BUSY, "this mailbox has moved to another host");
+		return;
+	}
+	struct counts before = strand->now;
+	strand->job_seq = 0;
+	if (!alone && (job->code = db_savepoint(strand->db, job->err)) != ERR_OK)
+		return;
+	enum job_step step = job->run(job, strand);
+	must(step == JOB_DONE);
+	if (job->code == ERR_OK && !alone)
+		job->code = db_release(strand->db, job->err);
+	if (job->code == ERR_OK)
+		return;
+	if (alone)
+		db_rollback(strand->db);
+	else
+		db_undo(strand->db);
+	undo(strand, job, before);
+}
+
+// The batch is a list through next. Returns whether the connection is still good.
+static bool run_writes(struct strand *strand, struct job *batch)
+{
+	bool alone = batch->next == NULL;
+	struct err err;
+	struct counts before = strand->committed;
+	strand->now = before;
+	enum err_code code = db_begin(strand->db, &err);
+	if (code == ERR_OK) {
+		for (struct job *job = batch; job; job = job->next)
+			run_one_write(strand, job, alone);
+		if (alone && batch->code)
+			return true;
+		code = mail_db_flush(strand, &err);
+		if (code == ERR_OK)
+			code = db_commit(strand->db, &err);
+	}
+	if (code == ERR_OK) {
+		strand->committed = strand->now;
+		strand->changed = true;
+		return true;
+	}
+	strand->touched = (struct touched){0};
+	db_rollback(strand->db);
+	for (struct job *job = batch; job; job = job->next)
+		if (job->code == ERR_OK) {
+			job->code = err_set(job->err, code, "%s", err.text);
+			undo(strand, job, before);
+		}
+	return false;
+}
+
+static void check_for_eio(struct store *store, const struct job *batch)
+{
+	for (const struct job *job = batch; job; job = job->next)
+		if (job->code == ERR_IO && store->on_eio) {
+			store->on_eio(job->err, store->arg);
+			return;
+		}
+}
+
+// The first job, and what may share its commit. Under the mutex. n_out counts them.
+static struct job *take_batch(struct strand *strand, size_t *n_out)
+{
+	struct job *batch = strand->first, *last = batch;
+	size_t n = 1;
+	if (batch->kind == JOB_WRITE && strand->db) // else the first one opens, or makes, the database
+		while (last->next && last->next->kind == JOB_WRITE && n < STORE_BATCH_MAX) {
+			last = last->next;
+			n++;
+		}
+	strand->first = last->next;
+	if (strand->first == NULL)
+		strand->end = &strand->first;
+	last->next = NULL;
+	*n_out = n;
+	return batch;
+}
+
+static enum job_step run_batch(struct store *store, struct strand *strand, struct job *batch)
+{
+	if (batch->kind != JOB_PLAIN && (batch->code = ensure_open(store, strand, batch)) != ERR_OK)
+		return JOB_DONE;
+	if (batch->kind != JOB_WRITE)
+		return batch->run(batch, strand);
+	if (!run_writes(strand, batch))
+		abandon(store, strand);
+	return JOB_DONE;
+}
+
+// After the callers were woken, so that they do not wait for it. A failure is found again by the next commit.
+static void write_back(struct strand *strand)
+{
+	struct err err;
+	if (strand->db && db_wal_bytes(strand->db) > STORE_WAL_BYTES_MAX && db_checkpoint(strand->db, true, &err))
+		log_warning(NULL, "cannot write back a mailbox's log", log_err(&err));
+}
+
+// With the mutex held on entry and return.
+static void turn(struct store *store, struct strand *strand)
+{
+	size_t n;
+	struct job *batch = take_batch(strand, &n);
+	strand->state = STRAND_RUNNING;
+	store->stats.waiting -= n;
+	pthread_mutex_unlock(&store->mutex);
+
+	bool wrote = batch->kind == JOB_WRITE;
+	enum job_step step = run_batch(store, strand, batch);
+	check_for_eio(store, batch);
+	settle(store, strand, step == JOB_DONE ? n : 0, wrote);
+	if (step == JOB_DONE)
+		while (batch) {
+			struct job *next = batch->next;
+			finish(batch);
+			batch = next;
+		}
+	if (wrote)
+		write_back(strand);
+
+	pthread_mutex_lock(&store->mutex);
+	if (step == JOB_AGAIN)
+		push_job(strand, batch);
+	else
+		strand->refs -= n;
+	rest(store, strand);
+}
+
+void *strand_thread(void *arg)
+{
+	struct store *store = arg;
+	pthread_mutex_lock(&store->mutex);
+	for (;;) {
+		struct strand *strand = store->run_first;
+		if (strand) {
+			store->run_first = strand->run_next;
+			if (store->run_first == NULL)
+				store->run_end = &store->run_first;
+			turn(store, strand);
+		} else if (store->closing) {
+			break;
+		} else {
+			pthread_cond_wait(&store->changed, &store->mutex);
+		}
+	}
+	pthread_mutex_unlock(&store->mutex);
+	return NULL;
+}
+
+void strand_close_all(struct store *store)
+{
+	pthread_mutex_lock(&store->mutex);
+	while (store->busy) // a caller may be awake before its strand has come to rest
+		pthread_cond_wait(&store->rested, &store->mutex);
+	close_idle(store, 0);
+	pthread_mutex_unlock(&store->mutex);
+}
+
+void strand_free_all(struct store *store)
+{
+	node_db_close(store->node);
+	for (size_t i = 0; i < STORE_CHAINS; i++)
+		while (store->chains[i]) {
+			must(store->chains[i]->refs == 0 || store->chains[i] == store->node);
+			unlink_and_free(store->chains[i]);
+		}
+}
