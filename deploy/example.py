@@ -38,24 +38,27 @@ def mailbox_id(uid):
     return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
 
 
+FAST = {"SSHA": "sha1", "SSHA512": "sha512"}
+
+
 def salted(scheme, uid):
-    """{SSHA}, {SSHA256}, {SSHA512}; the salt is made from the name, for the same reason."""
-    algorithm = {"SSHA": "sha1", "SSHA256": "sha256", "SSHA512": "sha512"}[scheme]
+    """{SSHA}, {SSHA512}; the salt is made from the name, for the same reason."""
+    algorithm = FAST[scheme]
     salt = hashlib.sha256(b"salt " + uid.encode()).digest()[:8]
     digest = hashlib.new(algorithm, PASSWORD.encode() + salt).digest()
     return f"{{{scheme}}}" + base64.b64encode(digest + salt).decode()
 
 
 def hashes_by_posthouse(program, config, scheme):
-    """What `posthouse directory password` prints for our password, as LDIF lines; SHARED_HASHES times, with as many salts."""
+    """userPassword and phScram lines as `posthouse directory password` makes them for our password; SHARED_HASHES pairs, as many salts."""
     command = [program, "-c", config, "directory", "password"] + (["--scheme", scheme] if scheme else []) + ["example"]
     values = []
     for _ in range(SHARED_HASHES):
         done = subprocess.run(command, input=PASSWORD + "\n", capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"posthouse directory password: {done.stderr.strip()}")
-        lines = [line for line in done.stdout.splitlines() if line.startswith(("userPassword:", "phScram:"))]
-        values.append("\n".join(lines) + "\n")
+        lines = dict(line.split(": ", 1) for line in done.stdout.splitlines() if not line.startswith("#"))
+        values.append((f"userPassword: {lines['userPassword']}", f"phScram: {lines['phScram']}"))
     return values
 
 
@@ -65,11 +68,11 @@ def entry(dn, classes, *lines):
 
 def ldif(users, scheme, pins, endpoint, program, config):
     """Yields the directory in pieces."""
-    fast = scheme in ("SSHA", "SSHA256", "SSHA512")
-    shared = [] if fast else hashes_by_posthouse(program, config, scheme)
+    shared = hashes_by_posthouse(program, config, scheme)
 
     def secret(uid, number):
-        return f"userPassword: {salted(scheme, uid)}" if fast else shared[number % SHARED_HASHES].rstrip("\n")
+        hashed, scram = shared[number % SHARED_HASHES]
+        return f"userPassword: {salted(scheme, uid)}\n{scram}" if scheme in FAST else f"{hashed}\n{scram}"
 
     yield "version: 1\n\n"
     yield entry(BASE, ("dcObject", "organization"), "dc: uni", "o: University of Example")
