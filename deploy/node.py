@@ -445,4 +445,5 @@ def main():
     return 1 if error else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
