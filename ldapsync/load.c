@@ -36,7 +36,8 @@ static void conflict(void *context, int kind, struct str key, struct str dns)
 {
 	struct load *load = context;
 	struct buf text;
-	if (load->report.conflicts++ >= LOAD_LOGGED_MAX)
+	// A node that is several mailHosts shows one certificate: their entries share its pin.
+	if (kind == DIRECTORY_PIN || load->report.conflicts++ >= LOAD_LOGGED_MAX)
 		return;
 	buf_init(&text, 4096);
 	if (kind == DIRECTORY_DN || kind == DIRECTORY_MAILBOX || !str_is_utf8(key))

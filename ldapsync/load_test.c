@@ -290,6 +290,16 @@ static void test_two_owners(void **state)
 	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna.berg@uni.example", &match), DIRECTORY_FOUND);
 }
 
+static void test_hosts_of_one_node_share_its_pin(void **state)
+{
+	struct place *place = *state;
+	struct directory_match match;
+	struct load_report report = load(place, DOMAIN HOST "dn: cn=mb2,ou=hosts,dc=uni\nobjectClass: phMailHost\ncn: mb2.uni.example\n"
+		"phHostEndpoint: lmtp=inet:127.0.0.1:24\nphHostTlsPin: sha256:00\n\n");
+	assert_int_equal(report.conflicts, 0);
+	assert_int_equal(find(place, DIRECTORY_PIN, "sha256:00", &match), DIRECTORY_AMBIGUOUS);
+}
+
 static void test_one_uuid_twice(void **state)
 {
 	struct place *place = *state;
@@ -528,6 +538,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_folding_and_base64, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evil_attr, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_owners, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hosts_of_one_node_share_its_pin, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_uuid_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes_and_readers_without_a_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_is_replaced, setup, teardown),

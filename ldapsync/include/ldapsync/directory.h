@@ -38,7 +38,7 @@ enum directory_key {
 	DIRECTORY_MAILBOX = 5, // 16 bytes (guid_bytes): phMailboxId, else entryUUID, of a phMailUser
 	DIRECTORY_DN = 6,      // a DN in any spelling: spaces, case and escapes do not matter
 	DIRECTORY_UUID = 7,    // 16 bytes
-	DIRECTORY_PIN = 8,     // "sha256:<64 hex digits>": phHostTlsPin
+	DIRECTORY_PIN = 8,     // "sha256:<64 hex digits>": phHostTlsPin; AMBIGUOUS is a known pin too: a node may be several hosts
 	                       // 9 route, 10 access, 11 class of service are kept for phRouteKey, phAccessKey and classes
 };
 
