@@ -7,6 +7,8 @@
 #include "imap_session.h"
 #include "mail/imap_pattern.h"
 
+enum { FOLDER_COSTS_BYTES = 128 }; // a name that does not match is work too: some hundreds of them make a turn
+
 static const char *const uses[] = {
 	[FOLDER_USE_NONE] = "",
 	[FOLDER_USE_ARCHIVE] = " \\Archive",
@@ -113,8 +115,7 @@ static struct imap_result list(struct imap_session *s, struct imap_command *c, b
 			lsub_folder(s, pattern, level, &folders[i], &last_parent);
 		else if (folders[i].id && imap_pattern_match(pattern, folders[i].name.path))
 			list_folder(s, &folders[i]);
-		if (i % 500 == 499 && fiber_self())
-			fiber_yield();
+		fiber_spent(FOLDER_COSTS_BYTES, 0);
 	}
 	return imap_ok("done");
 }

@@ -5,7 +5,8 @@
 #include "imap_session.h"
 
 enum {
-	TEXT_KEYS_MAX = 100, // that look into bodies: each may cost the length of every message
+	TEXT_KEYS_MAX = 100,  // that look into bodies: each may cost the length of every message
+	OUTER_SETS_MAX = 8,   // that narrow the search down on the fiber; more are looked at on the store's thread
 	OUTPUT_BYTES = 8 << 10,
 };
 
@@ -60,23 +61,31 @@ static void prepare_keywords(struct preparing *p, struct imap_search_key *key)
 	}
 }
 
-// May the keys be answered from the map alone?
+// Is there more to look at than the few outermost sets, which candidates() has looked at?
 static bool needs_store(const struct imap_search_key *key)
 {
-	for (; key; key = key->next)
-		if ((key->kind != IMAP_SEARCH_ALL && key->kind != IMAP_SEARCH_UID && key->kind != IMAP_SEARCH_AND) || needs_store(key->child))
+	size_t sets = 0;
+	for (const struct imap_search_key *child = key->child; child; child = child->next) {
+		sets += child->kind == IMAP_SEARCH_UID;
+		if ((child->kind != IMAP_SEARCH_ALL && child->kind != IMAP_SEARCH_UID) || sets > OUTER_SETS_MAX)
 			return true;
+	}
 	return false;
 }
 
 // The UIDs that the outermost sets leave over, so that a search in few messages costs few.
 static struct uid_list candidates(const struct imap_folder *folder, const struct imap_search_key *key, struct arena *arena)
 {
+	const struct imap_seqset *sets[OUTER_SETS_MAX];
+	size_t n = 0;
+	for (const struct imap_search_key *child = key->child; child && n < OUTER_SETS_MAX; child = child->next)
+		if (child->kind == IMAP_SEARCH_UID)
+			sets[n++] = &child->set;
 	struct uid_list list = {.p = arena_array(arena, folder->n, sizeof(uint32_t))};
 	for (size_t i = 0; list.p && i < folder->n; i++) {
 		bool in = true;
-		for (const struct imap_search_key *child = key->child; child && in; child = child->next)
-			in = child->kind != IMAP_SEARCH_UID || imap_seqset_has(&child->set, folder->uids[i]);
+		for (size_t k = 0; k < n && in; k++)
+			in = imap_seqset_has(sets[k], folder->uids[i]);
 		if (in)
 			list.p[list.n++] = folder->uids[i];
 	}

@@ -355,11 +355,9 @@ static bool greet(struct imap_session *s)
 	return true;
 }
 
-// Turns have an end even for a client that sends many commands at once (ARCHITECTURE 3).
 static void run(struct imap_session *s)
 {
 	struct str line;
-	unsigned commands = 0;
 	if (!greet(s))
 		return;
 	while (may_go_on(s) && next_line(s, &line)) {
@@ -374,8 +372,6 @@ static void run(struct imap_session *s)
 		} else {
 			imap_read_reset(&s->read);
 		}
-		if (++commands % FIBER_TURN_COMMANDS == 0 && fiber_self())
-			fiber_yield();
 	}
 }
 

@@ -99,7 +99,6 @@ static bool may_go_on(struct pop3_session *s)
 static void run(struct pop3_session *s)
 {
 	struct str line;
-	unsigned commands = 0;
 	if (s->service->tls_at_start && popimap_start_tls(s->popimap, s->conn, &s->log_session, &s->err))
 		return;
 	conn_printf(s->conn, "+OK %.*s Posthouse ready\r\n", STR_FMT(s->settings->hostname));
@@ -113,8 +112,6 @@ static void run(struct pop3_session *s)
 			conn_set_deadline_ms(s->conn, CLOCK_NEVER);
 			conn_set_idle_ms(s->conn, s->settings->pop3_idle_s * 1000);
 		}
-		if (++commands % FIBER_TURN_COMMANDS == 0 && fiber_self())
-			fiber_yield();
 	}
 }
 
