@@ -30,6 +30,10 @@ struct item {
 	int64_t next_try_ms;          // wall clock
 	uint32_t tries, waited_s;
 	bool warned;
+	// The scheduler's.
+	struct item *same_bucket;
+	bool out;  // a delivery has it
+	bool gone; // held or removed meanwhile: not to be tried
 };
 
 // Copies. body may be {NULL, 0} although the message has one.
