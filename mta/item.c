@@ -6,6 +6,13 @@
 
 #include "base/must.h"
 
+static _Atomic size_t bodies_bytes;
+
+size_t item_bodies_bytes(void)
+{
+	return atomic_load_explicit(&bodies_bytes, memory_order_relaxed);
+}
+
 static void place(struct str *field, char **at)
 {
 	if (field->n)
@@ -26,6 +33,7 @@ struct item_message *item_message_new(const struct record_enter *enter, int64_t 
 	place(&m->sender, &at);
 	place(&m->envid, &at);
 	place(&m->body, &at);
+	atomic_fetch_add_explicit(&bodies_bytes, body.n, memory_order_relaxed);
 	return m;
 }
 
@@ -37,8 +45,10 @@ struct item_message *item_message_ref(struct item_message *message)
 
 void item_message_drop(struct item_message **message)
 {
-	if (*message && atomic_fetch_sub_explicit(&(*message)->refs, 1, memory_order_acq_rel) == 1)
+	if (*message && atomic_fetch_sub_explicit(&(*message)->refs, 1, memory_order_acq_rel) == 1) {
+		atomic_fetch_sub_explicit(&bodies_bytes, (*message)->body.n, memory_order_relaxed);
 		free(*message);
+	}
 	*message = NULL;
 }
 

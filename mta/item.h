@@ -41,6 +41,9 @@ struct item_message *item_message_new(const struct record_enter *enter, int64_t 
 struct item_message *item_message_ref(struct item_message *message);
 void item_message_drop(struct item_message **message);
 
+// Bytes of bodies that are in memory now, in this process.
+size_t item_bodies_bytes(void);
+
 // Takes a reference of its own to message.
 struct item *item_new(struct item_message *message, const struct record_recipient *recipient);
 void item_free(struct item **item);

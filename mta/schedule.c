@@ -207,17 +207,27 @@ static void append_ready(struct schedule_dest *d, struct item *item)
 	d->ready_n++;
 }
 
-bool schedule_add(struct schedule *s, struct item **item_in, int64_t now_ms)
+bool schedule_needs_hands(const struct schedule_dest *dest)
+{
+	return dest->ready_n > dest->coming;
+}
+
+void schedule_expect(struct schedule_dest *dest)
+{
+	dest->coming++;
+}
+
+struct schedule_dest *schedule_add(struct schedule *s, struct item **item_in, int64_t now_ms)
 {
 	struct item *item = *item_in;
 	struct schedule_dest *d = find_dest(s, item->r.destination);
 	if (is_here(s, item)) {
 		item_free(item_in);
-		return true;
+		return d;
 	}
 	if (d->loaded >= SCHEDULE_DEST_ITEMS_MAX || (s->items >= SCHEDULE_ITEMS_MAX && d->loaded >= LOAD_WHEN_FULL)) {
 		d->rows_due_ms = now_ms;
-		return false;
+		return NULL;
 	}
 	*item_in = NULL;
 	struct item **bucket = bucket_of(s, &item->message->guid);
@@ -227,7 +237,7 @@ bool schedule_add(struct schedule *s, struct item **item_in, int64_t now_ms)
 	d->loaded++;
 	s->items++;
 	append_ready(d, item);
-	return true;
+	return d;
 }
 
 void schedule_note_due(struct schedule *s, struct str destination, int64_t due_ms)
@@ -249,7 +259,7 @@ void schedule_flush(struct schedule *s, int64_t now_ms)
 
 static bool wants_page(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
 {
-	if (d->loading || d->rows_due_ms > now_ms || d->ready_n >= SCHEDULE_LOW)
+	if (!schedule_wants_rows(d, now_ms))
 		return false;
 	return d->loaded + SCHEDULE_PAGE <= SCHEDULE_DEST_ITEMS_MAX && (s->items + SCHEDULE_PAGE <= SCHEDULE_ITEMS_MAX || d->loaded == 0);
 }
@@ -262,7 +272,7 @@ struct schedule_dest *schedule_wants_page(struct schedule *s, int64_t now_ms, si
 	bool full = s->items + SCHEDULE_PAGE > SCHEDULE_ITEMS_MAX;
 	d->loading = true;
 	d->rows_due_ms = INT64_MAX; // what is noted from now on came after the page
-	*limit_out = d->loaded + (full ? LOAD_WHEN_FULL : SCHEDULE_PAGE);
+	*limit_out = d->loaded + (full ? LOAD_WHEN_FULL : d->early ? SCHEDULE_DEST_ITEMS_MAX - d->loaded : SCHEDULE_PAGE);
 	*early_out = d->early;
 	d->early = false;
 	return d;
@@ -373,14 +383,15 @@ static bool is_dead_with_ready(struct schedule *s, struct schedule_dest *d, int6
 	return d->ready_n > 0 && schedule_is_dead(d, now_ms);
 }
 
-struct item *schedule_take_dead(struct schedule *s, int64_t now_ms, struct schedule_dest **dest_out)
+struct item *schedule_take_dead(struct schedule *s, int64_t now_ms, size_t messages_max, size_t recipients_max,
+	struct schedule_dest **dest_out)
 {
 	struct schedule_dest *d = look(s, now_ms, is_dead_with_ready);
 	if (d == NULL)
 		return NULL;
 	unsigned coming = d->coming;
 	*dest_out = d;
-	struct item *list = schedule_take(s, d, SCHEDULE_PAGE, SCHEDULE_PAGE);
+	struct item *list = schedule_take(s, d, messages_max, recipients_max);
 	d->coming = coming; // this was nobody's turn
 	return list;
 }
@@ -419,17 +430,20 @@ void schedule_failed(struct schedule *s, struct schedule_dest *dest, int64_t now
 	dest->window = 1;
 }
 
-void schedule_agent_ended(struct schedule *s, struct schedule_dest *dest, bool was_connected)
+void schedule_disconnected(struct schedule *s, struct schedule_dest *dest)
 {
-	must(dest->agents > 0 && s->agents > 0);
+	(void)s;
+	must(dest->connected > 0);
+	dest->connected--;
+}
+
+void schedule_agent_ended(struct schedule *s, struct schedule_dest *dest)
+{
+	must(dest->agents > dest->connected && s->agents > 0);
 	dest->agents--;
 	s->agents--;
 	if (dest->coming > dest->agents)
 		dest->coming = dest->agents;
-	if (was_connected) {
-		must(dest->connected > 0);
-		dest->connected--;
-	}
 }
 
 // --- Looking ---
@@ -462,6 +476,11 @@ struct str schedule_why(const struct schedule_dest *dest)
 	return str_of(dest->why, dest->why_n);
 }
 
+bool schedule_wants_rows(const struct schedule_dest *dest, int64_t now_ms)
+{
+	return !dest->loading && dest->rows_due_ms <= now_ms && dest->ready_n < SCHEDULE_LOW;
+}
+
 bool schedule_has_ready(const struct schedule_dest *dest)
 {
 	return dest->ready_n > 0;
@@ -470,6 +489,11 @@ bool schedule_has_ready(const struct schedule_dest *dest)
 void **schedule_user(struct schedule_dest *dest)
 {
 	return &dest->user;
+}
+
+size_t schedule_items(const struct schedule *s)
+{
+	return s->items;
 }
 
 void schedule_stats(const struct schedule *s, int64_t now_ms, struct schedule_stats *out)

@@ -6,7 +6,7 @@
 //     while ((dest = schedule_start_agent(s, now_ms))) ...     // a connection to dest should be opened
 //     items = schedule_take(s, dest, 10, 100);                 // by that agent: some messages with their recipients there
 //     schedule_done(s, dest, &item);                           // its result is committed: the item leaves memory
-//     schedule_succeeded(s, dest); schedule_failed(s, dest, …); schedule_agent_ended(s, dest, …);
+//     schedule_succeeded(s, dest); schedule_failed(s, dest, …); schedule_agent_ended(s, dest);
 //
 // A destination is what is connected to: a mailbox host, the relayhost. It starts with SCHEDULE_WINDOW_START connections, gets more with
 // each success up to concurrency_max, and half as many with each failed connection. When none of its connections lives and one fails, it
@@ -44,8 +44,13 @@ struct schedule *schedule_new(const struct schedule_config *config);
 void schedule_free(struct schedule **schedule);
 void schedule_configure(struct schedule *s, const struct schedule_config *config);
 
-// Takes *item, or, when there is no room for it, notes that a row is due and leaves it: false. One that is here already is freed: true.
-bool schedule_add(struct schedule *s, struct item **item, int64_t now_ms);
+// Takes *item and returns its destination. NULL when there is no room for it: a row is noted as due and the item is left. One that is here
+// already is freed.
+struct schedule_dest *schedule_add(struct schedule *s, struct item **item, int64_t now_ms);
+
+// More is ready than agents are on their way to take it. schedule_expect: one more is, because it was woken.
+bool schedule_needs_hands(const struct schedule_dest *dest);
+void schedule_expect(struct schedule_dest *dest);
 
 // Rows of this destination are due at due_ms.
 void schedule_note_due(struct schedule *s, struct str destination, int64_t due_ms);
@@ -74,14 +79,16 @@ void schedule_put_back(struct schedule *s, struct schedule_dest *dest, struct it
 
 // For a destination that is dead: what is due there and has to be deferred, with the reply to give (schedule_why); as schedule_take.
 // NULL: none, or no destination is.
-struct item *schedule_take_dead(struct schedule *s, int64_t now_ms, struct schedule_dest **dest_out);
+struct item *schedule_take_dead(struct schedule *s, int64_t now_ms, size_t messages_max, size_t recipients_max,
+	struct schedule_dest **dest_out);
 
-// What an agent saw. connected: its connection stood (greeted, LHLO done). failed: it could not be made, or broke; dice is any random number,
+// What an agent saw. connected: its connection stands (greeted, LHLO done). failed: it could not be made, or broke; dice is any random number,
 // why the reply for those that are deferred.
 void schedule_connected(struct schedule *s, struct schedule_dest *dest);
 void schedule_succeeded(struct schedule *s, struct schedule_dest *dest); // one message went through
 void schedule_failed(struct schedule *s, struct schedule_dest *dest, int64_t now_ms, uint32_t dice, struct str why);
-void schedule_agent_ended(struct schedule *s, struct schedule_dest *dest, bool was_connected);
+void schedule_disconnected(struct schedule *s, struct schedule_dest *dest); // a connection that stood is closed
+void schedule_agent_ended(struct schedule *s, struct schedule_dest *dest);
 
 // When something will be due that is not now; INT64_MAX: nothing known.
 int64_t schedule_wake_ms(struct schedule *s, int64_t now_ms);
@@ -96,8 +103,11 @@ struct str schedule_name(const struct schedule_dest *dest);
 enum record_target schedule_target(const struct schedule_dest *dest);
 struct str schedule_why(const struct schedule_dest *dest);
 bool schedule_has_ready(const struct schedule_dest *dest);
+bool schedule_wants_rows(const struct schedule_dest *dest, int64_t now_ms); // rows are due and few are ready
 bool schedule_is_dead(const struct schedule_dest *dest, int64_t now_ms);
 void **schedule_user(struct schedule_dest *dest); // one pointer for the caller; must be NULL when the destination is idle
+
+size_t schedule_items(const struct schedule *s);
 
 struct schedule_stats {
 	size_t destinations, dead, items, agents;

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+// An agent: a fiber that delivers messages of one destination over one connection, kept while there are more.
+//
+// Happy path: take some messages; their START is durable; connect, if there is no connection; LMTP each into its mailboxes, the results go to the
+// log without waiting; take the next ones. To the relayhost each message is first committed as an ATTEMPT.
+// Failure: a connection that cannot be made defers the message that wanted it, tells the scheduler, and gives the others back. One that
+// breaks defers who had no answer; a kept one that was closed in between is opened anew, unseen.
+// Crash story: without a RESULT a recipient is still waiting, with an open ATTEMPT or without, and is tried again: into a mailbox under the
+// same key, to the world a second time (CLUSTER 4). A message that crashed us has its START.
+// On any scheduler. A soft cancel ends the agent between two messages; a message under way is finished.
+#include "deliver.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/fiber.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "base/runtime.h"
+#include "base/tls.h"
+#include "peer.h"
+#include "queue_core.h"
+#include "queue_rows.h"
+
+enum {
+	IDLE_MS = 5000,             // a connection without work is kept so long
+	LMTP_MESSAGES = 10,         // taken at a time
+	ATTEMPT_VALIDITY_MS = 60000, // CLUSTER 4
+	PIECE_BYTES = 256 << 10,
+	ARENA_BYTES = 1 << 20,
+	WORLD_LINE_BYTES_MAX = 998, // RFC 5321 section 4.5.3.1.6
+	PAUSE_MS = 1000,
+};
+
+struct agent {
+	struct dispatch_agent *slot;
+	struct queue *queue;
+	struct settings_snapshot *snapshot; // of this batch
+	const struct settings *settings;
+	struct arena *arena;        // of the message
+	struct arena *peer_arena;   // of the connection: names and pins
+	struct peer *peer;          // NULL: not connected
+	struct tls_client *client;  // of the connection
+	bool relay;
+	// The message under way.
+	struct item_message *message;
+	struct buf body;            // all of it, or the piece at body_at
+	uint64_t body_at;
+	uint64_t attempt;           // index; 0: stays with us
+	int64_t valid_until_ms;
+};
+
+static void hang_up(struct agent *a)
+{
+	peer_quit(&a->peer);
+	if (a->client)
+		tls_client_drop(&a->client);
+	dispatch_disconnected(a->slot);
+}
+
+// --- Connecting ---
+
+static enum err_code find_relay(struct agent *a, struct queue_host *host, struct err *err)
+{
+	const struct settings_address *relay = &a->settings->relayhost;
+	if (relay->host.n == 0)
+		return err_set(err, ERR_NOTFOUND, "no relayhost is set any more");
+	*host = (struct queue_host){.host = relay->host, .port = relay->port};
+	return ERR_OK;
+}
+
+static enum peer_tls relay_policy(const struct settings *settings, bool without_tls)
+{
+	switch ((enum settings_relayhost_tls)settings->relayhost_tls) {
+	case SETTINGS_RELAYHOST_TLS_NONE:
+		return PEER_TLS_NONE;
+	case SETTINGS_RELAYHOST_TLS_MAY:
+		return without_tls ? PEER_TLS_NONE : PEER_TLS_MAY;
+	case SETTINGS_RELAYHOST_TLS_ENCRYPT:
+	case SETTINGS_RELAYHOST_TLS_VERIFY:
+		return PEER_TLS_MUST;
+	}
+	unreachable("relayhost_tls");
+}
+
+static enum err_code greet(struct agent *a, const struct queue_host *host, bool without_tls, struct err *err)
+{
+	struct conn *conn;
+	const struct settings *s = a->settings;
+	enum err_code code = conn_connect_host(runtime_workers(a->queue->config.runtime), host->host, host->port,
+		clock_after_ms(s->delivery_connect_s * 1000), &conn, err);
+	if (code)
+		return code;
+	struct peer_config config = {.lmtp = !a->relay, .hostname = s->hostname, .host = host->host, .client = a->client, .pins = host->pins,
+		.pins_n = host->pins_n, .reply_ms = s->delivery_reply_s * 1000, .final_reply_ms = s->delivery_final_reply_s * 1000,
+		.line_bytes_max = a->relay ? WORLD_LINE_BYTES_MAX : 0,
+		.tls = a->relay ? relay_policy(s, without_tls) : host->tls ? PEER_TLS_PINNED : PEER_TLS_NONE};
+	config.hostname = arena_dup(a->peer_arena, s->hostname);
+	config.host = arena_dup(a->peer_arena, host->host);
+	if (config.tls != PEER_TLS_NONE && a->client == NULL) {
+		conn_close(&conn, 0);
+		return err_set(err, ERR_TLS, "no certificate of ours to show: set node_certificate");
+	}
+	a->peer = peer_new(&conn, &config);
+	return peer_greet(a->peer, err);
+}
+
+static enum err_code find_and_greet(struct agent *a, struct err *err)
+{
+	struct queue_host host;
+	enum err_code code = a->relay ? find_relay(a, &host, err)
+				      : a->queue->config.host(a->queue->config.arg, a->peer_arena, dispatch_name(a->slot), &host, err);
+	if (code)
+		return code;
+	a->client = a->relay ? queue_relay_tls(a->queue) : queue_lmtp_tls(a->queue);
+	code = greet(a, &host, false, err);
+	if (code && a->peer && peer_tls_failed(a->peer) && a->relay && a->settings->relayhost_tls == SETTINGS_RELAYHOST_TLS_MAY) {
+		log_info(NULL, "relayhost: TLS failed, trying without", log_str("host", host.host), log_err(err));
+		peer_quit(&a->peer);
+		code = greet(a, &host, true, err);
+	}
+	return code;
+}
+
+// ERR_OK with a peer that is ready; else *why_out is the reply for those who wanted it.
+static enum err_code connect_peer(struct agent *a, struct str *why_out)
+{
+	struct err err;
+	if (a->peer)
+		return ERR_OK;
+	arena_reset(a->peer_arena);
+	enum err_code code = find_and_greet(a, &err);
+	if (code == ERR_OK) {
+		dispatch_connected(a->slot);
+		return ERR_OK;
+	}
+	*why_out = arena_printf(a->arena, "451 4.4.1 %.*s: %s", STR_FMT(dispatch_name(a->slot)), err.text);
+	hang_up(a);
+	log_warning(NULL, "no connection", log_str("destination", dispatch_name(a->slot)), log_err(&err));
+	dispatch_failed(a->slot, *why_out);
+	return code;
+}
+
+// --- The body ---
+
+static bool body_piece(void *arg, uint64_t offset, struct str *piece_out, struct err *err)
+{
+	struct agent *a = arg;
+	if (a->message->body.n > 0) {
+		*piece_out = str_from(a->message->body, (size_t)offset);
+		return true;
+	}
+	if (offset < a->body_at || offset >= a->body_at + a->body.n) {
+		buf_clear(&a->body);
+		bool file = a->message->flags & RECORD_FLAG_SPOOL;
+		a->body_at = file ? offset : 0;
+		enum err_code code = file ? queue_rows_body_file(a->queue, a->message, offset, PIECE_BYTES, &a->body, err)
+					  : queue_rows_body(a->queue, a->message, &a->body, err);
+		if (code)
+			return false;
+	}
+	*piece_out = str_from(buf_str(&a->body), (size_t)(offset - a->body_at));
+	return piece_out->n > 0 || err_set(err, ERR_CORRUPT, "the body is shorter than its record says") == ERR_OK;
+}
+
+// --- One message ---
+
+static bool still_valid(struct agent *a)
+{
+	return a->attempt == 0 || clock_mono_exact_ms() < a->valid_until_ms;
+}
+
+static bool ask_valid(void *arg)
+{
+	return still_valid(arg);
+}
+
+// Commits that these will be tried (CLUSTER 4). Items that are not waiting any more leave the list. False: nothing may be tried.
+static bool commit_attempt(struct agent *a, struct item **list)
+{
+	struct record_refs refs = {arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *refs.v), 0};
+	for (const struct item *item = *list; item; item = item->next)
+		refs.v[refs.n++] = (struct record_ref){item->message->guid, item->r.number};
+	struct record record = {.type = RECORD_ATTEMPT, .attempt = {.destination = dispatch_name(a->slot), .at_ms = clock_wall_ms(),
+		.validity_ms = ATTEMPT_VALIDITY_MS, .refs = refs}};
+	a->valid_until_ms = clock_mono_exact_ms() + ATTEMPT_VALIDITY_MS; // counted from before the commit
+	struct call *call = queue_proposal_call(a->queue, &record, DELIVER_RECIPIENTS_MAX);
+	must(call != NULL);
+	struct queue_proposal *proposal = call_payload(call);
+	uint8_t *took = (uint8_t *)buf_reserve(&proposal->body, refs.n);
+	memset(took, 0, refs.n);
+	proposal->answer.took = took;
+	cluster_log_propose(a->queue->log, call);
+	bool ok = call_wait(call, CLOCK_NEVER) == ERR_OK && proposal->p.verdict == CLUSTER_COMMITTED;
+	struct item *dropped = NULL;
+	size_t i = 0;
+	for (struct item **at = list; ok && *at; i++) {
+		struct item *item = *at;
+		if (took[i]) {
+			at = &item->next;
+			continue;
+		}
+		*at = item->next;
+		item->next = dropped;
+		dropped = item;
+	}
+	a->attempt = ok ? proposal->p.index : 0;
+	call_drop(&call);
+	dispatch_done(a->slot->dispatch, a->slot->dest, &dropped);
+	return ok;
+}
+
+static enum record_outcome outcome_of(const struct agent *a, enum peer_outcome outcome)
+{
+	switch (outcome) {
+	case PEER_ACCEPTED:
+		return a->relay ? RECORD_RELAYED : RECORD_DELIVERED;
+	case PEER_PERMANENT:
+		return RECORD_BOUNCED;
+	case PEER_TEMPORARY:
+	case PEER_UNTRIED:
+		return RECORD_DEFERRED;
+	}
+	unreachable("outcome of a transaction");
+}
+
+// Over the connection there is, or a new one. Replies live in a->arena.
+static void transact(struct agent *a, struct peer_recipient *to, size_t n)
+{
+	struct peer_transaction txn = {.arena = a->arena, .message = a->message, .to = to, .n = n, .body = body_piece, .arg = a,
+		.still_valid = ask_valid};
+	for (int round = 0; round < 2; round++) {
+		struct str why = STR_NONE;
+		if (!still_valid(a))
+			why = STR("451 4.4.2 the attempt is not valid any more");
+		else if (connect_peer(a, &why) == ERR_OK)
+			peer_send(a->peer, &txn);
+		for (size_t i = 0; i < n && why.n; i++) {
+			to[i].outcome = PEER_TEMPORARY;
+			to[i].reply = why;
+			to[i].ours = true;
+		}
+		bool untried = to[0].outcome == PEER_UNTRIED;
+		if (untried)
+			hang_up(a);
+		if (!untried)
+			return;
+	}
+}
+
+static bool all_failed_here(const struct peer_recipient *to, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!to[i].ours || to[i].outcome != PEER_TEMPORARY)
+			return false;
+	return true;
+}
+
+// A connection that ended in the middle counts against the destination; one that was merely closed after a reply does not.
+static void after_transaction(struct agent *a, const struct peer_recipient *to, size_t n)
+{
+	if (a->peer == NULL)
+		return;
+	if (peer_is_usable(a->peer)) {
+		dispatch_succeeded(a->slot);
+		return;
+	}
+	bool failed = all_failed_here(to, n);
+	hang_up(a);
+	if (failed)
+		dispatch_failed(a->slot, to[0].reply);
+}
+
+// The recipients of one message; takes the list.
+static void deliver_message(struct agent *a, struct item *list)
+{
+	arena_reset(a->arena);
+	a->message = item_message_ref(list->message);
+	a->attempt = 0;
+	buf_clear(&a->body);
+	a->body_at = 0;
+	if (a->relay && !commit_attempt(a, &list)) {
+		dispatch_put_back(a->slot, &list);
+		fiber_sleep_ms(PAUSE_MS);
+	} else if (list) {
+		struct peer_recipient *to = arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *to);
+		struct deliver_result *results = arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *results);
+		size_t n = 0;
+		for (const struct item *item = list; item; item = item->next)
+			to[n++].item = item;
+		transact(a, to, n);
+		struct item *item = list;
+		for (size_t i = 0; i < n; i++) {
+			struct item *next = item->next;
+			item->next = NULL;
+			results[i] = (struct deliver_result){item, outcome_of(a, to[i].outcome), to[i].reply, !to[i].ours};
+			item = next;
+		}
+		bool has_dsn = a->relay && a->peer && peer_has_dsn(a->peer);
+		after_transaction(a, to, n);
+		deliver_commit(a->queue, a->slot->dest, a->attempt, results, n, dispatch_name(a->slot), has_dsn);
+	}
+	item_message_drop(&a->message);
+}
+
+// --- Batches ---
+
+// The first message's items off the list.
+static struct item *cut_message(struct item **list)
+{
+	struct item *first = *list, *last = first;
+	while (last->next && guid_eq(&last->next->message->guid, &first->message->guid))
+		last = last->next;
+	*list = last->next;
+	last->next = NULL;
+	return first;
+}
+
+static size_t guids_of(const struct item *list, struct guid *guids)
+{
+	size_t n = 0;
+	for (; list; list = list->next)
+		if (n == 0 || !guid_eq(&guids[n - 1], &list->message->guid))
+			guids[n++] = list->message->guid;
+	return n;
+}
+
+// A connection that does not stand any more after one of them gives the rest back: the scheduler knows by now whether the destination lives.
+static void deliver_batch(struct agent *a, struct item *list)
+{
+	struct guid guids[LMTP_MESSAGES];
+	struct err err;
+	size_t n = guids_of(list, guids), i = 0;
+	if (keeper_start(a->queue->keeper, guids, n, &err)) {
+		dispatch_put_back(a->slot, &list);
+		fiber_sleep_ms(PAUSE_MS);
+		return;
+	}
+	a->snapshot = queue_settings(a->queue);
+	a->settings = settings_of(a->snapshot);
+	bool alive = true;
+	while (list && alive) {
+		deliver_message(a, cut_message(&list));
+		keeper_end(a->queue->keeper, &guids[i++]);
+		alive = a->peer != NULL;
+	}
+	while (i < n)
+		keeper_end(a->queue->keeper, &guids[i++]);
+	if (list)
+		dispatch_put_back(a->slot, &list);
+	settings_unref(&a->snapshot);
+}
+
+void deliver_agent(void *arg)
+{
+	struct dispatch_agent *slot = arg;
+	struct agent *a = calloc(1, sizeof *a);
+	must(a != NULL);
+	*a = (struct agent){.slot = slot, .queue = slot->queue, .arena = arena_new(ARENA_BYTES), .peer_arena = arena_new(ARENA_BYTES)};
+	buf_init(&a->body, 1 << 20);
+	struct item *list;
+	while ((list = dispatch_take(slot, LMTP_MESSAGES, DELIVER_RECIPIENTS_MAX, clock_after_ms(IDLE_MS)))) {
+		a->relay = list->r.target == RECORD_TO_RELAY;
+		fiber_shield_enter();
+		deliver_batch(a, list);
+		fiber_shield_leave();
+		if (a->peer == NULL) // whether there should be another connection is the scheduler's to say
+			break;
+	}
+	hang_up(a);
+	dispatch_ended(slot);
+	buf_fini(&a->body);
+	arena_free(&a->arena);
+	arena_free(&a->peer_arena);
+	free(a);
+	free(slot);
+}

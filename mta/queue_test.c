@@ -1,0 +1,599 @@
+// SPDX-License-Identifier: Apache-2.0
+// The queue as a daemon has it: messages go in at the door from many fibers, LMTP servers on loopback take them or do not.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/runtime.h"
+#include "mta/queue.h"
+#include "queue_core.h"
+#include "queue_fold.h"
+
+enum { PEER_MESSAGES_MAX = 5000 };
+
+// What the LMTP server saw, and how it is to behave.
+struct lmtp {
+	pthread_mutex_t mutex;
+	uint16_t port;
+	int fd;
+	size_t delivered, connections, transactions;
+	char key[PEER_MESSAGES_MAX][100]; // guid and recipient of each delivery
+	_Atomic int drops;                // so many connections end after the final dot, unanswered
+	_Atomic bool down;                // no greeting
+	_Atomic int held;                 // recipients "slow@" wait
+};
+
+struct bench {
+	char dir[64], config[96];
+	struct settings_snapshot *settings;
+	struct runtime *runtime;
+	struct queue *queue;
+	struct lmtp lmtp;
+};
+
+static struct bench *now; // for callbacks without an argument of ours
+
+static void note_delivery(struct lmtp *l, struct str guid, struct str recipient)
+{
+	pthread_mutex_lock(&l->mutex);
+	if (l->delivered < PEER_MESSAGES_MAX)
+		snprintf(l->key[l->delivered], sizeof l->key[0], "%.*s %.*s", STR_FMT(guid), STR_FMT(recipient));
+	l->delivered++;
+	pthread_mutex_unlock(&l->mutex);
+}
+
+static const char *rcpt_reply(struct str line)
+{
+	if (str_find(line, STR("<no@")) >= 0)
+		return "550 5.1.1 no such user\r\n";
+	if (str_find(line, STR("<later@")) >= 0)
+		return "451 4.2.0 later\r\n";
+	return "250 2.1.5 ok\r\n";
+}
+
+// One transaction's end: the body is read up to its dot and answered for each recipient.
+static bool take_body(struct lmtp *l, struct conn *conn, struct str guid, char (*to)[80], size_t n)
+{
+	struct str line;
+	enum conn_eol eol;
+	struct err err;
+	do
+		if (conn_read_line(conn, 65536, &line, &eol, &err))
+			return false;
+	while (!str_eq(line, STR(".")));
+	if (atomic_load(&l->drops) > 0 && atomic_fetch_sub(&l->drops, 1) > 0)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		bool refused = str_starts(str_of_c(to[i]), STR("full@"));
+		if (!refused)
+			note_delivery(l, guid, str_of_c(to[i]));
+		conn_printf(conn, refused ? "452 4.2.2 full\r\n" : "250 2.0.0 delivered\r\n");
+	}
+	return true;
+}
+
+static void serve_lmtp(struct conn *conn, void *arg)
+{
+	struct lmtp *l = arg;
+	char guid[64] = "", to[64][80];
+	size_t n = 0;
+	struct str line;
+	enum conn_eol eol;
+	struct err err;
+	pthread_mutex_lock(&l->mutex);
+	l->connections++;
+	pthread_mutex_unlock(&l->mutex);
+	if (atomic_load(&l->down)) {
+		conn_close(&conn, 0);
+		return;
+	}
+	conn_printf(conn, "220 lmtp.test ready\r\n");
+	while ((conn_has_input(conn) || conn_flush(conn, &err) == ERR_OK) && conn_read_line(conn, 4096, &line, &eol, &err) == ERR_OK) {
+		if (str_starts_nocase(line, STR("LHLO"))) {
+			conn_printf(conn, "250-lmtp.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 100000000\r\n250 XPHKEY\r\n");
+		} else if (str_starts_nocase(line, STR("MAIL"))) {
+			ptrdiff_t at = str_find(line, STR("XPHKEY="));
+			str_to_c(at < 0 ? STR("none") : str_upto(str_from(line, (size_t)at + 7), 32), guid, sizeof guid);
+			n = 0;
+			conn_printf(conn, "250 2.1.0 ok\r\n");
+		} else if (str_starts_nocase(line, STR("RCPT"))) {
+			const char *reply = rcpt_reply(line);
+			ptrdiff_t at = str_index(line, '<'), end = str_index(line, '>');
+			if (reply[0] == '2' && n < 64)
+				str_to_c(str_from(str_upto(line, (size_t)end), (size_t)at + 1), to[n++], sizeof to[0]);
+			conn_printf(conn, "%s", reply);
+		} else if (str_eq_nocase(line, STR("DATA"))) {
+			conn_printf(conn, n ? "354 go\r\n" : "503 5.5.1 no recipients\r\n");
+			if (n && (conn_flush(conn, &err) || !take_body(l, conn, str_of_c(guid), to, n)))
+				break;
+		} else if (str_eq_nocase(line, STR("QUIT"))) {
+			break;
+		} else {
+			conn_printf(conn, "250 2.0.0 ok\r\n");
+		}
+	}
+	conn_close(&conn, 0);
+}
+
+static enum err_code find_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err)
+{
+	(void)arg;
+	(void)arena;
+	if (!str_eq(mail_host, STR("mail1")))
+		return err_set(err, ERR_NOTFOUND, "no such host");
+	*host_out = (struct queue_host){.host = STR("127.0.0.1"), .port = now->lmtp.port};
+	return ERR_OK;
+}
+
+static struct record_recipient to_mailbox(struct str address)
+{
+	return (struct record_recipient){.target = RECORD_TO_MAILBOX, .address = address, .key = address, .destination = STR("mail1"),
+		.mailbox_id = STR("00112233445566778899aabbccddeeff")};
+}
+
+// Senders at uni.example have mailboxes here; nobody else is anybody.
+static bool resolve(void *arg, struct arena *arena, struct str address, struct record_recipients *out, bool *temporary)
+{
+	(void)arg;
+	*temporary = str_starts(address, STR("unsure@"));
+	if (!str_ends(address, STR("@uni.example")) || *temporary)
+		return false;
+	out->v = arena_must(arena, sizeof *out->v);
+	out->v[0] = to_mailbox(arena_dup(arena, address));
+	out->n = 1;
+	return true;
+}
+
+static void died(const struct err *err)
+{
+	fprintf(stderr, "died: %s\n", err->text);
+	abort();
+}
+
+static void write_config(struct bench *b, const char *more)
+{
+	snprintf(b->config, sizeof b->config, "%s.conf", b->dir);
+	FILE *f = fopen(b->config, "w");
+	assert_non_null(f);
+	fprintf(f, "hostname = \"mx.uni.example\"\nretry { min_s = 1 max_s = 2 }\nqueue { reserve_bytes = 0 }\n%s", more);
+	fclose(f);
+	struct settings_report report;
+	settings_report_init(&report);
+	if (settings_load(&settings_table, b->config, &report, &b->settings))
+		fail_msg("%s", buf_c(&report.lines));
+	settings_report_fini(&report);
+}
+
+static void start(struct bench *b)
+{
+	struct err err;
+	now = b;
+	struct queue_config config = {.dir = b->dir, .settings = b->settings, .resolve = resolve, .host = find_host, .died = died};
+	if (runtime_new(&(struct runtime_config){.name = "test", .schedulers = 2, .workers = 2}, &b->runtime, &err))
+		fail_msg("%s", err.text);
+	config.runtime = b->runtime;
+	if (queue_open(&config, &b->queue, &err))
+		fail_msg("%s", err.text);
+}
+
+static void serve(struct bench *b)
+{
+	static struct listen_service service = {.name = "lmtp", .serve = serve_lmtp};
+	struct netaddr any, local;
+	struct err err;
+	service.arg = &b->lmtp;
+	assert_true(netaddr_parse(STR("127.0.0.1"), b->lmtp.port, &any));
+	if (b->lmtp.port == 0) {
+		assert_int_equal(listen_open(&any, 100, &b->lmtp.fd, &local, &err), ERR_OK);
+		b->lmtp.port = local.port;
+	}
+	assert_int_equal(runtime_listen(b->runtime, &service, b->lmtp.fd, &err), ERR_OK);
+}
+
+static void stop(struct bench *b)
+{
+	queue_stop(b->queue);
+	runtime_stop(b->runtime, 2000);
+	queue_close(&b->queue);
+	runtime_free(&b->runtime);
+}
+
+static void begin_with(struct bench *b, const char *settings)
+{
+	memset(b, 0, sizeof *b);
+	snprintf(b->dir, sizeof b->dir, "/tmp/posthouse-queue-XXXXXX");
+	assert_non_null(mkdtemp(b->dir));
+	pthread_mutex_init(&b->lmtp.mutex, NULL);
+	write_config(b, settings);
+}
+
+static void begin(struct bench *b)
+{
+	begin_with(b, "");
+	start(b);
+}
+
+static void end(struct bench *b)
+{
+	char command[128];
+	settings_unref(&b->settings);
+	if (b->lmtp.fd)
+		close(b->lmtp.fd);
+	unlink(b->config);
+	snprintf(command, sizeof command, "rm -rf %s", b->dir);
+	assert_int_equal(system(command), 0);
+}
+
+// --- Going in ---
+
+static enum queue_verdict enter_bytes(struct queue *queue, struct str sender, const struct record_recipient *to, size_t n, size_t bytes,
+	struct guid *guid_out)
+{
+	struct spool *spool;
+	struct err err;
+	if (spool_open(queue, &spool, &err))
+		return QUEUE_REFUSED;
+	static const char line[] = "0123456789012345678901234567890123456789012345678901234567890123456789\r\n";
+	bool ok = spool_append(spool, STR("Subject: test\r\n\r\n"), &err) == ERR_OK;
+	while (ok && spool_bytes(spool) < bytes)
+		ok = spool_append(spool, STR(line), &err) == ERR_OK;
+	if (!ok) {
+		spool_drop(&spool);
+		return QUEUE_REFUSED;
+	}
+	if (guid_out)
+		*guid_out = spool_guid(spool);
+	struct queue_message message = {.sender = sender, .source = STR("test"), .recipients = to, .n = n};
+	return queue_enter(queue, &message, &spool, &err);
+}
+
+static enum queue_verdict enter_one(struct queue *queue, const char *address)
+{
+	struct record_recipient to = to_mailbox(str_of_c(address));
+	return enter_bytes(queue, STR("s@uni.example"), &to, 1, 500, NULL);
+}
+
+struct crowd {
+	struct queue *queue;
+	size_t each;
+	_Atomic size_t committed, refused, running;
+};
+
+static void enter_many(void *arg)
+{
+	struct crowd *crowd = arg;
+	for (size_t i = 0; i < crowd->each && !fiber_is_cancelled(); i++)
+		if (enter_one(crowd->queue, "u@uni.example") == QUEUE_COMMITTED)
+			atomic_fetch_add(&crowd->committed, 1);
+		else
+			atomic_fetch_add(&crowd->refused, 1);
+	atomic_fetch_sub(&crowd->running, 1);
+}
+
+static int64_t ledger_of(struct queue *queue, enum queue_ledger counter)
+{
+	int64_t counters[LEDGER_COUNTERS];
+	bool balanced;
+	queue_fold_ledger(queue->fold, counters, &balanced);
+	assert_true(balanced);
+	return counters[counter];
+}
+
+// Waits for a state that the code reaches by itself; the limit is for a hung test only.
+static void await(struct bench *b, enum queue_ledger counter, int64_t value)
+{
+	for (int i = 0; i < 6000 && ledger_of(b->queue, counter) != value; i++)
+		usleep(10000);
+	assert_int_equal(ledger_of(b->queue, counter), value);
+}
+
+static void a_crowd_is_delivered_once_each(void **state)
+{
+	(void)state;
+	enum { FIBERS = 50, EACH = 20 };
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	queue_start(b.queue);
+	struct crowd crowd = {.queue = b.queue, .each = EACH, .running = FIBERS};
+	for (int i = 0; i < FIBERS; i++)
+		assert_true(runtime_spawn(b.runtime, enter_many, &crowd, "crowd"));
+	await(&b, LEDGER_DELIVERED, FIBERS * EACH);
+	assert_int_equal(crowd.committed, FIBERS * EACH);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 0);
+	struct cluster_log_stats stats;
+	cluster_log_stats(b.queue->log, &stats);
+	assert_true(stats.batches < stats.records); // they shared commits
+	stop(&b);
+	assert_int_equal(b.lmtp.delivered, FIBERS * EACH);
+	assert_true(b.lmtp.connections <= 30); // kept and reused
+	for (size_t i = 1; i < b.lmtp.delivered; i++)
+		for (size_t k = 0; k < i; k++)
+			assert_string_not_equal(b.lmtp.key[i], b.lmtp.key[k]);
+	end(&b);
+}
+
+static void outcomes_are_by_recipient(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	queue_start(b.queue);
+	struct record_recipient to[] = {to_mailbox(STR("a@uni.example")), to_mailbox(STR("no@uni.example")),
+		to_mailbox(STR("later@uni.example")), to_mailbox(STR("full@uni.example")), to_mailbox(STR("b@uni.example")),
+		to_mailbox(STR("a@uni.example"))};
+	assert_int_equal(enter_bytes(b.queue, STR("s@uni.example"), to, 6, 500, NULL), QUEUE_COMMITTED);
+	assert_int_equal(ledger_of(b.queue, LEDGER_ACCEPTED), 5); // one was there twice
+	await(&b, LEDGER_DELIVERED, 3);                            // a, b and the report to s
+	assert_int_equal(ledger_of(b.queue, LEDGER_BOUNCED), 1);
+	assert_int_equal(ledger_of(b.queue, LEDGER_GENERATED), 1);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 2);
+	stop(&b);
+	end(&b);
+}
+
+static void large_bodies_travel_by_file(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	struct record_recipient to = to_mailbox(STR("a@uni.example"));
+	struct guid guid;
+	char path[128], text[GUID_TEXT_BYTES];
+	struct stat st;
+	assert_int_equal(enter_bytes(b.queue, STR("s@uni.example"), &to, 1, 1 << 20, &guid), QUEUE_COMMITTED);
+	snprintf(path, sizeof path, "%s/spool/%s", b.dir, guid_text(&guid, text).p);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size >= 1 << 20);
+	queue_start(b.queue);
+	await(&b, LEDGER_DELIVERED, 1);
+	stop(&b);
+	assert_int_equal(stat(path, &st), -1);
+	end(&b);
+}
+
+static void a_lost_reply_is_asked_for_again_under_the_same_key(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	atomic_store(&b.lmtp.drops, 1);
+	queue_start(b.queue);
+	assert_int_equal(enter_one(b.queue, "a@uni.example"), QUEUE_COMMITTED);
+	await(&b, LEDGER_DELIVERED, 1);
+	stop(&b);
+	assert_int_equal(b.lmtp.delivered, 1);
+	assert_true(b.lmtp.connections >= 2);
+	end(&b);
+}
+
+static void a_dead_host_is_waited_for(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	atomic_store(&b.lmtp.down, true);
+	queue_start(b.queue);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(enter_one(b.queue, "a@uni.example"), QUEUE_COMMITTED);
+	for (int i = 0; i < 3000 && b.lmtp.connections < 2; i++)
+		usleep(10000);
+	assert_true(b.lmtp.connections <= 10); // 20 messages wait, the host is probed by one at a time
+	atomic_store(&b.lmtp.down, false);
+	await(&b, LEDGER_DELIVERED, 20);
+	stop(&b);
+	assert_int_equal(b.lmtp.delivered, 20);
+	end(&b);
+}
+
+static void what_waits_survives_a_restart(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	for (int i = 0; i < 700; i++) // more than a page
+		assert_int_equal(enter_one(b.queue, "a@uni.example"), QUEUE_COMMITTED);
+	stop(&b);
+	start(&b);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 700);
+	serve(&b);
+	queue_start(b.queue);
+	await(&b, LEDGER_DELIVERED, 700);
+	stop(&b);
+	end(&b);
+}
+
+// --- Deaths ---
+
+// The child enters messages and says each that is committed; it is killed in the middle.
+static size_t enter_until_killed(struct bench *b, size_t bytes, struct guid *said, size_t max)
+{
+	int pipe_fds[2];
+	assert_int_equal(pipe(pipe_fds), 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct record_recipient to = to_mailbox(STR("a@uni.example"));
+		struct guid guid;
+		struct err err;
+		struct queue_config config = {.dir = b->dir, .settings = b->settings, .died = died};
+		if (queue_open(&config, &b->queue, &err))
+			_exit(1);
+		for (;;) {
+			if (enter_bytes(b->queue, STR("s@uni.example"), &to, 1, bytes, &guid) != QUEUE_COMMITTED)
+				_exit(2);
+			if (write(pipe_fds[1], &guid, sizeof guid) != sizeof guid)
+				_exit(3);
+		}
+	}
+	close(pipe_fds[1]);
+	size_t n = 0;
+	while (n < max / 2 && read(pipe_fds[0], &said[n], sizeof *said) == sizeof *said)
+		n++;
+	kill(child, SIGKILL);
+	while (n < max && read(pipe_fds[0], &said[n], sizeof *said) == sizeof *said)
+		n++;
+	close(pipe_fds[0]);
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	return n;
+}
+
+struct lookup {
+	const struct guid *guid;
+	bool there;
+};
+
+static void look_up(struct db *db, void *arg)
+{
+	struct lookup *l = arg;
+	sqlite3_stmt *stmt;
+	assert_int_equal(sqlite3_prepare_v2(db_handle(db), "SELECT 1 FROM message WHERE guid = ?1", -1, &stmt, NULL), SQLITE_OK);
+	sqlite3_bind_blob(stmt, 1, l->guid->b, sizeof l->guid->b, SQLITE_STATIC);
+	l->there = sqlite3_step(stmt) == SQLITE_ROW;
+	sqlite3_finalize(stmt);
+}
+
+static size_t files_in_spool(struct bench *b)
+{
+	char command[160];
+	size_t n = 0;
+	snprintf(command, sizeof command, "ls %s/spool | wc -l", b->dir);
+	FILE *f = popen(command, "r");
+	assert_int_equal(fscanf(f, "%zu", &n), 1);
+	pclose(f);
+	return n;
+}
+
+static void killed_while_entering(size_t bytes, bool files)
+{
+	enum { SAID_MAX = 60 };
+	struct guid said[SAID_MAX];
+	struct bench b;
+	begin_with(&b, "");
+	for (int round = 0; round < 3; round++) {
+		size_t n = enter_until_killed(&b, bytes, said, SAID_MAX);
+		start(&b);
+		for (size_t i = 0; i < n; i++) {
+			struct lookup l = {.guid = &said[i]};
+			assert_int_equal(cluster_log_read(b.queue->log, look_up, &l, NULL), ERR_OK);
+			assert_true(l.there); // its 250 was said
+		}
+		if (files)
+			assert_int_equal(files_in_spool(&b), ledger_of(b.queue, LEDGER_QUEUED)); // no more, no less
+		stop(&b);
+	}
+	end(&b);
+}
+
+static void committed_messages_survive_kill(void **state)
+{
+	(void)state;
+	killed_while_entering(500, false);
+}
+
+static void committed_files_survive_kill(void **state)
+{
+	(void)state;
+	killed_while_entering(100000, true);
+}
+
+// A child that dies while it "tries": the START is on disk, the end is not.
+static void die_trying(struct bench *b, const struct guid *guid)
+{
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct queue_config config = {.dir = b->dir, .settings = b->settings, .died = died};
+		struct err err;
+		if (queue_open(&config, &b->queue, &err) == ERR_OK && keeper_start(b->queue->keeper, guid, 1, &err) == ERR_OK)
+			kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void three_deaths_hold_a_message(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct guid poison;
+	begin(&b);
+	serve(&b);
+	struct record_recipient to = to_mailbox(STR("a@uni.example"));
+	assert_int_equal(enter_bytes(b.queue, STR("s@uni.example"), &to, 1, 500, &poison), QUEUE_COMMITTED);
+	assert_int_equal(enter_one(b.queue, "b@uni.example"), QUEUE_COMMITTED);
+	stop(&b);
+	for (int i = 0; i < 3; i++)
+		die_trying(&b, &poison);
+	struct buf log;
+	buf_init(&log, 1 << 16);
+	log_capture_begin(&log);
+	start(&b);
+	log_capture_end();
+	assert_true(str_find(buf_str(&log), STR("died repeatedly")) >= 0);
+	buf_fini(&log);
+	serve(&b);
+	queue_start(b.queue);
+	await(&b, LEDGER_DELIVERED, 1);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 1);
+	struct record release = {.type = RECORD_RELEASE, .release = {.guid = poison, .at_ms = 1}};
+	struct queue_fold_answer answer;
+	assert_int_equal(queue_say(b.queue, &release, &answer, NULL), ERR_OK);
+	assert_int_equal(answer.counted, 1);
+	await(&b, LEDGER_DELIVERED, 2);
+	stop(&b);
+	end(&b);
+}
+
+static void a_verdict_too_late_cancels(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	atomic_store(&b.queue->commit_timeout_ms, -1); // over before it began
+	size_t unknown = 0;
+	for (int i = 0; i < 50; i++)
+		unknown += enter_one(b.queue, "a@uni.example") == QUEUE_UNKNOWN;
+	atomic_store(&b.queue->commit_timeout_ms, 60000);
+	assert_int_equal(enter_one(b.queue, "b@uni.example"), QUEUE_COMMITTED); // behind all the others in the line
+	assert_true(unknown > 0);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 1 + 50 - (int64_t)unknown);
+	stop(&b);
+	end(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(committed_messages_survive_kill),
+		cmocka_unit_test(committed_files_survive_kill),
+		cmocka_unit_test(three_deaths_hold_a_message),
+		cmocka_unit_test(a_verdict_too_late_cancels),
+		cmocka_unit_test(a_crowd_is_delivered_once_each),
+		cmocka_unit_test(outcomes_are_by_recipient),
+		cmocka_unit_test(large_bodies_travel_by_file),
+		cmocka_unit_test(a_lost_reply_is_asked_for_again_under_the_same_key),
+		cmocka_unit_test(a_dead_host_is_waited_for),
+		cmocka_unit_test(what_waits_survives_a_restart),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
