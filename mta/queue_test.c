@@ -166,7 +166,7 @@ static void write_config(struct bench *b, const char *more)
 	snprintf(b->config, sizeof b->config, "%s.conf", b->dir);
 	FILE *f = fopen(b->config, "w");
 	assert_non_null(f);
-	fprintf(f, "hostname = \"mx.uni.example\"\nretry { min_s = 1 max_s = 2 }\nqueue { reserve_bytes = 0 }\n%s", more);
+	fprintf(f, "hostname = \"mx.uni.example\"\nretry { min_s = 1 max_s = 2 }\nqueue { reserve_bytes = 0 }\nlisten { submissions = {} imaps = {} pop3s = {} }\n%s", more);
 	fclose(f);
 	struct settings_report report;
 	settings_report_init(&report);
@@ -247,7 +247,7 @@ static enum queue_verdict enter_bytes(struct queue *queue, struct str sender, co
 	static const char line[] = "0123456789012345678901234567890123456789012345678901234567890123456789\r\n";
 	bool ok = spool_append(spool, STR("Subject: test\r\n\r\n"), &err) == ERR_OK;
 	while (ok && spool_bytes(spool) < bytes)
-		ok = spool_append(spool, STR(line), &err) == ERR_OK;
+		ok = spool_append(spool, str_of(line, sizeof line - 1), &err) == ERR_OK;
 	if (!ok) {
 		spool_drop(&spool);
 		return QUEUE_REFUSED;
