@@ -15,12 +15,17 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "deliver.h"
-#include "dsn.h"
 #include "mail/addr.h"
 #include "queue_core.h"
 #include "queue_rows.h"
+#include "report.h"
 
-enum { ARENA_BYTES = 64 << 20, BODIES_BYTES_MAX = DELIVER_MESSAGES_MAX * DSN_BYTES_MAX };
+enum {
+	ARENA_BYTES = 64 << 20,
+	RETURNED_BYTES_MAX = 32 << 10, // read of a message that is returned
+	REPORTS_BYTES_MAX = 64 << 20,  // of one RESULT: DELIVER_RECIPIENTS_MAX recipients and DELIVER_MESSAGES_MAX headers
+	CODES_BYTES = 16,
+};
 
 struct committing {
 	struct queue *queue;
@@ -73,19 +78,34 @@ static bool ends_badly(enum record_outcome outcome)
 	return outcome == RECORD_BOUNCED || outcome == RECORD_EXPIRED;
 }
 
-static bool action_of(const struct committing *c, const struct deliver_result *r, bool late, enum dsn_action *action_out)
+// Does the sender want to hear this (RFC 3461 section 4.1)? Without NOTIFY failures and delays are told, success is not.
+static bool is_wanted(const struct item *item, enum report_kind kind)
 {
-	if (late && r->outcome == RECORD_DEFERRED)
-		*action_out = DSN_DELAYED;
-	else if (!late && ends_badly(r->outcome))
-		*action_out = DSN_FAILED;
-	else if (!late && r->outcome == RECORD_DELIVERED)
-		*action_out = DSN_DELIVERED;
-	else if (!late && r->outcome == RECORD_RELAYED && !c->peer_has_dsn)
-		*action_out = DSN_RELAYED;
-	else
+	uint8_t notify = item->r.notify;
+	if (item->message->sender.n == 0 || (notify & RECORD_NOTIFY_NEVER))
 		return false;
-	return true;
+	switch (kind) {
+	case REPORT_FAILURE:
+		return notify == 0 || (notify & RECORD_NOTIFY_FAILURE);
+	case REPORT_DELAY:
+		return notify == 0 || (notify & RECORD_NOTIFY_DELAY);
+	case REPORT_SUCCESS:
+		return notify & RECORD_NOTIFY_SUCCESS;
+	}
+	unreachable("kind of a report");
+}
+
+static bool is_of_kind(const struct committing *c, const struct deliver_result *r, enum report_kind kind)
+{
+	switch (kind) {
+	case REPORT_FAILURE:
+		return ends_badly(r->outcome);
+	case REPORT_DELAY:
+		return r->outcome == RECORD_DEFERRED;
+	case REPORT_SUCCESS: // a next hop that knows DSN tells it itself
+		return r->outcome == RECORD_DELIVERED || (r->outcome == RECORD_RELAYED && !c->peer_has_dsn);
+	}
+	unreachable("kind of a report");
 }
 
 static struct str postmaster(struct committing *c)
@@ -100,14 +120,14 @@ static bool is_postmaster(struct str key)
 	return str_cut(key, '@', &local, &domain) && str_eq_nocase(local, STR("postmaster"));
 }
 
-// The beginning of the message: all of it where a report may return all, else what has the header.
+// The beginning of the message: its header, and all of it where that is not long.
 static struct str original_of(struct committing *c, const struct item_message *message)
 {
 	struct buf body;
 	struct err err;
 	buf_init(&body, 1 << 20);
 	bool file = message->flags & RECORD_FLAG_SPOOL;
-	enum err_code code = file ? queue_rows_body_file(c->queue, message, 0, DSN_RETURNED_BYTES_MAX, &body, &err)
+	enum err_code code = file ? queue_rows_body_file(c->queue, message, 0, RETURNED_BYTES_MAX, &body, &err)
 				  : queue_rows_body(c->queue, message, &body, &err);
 	if (code) {
 		log_warning(NULL, "queue: a report goes without the message it is about", log_err(&err));
@@ -130,40 +150,45 @@ static enum addressee resolve(struct committing *c, struct str address, struct r
 	return later ? ADDRESSEE_LATER : ADDRESSEE_NONE;
 }
 
-// Whom a report goes to. dsn->addressee and double_bounce are set.
-static enum addressee find_addressee(struct committing *c, struct dsn *dsn, struct record_recipients *to_out)
+// Whom a report goes to: the sender; postmaster, when a failure's sender is nobody.
+static enum addressee find_addressee(struct committing *c, struct report_facts *facts, struct str sender, struct record_recipients *to_out)
 {
 	enum addressee found = ADDRESSEE_NONE;
-	dsn->addressee = dsn->message->sender;
-	if (dsn->addressee.n)
-		found = resolve(c, dsn->addressee, to_out);
-	if (found == ADDRESSEE_NONE && dsn->to[0].action == DSN_FAILED) {
-		dsn->double_bounce = true;
-		dsn->addressee = postmaster(c);
-		found = resolve(c, dsn->addressee, to_out);
+	facts->to = sender;
+	if (sender.n)
+		found = resolve(c, sender, to_out);
+	if (found == ADDRESSEE_NONE && facts->kind == REPORT_FAILURE) {
+		facts->to = postmaster(c);
+		found = resolve(c, facts->to, to_out);
 	}
 	return found;
 }
 
+static bool is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
 // Adds the report to what the record begets.
-static bool beget(struct committing *c, struct record_enters *begets, struct dsn *dsn, struct record_recipients to)
+static void beget(struct committing *c, struct record_enters *begets, const struct item_message *message, struct report_facts *facts,
+	struct record_recipients to)
 {
 	struct buf text;
-	buf_init(&text, DSN_BYTES_MAX);
-	dsn->original = original_of(c, dsn->message);
-	bool ok = dsn_write(dsn, &text) && buf_add(&c->bodies, buf_str(&text));
+	buf_init(&text, report_bytes_max(facts));
+	must(report_build(facts, &text));
+	must(buf_add(&c->bodies, buf_str(&text)));
 	uint8_t *digest = arena_must(c->arena, RECORD_DIGEST_BYTES);
-	uint64_t bytes = text.n;
 	must(EVP_Digest(text.p, text.n, digest, NULL, EVP_sha256(), NULL) == 1);
-	buf_fini(&text);
-	if (!ok)
-		return false;
 	for (size_t i = 0; i < to.n; i++)
 		to.v[i].number = (uint32_t)(i + 1);
-	begets->v[begets->n++] = (struct record_enter){.guid = dsn->guid, .root = dsn->guid, .parent = dsn->message->guid,
-		.kind = dsn->to[0].action == DSN_DELAYED ? RECORD_DELAY : RECORD_DSN, .flags = dsn_flags(dsn), .received_ms = c->wall_ms,
-		.body_bytes = bytes, .digest = str_of((char *)digest, RECORD_DIGEST_BYTES), .recipients = to};
-	return true;
+	unsigned flags = (facts->utf8 ? RECORD_FLAG_UTF8 : 0u) | (is_ascii(buf_str(&text)) ? 0u : RECORD_FLAG_8BIT);
+	begets->v[begets->n++] = (struct record_enter){.guid = facts->guid, .root = facts->guid, .parent = message->guid,
+		.kind = facts->kind == REPORT_DELAY ? RECORD_DELAY : RECORD_DSN, .flags = (uint8_t)flags, .received_ms = c->wall_ms,
+		.body_bytes = text.n, .digest = str_of((char *)digest, RECORD_DIGEST_BYTES), .recipients = to};
+	buf_fini(&text);
 }
 
 static void put_off(struct deliver_result *results, size_t n)
@@ -189,39 +214,74 @@ static bool is_about_report(const struct item_message *message)
 	return message->sender.n == 0;
 }
 
-// What the results of one message beget; late: the delay warning of those that are deferred.
-static void report(struct committing *c, struct record_enters *begets, struct deliver_result *results, size_t n, bool late)
+// One that an alias or a forward led to: its reply and who gave it would tell where (PROTOCOLS 121). The codes tell enough.
+static struct str codes_of(struct arena *arena, struct str reply)
 {
-	const struct item_message *message = results[0].item->message;
-	struct dsn_recipient *to = arena_must(c->arena, n * sizeof *to);
-	struct dsn dsn = {.message = message, .to = to, .hostname = c->settings->hostname, .remote = c->remote, .wall_ms = c->wall_ms,
-		.retry_until_ms = message->received_ms + c->settings->queue_lifetime_s * 1000};
+	struct str code, rest, status, text;
+	if (!str_cut(reply, ' ', &code, &rest) || !str_cut(rest, ' ', &status, &text) || code.n + status.n > CODES_BYTES)
+		return str_upto(reply, 3);
+	return arena_printf(arena, "%.*s %.*s", STR_FMT(code), STR_FMT(status));
+}
+
+static struct report_recipient line_of(struct committing *c, const struct deliver_result *r)
+{
+	const struct item *item = r->item;
+	bool hidden = item->r.original.n > 0;
+	return (struct report_recipient){.address = hidden ? item->r.original : item->r.address, .orcpt = item->r.orcpt,
+		.reply = hidden ? codes_of(c->arena, r->reply) : r->reply, .remote = r->by_peer && !hidden ? c->remote : STR_NONE,
+		.relayed = r->outcome == RECORD_RELAYED};
+}
+
+// The lines of a report of this kind; failures that nobody can be told of are discarded.
+static size_t collect(struct committing *c, struct deliver_result *results, size_t n, enum report_kind kind, struct report_recipient *lines,
+	struct str *first_key_out)
+{
+	size_t count = 0;
 	for (size_t i = 0; i < n; i++) {
-		enum dsn_action action;
-		bool failure = ends_badly(results[i].outcome);
-		if (!action_of(c, &results[i], late, &action))
+		const struct item *item = results[i].item;
+		if (!is_of_kind(c, &results[i], kind))
 			continue;
-		if (failure && is_about_report(message) && is_postmaster(results[i].item->r.key)) {
+		bool of_report = kind == REPORT_FAILURE && is_about_report(item->message);
+		if (of_report && is_postmaster(item->r.key)) {
 			discard(&results[i], 1, "postmaster's mailbox does not take it");
 			continue;
 		}
-		if (dsn_is_wanted(results[i].item, action) || (failure && is_about_report(message)))
-			to[dsn.n++] = (struct dsn_recipient){results[i].item, action, results[i].reply, results[i].by_peer};
+		if (!of_report && !is_wanted(item, kind))
+			continue;
+		if (count == 0)
+			*first_key_out = item->r.key;
+		lines[count++] = line_of(c, &results[i]);
 	}
-	if (dsn.n == 0)
-		return;
-	dsn.guid = guid_derive(&message->guid, to[0].item->r.key, str_of_c(record_kind_name(late ? RECORD_DELAY : RECORD_DSN)));
+	return count;
+}
+
+// What the results of one message beget, of one kind.
+static void report(struct committing *c, struct record_enters *begets, struct deliver_result *results, size_t n, enum report_kind kind)
+{
+	const struct item_message *message = results[0].item->message;
+	struct report_recipient *lines = arena_must(c->arena, n * sizeof *lines);
 	struct record_recipients addressees = {NULL, 0};
-	switch (find_addressee(c, &dsn, &addressees)) {
+	struct str first_key = STR_NONE;
+	char id[GUID_SHORT_BYTES];
+	struct report_facts facts = {.kind = kind, .hostname = c->settings->hostname, .queue_id = guid_short(&message->guid, id),
+		.envid = message->envid, .arrived_ms = message->received_ms, .now_ms = c->wall_ms,
+		.gives_up_ms = message->received_ms + c->settings->queue_lifetime_s * 1000, .recipients = lines,
+		.return_full = message->flags & RECORD_FLAG_RET_FULL, .utf8 = message->flags & RECORD_FLAG_UTF8};
+	facts.n = collect(c, results, n, kind, lines, &first_key);
+	if (facts.n == 0)
+		return;
+	facts.guid = guid_derive(&message->guid, first_key, str_of_c(record_kind_name(kind == REPORT_DELAY ? RECORD_DELAY : RECORD_DSN)));
+	switch (find_addressee(c, &facts, message->sender, &addressees)) {
 	case ADDRESSEE_FOUND:
-		if (!beget(c, begets, &dsn, addressees))
-			log_error(NULL, "queue: a report is too long and is not sent", log_str("sender", message->sender));
+		facts.original = original_of(c, message);
+		facts.original_is_whole = facts.original.n == message->body_bytes;
+		beget(c, begets, message, &facts, addressees);
 		return;
 	case ADDRESSEE_LATER:
 		put_off(results, n);
 		return;
 	case ADDRESSEE_NONE:
-		if (!late)
+		if (kind == REPORT_FAILURE)
 			discard(results, n, "neither its addressee nor postmaster is anybody");
 		return;
 	}
@@ -229,13 +289,13 @@ static void report(struct committing *c, struct record_enters *begets, struct de
 }
 
 // Calls report for each message: its recipients stand together.
-static void report_each(struct committing *c, struct record_enters *begets, struct deliver_result *results, size_t n, bool late)
+static void report_each(struct committing *c, struct record_enters *begets, struct deliver_result *results, size_t n, enum report_kind kind)
 {
 	for (size_t i = 0; i < n;) {
 		size_t end = i + 1;
 		while (end < n && guid_eq(&results[end].item->message->guid, &results[i].item->message->guid))
 			end++;
-		report(c, begets, results + i, end - i, late);
+		report(c, begets, results + i, end - i, kind);
 		i = end;
 	}
 }
@@ -295,8 +355,8 @@ static void warn(struct committing *c, struct deliver_result *results, size_t n)
 	struct record record = {.type = RECORD_WARNED, .warned = {.at_ms = c->wall_ms, .refs = refs}};
 	record.warned.begets.v = arena_must(c->arena, refs.n * sizeof(struct record_enter));
 	buf_clear(&c->bodies);
-	report_each(c, &record.warned.begets, late, refs.n, true);
-	struct queue_proposal *proposal = queue_proposal_new(c->queue, &record, BODIES_BYTES_MAX);
+	report_each(c, &record.warned.begets, late, refs.n, REPORT_DELAY);
+	struct queue_proposal *proposal = queue_proposal_new(c->queue, &record, REPORTS_BYTES_MAX);
 	if (proposal == NULL)
 		return;
 	must(buf_add(&proposal->body, buf_str(&c->bodies)));
@@ -308,7 +368,7 @@ static void submit(struct committing *c, struct deliver_result *results, size_t 
 	struct committed *committed = calloc(1, sizeof *committed);
 	must(committed != NULL);
 	*committed = (struct committed){.dispatch = c->queue->dispatch, .dest = c->dest};
-	struct queue_proposal *proposal = queue_proposal_new(c->queue, &c->record, BODIES_BYTES_MAX);
+	struct queue_proposal *proposal = queue_proposal_new(c->queue, &c->record, REPORTS_BYTES_MAX);
 	must(proposal != NULL); // so few results stay far below RECORD_BYTES_MAX
 	must(buf_add(&proposal->body, buf_str(&c->bodies)));
 	for (size_t i = n; i-- > 0;) {
@@ -329,16 +389,17 @@ void deliver_commit(struct queue *queue, struct schedule_dest *dest, uint64_t at
 		.wall_ms = clock_wall_ms(), .remote = remote, .peer_has_dsn = peer_has_dsn};
 	c.settings = settings_of(c.snapshot);
 	c.record = (struct record){.type = RECORD_RESULT, .result = {.attempt = attempt, .at_ms = c.wall_ms}};
-	c.record.result.begets.v = arena_must(c.arena, n * sizeof(struct record_enter));
-	buf_init(&c.bodies, BODIES_BYTES_MAX);
+	c.record.result.begets.v = arena_must(c.arena, 2 * n * sizeof(struct record_enter));
+	buf_init(&c.bodies, REPORTS_BYTES_MAX);
 	expire(&c, results, n);
-	report_each(&c, &c.record.result.begets, results, n, false);
+	report_each(&c, &c.record.result.begets, results, n, REPORT_FAILURE);
+	report_each(&c, &c.record.result.begets, results, n, REPORT_SUCCESS);
 	fill_results(&c, results, n, &c.record.result.results);
 	for (size_t i = 0; i < n; i++)
 		log_result(&results[i], schedule_name(dest));
 	// The warnings need the items, the results take them along: the order of the two records does not matter.
 	struct buf bodies = c.bodies;
-	buf_init(&c.bodies, BODIES_BYTES_MAX);
+	buf_init(&c.bodies, REPORTS_BYTES_MAX);
 	warn(&c, results, n);
 	buf_fini(&c.bodies);
 	c.bodies = bodies;

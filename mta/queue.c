@@ -302,6 +302,7 @@ void queue_close(struct queue **queue_in)
 	replace_client(&queue->relay_tls, NULL);
 	settings_unref(&queue->settings);
 	pthread_mutex_destroy(&queue->mutex);
+	free(queue->commands);
 	char *dir = (char *)(uintptr_t)queue->config.dir;
 	free(dir);
 	free(queue);

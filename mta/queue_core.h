@@ -21,6 +21,7 @@ struct queue {
 	struct queue_fold *fold;
 	struct keeper *keeper;
 	struct dispatch *dispatch;
+	struct control_command *commands; // owned; NULL until they are registered
 	size_t inline_bytes_max;
 	_Atomic int64_t commit_timeout_ms;
 	_Atomic bool stopping;

@@ -28,7 +28,7 @@ struct lmtp {
 	uint16_t port;
 	int fd;
 	size_t delivered, connections, transactions;
-	char key[PEER_MESSAGES_MAX][100]; // guid and recipient of each delivery
+	char (*key)[100];                 // guid and recipient of each delivery; PEER_MESSAGES_MAX
 	_Atomic int drops;                // so many connections end after the final dot, unanswered
 	_Atomic bool down;                // no greeting
 	_Atomic int held;                 // recipients "slow@" wait
@@ -48,7 +48,7 @@ static void note_delivery(struct lmtp *l, struct str guid, struct str recipient)
 {
 	pthread_mutex_lock(&l->mutex);
 	if (l->delivered < PEER_MESSAGES_MAX)
-		snprintf(l->key[l->delivered], sizeof l->key[0], "%.*s %.*s", STR_FMT(guid), STR_FMT(recipient));
+		snprintf(l->key[l->delivered], sizeof *l->key, "%.*s %.*s", STR_FMT(guid), STR_FMT(recipient));
 	l->delivered++;
 	pthread_mutex_unlock(&l->mutex);
 }
@@ -86,7 +86,7 @@ static bool take_body(struct lmtp *l, struct conn *conn, struct str guid, char (
 static void serve_lmtp(struct conn *conn, void *arg)
 {
 	struct lmtp *l = arg;
-	char guid[64] = "", to[64][80];
+	char guid[64] = "", to[20][80];
 	size_t n = 0;
 	struct str line;
 	enum conn_eol eol;
@@ -110,7 +110,7 @@ static void serve_lmtp(struct conn *conn, void *arg)
 		} else if (str_starts_nocase(line, STR("RCPT"))) {
 			const char *reply = rcpt_reply(line);
 			ptrdiff_t at = str_index(line, '<'), end = str_index(line, '>');
-			if (reply[0] == '2' && n < 64)
+			if (reply[0] == '2' && n < 20)
 				str_to_c(str_from(str_upto(line, (size_t)end), (size_t)at + 1), to[n++], sizeof to[0]);
 			conn_printf(conn, "%s", reply);
 		} else if (str_eq_nocase(line, STR("DATA"))) {
@@ -215,6 +215,8 @@ static void begin_with(struct bench *b, const char *settings)
 	snprintf(b->dir, sizeof b->dir, "/tmp/posthouse-queue-XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
 	pthread_mutex_init(&b->lmtp.mutex, NULL);
+	b->lmtp.key = calloc(PEER_MESSAGES_MAX, sizeof *b->lmtp.key);
+	assert_non_null(b->lmtp.key);
 	write_config(b, settings);
 }
 
@@ -228,6 +230,7 @@ static void end(struct bench *b)
 {
 	char command[128];
 	settings_unref(&b->settings);
+	free(b->lmtp.key);
 	if (b->lmtp.fd)
 		close(b->lmtp.fd);
 	unlink(b->config);

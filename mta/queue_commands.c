@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+// What administrators ask of the queue and do to it, over the control socket: list, hold, release, delete, retry, stats.
+//
+//     {"command": "queue.list", "id": "…", "state": "held"}                      one item a message; id and state may be missing
+//     {"command": "queue.hold", "ids": ["008J4CT4ANK7", …], "why": "…"}          or "all": true; an id is a queue id or a guid
+//     {"command": "queue.release" | "queue.delete" | "queue.retry", …}           the same
+//     {"command": "queue.stats"}                                                 ledger, log, schedule
+//
+// Acts are records (CLUSTER): they are committed before they are answered, and the ledger counts them. Handlers run on a fiber and read
+// pages of rows, so that a long queue is listed in little memory; what changes meanwhile may or may not be in the answer.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/control.h"
+#include "base/must.h"
+#include "dispatch.h"
+#include "queue_core.h"
+#include "queue_fold_rows.h"
+
+enum { PAGE_MESSAGES = 50, PAGE_RECIPIENTS_MAX = 20000, GUIDS_MAX = 1000, SAFE_TEXT_BYTES = 1000 };
+
+// --- JSON ---
+
+// Peers' words need not be UTF-8, JSON has to be.
+static json_t *safe_string(struct str s)
+{
+	s = str_upto(s, SAFE_TEXT_BYTES);
+	if (str_is_utf8(s))
+		return json_stringn_nocheck(s.n ? s.p : "", s.n);
+	char copy[SAFE_TEXT_BYTES];
+	for (size_t i = 0; i < s.n; i++)
+		copy[i] = (unsigned char)s.p[i] < 0x80 ? s.p[i] : '?';
+	return json_stringn_nocheck(copy, s.n);
+}
+
+// RFC 3339, in UTC.
+static json_t *time_string(int64_t wall_ms)
+{
+	char text[32];
+	time_t s = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	if (gmtime_r(&s, &tm) == NULL || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+		return json_null();
+	return json_string(text);
+}
+
+// --- list ---
+
+struct list_page {
+	struct guid after;        // in: messages with larger guids
+	struct guid last;         // in: none beyond
+	struct str state;         // in: only recipients of this state; empty: all
+	json_t *messages;         // out: an array
+	size_t n;                 // out: messages looked at
+	struct err err;           // out
+};
+
+static const char *state_name(int64_t state, int64_t attempt)
+{
+	return state == DDL_QUEUE_HELD ? "held" : attempt ? "trying" : "waiting";
+}
+
+static json_t *read_recipients(struct db *db, const struct guid *guid, struct str state, struct err *err)
+{
+	json_t *list = json_array();
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_RECIPIENTS);
+	db_bind_blob(stmt, 1, guid_bytes(guid));
+	enum db_step step;
+	err->code = ERR_OK;
+	while ((step = db_step(db, stmt, err)) == DB_ROW && json_array_size(list) < PAGE_RECIPIENTS_MAX) {
+		const char *name = state_name(db_col_i64(stmt, 2), db_col_i64(stmt, 6));
+		if (state.n && !str_eq(state, str_of_c(name)))
+			continue;
+		json_t *reply = db_col_is_null(stmt, 5) ? json_null() : safe_string(db_col_str(stmt, 5));
+		json_array_append_new(list, json_pack("{s:o,s:s,s:I,s:o,s:o}", "address", safe_string(db_col_str(stmt, 8)), "state", name, "tries",
+			(json_int_t)db_col_i64(stmt, 3), "next_try", time_string(db_col_i64(stmt, 4)), "last_reply", reply));
+	}
+	if (step != DB_FAILED)
+		db_reset(stmt);
+	return list;
+}
+
+static void add_message(struct db *db, sqlite3_stmt *stmt, struct list_page *page)
+{
+	char id[GUID_SHORT_BYTES], text[GUID_TEXT_BYTES];
+	json_t *to = read_recipients(db, &page->after, page->state, &page->err);
+	if (json_array_size(to) == 0 && page->state.n) {
+		json_decref(to);
+		return;
+	}
+	json_array_append_new(page->messages, json_pack("{s:s,s:s,s:o,s:I,s:o,s:o}", "queue_id", guid_short(&page->after, id).p, "guid",
+		guid_text(&page->after, text).p, "sender", safe_string(db_col_str(stmt, 1)), "size_bytes", (json_int_t)db_col_i64(stmt, 2),
+		"received", time_string(db_col_i64(stmt, 3)), "recipients", to));
+}
+
+static void read_list(struct db *db, void *arg)
+{
+	struct list_page *page = arg;
+	page->err.code = ERR_OK;
+	page->n = 0;
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_MESSAGES);
+	struct guid after = page->after;
+	db_bind_blob(stmt, 1, guid_bytes(&after));
+	db_bind_i64(stmt, 2, PAGE_MESSAGES);
+	enum db_step step = DB_DONE;
+	while (page->err.code == ERR_OK && (step = db_step(db, stmt, &page->err)) == DB_ROW) {
+		page->err.code = ERR_OK;
+		memcpy(page->after.b, db_col_blob(stmt, 0).p, sizeof page->after.b);
+		page->n++;
+		if (memcmp(page->after.b, page->last.b, sizeof page->last.b) > 0) {
+			page->n = 0; // the end
+			break;
+		}
+		add_message(db, stmt, page);
+	}
+	if (step != DB_FAILED)
+		db_reset(stmt);
+}
+
+static bool id_range(struct str id, struct guid *first_out, struct guid *last_out);
+
+static bool send_page(struct control_request *request, json_t *messages)
+{
+	size_t i;
+	json_t *message;
+	bool there = true;
+	json_array_foreach(messages, i, message)
+		there = there && control_item(request, json_incref(message)) == ERR_OK;
+	return there;
+}
+
+static void list(struct control_request *request, void *arg)
+{
+	struct queue *queue = arg;
+	struct list_page page = {.state = control_arg_str(request, "state")};
+	struct str id = control_arg_str(request, "id");
+	struct err err;
+	memset(page.last.b, 0xff, sizeof page.last.b);
+	if (id.n && !id_range(id, &page.after, &page.last)) {
+		control_fail(request, ERR_INVALID, "%.*s is neither a queue id nor a guid", STR_FMT(str_upto(id, 64)));
+		return;
+	}
+	for (int i = sizeof page.after.b; id.n && i-- > 0 && page.after.b[i]-- == 0;) // the page begins after it
+		;
+	do {
+		page.messages = json_array();
+		enum err_code code = cluster_log_read(queue->log, read_list, &page, &err);
+		if (code == ERR_OK && page.err.code)
+			code = err_set(&err, page.err.code, "%s", page.err.text);
+		bool there = code == ERR_OK && send_page(request, page.messages);
+		json_decref(page.messages);
+		if (code) {
+			control_fail(request, code, "%s", err.text);
+			return;
+		}
+		if (!there)
+			return;
+	} while (page.n > 0);
+	control_ok(request, NULL);
+}
+
+// --- Whom an id means ---
+
+static int base32_value(char c)
+{
+	static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+	c = chr_upper(c);
+	if (c == 'O')
+		c = '0';
+	if (c == 'I' || c == 'L')
+		c = '1';
+	const char *at = c ? strchr(digits, c) : NULL;
+	return at ? (int)(at - digits) : -1;
+}
+
+// A queue id is the first 60 bits of a guid: all that begin so.
+static bool id_range(struct str id, struct guid *first_out, struct guid *last_out)
+{
+	if (guid_parse(id, first_out)) {
+		*last_out = *first_out;
+		return true;
+	}
+	if (id.n != GUID_SHORT_BYTES - 1)
+		return false;
+	uint64_t bits = 0;
+	for (size_t i = 0; i < id.n; i++) {
+		int value = base32_value(id.p[i]);
+		if (value < 0)
+			return false;
+		bits = bits << 5 | (uint64_t)value;
+	}
+	bits <<= 4;
+	memset(first_out->b, 0, sizeof first_out->b);
+	memset(last_out->b, 0xff, sizeof last_out->b);
+	for (int i = 0; i < 8; i++)
+		first_out->b[i] = last_out->b[i] = (uint8_t)(bits >> (56 - 8 * i));
+	last_out->b[7] |= 0x0f;
+	return true;
+}
+
+struct guid_page {
+	struct guid first, last; // in; first moves on
+	struct guid guids[GUIDS_MAX];
+	size_t n;
+	struct err err;
+};
+
+static void read_guids(struct db *db, void *arg)
+{
+	struct guid_page *page = arg;
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_GUIDS);
+	struct guid first = page->first;
+	db_bind_blob(stmt, 1, guid_bytes(&first));
+	db_bind_blob(stmt, 2, guid_bytes(&page->last));
+	enum db_step step = DB_DONE;
+	page->n = 0;
+	page->err.code = ERR_OK;
+	while (page->n < GUIDS_MAX && (step = db_step(db, stmt, &page->err)) == DB_ROW)
+		memcpy(page->guids[page->n++].b, db_col_blob(stmt, 0).p, sizeof(struct guid));
+	if (step == DB_FAILED)
+		return;
+	db_reset(stmt);
+	if (page->n > 0) {
+		page->first = page->guids[page->n - 1];
+		for (int i = sizeof page->first.b; i-- > 0 && ++page->first.b[i] == 0;)
+			;
+	}
+}
+
+// --- Acts ---
+
+struct act {
+	struct queue *queue;
+	enum record_type type;
+	struct str who, why;
+	size_t messages, recipients;
+};
+
+static enum err_code act_on(struct act *act, const struct guid *guid, struct err *err)
+{
+	struct record record = {.type = act->type};
+	struct queue_fold_answer answer = {0};
+	int64_t at_ms = clock_wall_ms();
+	switch ((int)act->type) {
+	case RECORD_HOLD:
+		record.hold = (struct record_hold){.guid = *guid, .at_ms = at_ms, .who = act->who,
+			.why = act->why.n ? act->why : STR("no reason given")};
+		break;
+	case RECORD_RELEASE:
+		record.release = (struct record_release){.guid = *guid, .at_ms = at_ms, .who = act->who};
+		break;
+	case RECORD_DELETE:
+		record.delete = (struct record_delete){.guid = *guid, .at_ms = at_ms, .who = act->who, .why = act->why};
+		break;
+	default:
+		unreachable("act of an administrator");
+	}
+	enum err_code code = queue_say(act->queue, &record, &answer, err);
+	if (code == ERR_OK && answer.counted > 0) {
+		act->messages++;
+		act->recipients += answer.counted;
+	}
+	return code;
+}
+
+static enum err_code act_on_range(struct act *act, const struct guid *first, const struct guid *last, struct err *err)
+{
+	struct guid_page *page = calloc(1, sizeof *page);
+	must(page != NULL);
+	page->first = *first;
+	page->last = *last;
+	enum err_code code;
+	do {
+		code = cluster_log_read(act->queue->log, read_guids, page, err);
+		if (code == ERR_OK && page->err.code)
+			code = err_set(err, page->err.code, "%s", page->err.text);
+		for (size_t i = 0; i < page->n && code == ERR_OK; i++)
+			code = act_on(act, &page->guids[i], err);
+	} while (code == ERR_OK && page->n == GUIDS_MAX);
+	free(page);
+	return code;
+}
+
+static enum err_code act_on_all(struct act *act, struct control_request *request, struct err *err)
+{
+	struct guid first = {{0}}, last;
+	memset(last.b, 0xff, sizeof last.b);
+	const json_t *ids = json_object_get(control_args(request), "ids");
+	if (json_is_true(json_object_get(control_args(request), "all")))
+		return act_on_range(act, &first, &last, err);
+	enum err_code code = json_array_size(ids) ? ERR_OK : err_set(err, ERR_INVALID, "which messages? give ids, or all");
+	for (size_t i = 0; i < json_array_size(ids) && code == ERR_OK; i++) {
+		const json_t *id = json_array_get(ids, i);
+		struct str text = json_is_string(id) ? str_of(json_string_value(id), json_string_length(id)) : STR_NONE;
+		size_t before = act->messages;
+		if (!id_range(text, &first, &last))
+			return err_set(err, ERR_INVALID, "%.*s is neither a queue id nor a guid", STR_FMT(str_upto(text, 64)));
+		code = act_on_range(act, &first, &last, err);
+		if (code == ERR_OK && act->messages == before)
+			code = err_set(err, ERR_NOTFOUND, "%.*s: no such message, or nothing to do", STR_FMT(text));
+	}
+	return code;
+}
+
+static void run_act(struct control_request *request, struct queue *queue, enum record_type type)
+{
+	struct err err;
+	struct act act = {.queue = queue, .type = type, .who = str_upto(control_arg_str(request, "who"), 200),
+		.why = str_upto(control_arg_str(request, "why"), 900)};
+	if (act.who.n == 0)
+		act.who = STR("an administrator");
+	enum err_code code = act_on_all(&act, request, &err);
+	if (code)
+		control_fail(request, code, "%s", err.text);
+	else
+		control_ok(request, json_pack("{s:I,s:I}", "messages", (json_int_t)act.messages, "recipients", (json_int_t)act.recipients));
+}
+
+static void hold(struct control_request *request, void *arg)
+{
+	run_act(request, arg, RECORD_HOLD);
+}
+
+static void release(struct control_request *request, void *arg)
+{
+	run_act(request, arg, RECORD_RELEASE);
+}
+
+static void delete(struct control_request *request, void *arg)
+{
+	run_act(request, arg, RECORD_DELETE);
+}
+
+// Held ones stay held when all are retried: that is what holding is for. One that is named goes on.
+static void retry(struct control_request *request, void *arg)
+{
+	struct queue *queue = arg;
+	if (json_array_size(json_object_get(control_args(request), "ids"))) {
+		run_act(request, queue, RECORD_RELEASE);
+		return;
+	}
+	queue_flush(queue);
+	control_ok(request, NULL);
+}
+
+// --- stats ---
+
+static void stats(struct control_request *request, void *arg)
+{
+	struct queue *queue = arg;
+	struct cluster_log_stats log;
+	struct schedule_stats schedule;
+	int64_t counters[LEDGER_COUNTERS];
+	bool balanced;
+	char disk[GUID_TEXT_BYTES], group[GUID_TEXT_BYTES];
+	struct guid disk_id = cluster_log_disk_id(queue->log), group_id = cluster_log_group_id(queue->log);
+	cluster_log_stats(queue->log, &log);
+	dispatch_stats(queue->dispatch, &schedule);
+	queue_fold_ledger(queue->fold, counters, &balanced);
+	json_t *ledger = json_object();
+	for (int i = 0; i < LEDGER_COUNTERS; i++)
+		json_object_set_new(ledger, queue_ledger_name((enum queue_ledger)i), json_integer(counters[i]));
+	control_ok(request, json_pack("{s:o,s:b,s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b},s:{s:I,s:I,s:I,s:I},s:s,s:s}", "ledger", ledger, "balanced",
+		balanced, "log", "term", (json_int_t)log.term, "first", (json_int_t)log.first, "applied", (json_int_t)log.applied, "records",
+		(json_int_t)log.records, "batches", (json_int_t)log.batches, "waiting", (json_int_t)log.waiting, "free_bytes",
+		(json_int_t)log.free_bytes, "short_of_space", log.short_of_space, "stuck", log.stuck, "schedule", "destinations",
+		(json_int_t)schedule.destinations, "dead", (json_int_t)schedule.dead, "in_memory", (json_int_t)schedule.items, "connections",
+		(json_int_t)schedule.agents, "disk_id", guid_text(&disk_id, disk).p, "group_id", guid_text(&group_id, group).p));
+}
+
+void queue_register_commands(struct queue *queue, struct control *control)
+{
+	const struct control_command rows[] = {{"queue.list", list, queue}, {"queue.hold", hold, queue}, {"queue.release", release, queue},
+		{"queue.delete", delete, queue}, {"queue.retry", retry, queue}, {"queue.stats", stats, queue}, {NULL, NULL, NULL}};
+	queue->commands = calloc(1, sizeof rows);
+	must(queue->commands != NULL);
+	memcpy(queue->commands, rows, sizeof rows);
+	control_register(control, queue->commands);
+}
