@@ -89,7 +89,8 @@ class Node:
     def __init__(self, options):
         self.options = options
         self.dir = os.path.normpath(options.dir)
-        self.config = self.path("posthouse.conf")
+        self.config = self.path("etc", "posthouse.conf")
+        self.ldif = self.path("directory", "directory.ldif")
         self.endpoints = self.path("endpoints.json")
         self.ports = {name: options.port_base + offset for name, offset in OFFSETS.items()}
         self.run_dir = self.path("run")
@@ -110,7 +111,7 @@ class Node:
             above = os.path.dirname(above)
             if not os.stat(above).st_mode & 0o001:
                 raise Failed(f"{above} is closed to other users, so the daemons could not reach {self.dir}; choose another --dir")
-        for name in ("bin", "tls", "log", "man"):
+        for name in ("bin", "directory", "etc", "log", "man", "tls"):
             os.makedirs(self.path(name), exist_ok=True)
             os.chmod(self.path(name), 0o755)
 
@@ -159,7 +160,7 @@ class Node:
             f'hostname = "{HOSTNAME}"', f'domain = "{example.DOMAIN}"',
             "serves = {" + ", ".join(f'"{host}"' for host in example.HOSTS) + "}",
             f'data_dir = "{self.path("data")}"', f'run_dir = "{self.run_dir}"',
-            f'shadow_ldif = "{self.path("directory.ldif")}"', f"sandbox = {sandbox}",
+            f'shadow_ldif = "{self.ldif}"', f"sandbox = {sandbox}",
             "tls {", f'  certificate = {{"{self.path("tls", "mx.pem")}"}}', f'  key = {{"{self.path("tls", "mx.key")}"}}', "}",
             f'node_certificate = "{self.path("tls", "node.pem")}"', f'node_key = "{self.path("tls", "node.key")}"',
             "listen {", *(f'  {name} = {{"{self.listen(port)}"}}' for name, port in self.ports.items()), "}",
@@ -171,7 +172,7 @@ class Node:
     def write_directory(self):
         pins = [self.pin(self.make_certificate("node", "DNS:" + ",DNS:".join(example.HOSTS)))]
         recipe = json.dumps([self.options.users, self.options.password_scheme, pins, self.listen(self.ports["lmtp"]), source_digest()])
-        note, target = self.path("directory.recipe"), self.path("directory.ldif")
+        note, target = self.path("directory", "recipe"), self.ldif
         if os.path.exists(target) and os.path.exists(note) and open(note, encoding="utf-8").read() == recipe:
             return
         with open(target + ".new", "w", encoding="utf-8") as stream:
@@ -203,8 +204,11 @@ class Node:
         if complaints:
             raise Failed("posthouse check: " + " / ".join(complaints))
 
+    def posthouse(self, *arguments):
+        return subprocess.run([self.path("bin", "posthouse"), "-c", self.config, *arguments], capture_output=True, text=True, check=False)
+
     def check(self):
-        done = subprocess.run([self.path("bin", "posthouse"), "-c", self.config, "check"], capture_output=True, text=True, check=False)
+        done = self.posthouse("check")
         return [] if done.returncode == 0 else (done.stdout or done.stderr).splitlines()
 
     # --- running ---
@@ -270,15 +274,14 @@ class Node:
         pids = {}
         for daemon in DAEMONS:
             pids[daemon] = self.wait(f"posthouse-{daemon} to answer", START_S, lambda daemon=daemon: self.ask(daemon, "ping"))["pid"]
-        uid = example.person(0)[0]
-        self.wait("the directory to be loaded", START_S, lambda: self.imap(uid).logout())
+        self.wait("the directory to be loaded", START_S, lambda: self.posthouse("directory", "status").returncode == 0)
         return pids
 
     def write_endpoints(self, pids):
         uid, given, family, _, _ = example.person(0)
         replace_file(self.endpoints, json.dumps({
             "address": self.options.address, "ports": self.ports, "ca_file": self.path("tls", "mx.pem"), "config": self.config,
-            "ldif": self.path("directory.ldif"), "pids": pids,
+            "ldif": self.ldif, "pids": pids,
             "user": {"login": uid, "address": f"{given.lower()}.{family.lower()}@{example.DOMAIN}", "password": example.PASSWORD},
         }, indent=2) + "\n", 0o644)
 
