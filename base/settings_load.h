@@ -40,7 +40,4 @@ size_t settings_value_default(const struct settings_row *row, struct arena *aren
 
 bool settings_type_is_list(enum settings_type type);
 
-// "file:line: name: what" with place, into the report.
-void settings_complain_at(struct settings_report *report, const char *file, int line, const char *name, const char *what);
-
 #endif

@@ -13,6 +13,7 @@
 #include "base/sandbox.h"
 #include "base/tls.h"
 #include "ctl.h"
+#include "ldapsync/check_ldif.h"
 
 static void check_users(const struct settings *s, struct settings_report *report)
 {
@@ -68,11 +69,31 @@ static void check_tls(const struct settings *s, struct settings_report *report)
 	}
 }
 
+// Where a complaint about the directory goes.
+struct directory_report {
+	struct settings_report *report;
+	const char *file;
+};
+
+static void complain_directory(void *context, size_t line, struct str dn, struct str attribute, const char *what)
+{
+	const struct directory_report *directory = context;
+	char name[64], text[1024];
+	snprintf(name, sizeof name, "%.*s", (int)(attribute.n ? attribute.n : 2), attribute.n ? attribute.p : "dn");
+	snprintf(text, sizeof text, "%s; correct the entry \"%.*s\"", what, (int)(dn.n < 500 ? dn.n : 500), dn.p);
+	settings_complain_at(directory->report, directory->file, (int)line, name, text);
+}
+
 static void check_directory(const struct settings *s, struct settings_report *report)
 {
-	if (s->shadow_ldif.n == 0)
+	if (s->shadow_ldif.n == 0) {
 		settings_complain(report, "shadow_ldif", "is not set, so there are no users and no domains; name an LDIF file");
-	check_file("shadow_ldif", s->shadow_ldif, report);
+		return;
+	}
+	struct directory_report directory = {report, s->shadow_ldif.p};
+	struct err err;
+	if (check_ldif(s->shadow_ldif.p, complain_directory, &directory, &err))
+		settings_complain(report, "shadow_ldif", "%s; correct that file, or name another", err.text);
 }
 
 static void (*const checks[])(const struct settings *, struct settings_report *) = {

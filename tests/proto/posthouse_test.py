@@ -16,12 +16,17 @@ class PosthouseTest(unittest.TestCase):
         self.dir = tempfile.mkdtemp(prefix="posthouse-ctl-")
         self.addCleanup(shutil.rmtree, self.dir)
         self.conf = os.path.join(self.dir, "posthouse.conf")
-        open(os.path.join(self.dir, "directory.ldif"), "w").close()
+        self.write_directory("phMailboxId: 12345678-1234-1234-1234-123456789abc")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=mx",
                         "-keyout", os.path.join(self.dir, "key"), "-out", os.path.join(self.dir, "pem")], check=True, capture_output=True)
         self.good = ('hostname = "mx.uni.example"\nmta_user = ""\npopimap_user = ""\nldapsync_user = ""\ngroup = ""\nsandbox = optional\n'
                      f'tls {{\n  certificate = {{"{self.dir}/pem"}}\n  key = {{"{self.dir}/key"}}\n}}\nrun_dir = "{self.dir}/run"\n'
                      f'shadow_ldif = "{self.dir}/directory.ldif"\n')
+
+    def write_directory(self, *lines):
+        with open(os.path.join(self.dir, "directory.ldif"), "w", encoding="utf-8") as stream:
+            stream.write("version: 1\n\ndn: uid=ann,dc=uni\nobjectClass: inetOrgPerson\nobjectClass: phMailUser\nuid: ann\ncn: Ann\nsn: Ann\n"
+                         "mail: ann@uni.example\nmailHost: mb1.uni.example\n" + "".join(line + "\n" for line in lines))
 
     def run_it(self, *arguments, conf=None, environment=None):
         if conf is not None:
@@ -58,7 +63,20 @@ class PosthouseTest(unittest.TestCase):
         self.assertIn(f"{self.conf}:2: mta_user: there is no user no-such-user; ", out)
         self.assertIn(f"{self.conf}:8: tls_certificate: ", out)
         code, out = self.check(self.good.replace("directory.ldif", "gone.ldif"))
-        self.assertIn(f"{self.conf}:12: shadow_ldif: cannot read {self.dir}/gone.ldif", out)
+        self.assertIn(f"{self.conf}:12: shadow_ldif: {self.dir}/gone.ldif", out)
+
+    def test_check_reads_the_directory(self):
+        self.write_directory()
+        code, out = self.check(self.good)
+        self.assertEqual((code, out.count("\n")), (1, 1), out)
+        self.assertTrue(out.startswith(f"{self.dir}/directory.ldif:3: "), out)
+        self.assertIn('; correct the entry "uid=ann,dc=uni"', out)
+        self.write_directory("phMailboxId: 12345678-1234-1234-1234-123456789abc", "mailLocalAddress: |cmd", "phForwardAddress: a@b c")
+        code, out = self.check(self.good)
+        self.assertEqual(sorted(line.split(": ")[1] for line in out.splitlines()), ["mailLocalAddress", "phForwardAddress"])
+        self.write_directory("this is no LDIF")
+        code, out = self.check(self.good)
+        self.assertIn(f"{self.dir}/directory.ldif:11: ", out)
 
     def test_a_missing_file_is_one_error(self):
         code, out, _ = self.run_it("-c", self.conf, "check")

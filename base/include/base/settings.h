@@ -140,6 +140,9 @@ void settings_report_fini(struct settings_report *report);
 // For rules between settings: "name: what; what to do", with the place in the file when a file set it.
 void settings_complain(struct settings_report *report, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+// The same with a place of its own, for checks that look into other files.
+void settings_complain_at(struct settings_report *report, const char *file, int line, const char *name, const char *what);
+
 // The value of a row as the file would have it ("5d", {"a", "b"}).
 void settings_print_value(const struct settings_row *row, const void *values, struct buf *b);
 
