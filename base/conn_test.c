@@ -308,14 +308,37 @@ static void waits_in_vain(struct conn *conn, struct talk *talk)
 	conn_set_deadline_ms(conn, clock_after_ms(10));
 	must(conn_read_line(conn, 100, &line, &eol, NULL) == ERR_TIMEOUT);
 	conn_set_deadline_ms(conn, CLOCK_NEVER);
+	conn_write(conn, STR("250 go on\r\n"));
+	must(conn_flush(conn, NULL) == ERR_OK);
+	// A byte now and then keeps the idle time from passing, but not the deadline (THREATS slow).
+	conn_set_idle_ms(conn, 1000);
+	conn_set_deadline_ms(conn, clock_after_ms(30));
+	must(conn_read_line(conn, 100, &line, &eol, NULL) == ERR_TIMEOUT);
+	// The line that was too long goes on being too long after a timeout.
+	conn_set_deadline_ms(conn, CLOCK_NEVER);
+	conn_set_idle_ms(conn, 100000);
+	conn_write(conn, STR("250 go on\r\n"));
+	must(conn_flush(conn, NULL) == ERR_OK);
+	must(conn_read_line(conn, 100, &line, &eol, NULL) == ERR_LIMIT);
+	must_line(conn, STR("NOOP"));
 	conn_write(conn, STR("421 too slow\r\n"));
 	conn_close(&conn, 1000);
 	talk->n++;
 }
 
-// A byte now and then keeps the idle time from passing, and the deadline from nothing (THREATS slow).
 static void drips(struct conn *conn, struct talk *talk)
 {
+	char many[2000];
+	memset(many, 'M', sizeof many);
+	must_line(conn, STR("250 go on"));
+	conn_write(conn, str_of(many, sizeof many));
+	while (conn_wait(conn, FIBER_READABLE, clock_after_ms(5)) == FIBER_TIMEOUT) {
+		conn_write(conn, STR("M"));
+		must(conn_flush(conn, NULL) == ERR_OK);
+	}
+	must_line(conn, STR("250 go on"));
+	conn_write(conn, STR("RCPT\r\nNOOP\r\n"));
+	must(conn_flush(conn, NULL) == ERR_OK);
 	must_line(conn, STR("421 too slow"));
 	conn_close(&conn, 0);
 	talk->n++;
@@ -647,22 +670,27 @@ static void a_server_may_ask_for_a_certificate(void **state)
 
 // --- Contexts ---
 
-// A handshake between two SSLs in memory, with the session of an earlier one; then a byte, so that the ticket arrives.
-static bool resumes(struct tls_server *server, struct tls_client *client, SSL_SESSION **session)
+static void shake_in_memory(SSL *a, SSL *b)
 {
-	SSL *a = tls_server_ssl(server), *b = tls_client_ssl(client);
 	BIO *bio_a, *bio_b;
-	char byte;
 	must(BIO_new_bio_pair(&bio_a, 0, &bio_b, 0) == 1);
 	SSL_set_bio(a, bio_a, bio_a);
 	SSL_set_bio(b, bio_b, bio_b);
-	if (*session)
-		must(SSL_set_session(b, *session) == 1);
 	for (int i = 0; i < 10; i++) {
 		SSL_do_handshake(b);
 		SSL_do_handshake(a);
 	}
 	must(SSL_is_init_finished(a) && SSL_is_init_finished(b));
+}
+
+// A handshake between two SSLs in memory, with the session of an earlier one; then a byte, so that the ticket arrives.
+static bool resumes(struct tls_server *server, struct tls_client *client, SSL_SESSION **session)
+{
+	SSL *a = tls_server_ssl(server), *b = tls_client_ssl(client);
+	char byte;
+	if (*session)
+		must(SSL_set_session(b, *session) == 1);
+	shake_in_memory(a, b);
 	must(SSL_write(a, "x", 1) == 1 && SSL_read(b, &byte, 1) == 1);
 	bool reused = SSL_session_reused(b) == 1;
 	SSL_SESSION_free(*session);
@@ -671,6 +699,31 @@ static bool resumes(struct tls_server *server, struct tls_client *client, SSL_SE
 	SSL_free(a);
 	SSL_free(b);
 	return reused;
+}
+
+// What kind of key the server shows to a client that takes these kinds, in the client's order.
+static int key_shown(struct tls_server *server, struct tls_client *client, const char *sigalgs)
+{
+	SSL *a = tls_server_ssl(server), *b = tls_client_ssl(client);
+	char list[64];
+	must(str_to_c(str_of_c(sigalgs), list, sizeof list) && SSL_set1_sigalgs_list(b, list) == 1);
+	shake_in_memory(a, b);
+	int kind = EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_get0_peer_certificate(b)));
+	SSL_free(a);
+	SSL_free(b);
+	return kind;
+}
+
+static void ecdsa_is_preferred_and_rsa_is_there_for_others(void **state)
+{
+	(void)state;
+	struct tls_server *server = uni_server();
+	struct tls_client *client = new_client(TLS_VERIFY_NONE, NULL);
+	assert_int_equal(key_shown(server, client, "ECDSA+SHA256:RSA-PSS+SHA256"), EVP_PKEY_EC);
+	assert_int_equal(key_shown(server, client, "RSA-PSS+SHA256:ECDSA+SHA256"), EVP_PKEY_EC);
+	assert_int_equal(key_shown(server, client, "RSA-PSS+SHA256"), EVP_PKEY_RSA);
+	tls_client_drop(&client);
+	tls_server_drop(&server);
 }
 
 // THREATS replay: a ticket is good on the node that gave it, and nowhere else.
@@ -780,6 +833,7 @@ int main(void)
 		cmocka_unit_test(a_wrong_name_or_issuer_is_refused),
 		cmocka_unit_test(sni_chooses_the_identity),
 		cmocka_unit_test(a_server_may_ask_for_a_certificate),
+		cmocka_unit_test(ecdsa_is_preferred_and_rsa_is_there_for_others),
 		cmocka_unit_test(tickets_are_for_the_process_that_gave_them),
 		cmocka_unit_test(bad_files_say_which_and_change_nothing),
 		cmocka_unit_test(connecting_works_or_says_why),

@@ -476,6 +476,37 @@ static void a_wait_queue_serves_all_in_line(void **state)
 	assert_null(seats.freed.first);
 }
 
+static void is_woken_and_cancelled(void *arg)
+{
+	struct seats *seats = arg;
+	must(waitq_wait(&seats->freed, CLOCK_NEVER) == FIBER_CANCELLED);
+}
+
+static void is_next_in_line(void *arg)
+{
+	struct seats *seats = arg;
+	must(waitq_wait(&seats->freed, clock_after_ms(10000)) == FIBER_SIGNAL);
+	seats->served++;
+}
+
+static void wakes_one_who_cannot_use_it(void *arg)
+{
+	struct seats *seats = arg;
+	struct fiber *cancelled = fiber_spawn(is_woken_and_cancelled, seats, "cancelled");
+	must(cancelled && fiber_spawn(is_next_in_line, seats, "next"));
+	fiber_yield();
+	waitq_wake_one(&seats->freed);
+	fiber_cancel(cancelled);
+}
+
+static void a_wake_that_met_a_cancel_goes_to_the_next(void **state)
+{
+	(void)state;
+	struct seats seats = {0};
+	run(wakes_one_who_cannot_use_it, &seats);
+	assert_int_equal(seats.served, 1);
+}
+
 // --- Other threads ---
 
 enum { WAKES = FIBER_TSAN ? 3000 : 20000, FIBERS_RACED = 8 };
@@ -846,6 +877,7 @@ int main(void)
 		cmocka_unit_test(one_fiber_waits_on_two_descriptors),
 		cmocka_unit_test(an_event_of_a_closed_descriptor_is_dropped),
 		cmocka_unit_test(a_wait_queue_serves_all_in_line),
+		cmocka_unit_test(a_wake_that_met_a_cancel_goes_to_the_next),
 		cmocka_unit_test(wakes_from_other_threads_are_never_lost),
 		cmocka_unit_test(a_ref_of_an_ended_fiber_wakes_nobody),
 		cmocka_unit_test(posts_run_in_order_and_those_accepted_all_run),

@@ -495,6 +495,24 @@ static void sessions_are_served_and_stopped_in_order(void **state)
 	}
 }
 
+// A session that ends while its peer still talks: the peer gets an end, no reset that could swallow our last words.
+static void what_is_not_read_does_not_reset_the_connection(void **state)
+{
+	(void)state;
+	enum { UNREAD_BYTES = 300000 };
+	struct daemon_case d;
+	start_daemon(&d, 10, 0);
+	int fd = connect_plain(&d.addr);
+	char *unread = malloc(UNREAD_BYTES), byte;
+	memset(unread, 'u', UNREAD_BYTES);
+	unread[200] = '\n'; // a line over the limit ends the session
+	assert_int_equal(write(fd, unread, UNREAD_BYTES), UNREAD_BYTES);
+	assert_int_equal(read(fd, &byte, 1), 0);
+	close(fd);
+	free(unread);
+	end_daemon(&d, 1000);
+}
+
 static void a_cap_on_connections_refuses_politely(void **state)
 {
 	(void)state;
@@ -630,6 +648,7 @@ int main(void)
 		cmocka_unit_test(a_full_pool_refuses_and_what_it_took_is_awaited),
 		cmocka_unit_test(limits_divide_what_there_is),
 		cmocka_unit_test(sessions_are_served_and_stopped_in_order),
+		cmocka_unit_test(what_is_not_read_does_not_reset_the_connection),
 		cmocka_unit_test(a_cap_on_connections_refuses_politely),
 		cmocka_unit_test(a_cap_for_each_address_spares_the_others),
 		cmocka_unit_test(a_stale_unix_socket_is_replaced_and_a_live_one_is_not),
