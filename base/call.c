@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A request to another thread with a reply: two references, a flag, and a way to wake whoever waits.
 //
-// call_done publishes the payload with the flag (release) that call_wait reads (acquire), and wakes the caller under the mutex under
-// which call_drop says that the caller has left: a fiber that is woken has not dropped its call yet, so its scheduler exists. A plain
-// thread sleeps on the condition variable.
+// call_done publishes the payload with the flag (release) that call_wait reads (acquire), and wakes the caller under the mutex
+// under which call_drop says that the caller has left: a fiber that is woken has not dropped its call yet, so its scheduler
+// exists. A plain thread sleeps on the condition variable.
 #include "base/call.h"
 
 #include <errno.h>

@@ -54,8 +54,8 @@ static enum err_code connect_fd(int fd, const struct sockaddr *sa, size_t sa_byt
 	return ERR_OK;
 }
 
-enum err_code conn_connect(const struct netaddr *addr, const struct netaddr *bind_addr, int64_t deadline_ms, struct conn **conn_out,
-			   struct err *err)
+enum err_code conn_connect(const struct netaddr *addr, const struct netaddr *bind_addr, int64_t deadline_ms,
+			   struct conn **conn_out, struct err *err)
 {
 	char sa[NETADDR_SOCKADDR_BYTES], bind_sa[NETADDR_SOCKADDR_BYTES], text[NETADDR_TEXT_BYTES];
 	size_t sa_bytes = netaddr_to_sockaddr(addr, sa);

@@ -12,8 +12,8 @@
 #include "base/must.h"
 #include "conn_fd.h"
 
-// A read that returns less than was asked for has emptied the socket, unless its end or an error is there to be read next: so the read
-// that would only say EAGAIN is spared.
+// A read that returns less than was asked for has emptied the socket, unless its end or an error is there to be read next: so the
+// read that would only say EAGAIN is spared.
 ptrdiff_t conn_fd_read(struct conn_fd *self, char *p, size_t n, struct err *err)
 {
 	ssize_t got;
@@ -56,8 +56,8 @@ unsigned conn_fd_wait(struct conn_fd *self, unsigned events, int64_t deadline_ms
 	return fiber_wait(self->io, events, deadline_ms);
 }
 
-// With unread input in its buffer the kernel answers close(2) with a reset, which can overtake our last words: read until the peer has
-// them and closes.
+// With unread input in its buffer the kernel answers close(2) with a reset, which can overtake our last words: read until the
+// peer has them and closes.
 static void linger(struct conn_fd *self, int64_t deadline_ms)
 {
 	char discarded[2048];
@@ -117,7 +117,7 @@ struct conn_fd *conn_fd_open(int fd, struct err *err)
 		close(fd);
 		return NULL;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); // we buffer ourselves; a Unix socket refuses it and needs it not
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); // we buffer ourselves; a Unix socket just refuses
 	struct conn_fd *self = malloc(sizeof *self);
 	must(self != NULL);
 	*self = (struct conn_fd){.fd = fd, .io = io};

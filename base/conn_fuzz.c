@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz: what a connection reads does not depend on the pieces in which the bytes came, and is what a plain look at the bytes says.
+// Fuzz: what a connection reads does not depend on the pieces in which the bytes came, and is what a plain look at the bytes
+// says.
 //
 // Input: one byte for the line limit, one for the pieces, then the peer's bytes.
 #include <stdint.h>

@@ -236,7 +236,8 @@ static void a_cancelled_script_can_still_say_goodbye(void **state)
 	(void)state;
 	struct buf out;
 	buf_init(&out, 100);
-	struct conn *conn = conn_of_memory(&(struct conn_memory){.input = STR("NOOP\r\nMA"), .output = &out, .end = ERR_CANCELLED});
+	struct conn_memory memory = {.input = STR("NOOP\r\nMA"), .output = &out, .end = ERR_CANCELLED};
+	struct conn *conn = conn_of_memory(&memory);
 	expect_line(conn, 100, STR("NOOP"), CONN_CRLF);
 	expect_failure(conn, 100, ERR_CANCELLED);
 	conn_write(conn, STR("421 bye\r\n"));

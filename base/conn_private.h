@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a connection is made of. Private to base/: conn.c is the buffering, conn_fd.c the socket, conn_tls.c TLS over it, conn_memory.c
-// the script of tests, conn_connect.c the way out.
+// What a connection is made of. Private to base/: conn.c is the buffering, conn_fd.c the socket, conn_tls.c TLS over it,
+// conn_memory.c the script of tests, conn_connect.c the way out.
 #ifndef CONN_PRIVATE_H
 #define CONN_PRIVATE_H
 
@@ -32,7 +32,8 @@ struct conn {
 	struct netaddr peer, local;
 };
 
-// Waits for event (FIBER_READABLE or FIBER_WRITABLE) within the conn's deadline and idle time. ERR_OK, ERR_TIMEOUT, ERR_CANCELLED.
+// Waits for event (FIBER_READABLE or FIBER_WRITABLE) within the conn's deadline and idle time. ERR_OK, ERR_TIMEOUT,
+// ERR_CANCELLED.
 enum err_code conn_await(struct conn *conn, unsigned event, struct err *err);
 
 // Empties the input, as TLS begins; how many bytes there were.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // TLS over a connection's socket.
 //
-// OpenSSL reads and writes through a BIO of ours over conn_fd, so that readiness is kept in one place. Its error queue belongs to the
-// thread, not to the SSL, and several fibers share a thread: the queue is emptied before each call and read right after it. One fiber
-// owns an SSL; nothing is entered twice, because no callback waits.
+// OpenSSL reads and writes through a BIO of ours over conn_fd, so that readiness is kept in one place. Its error queue belongs to
+// the thread, not to the SSL, and several fibers share a thread: the queue is emptied before each call and read right after it.
+// One fiber owns an SSL; nothing is entered twice, because no callback waits.
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -237,7 +237,8 @@ static enum err_code shake_hands(struct conn *conn, struct conn_ssl *self, bool 
 	}
 }
 
-// Takes self. During the handshake the connection stays one over the socket, so that a failure leaves it whole enough to be closed.
+// Takes self. During the handshake the connection stays one over the socket, so that a failure leaves it whole enough to be
+// closed.
 static enum err_code begin(struct conn *conn, struct conn_ssl *self, bool verifies, struct err *err)
 {
 	struct err failure;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fibers: birth, waiting, waking, cancelling, end. The loop that runs them is sched.c, their descriptors are in fiber_io.c.
 //
-// Happy path: fiber_spawn puts a fiber into the ready list; fiber_resume runs it until it calls fiber_wait_many, which parks it; an event
-// (descriptor, timer, wake, cancel) calls fiber_ready; the resumed wait looks at all its conditions again and returns or parks once more.
-// Because the wait decides by looking, no event can be lost between the look and the park (one thread), and a stray one is harmless.
+// Happy path: fiber_spawn puts a fiber into the ready list; fiber_resume runs it until it calls fiber_wait_many, which parks it;
+// an event (descriptor, timer, wake, cancel) calls fiber_ready; the resumed wait looks at all its conditions again and returns or
+// parks once more. Because the wait decides by looking, no event can be lost between the look and the park (one thread), and a
+// stray one is harmless.
 //
-// A fiber's struct is never freed while the scheduler lives, only used again under a new generation: a fiber_ref of any age can be
-// compared with it.
+// A fiber's struct is never freed while the scheduler lives, only used again under a new generation: a fiber_ref of any age can
+// be compared with it.
 #include "fiber_private.h"
 
 #include <stdio.h>
@@ -138,8 +139,8 @@ static void check_turn(const struct fiber *fiber, int64_t began_us)
 	int64_t max_us = turn_us_max(), us = thread_cpu_us() - began_us;
 	if (max_us == 0 || us <= max_us)
 		return;
-	fprintf(stderr, "posthouse: bug: a turn of fiber %s took %lld ms of CPU (limit %lld)\n", fiber->name, (long long)us / 1000,
-		(long long)max_us / 1000);
+	fprintf(stderr, "posthouse: bug: a turn of fiber %s took %lld ms of CPU (limit %lld)\n", fiber->name,
+		(long long)us / 1000, (long long)max_us / 1000);
 	abort();
 }
 
@@ -381,8 +382,8 @@ static void push_wake(struct fiber *fiber)
 		sched_kick(sched);
 }
 
-// fiber.wake is 0 while the fiber is not in the scheduler's list; who changes it from 0 puts it there. A ref older than the generation
-// that already waits there is of an ended fiber and says nothing; a newer one replaces what is there.
+// fiber.wake is 0 while the fiber is not in the scheduler's list; who changes it from 0 puts it there. A ref older than the
+// generation that already waits there is of an ended fiber and says nothing; a newer one replaces what is there.
 void fiber_ref_wake_with(struct fiber_ref ref, unsigned event)
 {
 	struct fiber *fiber = ref.fiber;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Descriptors of fibers in epoll, edge-triggered, and the heap of deadlines.
 //
-// An event of epoll carries a slot and that slot's generation, not a pointer: epoll_wait returns a batch, and a fiber that runs because of
-// its first event may close the io of its second, or open a new one under the same descriptor number. Closing raises the slot's
-// generation, so such an event matches nothing and is dropped.
+// An event of epoll carries a slot and that slot's generation, not a pointer: epoll_wait returns a batch, and a fiber that runs
+// because of its first event may close the io of its second, or open a new one under the same descriptor number. Closing raises
+// the slot's generation, so such an event matches nothing and is dropped.
 #include "fiber_private.h"
 
 #include <errno.h>

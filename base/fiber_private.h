@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a fiber and its scheduler are made of. Private to base/: fiber.c, fiber_io.c and sched.c share it.
 //
-// A fiber is READY (in the scheduler's list), RUNNING, PARKED (inside fiber_wait) or ENDED. Whatever may end its wait calls fiber_ready;
-// the wait itself then looks again at all it waits for, so a needless fiber_ready costs a look and nothing else.
+// A fiber is READY (in the scheduler's list), RUNNING, PARKED (inside fiber_wait) or ENDED. Whatever may end its wait calls
+// fiber_ready; the wait itself then looks again at all it waits for, so a needless fiber_ready costs a look and nothing else.
 #ifndef FIBER_PRIVATE_H
 #define FIBER_PRIVATE_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stacks: mapped with a guard page below, pooled, trimmed, measured.
 //
-// A stack is mapped without reserving memory; a page comes with its first use. How deep a fiber went can therefore be read off without a
-// fill pattern: the lowest resident page, and in it the lowest word that is not zero. Trimming makes pages zero again, so a stack is
-// measured before it is trimmed.
+// A stack is mapped without reserving memory; a page comes with its first use. How deep a fiber went can therefore be read off
+// without a fill pattern: the lowest resident page, and in it the lowest word that is not zero. Trimming makes pages zero again,
+// so a stack is measured before it is trimmed.
 #include "fiber_stack.h"
 
 #include <errno.h>
@@ -161,7 +161,8 @@ void fiber_stack_measure(const struct fiber_stack *stack, const char *who)
 		;
 #if !defined(NDEBUG)
 	if (used > FIBER_STACK_TEST_BYTES) {
-		fprintf(stderr, "posthouse: bug: fiber %s used %zu bytes of its stack (limit %d)\n", who, used, FIBER_STACK_TEST_BYTES);
+		fprintf(stderr, "posthouse: bug: fiber %s used %zu bytes of its stack (limit %d)\n", who, used,
+			FIBER_STACK_TEST_BYTES);
 		abort();
 	}
 #else

@@ -21,7 +21,8 @@ struct fiber_stack {
 	unsigned valgrind_id;
 };
 
-// Free stacks of one scheduler. The last ones used stay as they are, the others give their pages back; beyond a cap they are unmapped.
+// Free stacks of one scheduler. The last ones used stay as they are, the others give their pages back; beyond a cap they are
+// unmapped.
 struct fiber_stack_pool {
 	struct fiber_stack *warm, *cold; // owned
 	size_t warm_n, cold_n;

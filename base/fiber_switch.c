@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changing stacks. Only callee-saved registers are kept: to the compiler a switch is a function call. The floating-point control words,
-// though callee-saved too, are the same in all fibers, since nothing here changes them.
+// Changing stacks. Only callee-saved registers are kept: to the compiler a switch is a function call. The floating-point control
+// words, though callee-saved too, are the same in all fibers, since nothing here changes them.
 #include "fiber_switch.h"
 
 #include <stdint.h>
@@ -17,7 +17,8 @@
 
 #if !defined(FIBER_UCONTEXT)
 
-// Saves the registers on the present stack, stores its pointer in *sp_out, takes sp for the stack pointer and restores from there.
+// Saves the registers on the present stack, stores its pointer in *sp_out, takes sp for the stack pointer and restores from
+// there.
 void fiber_swap_stacks(void **sp_out, void *sp);
 
 #if defined(__x86_64__)
@@ -85,8 +86,9 @@ __asm__(".text\n"
 
 #endif
 
-// The stack as if entry had been interrupted before its first instruction. Above the saved registers a zero stands where a caller's
-// return address would be: debuggers stop there, and the stack pointer has the alignment that the ABIs want at a function's start.
+// The stack as if entry had been interrupted before its first instruction. Above the saved registers a zero stands where a
+// caller's return address would be: debuggers stop there, and the stack pointer has the alignment that the ABIs want at a
+// function's start.
 static void prepare(struct fiber_context *context, void (*entry)(void))
 {
 	uintptr_t top = ((uintptr_t)context->stack + context->stack_bytes) & ~(uintptr_t)15;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Changing stacks: the processor's side of a fiber, and what sanitizers and valgrind must be told about it. Private to base/.
 //
-// Written in assembler for x86-64 and aarch64; anywhere else, or with -DFIBER_UCONTEXT, by swapcontext(3), which costs a system call.
+// Written in assembler for x86-64 and aarch64; anywhere else, or with -DFIBER_UCONTEXT, by swapcontext(3), which costs a system
+// call.
 #ifndef FIBER_SWITCH_H
 #define FIBER_SWITCH_H
 

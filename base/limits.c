@@ -21,8 +21,8 @@ static size_t smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-// Half of the descriptors for connections, half for files: a mailbox server has as many mailboxes open as sessions, and a front-end needs
-// a spool file or an outgoing connection for each incoming one.
+// Half of the descriptors for connections, half for files: a mailbox server has as many mailboxes open as sessions, and a
+// front-end needs a spool file or an outgoing connection for each incoming one.
 void limits_divide(size_t descriptors_max, size_t mappings_max, bool has_guard_regions, struct limits *limits_out)
 {
 	size_t own = smaller(DESCRIPTORS_OWN + descriptors_max / 32, descriptors_max / 2);
@@ -65,7 +65,8 @@ enum err_code limits_compute(struct limits *limits_out, struct err *err)
 	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
 		files.rlim_cur = soft;
 	if (files.rlim_cur < DESCRIPTORS_MIN)
-		return err_set(err, ERR_NOMEM, "only %llu descriptors are allowed (RLIMIT_NOFILE)", (unsigned long long)files.rlim_cur);
+		return err_set(err, ERR_NOMEM, "only %llu descriptors are allowed (RLIMIT_NOFILE)",
+			       (unsigned long long)files.rlim_cur);
 	size_t descriptors = smaller(files.rlim_cur, INT32_MAX);
 	size_t mappings = read_number("/proc/sys/vm/max_map_count", MAP_COUNT_DEFAULT);
 	limits_divide(descriptors, mappings, fiber_stack_has_guard_regions(), limits_out);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Listening sockets and the fibers that accept from them.
 //
-// One descriptor is watched by every scheduler, exclusively and edge-triggered: the kernel tells one of them, and that one accepts until
-// there is nothing left, with a pause after each 16 so that its sessions get their turn. Caps are counted at the accept and given back
-// when the session's function has returned, whatever its end was.
+// One descriptor is watched by every scheduler, exclusively and edge-triggered: the kernel tells one of them, and that one
+// accepts until there is nothing left, with a pause after each 16 so that its sessions get their turn. Caps are counted at the
+// accept and given back when the session's function has returned, whatever its end was.
 #include "base/listen.h"
 
 #include <errno.h>
@@ -31,7 +31,8 @@ enum {
 
 // --- Opening ---
 
-static enum err_code bind_and_listen(int fd, const struct sockaddr *sa, size_t bytes, int backlog, const char *name, struct err *err)
+static enum err_code bind_and_listen(int fd, const struct sockaddr *sa, size_t bytes, int backlog, const char *name,
+				     struct err *err)
 {
 	if (bind(fd, sa, (socklen_t)bytes) == 0 && listen(fd, backlog) == 0)
 		return ERR_OK;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random bytes: the kernel's, fetched in blocks per thread, or a seeded sequence (splitmix64, by Sebastiano Vigna, public domain).
+// Random bytes: the kernel's, fetched in blocks per thread, or a sequence fixed by a seed (splitmix64).
 #include "base/random.h"
 
 #include <errno.h>

@@ -405,7 +405,8 @@ static void start_daemon(struct daemon_case *d, size_t connections_max, size_t p
 	*d = (struct daemon_case){0};
 	limits_divide(4096, 65530, true, &limits);
 	limits.connections_max = connections_max;
-	d->service = (struct listen_service){.name = "echo", .serve = echo_serve, .arg = &d->echo, .refusal = STR("421 full\r\n")};
+	d->service = (struct listen_service){
+		.name = "echo", .serve = echo_serve, .arg = &d->echo, .refusal = STR("421 full\r\n")};
 	assert_int_equal(runtime_new(&(struct runtime_config){.name = "test", .schedulers = 2, .workers = 2, .limits = &limits,
 							      .per_address_max = per_address_max},
 				     &d->rt, &err),

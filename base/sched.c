@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loop of one thread: ready fibers, descriptors, deadlines, what other threads post, and stopping.
 //
-// Other threads reach in at three places only, all without locks: the list of posts, the list of fibers to wake, and stop_ms. Who finds
-// a list empty writes the eventfd, so a burst costs one write. The lists are taken whole and a post list is turned around to run in order.
+// Other threads reach in at three places only, all without locks: the list of posts, the list of fibers to wake, and stop_ms. Who
+// finds a list empty writes the eventfd, so a burst costs one write. The lists are taken whole and a post list is turned around
+// to run in order.
 //
-// The end: when nothing is left to do the list of posts is closed by putting CLOSED into it while it is empty. A later sched_post sees
-// that and gives its argument back; so what was accepted is always run.
+// The end: when nothing is left to do the list of posts is closed by putting CLOSED into it while it is empty. A later sched_post
+// sees that and gives its argument back; so what was accepted is always run.
 #include "fiber_private.h"
 
 #include <errno.h>
@@ -38,7 +39,8 @@ enum err_code sched_new(const struct sched_config *config, struct sched **sched_
 	sched->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	sched->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = KEY_EVENTFD};
-	if (sched->epoll_fd < 0 || sched->event_fd < 0 || epoll_ctl(sched->epoll_fd, EPOLL_CTL_ADD, sched->event_fd, &event) != 0) {
+	if (sched->epoll_fd < 0 || sched->event_fd < 0 ||
+	    epoll_ctl(sched->epoll_fd, EPOLL_CTL_ADD, sched->event_fd, &event) != 0) {
 		err_errno(err, "make a scheduler's epoll");
 		if (sched->epoll_fd >= 0)
 			close(sched->epoll_fd);

@@ -2,8 +2,8 @@
 // TLS contexts: certificates grouped into identities, SNI, references.
 //
 // An identity is an SSL_CTX with the certificates for one set of names, one for each kind of key. A handshake begins on the first
-// identity and moves to the one that SNI names. Session tickets are sealed and opened by the first identity's SSL_CTX, whose key OpenSSL
-// draws at random when it is made: no other node, process or snapshot can open them.
+// identity and moves to the one that SNI names. Session tickets are sealed and opened by the first identity's SSL_CTX, whose key
+// OpenSSL draws at random when it is made: no other node, process or snapshot can open them.
 #include "tls_private.h"
 
 #include <errno.h>

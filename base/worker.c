@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bounded pool of threads for what blocks. A job lives on the stack of the fiber that waits for it. A thread says that it has finished
-// one, and wakes the fiber, under the mutex which the fiber takes before it goes on: so job and scheduler exist for as long as needed.
+// A bounded pool of threads for what blocks. A job lives on the stack of the fiber that waits for it. A thread says that it has
+// finished one, and wakes the fiber, under the mutex which the fiber takes before it goes on: so job and scheduler exist for as
+// long as needed.
 #include "base/worker.h"
 
 #include <errno.h>
@@ -67,7 +68,8 @@ static void *work(void *arg)
 	return NULL;
 }
 
-enum err_code worker_pool_new(const char *name, unsigned threads, size_t queue_max, struct worker_pool **pool_out, struct err *err)
+enum err_code worker_pool_new(const char *name, unsigned threads, size_t queue_max, struct worker_pool **pool_out,
+			      struct err *err)
 {
 	must(threads > 0 && threads <= 1024);
 	struct worker_pool *pool = calloc(1, sizeof *pool + threads * sizeof(pthread_t));

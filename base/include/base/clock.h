@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What time it is: a monotonic clock for deadlines, a wall clock for dates. Both can be replaced, per thread, by one that a test moves.
+// What time it is: a monotonic clock for deadlines, a wall clock for dates. Both can be replaced, per thread, by one that a test
+// moves.
 //
 //     int64_t deadline_ms = clock_mono_ms() + 300000;
 //     fiber_wait(io, FIBER_READABLE, deadline_ms);
@@ -9,8 +10,8 @@
 //     ...
 //     clock_inject(NULL);
 //
-// The monotonic clock is CLOCK_BOOTTIME: it counts while the machine sleeps, never jumps, and means nothing on another machine or after
-// a restart of this one: it never goes to disk. Nothing here blocks or fails.
+// The monotonic clock is CLOCK_BOOTTIME: it counts while the machine sleeps, never jumps, and means nothing on another machine or
+// after a restart of this one: it never goes to disk. Nothing here blocks or fails.
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
@@ -24,8 +25,8 @@ struct clock_fake {
 	int64_t wall_ms;
 };
 
-// Milliseconds of the monotonic clock, always above 0. On a scheduler thread it is read once a turn and then stands still: cheap, and a
-// turn sees one time. A fiber that computes for long and wants to know uses clock_mono_exact_ms.
+// Milliseconds of the monotonic clock, always above 0. On a scheduler thread it is read once a turn and then stands still: cheap,
+// and a turn sees one time. A fiber that computes for long and wants to know uses clock_mono_exact_ms.
 int64_t clock_mono_ms(void);
 int64_t clock_mono_exact_ms(void);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A buffered connection: lines and bytes in, replies out, with deadlines, limits and TLS. A session written on it runs unchanged over a
-// socket on a fiber and over memory in a unit test or fuzzer.
+// A buffered connection: lines and bytes in, replies out, with deadlines, limits and TLS. A session written on it runs unchanged
+// over a socket on a fiber and over memory in a unit test or fuzzer.
 //
 //     static void serve(struct conn *conn, void *arg)
 //     {
@@ -24,13 +24,15 @@
 //         conn_close(&conn, 2000);
 //     }
 //
-// Reading. ERR_CLOSED: the peer closed (a last line without its end is not a line). ERR_TIMEOUT: the deadline or the idle time is over.
-// ERR_CANCELLED: this process stops. ERR_IO, ERR_TLS: the connection is broken. After ERR_TIMEOUT and ERR_CANCELLED the connection is
-// whole and can still be written; the others stay for ever.
-// Writing. Output is buffered; over 16 KiB it is sent, and the fiber waits for the peer. A failure is remembered: every later write,
-// flush and read returns it, so replies are written without looking and one check at the flush is enough. Reading never flushes.
+// Reading. ERR_CLOSED: the peer closed (a last line without its end is not a line). ERR_TIMEOUT: the deadline or the idle time is
+// over. ERR_CANCELLED: this process stops. ERR_IO, ERR_TLS: the connection is broken. After ERR_TIMEOUT and ERR_CANCELLED the
+// connection is whole and can still be written; the others stay for ever.
+// Writing. Output is buffered; over 16 KiB it is sent, and the fiber waits for the peer. A failure is remembered: every later
+// write, flush and read returns it, so replies are written without looking and one check at the flush is enough. Reading never
+// flushes.
 //
-// Owned and used by one fiber. All calls marked "may wait" end with ERR_CANCELLED on a cancel (base/fiber.h), apart from conn_close.
+// Owned and used by one fiber. All calls marked "may wait" end with ERR_CANCELLED on a cancel (base/fiber.h), apart from
+// conn_close.
 #ifndef BASE_CONN_H
 #define BASE_CONN_H
 
@@ -52,21 +54,21 @@ enum {
 
 // --- Reading ---
 
-// The next line without its end: up to LF, and without one CR before that LF. NULs and lone CRs are kept. *line_out is borrowed until
-// the next read on conn. A line of more than bytes_max bytes (its end not counted) is swallowed up to its LF and gives ERR_LIMIT, once:
-// nothing of it is ever read as a line of its own. May wait.
+// The next line without its end: up to LF, and without one CR before that LF. NULs and lone CRs are kept. *line_out is borrowed
+// until the next read on conn. A line of more than bytes_max bytes (its end not counted) is swallowed up to its LF and gives
+// ERR_LIMIT, once: nothing of it is ever read as a line of its own. May wait.
 enum err_code conn_read_line(struct conn *conn, size_t bytes_max, struct str *line_out, enum conn_eol *eol_out, struct err *err)
 	ERR_CHECKED;
 
-// Exactly n bytes, appended to out. ERR_LIMIT when out's cap has no room for them (nothing is read then). On failure out may have grown
-// by what came. May wait.
+// Exactly n bytes, appended to out. ERR_LIMIT when out's cap has no room for them (nothing is read then). On failure out may have
+// grown by what came. May wait.
 enum err_code conn_read_exact(struct conn *conn, size_t n, struct buf *out, struct err *err) ERR_CHECKED;
 
 // What is there: 1 … n bytes, borrowed until the next read; waits for the first. May wait.
 enum err_code conn_read_some(struct conn *conn, size_t n, struct str *chunk_out, struct err *err) ERR_CHECKED;
 
-// The same without taking it: all that is buffered, at least 1 byte. conn_consume takes the first n of it. For readers that find the end
-// of their input by looking (DATA's final dot). May wait.
+// The same without taking it: all that is buffered, at least 1 byte. conn_consume takes the first n of it. For readers that find
+// the end of their input by looking (DATA's final dot). May wait.
 enum err_code conn_peek(struct conn *conn, struct str *chunk_out, struct err *err) ERR_CHECKED;
 void conn_consume(struct conn *conn, size_t n);
 
@@ -87,9 +89,9 @@ enum err_code conn_flush(struct conn *conn, struct err *err) ERR_CHECKED;
 
 // --- Waiting ---
 
-// Waits for FIBER_READABLE (there is input to read, or the end) and FIBER_MESSAGE as asked in events, until deadline_ms; returns what
-// came of these, FIBER_TIMEOUT or FIBER_CANCELLED. For IDLE and the like; flush first. The conn's own deadline and idle time are not
-// looked at. May wait.
+// Waits for FIBER_READABLE (there is input to read, or the end) and FIBER_MESSAGE as asked in events, until deadline_ms; returns
+// what came of these, FIBER_TIMEOUT or FIBER_CANCELLED. For IDLE and the like; flush first. The conn's own deadline and idle time
+// are not looked at. May wait.
 unsigned conn_wait(struct conn *conn, unsigned events, int64_t deadline_ms);
 
 // Two connections at once, for proxies: bit 0 of the result says that a can be read, bit 1 that b can, else FIBER_TIMEOUT or
@@ -103,19 +105,20 @@ int64_t conn_deadline_ms(const struct conn *conn);
 // The longest single wait for the peer, in or out. 300 s at the start.
 void conn_set_idle_ms(struct conn *conn, int64_t idle_ms);
 
-// Gives back the buffers that are empty: before a long wait. An idle plain connection then costs its fiber's stack page and little else.
-// Borrowed lines and chunks are gone. conn_wait does it by itself.
+// Gives back the buffers that are empty: before a long wait. An idle plain connection then costs its fiber's stack page and
+// little else. Borrowed lines and chunks are gone. conn_wait does it by itself.
 void conn_idle(struct conn *conn);
 
 // --- TLS ---
 
-// The server's side of a handshake, for STARTTLS (after the reply was flushed) and for implicit TLS. Plaintext that was sent ahead is
-// thrown away and counted in *discarded_out (NULL allowed): commands injected before the handshake never run, and the caller may say so.
-// Fails with ERR_TLS and a text, ERR_TIMEOUT, ERR_CLOSED, ERR_CANCELLED; the connection can then only be closed. May wait.
+// The server's side of a handshake, for STARTTLS (after the reply was flushed) and for implicit TLS. Plaintext that was sent
+// ahead is thrown away and counted in *discarded_out (NULL allowed): commands injected before the handshake never run, and the
+// caller may say so. Fails with ERR_TLS and a text, ERR_TIMEOUT, ERR_CLOSED, ERR_CANCELLED; the connection can then only be
+// closed. May wait.
 enum err_code conn_tls_accept(struct conn *conn, struct tls_server *server, size_t *discarded_out, struct err *err) ERR_CHECKED;
 
-// The client's side: host is sent as SNI (not when it is an address) and, under TLS_VERIFY_HOST, must be named by the certificate.
-// Plaintext that came after the reply to STARTTLS is thrown away. May wait.
+// The client's side: host is sent as SNI (not when it is an address) and, under TLS_VERIFY_HOST, must be named by the
+// certificate. Plaintext that came after the reply to STARTTLS is thrown away. May wait.
 enum err_code conn_tls_connect(struct conn *conn, struct tls_client *client, struct str host, struct err *err) ERR_CHECKED;
 
 // What was agreed; NULL while plain. Borrowed until the close.
@@ -127,7 +130,7 @@ struct conn_tls {
 	bool verified;                 // the peer's certificate was checked and is good
 	char server_name[256];         // SNI, "" without
 	char peer_fingerprint[65];     // SHA-256 of the peer's certificate in hex, "" without one
-	char peer_spki[65];            // SHA-256 of its SubjectPublicKeyInfo (RFC 7469 section 2.4) in hex: what pins name; "" without one
+	char peer_spki[65];            // SHA-256 of its SubjectPublicKeyInfo (RFC 7469 section 2.4) in hex, as pins have it
 };
 const struct conn_tls *conn_tls(const struct conn *conn);
 
@@ -141,11 +144,12 @@ int conn_fd(const struct conn *conn);             // -1 over memory; for SO_PEER
 
 // --- Making and closing ---
 
-// Takes a connected stream socket (made non-blocking), on a fiber; it is closed on failure (ERR_NOMEM). Addresses are asked from it.
+// Takes a connected stream socket (made non-blocking), on a fiber; it is closed on failure (ERR_NOMEM). Addresses are asked from
+// it.
 enum err_code conn_of_fd(int fd, struct conn **conn_out, struct err *err) ERR_CHECKED;
 
-// Connects to one address, or to host:port, whose addresses (resolved on a worker, at most 8) are tried in turn. bind may be NULL.
-// ERR_CONNECT, ERR_TIMEOUT, ERR_NOTFOUND (no such name), ERR_BUSY, ERR_CANCELLED. May wait.
+// Connects to one address, or to host:port, whose addresses (resolved on a worker, at most 8) are tried in turn. bind may be
+// NULL. ERR_CONNECT, ERR_TIMEOUT, ERR_NOTFOUND (no such name), ERR_BUSY, ERR_CANCELLED. May wait.
 enum err_code conn_connect(const struct netaddr *addr, const struct netaddr *bind, int64_t deadline_ms, struct conn **conn_out,
 			   struct err *err) ERR_CHECKED;
 enum err_code conn_connect_host(struct worker_pool *resolver, struct str host, uint16_t port, int64_t deadline_ms,
@@ -156,17 +160,18 @@ enum err_code conn_connect_unix(struct str path, int64_t deadline_ms, struct con
 enum err_code conn_resolve(struct worker_pool *resolver, struct str host, uint16_t port, struct netaddr *addrs_out, size_t n,
 			   size_t *count_out, struct err *err) ERR_CHECKED;
 
-// Sends what is buffered and says goodbye (TLS close_notify, FIN), for at most linger_ms whatever happens, cancel too; then reads and
-// discards for the rest of linger_ms until the peer closes, so that our last words are not lost to a reset. 0: none of that. Nulls
-// *conn; NULL is fine. May wait.
+// Sends what is buffered and says goodbye (TLS close_notify, FIN), for at most linger_ms whatever happens, cancel too; then reads
+// and discards for the rest of linger_ms until the peer closes, so that our last words are not lost to a reset. 0: none of that.
+// Nulls *conn; NULL is fine. May wait.
 void conn_close(struct conn **conn, int64_t linger_ms);
 
 // --- Over memory, without a scheduler ---
 
-// The peer is a script: input is what it sends, in pieces that end at the offsets splits (ascending; NULL: one piece; a piece of one
-// byte each with CONN_MEMORY_BYTEWISE), then it closes. What we write is appended to output. input, splits and output are borrowed.
-// STARTTLS: conn_tls_accept succeeds without TLS, discards what is buffered of the current piece, and conn_tls() is then not NULL.
-// conn_wait gives FIBER_READABLE, or FIBER_MESSAGE where the script says so: at each offset in messages (may be NULL).
+// The peer is a script: input is what it sends, in pieces that end at the offsets splits (ascending; NULL: one piece; a piece of
+// one byte each with CONN_MEMORY_BYTEWISE), then it closes. What we write is appended to output. input, splits and output are
+// borrowed. STARTTLS: conn_tls_accept succeeds without TLS, discards what is buffered of the current piece, and conn_tls() is
+// then not NULL. conn_wait gives FIBER_READABLE, or FIBER_MESSAGE where the script says so: at each offset in messages (may be
+// NULL).
 struct conn_memory {
 	struct str input;
 	const size_t *splits;

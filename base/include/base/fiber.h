@@ -14,16 +14,16 @@
 //     }
 //     fiber_spawn(greet_later, session, "greeter");
 //
-// Rules, kept by checks in debug builds: a turn (the time between two waits) stays under 20 ms of CPU; frames are small, because a
-// stack has 64 KiB and a guard page; no mutex is held and no transaction is open across a wait; nothing on a fiber blocks the thread
-// (file I/O, getaddrinfo, crypt go through base/worker.h). Sessions usually wait through base/conn.h, base/call.h and base/worker.h
-// and never call fiber_wait themselves.
+// Rules, kept by checks in debug builds: a turn (the time between two waits) stays under 20 ms of CPU; frames are small, because
+// a stack has 64 KiB and a guard page; no mutex is held and no transaction is open across a wait; nothing on a fiber blocks the
+// thread (file I/O, getaddrinfo, crypt go through base/worker.h). Sessions usually wait through base/conn.h, base/call.h and
+// base/worker.h and never call fiber_wait themselves.
 //
-// Cancelling: a fiber is never destroyed from outside. It is cancelled, its waits then return FIBER_CANCELLED, and it returns from its
-// function in its own time. fiber_shield_enter() keeps a soft cancel away while a command is finished; see fiber_cancel.
+// Cancelling: a fiber is never destroyed from outside. It is cancelled, its waits then return FIBER_CANCELLED, and it returns
+// from its function in its own time. fiber_shield_enter() keeps a soft cancel away while a command is finished; see fiber_cancel.
 //
-// Thread: all calls are for the fiber's own thread, except fiber_ref_wake. Pointers to a fiber are valid until it ends; whoever cannot
-// know when that is holds a struct fiber_ref.
+// Thread: all calls are for the fiber's own thread, except fiber_ref_wake. Pointers to a fiber are valid until it ends; whoever
+// cannot know when that is holds a struct fiber_ref.
 #ifndef BASE_FIBER_H
 #define BASE_FIBER_H
 
@@ -35,7 +35,7 @@ struct fiber;
 
 enum {
 	FIBER_STACK_BYTES = 64 << 10,
-	FIBER_STACK_TEST_BYTES = 48 << 10, // a stack used beyond this fails tests (and aborts a debug build)
+	FIBER_STACK_TEST_BYTES = 48 << 10, // a stack used beyond this aborts a debug build; sanitizers scale both by 4
 	FIBER_TURN_MS = 20,
 	FIBER_TURN_BYTES = 64 << 10,
 	FIBER_TURN_COMMANDS = 16,
@@ -52,9 +52,9 @@ enum {
 	FIBER_UNCANCELLABLE = 64, // asked only: this wait ends on its events and deadline alone
 };
 
-// Starts fn(arg) as a fiber of this thread's scheduler, from a fiber or from a posted function; it first runs in a later turn. name is
-// borrowed for ever (a literal) and shows in gdb, in the turn check and in logs. NULL when the scheduler is at its cap of fibers, is
-// stopping, or the kernel gives no stack: the caller refuses the work it wanted to start, and still owns arg.
+// Starts fn(arg) as a fiber of this thread's scheduler, from a fiber or from a posted function; it first runs in a later turn.
+// name is borrowed for ever (a literal) and shows in gdb, in the turn check and in logs. NULL when the scheduler is at its cap of
+// fibers, is stopping, or the kernel gives no stack: the caller refuses the work it wanted to start, and still owns arg.
 struct fiber *fiber_spawn(void (*fn)(void *arg), void *arg, const char *name);
 
 // The running fiber; NULL in a posted function or on a thread without a scheduler.
@@ -71,9 +71,10 @@ void fiber_yield(void);
 // Sleeps; FIBER_TIMEOUT when the time is over, FIBER_CANCELLED when cancelled. May wait.
 unsigned fiber_sleep_ms(int64_t delay_ms);
 
-// A descriptor registered with this thread's scheduler (epoll, edge-triggered). It remembers readiness: a new one counts as ready both
-// ways, and whoever got EAGAIN says so with fiber_io_drained before waiting. Registering fails only on limits of the kernel (NULL, errno).
-// The descriptor stays the caller's: close the io first, then the descriptor. Events that were under way for a closed io are dropped.
+// A descriptor registered with this thread's scheduler (epoll, edge-triggered). It remembers readiness: a new one counts as ready
+// both ways, and whoever got EAGAIN says so with fiber_io_drained before waiting. Registering fails only on limits of the kernel
+// (NULL, errno). The descriptor stays the caller's: close the io first, then the descriptor. Events that were under way for a
+// closed io are dropped.
 struct fiber_io;
 struct fiber_io *fiber_io_open(int fd);
 void fiber_io_close(struct fiber_io **io);
@@ -82,9 +83,9 @@ void fiber_io_drained(struct fiber_io *io, unsigned events);
 // True once the peer has shut its side or the socket has an error: a short read then says nothing about more to come.
 bool fiber_io_hung_up(const struct fiber_io *io);
 
-// Waits until one of events happens, the deadline (clock_mono_ms, CLOCK_NEVER) passes, or a cancel comes; returns what happened, never
-// 0. io is NULL without READABLE and WRITABLE. One fiber at a time waits on an io. Returns at once, in this order of checks, when
-// cancelled, when an event is there already, when the deadline has passed. May wait.
+// Waits until one of events happens, the deadline (clock_mono_ms, CLOCK_NEVER) passes, or a cancel comes; returns what happened,
+// never 0. io is NULL without READABLE and WRITABLE. One fiber at a time waits on an io. Returns at once, in this order of
+// checks, when cancelled, when an event is there already, when the deadline has passed. May wait.
 unsigned fiber_wait(struct fiber_io *io, unsigned events, int64_t deadline_ms);
 
 // The same over several descriptors: got_out of each says which of its events are there. events: MESSAGE, SIGNAL, UNCANCELLABLE.
@@ -100,9 +101,9 @@ unsigned fiber_wait_many(struct fiber_want *wants, size_t n, unsigned events, in
 // May wait, is not ended by cancel.
 void fiber_spent(size_t bytes, unsigned commands);
 
-// Cancels a fiber of this thread, for good: every later wait of it returns FIBER_CANCELLED at once. Soft: not while it is shielded
-// (it finishes its command, and the next wait for a command returns FIBER_CANCELLED). Hard: shielded or not. Cancelling twice is
-// harmless. May be the running fiber.
+// Cancels a fiber of this thread, for good: every later wait of it returns FIBER_CANCELLED at once. Soft: not while it is
+// shielded (it finishes its command, and the next wait for a command returns FIBER_CANCELLED). Hard: shielded or not. Cancelling
+// twice is harmless. May be the running fiber.
 void fiber_cancel(struct fiber *fiber);
 void fiber_cancel_hard(struct fiber *fiber);
 
@@ -113,7 +114,8 @@ void fiber_shield_leave(void);
 // Was the running fiber cancelled (shielded or not)? A long piece of work may look and stop early. False on a plain thread.
 bool fiber_is_cancelled(void);
 
-// FIBER_MESSAGE for a fiber of this thread. Never lost: when it does not wait now, its next wait for FIBER_MESSAGE returns at once.
+// FIBER_MESSAGE for a fiber of this thread. Never lost: when it does not wait now, its next wait for FIBER_MESSAGE returns at
+// once.
 void fiber_wake(struct fiber *fiber);
 
 // A name for a fiber that outlives it: for wakes from other threads. The scheduler must still exist, the fiber need not.
@@ -139,8 +141,8 @@ struct waitq {
 	struct waitq_entry *first, *last;
 };
 
-// Waits in line until woken: FIBER_SIGNAL, FIBER_TIMEOUT or FIBER_CANCELLED (one of them). The entry leaves the queue in any case; a
-// wake that came together with a timeout goes to the next in line. May wait.
+// Waits in line until woken: FIBER_SIGNAL, FIBER_TIMEOUT or FIBER_CANCELLED (one of them). The entry leaves the queue in any
+// case; a wake that came together with a timeout goes to the next in line. May wait.
 unsigned waitq_wait(struct waitq *queue, int64_t deadline_ms);
 
 // Wakes the one that waits longest, or all that wait now. They run in a later turn.

@@ -5,11 +5,10 @@
 //     struct listen_caps *caps = listen_caps_new(limits.connections_max, 50);
 //     listen_start(&smtp, fd, caps, err);              // on each scheduler: runtime_listen does it for all
 //
-// `posthouse run` (or systemd) opens the sockets and passes them on, so that a restart loses no connection: those that came meanwhile
-// wait in the kernel's backlog. One descriptor serves all schedulers; the kernel wakes one of them for each connection
-// (EPOLLEXCLUSIVE).
-// A cap on all connections and one for each address (IPv4 address, IPv6 /64) keep slow or hostile peers from taking all: over a cap the
-// refusal is written, without waiting, and the connection closed.
+// `posthouse run` (or systemd) opens the sockets and passes them on, so that a restart loses no connection: those that came
+// meanwhile wait in the kernel's backlog. One descriptor serves all schedulers; the kernel wakes one of them for each connection
+// (EPOLLEXCLUSIVE). A cap on all connections and one for each address (IPv4 address, IPv6 /64) keep slow or hostile peers from
+// taking all: over a cap the refusal is written, without waiting, and the connection closed.
 #ifndef BASE_LISTEN_H
 #define BASE_LISTEN_H
 
@@ -19,17 +18,20 @@ struct listen_service {
 	const char *name;                            // of the fibers; borrowed for ever
 	void (*serve)(struct conn *conn, void *arg); // on a fiber of its own; owns conn and closes it
 	void *arg;                                   // borrowed while the scheduler runs
-	struct str refusal;                          // a whole reply with its line end; borrowed for ever. Empty with implicit TLS
+	struct str refusal;                          // a whole reply with its line end; borrowed for ever; empty under TLS
 };
 
-// Opens a TCP socket that listens: SO_REUSEADDR, and IPV6_V6ONLY for IPv6. Port 0 gets one from the kernel (*local_out may be NULL).
-enum err_code listen_open(const struct netaddr *addr, int backlog, int *fd_out, struct netaddr *local_out, struct err *err) ERR_CHECKED;
+// Opens a TCP socket that listens: SO_REUSEADDR, and IPV6_V6ONLY for IPv6. Port 0 gets one from the kernel (*local_out may be
+// NULL).
+enum err_code listen_open(const struct netaddr *addr, int backlog, int *fd_out, struct netaddr *local_out,
+			  struct err *err) ERR_CHECKED;
 
 // The same at a path; a socket file that nobody listens on is replaced. mode is that of the file.
 enum err_code listen_open_unix(const char *path, unsigned mode, int backlog, int *fd_out, struct err *err) ERR_CHECKED;
 
-// The sockets this process was given (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES: descriptors from 3 on, names divided by ":"; sd_listen_fds(3)).
-// Sets them close-on-exec. Returns how many, 0 without any; calls each(fd, name, arg) for every one. Call once, at start.
+// The sockets this process was given (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES: descriptors from 3 on, names divided by ":";
+// sd_listen_fds(3)). Sets them close-on-exec. Returns how many, 0 without any; calls each(fd, name, arg) for every one. Call
+// once, at start.
 size_t listen_inherited(void (*each)(int fd, const char *name, void *arg), void *arg);
 
 // Caps and counts, shared by all services and schedulers of a process.
@@ -46,8 +48,8 @@ struct listen_stats {
 };
 void listen_stats(struct listen_caps *caps, struct listen_stats *stats_out);
 
-// Starts accepting from fd on this thread's scheduler, until it stops. fd stays open and the caller's; service and caps are borrowed
-// while the scheduler runs. From a fiber or a posted function.
+// Starts accepting from fd on this thread's scheduler, until it stops. fd stays open and the caller's; service and caps are
+// borrowed while the scheduler runs. From a fiber or a posted function.
 enum err_code listen_start(const struct listen_service *service, int fd, struct listen_caps *caps, struct err *err) ERR_CHECKED;
 
 #endif

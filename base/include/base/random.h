@@ -5,8 +5,8 @@
 //     random_bytes(guid, sizeof guid);
 //     delay_ms += random_below(1000);
 //
-// Bytes are fetched in blocks and wiped as they are handed out; a child of fork() never repeats its parent's. Does not block once the
-// machine has started; a kernel that cannot give randomness ends the process.
+// Bytes are fetched in blocks and wiped as they are handed out; a child of fork() never repeats its parent's. Does not block once
+// the machine has started; a kernel that cannot give randomness ends the process.
 #ifndef BASE_RANDOM_H
 #define BASE_RANDOM_H
 

@@ -10,8 +10,8 @@
 //     ... stop the threads that answer calls (writers) ...
 //     runtime_free(&rt);
 //
-// Called from the main thread, which runs no fibers itself. The order at the end matters: fibers hold calls to other threads and those
-// threads wake fibers, so schedulers stop first and are freed last.
+// Called from the main thread, which runs no fibers itself. The order at the end matters: fibers hold calls to other threads and
+// those threads wake fibers, so schedulers stop first and are freed last.
 #ifndef BASE_RUNTIME_H
 #define BASE_RUNTIME_H
 
@@ -46,7 +46,8 @@ struct worker_pool *runtime_workers(struct runtime *rt);
 struct listen_caps *runtime_caps(struct runtime *rt);
 const struct limits *runtime_limits(const struct runtime *rt);
 
-// Stops accepting, cancels all fibers softly, after grace_ms hard, waits until they are gone and joins the scheduler threads. Blocks.
+// Stops accepting, cancels all fibers softly, after grace_ms hard, waits until they are gone and joins the scheduler threads.
+// Blocks.
 void runtime_stop(struct runtime *rt, int64_t grace_ms);
 
 // After runtime_stop, and after all other threads that may answer calls have ended. Ends the workers.

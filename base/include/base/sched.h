@@ -7,8 +7,8 @@
 //     sched_run(s);                             // this thread is the scheduler until the last fiber has ended
 //     sched_free(&s);
 //
-// One loop turn: run what is ready, then wait in epoll until a descriptor, a timer or a post makes more ready. Stopping: sched_stop
-// cancels every fiber softly; after the grace it cancels them hard; sched_run returns when all are gone.
+// One loop turn: run what is ready, then wait in epoll until a descriptor, a timer or a post makes more ready. Stopping:
+// sched_stop cancels every fiber softly; after the grace it cancels them hard; sched_run returns when all are gone.
 #ifndef BASE_SCHED_H
 #define BASE_SCHED_H
 
@@ -25,22 +25,24 @@ struct sched_config {
 // Opens its epoll and eventfd. Fails with ERR_NOMEM on the system's limits.
 enum err_code sched_new(const struct sched_config *config, struct sched **sched_out, struct err *err) ERR_CHECKED;
 
-// Not while it runs, and not while another thread may still wake or post to it. Its fibers have ended, or the process is about to.
+// Not while it runs, and not while another thread may still wake or post to it. Its fibers have ended, or the process is about
+// to.
 void sched_free(struct sched **sched);
 
-// Makes this thread the scheduler until there is nothing left to do (see keep_running). Returns the number of fibers that did not end
-// although cancelled hard (they ignore FIBER_CANCELLED: a bug; debug builds abort), so 0.
+// Makes this thread the scheduler until there is nothing left to do (see keep_running). Returns the number of fibers that did not
+// end although cancelled hard (they ignore FIBER_CANCELLED: a bug; debug builds abort), so 0.
 size_t sched_run(struct sched *sched);
 
 // The scheduler of this thread while it runs one, else NULL.
 struct sched *sched_self(void);
 
-// Runs fn(arg) on the scheduler's thread, outside any fiber: it may spawn, wake, cancel, but not wait. Any thread. Posts of one thread
-// run in their order. A post to a scheduler that has stopped is not run: false, and arg is still the caller's; true means it will run.
+// Runs fn(arg) on the scheduler's thread, outside any fiber: it may spawn, wake, cancel, but not wait. Any thread. Posts of one
+// thread run in their order. A post to a scheduler that has stopped is not run: false, and arg is still the caller's; true means
+// it will run.
 bool sched_post(struct sched *sched, void (*fn)(void *arg), void *arg);
 
-// fiber_spawn from any thread, by a post. False as sched_post; a cap that is reached later drops nothing silently: fn is then not run
-// and refused(arg) is called on the scheduler's thread (NULL where arg needs no care).
+// fiber_spawn from any thread, by a post. False as sched_post; a cap that is reached later drops nothing silently: fn is then not
+// run and refused(arg) is called on the scheduler's thread (NULL where arg needs no care).
 bool sched_spawn(struct sched *sched, void (*fn)(void *arg), void *arg, const char *name);
 bool sched_spawn_or(struct sched *sched, void (*fn)(void *arg), void *arg, const char *name, void (*refused)(void *arg));
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TLS contexts: immutable snapshots with a reference count. A session keeps the one it began with; a reload makes a new one beside it.
+// TLS contexts: immutable snapshots with a reference count. A session keeps the one it began with; a reload makes a new one
+// beside it.
 //
 //     struct tls_files files[] = {{"mx.pem", "mx.key"}, {"mx-rsa.pem", "mx-rsa.key"}};
 //     if (tls_server_new(files, 2, &server, err)) ...                 // the old one, if any, stays in use
@@ -8,10 +9,10 @@
 //     conn_tls_accept(conn, mine, &discarded, err);
 //     tls_server_drop(&mine);                                         // the connection has its own
 //
-// TLS 1.2 is the least. Several certificates: those for the same names form one identity (an ECDSA and an RSA key: ECDSA is preferred);
-// the client's SNI chooses the identity by the certificates' DNS names, wildcards included; the first is for clients that name none or
-// an unknown one. Session tickets are sealed with a key that only this process has: a ticket from another node or from before a
-// restart costs a full handshake, nothing else.
+// TLS 1.2 is the least. Several certificates: those for the same names form one identity (an ECDSA and an RSA key: ECDSA is
+// preferred); the client's SNI chooses the identity by the certificates' DNS names, wildcards included; the first is for clients
+// that name none or an unknown one. Session tickets are sealed with a key that only this process has: a ticket from another node
+// or from before a restart costs a full handshake, nothing else.
 //
 // Loading reads files and so blocks: at start, on reload, on a worker; never on a fiber. The rest does not block; any thread.
 #ifndef BASE_TLS_H
@@ -29,11 +30,13 @@ struct tls_files {
 	const char *key_path;  // PEM, without a passphrase
 };
 
-// ERR_TLS or what the system says, naming the file: missing, not PEM, key and certificate that do not belong together, none at all.
-enum err_code tls_server_new(const struct tls_files *files, size_t n, struct tls_server **server_out, struct err *err) ERR_CHECKED;
+// ERR_TLS or what the system says, naming the file: missing, not PEM, key and certificate that do not belong together, none at
+// all.
+enum err_code tls_server_new(const struct tls_files *files, size_t n, struct tls_server **server_out,
+			     struct err *err) ERR_CHECKED;
 
-// The same, and clients are asked for a certificate: none is required and no chain is checked, the caller compares what came (peer_spki
-// of struct conn_tls) with its pins.
+// The same, and clients are asked for a certificate: none is required and no chain is checked, the caller compares what came
+// (peer_spki of struct conn_tls) with its pins.
 enum err_code tls_server_new_asking(const struct tls_files *files, size_t n, struct tls_server **server_out,
 				    struct err *err) ERR_CHECKED;
 struct tls_server *tls_server_ref(struct tls_server *server);
