@@ -3,8 +3,8 @@
 //
 // Input: one buffer. Lines and chunks are borrowed from it; they are consumed when they are handed out, and stay where they are
 // until the next read moves or frees the buffer. It starts at 4 KiB, doubles while reads fill it, and is given back whenever the
-// connection waits with nothing in it: most connections wait most of the time. Output: one buffer, sent when over 16 KiB and on
-// flush.
+// connection waits with nothing in it: most connections wait most of the time.
+// Output: one buffer, sent when over 16 KiB and on flush.
 // Failures: the end of input and a broken connection are remembered; a timeout and a cancel are not, so that last words can be
 // said.
 #include "conn_private.h"
