@@ -65,6 +65,14 @@ static void check_rendered(struct str text)
 	must(depth == 0);
 }
 
+// Field by field: the padding of the struct is nobody's.
+static bool is_same_node(const struct mime_node *a, const struct mime_node *b)
+{
+	return a->header_at == b->header_at && a->header_bytes == b->header_bytes && a->body_at == b->body_at &&
+	       a->body_bytes == b->body_bytes && a->body_lines == b->body_lines && a->child == b->child && a->next == b->next &&
+	       a->kind == b->kind && a->encoding == b->encoding && a->depth == b->depth;
+}
+
 static void build_and_read(struct str message, struct arena *arena)
 {
 	struct buf b;
@@ -81,7 +89,9 @@ static void build_and_read(struct str message, struct arena *arena)
 	must(str_is_utf8(cache.base_subject));
 	must(cache_nodes(&cache, message.n, arena, &nodes, &n, NULL) == ERR_OK);
 	mime_parse(message, arena, &mime);
-	must(n == mime.n && memcmp(nodes, mime.nodes, n * sizeof *nodes) == 0);
+	must(n == mime.n);
+	for (size_t i = 0; i < n; i++)
+		must(is_same_node(&nodes[i], &mime.nodes[i]));
 	buf_fini(&b);
 }
 
