@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// LDIF text through reader, intake and codec: whatever the text, what comes out decodes and holds no byte that could end a line elsewhere.
+#include <stdint.h>
+
+#include "base/must.h"
+#include "intake.h"
+#include "keys.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void complain(void *context, size_t line, struct str dn, struct str attribute, const char *what)
+{
+	(void)context;
+	(void)dn;
+	(void)attribute;
+	must(line > 0 && what != NULL);
+}
+
+static void check_blob(struct str blob)
+{
+	struct entry entry;
+	struct entry_cursor cursor = {0};
+	enum attr attr;
+	struct str value;
+	must(entry_decode(blob, &entry));
+	while (entry_each(&entry, &cursor, &attr, &value)) {
+		if (attr_by_number((unsigned)attr)->check == ATTR_CHECK_RAW)
+			continue;
+		must(str_is_utf8(value));
+		for (size_t i = 0; i < value.n; i++)
+			must((unsigned char)value.p[i] >= 0x20 && value.p[i] != 0x7f);
+	}
+}
+
+static void check_keys(struct str keys)
+{
+	enum directory_key kind;
+	struct str key;
+	while (keys_next(&keys, &kind, &key))
+		must(key.n > 0);
+	must(keys.n == 0);
+}
+
+static void make(struct intake *intake, const struct ldif_record *record, unsigned flags)
+{
+	struct intake_made made;
+	if (intake_make(intake, record, flags, &made) != INTAKE_TAKEN)
+		return;
+	check_blob(made.data);
+	check_keys(made.keys);
+	if (made.secret_data.n) {
+		check_blob(made.secret_data);
+		check_keys(made.secret_keys);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct intake *intake = intake_new(complain, NULL);
+	for (int pass = 0; pass < 2; pass++) {
+		struct ldif *ldif = ldif_open_text(str_of((const char *)data, size), "fuzz");
+		struct ldif_record record;
+		struct err err;
+		enum ldif_result got;
+		while ((got = ldif_next(ldif, &record, &err)) == LDIF_RECORD) {
+			if (pass == 0) {
+				intake_survey(intake, &record);
+				continue;
+			}
+			make(intake, &record, 0);
+			make(intake, &record, INTAKE_OWN_UUID);
+		}
+		must(got == LDIF_END || err.code != ERR_OK);
+		ldif_close(&ldif);
+		if (pass == 0)
+			intake_surveyed(intake);
+	}
+	intake_free(&intake);
+	return 0;
+}
