@@ -202,6 +202,23 @@ static void test_diff(void **state)
 	assert_int_equal(find(place, DIRECTORY_ADDRESS, "berg@uni.example", &match), DIRECTORY_NONE);
 }
 
+// Domains and hosts are kept by a reader, for one version only.
+static void test_domain_changes(void **state)
+{
+	struct place *place = *state;
+	struct directory_match match;
+	load(place, DOMAIN HOST ANNA);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(find(place, DIRECTORY_DOMAIN, "uni.example", &match), DIRECTORY_FOUND);
+		assert_value(match.entry, ATTR_PH_DOMAIN_TYPE, "local");
+		assert_int_equal(find(place, DIRECTORY_HOST, "mb1.uni.example", &match), DIRECTORY_FOUND);
+	}
+	load(place, ANNA "dn: associatedDomain=uni.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: relay\n");
+	assert_int_equal(find(place, DIRECTORY_DOMAIN, "uni.example", &match), DIRECTORY_FOUND);
+	assert_value(match.entry, ATTR_PH_DOMAIN_TYPE, "relay");
+	assert_int_equal(find(place, DIRECTORY_HOST, "mb1.uni.example", &match), DIRECTORY_NONE);
+}
+
 static void assert_load_fails(struct place *place, const char *text, const char *error)
 {
 	struct load_report report;
@@ -534,6 +551,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_load_and_look_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_hash_in_the_shadow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_diff, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_domain_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_folding_and_base64, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evil_attr, setup, teardown),

@@ -12,16 +12,25 @@
 #include "directory_source.h"
 #include "dn.h"
 
-enum { FIND, FIND_UUID, STATE, STATEMENTS };
+enum { BEGIN, END, FIND, FIND_UUID, STATE, STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
+	[BEGIN] = "BEGIN",
+	[END] = "ROLLBACK", // it only read
 	[FIND] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 LIMIT 2",
 	[FIND_UUID] = "SELECT data FROM entry WHERE uuid = ?1",
 	[STATE] = "SELECT version, complete, source = 'ldif', source_ok, confirmed_ms, entries FROM state",
 };
 
-enum { RETRY_MS = 1000, CACHE_KIB = 512 };
+enum { RETRY_MS = 1000, CACHE_KIB = 512, RECENT_MAX = 16, RECENT_BYTES_MAX = 16 << 10 };
 static const uint64_t MMAP_BYTES = (uint64_t)4 << 30;
+
+// Domains and hosts are asked for at every recipient and hardly change: the last ones are kept, for one version of the shadow.
+struct recent {
+	enum directory_key kind;
+	uint64_t version; // 0: free
+	struct buf key, blob;
+};
 
 struct reader {
 	char *path; // owned
@@ -32,6 +41,7 @@ struct reader {
 	int64_t look_again_ms; // when the path is looked at next
 	bool in_transaction;
 	struct reader_state state;
+	struct recent recent[RECENT_MAX]; // by hash of the key
 	struct err trouble;
 };
 
@@ -42,6 +52,10 @@ struct reader *reader_new(const char *path, const struct db_schema *schema)
 	reader->path = strdup(path);
 	must(reader->path != NULL);
 	reader->schema = schema;
+	for (size_t i = 0; i < RECENT_MAX; i++) {
+		buf_init(&reader->recent[i].key, RECENT_BYTES_MAX);
+		buf_init(&reader->recent[i].blob, RECENT_BYTES_MAX);
+	}
 	return reader;
 }
 
@@ -52,6 +66,10 @@ void reader_free(struct reader **reader_in)
 		return;
 	reader_end(reader);
 	db_close(&reader->db);
+	for (size_t i = 0; i < RECENT_MAX; i++) {
+		buf_fini(&reader->recent[i].key);
+		buf_fini(&reader->recent[i].blob);
+	}
 	free(reader->path);
 	free(reader);
 	*reader_in = NULL;
@@ -82,8 +100,11 @@ static void look_at_path(struct reader *reader)
 	reader->look_again_ms = now_ms + RETRY_MS;
 	if (reader->db && (stat(reader->path, &st) != 0 || st.st_dev != reader->device || st.st_ino != reader->inode))
 		db_close(&reader->db);
-	if (reader->db == NULL)
+	if (reader->db == NULL) {
+		for (size_t i = 0; i < RECENT_MAX; i++)
+			reader->recent[i].version = 0; // another file may have the same version
 		open_file(reader);
+	}
 }
 
 // A database that failed is opened anew in a second.
@@ -125,7 +146,7 @@ bool reader_begin(struct reader *reader)
 	if (reader->db == NULL)
 		return false;
 	reader->trouble = (struct err){0};
-	reader->in_transaction = db_begin_read(reader->db, &reader->trouble) == ERR_OK;
+	reader->in_transaction = db_run(reader->db, db_stmt(reader->db, BEGIN), &reader->trouble) == ERR_OK;
 	if (!reader->in_transaction || !read_state(reader)) {
 		give_up(reader);
 		return false;
@@ -135,8 +156,8 @@ bool reader_begin(struct reader *reader)
 
 void reader_end(struct reader *reader)
 {
-	if (reader->in_transaction)
-		db_rollback(reader->db); // it only read
+	if (reader->in_transaction && db_run(reader->db, db_stmt(reader->db, END), NULL) != ERR_OK)
+		db_rollback(reader->db); // SQLite has ended it already
 	reader->in_transaction = false;
 }
 
@@ -187,6 +208,41 @@ static enum directory_answer collect(struct reader *reader, sqlite3_stmt *stmt, 
 	return match.other ? DIRECTORY_AMBIGUOUS : DIRECTORY_FOUND;
 }
 
+// The place of a key that may be kept; NULL for kinds that are not.
+static struct recent *recent_of(struct reader *reader, enum directory_key kind, struct str key)
+{
+	if (kind != DIRECTORY_DOMAIN && kind != DIRECTORY_HOST)
+		return NULL;
+	return &reader->recent[(str_hash(key) + (uint64_t)kind) % RECENT_MAX];
+}
+
+static bool find_recent(struct reader *reader, enum directory_key kind, struct str key, struct arena *arena,
+	struct directory_match *match_out)
+{
+	struct recent *recent = recent_of(reader, kind, key);
+	if (recent == NULL || recent->version != reader->state.version || recent->kind != kind || !str_eq(buf_str(&recent->key), key))
+		return false;
+	const struct entry *entry = reader_entry(buf_str(&recent->blob), arena);
+	if (entry == NULL)
+		return false;
+	*match_out = (struct directory_match){.entry = entry};
+	return true;
+}
+
+static void keep_recent(struct reader *reader, enum directory_key kind, struct str key, const struct entry *entry)
+{
+	struct recent *recent = recent_of(reader, kind, key);
+	if (recent == NULL)
+		return;
+	buf_clear(&recent->key);
+	buf_clear(&recent->blob);
+	buf_add(&recent->key, key);
+	entry_begin(&recent->blob, &entry->uuid, entry->has_uuid, entry->classes, entry->dn);
+	buf_add(&recent->blob, entry->values);
+	recent->kind = kind;
+	recent->version = recent->key.overflow || recent->blob.overflow ? 0 : reader->state.version;
+}
+
 enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, struct arena *arena,
 	struct directory_match *match_out)
 {
@@ -197,6 +253,8 @@ enum directory_answer reader_find(struct reader *reader, enum directory_key kind
 		return DIRECTORY_UNAVAILABLE;
 	}
 	key = reader_key(kind, key, arena);
+	if (find_recent(reader, kind, key, arena, match_out))
+		return DIRECTORY_FOUND;
 	sqlite3_stmt *stmt = db_stmt(reader->db, kind == DIRECTORY_UUID ? FIND_UUID : FIND);
 	if (kind == DIRECTORY_UUID) {
 		db_bind_blob(stmt, 1, key);
@@ -207,5 +265,7 @@ enum directory_answer reader_find(struct reader *reader, enum directory_key kind
 	enum directory_answer answer = collect(reader, stmt, arena, match_out);
 	if (reader->db)
 		db_reset(stmt);
+	if (answer == DIRECTORY_FOUND)
+		keep_recent(reader, kind, key, match_out->entry);
 	return answer;
 }
