@@ -89,6 +89,7 @@ static void find_host(struct directory *directory, const struct home_rules *rule
 static void decide(struct directory *directory, const struct home_rules *rules, const struct entry *entry, enum purpose purpose,
 	struct arena *arena, struct home *home)
 {
+	struct directory_match match;
 	home->entry = entry;
 	if (!(entry->classes & ENTRY_USER)) {
 		answer_for_good(directory, home, HOME_NONE, "no mailbox of this name");
@@ -98,6 +99,10 @@ static void decide(struct directory *directory, const struct home_rules *rules, 
 		return;
 	if (!entry_mailbox_id(entry, &home->mailbox_id)) {
 		answer(home, HOME_UNAVAILABLE, "mailbox has no identity yet");
+		return;
+	}
+	if (directory_find(directory, DIRECTORY_MAILBOX, guid_bytes(&home->mailbox_id), arena, &match) != DIRECTORY_FOUND) {
+		answer(home, HOME_UNAVAILABLE, "several entries claim this mailbox"); // nobody reads another's mail by a slip of the pen
 		return;
 	}
 	home->mail = entry_first(entry, ATTR_MAIL);

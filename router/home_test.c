@@ -33,6 +33,8 @@ static const char people[] =
 	USER("hol", "06", "mailHost: mb1.uni.example\nphStatus: hold\n")
 	USER("exp", "07", "mailHost: mb1.uni.example\nphExpires: 20200101000000Z\n")
 	USER("non", "08", "")
+	USER("one", "09", "mailHost: mb1.uni.example\nphMailboxId: 77777777777777777777777777777777\n")
+	USER("two", "0a", "mailHost: mb1.uni.example\nphMailboxId: 77777777-7777-7777-7777-777777777777\n")
 	"dn: cn=info\nobjectClass: phMailAlias\nmailLocalAddress: info@uni.example\nrfc822MailMember: anna@uni.example\n"
 	"phSendAsGrant: UID=anna, DC=uni\nentryUUID: 00000000-0000-0000-0000-000000000010\n\n"
 	"dn: cn=office\nobjectClass: phMailGroup\nmail: office@uni.example\nmember: uid=bob,dc=uni\nphSendAsGrant: cn=office\n\n"
@@ -88,6 +90,8 @@ static const struct log_in_row {
 	{ACCOUNT("06"), HOME_HERE, HOME_HERE, "mb1.uni.example"},
 	{ACCOUNT("07"), HOME_REFUSED, HOME_UNAVAILABLE, NULL},
 	{ACCOUNT("08"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL},
+	{ACCOUNT("09"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL}, // two entries, one mailbox
+	{ACCOUNT("0a"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL},
 	{ACCOUNT("10"), HOME_NONE, HOME_UNAVAILABLE, NULL}, // an alias has no mailbox
 	{ACCOUNT("ff"), HOME_NONE, HOME_UNAVAILABLE, NULL},
 	{"anna", HOME_NONE, HOME_UNAVAILABLE, NULL},
