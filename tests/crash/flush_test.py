@@ -62,7 +62,7 @@ class Flush(NodeTest):
     def test_append(self):
         def work():
             imap = imaplib.IMAP4(self.node.address, self.node.ports["imap"], timeout=DEADLINE_S)
-            imap.login("eve", f'"{PASSWORD}"')
+            imap.login("eve", PASSWORD)
             for size in (10, 100000):
                 self.assertEqual(imap.append("INBOX", None, None, message(f"m{size}", "x\r\n" * size).encode())[0], "OK")
             imap.logout()

@@ -42,7 +42,7 @@ class Stall(unittest.TestCase):
 
     def session(self, login):
         imap = imaplib.IMAP4(self.node.address, self.node.ports["imap"], timeout=DEADLINE_S)
-        imap.login(login, f'"{PASSWORD}"')
+        imap.login(login, PASSWORD)
         self.assertEqual(imap.select("INBOX")[0], "OK")
         return imap
 

@@ -85,7 +85,7 @@ class Node:
         return self.path(name)
 
     def make_certificates(self):
-        for name, names in (("tls", "DNS:mx.uni.example,DNS:localhost,IP:" + self.address), ("node", "DNS:mb1.uni.example")):
+        for name, names in (("tls", f"DNS:mx.uni.example,DNS:localhost,DNS:{self.address},IP:{self.address}"), ("node", "DNS:mb1.uni.example")):
             subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
                             "-subj", "/CN=mx.uni.example", "-addext", "subjectAltName=" + names, "-keyout", self.path(name + ".key"),
                             "-out", self.path(name + ".pem")], check=True, capture_output=True)
@@ -276,7 +276,7 @@ class Node:
     def imap(self, login="ann", password=PASSWORD):
         imap = imaplib.IMAP4_SSL(self.address, self.ports["imaps"], ssl_context=self.tls(), timeout=DEADLINE_S)
         if login:
-            imap.login(login, f'"{password}"')
+            imap.login(login, password)
         return imap
 
     def pop3(self, login="ann", password=PASSWORD):
@@ -291,7 +291,7 @@ class Node:
         imap = self.imap(login)
         try:
             imap.select(folder, readonly=True)
-            _, data = imap.fetch("1:*", "(BODY.PEEK[])")
+            _, data = imap.uid("FETCH", "1:*", "(BODY.PEEK[])")  # BAD by number in an empty folder
             return [item[1] for item in data if isinstance(item, tuple)]
         finally:
             imap.logout()

@@ -103,7 +103,7 @@ class Threats(NodeTest):
         with self.imap() as wire:
             wire.send(f'l LOGIN bob "{PASSWORD}"\r\n')
             self.assertIn("l OK", self.answer(wire, "l"))
-            wire.send("a APPEND Nope {11+}\r\nz DELETE x\r\n\r\n")
+            wire.send("a APPEND Nope {12+}\r\nz DELETE x\r\n\r\n")
             self.assertIn("a NO [TRYCREATE]", self.answer(wire, "a"))
             wire.send("b NOOP\r\n")
             self.assertEqual(wire.line(), "b OK done")
