@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/must.h"
+#include "base/file.h"
+#include "base/random.h"
 
 enum whose { LDAPSYNC, MTA, POPIMAP, OWN_GROUP, SHARED_GROUP, AUTH_GROUP };
 
@@ -28,7 +29,7 @@ static const struct folder {
 	{"credentials", LDAPSYNC, AUTH_GROUP, 02750},
 };
 
-enum { PATH_BYTES = 512 };
+enum { PATH_BYTES = 512, SECRET_BYTES = 32 };
 
 static struct str user_of(const struct settings *s, enum whose owner)
 {
@@ -103,6 +104,33 @@ static enum err_code make_folder(const struct settings *s, int data, const struc
 	return give(data, folder->name, uid, gid, folder->mode, err);
 }
 
+// What the salts of unknown users are made from (DIRECTORY 4): the same on every node and after every restart, or a stranger could
+// tell who exists. Made once; a node that joins others gets a copy of theirs.
+static enum err_code make_secret(const struct settings *s, int data, struct err *err)
+{
+	char bytes[SECRET_BYTES];
+	int dir = openat(data, "credentials", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return err_errno(err, "open credentials");
+	struct stat st;
+	enum err_code code = ERR_OK;
+	if (fstatat(dir, "secret", &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		random_bytes(bytes, sizeof bytes);
+		code = file_replace(dir, STR("secret"), str_of(bytes, sizeof bytes), 0640, err);
+		explicit_bzero(bytes, sizeof bytes);
+	}
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	if (code == ERR_OK)
+		code = find_uid(s->ldapsync_user, &uid, &gid, err);
+	if (code == ERR_OK && s->group.n > 0)
+		code = find_gid(s->auth_group, &gid, err);
+	if (code == ERR_OK && geteuid() == 0 && fchownat(dir, "secret", uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		code = err_errno(err, "give credentials/secret to its user");
+	close(dir);
+	return code;
+}
+
 static enum err_code make_run(const struct settings *s, struct err *err)
 {
 	gid_t gid = getegid();
@@ -122,6 +150,8 @@ enum err_code layout_make(const struct settings *settings, struct err *err)
 		return err_errno(err, "open %s", settings->data_dir.p);
 	for (size_t i = 0; code == ERR_OK && i < sizeof folders / sizeof *folders; i++)
 		code = make_folder(settings, data, &folders[i], err);
+	if (code == ERR_OK)
+		code = make_secret(settings, data, err);
 	fsync(data); // folders that the first 250 depends on
 	close(data);
 	return code ? err_wrap(err, "data_dir %s", settings->data_dir.p) : make_run(settings, err);

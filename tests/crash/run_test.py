@@ -176,6 +176,14 @@ class RunTest(unittest.TestCase):
         self.start_all()
         modes = {name: oct(os.stat(self.path("data", name)).st_mode & 0o7777) for name in os.listdir(self.path("data"))}
         self.assertEqual(modes, {"queue": "0o700", "mailboxes": "0o700", "shadow": "0o2750", "credentials": "0o2750"})
+        secret = self.path("data", "credentials", "secret")
+        self.assertEqual((oct(os.stat(secret).st_mode & 0o7777), os.stat(secret).st_size), ("0o640", 32))
+        with open(secret, "rb") as stream:
+            first = stream.read()
+        self.stop()
+        self.start_all()
+        with open(secret, "rb") as stream:
+            self.assertEqual(stream.read(), first)
         self.stop()
 
 

@@ -30,6 +30,10 @@ class DeployTest(unittest.TestCase):
         done = subprocess.run([*self.arguments, "--once", *more], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         return done, json.loads(done.stdout.splitlines()[-1])
 
+    def read(self, *parts):
+        with open(os.path.join(self.dir, *parts), encoding="ascii") as stream:
+            return stream.read()
+
     def wait(self, process, path):
         end = time.monotonic() + DEADLINE_S
         while not os.path.exists(path):
@@ -45,16 +49,16 @@ class DeployTest(unittest.TestCase):
         self.assertEqual(result["accepted"], result["delivered"])
         self.assertRegex(result["queue_id"], "^[0-9A-HJKMNP-TV-Z]{12}$")
         self.assertFalse(os.path.exists(os.path.join(self.dir, "endpoints.json")))
-        first = open(os.path.join(self.dir, "tls", "mx.pem"), encoding="ascii").read()
+        certificate = self.read("tls", "mx.pem")
         done, again = self.once("--users", "3", "--password-scheme", "SSHA")
         self.assertEqual((done.returncode, again["ok"]), (0, True), done.stderr)
         self.assertNotEqual(again["queue_id"], result["queue_id"])
-        self.assertEqual(open(os.path.join(self.dir, "tls", "mx.pem"), encoding="ascii").read(), first)
+        self.assertEqual(self.read("tls", "mx.pem"), certificate)
 
     def test_in_the_foreground_it_serves_until_it_is_told_to_end(self):
+        path = os.path.join(self.dir, "endpoints.json")
         process = subprocess.Popen([*self.arguments, "--users", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
-            path = os.path.join(self.dir, "endpoints.json")
             self.wait(process, path)
             with open(path, encoding="utf-8") as stream:
                 endpoints = json.load(stream)
@@ -82,7 +86,8 @@ class DeployTest(unittest.TestCase):
             self.assertEqual((why.returncode, json.loads(why.stdout)["verdict"]), (0, "expand"), why.stderr)
         finally:
             process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(DEADLINE_S), 0, process.communicate()[0])
+            output = process.communicate(timeout=DEADLINE_S)[0]
+        self.assertEqual(process.returncode, 0, output)
         self.assertFalse(os.path.exists(path))
         for pid in endpoints["pids"].values():
             self.assertFalse(os.path.exists(f"/proc/{pid}"))
