@@ -211,7 +211,7 @@ enum load_result load_ldif(const struct load_target *target, const char *path, s
 		note_failure(target);
 	} else if (result == LOAD_DONE) {
 		struct err ignored;
-		if (image_conflicts(target->shadow, conflict, &load, &ignored) || image_conflicts(target->credentials, conflict, &load, &ignored))
+		if (image_conflicts(target->shadow, conflict, &load, &ignored)) // the keys of log-ins are in the shadow too
 			log_error(NULL, "cannot look for conflicts", log_err(&ignored));
 	}
 	if (load.fd >= 0)

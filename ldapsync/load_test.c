@@ -305,6 +305,12 @@ static void test_two_owners(void **state)
 	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_FOUND);
 	load(place, DOMAIN ANNA);
 	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna.berg@uni.example", &match), DIRECTORY_FOUND);
+	// Two logins are a conflict, one certificate for two hosts is none.
+	report = load(place, DOMAIN ANNA HOST
+		"dn: cn=mb2\nobjectClass: phMailHost\ncn: mb2\nphHostTlsPin: sha256:00\n\n"
+		"dn: uid=x\nobjectClass: phMailUser\nuid: Anna\nmail: x@uni.example\nphMailboxId: 99999999999999999999999999999999\n");
+	assert_int_equal(report.conflicts, 1);
+	assert_int_equal(find(place, DIRECTORY_LOGIN, "anna@uni.example", &match), DIRECTORY_AMBIGUOUS);
 }
 
 static void test_hosts_of_one_node_share_its_pin(void **state)
