@@ -4,7 +4,11 @@
 
 #include "base/must.h"
 
-static const char *const statuses[] = {[IMAP_OK] = " OK ", [IMAP_NO] = " NO ", [IMAP_BAD] = " BAD ", [IMAP_BYE] = " BYE "};
+const char *imap_status_text(enum imap_status status)
+{
+	static const char *const texts[] = {[IMAP_OK] = "OK", [IMAP_NO] = "NO", [IMAP_BAD] = "BAD", [IMAP_BYE] = "BYE"};
+	return texts[status];
+}
 
 static const struct str codes[] = {
 #define ROW(code, text) [code] = STR(text),
@@ -15,29 +19,6 @@ static const struct str codes[] = {
 struct str imap_code_text(enum imap_code code)
 {
 	return codes[code];
-}
-
-static void add_text(struct buf *b, struct str text)
-{
-	for (size_t i = 0; i < text.n; i++)
-		buf_add_byte(b, text.p[i] >= ' ' && text.p[i] < 0x7F ? text.p[i] : '?');
-}
-
-void imap_reply_tagged(struct buf *b, struct str tag, enum imap_status status, enum imap_code code, struct str text)
-{
-	buf_add(b, tag);
-	buf_add_c(b, statuses[status]);
-	if (code != IMAP_CODE_NONE) {
-		buf_add_byte(b, '[');
-		buf_add(b, codes[code]);
-		buf_add(b, STR("] "));
-	}
-	// resp-text needs at least one character (RFC 3501 section 9).
-	if (text.n)
-		add_text(b, text);
-	else
-		buf_add(b, STR("-"));
-	buf_add(b, STR("\r\n"));
 }
 
 enum imap_code imap_code_of_err(enum err_code code)

@@ -283,6 +283,28 @@ static void idle(void **state)
 		"b OK done\r\n+ idling\r\nc BAD DONE expected\r\nd OK done\r\n");
 }
 
+// PROTOCOLS 17: a line every two minutes, and the end after imap_idle_s, not before.
+static void idle_for_long(void **state)
+{
+	(void)state;
+	expect("a IDLE\r\n\3\3\3DONE\r\n", "+ idling\r\n* OK still here\r\n* OK still here\r\n* OK still here\r\na OK done\r\n");
+	struct buf b;
+	struct str out = wire_play(
+		imap_serve, "l LOGIN joe secret\r\na IDLE\r\n\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3\3", somebody, &b);
+	assert_true(str_ends(out, STR("* OK still here\r\n* BYE autologout, idle for too long\r\n")));
+	assert_true(wire_clock.mono_ms >= 1000 + 1800 * 1000 && wire_clock.mono_ms < 1000 + 2000 * 1000);
+	buf_fini(&b);
+}
+
+static void deleting_what_is_selected(void **state)
+{
+	(void)state;
+	expect("a CREATE Gone\r\nb SELECT Gone\r\nc DELETE Gone\r\nd CLOSE\r\ne SELECT INBOX\r\nf DELETE Sent\r\ng CHECK\r\n",
+		"a OK created\r\n* OK [CLOSED] ~\r\n* FLAGS ~\r\n* OK ~\r\n* 0 EXISTS\r\n* 0 RECENT\r\n* OK ~\r\n* OK ~\r\nb OK ~\r\n"
+		"* OK [CLOSED] the selected mailbox was deleted\r\nc OK deleted\r\nd BAD ~\r\n"
+		"* FLAGS ~\r\n* OK ~\r\n* 0 EXISTS\r\n* 0 RECENT\r\n* OK ~\r\n* OK ~\r\ne OK ~\r\nf OK deleted\r\ng OK done\r\n");
+}
+
 // A large message goes out in pieces and arrives whole.
 static void large_messages(void **state)
 {
@@ -311,7 +333,7 @@ int main(void)
 		TEST(arrivals_are_told),    TEST(a_short_visit),         TEST(stars_in_nothing),  TEST(the_folder_goes),
 		TEST(expunge),              TEST(closing_expunges),      TEST(copies_and_moves),  TEST(append),
 		TEST(append_refused),       TEST(append_one_only),       TEST(search),            TEST(idle),
-		TEST(large_messages),
+		TEST(large_messages),       TEST(idle_for_long),         TEST(deleting_what_is_selected),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

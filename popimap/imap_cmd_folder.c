@@ -32,12 +32,24 @@ struct imap_result imap_cmd_create(struct imap_session *s, struct imap_command *
 	return folder_result(s, folder_create(s->mailbox, &name, FOLDER_USE_NONE, &s->err), "created");
 }
 
+static bool is_selected(struct imap_session *s, struct arena *arena, const struct mailbox_name *name)
+{
+	struct folder_info info;
+	return s->state == IMAP_SELECTED && folder_status(s->mailbox, name, arena, &info, &s->err) == ERR_OK && info.id == s->folder->id;
+}
+
+// Whoever deletes the folder that it has selected is left without one; other sessions in it hear BYE.
 struct imap_result imap_cmd_delete(struct imap_session *s, struct imap_command *c)
 {
 	struct mailbox_name name;
 	if (!imap_parse_space(&c->p) || !imap_parse_mailbox(&c->p, &name) || !imap_parse_end(&c->p))
 		return imap_bad(c, "bad arguments");
+	bool selected = is_selected(s, c->arena, &name);
 	enum err_code code = folder_delete(s->mailbox, &name, &s->err);
+	if (code == ERR_OK && selected) {
+		imap_enter(s, IMAP_USER);
+		conn_write(s->conn, STR("* OK [CLOSED] the selected mailbox was deleted\r\n"));
+	}
 	if (code == ERR_EXISTS)
 		return imap_no(IMAP_CODE_CANNOT, "it has children and is no mailbox itself"); // PROTOCOLS 35
 	return folder_result(s, code, "deleted");

@@ -137,7 +137,8 @@ struct imap_result imap_cmd_search(struct imap_session *s, struct imap_command *
 	if (!imap_parse_space(&c->p) || !imap_search_parse(&c->p, &search))
 		return imap_bad(c, "bad arguments");
 	if (!imap_search_prepare(&search, c->arena))
-		return imap_no(IMAP_CODE_BADCHARSET, "charset not supported");
+		return arena_overflowed(c->arena) ? imap_no(IMAP_CODE_LIMIT, "search too complex")
+						  : imap_no(IMAP_CODE_BADCHARSET, "charset not supported");
 	imap_search_each_set(search.key, prepare_set, &preparing);
 	if (preparing.bad)
 		return imap_bad(c, "no such message number");

@@ -73,11 +73,10 @@ static struct str code_of(const struct imap_result *result)
 
 void imap_say(struct imap_session *s, struct str tag, const struct imap_result *result)
 {
-	static const char *const words[] = {[IMAP_OK] = "OK", [IMAP_NO] = "NO", [IMAP_BAD] = "BAD", [IMAP_BYE] = "BYE"};
 	struct str code = code_of(result);
 	s->bad_in_a_row = result->status == IMAP_BAD ? s->bad_in_a_row + 1 : 0;
 	conn_write(s->conn, tag);
-	conn_printf(s->conn, " %s ", words[result->status]);
+	conn_printf(s->conn, " %s ", imap_status_text(result->status));
 	if (code.n) {
 		conn_write(s->conn, STR("["));
 		conn_write(s->conn, code);

@@ -9,6 +9,7 @@
 
 #include "test_store.h"
 
+#include "base/clock.h"
 #include "base/fiber.h"
 #include "ldapsync/directory_memory.h"
 #include "router/login.h"
@@ -19,6 +20,7 @@ static struct popimap_service wire_service = {.popimap = &wire_popimap};
 static struct settings_snapshot *wire_settings;
 static struct directory *wire_directory;
 static unsigned wire_penalties;
+static struct clock_fake wire_clock;
 
 // --- The log-in that is none ---
 
@@ -209,7 +211,8 @@ static inline void wire_expect(const struct wire_run *run, const char *pattern)
 
 // --- A wire on which other things happen in between ---
 
-// "\1c" in a script calls act('c') when all before it was answered; "\2c" does while the session waits for news, and ends that wait.
+// "\1c" in a script calls act('c') when all before it was answered; "\2c" does while the session waits for news, and ends that wait;
+// "\3" lets that wait reach its deadline.
 struct wire_script {
 	struct str in;
 	struct buf *out;
@@ -233,7 +236,7 @@ static inline ptrdiff_t wire_read(void *self, char *p, size_t n, struct err *err
 	while (wire_act(script, '\1'))
 		;
 	size_t have = 0;
-	while (have < script->in.n && script->in.p[have] != '\1' && script->in.p[have] != '\2')
+	while (have < script->in.n && script->in.p[have] != '\1' && script->in.p[have] != '\2' && script->in.p[have] != '\3')
 		have++;
 	if (have == 0 && script->in.n)
 		return CONN_IO_WANT_READ;
@@ -254,7 +257,12 @@ static inline ptrdiff_t wire_write(void *self, const char *p, size_t n, struct e
 
 static inline unsigned wire_wait(void *self, unsigned events, int64_t deadline_ms)
 {
-	(void)deadline_ms;
+	struct wire_script *script = self;
+	if (script->in.n && script->in.p[0] == '\3') {
+		script->in = str_from(script->in, 1);
+		wire_clock.mono_ms = deadline_ms;
+		return FIBER_TIMEOUT;
+	}
 	return (events & FIBER_MESSAGE) && wire_act(self, '\2') ? FIBER_MESSAGE : events & (FIBER_READABLE | FIBER_WRITABLE);
 }
 
@@ -272,7 +280,10 @@ static inline struct str wire_play(void (*serve)(struct conn *conn, void *arg), 
 	struct netaddr peer;
 	must(netaddr_parse(STR("127.0.0.1:1234"), 0, &peer));
 	buf_init(out, 64 << 20);
+	wire_clock = (struct clock_fake){.mono_ms = 1000, .wall_ms = clock_wall_ms()};
+	clock_inject(&wire_clock);
 	serve(conn_of_io(&io, &script, &peer, &peer), &wire_service);
+	clock_inject(NULL);
 	return buf_str(out);
 }
 

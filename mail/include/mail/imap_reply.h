@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How IMAP's answers are written: response codes, flags, strings, mailbox names (RFC 3501 section 7, RFC 5530).
 //
-//     imap_reply_tagged(&b, tag, IMAP_NO, IMAP_CODE_NONEXISTENT, STR("no such mailbox"));     // "a1 NO [NONEXISTENT] no such mailbox"
-//     imap_reply_flags(&b, &flags);                                                           // "(\Seen $Forwarded)"
+//     buf_printf(&b, "a1 NO [%.*s] no such mailbox\r\n", STR_FMT(imap_code_text(IMAP_CODE_NONEXISTENT)));
+//     imap_reply_flags(&b, &flags);                                // "(\Seen $Forwarded)"
 //
 // Everything appends to a buffer whose overflow the caller looks at once. Nothing here blocks.
 #ifndef MAIL_IMAP_REPLY_H
@@ -48,8 +48,8 @@ enum imap_code {
 #undef IMAP_CODE_ENUM
 };
 
-// "tag OK [CODE] text" CR LF; tag "*" for an untagged one. What is not printable in text becomes "?".
-void imap_reply_tagged(struct buf *b, struct str tag, enum imap_status status, enum imap_code code, struct str text);
+// "OK"; "NONEXISTENT".
+const char *imap_status_text(enum imap_status status);
 struct str imap_code_text(enum imap_code code);
 
 // The code for an operational failure of ours; the status that goes with it is always NO.
