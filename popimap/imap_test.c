@@ -233,6 +233,37 @@ static void wire_status(void **state)
 			  "b NO [NONEXISTENT] ~\r\nc BAD ~\r\nd BAD ~\r\n");
 }
 
+// PROTOCOLS 33: the messages move, INBOX stays, its children stay.
+static void rename_inbox(void **state)
+{
+	(void)state;
+	put_many("INBOX", 2);
+	expect(LOGIN "a CREATE INBOX/Sub\r\nb RENAME InBox Old\r\nc STATUS Old (MESSAGES)\r\nd STATUS INBOX (MESSAGES)\r\ne LIST \"\" INBOX*\r\n"
+		     "f RENAME Nope X\r\ng RENAME Old Sent\r\nh RENAME Old Old/Below\r\ni RENAME Old INBOX\r\n",
+		LOGGED_IN "a OK created\r\nb OK renamed\r\n* STATUS \"Old\" (MESSAGES 2)\r\nc OK done\r\n* STATUS \"INBOX\" (MESSAGES 0)\r\nd OK done\r\n"
+			  "* LIST (\\HasChildren) \"/\" \"INBOX\"\r\n* LIST (\\HasNoChildren) \"/\" \"INBOX/Sub\"\r\ne OK done\r\n"
+			  "f NO [NONEXISTENT] ~\r\ng NO [ALREADYEXISTS] ~\r\nh NO [CANNOT] ~\r\ni NO [ALREADYEXISTS] ~\r\n");
+}
+
+// PROTOCOLS 8: a name that is made again is not the same mailbox.
+static void made_again(void **state)
+{
+	struct buf b;
+	(void)state;
+	const struct wire_run run = {
+		.serve = imap_serve,
+		.in = LOGIN "a CREATE X\r\nb STATUS X (UIDVALIDITY)\r\nc DELETE X\r\nd CREATE X\r\ne STATUS X (UIDVALIDITY)\r\n",
+	};
+	struct str rest = wire_run(&run, &b), line, first = STR_NONE, second = STR_NONE;
+	while (str_next_line(&rest, &line))
+		if (str_starts(line, STR("* STATUS"))) {
+			first = second;
+			second = line;
+		}
+	assert_true(first.n > 0 && !str_eq(first, second));
+	buf_fini(&b);
+}
+
 // --- Selecting ---
 
 static void wire_select(void **state)
@@ -245,6 +276,8 @@ static void wire_select(void **state)
 	// A failed SELECT leaves nothing selected (PROTOCOLS 20).
 	expect_selected("a SELECT Nope\r\nb FETCH 1 FLAGS\r\nc CLOSE\r\n",
 		"* OK [CLOSED] ~\r\na NO [NONEXISTENT] ~\r\nb BAD not now: wrong state\r\nc BAD not now: wrong state\r\n");
+	// PROTOCOLS 44.
+	expect_selected("a STATUS INBOX (MESSAGES UNSEEN)\r\n", "* STATUS \"INBOX\" (MESSAGES 3 UNSEEN 3)\r\na OK done\r\n");
 	expect_selected("a UNSELECT\r\nb UNSELECT\r\n", "a OK unselected\r\nb BAD ~\r\n");
 }
 
@@ -301,6 +334,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(wire_stranger),   TEST(wire_privacy),      TEST(wire_failures), TEST(wire_authenticate), TEST(wire_not_here),
 		TEST(wire_literals),   TEST(wire_bytewise),     TEST(wire_junk),     TEST(wire_ends),         TEST(wire_folders),
+		TEST(rename_inbox),    TEST(made_again),
 		TEST(wire_bad_names),  TEST(list_shows),         TEST(wire_lsub),     TEST(wire_status),       TEST(wire_select),
 		TEST(wire_examine),    TEST(wire_fetch),        TEST(wire_fetch_sections), TEST(wire_fetch_cached),
 	};
