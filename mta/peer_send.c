@@ -82,7 +82,7 @@ static void out_of_step(struct send *s, const char *why)
 	s->peer->broken = true;
 	for (size_t i = 0; i < s->txn->n; i++) {
 		struct peer_recipient *r = &s->txn->to[i];
-		if (r->outcome != PEER_PERMANENT && r->outcome != PEER_ACCEPTED)
+		if (r->outcome == PEER_TEMPORARY)
 			continue;
 		r->outcome = PEER_TEMPORARY;
 		r->reply = arena_printf(s->txn->arena, "451 4.5.0 its replies are out of step: %s", why);

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// posthouse queue list, hold, release, delete, retry, stats: what waits in the queue of this node, and what is to become of it.
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+// --- list ---
+
+static const char *text_of(const json_t *object, const char *name)
+{
+	const char *text = json_string_value(json_object_get(object, name));
+	return text ? text : "";
+}
+
+// What came from outside goes to a terminal: controls become "?".
+static void print_safe(const char *text)
+{
+	for (; *text; text++)
+		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
+static void print_item(const json_t *item, void *arg)
+{
+	struct ctl *ctl = arg;
+	size_t i;
+	const json_t *recipient;
+	if (ctl->json) {
+		ctl_print_json(json_deep_copy(item));
+		return;
+	}
+	printf("%s  %s  %lld bytes  <", text_of(item, "queue_id"), text_of(item, "received"),
+		(long long)json_integer_value(json_object_get(item, "size_bytes")));
+	print_safe(text_of(item, "sender"));
+	printf(">\n");
+	json_array_foreach(json_object_get(item, "recipients"), i, recipient) {
+		printf("    <");
+		print_safe(text_of(recipient, "address"));
+		printf(">  %s, %lld tries, next %s\n", text_of(recipient, "state"),
+			(long long)json_integer_value(json_object_get(recipient, "tries")), text_of(recipient, "next_try"));
+		if (*text_of(recipient, "last_reply")) {
+			printf("        ");
+			print_safe(text_of(recipient, "last_reply"));
+			printf("\n");
+		}
+	}
+}
+
+static bool is_state(const char *word)
+{
+	return strcmp(word, "held") == 0 || strcmp(word, "waiting") == 0 || strcmp(word, "trying") == 0;
+}
+
+int cmd_queue_list(struct ctl *ctl, int argc, char **argv)
+{
+	struct err err;
+	json_t *args = json_object(), *result = NULL;
+	if (argc > 2) {
+		json_decref(args);
+		return ctl_usage(ctl);
+	}
+	if (argc == 2)
+		json_object_set_new(args, is_state(argv[1]) ? "state" : "id", json_string(argv[1]));
+	if (ctl_settings(ctl) == NULL) {
+		json_decref(args);
+		return CTL_NO;
+	}
+	if (ctl_ask(ctl, DAEMONS_MTA, "queue.list", args, print_item, ctl, &result, &err))
+		return ctl_fail(&err);
+	json_decref(result);
+	return CTL_YES;
+}
+
+// --- Acts ---
+
+// For the record: the name of whoever gives the command.
+static json_t *who(void)
+{
+	const char *name = getenv("SUDO_USER");
+	const struct passwd *user = name && *name ? NULL : getpwuid(getuid());
+	return json_sprintf("%s", name && *name ? name : user ? user->pw_name : "somebody");
+}
+
+static int act(struct ctl *ctl, int argc, char **argv, const char *command, bool takes_why)
+{
+	struct err err;
+	json_t *ids = json_array(), *args, *result = NULL;
+	const char *why = NULL;
+	bool all = false, good = true;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--all") == 0)
+			all = true;
+		else if (takes_why && strcmp(argv[i], "--why") == 0 && i + 1 < argc)
+			why = argv[++i];
+		else if (argv[i][0] == '-')
+			good = false;
+		else
+			json_array_append_new(ids, json_string(argv[i]));
+	}
+	if (!good || all == (json_array_size(ids) > 0)) {
+		json_decref(ids);
+		return ctl_usage(ctl);
+	}
+	if (ctl_settings(ctl) == NULL) {
+		json_decref(ids);
+		return CTL_NO;
+	}
+	args = json_pack("{s:o,s:b,s:o}", "ids", ids, "all", all, "who", who());
+	if (why)
+		json_object_set_new(args, "why", json_string(why));
+	if (ctl_ask(ctl, DAEMONS_MTA, command, args, NULL, NULL, &result, &err))
+		return ctl_fail(&err);
+	if (ctl->json)
+		ctl_print_json(result ? json_incref(result) : json_object());
+	else if (result)
+		printf("%lld messages, %lld recipients\n", (long long)json_integer_value(json_object_get(result, "messages")),
+			(long long)json_integer_value(json_object_get(result, "recipients")));
+	json_decref(result);
+	return CTL_YES;
+}
+
+int cmd_queue_hold(struct ctl *ctl, int argc, char **argv)
+{
+	return act(ctl, argc, argv, "queue.hold", true);
+}
+
+int cmd_queue_release(struct ctl *ctl, int argc, char **argv)
+{
+	return act(ctl, argc, argv, "queue.release", false);
+}
+
+int cmd_queue_delete(struct ctl *ctl, int argc, char **argv)
+{
+	return act(ctl, argc, argv, "queue.delete", true);
+}
+
+int cmd_queue_retry(struct ctl *ctl, int argc, char **argv)
+{
+	return act(ctl, argc, argv, "queue.retry", false);
+}
+
+// --- stats ---
+
+int cmd_queue_stats(struct ctl *ctl, int argc, char **argv)
+{
+	struct err err;
+	json_t *result = NULL;
+	(void)argv;
+	if (argc != 1)
+		return ctl_usage(ctl);
+	if (ctl_settings(ctl) == NULL)
+		return CTL_NO;
+	if (ctl_ask(ctl, DAEMONS_MTA, "queue.stats", NULL, NULL, NULL, &result, &err))
+		return ctl_fail(&err);
+	bool balanced = json_is_true(json_object_get(result, "balanced"));
+	if (ctl->json) {
+		ctl_print_json(json_incref(result));
+	} else {
+		const char *name;
+		json_t *value;
+		json_object_foreach(json_object_get(result, "ledger"), name, value)
+			printf("%-14s %lld\n", name, (long long)json_integer_value(value));
+		printf("the ledger %s\n", balanced ? "adds up" : "does not add up: mail was lost or counted twice");
+	}
+	json_decref(result);
+	return balanced ? CTL_YES : CTL_NO;
+}
