@@ -201,11 +201,13 @@ static void put_off(struct deliver_result *results, size_t n)
 static void discard(struct deliver_result *results, size_t n, const char *why)
 {
 	char id[GUID_SHORT_BYTES];
-	for (size_t i = 0; i < n; i++)
-		if (ends_badly(results[i].outcome))
-			results[i].outcome = RECORD_DISCARDED;
-	log_error(NULL, "queue: a report is dropped", log_c("reason", why), log_str("queue_id", guid_short(&results[0].item->message->guid, id)),
-		log_str("recipient", results[0].item->r.address));
+	for (size_t i = 0; i < n; i++) {
+		if (!ends_badly(results[i].outcome))
+			continue;
+		results[i].outcome = RECORD_DISCARDED;
+		log_error(NULL, "queue: a recipient failed and nobody can be told", log_c("reason", why),
+			log_str("queue_id", guid_short(&results[i].item->message->guid, id)), log_str("recipient", results[i].item->r.address));
+	}
 }
 
 // Failures of a report (or of any message from <>) concern postmaster, once.

@@ -27,11 +27,11 @@ struct lmtp {
 	pthread_mutex_t mutex;
 	uint16_t port;
 	int fd;
-	size_t delivered, connections, transactions;
+	_Atomic size_t delivered, connections, transactions;
 	char (*key)[100];                 // guid and recipient of each delivery; PEER_MESSAGES_MAX
 	_Atomic int drops;                // so many connections end after the final dot, unanswered
 	_Atomic bool down;                // no greeting
-	_Atomic int held;                 // recipients "slow@" wait
+	_Atomic bool smtp;                // the client said EHLO
 };
 
 struct bench {
@@ -74,6 +74,12 @@ static bool take_body(struct lmtp *l, struct conn *conn, struct str guid, char (
 	while (!str_eq(line, STR(".")));
 	if (atomic_load(&l->drops) > 0 && atomic_fetch_sub(&l->drops, 1) > 0)
 		return false;
+	if (atomic_load(&l->smtp)) { // one answer for all
+		for (size_t i = 0; i < n; i++)
+			note_delivery(l, guid, str_of_c(to[i]));
+		n = 0;
+		conn_printf(conn, "250 2.0.0 queued\r\n");
+	}
 	for (size_t i = 0; i < n; i++) {
 		bool refused = str_starts(str_of_c(to[i]), STR("full@"));
 		if (!refused)
@@ -91,19 +97,21 @@ static void serve_lmtp(struct conn *conn, void *arg)
 	struct str line;
 	enum conn_eol eol;
 	struct err err;
-	pthread_mutex_lock(&l->mutex);
-	l->connections++;
-	pthread_mutex_unlock(&l->mutex);
+	atomic_fetch_add(&l->connections, 1);
 	if (atomic_load(&l->down)) {
 		conn_close(&conn, 0);
 		return;
 	}
 	conn_printf(conn, "220 lmtp.test ready\r\n");
 	while ((conn_has_input(conn) || conn_flush(conn, &err) == ERR_OK) && conn_read_line(conn, 4096, &line, &eol, &err) == ERR_OK) {
-		if (str_starts_nocase(line, STR("LHLO"))) {
+		if (str_starts_nocase(line, STR("EHLO"))) {
+			atomic_store(&l->smtp, true);
+			conn_printf(conn, "250-relay.test\r\n250 PIPELINING\r\n");
+		} else if (str_starts_nocase(line, STR("LHLO"))) {
 			conn_printf(conn, "250-lmtp.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 100000000\r\n250 XPHKEY\r\n");
 		} else if (str_starts_nocase(line, STR("MAIL"))) {
 			ptrdiff_t at = str_find(line, STR("XPHKEY="));
+			atomic_fetch_add(&l->transactions, 1);
 			str_to_c(at < 0 ? STR("none") : str_upto(str_from(line, (size_t)at + 7), 32), guid, sizeof guid);
 			n = 0;
 			conn_printf(conn, "250 2.1.0 ok\r\n");
@@ -187,17 +195,22 @@ static void start(struct bench *b)
 		fail_msg("%s", err.text);
 }
 
+static void open_port(struct bench *b)
+{
+	struct netaddr any, local;
+	struct err err;
+	assert_true(netaddr_parse(STR("127.0.0.1"), 0, &any));
+	assert_int_equal(listen_open(&any, 100, &b->lmtp.fd, &local, &err), ERR_OK);
+	b->lmtp.port = local.port;
+}
+
 static void serve(struct bench *b)
 {
 	static struct listen_service service = {.name = "lmtp", .serve = serve_lmtp};
-	struct netaddr any, local;
 	struct err err;
 	service.arg = &b->lmtp;
-	assert_true(netaddr_parse(STR("127.0.0.1"), b->lmtp.port, &any));
-	if (b->lmtp.port == 0) {
-		assert_int_equal(listen_open(&any, 100, &b->lmtp.fd, &local, &err), ERR_OK);
-		b->lmtp.port = local.port;
-	}
+	if (b->lmtp.port == 0)
+		open_port(b);
 	assert_int_equal(runtime_listen(b->runtime, &service, b->lmtp.fd, &err), ERR_OK);
 }
 
@@ -421,6 +434,150 @@ static void what_waits_survives_a_restart(void **state)
 	end(&b);
 }
 
+// --- The world ---
+
+static struct record_recipient to_world(struct str address)
+{
+	return (struct record_recipient){.target = RECORD_TO_RELAY, .address = address, .key = address, .destination = STR("relay")};
+}
+
+static void begin_with_relay(struct bench *b)
+{
+	char more[128];
+	begin_with(b, "");
+	open_port(b);
+	snprintf(more, sizeof more, "relayhost = \"127.0.0.1:%u\"\nrelayhost_tls = \"none\"\n", b->lmtp.port);
+	settings_unref(&b->settings);
+	write_config(b, more);
+	start(b);
+	serve(b);
+}
+
+static void the_relayhost_takes_what_is_for_the_world(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin_with_relay(&b);
+	struct record_recipient to[] = {to_world(STR("x@else.example")), to_world(STR("no@else.example")), to_world(STR("y@else.example"))};
+	queue_start(b.queue);
+	assert_int_equal(enter_bytes(b.queue, STR("s@else.example"), to, 3, 500, NULL), QUEUE_COMMITTED);
+	await(&b, LEDGER_RELAYED, 2);
+	await(&b, LEDGER_DISCARDED, 1); // refused; its sender is nobody, and so is postmaster here
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 0);
+	stop(&b);
+	assert_string_equal(b.lmtp.key[0], "none x@else.example"); // no delivery key to the world
+	end(&b);
+}
+
+// What an attempt is for: it is on disk before the first byte goes out.
+static void an_attempt_that_died_is_made_again(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct guid guid;
+	begin_with_relay(&b);
+	struct record_recipient to = to_world(STR("x@else.example"));
+	assert_int_equal(enter_bytes(b.queue, STR("s@else.example"), &to, 1, 500, &guid), QUEUE_COMMITTED);
+	struct record_ref ref = {guid, 1};
+	struct record attempt = {.type = RECORD_ATTEMPT,
+		.attempt = {.destination = STR("relay"), .at_ms = 5, .validity_ms = 60000, .refs = {&ref, 1}}};
+	struct queue_fold_answer answer;
+	assert_int_equal(queue_say(b.queue, &attempt, &answer, NULL), ERR_OK);
+	assert_int_equal(answer.counted, 1);
+	queue_start(b.queue);
+	usleep(200000); // nobody touches what another attempt has
+	assert_int_equal(b.lmtp.connections, 0);
+	stop(&b);
+	start(&b);
+	serve(&b);
+	queue_start(b.queue);
+	await(&b, LEDGER_RELAYED, 1);
+	stop(&b);
+	end(&b);
+}
+
+// --- Reports ---
+
+static void reports_that_fail_stop_at_postmaster(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin_with(&b, "domain = \"uni.example\"\n");
+	start(&b);
+	serve(&b);
+	queue_start(b.queue);
+	struct record_recipient to = to_mailbox(STR("no@uni.example"));
+	assert_int_equal(enter_bytes(b.queue, STR("no@uni.example"), &to, 1, 500, NULL), QUEUE_COMMITTED);
+	await(&b, LEDGER_BOUNCED, 2); // the message, then the report about it
+	await(&b, LEDGER_DELIVERED, 1);
+	assert_int_equal(ledger_of(b.queue, LEDGER_GENERATED), 2);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 0);
+	stop(&b);
+	assert_true(str_ends(str_of_c(b.lmtp.key[0]), STR(" postmaster@uni.example")));
+	end(&b);
+}
+
+static void notify_never_is_obeyed(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	queue_start(b.queue);
+	struct record_recipient to[] = {to_mailbox(STR("no@uni.example")), to_mailbox(STR("a@uni.example"))};
+	to[0].notify = RECORD_NOTIFY_NEVER;
+	to[1].notify = RECORD_NOTIFY_SUCCESS;
+	assert_int_equal(enter_bytes(b.queue, STR("s@uni.example"), to, 2, 500, NULL), QUEUE_COMMITTED);
+	await(&b, LEDGER_DELIVERED, 2); // a, and the report that a has it
+	assert_int_equal(ledger_of(b.queue, LEDGER_BOUNCED), 1);
+	assert_int_equal(ledger_of(b.queue, LEDGER_GENERATED), 1);
+	stop(&b);
+	end(&b);
+}
+
+static void a_sender_in_doubt_puts_the_bounce_off(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	queue_start(b.queue);
+	struct record_recipient to = to_mailbox(STR("no@uni.example"));
+	assert_int_equal(enter_bytes(b.queue, STR("unsure@uni.example"), &to, 1, 500, NULL), QUEUE_COMMITTED);
+	for (int i = 0; i < 3000 && b.lmtp.transactions < 2; i++)
+		usleep(10000);
+	assert_int_equal(ledger_of(b.queue, LEDGER_BOUNCED), 0);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 1);
+	stop(&b);
+	end(&b);
+}
+
+// Lifetime and warning are counted in tries, not by the clock alone.
+static void what_is_late_is_told_and_what_is_old_expires(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin_with(&b, "queue_lifetime_s = 61\nqueue_bounce_lifetime_s = 60\nqueue_warning_s = 1\n");
+	start(&b);
+	serve(&b);
+	queue_start(b.queue);
+	struct guid guid;
+	struct record_recipient to = to_mailbox(STR("later@uni.example"));
+	assert_int_equal(enter_bytes(b.queue, STR("s@uni.example"), &to, 1, 500, &guid), QUEUE_COMMITTED);
+	await(&b, LEDGER_DELIVERED, 1); // the warning
+	assert_int_equal(ledger_of(b.queue, LEDGER_GENERATED), 1);
+	// A row that has waited long, but entered now: the clock says it is young, so it lives.
+	struct record_one_result one = {.guid = guid, .number = 1, .outcome = RECORD_DEFERRED, .next_try_ms = 1, .waited_s = 4000};
+	struct record result = {.type = RECORD_RESULT, .result = {.at_ms = 1, .results = {&one, 1}}};
+	size_t before = b.lmtp.transactions;
+	assert_int_equal(queue_say(b.queue, &result, NULL, NULL), ERR_OK);
+	for (int i = 0; i < 3000 && b.lmtp.transactions < before + 2; i++)
+		usleep(10000);
+	assert_int_equal(ledger_of(b.queue, LEDGER_EXPIRED), 0);
+	stop(&b);
+	end(&b);
+}
+
 // --- Deaths ---
 
 // The child enters messages and says each that is committed; it is killed in the middle.
@@ -597,6 +754,12 @@ int main(void)
 		cmocka_unit_test(a_lost_reply_is_asked_for_again_under_the_same_key),
 		cmocka_unit_test(a_dead_host_is_waited_for),
 		cmocka_unit_test(what_waits_survives_a_restart),
+		cmocka_unit_test(the_relayhost_takes_what_is_for_the_world),
+		cmocka_unit_test(an_attempt_that_died_is_made_again),
+		cmocka_unit_test(reports_that_fail_stop_at_postmaster),
+		cmocka_unit_test(notify_never_is_obeyed),
+		cmocka_unit_test(a_sender_in_doubt_puts_the_bounce_off),
+		cmocka_unit_test(what_is_late_is_told_and_what_is_old_expires),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

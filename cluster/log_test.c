@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: Apache-2.0
+// The log: commits that survive, verdicts, a full disk, a broken disk, a copied disk.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cluster/log.h"
+#include "schema/ddl_queue.h"
+
+// --- A disk that can fail, below SQLite ---
+
+enum { DISK_GOOD, DISK_FULL, DISK_BROKEN };
+static _Atomic int disk;
+
+struct shim_file {
+	sqlite3_file base;
+	sqlite3_file *real;
+};
+
+static sqlite3_vfs shim, *real_vfs;
+static sqlite3_io_methods methods;
+
+static sqlite3_file *real_of(sqlite3_file *file)
+{
+	return ((struct shim_file *)file)->real;
+}
+
+static int shim_close(sqlite3_file *f)
+{
+	int rc = real_of(f)->pMethods->xClose(real_of(f));
+	free(real_of(f));
+	return rc;
+}
+
+static int shim_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
+{
+	return real_of(f)->pMethods->xRead(real_of(f), p, n, at);
+}
+
+static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
+{
+	return disk == DISK_FULL ? SQLITE_FULL : real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
+}
+
+static int shim_truncate(sqlite3_file *f, sqlite3_int64 n)
+{
+	return real_of(f)->pMethods->xTruncate(real_of(f), n);
+}
+
+static int shim_sync(sqlite3_file *f, int flags)
+{
+	return disk == DISK_BROKEN ? SQLITE_IOERR_FSYNC : real_of(f)->pMethods->xSync(real_of(f), flags);
+}
+
+static int shim_size(sqlite3_file *f, sqlite3_int64 *n)
+{
+	return real_of(f)->pMethods->xFileSize(real_of(f), n);
+}
+
+static int shim_lock(sqlite3_file *f, int level)
+{
+	return real_of(f)->pMethods->xLock(real_of(f), level);
+}
+
+static int shim_unlock(sqlite3_file *f, int level)
+{
+	return real_of(f)->pMethods->xUnlock(real_of(f), level);
+}
+
+static int shim_reserved(sqlite3_file *f, int *out)
+{
+	return real_of(f)->pMethods->xCheckReservedLock(real_of(f), out);
+}
+
+static int shim_control(sqlite3_file *f, int op, void *arg)
+{
+	return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
+}
+
+static int shim_sector(sqlite3_file *f)
+{
+	return real_of(f)->pMethods->xSectorSize(real_of(f));
+}
+
+static int shim_characteristics(sqlite3_file *f)
+{
+	return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
+}
+
+static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out_flags)
+{
+	(void)vfs;
+	struct shim_file *file = (struct shim_file *)f;
+	file->real = calloc(1, (size_t)real_vfs->szOsFile);
+	int rc = real_vfs->xOpen(real_vfs, name, file->real, flags, out_flags);
+	file->base.pMethods = rc == SQLITE_OK ? &methods : NULL;
+	if (rc != SQLITE_OK)
+		free(file->real);
+	return rc;
+}
+
+static int install_shim(void **state)
+{
+	(void)state;
+	real_vfs = sqlite3_vfs_find(NULL);
+	shim = *real_vfs;
+	shim.zName = "failing";
+	shim.szOsFile = sizeof(struct shim_file);
+	shim.xOpen = shim_open;
+	// Version 1: without shared memory, as a database in exclusive mode has none.
+	methods = (sqlite3_io_methods){.iVersion = 1, .xClose = shim_close, .xRead = shim_read, .xWrite = shim_write, .xTruncate = shim_truncate,
+		.xSync = shim_sync, .xFileSize = shim_size, .xLock = shim_lock, .xUnlock = shim_unlock, .xCheckReservedLock = shim_reserved,
+		.xFileControl = shim_control, .xSectorSize = shim_sector, .xDeviceCharacteristics = shim_characteristics};
+	return sqlite3_vfs_register(&shim, 1) == SQLITE_OK ? 0 : -1;
+}
+
+// --- A fold that counts ---
+
+struct bench {
+	char dir[64];
+	struct cluster_log *log;
+	struct cluster_log_config config;
+	_Atomic uint64_t applied, undone, committed;
+};
+
+static enum err_code opened(void *self, struct db *db, uint64_t applied, struct err *err)
+{
+	(void)self;
+	(void)db;
+	(void)applied;
+	(void)err;
+	return ERR_OK;
+}
+
+static enum err_code apply(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena, struct err *err)
+{
+	struct bench *b = self;
+	(void)arena;
+	b->applied++;
+	sqlite3_stmt *stmt = db_stmt(db, CLUSTER_LOG_SQL);
+	db_bind_i64(stmt, 1, (int64_t)entry->index);
+	db_bind_blob(stmt, 2, entry->body);
+	return db_run(db, stmt, err);
+}
+
+static enum err_code flush(void *self, struct db *db, uint64_t applied, struct err *err)
+{
+	(void)self;
+	(void)db;
+	(void)applied;
+	(void)err;
+	return ERR_OK;
+}
+
+static void committed(void *self)
+{
+	((struct bench *)self)->committed++;
+}
+
+static void undone(void *self)
+{
+	((struct bench *)self)->undone++;
+}
+
+static void died(const struct err *err)
+{
+	fprintf(stderr, "%s\n", err->text);
+	_exit(74);
+}
+
+static const char *const sql[] = {"INSERT INTO body(id, data) VALUES(?1, ?2)", "SELECT count(*), min(idx), max(idx) FROM log"};
+
+static void reopen(struct bench *b)
+{
+	struct err err;
+	b->config.dir = b->dir;
+	b->config.died = died;
+	b->config.fold = (struct cluster_log_fold){.schema = &ddl_queue, .sql = sql, .n_sql = 2, .self = b, .opened = opened, .apply = apply,
+		.flush = flush, .committed = committed, .undone = undone};
+	if (cluster_log_open(&b->config, &b->log, &err))
+		fail_msg("%s", err.text);
+}
+
+static void begin(struct bench *b)
+{
+	memset(b, 0, sizeof *b);
+	snprintf(b->dir, sizeof b->dir, "/tmp/posthouse-log-XXXXXX");
+	assert_non_null(mkdtemp(b->dir));
+	reopen(b);
+}
+
+static void run(const char *format, const char *a, const char *b)
+{
+	char command[256];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	snprintf(command, sizeof command, format, a, b);
+#pragma GCC diagnostic pop
+	assert_int_equal(system(command), 0);
+}
+
+static void end(struct bench *b)
+{
+	cluster_log_close(&b->log);
+	run("rm -rf %s%s", b->dir, "");
+}
+
+// Proposes and waits; the call is the caller's to read and drop.
+static struct call *say(struct bench *b, enum cluster_class class)
+{
+	struct call *call = call_new(sizeof(struct cluster_proposal), NULL);
+	struct cluster_proposal *p = call_payload(call);
+	p->record = STR("record");
+	p->body = STR("body");
+	p->class = class;
+	cluster_log_propose(b->log, call);
+	return call;
+}
+
+static enum cluster_verdict verdict_of(struct call *call, enum err_code *code_out)
+{
+	assert_int_equal(call_wait(call, CLOCK_NEVER), ERR_OK);
+	struct cluster_proposal *p = call_payload(call);
+	enum cluster_verdict verdict = p->verdict;
+	*code_out = verdict == CLUSTER_REFUSED ? p->err.code : ERR_OK;
+	call_drop(&call);
+	return verdict;
+}
+
+static void assert_said(struct bench *b, enum cluster_class class, enum cluster_verdict want, enum err_code want_code)
+{
+	enum err_code code;
+	assert_int_equal(verdict_of(say(b, class), &code), want);
+	assert_int_equal(code, want_code);
+}
+
+struct counts {
+	int64_t n, first, last;
+};
+
+static void read_counts(struct db *db, void *arg)
+{
+	struct counts *c = arg;
+	sqlite3_stmt *stmt = db_stmt(db, CLUSTER_LOG_SQL + 1);
+	assert_int_equal(db_step(db, stmt, NULL), DB_ROW);
+	*c = (struct counts){db_col_i64(stmt, 0), db_col_i64(stmt, 1), db_col_i64(stmt, 2)};
+	db_reset(stmt);
+}
+
+static void what_is_committed_is_there_after_a_restart(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	for (int i = 0; i < 10; i++)
+		assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
+	struct guid disk_id = cluster_log_disk_id(b.log), group_id = cluster_log_group_id(b.log);
+	cluster_log_close(&b.log);
+	reopen(&b);
+	struct guid disk_again = cluster_log_disk_id(b.log), group_again = cluster_log_group_id(b.log);
+	assert_true(guid_eq(&disk_id, &disk_again) && guid_eq(&group_id, &group_again));
+	struct call *call = say(&b, CLUSTER_CLASS_ENTER);
+	assert_int_equal(call_wait(call, CLOCK_NEVER), ERR_OK);
+	assert_int_equal(((struct cluster_proposal *)call_payload(call))->index, 11); // no gap
+	call_drop(&call);
+	end(&b);
+}
+
+struct silent {
+	struct cluster_proposal p;
+	_Atomic int *left;
+};
+
+static void silent_done(struct cluster_proposal *p)
+{
+	assert_int_equal(p->verdict, CLUSTER_COMMITTED);
+	(*((struct silent *)p)->left)--;
+	free(p);
+}
+
+static void the_trail_is_bounded(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct counts c;
+	_Atomic int left = CLUSTER_LOG_TRAIL + 3000;
+	begin(&b);
+	for (int i = 0; i < CLUSTER_LOG_TRAIL + 3000; i++) {
+		struct silent *s = calloc(1, sizeof *s);
+		s->left = &left;
+		s->p = (struct cluster_proposal){.record = STR("r"), .body = STR("b"), .class = CLUSTER_CLASS_RESULT, .done = silent_done};
+		cluster_log_submit(b.log, &s->p);
+	}
+	while (left > 0)
+		usleep(1000);
+	assert_int_equal(cluster_log_read(b.log, read_counts, &c, NULL), ERR_OK);
+	assert_int_equal(c.last, CLUSTER_LOG_TRAIL + 3000);
+	assert_in_range(c.n, CLUSTER_LOG_TRAIL, CLUSTER_LOG_TRAIL + 500);
+	assert_int_equal(c.last - c.first + 1, c.n);
+	struct cluster_log_stats stats;
+	cluster_log_stats(b.log, &stats);
+	assert_int_equal(stats.first, c.first);
+	assert_true(stats.batches < stats.records / 2);
+	end(&b);
+}
+
+static void a_full_disk_refuses_mail_and_keeps_results(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct buf logged;
+	buf_init(&logged, 1 << 16);
+	begin(&b);
+	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
+	log_capture_begin(&logged);
+	disk = DISK_FULL;
+	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_REFUSED, ERR_NOSPACE);
+	struct call *result = say(&b, CLUSTER_CLASS_RESULT);
+	assert_int_equal(call_wait(result, clock_after_ms(300)), ERR_TIMEOUT); // it waits
+	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_REFUSED, ERR_NOSPACE);
+	struct cluster_log_stats stats;
+	cluster_log_stats(b.log, &stats);
+	assert_true(stats.stuck && stats.short_of_space);
+	disk = DISK_GOOD;
+	enum err_code code;
+	assert_int_equal(verdict_of(result, &code), CLUSTER_COMMITTED);
+	log_capture_end();
+	assert_true(str_find(buf_str(&logged), STR("results cannot be written")) >= 0);
+	buf_fini(&logged);
+	for (int i = 0; i < 1000 && stats.short_of_space; i++) { // until the next look at the free space
+		usleep(10000);
+		assert_said(&b, CLUSTER_CLASS_RESULT, CLUSTER_COMMITTED, ERR_OK);
+		cluster_log_stats(b.log, &stats);
+	}
+	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
+	end(&b);
+}
+
+static void below_the_reserve_only_results_are_taken(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	cluster_log_close(&b.log);
+	b.config.reserve_bytes = UINT64_MAX;
+	reopen(&b);
+	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_REFUSED, ERR_NOSPACE);
+	assert_said(&b, CLUSTER_CLASS_RESULT, CLUSTER_COMMITTED, ERR_OK);
+	end(&b);
+}
+
+static void a_broken_disk_ends_the_process(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
+	cluster_log_close(&b.log);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		reopen(&b);
+		disk = DISK_BROKEN;
+		struct call *call = say(&b, CLUSTER_CLASS_ENTER);
+		_exit(call_wait(call, CLOCK_NEVER)); // no verdict may come
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 74);
+	reopen(&b); // what was committed before is there, whatever became of the last one
+	struct counts c;
+	assert_int_equal(cluster_log_read(b.log, read_counts, &c, NULL), ERR_OK);
+	assert_true(c.n >= 1);
+	end(&b);
+}
+
+// Threat wiped-disk: a copy of the files is not the disk.
+static void a_copied_disk_gets_a_name_of_its_own(void **state)
+{
+	(void)state;
+	struct bench b, copy = {.dir = "/tmp/posthouse-copy-XXXXXX"};
+	struct buf logged;
+	begin(&b);
+	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
+	struct guid disk_id = cluster_log_disk_id(b.log), group_id = cluster_log_group_id(b.log);
+	cluster_log_close(&b.log);
+	assert_non_null(mkdtemp(copy.dir));
+	run("cp -a %s/. %s", b.dir, copy.dir);
+	buf_init(&logged, 1 << 12);
+	log_capture_begin(&logged);
+	reopen(&copy);
+	log_capture_end();
+	struct guid disk_copy = cluster_log_disk_id(copy.log), group_copy = cluster_log_group_id(copy.log);
+	assert_false(guid_eq(&disk_id, &disk_copy));
+	assert_false(guid_eq(&group_id, &group_copy));
+	assert_true(str_find(buf_str(&logged), STR("this disk is a copy")) >= 0);
+	buf_fini(&logged);
+	assert_said(&copy, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
+	end(&copy);
+	reopen(&b);
+	struct guid disk_again = cluster_log_disk_id(b.log);
+	assert_true(guid_eq(&disk_id, &disk_again));
+	end(&b);
+}
+
+static void who_has_gone_is_not_entered(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct counts c;
+	begin(&b);
+	disk = DISK_FULL; // holds the writer up: a result in front, the mail behind it
+	struct call *result = say(&b, CLUSTER_CLASS_RESULT), *mail;
+	assert_int_equal(call_wait(result, clock_after_ms(50)), ERR_TIMEOUT);
+	disk = DISK_GOOD;
+	mail = say(&b, CLUSTER_CLASS_ENTER);
+	call_drop(&mail);
+	enum err_code code;
+	assert_int_equal(verdict_of(result, &code), CLUSTER_COMMITTED);
+	cluster_log_close(&b.log);
+	reopen(&b);
+	assert_int_equal(cluster_log_read(b.log, read_counts, &c, NULL), ERR_OK);
+	assert_int_equal(c.n, 1);
+	end(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_broken_disk_ends_the_process),
+		cmocka_unit_test(what_is_committed_is_there_after_a_restart),
+		cmocka_unit_test(the_trail_is_bounded),
+		cmocka_unit_test(a_full_disk_refuses_mail_and_keeps_results),
+		cmocka_unit_test(below_the_reserve_only_results_are_taken),
+		cmocka_unit_test(a_copied_disk_gets_a_name_of_its_own),
+		cmocka_unit_test(who_has_gone_is_not_entered),
+	};
+	return cmocka_run_group_tests(tests, install_shim, NULL);
+}
