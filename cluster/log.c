@@ -36,7 +36,7 @@ enum {
 	RETRY_MS = 1000,        // results wait for space
 	SPACE_CHECK_MS = 100,
 	RECORD_ARENA_BYTES = 64 << 20, // what a fold may use for one record
-	CACHE_KIB = 16 << 10,
+	CACHE_KIB = 32 << 10,
 };
 
 static const struct str BALLAST = STR("ballast");

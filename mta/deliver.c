@@ -20,6 +20,7 @@
 #include "base/tls.h"
 #include "peer.h"
 #include "queue_core.h"
+#include "queue_metrics.h"
 #include "queue_rows.h"
 
 enum {
@@ -130,6 +131,7 @@ static enum err_code connect_peer(struct agent *a, struct str *why_out)
 		return ERR_OK;
 	arena_reset(a->peer_arena);
 	enum err_code code = find_and_greet(a, &err);
+	metric_add(code ? &metric_mta_queue_connections_failed : &metric_mta_queue_connections, 1);
 	if (code == ERR_OK) {
 		dispatch_connected(a->slot);
 		return ERR_OK;
@@ -224,6 +226,12 @@ static enum record_outcome outcome_of(const struct agent *a, enum peer_outcome o
 	unreachable("outcome of a transaction");
 }
 
+static void run_transaction(struct agent *a, struct peer_transaction *txn)
+{
+	metric_add(&metric_mta_queue_tries, 1);
+	peer_send(a->peer, txn);
+}
+
 // Over the connection there is, or a new one. Replies live in a->arena.
 static void transact(struct agent *a, struct peer_recipient *to, size_t n)
 {
@@ -234,7 +242,7 @@ static void transact(struct agent *a, struct peer_recipient *to, size_t n)
 		if (!still_valid(a))
 			why = STR("451 4.4.2 the attempt is not valid any more");
 		else if (connect_peer(a, &why) == ERR_OK)
-			peer_send(a->peer, &txn);
+			run_transaction(a, &txn);
 		for (size_t i = 0; i < n && why.n; i++) {
 			to[i].outcome = PEER_TEMPORARY;
 			to[i].reply = why;

@@ -15,9 +15,9 @@
 #include "base/must.h"
 #include "base/tls.h"
 #include "dispatch.h"
-#include "queue_fold_rows.h"
-
 #include "queue_core.h"
+#include "queue_fold_rows.h"
+#include "queue_metrics.h"
 
 enum { BALLAST_BYTES = 8 << 20, SUSPECTS_MAX = KEEPER_SLOTS, RESULTS_OF_RECORD = 1000 };
 
@@ -215,6 +215,45 @@ static enum err_code recover(struct queue *queue, const struct suspects *suspect
 	return code;
 }
 
+// --- Metrics ---
+
+static void collect(void *arg)
+{
+	struct queue *queue = *(struct queue **)arg;
+	struct cluster_log_stats log;
+	struct schedule_stats schedule;
+	int64_t counters[LEDGER_COUNTERS];
+	bool balanced;
+	if (queue == NULL)
+		return;
+	cluster_log_stats(queue->log, &log);
+	dispatch_stats(queue->dispatch, &schedule);
+	queue_fold_ledger(queue->fold, counters, &balanced);
+	metric_set(&metric_mta_queue_recipients, counters[LEDGER_QUEUED]);
+	metric_set(&metric_mta_queue_unbalanced, !balanced);
+	metric_set(&metric_mta_queue_destinations, (int64_t)schedule.destinations);
+	metric_set(&metric_mta_queue_destinations_dead, (int64_t)schedule.dead);
+	metric_set(&metric_mta_queue_connections_open, (int64_t)schedule.agents);
+	metric_set(&metric_mta_queue_log_applied, (int64_t)log.applied);
+	metric_set(&metric_mta_queue_log_waiting, (int64_t)log.waiting);
+	metric_set(&metric_mta_queue_log_batches, (int64_t)log.batches);
+	metric_set(&metric_mta_queue_free_bytes, (int64_t)log.free_bytes);
+	metric_set(&metric_mta_queue_short_of_space, log.short_of_space);
+}
+
+// The queue of this process; a daemon has one. Renderings happen on fibers, which have ended when it is closed.
+static struct queue *rendered;
+
+static void register_metrics(struct queue *queue)
+{
+	static bool once;
+	rendered = queue;
+	metrics_register(mta_queue_metrics);
+	if (!once)
+		metrics_on_render(collect, &rendered);
+	once = true;
+}
+
 // --- Opening and closing ---
 
 static enum err_code open_dirs(struct queue *queue, struct err *err)
@@ -265,6 +304,7 @@ enum err_code queue_open(const struct queue_config *config, struct queue **queue
 		queue_close(&queue);
 		return err_wrap(err, "open the queue");
 	}
+	register_metrics(queue);
 	*queue_out = queue;
 	return ERR_OK;
 }
@@ -290,6 +330,7 @@ void queue_close(struct queue **queue_in)
 	struct queue *queue = *queue_in;
 	if (queue == NULL)
 		return;
+	rendered = NULL;
 	cluster_log_close(&queue->log);
 	keeper_close(&queue->keeper);
 	queue_fold_free(&queue->fold);

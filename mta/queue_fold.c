@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "queue_metrics.h"
 
 static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_MESSAGE_ADD] = "INSERT OR IGNORE INTO message(guid, root, parent, kind, flags, sender, envid, source, received, bytes, digest,"
@@ -175,6 +176,20 @@ static void alarm_gap(const int64_t counters[LEDGER_COUNTERS])
 	buf_fini(&text);
 }
 
+// Counters that operators look at; what is left out is in `posthouse queue stats`.
+static void count_metrics(const int64_t delta[LEDGER_COUNTERS])
+{
+	static struct metric *const metrics[LEDGER_COUNTERS] = {
+		[LEDGER_ACCEPTED] = &metric_mta_queue_accepted, [LEDGER_GENERATED] = &metric_mta_queue_generated,
+		[LEDGER_DELIVERED] = &metric_mta_queue_delivered, [LEDGER_RELAYED] = &metric_mta_queue_relayed,
+		[LEDGER_BOUNCED] = &metric_mta_queue_bounced, [LEDGER_EXPIRED] = &metric_mta_queue_expired,
+		[LEDGER_DISCARDED] = &metric_mta_queue_discarded, [LEDGER_DELETED] = &metric_mta_queue_deleted,
+		[LEDGER_CANCELLED] = &metric_mta_queue_cancelled, [LEDGER_REPEATS] = &metric_mta_queue_repeats};
+	for (int i = 0; i < LEDGER_COUNTERS; i++)
+		if (metrics[i] && delta[i])
+			metric_add(metrics[i], delta[i]);
+}
+
 static void committed(void *self)
 {
 	struct queue_fold *fold = self;
@@ -188,6 +203,7 @@ static void committed(void *self)
 	if (was_balanced && !fold->balanced)
 		alarm_gap(fold->counters);
 	fold->tombstones += s->tombstones;
+	count_metrics(s->delta);
 	for (size_t i = 0; i < s->gone_n; i++)
 		fold->sink.gone(fold->sink.self, &s->gone[i].guid, s->gone[i].number);
 	if (s->arrived)

@@ -38,7 +38,7 @@ enum {
 	CLUSTER_LOG_BATCH_BYTES = 8 << 20, // CLUSTER 23
 	CLUSTER_LOG_TRAIL = 10000,        // applied records that are kept
 	CLUSTER_LOG_WAITING_MAX = 100000, // proposals in line; further ENTERs are refused with ERR_BUSY
-	CLUSTER_LOG_WAL_BYTES = 8 << 20,  // checkpoint above this
+	CLUSTER_LOG_WAL_BYTES = 16 << 20,  // checkpoint above this
 	CLUSTER_LOG_SQL = 16,             // the fold's statement i is db_stmt(db, CLUSTER_LOG_SQL + i)
 };
 
