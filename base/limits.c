@@ -21,15 +21,15 @@ static size_t smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-// Half of the descriptors for connections, half for files: a mailbox server has as many mailboxes open as sessions, and a
-// front-end needs a spool file or an outgoing connection for each incoming one.
+// Two thirds of the descriptors for connections, one for files: most sessions of a mailbox server idle, and an idle one has no
+// mailbox open; a front-end's spool files and outgoing connections live for moments.
 void limits_divide(size_t descriptors_max, size_t mappings_max, bool has_guard_regions, struct limits *limits_out)
 {
 	size_t own = smaller(DESCRIPTORS_OWN + descriptors_max / 32, descriptors_max / 2);
 	size_t usable = descriptors_max - own;
 	size_t mappings = mappings_max - smaller(MAPPINGS_OWN, mappings_max / 2);
 	size_t stacks_max = has_guard_regions ? mappings : mappings / 2;
-	size_t connections = smaller(usable / 2, CONNECTIONS_MAX);
+	size_t connections = smaller(usable / 3 * 2, CONNECTIONS_MAX);
 	connections = smaller(connections, stacks_max - stacks_max / FIBERS_EXTRA);
 	*limits_out = (struct limits){
 		.descriptors_max = descriptors_max,

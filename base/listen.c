@@ -246,10 +246,27 @@ struct acceptor {
 
 struct session {
 	const struct listen_service *service; // borrowed
-	struct listen_caps *caps;             // borrowed; counted in it
+	struct listen_caps *caps;             // borrowed; counted in it, and in the service's own
 	struct netaddr prefix;
 	int fd;
 };
+
+static bool enter_both(struct listen_caps *caps, const struct listen_service *service, const struct netaddr *prefix)
+{
+	if (!caps_enter(caps, prefix))
+		return false;
+	if (service->caps == NULL || caps_enter(service->caps, prefix))
+		return true;
+	caps_leave(caps, prefix);
+	return false;
+}
+
+static void leave_both(struct listen_caps *caps, const struct listen_service *service, const struct netaddr *prefix)
+{
+	if (service->caps)
+		caps_leave(service->caps, prefix);
+	caps_leave(caps, prefix);
+}
 
 static void serve(void *arg)
 {
@@ -257,7 +274,7 @@ static void serve(void *arg)
 	struct conn *conn;
 	if (conn_of_fd(session->fd, &conn, NULL) == ERR_OK)
 		session->service->serve(conn, session->service->arg);
-	caps_leave(session->caps, &session->prefix);
+	leave_both(session->caps, session->service, &session->prefix);
 	free(session);
 }
 
@@ -274,7 +291,7 @@ static void refuse(const struct acceptor *acceptor, int fd)
 static void welcome(const struct acceptor *acceptor, int fd, const struct netaddr *peer)
 {
 	struct netaddr prefix = netaddr_prefix(peer, V4_BITS, V6_BITS);
-	if (!caps_enter(acceptor->caps, &prefix)) {
+	if (!enter_both(acceptor->caps, acceptor->service, &prefix)) {
 		refuse(acceptor, fd);
 		return;
 	}
@@ -283,7 +300,7 @@ static void welcome(const struct acceptor *acceptor, int fd, const struct netadd
 	*session = (struct session){acceptor->service, acceptor->caps, prefix, fd};
 	if (fiber_spawn(serve, session, acceptor->service->name))
 		return;
-	caps_leave(acceptor->caps, &prefix);
+	leave_both(acceptor->caps, acceptor->service, &prefix);
 	caps_count(acceptor->caps, &acceptor->caps->stats.refused_full);
 	free(session);
 	refuse(acceptor, fd);

@@ -344,8 +344,8 @@ static void limits_divide_what_there_is(void **state)
 	(void)state;
 	struct limits l;
 	limits_divide(20000, 65530, true, &l);
-	assert_in_range(l.connections_max, 9000, 10000);
-	assert_in_range(l.handles_max, 9000, 10000);
+	assert_in_range(l.connections_max, 12000, 13000);
+	assert_in_range(l.handles_max, 6000, 7000);
 	assert_true(l.connections_max + l.handles_max < 20000);
 	assert_true(l.fibers_max > l.connections_max);
 	limits_divide(1048576, 65530, false, &l); // mappings are the narrow place, two for each stack
@@ -508,6 +508,41 @@ static void what_is_not_read_does_not_reset_the_connection(void **state)
 	end_daemon(&d, 1000);
 }
 
+// Two services of one process: the cap of one does not touch the other, and what it refuses is counted nowhere else.
+static void a_cap_of_a_service_is_its_own(void **state)
+{
+	(void)state;
+	struct daemon_case d;
+	struct listen_caps *own = listen_caps_new(2, 0);
+	start_daemon(&d, 100, 0);
+	struct listen_service capped = d.service;
+	struct netaddr addr;
+	int fd;
+	capped.caps = own;
+	assert_true(netaddr_parse(STR("127.0.0.1"), 0, &addr));
+	assert_int_equal(listen_open(&addr, 128, &fd, &addr, NULL), ERR_OK);
+	assert_int_equal(runtime_listen(d.rt, &capped, fd, NULL), ERR_OK);
+	int fds[3];
+	for (int i = 0; i < 3; i++) {
+		fds[i] = connect_plain(i < 2 ? &addr : &d.addr);
+		say(fds[i], "hello\r\n");
+		expect_text(fds[i], "hello\r\n");
+	}
+	int over = connect_plain(&addr);
+	expect_text(over, "421 full\r\n");
+	expect_end(over);
+	struct listen_stats stats;
+	listen_stats(runtime_caps(d.rt), &stats);
+	assert_int_equal(stats.connections, 3);
+	end_daemon(&d, 100);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	listen_stats(own, &stats);
+	assert_int_equal(stats.connections, 0);
+	listen_caps_free(&own);
+	close(fd);
+}
+
 static void a_cap_on_connections_refuses_politely(void **state)
 {
 	(void)state;
@@ -645,6 +680,7 @@ int main(void)
 		cmocka_unit_test(sessions_are_served_and_stopped_in_order),
 		cmocka_unit_test(what_is_not_read_does_not_reset_the_connection),
 		cmocka_unit_test(a_cap_on_connections_refuses_politely),
+		cmocka_unit_test(a_cap_of_a_service_is_its_own),
 		cmocka_unit_test(a_cap_for_each_address_spares_the_others),
 		cmocka_unit_test(a_stale_unix_socket_is_replaced_and_a_live_one_is_not),
 	};

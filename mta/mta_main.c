@@ -36,6 +36,7 @@ struct mta {
 	struct smtp_server smtp;
 	struct smtp_service services[3];
 	struct listen_service listeners[3];
+	struct listen_caps *caps; // of the three together
 };
 
 // 25, 587 and 465, by the names that their sockets are passed under.
@@ -116,6 +117,7 @@ static enum err_code start_listeners(struct mta *mta, struct err *err)
 			.serve = smtp_server_serve,
 			.arg = &mta->services[i],
 			.refusal = services[i].tls_at_start ? STR_NONE : STR("421 4.7.0 too many connections\r\n"),
+			.caps = mta->caps,
 		};
 		for (size_t k = 0; code == ERR_OK && k < n; k++)
 			code = runtime_listen(mta->runtime, &mta->listeners[i], fds[k], err);
@@ -123,21 +125,10 @@ static enum err_code start_listeners(struct mta *mta, struct err *err)
 	return code;
 }
 
-// The runtime, sized by what the kernel allows and, if that is less, by the settings.
 static enum err_code start_runtime(struct mta *mta, const struct settings *settings, struct err *err)
 {
-	struct limits limits;
-	enum err_code code = limits_compute(&limits, err);
-	if (code)
-		return code;
-	if (settings->smtp_connections_max > 0 && (size_t)settings->smtp_connections_max < limits.connections_max)
-		limits.connections_max = (size_t)settings->smtp_connections_max;
-	const struct runtime_config config = {
-		.name = "mta",
-		.schedulers = (unsigned)settings->threads,
-		.limits = &limits,
-		.per_address_max = (size_t)settings->smtp_connections_per_address_max,
-	};
+	const struct runtime_config config = {.name = "mta", .schedulers = (unsigned)settings->threads};
+	mta->caps = listen_caps_new((size_t)settings->smtp_connections_max, (size_t)settings->smtp_connections_per_address_max);
 	return runtime_new(&config, &mta->runtime, err);
 }
 
@@ -206,6 +197,7 @@ static void mta_stop(struct daemon *daemon)
 	mta_directory_free(&mta->directory);
 	if (mta->runtime)
 		runtime_free(&mta->runtime);
+	listen_caps_free(&mta->caps);
 	submit_rate_free(&mta->smtp.submit_rate);
 	mta_tls_drop(&mta->tls);
 	struct tls_server *none = NULL;

@@ -14,11 +14,14 @@
 
 #include "base/conn.h"
 
+struct listen_caps;
+
 struct listen_service {
 	const char *name;                            // of the fibers; borrowed for ever
 	void (*serve)(struct conn *conn, void *arg); // on a fiber of its own; owns conn and closes it
 	void *arg;                                   // borrowed while the scheduler runs
 	struct str refusal;                          // a whole reply with its line end; borrowed for ever; empty under TLS
+	struct listen_caps *caps;                    // of this service, or of several together, beside those of the process; NULL: none
 };
 
 // Opens a TCP socket that listens: SO_REUSEADDR, and IPV6_V6ONLY for IPv6. Port 0 gets one from the kernel (*local_out may be
@@ -34,8 +37,7 @@ enum err_code listen_open_unix(const char *path, unsigned mode, int backlog, int
 // once, at start.
 size_t listen_inherited(void (*each)(int fd, const char *name, void *arg), void *arg);
 
-// Caps and counts, shared by all services and schedulers of a process.
-struct listen_caps;
+// Caps and counts, shared by all schedulers of a process, and by the services that name them.
 struct listen_caps *listen_caps_new(size_t connections_max, size_t per_address_max); // 0: no cap
 void listen_caps_free(struct listen_caps **caps);                                  // after the schedulers have stopped
 
