@@ -140,7 +140,7 @@ class Relay(unittest.TestCase):
                 asyncore.loop(timeout=0.05, count=1)
         cls.thread = threading.Thread(target=loop, daemon=True)
         cls.thread.start()
-        cls.node.overrides.update({"relayhost": f"{cls.node.address}:{cls.sink.port}", "relayhost_tls": "may", "retry_min_s": 1})
+        cls.node.overrides.update({"relayhost": f"{cls.node.address}:{cls.sink.port}", "relayhost_tls": "may", "retry_min_s": 1, "retry_max_s": 1})
         cls.node.start()
 
     @classmethod
@@ -152,6 +152,9 @@ class Relay(unittest.TestCase):
             cls.thread.join()
             cls.sink.close()
             cls.node.remove()
+
+    def setUp(self):
+        self.sink.answer = None
 
     def test_outside_address_of_a_user(self):
         with self.node.submission("ann") as smtp:

@@ -64,7 +64,7 @@ class Port25(NodeTest):
             self.assertEqual(wire.say("RCPT TO:<ann+lists@uni.example>"), 250)
             self.assertEqual(wire.say("RCPT TO: <bob@uni.example> "), 250)
             self.assertEqual(wire.say("RCPT TO:<eve@uni.example>"), 452)
-            self.assertEqual(wire.say("RCPT TO:<ann@uni.example> FOO=1"), 452)
+            self.assertEqual(wire.say("RCPT TO:<ann@uni.example> FOO=1"), 555)
 
     def test_parameters(self):
         with self.begin() as wire:
