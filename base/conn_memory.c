@@ -85,6 +85,12 @@ static void memory_close(void *self, int64_t linger_ms)
 
 const struct conn_io conn_memory_io = {memory_read, memory_write, memory_wait, memory_close};
 
+const char *conn_memory_peer_spki(const void *self)
+{
+	const struct memory *m = self;
+	return m->script.peer_spki ? m->script.peer_spki : "";
+}
+
 struct conn *conn_of_memory(const struct conn_memory *memory)
 {
 	struct memory *m = calloc(1, sizeof *m);

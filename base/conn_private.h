@@ -45,5 +45,6 @@ enum err_code conn_failed_write(struct conn *conn, enum err_code code, const str
 
 // That of a script (conn_memory.c): a handshake over it is none.
 extern const struct conn_io conn_memory_io;
+const char *conn_memory_peer_spki(const void *self);
 
 #endif

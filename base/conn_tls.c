@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/codec.h"
@@ -274,6 +275,7 @@ static enum err_code begin_memory(struct conn *conn)
 	conn->tls = calloc(1, sizeof *conn->tls);
 	must(conn->tls != NULL);
 	memcpy(conn->tls->version, "memory", sizeof "memory");
+	snprintf(conn->tls->peer_spki, sizeof conn->tls->peer_spki, "%s", conn_memory_peer_spki(conn->self));
 	return ERR_OK;
 }
 

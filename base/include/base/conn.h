@@ -181,6 +181,7 @@ struct conn_memory {
 	const size_t *messages; // offsets of input before which a conn_wait for FIBER_MESSAGE returns it once; ascending
 	size_t messages_n;
 	enum err_code end; // what reading gives after the input: ERR_CLOSED (also for 0), ERR_TIMEOUT, ERR_CANCELLED
+	const char *peer_spki; // what conn_tls() says of it after STARTTLS; NULL: ""
 };
 #define CONN_MEMORY_BYTEWISE ((size_t)-1) // as splits_n
 struct conn *conn_of_memory(const struct conn_memory *memory);
