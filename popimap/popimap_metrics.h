@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the IMAP and POP3 servers count.
+// What the IMAP, POP3 and LMTP servers and the store count.
 #ifndef POPIMAP_POPIMAP_METRICS_H
 #define POPIMAP_POPIMAP_METRICS_H
 
@@ -33,7 +33,21 @@
 	X(COUNTER, popimap_imap_unknown, "", "IMAP commands that nobody knows.")                                              \
 	X(COUNTER, popimap_pop3_commands, "", "POP3 commands.")                                                               \
 	X(COUNTER, popimap_pop3_retrieved, "", "Messages sent by RETR.")                                                      \
-	X(COUNTER, popimap_pop3_removed, "", "Messages removed at QUIT.")
+	X(COUNTER, popimap_pop3_removed, "", "Messages removed at QUIT.")                                                     \
+	X(COUNTER, popimap_lmtp_sessions, "", "LMTP sessions begun.")                                                         \
+	X(GAUGE, popimap_lmtp_sessions_open, "", "LMTP sessions now open.")                                                   \
+	X(COUNTER, popimap_lmtp_refused, "", "Replies of 4xx and 5xx to LMTP commands.")                                      \
+	X(COUNTER, popimap_lmtp_forged, "", "Delivery keys from peers that are not our nodes: refused.")                      \
+	X(COUNTER, popimap_lmtp_delivered, "", "Messages put into mailboxes.")                                                \
+	X(COUNTER, popimap_lmtp_known, "", "Deliveries that the mailbox had already: recognised by their key.")               \
+	X(COUNTER, popimap_lmtp_failed, "", "Deliveries that failed.")                                                        \
+	X(HISTOGRAM, popimap_lmtp_commit, "seconds", "From the final dot to the last mailbox's commit.")                      \
+	X(GAUGE, popimap_store_mailboxes, "", "Mailboxes in memory.")                                                         \
+	X(GAUGE, popimap_store_open, "", "Mailboxes with an open database.")                                                  \
+	X(GAUGE, popimap_store_waiting, "", "Jobs that wait for a store thread.")                                             \
+	X(GAUGE, popimap_store_commits, "", "Commits since the start.")                                                       \
+	X(GAUGE, popimap_store_batched, "", "Jobs since the start that shared a commit with others.")                         \
+	X(GAUGE, popimap_store_opened, "", "Databases opened since the start.")
 
 METRICS_DECLARE(POPIMAP_METRICS)
 extern struct metric *const popimap_metrics[];

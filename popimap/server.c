@@ -6,6 +6,19 @@
 
 #include "base/random.h"
 #include "popimap_metrics.h"
+#include "router/home.h"
+#include "store.h"
+
+const struct store_home *popimap_may_make(const struct home *home, struct store_home *out)
+{
+	struct str state = entry_first(home->entry, ATTR_PH_MOVE_STATE);
+	uint64_t epoch = 0;
+	if (state.n && !str_eq_nocase(state, STR("none")))
+		return NULL;
+	str_to_u64(entry_first(home->entry, ATTR_PH_MOVE_EPOCH), INT64_MAX, &epoch);
+	*out = (struct store_home){.host = home->host, .epoch = epoch};
+	return out;
+}
 
 bool popimap_has_tls(struct popimap *popimap)
 {

@@ -44,6 +44,13 @@ void pop3_serve(struct conn *conn, void *arg);
 #define IMAP_REFUSAL STR("* BYE [UNAVAILABLE] too many connections\r\n")
 #define POP3_REFUSAL STR("-ERR [SYS/TEMP] too many connections\r\n")
 
+struct home;
+struct store_home;
+
+// May the mailbox be made if it is not there (store.h)? home says that it is here. NULL while the directory says that it is being moved;
+// else out, which borrows from home.
+const struct store_home *popimap_may_make(const struct home *home, struct store_home *out);
+
 bool popimap_has_tls(struct popimap *popimap);
 
 // May the channel carry a password? TLS, or a trusted network under auth_plaintext = trusted.

@@ -23,14 +23,6 @@ void signin_end(struct signin *in)
 	arena_free(&in->arena);
 }
 
-// phMoveEpoch, 0 without.
-static uint64_t epoch_of(const struct entry *entry)
-{
-	uint64_t epoch = 0;
-	str_to_u64(entry_first(entry, ATTR_PH_MOVE_EPOCH), INT64_MAX, &epoch);
-	return epoch;
-}
-
 static enum signin_outcome refuse(struct signin *in, const char *text)
 {
 	metric_add(&metric_popimap_login_unavailable, 1);
@@ -41,8 +33,8 @@ static enum signin_outcome refuse(struct signin *in, const char *text)
 
 static enum signin_outcome open_home(struct signin *in, const struct home *home)
 {
-	const struct store_home here = {.host = home->host, .epoch = epoch_of(home->entry)};
-	const struct mailbox_access access = {.account = home->mailbox_id, .actor = home->mailbox_id, .home = &here};
+	struct store_home here;
+	const struct mailbox_access access = {.account = home->mailbox_id, .actor = home->mailbox_id, .home = popimap_may_make(home, &here)};
 	if (mailbox_open(in->popimap->store, &access, &in->mailbox, in->err)) {
 		log_warning(in->log, "mailbox cannot be opened", log_str("login", in->login), log_err(in->err));
 		return refuse(in, "mailbox not available now, try again later");

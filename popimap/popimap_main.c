@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+// posthouse-popimap: the mailboxes. LMTP in from the front-ends, IMAP and POP3 out to the people.
+//
+// Start: certificates are read while still privileged (pre_jail); then, as posthouse-popimap and in the sandbox, the store opens, the
+// runtime's schedulers start, and only then the listeners accept. Stop runs backwards: no accept, sessions finish their command and say
+// goodbye, the store commits what waits and closes every database. A crash loses nothing that was promised: each mailbox is its last
+// commit.
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/daemon.h"
+#include "base/fiber.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/must.h"
+#include "base/runtime.h"
+#include "lmtp_session.h"
+#include "mail/charset.h"
+#include "popimap_metrics.h"
+#include "router/login.h"
+#include "schema/daemons.h"
+#include "server.h"
+#include "store.h"
+
+enum {
+	AUTH_QUEUE_MAX = 256,       // log-ins that wait for a password check; more hear "temporary failure"
+	STORE_DESCRIPTORS_EACH = 3, // database, its WAL, a large body
+	STORE_OPEN_MIN = 16,
+	MAILBOX_LIST_ROWS = 100, // of one look into node.db
+	TIDY_ROWS = 50,          // mailboxes looked at in one step
+	TIDY_STEP_MS = 1000,
+	TIDY_ROUND_MS = 600000,    // between the end of the list and its start
+	CLOCK_TOLERANCE_MS = 300000, // a wall clock that moved further than this against the monotonic one is not believed
+};
+
+struct node {
+	struct daemon *daemon;
+	struct runtime *runtime;
+	struct worker_pool *auth;
+	struct directory **views; // owned; one for each scheduler
+	struct popimap popimap;
+	struct lmtp_service lmtp;
+	struct popimap_service clear, tls_at_start;
+	struct listen_service listeners[5];
+	int64_t clock_offset_ms; // wall minus monotonic clock at the start
+};
+
+// --- What sessions ask for ---
+
+static struct settings_snapshot *settings_now(void *arg)
+{
+	struct node *node = arg;
+	return daemon_settings(node->daemon);
+}
+
+static struct directory *directory_here(void *arg)
+{
+	struct node *node = arg;
+	for (unsigned i = 0; i < runtime_scheds(node->runtime); i++)
+		if (runtime_sched(node->runtime, i) == sched_self())
+			return node->views[i];
+	unreachable("a view of the shadow off the schedulers");
+}
+
+static void die_of_eio(const struct err *err, void *arg)
+{
+	(void)arg;
+	daemon_die_of_eio(err);
+}
+
+// --- Certificates ---
+
+static enum err_code load_public(const struct settings *settings, struct tls_server **server_out, struct err *err)
+{
+	size_t n = settings->tls_certificate.n;
+	if (n == 0)
+		return ERR_OK;
+	struct tls_files *files = calloc(n, sizeof *files);
+	must(files != NULL && settings->tls_key.n == n); // the rule between the two settings was checked when they were read
+	for (size_t i = 0; i < n; i++)
+		files[i] = (struct tls_files){.cert_path = settings->tls_certificate.v[i].p, .key_path = settings->tls_key.v[i].p};
+	enum err_code code = tls_server_new(files, n, server_out, err);
+	free(files);
+	return code;
+}
+
+// Front-ends know us by the pin of node_certificate, as we know them.
+static enum err_code load_node(const struct settings *settings, struct tls_server **server_out, struct err *err)
+{
+	if (settings->node_certificate.n == 0)
+		return ERR_OK;
+	const struct tls_files files = {.cert_path = settings->node_certificate.p, .key_path = settings->node_key.p};
+	return tls_server_new_asking(&files, 1, server_out, err);
+}
+
+static enum err_code load_tls(struct node *node, const struct settings *settings, struct err *err)
+{
+	struct tls_server *public = NULL, *private = NULL;
+	enum err_code code = load_public(settings, &public, err);
+	if (code == ERR_OK)
+		code = load_node(settings, &private, err);
+	if (code == ERR_OK) {
+		tls_slot_set(&node->popimap.tls, &public);
+		tls_slot_set(&node->lmtp.tls, &private);
+	}
+	tls_server_drop(&public);
+	tls_server_drop(&private);
+	return code;
+}
+
+// --- Start ---
+
+static enum err_code popimap_pre_jail(struct daemon *daemon, struct err *err)
+{
+	struct node *node = daemon_arg(daemon);
+	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	node->daemon = daemon;
+	charset_preload(); // iconv reads modules from disk at a charset's first use
+	enum err_code code = load_tls(node, settings_of(snapshot), err);
+	settings_unref(&snapshot);
+	return code;
+}
+
+static size_t lower_cap(size_t cap, int64_t setting)
+{
+	return setting > 0 && (uint64_t)setting < cap ? (size_t)setting : cap;
+}
+
+static enum err_code start_runtime(struct node *node, const struct settings *settings, struct limits *limits_out, struct err *err)
+{
+	enum err_code code = limits_compute(limits_out, err);
+	if (code)
+		return code;
+	if (settings->imap_connections_max > 0 && settings->pop3_connections_max > 0)
+		limits_out->connections_max = lower_cap(limits_out->connections_max,
+			settings->imap_connections_max + settings->pop3_connections_max + settings->lmtp_connections_max);
+	const struct runtime_config config = {.name = "popimap", .schedulers = (unsigned)settings->threads, .limits = limits_out};
+	return runtime_new(&config, &node->runtime, err);
+}
+
+static enum err_code start_store(struct node *node, const struct settings *settings, const struct limits *limits, struct err *err)
+{
+	struct arena *arena = arena_new(4096);
+	size_t open_max = limits->handles_max / STORE_DESCRIPTORS_EACH;
+	const struct store_config config = {
+		.dir = settings_data_path(settings, arena, "mailboxes"),
+		.threads = (unsigned)settings->store_threads,
+		.open_max = lower_cap(open_max > STORE_OPEN_MIN ? open_max : STORE_OPEN_MIN, settings->store_open_max),
+		.key_days = (unsigned)settings->delivered_key_days,
+		.on_eio = die_of_eio,
+	};
+	enum err_code code = store_open(&config, &node->popimap.store, err);
+	arena_free(&arena);
+	return code;
+}
+
+static enum err_code start_login(struct node *node, const struct settings *settings, struct err *err)
+{
+	struct arena *arena = arena_new(4096);
+	enum err_code code = worker_pool_new("auth", (unsigned)settings->auth_threads, AUTH_QUEUE_MAX, &node->auth, err);
+	const struct login_config config = {
+		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
+		.secret_path = settings_data_path(settings, arena, "credentials/secret").p,
+		.default_realm = settings_default_domain(settings),
+		.workers = node->auth,
+		.cache_ms = settings->auth_cache_s * 1000,
+	};
+	if (code == ERR_OK)
+		code = login_open(&config, &node->popimap.login, err);
+	arena_free(&arena);
+	return code;
+}
+
+static void open_views(struct node *node, const struct settings *settings)
+{
+	struct arena *arena = arena_new(4096);
+	struct str path = settings_data_path(settings, arena, "shadow/shadow.db");
+	node->views = calloc(runtime_scheds(node->runtime), sizeof *node->views);
+	must(node->views != NULL);
+	for (unsigned i = 0; i < runtime_scheds(node->runtime); i++)
+		node->views[i] = directory_open(path.p, settings->fresh_s);
+	arena_free(&arena);
+}
+
+static enum err_code listen_one(struct node *node, size_t i, struct listen_service listener, struct err *err)
+{
+	int fds[DAEMON_SOCKETS_MAX];
+	enum err_code code = ERR_OK;
+	node->listeners[i] = listener;
+	size_t n = daemon_take_sockets(node->daemon, listener.name, fds, DAEMON_SOCKETS_MAX);
+	for (size_t k = 0; k < n && code == ERR_OK; k++)
+		code = runtime_listen(node->runtime, &node->listeners[i], fds[k], err);
+	return code;
+}
+
+static enum err_code start_listeners(struct node *node, struct err *err)
+{
+	node->lmtp.popimap = &node->popimap;
+	node->clear = (struct popimap_service){.popimap = &node->popimap};
+	node->tls_at_start = (struct popimap_service){.popimap = &node->popimap, .tls_at_start = true};
+	const struct listen_service listeners[] = {
+		{.name = "lmtp", .serve = lmtp_serve, .arg = &node->lmtp, .refusal = LMTP_REFUSAL},
+		{.name = "imap", .serve = imap_serve, .arg = &node->clear, .refusal = IMAP_REFUSAL},
+		{.name = "imaps", .serve = imap_serve, .arg = &node->tls_at_start},
+		{.name = "pop3", .serve = pop3_serve, .arg = &node->clear, .refusal = POP3_REFUSAL},
+		{.name = "pop3s", .serve = pop3_serve, .arg = &node->tls_at_start},
+	};
+	enum err_code code = ERR_OK;
+	for (size_t i = 0; i < sizeof listeners / sizeof *listeners && code == ERR_OK; i++)
+		code = listen_one(node, i, listeners[i], err);
+	return code;
+}
+
+// --- Background work ---
+
+// Has the wall clock jumped since the start? Then nothing is ended by its age.
+static bool clock_is_odd(const struct node *node)
+{
+	int64_t moved_ms = clock_wall_ms() - clock_mono_exact_ms() - node->clock_offset_ms;
+	return moved_ms > CLOCK_TOLERANCE_MS || moved_ms < -CLOCK_TOLERANCE_MS;
+}
+
+// Ends what lay in the trash for a day, forgets old keys, sweeps files that nobody names.
+static void tidy_fiber(void *arg)
+{
+	struct node *node = arg;
+	struct guid cursor = {0};
+	struct err *err = calloc(1, sizeof *err);
+	must(err != NULL);
+	while (!(fiber_sleep_ms(guid_is_zero(&cursor) ? TIDY_ROUND_MS : TIDY_STEP_MS) & FIBER_CANCELLED)) {
+		if (clock_is_odd(node)) {
+			log_error(NULL, "the clock has jumped: old mail and delivery keys are kept until a restart");
+			cursor = (struct guid){0};
+		} else if (store_tidy(node->popimap.store, clock_wall_ms(), TIDY_ROWS, &cursor, err)) {
+			log_warning(NULL, "a mailbox could not be tidied", log_err(err));
+		}
+	}
+	free(err);
+}
+
+static void collect_store(void *arg)
+{
+	struct node *node = arg;
+	struct store_stats stats;
+	if (node->popimap.store == NULL)
+		return;
+	store_stats(node->popimap.store, &stats);
+	metric_set(&metric_popimap_store_mailboxes, (int64_t)stats.strands);
+	metric_set(&metric_popimap_store_open, (int64_t)stats.open);
+	metric_set(&metric_popimap_store_waiting, (int64_t)stats.waiting);
+	metric_set(&metric_popimap_store_commits, (int64_t)stats.commits);
+	metric_set(&metric_popimap_store_batched, (int64_t)stats.batched);
+	metric_set(&metric_popimap_store_opened, (int64_t)stats.opened);
+}
+
+// --- Commands of the control socket ---
+
+static json_t *describe(const struct store_mailbox *row)
+{
+	char id[GUID_TEXT_BYTES];
+	guid_text(&row->id, id);
+	return json_pack("{s:s, s:I, s:I, s:I, s:I}", "mailbox", id, "made_ms", (json_int_t)row->made_ms, "changed_ms",
+		(json_int_t)row->changed_ms, "bytes", (json_int_t)row->bytes, "messages", (json_int_t)row->messages);
+}
+
+// mailbox.list: all mailboxes of this node, as node.db knows them.
+static void cmd_mailbox_list(struct control_request *request, void *arg)
+{
+	struct node *node = arg;
+	struct store_mailbox *rows = calloc(MAILBOX_LIST_ROWS, sizeof *rows);
+	struct err *err = calloc(1, sizeof *err);
+	struct guid after = {0};
+	size_t n = MAILBOX_LIST_ROWS;
+	must(rows != NULL && err != NULL);
+	enum err_code code = ERR_OK;
+	bool gone = false;
+	while (code == ERR_OK && n == MAILBOX_LIST_ROWS && !gone) {
+		code = store_mailboxes(node->popimap.store, &after, rows, MAILBOX_LIST_ROWS, &n, err);
+		for (size_t i = 0; code == ERR_OK && i < n && !gone; i++) {
+			gone = control_item(request, describe(&rows[i])) != ERR_OK;
+			after = rows[i].id;
+		}
+	}
+	if (code)
+		control_fail(request, code, "%s", err->text);
+	else if (!gone)
+		control_ok(request, NULL);
+	free(rows);
+	free(err);
+}
+
+// --- The phases ---
+
+static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
+{
+	struct node *node = daemon_arg(daemon);
+	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	const struct settings *settings = settings_of(snapshot);
+	static struct control_command commands[] = {{"mailbox.list", cmd_mailbox_list, NULL}, {0}};
+	struct limits limits;
+	metrics_register(popimap_metrics);
+	metrics_on_render(collect_store, node);
+	node->clock_offset_ms = clock_wall_ms() - clock_mono_exact_ms();
+	enum err_code code = start_runtime(node, settings, &limits, err);
+	if (code == ERR_OK) {
+		open_views(node, settings);
+		code = start_login(node, settings, err);
+	}
+	if (code == ERR_OK)
+		code = start_store(node, settings, &limits, err);
+	if (code == ERR_OK) {
+		node->popimap.directory = directory_here;
+		node->popimap.settings_get = settings_now;
+		node->popimap.arg = commands[0].arg = node;
+		struct control *control = daemon_serve_control(daemon, runtime_sched(node->runtime, 0));
+		if (control)
+			control_register(control, commands);
+		must(runtime_spawn(node->runtime, tidy_fiber, node, "tidy"));
+		code = start_listeners(node, err);
+	}
+	settings_unref(&snapshot);
+	return code;
+}
+
+static void popimap_reload(struct daemon *daemon)
+{
+	struct node *node = daemon_arg(daemon);
+	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	struct err err;
+	if (load_tls(node, settings_of(snapshot), &err))
+		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
+	store_set_key_days(node->popimap.store, (unsigned)settings_of(snapshot)->delivered_key_days);
+	settings_unref(&snapshot);
+}
+
+static void popimap_stop(struct daemon *daemon)
+{
+	struct node *node = daemon_arg(daemon);
+	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	if (node->runtime)
+		runtime_stop(node->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
+	settings_unref(&snapshot);
+	store_close(&node->popimap.store);
+	login_close(&node->popimap.login);
+	if (node->auth)
+		worker_pool_free(&node->auth);
+	for (unsigned i = 0; node->views && i < runtime_scheds(node->runtime); i++)
+		directory_close(&node->views[i]);
+	free(node->views);
+	if (node->runtime)
+		runtime_free(&node->runtime);
+	struct tls_server *none = NULL;
+	tls_slot_set(&node->popimap.tls, &none);
+	tls_slot_set(&node->lmtp.tls, &none);
+}
+
+int main(int argc, char **argv)
+{
+	static struct node node = {.popimap.tls = TLS_SLOT_INIT, .lmtp.tls = TLS_SLOT_INIT};
+	static const struct daemon_spec spec = {
+		.name = "popimap",
+		.settings = &settings_table,
+		.options = daemons_popimap_options,
+		.pre_jail = popimap_pre_jail,
+		.post_jail = popimap_post_jail,
+		.reload = popimap_reload,
+		.stop = popimap_stop,
+	};
+	return daemon_main(&spec, &node, argc, argv);
+}
