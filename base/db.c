@@ -52,11 +52,12 @@ static enum err_code code_of(int rc)
 enum err_code db_error(struct db *db, int rc, const char *what, struct err *err)
 {
 	enum err_code code = code_of(rc);
-	if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_IOERR) {
-		int errnum = db->handle ? sqlite3_system_errno(db->handle) : 0;
-		if (errnum)
-			code = err_of_errno(errnum);
-	}
+	int errnum = db->handle ? sqlite3_system_errno(db->handle) : 0;
+	if ((rc & 0xff) == SQLITE_CANTOPEN && errnum)
+		code = err_of_errno(errnum);
+	// What failed on an open file is the disk's fault, whatever errno is left from before; a full disk is worth telling apart.
+	if ((rc & 0xff) == SQLITE_IOERR && err_of_errno(errnum) == ERR_NOSPACE)
+		code = ERR_NOSPACE;
 	return err_set(err, code, "%s: %s: %s", db->path, what, db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc));
 }
 
@@ -152,7 +153,7 @@ static enum err_code set_pragmas(struct db *db, const struct db_options *options
 	return db_exec(db, sql, err);
 }
 
-// The directory entry of a new database must survive a cut; SQLite syncs it for the WAL only.
+// The directory entry of a new database must survive a cut, and the removal of its first journal; SQLite syncs for the WAL only.
 static enum err_code sync_parent(const char *path, struct err *err)
 {
 	struct str whole = str_of_c(path);
@@ -197,7 +198,9 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 	uint64_t page_bytes = 0;
 	if (code == ERR_OK)
 		code = pragma_u64(db, "PRAGMA page_size", &page_bytes, err);
-	if (code == ERR_OK && made)
+	// Also when it was there: whoever made it may have died before its sync. And the journal of its making must not come back after a
+	// power cut: SQLite would roll the new database back to nothing, and drop the WAL with it.
+	if (code == ERR_OK && options->mode == DB_CREATE)
 		code = sync_parent(options->path, err);
 	db->page_bytes = (uint32_t)page_bytes;
 	return code;

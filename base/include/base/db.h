@@ -34,7 +34,7 @@ struct db_schema {
 };
 
 enum db_mode {
-	DB_CREATE,    // read and write, made when missing (the directory is synced then)
+	DB_CREATE,    // read and write, made when missing (the directory is synced)
 	DB_READWRITE, // ERR_NOTFOUND when missing
 	DB_READONLY,
 };
