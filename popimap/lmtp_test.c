@@ -44,7 +44,8 @@ static void configure(const char *text)
 static int setup(void **state)
 {
 	int failed = test_setup(state);
-	char joe[GUID_TEXT_BYTES], ann[GUID_TEXT_BYTES], ldif[4096];
+	static char ldif[4096];
+	char joe[GUID_TEXT_BYTES], ann[GUID_TEXT_BYTES];
 	struct guid joe_id = test_id(1), ann_id = test_id(2);
 	struct err err;
 	guid_text(&joe_id, joe);

@@ -178,6 +178,50 @@ static int test_x_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, i
 	return rc;
 }
 
+// What was deleted comes back after a cut unless its directory was synced (test_vfs_dir_synced).
+enum { TEST_DELETED_MAX = 64 };
+static char test_deleted[TEST_DELETED_MAX][256];
+static size_t test_deleted_n;
+
+static inline void test_vfs_dir_synced(const char *dir)
+{
+	size_t n = strlen(dir);
+	char to[512];
+	pthread_mutex_lock(&test_vfs.mutex);
+	for (size_t i = 0; i < test_deleted_n;) {
+		const char *slash = strrchr(test_deleted[i], '/');
+		if ((size_t)(slash - test_deleted[i]) != n || strncmp(test_deleted[i], dir, n) != 0) {
+			i++;
+			continue;
+		}
+		if (test_vfs.mirror_to) {
+			snprintf(to, sizeof to, "%s%s", test_vfs.mirror_to, test_deleted[i] + strlen(test_vfs.mirror_from));
+			unlink(to);
+		}
+		memmove(test_deleted[i], test_deleted[i + 1], (--test_deleted_n - i) * sizeof test_deleted[0]);
+	}
+	pthread_mutex_unlock(&test_vfs.mutex);
+}
+
+static int test_x_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
+{
+	(void)vfs;
+	int rc = test_vfs.real->xDelete(test_vfs.real, name, sync_dir);
+	if (rc != SQLITE_OK || test_vfs.mirror_to == NULL || strncmp(name, test_vfs.mirror_from, strlen(test_vfs.mirror_from)) != 0)
+		return rc;
+	pthread_mutex_lock(&test_vfs.mutex);
+	if (test_deleted_n == TEST_DELETED_MAX)
+		abort();
+	snprintf(test_deleted[test_deleted_n++], sizeof test_deleted[0], "%s", name);
+	pthread_mutex_unlock(&test_vfs.mutex);
+	if (sync_dir) {
+		char dir[256];
+		snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(name, '/') - name), name);
+		test_vfs_dir_synced(dir);
+	}
+	return rc;
+}
+
 static inline void test_vfs_install(void)
 {
 	sqlite3_initialize();
@@ -186,6 +230,7 @@ static inline void test_vfs_install(void)
 	test_vfs.vfs.zName = "test";
 	test_vfs.vfs.szOsFile = (int)sizeof(struct test_file) + test_vfs.real->szOsFile;
 	test_vfs.vfs.xOpen = test_x_open;
+	test_vfs.vfs.xDelete = test_x_delete;
 	test_vfs.vfs.pNext = NULL;
 	if (sqlite3_vfs_register(&test_vfs.vfs, 1) != SQLITE_OK)
 		abort();

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+// Disks that fill up, fail, or lose what was not synced; a process that is killed. Every delivery that was acknowledged is there, once.
+#include "test_store.h"
+#include "test_vfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+
+enum { LARGE = 100 << 10 };
+
+static char large[LARGE]; // filled by main()
+
+static struct str large_text(void)
+{
+	return str_of(large, sizeof large);
+}
+
+static struct delivery deliver_text(unsigned mailbox, unsigned key, struct str text)
+{
+	struct err err;
+	struct incoming *body = incoming_new(test_store, 1 << 20);
+	struct delivery d = test_delivery(mailbox, key, body);
+	d.code = incoming_add(body, text, &err);
+	if (d.code == ERR_OK)
+		store_deliver(test_store, &d, 1);
+	incoming_free(&body);
+	return d;
+}
+
+static unsigned count_messages(unsigned mailbox)
+{
+	struct mailbox *mb = test_mailbox(mailbox);
+	struct folder_view view = test_select(mb, "INBOX", FOLDER_READ_ONLY);
+	for (size_t i = 0; i < view.uids.n; i++) {
+		struct buf out;
+		struct err err;
+		struct message m = test_fetch(mb, view.info.id, view.uids.p[i], FETCH_CACHE);
+		buf_init(&out, 1 << 20);
+		for (uint64_t at = 0; at < m.bytes; at += MESSAGE_READ_BYTES_MAX) // all of it can be read
+			assert_int_equal(message_read(mb, view.info.id, m.uid, at, MESSAGE_READ_BYTES_MAX, &out, &err), ERR_OK);
+		assert_int_equal(out.n, m.bytes);
+		buf_fini(&out);
+	}
+	unsigned n = (unsigned)view.uids.n;
+	free(view.uids.p);
+	test_close(&mb);
+	return n;
+}
+
+// --- The database's disk ---
+
+// From its nth write or sync on, the disk fails; later it works again and the front-end tries once more.
+static void fail_at_every_step(int sqlite_code, enum err_code want)
+{
+	unsigned failed = 0;
+	for (unsigned n = 1; failed + 3 > n; n++) { // until three deliveries in a row were through before the disk failed
+		test_vfs.fail_code = sqlite_code;
+		atomic_store(&test_vfs.fail_at, atomic_load(&test_vfs.calls) + n);
+		struct delivery d = deliver_text(n, 1, str_of_c(test_message));
+		if (d.code) {
+			failed++;
+			assert_int_equal(d.code, want);
+		}
+		atomic_store(&test_vfs.fail_at, 0);
+		struct delivery again = deliver_text(n, 1, str_of_c(test_message));
+		assert_int_equal(again.code, ERR_OK);
+		assert_true(d.code != ERR_OK || again.known);
+		assert_int_equal(count_messages(n), 1);
+	}
+	assert_true(failed > 5);
+	test_reopen();
+	for (unsigned n = 1; n < failed; n++)
+		assert_int_equal(count_messages(n), 1);
+}
+
+static void a_full_disk_loses_and_doubles_nothing(void **state)
+{
+	(void)state;
+	fail_at_every_step(SQLITE_FULL, ERR_NOSPACE);
+}
+
+static void a_failing_disk_loses_and_doubles_nothing(void **state)
+{
+	(void)state;
+	fail_at_every_step(SQLITE_IOERR_FSYNC, ERR_IO);
+}
+
+// In a mailbox that is open and has mail, too.
+static void a_failed_commit_leaves_the_mailbox_as_it_was(void **state)
+{
+	(void)state;
+	for (unsigned key = 1; key <= 5; key++)
+		assert_int_equal(deliver_text(1, key, str_of_c(test_message)).code, ERR_OK);
+	struct mailbox *mb = test_mailbox(1);
+	static struct folder_view view;
+	view = test_select(mb, "INBOX", FOLDER_READ_WRITE);
+	struct folder_seen seen = test_seen(&view, true);
+	struct watch *watch = watch_new(mb, view.info.id);
+	struct err err;
+	static struct flag_result result;
+	struct flag_request request = {.change = FLAG_ADD, .flags = {.system = FLAG_SEEN}, .unchanged_since = UINT64_MAX};
+	test_vfs.fail_code = SQLITE_FULL;
+	atomic_store(&test_vfs.fail_at, atomic_load(&test_vfs.calls) + 1);
+	assert_int_equal(message_flag(mb, view.info.id, view.uids.p, 5, &request, test_arena, &result, &err), ERR_NOSPACE);
+	assert_int_equal(deliver_text(1, 6, str_of_c(test_message)).code, ERR_NOSPACE);
+	atomic_store(&test_vfs.fail_at, 0);
+	assert_false(watch_changed(watch));
+	const struct folder_changes *changes = test_changes(mb, view.info.id, &seen);
+	assert_true(changes->changed_n == 0 && changes->arrived_n == 0 && changes->modseq == seen.modseq);
+	assert_int_equal(deliver_text(1, 6, str_of_c(test_message)).uid, 6);
+	assert_true(watch_changed(watch));
+	assert_int_equal(test_status(mb, "INBOX").unseen, 6);
+	watch_free(&watch);
+	free(view.uids.p);
+	test_close(&mb);
+}
+
+// --- The disk of large bodies ---
+
+static _Atomic long file_calls, file_fails_at;
+
+static bool file_fails(void)
+{
+	long at = atomic_load(&file_fails_at);
+	bool fails = at && atomic_fetch_add(&file_calls, 1) + 1 >= at;
+	if (fails)
+		errno = ENOSPC;
+	return fails;
+}
+
+static int file_openat(int dir, const char *name, int flags, mode_t mode)
+{
+	return flags & O_CREAT && file_fails() ? -1 : openat(dir, name, flags, mode);
+}
+
+static ssize_t file_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+	return file_fails() ? -1 : pwrite(fd, p, n, at);
+}
+
+static int file_fdatasync(int fd)
+{
+	return file_fails() ? -1 : fdatasync(fd);
+}
+
+static int file_fsync(int fd)
+{
+	return file_fails() ? -1 : fsync(fd);
+}
+
+static int file_mkdirat(int dir, const char *name, mode_t mode)
+{
+	return file_fails() ? -1 : mkdirat(dir, name, mode);
+}
+
+static int file_linkat(int dir_from, const char *from, int dir_to, const char *to)
+{
+	return file_fails() ? -1 : linkat(dir_from, from, dir_to, to, 0);
+}
+
+static const struct file_ops failing_files = {.openat = file_openat, .pwrite = file_pwrite, .pread = pread, .fdatasync = file_fdatasync,
+	.fsync = file_fsync, .renameat = renameat, .unlinkat = unlinkat, .mkdirat = file_mkdirat, .close = close, .linkat = file_linkat};
+
+static size_t count_big_files(unsigned mailbox)
+{
+	struct guid id = test_id(mailbox);
+	char text[GUID_TEXT_BYTES], path[256];
+	guid_text(&id, text);
+	snprintf(path, sizeof path, "%s/%.2s/%.2s/%s/big", test_dir, text, text + 2, text);
+	DIR *dir = opendir(path);
+	size_t n = 0;
+	for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
+		n += e->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static void large_bodies_survive_a_full_disk(void **state)
+{
+	(void)state;
+	unsigned failed = 0;
+	for (unsigned n = 1; failed + 3 > n; n++) {
+		atomic_store(&file_calls, 0);
+		atomic_store(&file_fails_at, n);
+		struct delivery d = deliver_text(n, 1, large_text());
+		failed += d.code != ERR_OK;
+		atomic_store(&file_fails_at, 0);
+		assert_true(d.code == ERR_OK || d.code == ERR_NOSPACE);
+		assert_true(d.code == ERR_OK || count_big_files(n) == 0);
+		assert_int_equal(deliver_text(n, 1, large_text()).code, ERR_OK);
+		assert_int_equal(count_messages(n), 1);
+		assert_int_equal(count_big_files(n), 1);
+	}
+	assert_true(failed > 5);
+}
+
+static int setup_failing_files(void **state)
+{
+	file_ops_set(&failing_files);
+	return test_setup(state);
+}
+
+static int teardown_files(void **state)
+{
+	int failed = test_teardown(state);
+	file_ops_set(NULL);
+	return failed;
+}
+
+// --- A power cut ---
+
+// What is synced is copied to a mirror, names when their directory is synced; the mirror is what a cut leaves.
+static char mirror[PATH_MAX];
+static pthread_mutex_t links_mutex = PTHREAD_MUTEX_INITIALIZER;
+static char links[16][2][PATH_MAX];
+static size_t links_n;
+
+static void path_of(int fd, char path[PATH_MAX])
+{
+	char link[64];
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, PATH_MAX - 1);
+	must(n > 0);
+	path[n] = '\0';
+}
+
+static int cut_fdatasync(int fd)
+{
+	int rc = fdatasync(fd);
+	static _Thread_local char path[PATH_MAX];
+	path_of(fd, path);
+	test_mirror(path);
+	return rc;
+}
+
+static int cut_linkat(int dir_from, const char *from, int dir_to, const char *to)
+{
+	static _Thread_local char dir[PATH_MAX];
+	int rc = linkat(dir_from, from, dir_to, to, 0);
+	path_of(dir_to, dir);
+	pthread_mutex_lock(&links_mutex);
+	must(links_n < 16);
+	snprintf(links[links_n][0], PATH_MAX, "%s", dir);
+	snprintf(links[links_n++][1], PATH_MAX, "%.3000s/%s", dir, to);
+	pthread_mutex_unlock(&links_mutex);
+	return rc;
+}
+
+static int cut_fsync(int fd)
+{
+	static _Thread_local char dir[PATH_MAX];
+	int rc = fsync(fd);
+	path_of(fd, dir);
+	test_vfs_dir_synced(dir);
+	pthread_mutex_lock(&links_mutex);
+	for (size_t i = 0; i < links_n;)
+		if (strcmp(links[i][0], dir) == 0) {
+			test_mirror(links[i][1]);
+			links_n--;
+			memmove(&links[i], &links[i + 1], (links_n - i) * sizeof links[0]);
+		} else {
+			i++;
+		}
+	pthread_mutex_unlock(&links_mutex);
+	return rc;
+}
+
+static int cut_openat(int dir, const char *name, int flags, mode_t mode)
+{
+	return openat(dir, name, flags, mode);
+}
+
+static const struct file_ops mirrored_files = {.openat = cut_openat, .pwrite = pwrite, .pread = pread, .fdatasync = cut_fdatasync,
+	.fsync = cut_fsync, .renameat = renameat, .unlinkat = unlinkat, .mkdirat = mkdirat, .close = close, .linkat = cut_linkat};
+
+static int setup_mirror(void **state)
+{
+	file_ops_set(&mirrored_files);
+	int failed = test_setup(state);
+	snprintf(mirror, sizeof mirror, "%s-cut", test_dir);
+	test_vfs.mirror_from = test_dir;
+	test_vfs.mirror_to = mirror;
+	mkdir(mirror, 0700);
+	return failed;
+}
+
+static void what_was_acknowledged_survives_a_power_cut(void **state)
+{
+	(void)state;
+	enum { MESSAGES = 60, MAILBOXES = 3 };
+	for (unsigned i = 0; i < MESSAGES; i++)
+		assert_int_equal(deliver_text(i % MAILBOXES, i, i % 7 ? str_of_c(test_message) : large_text()).code, ERR_OK);
+	struct mailbox *mb = test_mailbox(0);
+	test_append(mb, "Sent", large_text(), FLAG_SEEN);
+	test_close(&mb);
+	// The power goes now: what the running store has not synced is not in the mirror.
+	test_vfs.mirror_to = NULL;
+	store_close(&test_store);
+	char before[sizeof test_dir];
+	memcpy(before, test_dir, sizeof before);
+	memcpy(test_dir, mirror, sizeof test_dir);
+	test_open(4, 100);
+	unsigned messages = 0;
+	for (unsigned m = 0; m < MAILBOXES; m++)
+		messages += count_messages(m);
+	assert_int_equal(messages, MESSAGES);
+	for (unsigned i = 0; i < MESSAGES; i++)
+		assert_true(deliver_text(i % MAILBOXES, i, str_of_c(test_message)).known);
+	mb = test_mailbox(0);
+	assert_int_equal(test_status(mb, "Sent").messages, 1);
+	test_close(&mb);
+	store_close(&test_store);
+	must(nftw(test_dir, test_remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
+	memcpy(test_dir, before, sizeof test_dir);
+	test_open(1, 10);
+}
+
+// --- kill -9 ---
+
+enum { SENDERS = 3, ROUNDS = 6, VICTIMS = 4 };
+
+static int acks[2];
+
+static void *send_for_ever(void *arg)
+{
+	unsigned first = *(unsigned *)arg;
+	for (unsigned key = first;; key += SENDERS) {
+		if (deliver_text(key % VICTIMS, key, key % 5 ? str_of_c(test_message) : large_text()).code != ERR_OK)
+			_exit(1);
+		if (write(acks[1], &key, sizeof key) != sizeof key)
+			_exit(1);
+	}
+}
+
+static void child(unsigned first)
+{
+	pthread_t threads[SENDERS];
+	unsigned firsts[SENDERS];
+	test_open(4, 3); // databases come and go meanwhile
+	for (unsigned i = 0; i < SENDERS; i++) {
+		firsts[i] = first + i;
+		if (pthread_create(&threads[i], NULL, send_for_ever, &firsts[i]))
+			_exit(1);
+	}
+	for (;;)
+		pause();
+}
+
+static void a_killed_process_keeps_its_word(void **state)
+{
+	(void)state;
+	enum { KEYS_MAX = 10000 };
+	static unsigned acknowledged[KEYS_MAX];
+	size_t n = 0;
+	unsigned next = 0;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		store_close(&test_store);
+		must(pipe(acks) == 0);
+		pid_t pid = fork();
+		must(pid >= 0);
+		if (pid == 0)
+			child(next);
+		close(acks[1]);
+		for (unsigned i = 0; i < 20 + 13 * round; i++) {
+			must(n < KEYS_MAX && read(acks[0], &acknowledged[n], sizeof *acknowledged) == sizeof *acknowledged);
+			n++;
+		}
+		kill(pid, SIGKILL);
+		while (n < KEYS_MAX && read(acks[0], &acknowledged[n], sizeof *acknowledged) == sizeof *acknowledged)
+			n++; // said before the end
+		close(acks[0]);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		next += 100000;
+		test_open(4, 100);
+	}
+	// The front-end sends all of them again, and what it had not heard of: each is there once.
+	unsigned stored = 0, unheard = 0;
+	for (size_t i = 0; i < n; i++)
+		assert_true(deliver_text(acknowledged[i] % VICTIMS, acknowledged[i], str_of_c(test_message)).known);
+	for (unsigned m = 0; m < VICTIMS; m++)
+		stored += count_messages(m);
+	for (unsigned round = 0; round < ROUNDS; round++)
+		unheard += SENDERS; // at most one of each sender was stored and not acknowledged
+	assert_true(stored >= n && stored <= n + unheard);
+	// Files of bodies whose commit never came are swept.
+	struct guid cursor = {0};
+	struct err err;
+	assert_int_equal(store_tidy(test_store, clock_wall_ms() + 2 * 86400000, 100, &cursor, &err), ERR_OK);
+	for (unsigned m = 0; m < VICTIMS; m++) {
+		struct mailbox *mb = test_mailbox(m);
+		struct folder_view view = test_select(mb, "INBOX", FOLDER_READ_ONLY);
+		size_t files = 0;
+		for (size_t i = 0; i < view.uids.n; i++)
+			files += test_fetch(mb, view.info.id, view.uids.p[i], 0).bytes > STORE_INLINE_BYTES_MAX;
+		assert_int_equal(count_big_files(m), files);
+		free(view.uids.p);
+		test_close(&mb);
+	}
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, test_setup, test_teardown)
+
+int main(void)
+{
+	static const char header[] = "Subject: large\r\n\r\n";
+	memset(large, 'x', sizeof large);
+	memcpy(large, header, strlen(header));
+	test_vfs_install();
+	const struct CMUnitTest tests[] = {
+		TEST(a_full_disk_loses_and_doubles_nothing),
+		TEST(a_failing_disk_loses_and_doubles_nothing),
+		TEST(a_failed_commit_leaves_the_mailbox_as_it_was),
+		cmocka_unit_test_setup_teardown(large_bodies_survive_a_full_disk, setup_failing_files, teardown_files),
+		cmocka_unit_test_setup_teardown(what_was_acknowledged_survives_a_power_cut, setup_mirror, teardown_files),
+		TEST(a_killed_process_keeps_its_word),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
