@@ -449,6 +449,30 @@ static void fetching_goes_on_where_it_stopped(void **state)
 	arena_free(&small);
 }
 
+static void fetching_many_finds_what_fetching_one_does(void **state)
+{
+	(void)state;
+	struct uid_list gone;
+	uint32_t uids[30], inbox = id_of("INBOX");
+	for (uint32_t i = 0; i < 30; i++) {
+		append("INBOX", i % 3 ? FLAG_SEEN : 0);
+		uids[i] = i + 3; // the last two never were
+	}
+	assert_int_equal(message_remove(mb, inbox, &uids[4], 3, test_arena, &gone, &err), ERR_OK);
+	struct message *messages;
+	size_t n;
+	assert_int_equal(message_fetch(mb, inbox, uids, 30, 0, test_arena, &messages, &n, &err), ERR_OK);
+	assert_int_equal(n, 30);
+	for (size_t i = 0; i < 30; i++) {
+		struct message one = test_fetch(mb, inbox, uids[i], 0);
+		assert_int_equal(messages[i].uid, uids[i]);
+		assert_int_equal(messages[i].found, i < 28);
+		assert_int_equal(messages[i].expunged, i >= 4 && i < 7);
+		assert_true(one.flags == messages[i].flags && one.modseq == messages[i].modseq && one.bytes == messages[i].bytes &&
+			one.expunged == messages[i].expunged);
+	}
+}
+
 static bool match_needle(void *arg, const struct message *message)
 {
 	++*(size_t *)arg;
@@ -562,6 +586,7 @@ int main(void)
 		TEST(moving_is_one_step),
 		TEST(appends_are_all_or_nothing),
 		TEST(fetching_goes_on_where_it_stopped),
+		TEST(fetching_many_finds_what_fetching_one_does),
 		TEST(searching_looks_at_each_message_once),
 		TEST(the_maildrop_has_one_holder),
 		TEST(counters_hold),

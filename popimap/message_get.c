@@ -7,6 +7,15 @@
 #include "mail/cache.h"
 #include "mailbox_private.h"
 
+static void fill(struct message *message, const struct message_row *row)
+{
+	message->flags = row->flags;
+	message->modseq = row->modseq;
+	message->bytes = row->bytes;
+	message->received = row->received;
+	message->saved_ms = row->saved_ms;
+}
+
 // A message of a folder, or one that was expunged not long ago (rule 14).
 static enum err_code find_any(struct strand *strand, uint32_t folder, uint32_t uid, struct message *message, struct message_row *row,
 	struct err *err)
@@ -17,14 +26,9 @@ static enum err_code find_any(struct strand *strand, uint32_t folder, uint32_t u
 		code = message_row_find_expunged(strand, folder, uid, row, &message->found, err);
 		message->expunged = message->found;
 	}
-	if (code || !message->found)
-		return code;
-	message->flags = row->flags;
-	message->modseq = row->modseq;
-	message->bytes = row->bytes;
-	message->received = row->received;
-	message->saved_ms = row->saved_ms;
-	return ERR_OK;
+	if (code == ERR_OK && message->found)
+		fill(message, row);
+	return code;
 }
 
 // The header with its blank line.
@@ -46,7 +50,31 @@ struct fetch_job {
 	struct message *messages;
 	size_t n_out;
 	struct buf scratch; // what is copied to the arena once it is whole
+	struct message_row *rows; // beside messages, read ahead; uid 0: look it up
 };
+
+// Uids that lie close to each other are read in one pass over the table, which is many times cheaper than looking each up.
+enum { FETCH_DENSE_MIN = 8, FETCH_DENSE_FACTOR = 4 };
+
+static enum err_code read_ahead(struct fetch_job *fetch, struct strand *strand, size_t max)
+{
+	if (max < FETCH_DENSE_MIN || fetch->uids[max - 1] - fetch->uids[0] > max * FETCH_DENSE_FACTOR)
+		return ERR_OK;
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_RANGE);
+	db_bind_i64(stmt, 1, fetch->folder);
+	db_bind_i64(stmt, 2, fetch->uids[0]);
+	db_bind_i64(stmt, 3, fetch->uids[max - 1]);
+	enum db_step step;
+	size_t i = 0;
+	while ((step = db_step(strand->db, stmt, fetch->job.err)) == DB_ROW) {
+		uint32_t uid = (uint32_t)db_col_i64(stmt, 1);
+		while (i < max && fetch->uids[i] < uid)
+			i++;
+		if (i < max && fetch->uids[i] == uid)
+			message_row_read(stmt, &fetch->rows[i]);
+	}
+	return mailbox_all_rows(stmt, step, fetch->job.err);
+}
 
 static enum err_code give(struct fetch_job *fetch, struct str *out)
 {
@@ -68,11 +96,18 @@ static enum err_code fetch_text(struct fetch_job *fetch, struct strand *strand, 
 	return code ? code : give(fetch, &message->text);
 }
 
-static enum err_code fetch_one(struct fetch_job *fetch, struct strand *strand, uint32_t uid, struct message *message)
+static enum err_code fetch_one(struct fetch_job *fetch, struct strand *strand, size_t i)
 {
-	struct message_row row;
+	struct message *message = &fetch->messages[i];
+	struct message_row row = fetch->rows[i];
 	struct body body;
-	enum err_code code = find_any(strand, fetch->folder, uid, message, &row, fetch->job.err);
+	enum err_code code = ERR_OK;
+	if (row.uid) {
+		*message = (struct message){.uid = row.uid, .found = true};
+		fill(message, &row);
+	} else {
+		code = find_any(strand, fetch->folder, fetch->uids[i], message, &row, fetch->job.err);
+	}
 	if (code || !message->found || fetch->what == 0)
 		return code;
 	code = body_find(strand, row.body, &body, fetch->job.err);
@@ -96,16 +131,19 @@ static enum job_step fetch_run(struct job *job, struct strand *strand)
 	fetch->messages = arena_array(fetch->arena, max, sizeof *fetch->messages);
 	if (fetch->messages == NULL)
 		return job_fail(job, ERR_LIMIT, "no room for %zu messages", max);
-	enum err_code code = ERR_OK;
 	buf_init(&fetch->scratch, CACHE_BYTES_MAX);
-	while (fetch->n_out < max && bytes < FETCH_BYTES_MAX) {
-		struct message *message = &fetch->messages[fetch->n_out];
-		code = fetch_one(fetch, strand, fetch->uids[fetch->n_out], message);
+	fetch->rows = calloc(max + 1, sizeof *fetch->rows);
+	must(fetch->rows != NULL);
+	enum err_code code = read_ahead(fetch, strand, max);
+	while (code == ERR_OK && fetch->n_out < max && bytes < FETCH_BYTES_MAX) {
+		const struct message *message = &fetch->messages[fetch->n_out];
+		code = fetch_one(fetch, strand, fetch->n_out);
 		if (code)
 			break;
 		bytes += message->cache.n + message->text.n;
 		fetch->n_out++;
 	}
+	free(fetch->rows);
 	buf_fini(&fetch->scratch);
 	if (code == ERR_LIMIT && fetch->n_out) // the arena is full: the caller asks again with an empty one
 		code = ERR_OK;

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LMTP over real sockets: TLS between nodes, delivery keys that make a delivery happen once, and what strangers may not do."""
+import json
+import os
+import socket
+import ssl
+import subprocess
+import unittest
+
+from node import NodeTest, message, uuid_of
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+class Lmtp(NodeTest):
+    users = ("ann", "bob")
+
+    def wire(self, certificate=None):
+        """A session after LHLO; certificate: over TLS, and shown to the server."""
+        wire = self.node.raw("lmtp")
+        self.assertEqual(wire.reply()[0], 220)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            context.load_cert_chain(self.node.path(certificate + ".pem"), self.node.path(certificate + ".key"))
+            self.assertEqual(wire.say("LHLO front"), 250)
+            self.assertEqual(wire.say("STARTTLS"), 220)
+            wire.starttls(context)
+        wire.send("LHLO front\r\n")
+        code, self.offers = wire.reply()
+        self.assertEqual(code, 250)
+        return wire
+
+    def data(self, wire, text, recipients=1):
+        self.assertEqual(wire.say("DATA"), 354)
+        wire.send(text.replace("\r\n.", "\r\n..") + ".\r\n")
+        return [wire.reply()[0] for _ in range(recipients)]
+
+    def test_01_a_node_delivers_once(self):
+        for _ in range(3):
+            with self.wire("node") as wire:
+                self.assertIn("XPHKEY", self.offers)
+                self.assertEqual(wire.say(f"MAIL FROM:<ann@uni.example> XPHKEY={KEY}"), 250)
+                self.assertEqual(wire.say("RCPT TO:<bob@uni.example> XPHRCPT=,"), 250)
+                self.assertEqual(self.data(wire, message("once")), [250])
+        found = self.node.wait_messages(1, "bob")
+        self.assertTrue(found[0].startswith(b"Return-Path: <ann@uni.example>\r\nDelivered-To: bob@uni.example\r\n"), found[0][:100])
+
+    def test_02_a_forged_key_is_refused(self):
+        self.node.expect_error("delivery key from a peer that is not one of our nodes")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+                        "-subj", "/CN=mb1.uni.example", "-keyout", self.node.path("evil.key"), "-out", self.node.path("evil.pem")],
+                       check=True, capture_output=True)
+        for certificate in (None, "evil"):
+            with self.wire(certificate) as wire:
+                self.assertNotIn("XPHKEY", self.offers)
+                self.assertEqual(wire.say(f"MAIL FROM:<> XPHKEY={'f' * 32}"), 550)
+                self.assertEqual(wire.say("MAIL FROM:<>"), 250)
+                self.assertEqual(wire.say("RCPT TO:<ann@uni.example> XPHRCPT=,"), 550)
+        # What the forger wanted to suppress is delivered all the same.
+        with self.wire("node") as wire:
+            self.assertEqual(wire.say(f"MAIL FROM:<> XPHKEY={'f' * 32}"), 250)
+            self.assertEqual(wire.say("RCPT TO:<ann@uni.example> XPHRCPT=,"), 250)
+            self.assertEqual(self.data(wire, message("not suppressed")), [250])
+        self.node.wait_messages(1, "ann")
+
+    def test_03_one_reply_for_each_recipient(self):
+        with self.wire() as wire:
+            wire.send("MAIL FROM:<a@else.example>\r\nRCPT TO:<ann@uni.example>\r\nRCPT TO:<nobody@uni.example>\r\nRCPT TO:<bob+x@uni.example>\r\nDATA\r\n")
+            self.assertEqual([wire.reply()[0] for _ in range(5)], [250, 250, 550, 250, 354])
+            wire.send(message("two") + ".\r\nRSET\r\n")
+            self.assertEqual([wire.reply()[0] for _ in range(3)], [250, 250, 250])
+
+    def test_04_a_large_message_is_a_file_and_comes_out_whole(self):
+        text = message("large", "".join(f"line {i} of many\r\n" for i in range(150000)))
+        with self.wire() as wire:
+            self.assertEqual(wire.say("MAIL FROM:<a@else.example>"), 250)
+            self.assertEqual(wire.say("RCPT TO:<ann@uni.example>"), 250)
+            self.assertEqual(self.data(wire, text), [250])
+        mailbox = uuid_of("ann").replace("-", "")
+        big = self.node.path("data", "mailboxes", mailbox[:2], mailbox[2:4], mailbox, "big")
+        self.assertEqual(len(os.listdir(big)), 1)
+        found = [m for m in self.node.messages("ann") if b"Subject: large" in m]
+        self.assertEqual(len(found), 1)
+        self.assertEqual(found[0].split(b"\r\n", 2)[2], text.encode())
+        self.assertEqual(os.listdir(self.node.path("data", "mailboxes", "incoming")), [])
+
+    def test_05_injected_commands_never_run(self):
+        with self.node.raw("lmtp") as wire:
+            wire.reply()
+            self.assertEqual(wire.say("LHLO front"), 250)
+            wire.send("STARTTLS\r\nMAIL FROM:<evil@else.example>\r\n")
+            self.assertEqual(wire.reply()[0], 220)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            wire.starttls(context)
+            self.assertEqual(wire.say("RCPT TO:<ann@uni.example>"), 503)
+            self.assertEqual(wire.say("LHLO front"), 250)
+
+    def test_06_the_mailboxes_are_listed(self):
+        ids = set()
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(self.node.path("run", "popimap.sock"))
+            sock.sendall(b'{"command": "mailbox.list"}\n')
+            for line in sock.makefile("rb"):
+                answer = json.loads(line)
+                if "ok" in answer:
+                    break
+                ids.add(answer["item"]["mailbox"])
+        self.assertTrue(answer["ok"], answer)
+        self.assertEqual(ids, {uuid_of("ann").replace("-", ""), uuid_of("bob").replace("-", "")})
+
+    def test_07_mail_survives_kill_9(self):
+        """Deliveries that were acknowledged before a kill are there after it; those sent again are not there twice."""
+        self.node.expect_error("daemon died and is started again")
+        sent = []
+        with self.wire("node") as wire:
+            for i in range(20):
+                key = f"{i + 1:032x}"
+                self.assertEqual(wire.say(f"MAIL FROM:<ann@uni.example> XPHKEY={key}"), 250)
+                self.assertEqual(wire.say("RCPT TO:<bob@uni.example> XPHRCPT=,"), 250)
+                self.assertEqual(self.data(wire, message(f"kill {i}")), [250])
+                sent.append(key)
+        pid = self.node.daemon_pids()["popimap"]
+        os.kill(pid, 9)
+        self.node.wait(lambda: self.node.daemon_pids().get("popimap") not in (None, pid) and self.node.is_up(), "popimap to be back")
+        with self.wire("node") as wire:
+            for i, key in enumerate(sent):
+                self.assertEqual(wire.say(f"MAIL FROM:<ann@uni.example> XPHKEY={key}"), 250)
+                self.assertEqual(wire.say("RCPT TO:<bob@uni.example> XPHRCPT=,"), 250)
+                self.assertEqual(self.data(wire, message(f"kill {i}")), [250])
+        found = [m for m in self.node.messages("bob") if b"Subject: kill " in m]
+        self.assertEqual(len(found), 20)
+
+
+if __name__ == "__main__":
+    unittest.main()
