@@ -35,9 +35,8 @@ enum imap_code imap_code_of_err(enum err_code code)
 	case ERR_TLS:
 	case ERR_PROTOCOL:
 	case ERR_NOSPACE:
+	case ERR_BUSY: // the mailbox is being moved
 		return IMAP_CODE_UNAVAILABLE;
-	case ERR_BUSY:
-		return IMAP_CODE_INUSE;
 	case ERR_LIMIT:
 		return IMAP_CODE_LIMIT;
 	case ERR_INVALID:

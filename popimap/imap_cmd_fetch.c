@@ -320,8 +320,9 @@ static enum err_code write_message(struct fetching *f, const struct message *m, 
 
 // --- Slices ---
 
-// Sets \Seen on those of a slice that lack it; now_out, in the arena, are their flags after it.
-static enum err_code set_seen(struct fetching *f, const struct message *messages, size_t n, struct flag_result *now_out)
+// Sets \Seen on those of a slice that lack it; now_out, in the arena, are their flags after it. Where that fails (a full disk) mail is
+// still read.
+static void set_seen(struct fetching *f, const struct message *messages, size_t n, struct flag_result *now_out)
 {
 	struct imap_session *s = f->s;
 	const struct flag_request request = {.change = FLAG_ADD, .flags = {.system = FLAG_SEEN}, .unchanged_since = UINT64_MAX};
@@ -331,21 +332,23 @@ static enum err_code set_seen(struct fetching *f, const struct message *messages
 		if (messages[i].found && !messages[i].expunged && !(messages[i].flags & FLAG_SEEN))
 			uids[unseen++] = messages[i].uid;
 	if (unseen == 0)
-		return ERR_OK;
-	enum err_code code = message_flag(s->mailbox, s->folder->id, uids, unseen, &request, f->arena, now_out, &s->err);
-	if (code == ERR_OK) {
-		imap_own_add(&f->c->own, now_out->modseq, f->c->arena);
-		if (imap_folder_learn_keywords(s->folder, &now_out->keywords))
-			imap_folder_announce_flags(s->folder, s->conn);
+		return;
+	if (message_flag(s->mailbox, s->folder->id, uids, unseen, &request, f->arena, now_out, &s->err)) {
+		log_warning(&s->log_login, "messages that are read cannot be marked as read", log_err(&s->err));
+		return;
 	}
-	return code;
+	imap_own_add(&f->c->own, now_out->modseq, f->c->arena);
+	if (imap_folder_learn_keywords(s->folder, &now_out->keywords))
+		imap_folder_announce_flags(s->folder, s->conn);
 }
 
 static enum err_code write_slice_of_messages(struct fetching *f, const struct message *messages, size_t n)
 {
 	struct flag_result seen = {0};
-	enum err_code code = f->sets_seen ? set_seen(f, messages, n, &seen) : ERR_OK;
+	enum err_code code = ERR_OK;
 	size_t next = 0;
+	if (f->sets_seen)
+		set_seen(f, messages, n, &seen);
 	for (size_t i = 0; i < n && code == ERR_OK; i++) {
 		const struct message *m = &messages[i];
 		while (next < seen.n && seen.now[next].uid < m->uid)
