@@ -57,25 +57,26 @@ enum imap_code imap_code_of_err(enum err_code code)
 
 static const struct {
 	enum imap_flag flag;
-	const char *name;
+	struct str name;
 } flag_names[] = {
-	{IMAP_FLAG_ANSWERED, "\\Answered"}, {IMAP_FLAG_FLAGGED, "\\Flagged"}, {IMAP_FLAG_DELETED, "\\Deleted"},
-	{IMAP_FLAG_SEEN, "\\Seen"},         {IMAP_FLAG_DRAFT, "\\Draft"},     {IMAP_FLAG_RECENT, "\\Recent"},
+	{IMAP_FLAG_ANSWERED, STR("\\Answered")}, {IMAP_FLAG_FLAGGED, STR("\\Flagged")}, {IMAP_FLAG_DELETED, STR("\\Deleted")},
+	{IMAP_FLAG_SEEN, STR("\\Seen")},         {IMAP_FLAG_DRAFT, STR("\\Draft")},     {IMAP_FLAG_RECENT, STR("\\Recent")},
 };
 
 void imap_reply_flags(struct buf *b, const struct imap_flags *flags)
 {
-	const char *before = "";
+	struct str before = STR("");
 	buf_add_byte(b, '(');
 	for (size_t i = 0; i < sizeof flag_names / sizeof *flag_names; i++)
 		if (flags->system & flag_names[i].flag) {
-			buf_printf(b, "%s%s", before, flag_names[i].name);
-			before = " ";
+			buf_add(b, before);
+			buf_add(b, flag_names[i].name);
+			before = STR(" ");
 		}
 	for (size_t i = 0; i < flags->keywords_n; i++) {
-		buf_add_c(b, before);
+		buf_add(b, before);
 		buf_add(b, flags->keywords[i]);
-		before = " ";
+		before = STR(" ");
 	}
 	buf_add_byte(b, ')');
 }

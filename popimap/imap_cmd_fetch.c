@@ -15,6 +15,7 @@ enum {
 	SLICE_ARENA_BYTES_MAX = 32 << 20,
 	HEADER_BYTES_MAX = 1 << 20, // of a header that is filtered; what is beyond is not looked at
 	PIECE_BYTES = 64 << 10,     // of a body, between two waits for the client
+	COPIED_BYTES_MAX = 8 << 10, // a copy costs less than a system call of its own
 };
 
 struct fetching {
@@ -137,8 +138,10 @@ static enum err_code write_slice(struct fetching *f, const struct outgoing *out,
 	struct buf piece;
 	enum err_code code = ERR_OK;
 	conn_printf(s->conn, "{%llu}\r\n", (unsigned long long)slice.n);
-	if (in_memory(out, &slice))
-		return conn_write_through(s->conn, str_of(out->m->text.p + slice.at, (size_t)slice.n));
+	if (in_memory(out, &slice)) {
+		struct str text = str_of(out->m->text.p + slice.at, (size_t)slice.n);
+		return text.n > COPIED_BYTES_MAX ? conn_write_through(s->conn, text) : conn_write(s->conn, text);
+	}
 	buf_init(&piece, PIECE_BYTES);
 	while (slice.n && code == ERR_OK) {
 		size_t n = slice.n < PIECE_BYTES ? (size_t)slice.n : PIECE_BYTES;
@@ -225,9 +228,12 @@ static enum err_code write_section(struct fetching *f, struct outgoing *out, con
 // --- Lines ---
 
 // Adds " NAME " or "NAME " as the first.
-static void add_name(struct buf *line, bool *first, const char *name)
+static void add_name(struct buf *line, bool *first, struct str name)
 {
-	buf_printf(line, "%s%s ", *first ? "" : " ", name);
+	if (!*first)
+		buf_add_byte(line, ' ');
+	buf_add(line, name);
+	buf_add_byte(line, ' ');
 	*first = false;
 }
 
@@ -237,19 +243,19 @@ static enum err_code add_items(struct fetching *f, struct outgoing *out, uint64_
 	struct buf *line = &f->line;
 	const struct message *m = out->m;
 	if (items & IMAP_FETCH_UID || f->c->uid) {
-		add_name(line, first, "UID");
+		add_name(line, first, STR("UID"));
 		buf_add_u64(line, m->uid);
 	}
 	if (items & IMAP_FETCH_FLAGS) {
-		add_name(line, first, "FLAGS");
+		add_name(line, first, STR("FLAGS"));
 		imap_folder_flags_add(f->s->folder, flags, imap_folder_is_recent(f->s->folder, m->uid), line);
 	}
 	if (items & IMAP_FETCH_INTERNALDATE) {
-		add_name(line, first, "INTERNALDATE");
+		add_name(line, first, STR("INTERNALDATE"));
 		imap_reply_date(line, m->received);
 	}
 	if (items & IMAP_FETCH_SIZE) {
-		add_name(line, first, "RFC822.SIZE");
+		add_name(line, first, STR("RFC822.SIZE"));
 		buf_add_u64(line, m->bytes);
 	}
 	if (!(items & (IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE)))
@@ -258,15 +264,15 @@ static enum err_code add_items(struct fetching *f, struct outgoing *out, uint64_
 	if (code)
 		return code;
 	if (items & IMAP_FETCH_ENVELOPE) {
-		add_name(line, first, "ENVELOPE");
+		add_name(line, first, STR("ENVELOPE"));
 		buf_add(line, out->cache.envelope);
 	}
 	if (items & IMAP_FETCH_BODY) {
-		add_name(line, first, "BODY");
+		add_name(line, first, STR("BODY"));
 		buf_add(line, out->cache.body);
 	}
 	if (items & IMAP_FETCH_BODYSTRUCTURE) {
-		add_name(line, first, "BODYSTRUCTURE");
+		add_name(line, first, STR("BODYSTRUCTURE"));
 		buf_add(line, out->cache.bodystructure);
 	}
 	return ERR_OK;
@@ -293,7 +299,9 @@ static enum err_code write_message(struct fetching *f, const struct message *m, 
 	unsigned items = f->want.items | (flags_changed ? IMAP_FETCH_FLAGS : 0);
 	bool first = true;
 	buf_clear(&f->line);
-	buf_printf(&f->line, "* %u FETCH (", imap_folder_number(s->folder, m->uid));
+	buf_add(&f->line, STR("* "));
+	buf_add_u64(&f->line, imap_folder_number(s->folder, m->uid));
+	buf_add(&f->line, STR(" FETCH ("));
 	enum err_code code = prepare(f, &out);
 	if (code == ERR_OK)
 		code = add_items(f, &out, flags, items, &first);
