@@ -32,7 +32,9 @@ struct dispatch {
 	struct schedule *schedule;
 	struct schedule_config config;
 	struct fiber_ref loop;
-	bool loop_runs, stopping;
+	bool loop_runs, stopping, loading;
+	struct record_ref *gone; // heard of while a page was read, which may have them still
+	size_t gone_n, gone_size;
 	_Atomic size_t items; // as of the last look, for has_room
 };
 
@@ -64,6 +66,7 @@ void dispatch_free(struct dispatch **dispatch)
 	if (d == NULL)
 		return;
 	schedule_free(&d->schedule);
+	free(d->gone);
 	pthread_mutex_destroy(&d->mutex);
 	free(d);
 	*dispatch = NULL;
@@ -143,6 +146,14 @@ static void gone(void *self, const struct guid *guid, uint32_t number)
 	struct dispatch *d = self;
 	pthread_mutex_lock(&d->mutex);
 	schedule_gone(d->schedule, guid, number);
+	if (d->loading) {
+		if (d->gone_n == d->gone_size) {
+			d->gone_size = d->gone_size ? 2 * d->gone_size : 16;
+			d->gone = reallocarray(d->gone, d->gone_size, sizeof *d->gone);
+			must(d->gone != NULL);
+		}
+		d->gone[d->gone_n++] = (struct record_ref){*guid, number};
+	}
 	pthread_mutex_unlock(&d->mutex);
 }
 
@@ -319,6 +330,7 @@ static bool load_page(struct dispatch *d)
 	pthread_mutex_lock(&d->mutex);
 	struct schedule_dest *dest = schedule_wants_page(d->schedule, now_ms, &limit, &early);
 	struct schedule_config config = d->config;
+	d->loading = dest != NULL;
 	pthread_mutex_unlock(&d->mutex);
 	if (dest == NULL)
 		return false;
@@ -334,6 +346,11 @@ static bool load_page(struct dispatch *d)
 		schedule_add(d->schedule, &item, now_ms);
 		item_free(&item);
 	}
+	while (d->gone_n > 0) {
+		d->gone_n--;
+		schedule_gone(d->schedule, &d->gone[d->gone_n].guid, d->gone[d->gone_n].number);
+	}
+	d->loading = false;
 	wake_idle(dest);
 	pthread_mutex_unlock(&d->mutex);
 	return true;

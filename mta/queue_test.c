@@ -674,6 +674,96 @@ static void committed_files_survive_kill(void **state)
 	killed_while_entering(100000, true);
 }
 
+// --- Deaths under load: what was promised arrives, however often the front-end dies ---
+
+struct said {
+	int fd;
+	struct queue *queue;
+};
+
+static void enter_and_say(void *arg)
+{
+	struct said *said = arg;
+	struct record_recipient to = to_mailbox(STR("a@uni.example"));
+	struct guid guid;
+	for (;;)
+		if (enter_bytes(said->queue, STR("s@uni.example"), &to, 1, 500, &guid) == QUEUE_COMMITTED &&
+			write(said->fd, &guid, sizeof guid) != sizeof guid)
+			return;
+}
+
+static void run_front_end(struct bench *b, int go_fd, int said_fd)
+{
+	char byte;
+	struct said said = {.fd = said_fd};
+	if (read(go_fd, &byte, 1) != 1)
+		_exit(1);
+	start(b);
+	said.queue = b->queue;
+	queue_start(b->queue);
+	for (int i = 0; i < 8; i++)
+		runtime_spawn(b->runtime, enter_and_say, &said, "said");
+	for (;;)
+		pause();
+}
+
+static bool was_delivered(const struct bench *b, const struct guid *guid)
+{
+	char text[GUID_TEXT_BYTES];
+	guid_text(guid, text);
+	for (size_t i = 0; i < b->lmtp.delivered && i < PEER_MESSAGES_MAX; i++)
+		if (strncmp(b->lmtp.key[i], text, GUID_TEXT_BYTES - 1) == 0)
+			return true;
+	return false;
+}
+
+static void what_was_promised_arrives_however_often_we_die(void **state)
+{
+	(void)state;
+	enum { ROUNDS = 3, EACH = 100, SAID_MAX = 1000 };
+	struct bench b;
+	struct guid *said = calloc(SAID_MAX, sizeof *said);
+	size_t n = 0;
+	begin_with(&b, "");
+	open_port(&b);
+	for (int round = 0; round < ROUNDS; round++) {
+		int go[2], out[2];
+		assert_int_equal(pipe(go) | pipe(out), 0);
+		pid_t child = fork(); // before this process has threads
+		assert_true(child >= 0);
+		if (child == 0)
+			run_front_end(&b, go[0], out[1]);
+		close(out[1]);
+		close(go[0]);
+		struct err err;
+		assert_int_equal(runtime_new(&(struct runtime_config){.name = "peer", .schedulers = 1, .workers = 1}, &b.runtime, &err), ERR_OK);
+		serve(&b);
+		assert_int_equal(write(go[1], "g", 1), 1);
+		for (size_t until = n + EACH; n < until && read(out[0], &said[n], sizeof *said) == sizeof *said;)
+			n++;
+		kill(child, SIGKILL);
+		while (n < SAID_MAX && read(out[0], &said[n], sizeof *said) == sizeof *said)
+			n++;
+		int status;
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFSIGNALED(status));
+		close(go[1]);
+		close(out[0]);
+		runtime_stop(b.runtime, 1000);
+		runtime_free(&b.runtime);
+	}
+	start(&b);
+	serve(&b);
+	queue_start(b.queue);
+	await(&b, LEDGER_QUEUED, 0);
+	stop(&b);
+	assert_true(n >= ROUNDS * EACH);
+	for (size_t i = 0; i < n; i++)
+		assert_true(was_delivered(&b, &said[i]));
+	free(said);
+	end(&b);
+}
+
 // A child that dies while it "tries": the START is on disk, the end is not.
 static void die_trying(struct bench *b, const struct guid *guid)
 {
@@ -746,6 +836,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(committed_messages_survive_kill),
 		cmocka_unit_test(committed_files_survive_kill),
+		cmocka_unit_test(what_was_promised_arrives_however_often_we_die),
 		cmocka_unit_test(three_deaths_hold_a_message),
 		cmocka_unit_test(a_verdict_too_late_cancels),
 		cmocka_unit_test(a_crowd_is_delivered_once_each),

@@ -46,12 +46,12 @@ static struct item **bucket_of(struct schedule *s, const struct guid *guid)
 	return &s->by_key[h % BUCKETS];
 }
 
-static bool is_here(struct schedule *s, const struct item *item)
+static struct item *find_item(struct schedule *s, const struct item *item)
 {
-	for (const struct item *other = *bucket_of(s, &item->message->guid); other; other = other->same_bucket)
-		if (other->r.number == item->r.number && guid_eq(&other->message->guid, &item->message->guid))
-			return true;
-	return false;
+	struct item *other = *bucket_of(s, &item->message->guid);
+	while (other && !(other->r.number == item->r.number && guid_eq(&other->message->guid, &item->message->guid)))
+		other = other->same_bucket;
+	return other;
 }
 
 static void forget(struct schedule *s, struct item *item)
@@ -221,7 +221,9 @@ struct schedule_dest *schedule_add(struct schedule *s, struct item **item_in, in
 {
 	struct item *item = *item_in;
 	struct schedule_dest *d = find_dest(s, item->r.destination);
-	if (is_here(s, item)) {
+	struct item *same = find_item(s, item);
+	if (same) {
+		same->gone = same->gone && same->out; // its row says that it waits: held, then released
 		item_free(item_in);
 		return d;
 	}

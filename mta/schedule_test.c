@@ -233,6 +233,25 @@ static void held_ones_are_not_handed_out(void **state)
 	schedule_free(&s);
 }
 
+static void held_and_released_is_handed_out(void **state)
+{
+	(void)state;
+	struct schedule *s = schedule_new(&config);
+	struct item_message *message = NULL;
+	struct item *one = item_for("mb1", &message), *row = item_new(message, &one->r);
+	struct guid guid = message->guid;
+	item_message_drop(&message);
+	schedule_add(s, &one, 0);
+	schedule_gone(s, &guid, 0);
+	schedule_add(s, &row, 0); // released: a page has its row
+	struct schedule_dest *dest = schedule_start_agent(s, 0);
+	struct item *list = schedule_take(s, dest, 10, 10);
+	assert_int_equal(length(list), 1);
+	finish(s, dest, list);
+	schedule_agent_ended(s, dest);
+	schedule_free(&s);
+}
+
 // --- A queue of rows, a scheduler over it ---
 
 enum { HOSTS = 8, ROWS = 100000 };
@@ -383,6 +402,7 @@ int main(void)
 		cmocka_unit_test(a_dead_host_is_probed_by_one),
 		cmocka_unit_test(one_failure_among_living_connections_is_no_death),
 		cmocka_unit_test(held_ones_are_not_handed_out),
+		cmocka_unit_test(held_and_released_is_handed_out),
 		cmocka_unit_test(a_long_queue_drains_in_little_memory),
 		cmocka_unit_test(memory_is_bounded_and_the_rest_is_remembered),
 		cmocka_unit_test(a_row_that_is_here_is_not_taken_twice),
