@@ -237,7 +237,7 @@ static void collect(void *arg)
 	metric_set(&metric_mta_queue_log_applied, (int64_t)log.applied);
 	metric_set(&metric_mta_queue_log_waiting, (int64_t)log.waiting);
 	metric_set(&metric_mta_queue_log_batches, (int64_t)log.batches);
-	metric_set(&metric_mta_queue_free_bytes, (int64_t)log.free_bytes);
+	metric_set(&metric_mta_queue_free, (int64_t)log.free_bytes);
 	metric_set(&metric_mta_queue_short_of_space, log.short_of_space);
 }
 

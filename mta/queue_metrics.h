@@ -27,7 +27,7 @@
 	X(GAUGE, mta_queue_log_applied, "", "Index of the last record of the log.")                                           \
 	X(GAUGE, mta_queue_log_waiting, "", "Records in line for the log.")                                                   \
 	X(GAUGE, mta_queue_log_batches, "", "Commits of the log since the start.")                                            \
-	X(GAUGE, mta_queue_free_bytes, "bytes", "Free space on the queue's disk.")                                            \
+	X(GAUGE, mta_queue_free, "bytes", "Free space on the queue's disk.")                                            \
 	X(GAUGE, mta_queue_short_of_space, "", "1 while new mail is refused for space.")
 METRICS_DECLARE(MTA_QUEUE_METRICS)
 
