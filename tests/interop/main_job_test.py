@@ -44,15 +44,18 @@ class MainJob(NodeTest):
         sent = message("octets", body).encode() + b"\r\n\xff\x80 8-bit\r\n"
         with self.node.submission("ann") as smtp:
             smtp.sendmail("ann@uni.example", ["bob@uni.example"], sent, mail_options=["BODY=8BITMIME"])
-        over_imap = self.node.wait_messages(1, "bob")[0]
+        self.node.wait(lambda: any(b"Subject: octets" in m for m in self.node.messages("bob")), "the message")
+        found = self.node.messages("bob")
+        number = [b"Subject: octets" in m for m in found].index(True) + 1
+        over_imap = found[number - 1]
         self.assertEqual(without_trace(over_imap), sent)
         pop = self.node.pop3("bob")
-        self.assertEqual(pop.stat(), (1, len(over_imap)))
-        self.assertEqual(b"\r\n".join(pop.retr(1)[1]) + b"\r\n", over_imap)
+        self.assertEqual(pop.stat(), (len(found), sum(len(m) for m in found)))
+        self.assertEqual(b"\r\n".join(pop.retr(number)[1]) + b"\r\n", over_imap)
         pop.quit()
         imap = self.node.imap("bob")
         imap.select("INBOX", readonly=True)
-        self.assertIn(b"RFC822.SIZE %d" % len(over_imap), imap.fetch("1", "(RFC822.SIZE)")[1][0])
+        self.assertIn(b"RFC822.SIZE %d" % len(over_imap), imap.fetch(str(number), "(RFC822.SIZE)")[1][0])
         imap.logout()
 
     def test_a_large_message_goes_through_the_spool(self):
