@@ -27,6 +27,7 @@ enum {
 	STORE_DESCRIPTORS_EACH = 3, // database, its WAL, a large body
 	STORE_OPEN_MIN = 16,
 	MAILBOX_LIST_ROWS = 100, // of one look into node.db
+	WORKERS = 4,             // beside the store's threads, which do nearly all that blocks
 	TIDY_ROWS = 50,          // mailboxes looked at in one step
 	TIDY_STEP_MS = 1000,
 	TIDY_ROUND_MS = 600000,    // between the end of the list and its start
@@ -42,6 +43,7 @@ struct node {
 	struct lmtp_service lmtp;
 	struct popimap_service clear, tls_at_start;
 	struct listen_service listeners[5];
+	struct listen_caps *lmtp_caps, *imap_caps, *pop3_caps; // owned; with TLS and without together
 	int64_t clock_offset_ms; // wall minus monotonic clock at the start
 };
 
@@ -131,10 +133,8 @@ static enum err_code start_runtime(struct node *node, const struct settings *set
 	enum err_code code = limits_compute(limits_out, err);
 	if (code)
 		return code;
-	if (settings->imap_connections_max > 0 && settings->pop3_connections_max > 0)
-		limits_out->connections_max = lower_cap(limits_out->connections_max,
-			settings->imap_connections_max + settings->pop3_connections_max + settings->lmtp_connections_max);
-	const struct runtime_config config = {.name = "popimap", .schedulers = (unsigned)settings->threads, .limits = limits_out};
+	const struct runtime_config config = {
+		.name = "popimap", .schedulers = (unsigned)settings->threads, .workers = WORKERS, .limits = limits_out};
 	return runtime_new(&config, &node->runtime, err);
 }
 
@@ -193,17 +193,20 @@ static enum err_code listen_one(struct node *node, size_t i, struct listen_servi
 	return code;
 }
 
-static enum err_code start_listeners(struct node *node, struct err *err)
+static enum err_code start_listeners(struct node *node, const struct settings *settings, struct err *err)
 {
+	node->lmtp_caps = listen_caps_new((size_t)settings->lmtp_connections_max, 0);
+	node->imap_caps = listen_caps_new((size_t)settings->imap_connections_max, 0);
+	node->pop3_caps = listen_caps_new((size_t)settings->pop3_connections_max, 0);
 	node->lmtp.popimap = &node->popimap;
 	node->clear = (struct popimap_service){.popimap = &node->popimap};
 	node->tls_at_start = (struct popimap_service){.popimap = &node->popimap, .tls_at_start = true};
 	const struct listen_service listeners[] = {
-		{.name = "lmtp", .serve = lmtp_serve, .arg = &node->lmtp, .refusal = LMTP_REFUSAL},
-		{.name = "imap", .serve = imap_serve, .arg = &node->clear, .refusal = IMAP_REFUSAL},
-		{.name = "imaps", .serve = imap_serve, .arg = &node->tls_at_start},
-		{.name = "pop3", .serve = pop3_serve, .arg = &node->clear, .refusal = POP3_REFUSAL},
-		{.name = "pop3s", .serve = pop3_serve, .arg = &node->tls_at_start},
+		{.name = "lmtp", .serve = lmtp_serve, .arg = &node->lmtp, .refusal = LMTP_REFUSAL, .caps = node->lmtp_caps},
+		{.name = "imap", .serve = imap_serve, .arg = &node->clear, .refusal = IMAP_REFUSAL, .caps = node->imap_caps},
+		{.name = "imaps", .serve = imap_serve, .arg = &node->tls_at_start, .caps = node->imap_caps},
+		{.name = "pop3", .serve = pop3_serve, .arg = &node->clear, .refusal = POP3_REFUSAL, .caps = node->pop3_caps},
+		{.name = "pop3s", .serve = pop3_serve, .arg = &node->tls_at_start, .caps = node->pop3_caps},
 	};
 	enum err_code code = ERR_OK;
 	for (size_t i = 0; i < sizeof listeners / sizeof *listeners && code == ERR_OK; i++)
@@ -316,7 +319,7 @@ static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
 		if (control)
 			control_register(control, commands);
 		must(runtime_spawn(node->runtime, tidy_fiber, node, "tidy"));
-		code = start_listeners(node, err);
+		code = start_listeners(node, settings, err);
 	}
 	settings_unref(&snapshot);
 	return code;
@@ -349,6 +352,9 @@ static void popimap_stop(struct daemon *daemon)
 	free(node->views);
 	if (node->runtime)
 		runtime_free(&node->runtime);
+	listen_caps_free(&node->lmtp_caps);
+	listen_caps_free(&node->imap_caps);
+	listen_caps_free(&node->pop3_caps);
 	struct tls_server *none = NULL;
 	tls_slot_set(&node->popimap.tls, &none);
 	tls_slot_set(&node->lmtp.tls, &none);
