@@ -41,6 +41,12 @@ class DeployTest(unittest.TestCase):
             self.assertLess(time.monotonic(), end)
             time.sleep(0.05)
 
+    def wait_for(self, condition):
+        end = time.monotonic() + DEADLINE_S
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+
     def test_once_proves_that_a_message_goes_through_and_again_on_the_same_folder(self):
         done, result = self.once()
         self.assertEqual((done.returncode, result["error"]), (0, None), done.stderr)
@@ -81,9 +87,20 @@ class DeployTest(unittest.TestCase):
             for status in daemons.values():
                 self.assertNotIn("\t0", "\t" + status["Uid"])
                 self.assertEqual((status["NoNewPrivs"], status["Seccomp"], int(status["CapEff"], 16)), ("1", "2", 0))
-            why = subprocess.run([os.path.join(self.dir, "bin", "posthouse"), "-c", endpoints["config"], "why", "--json", "everyone@uni.example"],
-                                 capture_output=True, text=True, check=False)
+            def posthouse(*words):
+                return subprocess.run([os.path.join(self.dir, "bin", "posthouse"), "-c", endpoints["config"], *words], capture_output=True,
+                                      text=True, check=False)
+            why = posthouse("why", "--json", "everyone@uni.example")
             self.assertEqual((why.returncode, json.loads(why.stdout)["verdict"]), (0, "expand"), why.stderr)
+            self.assertEqual(posthouse("check").stdout, "ok\n")
+            self.assertEqual({row["daemon"]: row["pid"] for row in map(json.loads, posthouse("status", "--json").stdout.splitlines())},
+                             endpoints["pids"])
+            self.assertRegex(posthouse("metrics", "popimap").stdout, r"(?s)posthouse_control_requests_total \d+\n.*# EOF\n$")
+            # Certificates and settings are read again by users who may read them, inside their sandboxes.
+            self.assertEqual(posthouse("reload").returncode, 0)
+            for daemon in endpoints["pids"]:
+                self.wait_for(lambda daemon=daemon: f'daemon={daemon} msg="settings were read again"' in self.read("log", "posthouse.log"))
+            self.assertNotIn("level=error", self.read("log", "posthouse.log"))
         finally:
             process.send_signal(signal.SIGTERM)
             output = process.communicate(timeout=DEADLINE_S)[0]
