@@ -328,7 +328,7 @@ static int run(struct daemon *daemon, const sigset_t *signals)
 		if (started)
 			daemon->spec->stop(daemon);
 		log_stop();
-		return err.code == ERR_IO ? DAEMON_EXIT_EIO : DAEMON_EXIT_START;
+		return DAEMON_EXIT_START;
 	}
 	notify(daemon, "READY=1");
 	log_info(NULL, "ready", log_c("version", POSTHOUSE_VERSION));
