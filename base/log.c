@@ -311,38 +311,46 @@ bool log_enabled(enum log_level level)
 		atomic_load_explicit(&mode, memory_order_relaxed) == MODE_CAPTURE;
 }
 
+// One line on its way out: into the batch, or to syslog at once.
+static void take_out(struct buf *batch, uint32_t level, const char *text, size_t n)
+{
+	if (destination == LOG_TO_SYSLOG) {
+		syslog(level_priorities[level], "%.*s", (int)n - 1, text);
+		return;
+	}
+	if (under_systemd)
+		buf_printf(batch, "<%d>", level_priorities[level]);
+	buf_add(batch, str_of(text, n));
+}
+
 // Takes what waits, at most a batch; false when nothing did.
 static bool drain(struct buf *batch)
 {
 	bool some = false;
-	buf_clear(batch);
 	for (;;) {
 		struct slot *slot = &ring[ring_tail % SLOTS];
-		if (atomic_load(&slot->sequence) != ring_tail + 1)
+		if (atomic_load(&slot->sequence) != ring_tail + 1 || batch->n + LOG_LINE_BYTES + 8 > BATCH_BYTES)
 			break;
-		if (batch->n + LOG_LINE_BYTES + 8 > BATCH_BYTES)
-			break;
-		if (destination == LOG_TO_SYSLOG) {
-			syslog(level_priorities[slot->level], "%.*s", (int)slot->n - 1, slot->text);
-		} else {
-			if (under_systemd)
-				buf_printf(batch, "<%d>", level_priorities[slot->level]);
-			buf_add(batch, str_of(slot->text, slot->n));
-		}
+		take_out(batch, slot->level, slot->text, slot->n);
 		atomic_store_explicit(&slot->sequence, ring_tail + SLOTS, memory_order_release);
 		ring_tail++;
 		some = true;
 	}
 	write_all(batch->p, batch->n);
+	buf_clear(batch);
 	return some;
 }
 
-static void report_dropped(uint64_t *reported)
+// Beside the ring, which may be full.
+static void report_dropped(struct buf *batch, uint64_t *reported)
 {
+	char text[LOG_LINE_BYTES];
 	uint64_t total = log_dropped();
 	if (total == *reported)
 		return;
-	log_warning(NULL, "log lines were dropped: the log's reader is too slow", log_u64("lines", total - *reported));
+	const struct log_field fields[] = {log_u64("lines", total - *reported), {.name = NULL}};
+	take_out(batch, LOG_LEVEL_WARNING, text, format(text, destination == LOG_TO_STDERR && !under_systemd, LOG_LEVEL_WARNING, NULL,
+		"log lines were dropped: the log's reader is too slow", fields));
 	*reported = total;
 }
 
@@ -355,7 +363,7 @@ static void *write_lines(void *unused)
 	uint64_t reported = log_dropped();
 	for (;;) {
 		if (drain(&batch)) {
-			report_dropped(&reported);
+			report_dropped(&batch, &reported); // goes out with the next batch
 			continue;
 		}
 		if (atomic_load(&stopping))
