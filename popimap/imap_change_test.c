@@ -172,6 +172,10 @@ static void closing_expunges(void **state)
 	put_many(2);
 	expect("a STORE 1 +FLAGS.SILENT \\Deleted\r\nb CLOSE\r\nc STATUS INBOX (MESSAGES)\r\n",
 		"a OK done\r\nb OK closed\r\n* STATUS \"INBOX\" (MESSAGES 1)\r\nc OK done\r\n");
+	// But not after EXAMINE, and UNSELECT never does.
+	expect("a STORE 1 +FLAGS.SILENT \\Deleted\r\nb EXAMINE INBOX\r\nc CLOSE\r\nd STATUS INBOX (MESSAGES)\r\n",
+		"a OK done\r\n* OK [CLOSED] ~\r\n* FLAGS ~\r\n* OK ~\r\n* 1 EXISTS\r\n* # RECENT\r\n* OK ~\r\n* OK ~\r\n* OK ~\r\nb OK ~\r\nc OK closed\r\n"
+		"* STATUS \"INBOX\" (MESSAGES 1)\r\nd OK done\r\n");
 	expect("a STORE 1 +FLAGS.SILENT \\Deleted\r\nb UNSELECT\r\nc STATUS INBOX (MESSAGES)\r\n",
 		"a OK done\r\nb OK unselected\r\n* STATUS \"INBOX\" (MESSAGES 1)\r\nc OK done\r\n");
 }
