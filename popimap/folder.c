@@ -245,15 +245,16 @@ static enum err_code add_parents(struct strand *strand, struct str name, struct 
 	return code;
 }
 
-static enum err_code check_room(struct strand *strand, struct err *err)
+// Room for one more folder and its parents, or one more subscription.
+static enum err_code check_room(struct strand *strand, size_t sql_count, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDERS_COUNT);
+	sqlite3_stmt *stmt = db_stmt(strand->db, sql_count);
 	enum db_step step = db_step(strand->db, stmt, err);
 	int64_t n = step == DB_ROW ? db_col_i64(stmt, 0) : 0;
 	db_reset(stmt);
 	if (step == DB_FAILED)
 		return err->code;
-	return n + MAILBOX_NAME_LEVELS_MAX <= FOLDERS_MAX ? ERR_OK : err_set(err, ERR_LIMIT, "this mailbox has %lld folders already", (long long)n);
+	return n + MAILBOX_NAME_LEVELS_MAX <= FOLDERS_MAX ? ERR_OK : err_set(err, ERR_LIMIT, "this mailbox has %lld names already", (long long)n);
 }
 
 static enum err_code check_use(struct strand *strand, enum folder_use use, struct err *err)
@@ -295,7 +296,7 @@ static enum job_step create_run(struct job *job, struct strand *strand)
 		return row.selectable ? job_fail(job, ERR_EXISTS, "there is a folder of this name") :
 					job_end(job, revive(strand, &row, create->use, true, job->err));
 	if (code == ERR_NOTFOUND)
-		code = check_room(strand, job->err);
+		code = check_room(strand, SQL_FOLDERS_COUNT, job->err);
 	if (code == ERR_OK)
 		code = add_parents(strand, create->name, job->err);
 	if (code == ERR_OK)
@@ -480,6 +481,8 @@ static enum job_step subscribe_run(struct job *job, struct strand *strand)
 	struct folder_job *subscribe = (struct folder_job *)job;
 	bool before = false;
 	enum err_code code = read_subscribed(strand, subscribe->name, &before, job->err);
+	if (code == ERR_OK && subscribe->subscribed)
+		code = check_room(strand, SQL_SUBSCRIPTIONS_COUNT, job->err);
 	if (code || before == subscribe->subscribed)
 		return job_end(job, code);
 	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_SUBSCRIBE);

@@ -95,6 +95,23 @@ static void find_home(struct lmtp_session *s, const struct addr *to, struct home
 	home_of_recipient(popimap->directory(popimap->arg), &rules, to, s->txn.arena, home_out);
 }
 
+// What was delivered before the account was closed, moved or became doubtful is a success: the front-end asks only because our reply was
+// lost (ARCHITECTURE 5). The mailbox is asked, not the directory.
+static bool was_delivered(struct lmtp_session *s, struct lmtp_recipient *recipient, const struct home *home)
+{
+	const struct smtp_rcpt *rcpt = &recipient->rcpt;
+	if (!s->txn.mail.has_key || !rcpt->has_key || home->entry == NULL || !entry_mailbox_id(home->entry, &recipient->mailbox_id))
+		return false;
+	return store_knows(s->service->popimap->store, &recipient->mailbox_id, &s->txn.mail.root, rcpt->key.detail, rcpt->key.list);
+}
+
+static void accept(struct lmtp_session *s, struct lmtp_recipient *recipient)
+{
+	s->txn.recipients[s->txn.recipients_n++] = recipient;
+	lmtp_enter(s, LMTP_IN_RCPT);
+	lmtp_say_id(s, REPLY_RECIPIENT_OK);
+}
+
 void lmtp_cmd_rcpt(struct lmtp_session *s, struct str argument)
 {
 	struct lmtp_transaction *txn = &s->txn;
@@ -112,17 +129,17 @@ void lmtp_cmd_rcpt(struct lmtp_session *s, struct str argument)
 		return;
 	struct home home;
 	find_home(s, &recipient->rcpt.to, &home);
-	struct reply reply = reply_of_home(&home);
-	if (home.answer != HOME_HERE) {
+	if (home.answer == HOME_HERE) {
+		recipient->mailbox_id = home.mailbox_id;
+		recipient->may_make = popimap_may_make(&home, &recipient->home);
+		recipient->detail = home.detail;
+		accept(s, recipient);
+	} else if (was_delivered(s, recipient, &home)) {
+		accept(s, recipient);
+	} else {
+		struct reply reply = reply_of_home(&home);
 		log_info(&s->log, "recipient refused", log_str("recipient", recipient->rcpt.to.text), log_u64("code", (uint64_t)reply.code),
 			log_c("reason", home.text));
 		lmtp_say(s, reply);
-		return;
 	}
-	recipient->mailbox_id = home.mailbox_id;
-	recipient->may_make = popimap_may_make(&home, &recipient->home);
-	recipient->detail = home.detail;
-	txn->recipients[txn->recipients_n++] = recipient;
-	lmtp_enter(s, LMTP_IN_RCPT);
-	lmtp_say(s, reply);
 }

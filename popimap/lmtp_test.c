@@ -40,32 +40,39 @@ static void configure(const char *text)
 	unlink(path);
 }
 
-// joe is test_id(1), ann test_id(2); far lives on another node, off may not receive.
-static int setup(void **state)
+// joe is test_id(1), ann test_id(2); far lives on another node, off may not receive. Wants a line for joe, and the two ids.
+#define PEOPLE \
+	"dn: dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n" \
+	"dn: cn=mx1\nobjectClass: phMailHost\ncn: mx1.uni.example\nphHostTlsPin: sha256:" PIN "\n\n" \
+	"dn: cn=mx2\nobjectClass: phMailHost\ncn: mx2.uni.example\n\n" \
+	"dn: uid=joe\nobjectClass: phMailUser\nuid: joe\nmail: joe@uni.example\nmailHost: mx1.uni.example\n%sphMailboxId: %s\n\n" \
+	"dn: uid=ann\nobjectClass: phMailUser\nuid: ann\nmail: ann@uni.example\nmailHost: mx1.uni.example\nphMailboxId: %s\n\n" \
+	"dn: uid=far\nobjectClass: phMailUser\nuid: far\nmail: far@uni.example\nmailHost: mx2.uni.example\n" \
+	"phMailboxId: 000000000000000000000000000000fa\n\n" \
+	"dn: uid=move\nobjectClass: phMailUser\nuid: move\nmail: move@uni.example\nmailHost: mx1.uni.example\n" \
+	"phMoveState: copying\nphMailboxId: 000000000000000000000000000000fb\n\n" \
+	"dn: uid=off\nobjectClass: phMailUser\nuid: off\nmail: off@uni.example\nmailHost: mx1.uni.example\nphStatus: disabled\n" \
+	"phMailboxId: 000000000000000000000000000000fc\n"
+
+static void load_directory(const char *joes_status)
 {
-	int failed = test_setup(state);
-	static char ldif[4096];
 	char joe[GUID_TEXT_BYTES], ann[GUID_TEXT_BYTES];
+	static char ldif[4096];
 	struct guid joe_id = test_id(1), ann_id = test_id(2);
 	struct err err;
 	guid_text(&joe_id, joe);
 	guid_text(&ann_id, ann);
-	snprintf(ldif, sizeof ldif,
-		"dn: dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
-		"dn: cn=mx1\nobjectClass: phMailHost\ncn: mx1.uni.example\nphHostTlsPin: sha256:" PIN "\n\n"
-		"dn: cn=mx2\nobjectClass: phMailHost\ncn: mx2.uni.example\n\n"
-		"dn: uid=joe\nobjectClass: phMailUser\nuid: joe\nmail: joe@uni.example\nmailHost: mx1.uni.example\nphMailboxId: %s\n\n"
-		"dn: uid=ann\nobjectClass: phMailUser\nuid: ann\nmail: ann@uni.example\nmailHost: mx1.uni.example\nphMailboxId: %s\n\n"
-		"dn: uid=far\nobjectClass: phMailUser\nuid: far\nmail: far@uni.example\nmailHost: mx2.uni.example\n"
-		"phMailboxId: 000000000000000000000000000000fa\n\n"
-		"dn: uid=move\nobjectClass: phMailUser\nuid: move\nmail: move@uni.example\nmailHost: mx1.uni.example\n"
-		"phMoveState: copying\nphMailboxId: 000000000000000000000000000000fb\n\n"
-		"dn: uid=off\nobjectClass: phMailUser\nuid: off\nmail: off@uni.example\nmailHost: mx1.uni.example\nphStatus: disabled\n"
-		"phMailboxId: 000000000000000000000000000000fc\n",
-		joe, ann);
+	snprintf(ldif, sizeof ldif, PEOPLE, joes_status, joe, ann);
+	directory_close(&directory);
 	directory = directory_memory_new(str_of_c(ldif), &memory, &err);
 	if (directory == NULL)
 		fail_msg("%s", err.text);
+}
+
+static int setup(void **state)
+{
+	int failed = test_setup(state);
+	load_directory("");
 	configure("hostname = mx1.uni.example\nlisten_submissions = {}\nlisten_imaps = {}\nlisten_pop3s = {}\nmessage_size_max = 65536\n"
 		  "recipients_max = 4\nsmtp_errors_max = 6\n");
 	log_set_level(LOG_LEVEL_ERROR);
@@ -209,6 +216,19 @@ static void one_mailbox_twice_gets_one_message(void **state)
 	assert_int_equal(messages_of(1), 2); // the list's copy is another one
 }
 
+// The reply to the first delivery was lost, and meanwhile the account was closed.
+static void a_known_key_comes_before_any_refusal(void **state)
+{
+	(void)state;
+	static const char keyed[] = LHLO "MAIL FROM:<> XPHKEY=" KEY "\r\nRCPT TO:<joe@uni.example> XPHRCPT=,\r\n" MESSAGE;
+	assert_string_equal(codes(NODE, keyed), "250 2.1.0, 250 2.1.5, 354, 250 2.0.0");
+	load_directory("phStatus: disabled\n");
+	assert_string_equal(codes(NODE, keyed), "250 2.1.0, 250 2.1.5, 354, 250 2.0.0");
+	assert_string_equal(codes(NODE, LHLO "MAIL FROM:<> XPHKEY=" KEY "\r\nRCPT TO:<joe@uni.example> XPHRCPT=other,\r\n"),
+		"250 2.1.0, 550 5.7.1");
+	assert_int_equal(messages_of(1), 1);
+}
+
 static void strangers_deliver_nothing(void **state)
 {
 	(void)state;
@@ -263,6 +283,7 @@ int main(void)
 		TEST(a_mailbox_on_the_move_is_not_made),
 		TEST(keys_are_believed_from_nodes_alone),
 		TEST(one_mailbox_twice_gets_one_message),
+		TEST(a_known_key_comes_before_any_refusal),
 		TEST(strangers_deliver_nothing),
 		TEST(limits_hold),
 		TEST(commands_come_in_order),

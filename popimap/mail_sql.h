@@ -34,6 +34,7 @@
 	X(KEYWORDS_DROP, "DELETE FROM keyword WHERE folder=?1")                                                                              \
                                                                                                                                              \
 	X(SUBSCRIPTIONS, "SELECT name FROM subscription WHERE subscribed=1")                                                                 \
+	X(SUBSCRIPTIONS_COUNT, "SELECT count(*) FROM subscription")                                                                          \
 	X(SUBSCRIBED, "SELECT subscribed FROM subscription WHERE name=?1")                                                                   \
 	X(SUBSCRIBE, "INSERT INTO subscription(name,subscribed,modseq) VALUES(?1,?2,?3)"                                                     \
 		" ON CONFLICT(name) DO UPDATE SET subscribed=?2,modseq=?3")                                                                  \

@@ -123,7 +123,7 @@ enum err_code folder_delete(struct mailbox *mailbox, const struct mailbox_name *
 enum err_code folder_rename(struct mailbox *mailbox, const struct mailbox_name *from, const struct mailbox_name *to, struct err *err)
 	ERR_CHECKED;
 
-// Any valid name; subscriptions outlive folders (rule 36). Doing it twice is fine.
+// Any valid name; subscriptions outlive folders (rule 36). Doing it twice is fine. ERR_LIMIT over FOLDERS_MAX.
 enum err_code folder_subscribe(struct mailbox *mailbox, const struct mailbox_name *name, bool subscribed, struct err *err) ERR_CHECKED;
 
 // --- Selecting, and what changed since ---

@@ -347,3 +347,29 @@ void store_deliver(struct store *store, struct delivery *deliveries, size_t n)
 	free(jobs);
 	store_count_deliveries(store, deliveries, n);
 }
+
+struct knows_job {
+	struct job job;
+	struct delivery *delivery; // its key
+};
+
+static enum job_step knows_run(struct job *job, struct strand *strand)
+{
+	return job_end(job, look_up_key(strand, ((struct knows_job *)job)->delivery, job->err));
+}
+
+bool store_knows(struct store *store, const struct guid *account, const struct guid *root, struct str detail, struct str list)
+{
+	struct delivery *delivery = calloc(1, sizeof *delivery); // with its error text too large for a fiber's stack
+	must(delivery != NULL);
+	*delivery = (struct delivery){.account = *account, .root = *root, .detail = detail, .list = list};
+	struct knows_job knows = {.job = {.kind = JOB_READ, .run = knows_run, .err = &delivery->err}, .delivery = delivery};
+	bool known = false;
+	if (is_valid(delivery, &delivery->err)) {
+		struct strand *strand = strand_get(store, account);
+		known = strand_run(strand, &knows.job) == ERR_OK && delivery->known;
+		strand_drop(strand);
+	}
+	free(delivery);
+	return known;
+}

@@ -50,7 +50,8 @@ struct store_config {
 	unsigned threads;  // 1-64
 	size_t open_max;   // mailboxes whose database stays open; 3 descriptors each
 	unsigned key_days; // how long deliveries are remembered
-	// After an input/output error of the disk, on a store thread; may end the process. NULL: nothing.
+	// After an input/output error in writing (what was synced before it may be lost too, the kernel says so once), on a store thread; may
+	// end the process. NULL: nothing. Damage met in reading is an error of that mailbox alone.
 	void (*on_eio)(const struct err *err, void *arg);
 	void *arg;
 };
@@ -105,6 +106,10 @@ struct delivery {
 // Delivers to all of them, at once as far as they are different mailboxes, and returns when each has its code; those with ERR_OK are on the
 // disk. Several for one mailbox are one after the other. May wait.
 void store_deliver(struct store *store, struct delivery *deliveries, size_t n);
+
+// Does the mailbox know this key already? False too when there is no such mailbox or it cannot be asked. For a recipient that would be refused
+// now: what was delivered before the reason for that is a success all the same. May wait.
+bool store_knows(struct store *store, const struct guid *account, const struct guid *root, struct str detail, struct str list);
 
 // --- For the operator ---
 

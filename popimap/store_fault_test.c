@@ -84,12 +84,14 @@ static void a_full_disk_loses_and_doubles_nothing(void **state)
 {
 	(void)state;
 	fail_at_every_step(SQLITE_FULL, ERR_NOSPACE);
+	assert_int_equal(test_eio, 0);
 }
 
 static void a_failing_disk_loses_and_doubles_nothing(void **state)
 {
 	(void)state;
 	fail_at_every_step(SQLITE_IOERR_FSYNC, ERR_IO);
+	assert_true(test_eio > 5); // the daemon would have ended
 }
 
 // In a mailbox that is open and has mail, too.

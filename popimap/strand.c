@@ -394,10 +394,11 @@ static bool run_writes(struct strand *strand, struct job *batch)
 	return false;
 }
 
+// Only what was to be written: a sector that cannot be read is one mailbox's misfortune.
 static void check_for_eio(struct store *store, const struct job *batch)
 {
 	for (const struct job *job = batch; job; job = job->next)
-		if (job->code == ERR_IO && store->on_eio) {
+		if (job->code == ERR_IO && job->kind != JOB_READ && store->on_eio) {
 			store->on_eio(job->err, store->arg);
 			return;
 		}

@@ -21,10 +21,20 @@ static struct store *test_store;
 static struct arena *test_arena;
 static const struct store_home test_home = {.host = {"mx1.uni.example", 15}, .epoch = 1};
 
+static _Atomic unsigned test_eio; // calls of on_eio
+
+static void test_on_eio(const struct err *err, void *arg)
+{
+	(void)arg;
+	must(err->code == ERR_IO);
+	test_eio++;
+}
+
 static __attribute__((noinline, unused)) void test_open(unsigned threads, size_t open_max)
 {
 	struct err err = {0};
-	struct store_config config = {.dir = str_of_c(test_dir), .threads = threads, .open_max = open_max, .key_days = 30};
+	struct store_config config = {.dir = str_of_c(test_dir), .threads = threads, .open_max = open_max, .key_days = 30,
+		.on_eio = test_on_eio};
 	if (store_open(&config, &test_store, &err))
 		fail_msg("%s", err.text);
 }
@@ -42,6 +52,7 @@ static __attribute__((noinline, unused)) int test_setup(void **state)
 	if (mkdtemp(test_dir) == NULL)
 		return -1;
 	test_arena = arena_new(64 << 20);
+	test_eio = 0;
 	test_open(4, 100);
 	return 0;
 }
