@@ -6,7 +6,7 @@
 // Failure: a connection that cannot be made defers the message that wanted it, tells the scheduler, and gives the others back. One that
 // breaks defers who had no answer; a kept one that was closed in between is opened anew, unseen.
 // Crash story: without a RESULT a recipient is still waiting, with an open ATTEMPT or without, and is tried again: into a mailbox under the
-// same key, to the world a second time (CLUSTER 4). A message that crashed us has its START.
+// same key, to the world a second time (CLUSTER 4). A message that crashed us has its START; one that may have done so twice is tried alone.
 // On any scheduler. A soft cancel ends the agent between two messages; a message under way is finished.
 #include "deliver.h"
 
@@ -324,38 +324,79 @@ static struct item *cut_message(struct item **list)
 	return first;
 }
 
-static size_t guids_of(const struct item *list, struct guid *guids)
+// Guids of the messages that may be tried side by side; those that may have killed us before come out in *alone_out.
+static size_t sort_suspects(struct agent *a, struct item **list, struct guid *guids, struct item **alone_out)
 {
+	struct item *rest = *list, **tail = list, **alone_tail = alone_out;
 	size_t n = 0;
-	for (; list; list = list->next)
-		if (n == 0 || !guid_eq(&guids[n - 1], &list->message->guid))
-			guids[n++] = list->message->guid;
+	*list = *alone_out = NULL;
+	while (rest) {
+		struct item *first = cut_message(&rest), *last = first;
+		while (last->next)
+			last = last->next;
+		bool suspect = keeper_is_suspect(a->queue->keeper, &first->message->guid);
+		if (!suspect)
+			guids[n++] = first->message->guid;
+		*(suspect ? alone_tail : tail) = first;
+		if (suspect)
+			alone_tail = &last->next;
+		else
+			tail = &last->next;
+	}
 	return n;
 }
 
-// A connection that does not stand any more after one of them gives the rest back: the scheduler knows by now whether the destination lives.
+static void cannot_start(struct agent *a, struct item **list)
+{
+	dispatch_put_back(a->slot, list);
+	fiber_sleep_ms(PAUSE_MS);
+}
+
+// A connection that does not stand any more after one of them ends it: the scheduler knows by now whether the destination lives.
+static void deliver_together(struct agent *a, struct item **list, const struct guid *guids, size_t n)
+{
+	struct err err;
+	if (n == 0)
+		return;
+	if (keeper_start(a->queue->keeper, guids, n, &err)) {
+		cannot_start(a, list);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || a->peer)
+			deliver_message(a, cut_message(list));
+		keeper_end(a->queue->keeper, &guids[i]);
+	}
+}
+
+static void deliver_alone(struct agent *a, struct item **list)
+{
+	struct err err;
+	while (*list) {
+		struct guid guid = (*list)->message->guid;
+		if (keeper_start_alone(a->queue->keeper, &guid, &err)) {
+			cannot_start(a, list);
+			return;
+		}
+		deliver_message(a, cut_message(list));
+		keeper_end(a->queue->keeper, &guid);
+		if (a->peer == NULL)
+			return;
+	}
+}
+
 static void deliver_batch(struct agent *a, struct item *list)
 {
 	struct guid guids[LMTP_MESSAGES];
-	struct err err;
-	size_t n = guids_of(list, guids), i = 0;
-	if (keeper_start(a->queue->keeper, guids, n, &err)) {
-		dispatch_put_back(a->slot, &list);
-		fiber_sleep_ms(PAUSE_MS);
-		return;
-	}
+	struct item *alone;
+	size_t n = sort_suspects(a, &list, guids, &alone);
 	a->snapshot = queue_settings(a->queue);
 	a->settings = settings_of(a->snapshot);
-	bool alive = true;
-	while (list && alive) {
-		deliver_message(a, cut_message(&list));
-		keeper_end(a->queue->keeper, &guids[i++]);
-		alive = a->peer != NULL;
-	}
-	while (i < n)
-		keeper_end(a->queue->keeper, &guids[i++]);
-	if (list)
-		dispatch_put_back(a->slot, &list);
+	deliver_together(a, &list, guids, n);
+	if (alone && (n == 0 || a->peer))
+		deliver_alone(a, &alone);
+	dispatch_put_back(a->slot, &alone);
+	dispatch_put_back(a->slot, &list);
 	settings_unref(&a->snapshot);
 }
 

@@ -241,6 +241,8 @@ void dispatch_put_back(struct dispatch_agent *agent, struct item **list)
 {
 	struct dispatch *d = agent->dispatch;
 	struct item *reversed = NULL;
+	if (*list == NULL)
+		return;
 	while (*list) {
 		struct item *item = *list;
 		*list = item->next;

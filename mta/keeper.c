@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The file of starts and the unlinking of bodies, on a thread of their own.
 //
-// starts is an array of slots of 32 bytes: guid, deaths u32, started u32, and the first 8 bytes of SHA-256 over these 24. A slot whose
-// check does not fit counts as empty: a torn write is a start that was never answered. The file has its full size from the beginning, so a
+// starts is an array of slots of 32 bytes: guid, deaths u32, state u32 (0 rests, 1 under way, 2 under way alone), and the first 8 bytes of
+// SHA-256 over these 24. A slot whose check does not fit counts as empty: a torn write is a start that was never answered. The file has its full size from the beginning, so a
 // sync writes data blocks only. One message may be tried by several deliveries at once (several destinations): the slot counts them.
 //
 // Failure: a write or sync that fails ends the process as any other fault of the disk does; ENOSPC cannot happen in a file that is there.
@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/fiber.h"
@@ -28,13 +29,16 @@ static const struct str FILE_NAME = STR("starts");
 struct slot {
 	struct guid guid;
 	uint32_t deaths;
-	uint32_t running; // deliveries under way; the file has 0 or 1
+	uint32_t running; // deliveries under way
+	bool alone;       // and nothing else is
 	bool used, dirty;
 };
 
 struct request {
 	const struct guid *guids;
 	size_t n;
+	bool alone;
+	int64_t give_up_ms; // alone: from then on in company
 	struct fiber_ref fiber;
 	bool on_fiber;
 	pthread_cond_t done_cond;
@@ -56,6 +60,8 @@ struct keeper {
 	size_t free_n;
 	int *dirty;             // slots to write; each once
 	size_t dirty_n;
+	size_t running;         // deliveries under way, of all messages
+	int64_t alone_until_ms; // one is tried alone, the others wait; 0: none is
 	struct request *requests, **requests_tail;
 	struct guid *unlinks;
 	size_t unlinks_n, unlinks_size;
@@ -117,7 +123,7 @@ static void free_slot(struct keeper *k, const struct guid *guid)
 	size_t bucket = find_bucket(k, guid);
 	int slot = k->table[bucket];
 	remove_bucket(k, bucket);
-	k->slots[slot].used = false;
+	k->slots[slot].used = k->slots[slot].alone = false;
 	k->slots[slot].running = 0;
 	k->free[k->free_n++] = slot;
 	touch(k, slot);
@@ -128,9 +134,13 @@ static void end_locked(struct keeper *k, const struct guid *guid)
 	int slot = k->table[find_bucket(k, guid)];
 	if (slot < 0)
 		return;
-	must(k->slots[slot].running > 0);
+	must(k->slots[slot].running > 0 && k->running > 0);
+	if (--k->running == 0)
+		k->alone_until_ms = 0;
 	if (--k->slots[slot].running == 0)
 		free_slot(k, guid);
+	if (k->requests)
+		pthread_cond_signal(&k->wake);
 }
 
 // --- The file ---
@@ -160,7 +170,7 @@ static void encode_slot(const struct slot *slot, uint8_t out[SLOT_BYTES])
 		return;
 	memcpy(out, slot->guid.b, sizeof slot->guid.b);
 	put_u32(out + 16, slot->deaths);
-	put_u32(out + 20, slot->running > 0);
+	put_u32(out + 20, slot->running == 0 ? 0 : slot->alone ? 2 : 1);
 	check_of(out, out + BODY_BYTES);
 }
 
@@ -170,7 +180,7 @@ static bool decode_slot(const uint8_t in[SLOT_BYTES], struct slot *slot)
 	check_of(in, check);
 	if (memcmp(check, in + BODY_BYTES, sizeof check) != 0)
 		return false;
-	*slot = (struct slot){.deaths = get_u32(in + 16), .running = get_u32(in + 20), .used = true};
+	*slot = (struct slot){.deaths = get_u32(in + 16), .running = get_u32(in + 20) > 0, .alone = get_u32(in + 20) == 2, .used = true};
 	memcpy(slot->guid.b, in, sizeof slot->guid.b);
 	return !guid_is_zero(&slot->guid);
 }
@@ -233,38 +243,6 @@ static void unlink_all(struct keeper *k, struct guid *list, size_t n)
 	free(list);
 }
 
-static void *run(void *arg)
-{
-	struct keeper *k = arg;
-	struct err err;
-	pthread_mutex_lock(&k->mutex);
-	for (;;) {
-		while (!k->requests && !k->unlinks_n && !k->stopping)
-			pthread_cond_wait(&k->wake, &k->mutex);
-		struct request *requests = k->requests;
-		struct guid *unlinks = k->unlinks;
-		size_t unlinks_n = k->unlinks_n;
-		bool last = k->stopping && !requests && !unlinks_n;
-		k->requests = NULL;
-		k->requests_tail = &k->requests;
-		k->unlinks = NULL;
-		k->unlinks_n = k->unlinks_size = 0;
-		pthread_mutex_unlock(&k->mutex);
-		if ((requests || last) && write_dirty(k, true, &err)) {
-			log_error(NULL, "queue: cannot write the count of starts", log_err(&err));
-			k->died(&err);
-			abort();
-		}
-		answer(k, requests);
-		unlink_all(k, unlinks, unlinks_n);
-		if (last)
-			return NULL;
-		pthread_mutex_lock(&k->mutex);
-	}
-}
-
-// --- Calls ---
-
 static bool take_slots(struct keeper *k, const struct guid *guids, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -276,22 +254,99 @@ static bool take_slots(struct keeper *k, const struct guid *guids, size_t n)
 		}
 		if (slot->running++ == 0)
 			touch(k, (int)(slot - k->slots));
+		k->running++;
 	}
 	return true;
 }
 
-enum err_code keeper_start(struct keeper *k, const struct guid *guids, size_t n, struct err *err)
+static bool may_start(struct keeper *k, struct request *r, int64_t now_ms)
 {
-	struct request r = {.on_fiber = fiber_self() != NULL};
+	if (k->alone_until_ms > now_ms)
+		return false;
+	return !r->alone || k->running == 0 || now_ms >= r->give_up_ms;
+}
+
+// Takes those off the line that may start, in order: one that wants to be alone holds up those behind it.
+static struct request *grant(struct keeper *k)
+{
+	struct request *granted = NULL, **tail = &granted;
+	int64_t now_ms = clock_mono_exact_ms();
+	while (k->requests && may_start(k, k->requests, now_ms)) {
+		struct request *r = k->requests;
+		k->requests = r->next;
+		r->next = NULL;
+		*tail = r;
+		tail = &r->next;
+		bool alone = r->alone && k->running == 0;
+		r->code = take_slots(k, r->guids, r->n) ? ERR_OK : ERR_BUSY;
+		if (alone && r->code == ERR_OK) {
+			struct slot *slot = take_slot(k, r->guids);
+			slot->alone = true;
+			touch(k, (int)(slot - k->slots));
+			k->alone_until_ms = now_ms + KEEPER_ALONE_MS;
+		}
+	}
+	if (k->requests == NULL)
+		k->requests_tail = &k->requests;
+	return granted;
+}
+
+static void wait_for_work(struct keeper *k)
+{
+	struct timespec at;
+	if (k->requests == NULL) {
+		pthread_cond_wait(&k->wake, &k->mutex);
+		return;
+	}
+	enum { LOOK_MS = 100 }; // for the end of patience
+	clock_gettime(CLOCK_REALTIME, &at);
+	at.tv_nsec += LOOK_MS * 1000000;
+	if (at.tv_nsec >= 1000000000) {
+		at.tv_sec++;
+		at.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&k->wake, &k->mutex, &at);
+}
+
+static void *run(void *arg)
+{
+	struct keeper *k = arg;
+	struct err err;
+	pthread_mutex_lock(&k->mutex);
+	for (;;) {
+		struct request *granted;
+		while ((granted = grant(k)) == NULL && k->unlinks_n == 0 && !(k->stopping && k->requests == NULL))
+			wait_for_work(k);
+		struct guid *unlinks = k->unlinks;
+		size_t unlinks_n = k->unlinks_n;
+		bool last = k->stopping && !granted && !unlinks_n;
+		k->unlinks = NULL;
+		k->unlinks_n = k->unlinks_size = 0;
+		pthread_mutex_unlock(&k->mutex);
+		if ((granted || last) && write_dirty(k, true, &err)) {
+			log_error(NULL, "queue: cannot write the count of starts", log_err(&err));
+			k->died(&err);
+			abort();
+		}
+		answer(k, granted);
+		unlink_all(k, unlinks, unlinks_n);
+		if (last)
+			return NULL;
+		pthread_mutex_lock(&k->mutex);
+	}
+}
+
+// --- Calls ---
+
+static enum err_code start(struct keeper *k, const struct guid *guids, size_t n, bool alone, struct err *err)
+{
+	struct request r = {.guids = guids, .n = n, .alone = alone, .on_fiber = fiber_self() != NULL};
+	r.give_up_ms = clock_mono_exact_ms() + KEEPER_ALONE_WAIT_MS;
 	if (r.on_fiber)
 		r.fiber = fiber_ref_self();
-	pthread_mutex_lock(&k->mutex);
-	if (!take_slots(k, guids, n)) {
-		pthread_mutex_unlock(&k->mutex);
-		return err_set(err, ERR_BUSY, "%d messages are being tried", KEEPER_SLOTS);
-	}
-	if (!r.on_fiber)
+	else
 		pthread_cond_init(&r.done_cond, NULL);
+	pthread_mutex_lock(&k->mutex);
 	*k->requests_tail = &r;
 	k->requests_tail = &r.next;
 	pthread_cond_signal(&k->wake);
@@ -302,7 +357,26 @@ enum err_code keeper_start(struct keeper *k, const struct guid *guids, size_t n,
 		fiber_wait(NULL, FIBER_SIGNAL | FIBER_UNCANCELLABLE, CLOCK_NEVER);
 	if (!r.on_fiber)
 		pthread_cond_destroy(&r.done_cond);
-	return ERR_OK;
+	return r.code == ERR_OK ? ERR_OK : err_set(err, ERR_BUSY, "%d messages are being tried", KEEPER_SLOTS);
+}
+
+enum err_code keeper_start(struct keeper *k, const struct guid *guids, size_t n, struct err *err)
+{
+	return start(k, guids, n, false, err);
+}
+
+enum err_code keeper_start_alone(struct keeper *k, const struct guid *guid, struct err *err)
+{
+	return start(k, guid, 1, true, err);
+}
+
+bool keeper_is_suspect(struct keeper *k, const struct guid *guid)
+{
+	pthread_mutex_lock(&k->mutex);
+	int slot = k->table[find_bucket(k, guid)];
+	bool suspect = slot >= 0 && k->slots[slot].deaths >= KEEPER_DEATHS_MAX - 1;
+	pthread_mutex_unlock(&k->mutex);
+	return suspect;
 }
 
 void keeper_end(struct keeper *k, const struct guid *guid)
@@ -364,6 +438,8 @@ static void load(struct keeper *k, struct str bytes, void (*suspect)(void *arg, 
 		if (k->table[find_bucket(k, &was.guid)] >= 0)
 			continue;
 		unsigned deaths = was.deaths + (was.running > 0);
+		if (deaths >= KEEPER_DEATHS_MAX && !(was.running && was.alone) && was.deaths < KEEPER_DEATHS_MAX)
+			deaths = KEEPER_DEATHS_MAX - 1; // in company: it may have been another
 		suspect(arg, &was.guid, deaths);
 		struct slot *slot = take_slot(k, &was.guid);
 		slot->deaths = deaths;

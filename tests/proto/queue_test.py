@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The queue as administrators meet it: `posthouse queue list --json`, hold, release, delete, retry, stats."""
+import json
+import unittest
+
+from node import NodeTest, message, user_ldif
+
+# A mailbox host of ours that does not answer.
+AWAY = """dn: cn=mb9.uni.example,ou=hosts,dc=uni,dc=example
+objectClass: phMailHost
+cn: mb9.uni.example
+phHostRole: store
+phHostState: up
+phHostEndpoint: lmtp=inet:127.0.0.1:1
+
+"""
+
+
+class Queue(NodeTest):
+    ldif = AWAY + user_ldif("away", host="mb9.uni.example") + user_ldif("gone", host="mb9.uni.example")
+
+    def send(self, subject, *to):
+        with self.node.smtp() as smtp:
+            smtp.sendmail("a@out.example", list(to), message(subject, to=to[0]))
+
+    def waiting(self, address):
+        return [m for m in self.node.queue() if any(r["address"] == address for r in m["recipients"])]
+
+    def tearDown(self):
+        if self.node.queue():
+            self.node.run("queue", "delete", "--all", check=0)
+
+    def test_list_is_the_contract(self):
+        self.send("wait", "away@uni.example", "ann@uni.example")
+        self.node.wait_messages(1, "ann")
+        found = self.node.wait(lambda: [m for m in self.waiting("away@uni.example") if m["recipients"][0]["tries"] > 0], "a first try")
+        self.assertEqual(len(found), 1)
+        self.assertEqual(set(found[0]), {"queue_id", "guid", "sender", "size_bytes", "received", "recipients"})
+        self.assertEqual(found[0]["sender"], "a@out.example")
+        self.assertRegex(found[0]["queue_id"], "^[0-9A-Z]{12}$")
+        self.assertRegex(found[0]["guid"], "^[0-9a-f]{32}$")
+        self.assertRegex(found[0]["received"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        recipient, = found[0]["recipients"]
+        self.assertEqual(set(recipient), {"address", "state", "tries", "next_try", "last_reply"})
+        self.assertEqual(recipient["state"], "waiting")
+        self.assertRegex(recipient["last_reply"], "^451 4.4.1 mb9.uni.example")
+        # One by its id, of either kind; another by none.
+        for name in (found[0]["queue_id"], found[0]["queue_id"].lower(), found[0]["guid"]):
+            done = self.node.run("queue", "list", "--json", name, check=0)
+            self.assertEqual([json.loads(line)["guid"] for line in done.stdout.splitlines()], [found[0]["guid"]])
+        self.assertEqual(self.node.run("queue", "list", "000000000000", check=0).stdout, "")
+        self.node.run("queue", "list", "no-id", check=1)
+
+    def test_hold_release_delete(self):
+        self.send("held", "gone@uni.example")
+        found, = self.node.wait(lambda: self.waiting("gone@uni.example"), "the message")
+        name = found["queue_id"]
+        self.node.run("queue", "hold", "--why", "to look at", name, check=0)
+        held, = self.waiting("gone@uni.example")
+        self.assertEqual(held["recipients"][0]["state"], "held")
+        self.assertIn("to look at", held["recipients"][0]["last_reply"])
+        self.assertEqual(len(self.node.run("queue", "list", "--json", "held", check=0).stdout.splitlines()), 1)
+        self.node.run("queue", "hold", name, check=1)  # nothing to do
+        self.node.run("queue", "release", name, check=0)
+        self.assertEqual(self.waiting("gone@uni.example")[0]["recipients"][0]["state"], "waiting")
+        self.node.run("queue", "delete", "--why", "spam", name, check=0)
+        self.assertEqual(self.waiting("gone@uni.example"), [])
+        self.node.run("queue", "delete", name, check=1)
+        self.node.run("queue", "delete", check=2)
+        stats = json.loads(self.node.run("queue", "stats", "--json", check=0).stdout)
+        self.assertTrue(stats["balanced"])
+        self.assertGreaterEqual(stats["ledger"]["deleted"], 1)
+
+    def test_retry_tries_now(self):
+        self.send("again", "away@uni.example")
+        first = self.node.wait(lambda: [m for m in self.waiting("away@uni.example") if m["recipients"][0]["tries"] > 0], "a first try")[0]
+        tries = first["recipients"][0]["tries"]
+        self.node.run("queue", "retry", "--all", check=0)
+        self.node.wait(lambda: self.waiting("away@uni.example")[0]["recipients"][0]["tries"] > tries, "another try")
+
+    def test_without_the_daemon_it_cannot_know(self):
+        done = self.node.run("queue", "list", "-c", self.node.write("other.conf", 'hostname = "x.example"\nrun_dir = "%s"\nshadow_ldif = "%s"\n'
+                             'listen { imaps = {} pop3s = {} submissions = {} }\n' % (self.node.path("nowhere"), self.node.path("directory.ldif"))))
+        self.assertEqual(done.returncode, 75)
+
+
+if __name__ == "__main__":
+    unittest.main()
