@@ -62,6 +62,7 @@ struct keeper {
 	size_t dirty_n;
 	size_t running;         // deliveries under way, of all messages
 	int64_t alone_until_ms; // one is tried alone, the others wait; 0: none is
+	int alone_slot;         // valid with alone_until_ms
 	struct request *requests, **requests_tail;
 	struct guid *unlinks;
 	size_t unlinks_n, unlinks_size;
@@ -271,6 +272,11 @@ static struct request *grant(struct keeper *k)
 {
 	struct request *granted = NULL, **tail = &granted;
 	int64_t now_ms = clock_mono_exact_ms();
+	if (k->requests && k->alone_until_ms > 0 && k->alone_until_ms <= now_ms) { // it takes too long: it gets company
+		k->slots[k->alone_slot].alone = false;
+		touch(k, k->alone_slot);
+		k->alone_until_ms = 0;
+	}
 	while (k->requests && may_start(k, k->requests, now_ms)) {
 		struct request *r = k->requests;
 		k->requests = r->next;
@@ -282,7 +288,8 @@ static struct request *grant(struct keeper *k)
 		if (alone && r->code == ERR_OK) {
 			struct slot *slot = take_slot(k, r->guids);
 			slot->alone = true;
-			touch(k, (int)(slot - k->slots));
+			k->alone_slot = (int)(slot - k->slots);
+			touch(k, k->alone_slot);
 			k->alone_until_ms = now_ms + KEEPER_ALONE_MS;
 		}
 	}
