@@ -60,7 +60,6 @@
                                                                                                                                              \
 	X(BODY_ADD, "INSERT INTO body(guid,refs,bytes,thread,prefix,data) VALUES(?1,1,?2,?3,?4,?5)")                                         \
 	X(BODY, "SELECT guid,bytes,thread,prefix,data IS NULL FROM body WHERE id=?1")                                                        \
-	X(BODY_DATA, "SELECT data FROM body WHERE id=?1")                                                                                    \
 	X(BODY_REFS, "UPDATE body SET refs=refs+?2 WHERE id=?1 RETURNING refs")                                            \
 	X(BODY_DROP, "DELETE FROM body WHERE id=?1")                                                                                         \
 	X(BODY_BIG, "SELECT 1 FROM body WHERE guid=?1 AND data IS NULL LIMIT 1")                                                             \
@@ -72,9 +71,7 @@
                                                                                                                                              \
 	X(DELIVERED, "SELECT folder,uid FROM delivered WHERE root=?1 AND detail=?2 AND list=?3")                                             \
 	X(DELIVERED_ADD, "INSERT INTO delivered(root,detail,list,time_ms,folder,uid,modseq) VALUES(?1,?2,?3,?4,?5,?6,?7)")                   \
-	X(DELIVERED_FORGET, "DELETE FROM delivered WHERE time_ms<?1")                                                                        \
-                                                                                                                                             \
-	X(COUNTED, "SELECT (SELECT count(*) FROM msg),(SELECT coalesce(sum(bytes),0) FROM msg)")
+	X(DELIVERED_FORGET, "DELETE FROM delivered WHERE time_ms<?1")
 
 #define NODE_SQL(X)                                                                                                                          \
 	X(ADD, "INSERT OR IGNORE INTO mailbox(id,made_ms,changed_ms,format,wal_bytes,bytes,messages,change_seq,indexed,tidied_ms)"           \
