@@ -89,13 +89,19 @@ static struct tls_files files_of(const struct pair *pair)
 	return (struct tls_files){pair->cert, pair->key};
 }
 
-static struct tls_server *uni_server(void)
+static struct tls_server *uni_server_of(enum tls_version min)
 {
 	struct tls_files files[] = {files_of(&uni_ec), files_of(&uni_rsa), files_of(&other_ec)};
+	const struct tls_server_config config = {.files = files, .n = 3, .min = min};
 	struct tls_server *server;
 	struct err err = {0};
-	assert_int_equal(tls_server_new(files, 3, &server, &err), ERR_OK);
+	assert_int_equal(tls_server_new(&config, &server, &err), ERR_OK);
 	return server;
+}
+
+static struct tls_server *uni_server(void)
+{
+	return uni_server_of(TLS_VERSION_1_2);
 }
 
 static struct tls_client *new_client(enum tls_verify verify, const struct pair *trusted)
@@ -612,6 +618,34 @@ static void a_wrong_name_or_issuer_is_refused(void **state)
 	tls_server_drop(&server);
 }
 
+// A client that speaks nothing newer than TLS 1.2.
+static struct tls_client *old_client(void)
+{
+	struct tls_client *client = new_client(TLS_VERIFY_NONE, NULL);
+	SSL *ssl = tls_client_ssl(client);
+	must(SSL_CTX_set_max_proto_version(SSL_get_SSL_CTX(ssl), TLS1_2_VERSION) == 1);
+	SSL_free(ssl);
+	return client;
+}
+
+static void versions_below_the_least_are_refused(void **state)
+{
+	(void)state;
+	for (int strict = 0; strict < 2; strict++) {
+		struct tls_server *server = uni_server_of(strict ? TLS_VERSION_1_3 : TLS_VERSION_1_2);
+		struct tls_client *old = old_client();
+		struct talk talk = {.serve = accepts_and_echoes, .ask = looks_at_the_server, .server = server, .client = old};
+		look(&talk, "mx.uni.example");
+		assert_int_equal(talk.n, strict ? ERR_TLS : ERR_OK);
+		talk.client = new_client(TLS_VERIFY_NONE, NULL);
+		look(&talk, "mx.uni.example");
+		assert_string_equal(talk.tls.version, "TLSv1.3");
+		tls_client_drop(&talk.client);
+		tls_client_drop(&old);
+		tls_server_drop(&server);
+	}
+}
+
 static void sni_chooses_the_identity(void **state)
 {
 	(void)state;
@@ -654,9 +688,10 @@ static void a_server_may_ask_for_a_certificate(void **state)
 {
 	(void)state;
 	struct tls_files files = files_of(&uni_ec);
+	const struct tls_server_config asking = {.files = &files, .n = 1, .asks = true};
 	struct tls_client_config config = {.certificate = files_of(&client_ec)};
 	struct talk talk = {.serve = asks_who_it_is, .ask = shows_a_certificate};
-	assert_int_equal(tls_server_new_asking(&files, 1, &talk.server, NULL), ERR_OK);
+	assert_int_equal(tls_server_new(&asking, &talk.server, NULL), ERR_OK);
 	assert_int_equal(tls_client_new(&config, &talk.client, NULL), ERR_OK);
 	run_talk(&talk);
 	assert_int_equal(strlen(talk.tls.peer_spki), 64);
@@ -756,12 +791,12 @@ static void bad_files_say_which_and_change_nothing(void **state)
 		{uni_ec.cert, other_ec.key},      {uni_ec.cert, uni_ec.cert},
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-		assert_int_not_equal(tls_server_new(&bad[i], 1, &server, &err), ERR_OK);
+		assert_int_not_equal(tls_server_new(&(struct tls_server_config){.files = &bad[i], .n = 1}, &server, &err), ERR_OK);
 		assert_true(strstr(err.text, bad[i].cert_path) || strstr(err.text, bad[i].key_path));
 	}
 	const struct tls_files twice[] = {files_of(&uni_ec), files_of(&uni_ec)};
-	assert_int_equal(tls_server_new(twice, 2, &server, &err), ERR_INVALID);
-	assert_int_equal(tls_server_new(NULL, 0, &server, &err), ERR_INVALID);
+	assert_int_equal(tls_server_new(&(struct tls_server_config){.files = twice, .n = 2}, &server, &err), ERR_INVALID);
+	assert_int_equal(tls_server_new(&(struct tls_server_config){.n = 0}, &server, &err), ERR_INVALID);
 	struct tls_server *mine = tls_slot_get(&slot);
 	assert_ptr_equal(mine, kept);
 	int64_t left_ms = tls_server_expires_wall_ms(mine) - clock_wall_ms();
@@ -833,6 +868,7 @@ int main(void)
 		cmocka_unit_test(garbage_and_silence_fail_the_handshake),
 		cmocka_unit_test(a_wrong_name_or_issuer_is_refused),
 		cmocka_unit_test(sni_chooses_the_identity),
+		cmocka_unit_test(versions_below_the_least_are_refused),
 		cmocka_unit_test(a_server_may_ask_for_a_certificate),
 		cmocka_unit_test(ecdsa_is_preferred_and_rsa_is_there_for_others),
 		cmocka_unit_test(tickets_are_for_the_process_that_gave_them),

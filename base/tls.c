@@ -30,6 +30,7 @@ struct identity {
 
 struct tls_server {
 	_Atomic unsigned refs;
+	enum tls_version min;
 	bool asks; // clients for their certificate
 	int64_t expires_wall_ms;
 	size_t identities_n;
@@ -63,9 +64,20 @@ static int no_passphrase(char *buf, int size, int writing, void *arg)
 	return 0; // the default would ask at the terminal
 }
 
-static void set_common(SSL_CTX *ctx)
+static int protocol_of(enum tls_version version)
 {
-	must(ctx != NULL && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
+	switch (version) {
+	case TLS_VERSION_1_2:
+		return TLS1_2_VERSION;
+	case TLS_VERSION_1_3:
+		return TLS1_3_VERSION;
+	}
+	unreachable("TLS version");
+}
+
+static void set_common(SSL_CTX *ctx, enum tls_version min)
+{
+	must(ctx != NULL && SSL_CTX_set_min_proto_version(ctx, protocol_of(min)) == 1);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	// Our protocols say themselves where they end, so a TCP end without close_notify is an end.
 	SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -181,7 +193,7 @@ static SSL_CTX *new_server_ctx(struct tls_server *server)
 {
 	static const unsigned char session_context[] = "posthouse";
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-	set_common(ctx);
+	set_common(ctx, server->min);
 	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	must(SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) == 1);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); // tickets only: no memory for sessions
@@ -264,20 +276,21 @@ static enum err_code add_certificate(struct tls_server *server, const struct tls
 	return use_files(identity->ctx, files, err);
 }
 
-static enum err_code load(const struct tls_files *files, size_t n, bool asks, struct tls_server **server_out, struct err *err)
+enum err_code tls_server_new(const struct tls_server_config *config, struct tls_server **server_out, struct err *err)
 {
-	if (n == 0)
+	if (config->n == 0)
 		return err_set(err, ERR_INVALID, "no certificate is given");
 	struct tls_server *server = calloc(1, sizeof *server);
 	must(server != NULL);
 	atomic_init(&server->refs, 1);
-	server->asks = asks;
+	server->min = config->min;
+	server->asks = config->asks;
 	server->expires_wall_ms = INT64_MAX;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < config->n; i++) {
 		X509 *cert = NULL;
-		enum err_code code = read_certificate(files[i].cert_path, &cert, err);
+		enum err_code code = read_certificate(config->files[i].cert_path, &cert, err);
 		if (code == ERR_OK)
-			code = add_certificate(server, &files[i], cert, err);
+			code = add_certificate(server, &config->files[i], cert, err);
 		X509_free(cert);
 		if (code) {
 			tls_server_drop(&server);
@@ -286,16 +299,6 @@ static enum err_code load(const struct tls_files *files, size_t n, bool asks, st
 	}
 	*server_out = server;
 	return ERR_OK;
-}
-
-enum err_code tls_server_new(const struct tls_files *files, size_t n, struct tls_server **server_out, struct err *err)
-{
-	return load(files, n, false, server_out, err);
-}
-
-enum err_code tls_server_new_asking(const struct tls_files *files, size_t n, struct tls_server **server_out, struct err *err)
-{
-	return load(files, n, true, server_out, err);
 }
 
 struct tls_server *tls_server_ref(struct tls_server *server)
@@ -350,7 +353,7 @@ enum err_code tls_client_new(const struct tls_client_config *config, struct tls_
 	atomic_init(&client->refs, 1);
 	client->verify = config->verify;
 	client->ctx = SSL_CTX_new(TLS_client_method());
-	set_common(client->ctx);
+	set_common(client->ctx, config->min);
 	enum err_code code = set_client(client, config, err);
 	if (code) {
 		tls_client_drop(&client);

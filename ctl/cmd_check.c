@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "base/sandbox.h"
-#include "base/tls.h"
 #include "ctl.h"
 #include "ldapsync/check_ldif.h"
+#include "schema/settings_tls.h"
 
 static void check_users(const struct settings *s, struct settings_report *report)
 {
@@ -53,20 +53,17 @@ static void check_tls(const struct settings *s, struct settings_report *report)
 		struct tls_files files = {.cert_path = s->tls_certificate.v[i].p, .key_path = s->tls_key.v[i].p};
 		struct tls_server *server;
 		struct err err;
-		if (tls_server_new(&files, 1, &server, &err))
+		if (tls_server_new(&(struct tls_server_config){.files = &files, .n = 1}, &server, &err))
 			settings_complain(report, "tls_certificate", "%s; name a PEM certificate and, in tls_key, its key", err.text);
 		else
 			tls_server_drop(&server);
 	}
-	if (s->node_certificate.n > 0) {
-		struct tls_client_config config = {.verify = TLS_VERIFY_NONE, .certificate = {s->node_certificate.p, s->node_key.p}};
-		struct tls_client *client;
-		struct err err;
-		if (tls_client_new(&config, &client, &err))
-			settings_complain(report, "node_certificate", "%s; name a PEM certificate and, in node_key, its key", err.text);
-		else
-			tls_client_drop(&client);
-	}
+	struct tls_client *client;
+	struct err err;
+	if (settings_tls_node_client(s, &client, &err))
+		settings_complain(report, "node_certificate", "%s; name a PEM certificate and, in node_key, its key", err.text);
+	else
+		tls_client_drop(&client);
 }
 
 // Where a complaint about the directory goes.

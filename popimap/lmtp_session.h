@@ -2,7 +2,7 @@
 // The LMTP server (RFC 2033): deliveries from front-ends into mailboxes. What its commands share, and the service.
 //
 //     struct lmtp_service lmtp = {.popimap = &popimap, .tls = TLS_SLOT_INIT};
-//     tls_slot_set(&lmtp.tls, &server);                                       // tls_server_new_asking: peers show their node's certificate
+//     tls_slot_set(&lmtp.tls, &server);                                       // settings_tls_node_server: peers show their node's certificate
 //     runtime_listen(rt, &(struct listen_service){.name = "lmtp", .serve = lmtp_serve, .arg = &lmtp, .refusal = LMTP_REFUSAL}, fd, err);
 //
 // Who may deliver: peers in lmtp_networks, and peers whose certificate is pinned in the directory. Delivery keys (FORMATS section 7) are

@@ -19,6 +19,7 @@
 #include "popimap_metrics.h"
 #include "router/login.h"
 #include "schema/daemons.h"
+#include "schema/settings_tls.h"
 #include "server.h"
 #include "store.h"
 
@@ -72,35 +73,12 @@ static void die_of_eio(const struct err *err, void *arg)
 
 // --- Certificates ---
 
-static enum err_code load_public(const struct settings *settings, struct tls_server **server_out, struct err *err)
-{
-	size_t n = settings->tls_certificate.n;
-	if (n == 0)
-		return ERR_OK;
-	struct tls_files *files = calloc(n, sizeof *files);
-	must(files != NULL && settings->tls_key.n == n); // the rule between the two settings was checked when they were read
-	for (size_t i = 0; i < n; i++)
-		files[i] = (struct tls_files){.cert_path = settings->tls_certificate.v[i].p, .key_path = settings->tls_key.v[i].p};
-	enum err_code code = tls_server_new(files, n, server_out, err);
-	free(files);
-	return code;
-}
-
-// Front-ends know us by the pin of node_certificate, as we know them.
-static enum err_code load_node(const struct settings *settings, struct tls_server **server_out, struct err *err)
-{
-	if (settings->node_certificate.n == 0)
-		return ERR_OK;
-	const struct tls_files files = {.cert_path = settings->node_certificate.p, .key_path = settings->node_key.p};
-	return tls_server_new_asking(&files, 1, server_out, err);
-}
-
 static enum err_code load_tls(struct node *node, const struct settings *settings, struct err *err)
 {
 	struct tls_server *public = NULL, *private = NULL;
-	enum err_code code = load_public(settings, &public, err);
+	enum err_code code = settings_tls_server(settings, &public, err);
 	if (code == ERR_OK)
-		code = load_node(settings, &private, err);
+		code = settings_tls_node_server(settings, &private, err);
 	if (code == ERR_OK) {
 		tls_slot_set(&node->popimap.tls, &public);
 		tls_slot_set(&node->lmtp.tls, &private);

@@ -3,13 +3,14 @@
 // beside it.
 //
 //     struct tls_files files[] = {{"mx.pem", "mx.key"}, {"mx-rsa.pem", "mx-rsa.key"}};
-//     if (tls_server_new(files, 2, &server, err)) ...                 // the old one, if any, stays in use
+//     struct tls_server_config config = {.files = files, .n = 2};
+//     if (tls_server_new(&config, &server, err)) ...                  // the old one, if any, stays in use
 //     tls_slot_set(&slot, &server);                                   // from now on new sessions get this one
 //     struct tls_server *mine = tls_slot_get(&slot);                  // a session: its own reference
 //     conn_tls_accept(conn, mine, &discarded, err);
 //     tls_server_drop(&mine);                                         // the connection has its own
 //
-// TLS 1.2 is the least. Several certificates: those for the same names form one identity (an ECDSA and an RSA key: ECDSA is
+// TLS 1.2 is the least, or what the configuration asks for. Several certificates: those for the same names form one identity (an ECDSA and an RSA key: ECDSA is
 // preferred); the client's SNI chooses the identity by the certificates' DNS names, wildcards included; the first is for clients
 // that name none or an unknown one. Session tickets are sealed with a key that only this process has: a ticket from another node
 // or from before a restart costs a full handshake, nothing else.
@@ -30,15 +31,21 @@ struct tls_files {
 	const char *key_path;  // PEM, without a passphrase
 };
 
+// The oldest version that is spoken.
+enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
+
+struct tls_server_config {
+	const struct tls_files *files; // n of them; borrowed for the call
+	size_t n;
+	enum tls_version min;
+	// Ask clients for a certificate: none is required and no chain is checked, the caller compares what came (peer_spki of struct
+	// conn_tls) with its pins.
+	bool asks;
+};
+
 // ERR_TLS or what the system says, naming the file: missing, not PEM, key and certificate that do not belong together, none at
 // all.
-enum err_code tls_server_new(const struct tls_files *files, size_t n, struct tls_server **server_out,
-			     struct err *err) ERR_CHECKED;
-
-// The same, and clients are asked for a certificate: none is required and no chain is checked, the caller compares what came
-// (peer_spki of struct conn_tls) with its pins.
-enum err_code tls_server_new_asking(const struct tls_files *files, size_t n, struct tls_server **server_out,
-				    struct err *err) ERR_CHECKED;
+enum err_code tls_server_new(const struct tls_server_config *config, struct tls_server **server_out, struct err *err) ERR_CHECKED;
 struct tls_server *tls_server_ref(struct tls_server *server);
 void tls_server_drop(struct tls_server **server);
 
@@ -52,6 +59,7 @@ enum tls_verify {
 
 struct tls_client_config {
 	enum tls_verify verify;
+	enum tls_version min;
 	const char *ca_path;          // file of trusted CAs; NULL: the system's
 	struct tls_files certificate; // our own, for mutual TLS; {NULL, NULL}: none
 };
