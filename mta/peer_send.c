@@ -50,6 +50,14 @@ static enum peer_outcome outcome_of(struct reply reply)
 	return reply_is_positive(&reply) ? PEER_ACCEPTED : reply_is_permanent(&reply) ? PEER_PERMANENT : PEER_TEMPORARY;
 }
 
+// A mailbox host of ours that wants none of MAIL itself (a pin or a network that is not set, a command it does not know) says that our nodes
+// do not fit together: a fault of ours returns no mail (promise 3). Its word about the message, size and content, stands.
+static enum peer_outcome outcome_of_mail(const struct peer *peer, struct reply reply)
+{
+	bool about_us = reply.code <= 504 || reply.code == 521 || reply.code == 530 || str_starts(reply.enhanced, STR("5.7."));
+	return peer->config.lmtp && reply_is_permanent(&reply) && about_us ? PEER_TEMPORARY : outcome_of(reply);
+}
+
 static void set_outcome(struct send *s, struct peer_recipient *r, struct reply reply)
 {
 	r->outcome = outcome_of(reply);
@@ -265,7 +273,7 @@ static bool read_envelope_replies(struct send *s)
 		return false;
 	bool mail_ok = reply_is_positive(&reply);
 	if (!mail_ok && !(s->peer->used && s->peer->closing)) // not if it had said goodbye since the message before
-		set_rest(s, outcome_of(reply), keep_reply(s->txn->arena, reply), false);
+		set_rest(s, outcome_of_mail(s->peer, reply), keep_reply(s->txn->arena, reply), false);
 	if (!mail_ok && s->peer->closing)
 		s->peer->broken = true;
 	for (size_t i = 0; i < s->txn->n && !s->peer->broken; i++) {
@@ -292,7 +300,7 @@ static bool envelope_step_by_step(struct send *s, struct buf *line)
 		return false;
 	if (!reply_is_positive(&reply)) {
 		if (!(s->peer->used && s->peer->closing))
-			set_rest(s, outcome_of(reply), keep_reply(s->txn->arena, reply), false);
+			set_rest(s, outcome_of_mail(s->peer, reply), keep_reply(s->txn->arena, reply), false);
 		return !s->peer->closing;
 	}
 	for (size_t i = 0; i < s->txn->n; i++) {

@@ -129,6 +129,36 @@ static void lmtp_answers_each_recipient(void **state)
 	end(&b);
 }
 
+static void our_own_nodes_that_do_not_fit_bounce_nothing(void **state)
+{
+	(void)state;
+	static const struct {
+		bool lmtp;
+		const char *reply;
+		enum peer_outcome want;
+	} rows[] = {
+		{true, "530 5.7.0 not one of our nodes", PEER_TEMPORARY},
+		{true, "550 5.7.1 delivery key refused", PEER_TEMPORARY},
+		{true, "503 5.5.1 bad sequence", PEER_TEMPORARY},
+		{true, "552 5.3.4 message too big", PEER_PERMANENT},
+		{false, "530 5.7.0 log in first", PEER_PERMANENT},
+		{false, "550 5.7.1 not from you", PEER_PERMANENT},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct bench b;
+		char script[1000];
+		snprintf(script, sizeof script, "%s%s\r\n503 5.5.1 no\r\n503 5.5.1 no\r\n503 5.5.1 no\r\n503 5.5.1 no\r\n250 ok\r\n",
+			rows[i].lmtp ? LMTP_HELLO : SMTP_HELLO, rows[i].reply);
+		begin(&b, rows[i].lmtp, script);
+		fill(&b, 0, "s@else.example", "Subject: x\r\n\r\nx\r\n", rows[i].lmtp ? RECORD_TO_MAILBOX : RECORD_TO_RELAY, plain);
+		greet(&b);
+		send_to(&b, 3);
+		assert_outcomes(&b, rows[i].want, rows[i].want, rows[i].want);
+		assert_reply(b.to[2].reply, rows[i].reply);
+		end(&b);
+	}
+}
+
 static void a_reply_that_does_not_come_is_temporary(void **state)
 {
 	(void)state;
@@ -172,12 +202,12 @@ static void the_word_on_mail_is_for_all(void **state)
 {
 	(void)state;
 	struct bench b;
-	begin(&b, true, LMTP_HELLO "550 5.7.1 not you\r\n503 no\r\n503 no\r\n503 no\r\n503 no\r\n250 reset\r\n");
+	begin(&b, true, LMTP_HELLO "554 5.6.0 not this\r\n503 no\r\n503 no\r\n503 no\r\n503 no\r\n250 reset\r\n");
 	fill(&b, 0, "s@else.example", "x\r\n", RECORD_TO_MAILBOX, plain);
 	greet(&b);
 	send_to(&b, 3);
 	assert_outcomes(&b, PEER_PERMANENT, PEER_PERMANENT, PEER_PERMANENT);
-	assert_reply(b.to[2].reply, "550 5.7.1 not you");
+	assert_reply(b.to[2].reply, "554 5.6.0 not this");
 	assert_true(peer_is_usable(b.peer));
 	end(&b);
 }
@@ -360,6 +390,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lmtp_answers_each_recipient),
+		cmocka_unit_test(our_own_nodes_that_do_not_fit_bounce_nothing),
 		cmocka_unit_test(a_reply_that_does_not_come_is_temporary),
 		cmocka_unit_test(replies_out_of_step_bounce_nobody),
 		cmocka_unit_test(the_word_on_mail_is_for_all),
