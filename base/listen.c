@@ -138,8 +138,8 @@ struct counted {
 };
 
 struct listen_caps {
-	size_t connections_max, per_address_max;
 	pthread_mutex_t mutex; // for what follows; held for a few instructions
+	size_t connections_max, per_address_max;
 	struct listen_stats stats;
 	struct counted *buckets[BUCKETS]; // owned; addresses with a connection
 };
@@ -163,6 +163,15 @@ void listen_caps_free(struct listen_caps **caps_taken)
 		must(caps->buckets[i] == NULL);
 	pthread_mutex_destroy(&caps->mutex);
 	free(caps);
+}
+
+void listen_caps_set(struct listen_caps *caps, size_t connections_max, size_t per_address_max)
+{
+	pthread_mutex_lock(&caps->mutex);
+	must((caps->per_address_max == 0) == (per_address_max == 0)); // those who are in are counted, or not
+	caps->connections_max = connections_max;
+	caps->per_address_max = per_address_max;
+	pthread_mutex_unlock(&caps->mutex);
 }
 
 void listen_stats(struct listen_caps *caps, struct listen_stats *stats_out)
@@ -190,7 +199,7 @@ static bool count_address(struct listen_caps *caps, const struct netaddr *prefix
 		must(*at != NULL);
 		(*at)->prefix = *prefix;
 	}
-	if ((*at)->n == caps->per_address_max)
+	if ((*at)->n >= caps->per_address_max)
 		return false;
 	(*at)->n++;
 	return true;
@@ -290,7 +299,9 @@ static void refuse(const struct acceptor *acceptor, int fd)
 
 static void welcome(const struct acceptor *acceptor, int fd, const struct netaddr *peer)
 {
-	struct netaddr prefix = netaddr_prefix(peer, V4_BITS, V6_BITS);
+	const struct listen_service *service = acceptor->service;
+	bool exempt = service->is_exempt && service->is_exempt(peer, service->arg);
+	struct netaddr prefix = exempt ? (struct netaddr){0} : netaddr_prefix(peer, V4_BITS, V6_BITS);
 	if (!enter_both(acceptor->caps, acceptor->service, &prefix)) {
 		refuse(acceptor, fd);
 		return;

@@ -436,6 +436,19 @@ static int connect_plain(const struct netaddr *addr)
 	return fd;
 }
 
+static int connect_from(const char *from, const struct netaddr *addr)
+{
+	char sa[NETADDR_SOCKADDR_BYTES];
+	struct netaddr own;
+	assert_true(netaddr_parse(str_of_c(from), 0, &own));
+	size_t n = netaddr_to_sockaddr(&own, sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)sa, (socklen_t)n), 0);
+	n = netaddr_to_sockaddr(addr, sa);
+	assert_int_equal(connect(fd, (struct sockaddr *)sa, (socklen_t)n), 0);
+	return fd;
+}
+
 static void expect_text(int fd, const char *want)
 {
 	char got[128];
@@ -587,20 +600,55 @@ static void a_cap_for_each_address_spares_the_others(void **state)
 	int refused = connect_plain(&d.addr);
 	expect_text(refused, "421 full\r\n");
 	expect_end(refused);
-	struct netaddr other, any;
-	assert_true(netaddr_parse(STR("127.0.0.2"), 0, &other));
-	char sa[NETADDR_SOCKADDR_BYTES];
-	size_t n = netaddr_to_sockaddr(&other, sa);
-	fds[2] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(fds[2], (struct sockaddr *)sa, (socklen_t)n), 0);
-	any = d.addr;
-	n = netaddr_to_sockaddr(&any, sa);
-	assert_int_equal(connect(fds[2], (struct sockaddr *)sa, (socklen_t)n), 0);
+	fds[2] = connect_from("127.0.0.2", &d.addr);
 	say(fds[2], "other\r\n");
 	expect_text(fds[2], "other\r\n");
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
 	end_daemon(&d, 1000);
+}
+
+static bool is_127_0_0_2(const struct netaddr *peer, void *arg)
+{
+	char text[NETADDR_TEXT_BYTES];
+	(void)arg;
+	return strcmp(netaddr_text(peer, text), "127.0.0.2") == 0;
+}
+
+static void expect_welcome(int fd)
+{
+	say(fd, "hello\r\n");
+	expect_text(fd, "hello\r\n");
+}
+
+static void caps_can_be_moved_and_some_addresses_have_none(void **state)
+{
+	(void)state;
+	struct daemon_case d;
+	struct listen_caps *own = listen_caps_new(100, 1);
+	struct netaddr addr;
+	int fd, fds[5];
+	start_daemon(&d, 100, 0);
+	struct listen_service capped = d.service;
+	capped.caps = own;
+	capped.is_exempt = is_127_0_0_2;
+	assert_true(netaddr_parse(STR("127.0.0.1"), 0, &addr));
+	assert_int_equal(listen_open(&addr, 128, &fd, &addr, NULL), ERR_OK);
+	assert_int_equal(runtime_listen(d.rt, &capped, fd, NULL), ERR_OK);
+	for (int i = 0; i < 3; i++)
+		expect_welcome(fds[i] = connect_from(i < 2 ? "127.0.0.2" : "127.0.0.1", &addr));
+	fds[3] = connect_plain(&addr);
+	expect_text(fds[3], "421 full\r\n");
+	close(fds[3]);
+	listen_caps_set(own, 4, 2);
+	expect_welcome(fds[3] = connect_plain(&addr));
+	fds[4] = connect_from("127.0.0.2", &addr);
+	expect_text(fds[4], "421 full\r\n"); // the cap on all is for the exempt too
+	for (int i = 0; i < 5; i++)
+		close(fds[i]);
+	end_daemon(&d, 1000);
+	listen_caps_free(&own);
+	close(fd);
 }
 
 // --- Sockets given to us ---
@@ -682,6 +730,7 @@ int main(void)
 		cmocka_unit_test(a_cap_on_connections_refuses_politely),
 		cmocka_unit_test(a_cap_of_a_service_is_its_own),
 		cmocka_unit_test(a_cap_for_each_address_spares_the_others),
+		cmocka_unit_test(caps_can_be_moved_and_some_addresses_have_none),
 		cmocka_unit_test(a_stale_unix_socket_is_replaced_and_a_live_one_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

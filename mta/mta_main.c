@@ -57,6 +57,15 @@ static struct directory *directory_here(void *arg)
 	return mta_directory_here(mta->directory);
 }
 
+static bool is_trusted(const struct netaddr *peer, void *arg)
+{
+	const struct smtp_service *service = arg;
+	struct settings_snapshot *snapshot = service->server->settings_get(service->server->arg);
+	bool trusted = settings_networks_have(&settings_of(snapshot)->trusted_networks, peer);
+	settings_unref(&snapshot);
+	return trusted;
+}
+
 static enum err_code mta_pre_jail(struct daemon *daemon, struct err *err)
 {
 	struct mta *mta = daemon_arg(daemon);
@@ -118,6 +127,7 @@ static enum err_code start_listeners(struct mta *mta, struct err *err)
 			.arg = &mta->services[i],
 			.refusal = services[i].tls_at_start ? STR_NONE : STR("421 4.7.0 too many connections\r\n"),
 			.caps = mta->caps,
+			.is_exempt = is_trusted,
 		};
 		for (size_t k = 0; code == ERR_OK && k < n; k++)
 			code = runtime_listen(mta->runtime, &mta->listeners[i], fds[k], err);
@@ -167,8 +177,10 @@ static void mta_reload(struct daemon *daemon)
 	struct mta *mta = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	struct mta_tls fresh = {NULL};
+	const struct settings *settings = settings_of(snapshot);
 	struct err err;
-	if (mta_tls_load(settings_of(snapshot), &fresh, &err)) {
+	listen_caps_set(mta->caps, (size_t)settings->smtp_connections_max, (size_t)settings->smtp_connections_per_address_max);
+	if (mta_tls_load(settings, &fresh, &err)) {
 		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
 		queue_reload(mta->queue, snapshot, mta->tls.lmtp, mta->tls.relay);
 	} else {

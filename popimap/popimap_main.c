@@ -307,10 +307,14 @@ static void popimap_reload(struct daemon *daemon)
 {
 	struct node *node = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	const struct settings *settings = settings_of(snapshot);
 	struct err err;
-	if (load_tls(node, settings_of(snapshot), &err))
+	listen_caps_set(node->lmtp_caps, (size_t)settings->lmtp_connections_max, 0);
+	listen_caps_set(node->imap_caps, (size_t)settings->imap_connections_max, 0);
+	listen_caps_set(node->pop3_caps, (size_t)settings->pop3_connections_max, 0);
+	if (load_tls(node, settings, &err))
 		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
-	store_set_key_days(node->popimap.store, (unsigned)settings_of(snapshot)->delivered_key_days);
+	store_set_key_days(node->popimap.store, (unsigned)settings->delivered_key_days);
 	settings_unref(&snapshot);
 }
 

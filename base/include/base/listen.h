@@ -22,6 +22,8 @@ struct listen_service {
 	void *arg;                                   // borrowed while the scheduler runs
 	struct str refusal;                          // a whole reply with its line end; borrowed for ever; empty under TLS
 	struct listen_caps *caps;                    // of this service, or of several together, beside those of the process; NULL: none
+	// Is the cap for each address not for this peer? NULL: it is for all. On a scheduler; with arg.
+	bool (*is_exempt)(const struct netaddr *peer, void *arg);
 };
 
 // Opens a TCP socket that listens: SO_REUSEADDR, and IPV6_V6ONLY for IPv6. Port 0 gets one from the kernel (*local_out may be
@@ -40,6 +42,9 @@ size_t listen_inherited(void (*each)(int fd, const char *name, void *arg), void 
 // Caps and counts, shared by all schedulers of a process, and by the services that name them.
 struct listen_caps *listen_caps_new(size_t connections_max, size_t per_address_max); // 0: no cap
 void listen_caps_free(struct listen_caps **caps);                                  // after the schedulers have stopped
+
+// New caps for what comes from now on; who is in stays. The one for each address can be moved, not begun or ended (0). Any thread.
+void listen_caps_set(struct listen_caps *caps, size_t connections_max, size_t per_address_max);
 
 struct listen_stats {
 	uint64_t connections;      // now
