@@ -90,6 +90,7 @@ struct cluster_log {
 	// For stats.
 	_Atomic uint64_t stat_first, stat_applied, stat_records, stat_batches, stat_refused, stat_free;
 	_Atomic bool short_of_space, stuck;
+	_Atomic uint64_t reserve_bytes; // as set last
 };
 
 // --- The line ---
@@ -212,11 +213,12 @@ static void look_at_space(struct cluster_log *log)
 		return;
 	}
 	atomic_store_explicit(&log->stat_free, free_bytes, memory_order_relaxed);
-	bool is_short = free_bytes < log->config.reserve_bytes;
+	uint64_t reserve_bytes = atomic_load_explicit(&log->reserve_bytes, memory_order_relaxed);
+	bool is_short = free_bytes < reserve_bytes;
 	if (is_short != atomic_exchange(&log->short_of_space, is_short)) {
 		if (is_short)
 			log_error(NULL, "queue: free space is below the reserve, new mail is refused", log_u64("free_bytes", free_bytes),
-				log_u64("reserve_bytes", log->config.reserve_bytes));
+				log_u64("reserve_bytes", reserve_bytes));
 		else
 			log_info(NULL, "queue: enough free space again", log_u64("free_bytes", free_bytes));
 	}
@@ -609,6 +611,7 @@ enum err_code cluster_log_open(const struct cluster_log_config *config, struct c
 	struct err local;
 	err = err ? err : &local;
 	log->config = *config;
+	atomic_init(&log->reserve_bytes, config->reserve_bytes);
 	log->dir = -1;
 	log->dir_path = strdup(config->dir);
 	log->arena = arena_new(RECORD_ARENA_BYTES);
@@ -658,6 +661,11 @@ void cluster_log_close(struct cluster_log **log_in)
 		log_warning(NULL, "queue: no checkpoint at the end, the next start replays the WAL", log_err(&err));
 	free_all(log);
 	*log_in = NULL;
+}
+
+void cluster_log_set_reserve(struct cluster_log *log, uint64_t reserve_bytes)
+{
+	atomic_store_explicit(&log->reserve_bytes, reserve_bytes, memory_order_relaxed);
 }
 
 void cluster_log_stats(struct cluster_log *log, struct cluster_log_stats *out)

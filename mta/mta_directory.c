@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The front-end's views of the shadow.
+// What the queue asks of the directory: who a report goes to, where a mailbox host listens.
 #include "mta_directory.h"
-
-#include <stdlib.h>
 
 #include "base/must.h"
 #include "router/host.h"
@@ -10,57 +8,19 @@
 #include "smtp_server.h"
 #include "targets.h"
 
-struct mta_directory {
-	struct runtime *runtime;
-	struct settings_snapshot *snapshot;
-	struct directory *views[]; // owned, one for each scheduler
-};
-
-struct mta_directory *mta_directory_new(struct runtime *runtime, struct settings_snapshot *settings)
-{
-	unsigned n = runtime_scheds(runtime);
-	struct mta_directory *directory = calloc(1, sizeof *directory + n * sizeof *directory->views);
-	struct arena *arena = arena_new(4096);
-	must(directory != NULL);
-	directory->runtime = runtime;
-	directory->snapshot = settings_ref(settings);
-	struct str path = settings_data_path(settings_of(settings), arena, "shadow/shadow.db");
-	for (unsigned i = 0; i < n; i++)
-		directory->views[i] = directory_open(path.p, settings_of(settings)->fresh_s);
-	arena_free(&arena);
-	return directory;
-}
-
-void mta_directory_free(struct mta_directory **directory_in)
-{
-	struct mta_directory *directory = *directory_in;
-	if (directory == NULL)
-		return;
-	for (unsigned i = 0; i < runtime_scheds(directory->runtime); i++)
-		directory_close(&directory->views[i]);
-	settings_unref(&directory->snapshot);
-	free(directory);
-	*directory_in = NULL;
-}
-
-struct directory *mta_directory_here(struct mta_directory *directory)
-{
-	for (unsigned i = 0; i < runtime_scheds(directory->runtime); i++)
-		if (runtime_sched(directory->runtime, i) == sched_self())
-			return directory->views[i];
-	unreachable("a view of the shadow off the schedulers");
-}
-
 bool mta_directory_resolve(void *arg, struct arena *arena, struct str address, struct record_recipients *recipients_out,
 	bool *temporary_out)
 {
-	struct mta_directory *directory = arg;
-	const struct settings *settings = settings_of(directory->snapshot);
+	const struct smtp_server *server = arg;
+	struct settings_snapshot *snapshot = server->settings_get(server->arg);
+	const struct settings *settings = settings_of(snapshot);
 	struct smtp_rcpt rcpt = {.notify = 0};
 	struct recipient_verdict verdict;
 	*temporary_out = false;
-	if (addr_parse(arena, address, ADDR_UTF8 | ADDR_LONG_LOCAL, &rcpt.to) != ADDR_OK)
+	if (addr_parse(arena, address, ADDR_UTF8 | ADDR_LONG_LOCAL, &rcpt.to) != ADDR_OK) {
+		settings_unref(&snapshot);
 		return false;
+	}
 	const struct recipient_query query = {
 		.recipient = &rcpt.to,
 		.authenticated = true, // the report is ours, and we may send to the world
@@ -69,19 +29,21 @@ bool mta_directory_resolve(void *arg, struct arena *arena, struct str address, s
 		.default_domain = smtp_server_default_domain(settings),
 		.entries_max = RECIPIENT_ENTRIES_FIBER,
 	};
-	recipient_decide(mta_directory_here(directory), &query, arena, &verdict);
+	recipient_decide(server->directory(server->arg), &query, arena, &verdict);
 	*temporary_out = verdict.outcome == RECIPIENT_DEFER;
 	recipients_out->v = arena_array(arena, verdict.n_targets ? verdict.n_targets : 1, sizeof *recipients_out->v);
 	recipients_out->n = recipients_out->v ? verdict.n_targets : 0;
 	for (size_t i = 0; i < recipients_out->n; i++)
 		target_to_record(arena, &rcpt, &verdict.targets[i], &recipients_out->v[i]);
+	settings_unref(&snapshot);
 	return recipients_out->n > 0;
 }
 
 enum err_code mta_directory_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err)
 {
+	const struct smtp_server *server = arg;
 	struct host host;
-	switch (host_find(mta_directory_here(arg), mail_host, STR("lmtp"), arena, &host)) {
+	switch (host_find(server->directory(server->arg), mail_host, STR("lmtp"), arena, &host)) {
 	case HOST_FOUND:
 		break;
 	case HOST_UNKNOWN:

@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "base/must.h"
 #include "base/runtime.h"
+#include "ldapsync/directory_views.h"
 #include "mail/charset.h"
 #include "mta/queue.h"
 #include "mta_directory.h"
@@ -30,7 +31,7 @@ struct mta {
 	struct runtime *runtime;
 	struct worker_pool *auth;
 	struct login *login;
-	struct mta_directory *directory;
+	struct directory_views *views;
 	struct mta_tls tls;
 	struct queue *queue;
 	struct smtp_server smtp;
@@ -54,7 +55,7 @@ static struct settings_snapshot *settings_now(void *arg)
 static struct directory *directory_here(void *arg)
 {
 	struct mta *mta = arg;
-	return mta_directory_here(mta->directory);
+	return directory_views_here(mta->views);
 }
 
 static bool is_trusted(const struct netaddr *peer, void *arg)
@@ -86,7 +87,7 @@ static enum err_code start_queue(struct mta *mta, struct settings_snapshot *snap
 		.settings = snapshot,
 		.resolve = mta_directory_resolve,
 		.host = mta_directory_host,
-		.arg = mta->directory,
+		.arg = &mta->smtp,
 		.lmtp_tls = mta->tls.lmtp,
 		.relay_tls = mta->tls.relay,
 		.died = daemon_die_of_eio,
@@ -142,15 +143,25 @@ static enum err_code start_runtime(struct mta *mta, const struct settings *setti
 	return runtime_new(&config, &mta->runtime, err);
 }
 
+static void open_views(struct mta *mta, const struct settings *settings)
+{
+	struct arena *arena = arena_new(4096);
+	mta->views = directory_views_open(mta->runtime, settings_data_path(settings, arena, "shadow/shadow.db").p, settings->fresh_s);
+	arena_free(&arena);
+}
+
 static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 {
 	struct mta *mta = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	const struct settings *settings = settings_of(snapshot);
 	metrics_register(mta_smtp_metrics);
+	mta->smtp.directory = directory_here;
+	mta->smtp.settings_get = settings_now;
+	mta->smtp.arg = mta;
 	enum err_code code = start_runtime(mta, settings, err);
 	if (code == ERR_OK) {
-		mta->directory = mta_directory_new(mta->runtime, snapshot);
+		open_views(mta, settings);
 		code = start_login(mta, settings, err);
 	}
 	if (code == ERR_OK)
@@ -160,9 +171,6 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 		mta->smtp.workers = runtime_workers(mta->runtime);
 		mta->smtp.login = mta->login;
 		mta->smtp.submit_rate = submit_rate_new();
-		mta->smtp.directory = directory_here;
-		mta->smtp.settings_get = settings_now;
-		mta->smtp.arg = mta;
 		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
 		queue_register_commands(mta->queue, daemon_serve_control(daemon, runtime_sched(mta->runtime, 0)));
 		queue_start(mta->queue);
@@ -206,7 +214,7 @@ static void mta_stop(struct daemon *daemon)
 	login_close(&mta->login);
 	if (mta->auth)
 		worker_pool_free(&mta->auth);
-	mta_directory_free(&mta->directory);
+	directory_views_close(&mta->views);
 	if (mta->runtime)
 		runtime_free(&mta->runtime);
 	listen_caps_free(&mta->caps);

@@ -72,6 +72,7 @@ static void take_settings(struct queue *queue, struct settings_snapshot *setting
 void queue_reload(struct queue *queue, struct settings_snapshot *settings, struct tls_client *lmtp_tls, struct tls_client *relay_tls)
 {
 	take_settings(queue, settings, lmtp_tls, relay_tls);
+	cluster_log_set_reserve(queue->log, (uint64_t)settings_of(settings)->queue_reserve_bytes);
 	dispatch_reload(queue->dispatch);
 }
 

@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/must.h"
 #include "base/runtime.h"
+#include "ldapsync/directory_views.h"
 #include "lmtp_session.h"
 #include "mail/charset.h"
 #include "popimap_metrics.h"
@@ -39,7 +40,7 @@ struct node {
 	struct daemon *daemon;
 	struct runtime *runtime;
 	struct worker_pool *auth;
-	struct directory **views; // owned; one for each scheduler
+	struct directory_views *views;
 	struct popimap popimap;
 	struct lmtp_service lmtp;
 	struct popimap_service clear, tls_at_start;
@@ -59,10 +60,7 @@ static struct settings_snapshot *settings_now(void *arg)
 static struct directory *directory_here(void *arg)
 {
 	struct node *node = arg;
-	for (unsigned i = 0; i < runtime_scheds(node->runtime); i++)
-		if (runtime_sched(node->runtime, i) == sched_self())
-			return node->views[i];
-	unreachable("a view of the shadow off the schedulers");
+	return directory_views_here(node->views);
 }
 
 static void die_of_eio(const struct err *err, void *arg)
@@ -152,11 +150,7 @@ static enum err_code start_login(struct node *node, const struct settings *setti
 static void open_views(struct node *node, const struct settings *settings)
 {
 	struct arena *arena = arena_new(4096);
-	struct str path = settings_data_path(settings, arena, "shadow/shadow.db");
-	node->views = calloc(runtime_scheds(node->runtime), sizeof *node->views);
-	must(node->views != NULL);
-	for (unsigned i = 0; i < runtime_scheds(node->runtime); i++)
-		node->views[i] = directory_open(path.p, settings->fresh_s);
+	node->views = directory_views_open(node->runtime, settings_data_path(settings, arena, "shadow/shadow.db").p, settings->fresh_s);
 	arena_free(&arena);
 }
 
@@ -329,9 +323,7 @@ static void popimap_stop(struct daemon *daemon)
 	login_close(&node->popimap.login);
 	if (node->auth)
 		worker_pool_free(&node->auth);
-	for (unsigned i = 0; node->views && i < runtime_scheds(node->runtime); i++)
-		directory_close(&node->views[i]);
-	free(node->views);
+	directory_views_close(&node->views);
 	if (node->runtime)
 		runtime_free(&node->runtime);
 	listen_caps_free(&node->lmtp_caps);

@@ -122,6 +122,9 @@ void cluster_log_submit(struct cluster_log *log, struct cluster_proposal *propos
 // arg may be on the caller's stack. May wait; on a plain thread it blocks. ERR_BUSY when the line is too long.
 enum err_code cluster_log_read(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg, struct err *err) ERR_CHECKED;
 
+// Another reserve from now on. Any thread, does not block.
+void cluster_log_set_reserve(struct cluster_log *log, uint64_t reserve_bytes);
+
 struct cluster_log_stats {
 	uint64_t first, applied, term; // indexes
 	uint64_t records, batches;     // since the start

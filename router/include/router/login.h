@@ -60,8 +60,8 @@ enum err_code login_converse(struct login_attempt *attempt, struct str prefix, s
 // IMAP LOGIN, POP3 USER and PASS. May wait.
 enum sasl_outcome login_plain(struct login_attempt *attempt, struct str login, struct str password);
 
-// How long a client that has just failed is kept waiting before it is told: 1 s, 2 s … up to 8 s with each failure of its session, so that
-// guessing in one connection is slow. Waits; ends early on a cancel.
+// Keeps a client that has just failed waiting before it is told: half a second, doubled with each failure of its session before this one, up to
+// 8 s, so that guessing in one connection is slow. Waits; ends early on a cancel.
 void login_penalty(unsigned failures);
 
 #endif
