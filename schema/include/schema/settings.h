@@ -14,6 +14,7 @@
 
 // Choices: enum constant and word in the file, in this order.
 #define SETTINGS_SANDBOX(X) X(SETTINGS_SANDBOX_REQUIRED, "required") X(SETTINGS_SANDBOX_OPTIONAL, "optional")
+#define SETTINGS_TLS_MIN(X) X(SETTINGS_TLS_MIN_1_2, "1.2") X(SETTINGS_TLS_MIN_1_3, "1.3")
 #define SETTINGS_LOG_DESTINATION(X) X(SETTINGS_LOG_STDERR, "stderr") X(SETTINGS_LOG_SYSLOG, "syslog")
 #define SETTINGS_LOG_LEVEL(X)                                                                                                 \
 	X(SETTINGS_LOG_ERROR, "error") X(SETTINGS_LOG_WARNING, "warning") X(SETTINGS_LOG_INFO, "info") X(SETTINGS_LOG_DEBUG, "debug")
@@ -25,6 +26,7 @@
 
 #define SETTINGS_CHOICE_ENUM(code, word) code,
 enum settings_sandbox { SETTINGS_SANDBOX(SETTINGS_CHOICE_ENUM) };
+enum settings_tls_min { SETTINGS_TLS_MIN(SETTINGS_CHOICE_ENUM) };
 enum settings_log_destination { SETTINGS_LOG_DESTINATION(SETTINGS_CHOICE_ENUM) };
 enum settings_log_level { SETTINGS_LOG_LEVEL(SETTINGS_CHOICE_ENUM) };
 enum settings_auth_plaintext { SETTINGS_AUTH_PLAINTEXT(SETTINGS_CHOICE_ENUM) };
