@@ -5,7 +5,7 @@
 // cache's part table says where. Happy path of a slice: message_fetch, then \Seen for those that need it (one commit), then the lines.
 // A message that somebody expunged meanwhile is still readable (PROTOCOLS 14); one that is gone from the trash too is left out, and NO
 // [EXPUNGEISSUED] ends the command (RFC 5530). When the disk fails after a literal was announced, nothing true can follow: the
-// connection ends.
+// connection ends. It ends too when the client takes no more; what else it has asked for is not read for nobody.
 #include "base/fiber.h"
 #include "imap_session.h"
 #include "mail/cache.h"
@@ -131,6 +131,14 @@ static bool in_memory(const struct outgoing *out, const struct mime_slice *slice
 	return out->m->text.p && slice->at <= out->m->text.n && slice->n <= out->m->text.n - slice->at;
 }
 
+// The result of a write. A client that went away or does not read is its own affair: the session ends, nothing is said in the log.
+static enum err_code written(struct fetching *f, enum err_code code)
+{
+	if (code)
+		imap_enter(f->s, IMAP_ENDED);
+	return code;
+}
+
 // Writes a slice behind its literal's length.
 static enum err_code write_slice(struct fetching *f, const struct outgoing *out, struct mime_slice slice)
 {
@@ -140,7 +148,7 @@ static enum err_code write_slice(struct fetching *f, const struct outgoing *out,
 	conn_printf(s->conn, "{%llu}\r\n", (unsigned long long)slice.n);
 	if (in_memory(out, &slice)) {
 		struct str text = str_of(out->m->text.p + slice.at, (size_t)slice.n);
-		return text.n > COPIED_BYTES_MAX ? conn_write_through(s->conn, text) : conn_write(s->conn, text);
+		return written(f, text.n > COPIED_BYTES_MAX ? conn_write_through(s->conn, text) : conn_write(s->conn, text));
 	}
 	buf_init(&piece, PIECE_BYTES);
 	while (slice.n && code == ERR_OK) {
@@ -150,7 +158,7 @@ static enum err_code write_slice(struct fetching *f, const struct outgoing *out,
 		if (code == ERR_OK && piece.n != n)
 			code = err_set(&s->err, ERR_CORRUPT, "message is shorter than its size");
 		if (code == ERR_OK)
-			code = conn_write_through(s->conn, buf_str(&piece));
+			code = written(f, conn_write_through(s->conn, buf_str(&piece)));
 		slice.at += n;
 		slice.n -= n;
 	}
@@ -202,7 +210,7 @@ static enum err_code write_fields(struct fetching *f, const struct outgoing *out
 		mime_header_filter(buf_str(&header), section->fields, section->fields_n, section->kind == MIME_SECTION_FIELDS_NOT, &picked);
 		cut(picked.n, want, &at, &n);
 		conn_printf(f->s->conn, "{%llu}\r\n", (unsigned long long)n);
-		code = conn_write_through(f->s->conn, str_of(picked.p ? picked.p + at : NULL, (size_t)n));
+		code = written(f, conn_write_through(f->s->conn, str_of(picked.p ? picked.p + at : NULL, (size_t)n)));
 	}
 	buf_fini(&header);
 	buf_fini(&picked);
@@ -217,7 +225,7 @@ static enum err_code write_section(struct fetching *f, struct outgoing *out, con
 	if (code)
 		return code;
 	if (!found)
-		return conn_write(f->s->conn, STR("NIL"));
+		return written(f, conn_write(f->s->conn, STR("NIL")));
 	if (want->section.kind == MIME_SECTION_FIELDS || want->section.kind == MIME_SECTION_FIELDS_NOT)
 		return write_fields(f, out, want, slice);
 	uint64_t at, n;
@@ -317,13 +325,14 @@ static enum err_code write_message(struct fetching *f, const struct message *m, 
 		buf_add_byte(&f->line, ' ');
 		conn_write(s->conn, buf_str(&f->line));
 		code = write_section(f, &out, &f->want.sections[i]);
-		if (code) { // in the middle of an answer
+		if (code && s->state != IMAP_ENDED) { // in the middle of an answer
 			log_warning(&s->log_login, "message cannot be sent", log_u64("uid", m->uid), log_err(&s->err));
 			imap_enter(s, IMAP_ENDED);
-			return code;
 		}
+		if (code)
+			return code;
 	}
-	return conn_write(s->conn, STR(")\r\n"));
+	return written(f, conn_write(s->conn, STR(")\r\n")));
 }
 
 // --- Slices ---
