@@ -35,6 +35,17 @@ static void a_delivery_is_there_with_its_prefix(void **state)
 	test_close(&mb);
 }
 
+static void a_folder_that_is_missing_is_said(void **state)
+{
+	(void)state;
+	struct store *store = NULL;
+	struct err err;
+	const struct store_config config = {.dir = STR("/nonexistent/mailboxes"), .threads = 1, .open_max = 1, .key_days = 30};
+	assert_int_equal(store_open(&config, &store, &err), ERR_NOTFOUND);
+	assert_non_null(strstr(err.text, "/nonexistent/mailboxes"));
+	assert_null(store);
+}
+
 static void a_key_delivers_once(void **state)
 {
 	(void)state;
@@ -337,6 +348,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_delivery_is_there_with_its_prefix),
+		TEST(a_folder_that_is_missing_is_said),
 		TEST(a_key_delivers_once),
 		TEST(mailboxes_are_made_only_when_allowed),
 		TEST(large_bodies_are_files_and_read_in_slices),

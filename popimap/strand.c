@@ -503,7 +503,8 @@ void strand_close_all(struct store *store)
 
 void strand_free_all(struct store *store)
 {
-	node_db_close(store->node);
+	if (store->node) // not in a store whose folder could not be opened
+		node_db_close(store->node);
 	for (size_t i = 0; i < STORE_CHAINS; i++)
 		while (store->chains[i]) {
 			must(store->chains[i]->refs == 0 || store->chains[i] == store->node);
