@@ -6,6 +6,7 @@
 #include "base/control.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -40,7 +41,7 @@ struct control {
 	struct listen_service service;
 	struct listen_caps *caps; // owned
 	const struct control_command *tables[TABLES_MAX]; // borrowed
-	size_t tables_n;
+	_Atomic size_t tables_n; // tables are registered while questions are answered already
 };
 
 struct control_request {
@@ -139,7 +140,8 @@ static void on_stats(struct control_request *request, void *arg)
 
 static const struct control_command *find(const struct control *control, struct str name)
 {
-	for (size_t i = 0; i < control->tables_n; i++)
+	size_t tables_n = atomic_load_explicit(&control->tables_n, memory_order_acquire);
+	for (size_t i = 0; i < tables_n; i++)
 		for (const struct control_command *row = control->tables[i]; row->name != NULL; row++)
 			if (str_eq(name, str_of_c(row->name)))
 				return row;
@@ -242,8 +244,10 @@ struct control *control_start(struct sched *sched, int listen_fd, gid_t group, c
 
 void control_register(struct control *control, const struct control_command *table)
 {
-	must(control->tables_n < TABLES_MAX);
-	control->tables[control->tables_n++] = table;
+	size_t n = atomic_load_explicit(&control->tables_n, memory_order_relaxed);
+	must(n < TABLES_MAX);
+	control->tables[n] = table;
+	atomic_store_explicit(&control->tables_n, n + 1, memory_order_release);
 }
 
 void control_free(struct control **control)
