@@ -244,11 +244,6 @@ enum err_code db_begin(struct db *db, struct err *err)
 	return db_exec(db, "BEGIN IMMEDIATE", err);
 }
 
-enum err_code db_begin_read(struct db *db, struct err *err)
-{
-	return db_exec(db, "BEGIN", err);
-}
-
 enum err_code db_commit(struct db *db, struct err *err)
 {
 	enum err_code code = db_exec(db, "COMMIT", err);

@@ -166,11 +166,6 @@ struct listen_caps *runtime_caps(struct runtime *rt)
 	return rt->caps;
 }
 
-const struct limits *runtime_limits(const struct runtime *rt)
-{
-	return &rt->limits;
-}
-
 // --- The end ---
 
 void runtime_stop(struct runtime *rt, int64_t grace_ms)

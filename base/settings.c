@@ -175,11 +175,6 @@ const void *settings_values(const struct settings_snapshot *snapshot)
 	return snapshot->values;
 }
 
-const char *settings_path(const struct settings_snapshot *snapshot)
-{
-	return snapshot->path;
-}
-
 // The largest unit that divides the number: "5d", not "432000".
 static void print_scaled(struct buf *b, int64_t value, const char *const *suffixes, const int64_t *sizes, size_t n)
 {

@@ -139,11 +139,6 @@ enum domain_result domain_parse(struct arena *arena, struct str text, unsigned f
 	return store(arena, text, text, (struct domain){.kind = DOMAIN_NAME}, domain_out);
 }
 
-bool domain_same(const struct domain *a, const struct domain *b)
-{
-	return str_eq(a->key, b->key);
-}
-
 bool domain_key_is_below(struct str key, struct str parent)
 {
 	return parent.n && key.n > parent.n + 1 && str_ends(key, parent) && key.p[key.n - parent.n - 1] == '.';

@@ -26,7 +26,7 @@ bool mta_directory_resolve(void *arg, struct arena *arena, struct str address, s
 		.authenticated = true, // the report is ours, and we may send to the world
 		.delimiters = settings->delimiter,
 		.relayhost = smtp_server_relayhost(settings, arena),
-		.default_domain = smtp_server_default_domain(settings),
+		.default_domain = settings_default_domain(settings),
 		.entries_max = RECIPIENT_ENTRIES_FIBER,
 	};
 	recipient_decide(server->directory(server->arg), &query, arena, &verdict);

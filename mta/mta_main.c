@@ -104,7 +104,7 @@ static enum err_code start_login(struct mta *mta, const struct settings *setting
 	const struct login_config config = {
 		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
 		.secret_path = settings_data_path(settings, arena, "credentials/secret").p,
-		.default_realm = smtp_server_default_domain(settings),
+		.default_realm = settings_default_domain(settings),
 		.workers = mta->auth,
 		.cache_ms = settings->auth_cache_s * 1000,
 	};

@@ -15,7 +15,6 @@ struct schedule_dest {
 	struct schedule_dest *next;        // ring of all
 	struct schedule_dest *same_bucket;
 	struct str name;                   // owned, behind the struct
-	enum record_target target;
 	struct item *ready, **ready_tail;
 	size_t ready_n, loaded;
 	unsigned agents, coming, connected; // coming: started, have not asked for work yet
@@ -87,7 +86,6 @@ static struct schedule_dest *find_dest(struct schedule *s, struct str name)
 	d->name = str_of((char *)(d + 1), name.n);
 	if (name.n)
 		memcpy(d + 1, name.p, name.n);
-	d->target = RECORD_TO_MAILBOX;
 	d->ready_tail = &d->ready;
 	d->window = SCHEDULE_WINDOW_START;
 	d->rows_due_ms = INT64_MAX;
@@ -235,7 +233,6 @@ struct schedule_dest *schedule_add(struct schedule *s, struct item **item_in, in
 	struct item **bucket = bucket_of(s, &item->message->guid);
 	item->same_bucket = *bucket;
 	*bucket = item;
-	d->target = item->r.target;
 	d->loaded++;
 	s->items++;
 	append_ready(d, item);
@@ -466,11 +463,6 @@ int64_t schedule_wake_ms(struct schedule *s, int64_t now_ms)
 struct str schedule_name(const struct schedule_dest *dest)
 {
 	return dest->name;
-}
-
-enum record_target schedule_target(const struct schedule_dest *dest)
-{
-	return dest->target;
 }
 
 struct str schedule_why(const struct schedule_dest *dest)

@@ -100,7 +100,6 @@ int64_t schedule_backoff_ms(const struct schedule_config *config, unsigned tries
 int64_t schedule_due_ms(const struct schedule_config *config, int64_t next_try_wall_ms, int64_t wall_ms, int64_t now_ms);
 
 struct str schedule_name(const struct schedule_dest *dest);
-enum record_target schedule_target(const struct schedule_dest *dest);
 struct str schedule_why(const struct schedule_dest *dest);
 bool schedule_has_ready(const struct schedule_dest *dest);
 bool schedule_wants_rows(const struct schedule_dest *dest, int64_t now_ms); // rows are due and few are ready

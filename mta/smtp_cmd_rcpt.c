@@ -14,7 +14,7 @@ static struct recipient_query query_of(const struct smtp_session *s, const struc
 		.authenticated = s->login.n != 0,
 		.delimiters = s->settings->delimiter,
 		.relayhost = smtp_server_relayhost(s->settings, s->txn.arena),
-		.default_domain = smtp_server_default_domain(s->settings),
+		.default_domain = settings_default_domain(s->settings),
 		.entries_max = RECIPIENT_ENTRIES_FIBER,
 	};
 }

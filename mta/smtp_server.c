@@ -25,8 +25,3 @@ struct str smtp_server_relayhost(const struct settings *settings, struct arena *
 	const struct settings_address *relay = &settings->relayhost;
 	return relay->host.n ? arena_printf(arena, "%.*s:%u", STR_FMT(relay->host), relay->port) : STR_NONE;
 }
-
-struct str smtp_server_default_domain(const struct settings *settings)
-{
-	return settings_default_domain(settings);
-}

@@ -38,9 +38,8 @@ void smtp_server_serve(struct conn *conn, void *arg);
 
 bool smtp_server_has_tls(struct smtp_server *server);
 
-// The relayhost as "host:port", and the domain that completes bare names; empty without a relayhost.
+// The relayhost as "host:port"; empty without one.
 struct str smtp_server_relayhost(const struct settings *settings, struct arena *arena);
-struct str smtp_server_default_domain(const struct settings *settings);
 
 // What one transaction may hold in memory, its body apart: recipients, and what they expand to.
 size_t smtp_transaction_bytes_max(const struct settings *settings);

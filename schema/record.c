@@ -216,12 +216,6 @@ static const struct {
 };
 enum { TYPES = sizeof types / sizeof *types };
 
-const char *record_type_name(enum record_type type)
-{
-	must((size_t)type < TYPES && types[type].name != NULL);
-	return types[type].name;
-}
-
 const char *record_kind_name(enum record_kind kind)
 {
 	static const char *const names[] = {"accepted", "dsn", "delay", "forward", "list", "reply"};

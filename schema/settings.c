@@ -46,22 +46,9 @@ const struct settings_table settings_table = {
 	.check = check,
 };
 
-bool settings_serves(const struct settings *settings, struct str host)
-{
-	for (size_t i = 0; i < settings->serves.n; i++)
-		if (str_eq_nocase(settings->serves.v[i], host))
-			return true;
-	return settings->serves.n == 0 && str_eq_nocase(settings->hostname, host);
-}
-
 struct str settings_data_path(const struct settings *settings, struct arena *arena, const char *name)
 {
 	return arena_printf(arena, "%.*s/%s", STR_FMT(settings->data_dir), name);
-}
-
-struct str settings_run_path(const struct settings *settings, struct arena *arena, const char *name)
-{
-	return arena_printf(arena, "%.*s/%s", STR_FMT(settings->run_dir), name);
 }
 
 struct str settings_default_domain(const struct settings *settings)

@@ -58,10 +58,9 @@ enum err_code db_open(const struct db_options *options, struct db **out, struct 
 // Finalises the statements and closes without a checkpoint (the WAL is replayed at the next open). *db becomes NULL.
 void db_close(struct db **db);
 
-// Begins a write transaction (IMMEDIATE), or a read one that pins a snapshot. Commit returns only when the WAL is on disk.
+// Begins a write transaction (IMMEDIATE). Commit returns only when the WAL is on disk.
 // After a failed commit the transaction is rolled back.
 enum err_code db_begin(struct db *db, struct err *err) ERR_CHECKED;
-enum err_code db_begin_read(struct db *db, struct err *err) ERR_CHECKED;
 enum err_code db_commit(struct db *db, struct err *err) ERR_CHECKED;
 void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);

@@ -44,7 +44,6 @@ unsigned runtime_scheds(const struct runtime *rt);
 
 struct worker_pool *runtime_workers(struct runtime *rt);
 struct listen_caps *runtime_caps(struct runtime *rt);
-const struct limits *runtime_limits(const struct runtime *rt);
 
 // Stops accepting, cancels all fibers softly, after grace_ms hard, waits until they are gone and joins the scheduler threads.
 // Blocks.

@@ -128,9 +128,6 @@ struct settings_snapshot *settings_ref(struct settings_snapshot *snapshot);
 void settings_unref(struct settings_snapshot **snapshot); // nulls; frees with the last reference
 const void *settings_values(const struct settings_snapshot *snapshot);
 
-// The file that was read.
-const char *settings_path(const struct settings_snapshot *snapshot);
-
 // Names of settings that differ although their rows say "read at start only", one line each: what a reload cannot take over.
 void settings_start_only_changes(const struct settings_table *table, const void *old_values, const void *new_values, struct buf *names);
 

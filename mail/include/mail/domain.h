@@ -56,9 +56,6 @@ static inline bool domain_is_literal(const struct domain *domain)
 	return domain->kind == DOMAIN_IPV4 || domain->kind == DOMAIN_IPV6;
 }
 
-// One identity? Case, U-label or A-label and the trailing dot do not matter.
-bool domain_same(const struct domain *a, const struct domain *b);
-
 // True when key is ("mail.uni.example" below "uni.example") a real subdomain of parent; both are domain keys.
 bool domain_key_is_below(struct str key, struct str parent);
 

@@ -29,8 +29,6 @@ struct spool;
 struct runtime;
 struct worker_pool;
 
-enum { QUEUE_BODY_INLINE_BYTES_MAX = 64 << 10 };
-
 // --- The body ---
 
 // A new message's body; its guid is the message's. ERR_NOSPACE below the reserve (452), ERR_BUSY. Does not block.

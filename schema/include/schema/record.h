@@ -230,7 +230,6 @@ struct record {
 	};
 };
 
-const char *record_type_name(enum record_type type); // "ENTER", …
 
 // Appends the bytes. False when they do not fit; nothing is then added. What breaks a limit above is a bug.
 bool record_encode(const struct record *record, struct buf *out);

@@ -49,14 +49,10 @@ static inline const struct settings *settings_of(const struct settings_snapshot 
 	return settings_values(snapshot);
 }
 
-// True when host is one of `serves`, or hostname when serves is empty; ASCII case folded.
-bool settings_serves(const struct settings *settings, struct str host);
-
 // The setting domain, else what follows the first dot of hostname when that is a domain of several labels, else hostname. Borrowed.
 struct str settings_default_domain(const struct settings *settings);
 
-// data_dir/NAME or run_dir/NAME, in the arena, NUL after it.
+// data_dir/NAME, in the arena, NUL after it.
 struct str settings_data_path(const struct settings *settings, struct arena *arena, const char *name);
-struct str settings_run_path(const struct settings *settings, struct arena *arena, const char *name);
 
 #endif
