@@ -136,6 +136,19 @@ static enum err_code start_listeners(struct mta *mta, struct err *err)
 	return code;
 }
 
+static void collect(void *arg)
+{
+	struct mta *mta = arg;
+	struct listen_stats own, all;
+	listen_stats(mta->caps, &own);
+	listen_stats(runtime_caps(mta->runtime), &all);
+	metric_set(&metric_mta_smtp_over_cap,
+		(int64_t)(own.refused_full + own.refused_address + all.refused_full + all.refused_address));
+	struct tls_server *tls = tls_slot_get(&mta->smtp.tls);
+	metric_set(&metric_mta_tls_expires, tls ? tls_server_expires_wall_ms(tls) / 1000 : 0);
+	tls_server_drop(&tls);
+}
+
 static enum err_code start_runtime(struct mta *mta, const struct settings *settings, struct err *err)
 {
 	const struct runtime_config config = {.name = "mta", .schedulers = (unsigned)settings->threads};
@@ -156,6 +169,7 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	const struct settings *settings = settings_of(snapshot);
 	metrics_register(mta_smtp_metrics);
+	metrics_on_render(collect, mta);
 	mta->smtp.directory = directory_here;
 	mta->smtp.settings_get = settings_now;
 	mta->smtp.arg = mta;

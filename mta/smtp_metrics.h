@@ -8,6 +8,8 @@
 #define MTA_SMTP_METRICS(X)                                                                                                   \
 	X(COUNTER, mta_smtp_sessions, "", "SMTP sessions begun, all services.")                                               \
 	X(GAUGE, mta_smtp_sessions_open, "", "SMTP sessions now open.")                                                       \
+	X(GAUGE, mta_smtp_over_cap, "", "SMTP connections refused since the start because a cap was reached.")                  \
+	X(GAUGE, mta_tls_expires, "seconds", "When the first certificate ends, since 1970; 0 without TLS.")                     \
 	X(COUNTER, mta_smtp_helo, "", "HELO commands.")                                                                       \
 	X(COUNTER, mta_smtp_ehlo, "", "EHLO commands.")                                                                       \
 	X(COUNTER, mta_smtp_mail, "", "MAIL commands.")                                                                       \

@@ -106,6 +106,9 @@ static size_t lower_cap(size_t cap, int64_t setting)
 
 static enum err_code start_runtime(struct node *node, const struct settings *settings, struct limits *limits_out, struct err *err)
 {
+	node->lmtp_caps = listen_caps_new((size_t)settings->lmtp_connections_max, 0);
+	node->imap_caps = listen_caps_new((size_t)settings->imap_connections_max, 0);
+	node->pop3_caps = listen_caps_new((size_t)settings->pop3_connections_max, 0);
 	enum err_code code = limits_compute(limits_out, err);
 	if (code)
 		return code;
@@ -165,11 +168,8 @@ static enum err_code listen_one(struct node *node, size_t i, struct listen_servi
 	return code;
 }
 
-static enum err_code start_listeners(struct node *node, const struct settings *settings, struct err *err)
+static enum err_code start_listeners(struct node *node, struct err *err)
 {
-	node->lmtp_caps = listen_caps_new((size_t)settings->lmtp_connections_max, 0);
-	node->imap_caps = listen_caps_new((size_t)settings->imap_connections_max, 0);
-	node->pop3_caps = listen_caps_new((size_t)settings->pop3_connections_max, 0);
 	node->lmtp.popimap = &node->popimap;
 	node->clear = (struct popimap_service){.popimap = &node->popimap};
 	node->tls_at_start = (struct popimap_service){.popimap = &node->popimap, .tls_at_start = true};
@@ -213,12 +213,26 @@ static void tidy_fiber(void *arg)
 	free(err);
 }
 
-static void collect_store(void *arg)
+static void collect_server(struct node *node)
+{
+	struct listen_caps *const services[] = {node->lmtp_caps, node->imap_caps, node->pop3_caps, runtime_caps(node->runtime)};
+	uint64_t refused = 0;
+	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
+		struct listen_stats stats;
+		listen_stats(services[i], &stats);
+		refused += stats.refused_full + stats.refused_address;
+	}
+	metric_set(&metric_popimap_over_cap, (int64_t)refused);
+	struct tls_server *tls = tls_slot_get(&node->popimap.tls);
+	metric_set(&metric_popimap_tls_expires, tls ? tls_server_expires_wall_ms(tls) / 1000 : 0);
+	tls_server_drop(&tls);
+}
+
+static void collect(void *arg)
 {
 	struct node *node = arg;
 	struct store_stats stats;
-	if (node->popimap.store == NULL)
-		return;
+	collect_server(node);
 	store_stats(node->popimap.store, &stats);
 	metric_set(&metric_popimap_store_mailboxes, (int64_t)stats.strands);
 	metric_set(&metric_popimap_store_open, (int64_t)stats.open);
@@ -274,7 +288,7 @@ static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
 	static struct control_command commands[] = {{"mailbox.list", cmd_mailbox_list, NULL}, {0}};
 	struct limits limits;
 	metrics_register(popimap_metrics);
-	metrics_on_render(collect_store, node);
+	metrics_on_render(collect, node);
 	node->clock_offset_ms = clock_wall_ms() - clock_mono_exact_ms();
 	enum err_code code = start_runtime(node, settings, &limits, err);
 	if (code == ERR_OK) {
@@ -291,7 +305,7 @@ static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
 		if (control)
 			control_register(control, commands);
 		must(runtime_spawn(node->runtime, tidy_fiber, node, "tidy"));
-		code = start_listeners(node, settings, err);
+		code = start_listeners(node, err);
 	}
 	settings_unref(&snapshot);
 	return code;

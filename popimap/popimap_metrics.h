@@ -14,6 +14,8 @@
 	X(COUNTER, popimap_logins, "", "Log-ins that opened a mailbox, IMAP and POP3.")                                       \
 	X(COUNTER, popimap_login_failed, "", "Log-ins refused: user, password, status or throttle.")                          \
 	X(COUNTER, popimap_login_unavailable, "", "Log-ins that could not be served: no directory, another node, no mailbox.") \
+	X(GAUGE, popimap_over_cap, "", "Connections refused since the start because a cap was reached, all services.")          \
+	X(GAUGE, popimap_tls_expires, "seconds", "When the first certificate ends, since 1970; 0 without TLS.")                 \
 	X(COUNTER, popimap_tls_failed, "", "TLS handshakes that failed.")                                                     \
 	X(COUNTER, popimap_injected, "", "Sessions that sent plaintext behind STARTTLS or STLS; it was thrown away.")         \
 	X(COUNTER, popimap_imap_login, "", "LOGIN and AUTHENTICATE commands.")                                                \

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ten thousand idle IMAP sessions: served by a bounded number of threads, all of them alive, told of new mail, and at the cap a BYE."""
+import json
 import os
 import selectors
 import smtplib
 import socket
+import time
 import unittest
 
 from node import DEADLINE_S, NodeTest, PASSWORD, message
@@ -71,6 +73,10 @@ class Cap(NodeTest):
                 self.assertTrue(wire.stream.readline().startswith(greeting))
             over = self.node.raw(service)
             self.assertTrue(over.stream.readline().startswith(refusal), service)
+            daemon = {"imap": "popimap", "smtp": "mta"}[service]
+            metrics = json.loads(self.node.run("--json", "metrics", daemon, check=0).stdout)["metrics"]
+            self.assertEqual(metrics[{"imap": "popimap_over_cap", "smtp": "mta_smtp_over_cap"}[service]], 1)
+            self.assertGreater(metrics[daemon + "_tls_expires"], time.time())
             for wire in kept + [over]:
                 wire.close()
 
