@@ -2,6 +2,7 @@
 """Ten thousand idle IMAP sessions: served by a bounded number of threads, all of them alive, told of new mail, and at the cap a BYE."""
 import json
 import os
+import resource
 import selectors
 import smtplib
 import socket
@@ -11,6 +12,7 @@ import unittest
 from node import DEADLINE_S, NodeTest, PASSWORD, message
 
 SESSIONS = 10000
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 USERS = tuple(f"u{n:03d}" for n in range(100))
 
 
