@@ -82,7 +82,8 @@ function(posthouse_unit_test FILE LIBRARY)
   add_executable(${LIBRARY}_${STEM} ${FILE})
   target_include_directories(${LIBRARY}_${STEM} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(${LIBRARY}_${STEM} PRIVATE ${LIBRARY} cmocka)
-  target_compile_options(${LIBRARY}_${STEM} PRIVATE -Wno-frame-larger-than) # a test has the main thread's stack
+  # A test has the main thread's stack. Options of a source file come last and so win.
+  set_source_files_properties(${FILE} PROPERTIES COMPILE_OPTIONS -Wno-frame-larger-than)
   set(LABEL unit)
   if(POSTHOUSE_FLAVOUR STREQUAL "tsan")
     set(LABEL tsan)
