@@ -119,7 +119,7 @@ static _Noreturn void become_daemon(const struct run *run, const struct child *c
 	setenv("NOTIFY_SOCKET", run->notify_name, 1);
 	snprintf(number, sizeof number, "%d", (int)getppid());
 	setenv("POSTHOUSE_RUN_PID", number, 1); // base/daemon.c: end when this one does
-	sigprocmask(SIG_UNBLOCK, &run->signals, NULL);
+	// Signals stay blocked: a reload that comes while the daemon still starts waits for it (base/daemon.c) and does not end it.
 	const char *program = arena_printf(run->ctl->arena, "%s/posthouse-%s", run->programs, daemons_name(child->id)).p;
 	execl(program, program, "-c", run->ctl->path, (char *)NULL);
 	fprintf(stderr, "posthouse: cannot start %s: %s\n", program, strerror(errno));

@@ -17,7 +17,7 @@ DEADLINE_S = 30
 
 # Writes what it was given, says READY, then answers each connection on its first socket with its pid until it is told to end.
 DAEMON = """#!%s
-import json, os, select, signal, socket, sys
+import json, os, select, signal, socket, sys, time
 name = os.path.basename(sys.argv[0]).removeprefix("posthouse-")
 folder = os.path.dirname(os.path.abspath(sys.argv[0]))
 def note(what, text=""):
@@ -27,8 +27,11 @@ plan = os.path.join(folder, name + ".plan")
 plan = open(plan).read() if os.path.exists(plan) else ""
 if plan.startswith("exit"):
     sys.exit(int(plan.split()[1]))
+if plan == "slow":
+    time.sleep(1)
 signal.signal(signal.SIGHUP, lambda *_: note("hup"))
 signal.signal(signal.SIGTERM, lambda *_: (note("term"), os._exit(0)))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP, signal.SIGTERM))
 sockets = [socket.socket(fileno=3 + i) for i in range(int(os.environ["LISTEN_FDS"]))]
 names = os.environ["LISTEN_FDNAMES"].split(":") if sockets else []
 note("start", json.dumps({"pid": os.getpid(), "listen_pid": int(os.environ["LISTEN_PID"]), "argv": sys.argv[1:],
@@ -164,6 +167,15 @@ class RunTest(unittest.TestCase):
         self.assertIn(f"{self.path('conf')}:", self.log_text())
         self.stop()
         self.assertEqual(len(self.notes("mta", "hup")), 1)
+
+    def test_a_hangup_during_the_start_ends_nobody(self):
+        self.plan("mta", "slow")
+        self.start()
+        self.wait(lambda: self.log_text().count("daemon started") == 3, "the start")
+        self.process.send_signal(signal.SIGHUP)
+        self.wait(lambda: "all daemons are ready" in self.log_text(), "READY of all")
+        self.wait(lambda: len(self.notes("mta", "hup")) == 1, "SIGHUP to be taken")
+        self.stop()
 
     def test_an_address_in_use_is_said(self):
         with socket.create_server((self.address, 2404)):
