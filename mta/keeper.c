@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The file of starts and the unlinking of bodies, on a thread of their own.
 //
-// starts is an array of slots of 32 bytes: guid, deaths u32, state u32 (0 rests, 1 under way, 2 under way alone), and the first 8 bytes of
-// SHA-256 over these 24. A slot whose check does not fit counts as empty: a torn write is a start that was never answered. The file has its full size from the beginning, so a
-// sync writes data blocks only. One message may be tried by several deliveries at once (several destinations): the slot counts them.
+// starts is an array of slots of 32 bytes: guid, deaths u32, state u32 (0 rests, 1 under way, 2 under way alone), and the first 8
+// bytes of SHA-256 over these 24. A slot whose check does not fit counts as empty: a torn write is a start that was never
+// answered. The file has its full size from the beginning, so a sync writes data blocks only. One message may be tried by several
+// deliveries at once (several destinations): the slot counts them.
 //
 // Failure: a write or sync that fails ends the process as any other fault of the disk does; ENOSPC cannot happen in a file that is there.
 #include "keeper.h"

@@ -34,8 +34,9 @@ enum place {
 	NOWHERE,
 };
 
-// What each daemon may do after its start, on top of what all may (base/sandbox.c) and of reading the folder of the settings' file. Readers of a shadow need write access to the folder:
-// SQLite maps the -shm file of a WAL for writing. The modes of the files (FORMATS.md section 3) keep them from changing the data.
+// What each daemon may do after its start, on top of what all may (base/sandbox.c) and of reading the folder of the settings'
+// file. Readers of a shadow need write access to the folder: SQLite maps the -shm file of a WAL for writing. The modes of the
+// files (FORMATS.md section 3) keep them from changing the data.
 static const struct may {
 	enum daemons_id daemon;
 	enum sandbox_permission permission;

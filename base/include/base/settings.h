@@ -119,8 +119,8 @@ struct settings_table {
 
 struct settings_snapshot; // counted; any thread
 
-// Reads path over the defaults (NULL: the defaults alone, for tests). On failure ERR_INVALID (or what opening the file gave), every error in *report, *out untouched. report is
-// initialised by the caller with settings_report_init().
+// Reads path over the defaults (NULL: the defaults alone, for tests). On failure ERR_INVALID (or what opening the file gave),
+// every error in *report, *out untouched. report is initialised by the caller with settings_report_init().
 enum err_code settings_load(const struct settings_table *table, const char *path, struct settings_report *report,
 	struct settings_snapshot **out) ERR_CHECKED;
 

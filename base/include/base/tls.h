@@ -10,10 +10,10 @@
 //     conn_tls_accept(conn, mine, &discarded, err);
 //     tls_server_drop(&mine);                                         // the connection has its own
 //
-// TLS 1.2 is the least, or what the configuration asks for. Several certificates: those for the same names form one identity (an ECDSA and an RSA key: ECDSA is
-// preferred); the client's SNI chooses the identity by the certificates' DNS names, wildcards included; the first is for clients
-// that name none or an unknown one. Session tickets are sealed with a key that only this process has: a ticket from another node
-// or from before a restart costs a full handshake, nothing else.
+// TLS 1.2 is the least, or what the configuration asks for. Several certificates: those for the same names form one identity (an
+// ECDSA and an RSA key: ECDSA is preferred); the client's SNI chooses the identity by the certificates' DNS names, wildcards
+// included; the first is for clients that name none or an unknown one. Session tickets are sealed with a key that only this
+// process has: a ticket from another node or from before a restart costs a full handshake, nothing else.
 //
 // Loading reads files and so blocks: at start, on reload, on a worker; never on a fiber. The rest does not block; any thread.
 #ifndef BASE_TLS_H

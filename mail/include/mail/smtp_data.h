@@ -10,10 +10,11 @@
 //     } while (!decoder.done);
 //     if (!smtp_data_verdict(&decoder, &why)) refuse with reply_of(why);
 //
-// Only CR LF "." CR LF ends the data (or "." CR LF as the very first line); the bytes after it are not consumed. LF "." LF, LF "." CR LF, CR "." CR, CR LF "." LF,
-// CR LF NUL "." CR LF and their like never do, in either mode. What comes out has no bare CR and no bare LF: a bare LF is CRLF, a bare CR a
-// space, a NUL is dropped. In reject mode the message is refused at its end, with all of it consumed; in normalize mode it is taken
-// as it came out. A leading dot is removed only after CRLF, because a sender adds one only there.
+// Only CR LF "." CR LF ends the data (or "." CR LF as the very first line); the bytes after it are not consumed. LF "." LF, LF
+// "." CR LF, CR "." CR, CR LF "." LF, CR LF NUL "." CR LF and their like never do, in either mode. What comes out has no bare CR
+// and no bare LF: a bare LF is CRLF, a bare CR a space, a NUL is dropped. In reject mode the message is refused at its end, with
+// all of it consumed; in normalize mode it is taken as it came out. A leading dot is removed only after CRLF, because a sender
+// adds one only there.
 // Step functions: any split of the input gives the same output. Nothing here blocks.
 #ifndef MAIL_SMTP_DATA_H
 #define MAIL_SMTP_DATA_H

@@ -18,9 +18,10 @@
 //         reply((struct reply){verdict.code, verdict.enhanced, verdict.text});
 //     }
 //
-// Pure: no clock but clock_wall_ms() for phExpires, no I/O but the directory's look-ups, no state. One call is one snapshot. With RECIPIENT_ENTRIES_FIBER it takes
-// microseconds for a mailbox and at most some milliseconds, and may run on a fiber; it never yields. Results live in the arena (a
-// mailbox needs 4 KiB, a group about 1 KiB a member), which must outlive them; an arena at its cap is RECIPIENT_DEFER.
+// Pure: no clock but clock_wall_ms() for phExpires, no I/O but the directory's look-ups, no state. One call is one snapshot. With
+// RECIPIENT_ENTRIES_FIBER it takes microseconds for a mailbox and at most some milliseconds, and may run on a fiber; it never
+// yields. Results live in the arena (a mailbox needs 4 KiB, a group about 1 KiB a member), which must outlive them; an arena at
+// its cap is RECIPIENT_DEFER.
 //
 // Expansion is complete: targets are mailboxes and outside addresses, each once (per list), never aliases or groups. It happens once, at
 // RCPT, and is recorded. 5xx only for what a complete and fresh shadow says; every doubt is RECIPIENT_DEFER.
