@@ -11,9 +11,8 @@
 bool mta_directory_resolve(void *arg, struct arena *arena, struct str address, struct record_recipients *recipients_out,
 	bool *temporary_out)
 {
-	const struct smtp_server *server = arg;
+	struct smtp_server *server = arg;
 	struct settings_snapshot *snapshot = server->settings_get(server->arg);
-	const struct settings *settings = settings_of(snapshot);
 	struct smtp_rcpt rcpt = {.notify = 0};
 	struct recipient_verdict verdict;
 	*temporary_out = false;
@@ -21,15 +20,8 @@ bool mta_directory_resolve(void *arg, struct arena *arena, struct str address, s
 		settings_unref(&snapshot);
 		return false;
 	}
-	const struct recipient_query query = {
-		.recipient = &rcpt.to,
-		.authenticated = true, // the report is ours, and we may send to the world
-		.delimiters = settings->delimiter,
-		.relayhost = smtp_server_relayhost(settings, arena),
-		.default_domain = settings_default_domain(settings),
-		.entries_max = RECIPIENT_ENTRIES_FIBER,
-	};
-	recipient_decide(server->directory(server->arg), &query, arena, &verdict);
+	// As a login: the report is ours, and we may send to the world.
+	smtp_server_decide(server, settings_of(snapshot), &rcpt.to, true, arena, &verdict);
 	*temporary_out = verdict.outcome == RECIPIENT_DEFER;
 	recipients_out->v = arena_array(arena, verdict.n_targets ? verdict.n_targets : 1, sizeof *recipients_out->v);
 	recipients_out->n = recipients_out->v ? verdict.n_targets : 0;

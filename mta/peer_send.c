@@ -147,6 +147,12 @@ static bool fits_peer(struct send *s)
 	const struct item_message *m = s->txn->message;
 	struct peer *peer = s->peer;
 	if (peer->size_max && m->body_bytes > peer->size_max) {
+		if (peer->config.lmtp) { // we took it, so a node of ours with a smaller message_size_max is our fault: it waits for the operator
+			log_error(peer->config.log, "a mailbox host takes less than message_size_max here", log_str("host", peer->config.host),
+				log_u64("size_max", peer->size_max), log_u64("size_bytes", m->body_bytes));
+			set_rest(s, PEER_TEMPORARY, STR("451 4.3.5 the mailbox host is set to take less than we do"), true);
+			return false;
+		}
 		set_rest(s, PEER_PERMANENT, STR("552 5.3.4 message is too big for the next hop"), true);
 		return false;
 	}

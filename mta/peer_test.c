@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "peer.h"
 
 #define LMTP_HELLO "220 mb1 ready\r\n250-mb1\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 1000\r\n250 XPHKEY\r\n"
@@ -313,20 +314,38 @@ static void what_does_not_fit_the_next_hop_is_returned(void **state)
 	}
 }
 
-static void a_message_over_their_size_is_returned(void **state)
+// The world's limit is the sender's to hear; that of a node of ours is our fault, and waits for the operator.
+static void a_message_over_their_size_is_returned_or_waits(void **state)
 {
 	(void)state;
+	static const struct {
+		bool lmtp;
+		const char *hello;
+		enum peer_outcome want;
+		const char *reply;
+	} rows[] = {
+		{true, LMTP_HELLO, PEER_TEMPORARY, "451 4.3.5 the mailbox host is set to take less than we do"},
+		{false, "220 mx ready\r\n250-mx\r\n250 SIZE 1000\r\n", PEER_PERMANENT, "552 5.3.4 message is too big for the next hop"},
+	};
 	char text[1500];
-	struct bench b;
 	memset(text, 'x', sizeof text - 1);
 	text[sizeof text - 1] = 0;
-	begin(&b, true, LMTP_HELLO);
-	fill(&b, 0, "s@else.example", text, RECORD_TO_MAILBOX, plain);
-	greet(&b);
-	send_to(&b, 3);
-	assert_outcomes(&b, PEER_PERMANENT, PEER_PERMANENT, PEER_PERMANENT);
-	assert_reply(b.to[0].reply, "552 5.3.4 message is too big for the next hop");
-	end(&b);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct bench b;
+		struct buf logged;
+		buf_init(&logged, 1 << 16);
+		log_capture_begin(&logged);
+		begin(&b, rows[i].lmtp, rows[i].hello);
+		fill(&b, 0, "s@else.example", text, rows[i].lmtp ? RECORD_TO_MAILBOX : RECORD_TO_RELAY, plain);
+		greet(&b);
+		send_to(&b, 3);
+		assert_outcomes(&b, rows[i].want, rows[i].want, rows[i].want);
+		assert_reply(b.to[0].reply, rows[i].reply);
+		log_capture_end();
+		assert_int_equal(str_find(buf_str(&logged), STR("level=error")) >= 0, rows[i].lmtp);
+		buf_fini(&logged);
+		end(&b);
+	}
 }
 
 static void an_attempt_that_is_over_sends_no_dot(void **state)
@@ -399,7 +418,7 @@ int main(void)
 		cmocka_unit_test(without_pipelining_each_reply_is_awaited),
 		cmocka_unit_test(smtp_has_one_reply_for_all),
 		cmocka_unit_test(what_does_not_fit_the_next_hop_is_returned),
-		cmocka_unit_test(a_message_over_their_size_is_returned),
+		cmocka_unit_test(a_message_over_their_size_is_returned_or_waits),
 		cmocka_unit_test(an_attempt_that_is_over_sends_no_dot),
 		cmocka_unit_test(a_server_that_is_none_is_left),
 		cmocka_unit_test(tls_that_must_be_is_not_left_out),

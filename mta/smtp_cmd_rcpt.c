@@ -2,52 +2,9 @@
 // RCPT TO (RFC 5321 section 4.1.1.3): parses, asks router/recipient.h, replies. What happens to an address is decided there, not here.
 #include "base/clock.h"
 #include "base/must.h"
-#include "base/worker.h"
 #include "smtp_metrics.h"
 #include "router/recipient.h"
 #include "smtp_session.h"
-
-static struct recipient_query query_of(const struct smtp_session *s, const struct addr *to)
-{
-	return (struct recipient_query){
-		.recipient = to,
-		.authenticated = s->login.n != 0,
-		.delimiters = s->settings->delimiter,
-		.relayhost = smtp_server_relayhost(s->settings, s->txn.arena),
-		.default_domain = settings_default_domain(s->settings),
-		.entries_max = RECIPIENT_ENTRIES_FIBER,
-	};
-}
-
-struct large_group {
-	struct smtp_session *s;
-	struct recipient_query query;
-	struct recipient_verdict *verdict;
-};
-
-// On a worker: with a view of its own, because those of the schedulers belong to their threads.
-static void decide_large(void *arg)
-{
-	struct large_group *job = arg;
-	struct arena *scratch = arena_new(4096);
-	struct str path = settings_data_path(job->s->settings, scratch, "shadow/shadow.db");
-	struct directory *directory = directory_open(path.p, job->s->settings->fresh_s);
-	recipient_decide(directory, &job->query, job->s->txn.arena, job->verdict);
-	directory_close(&directory);
-	arena_free(&scratch);
-}
-
-static void decide(struct smtp_session *s, const struct addr *to, struct recipient_verdict *verdict)
-{
-	struct recipient_query query = query_of(s, to);
-	recipient_decide(s->server->directory(s->server->arg), &query, s->txn.arena, verdict);
-	if (!verdict->too_big)
-		return;
-	query.entries_max = RECIPIENT_ENTRIES_MAX;
-	struct large_group job = {.s = s, .query = query, .verdict = verdict};
-	if (worker_run(s->server->workers, decide_large, &job, &s->err) != ERR_OK)
-		log_warning(&s->log_session, "no worker for a large group", log_err(&s->err)); // the verdict stays DEFER
-}
 
 // Room for one more; false over the limits of a transaction.
 static struct smtp_recipient *add_recipient(struct smtp_transaction *txn)
@@ -114,7 +71,7 @@ void smtp_cmd_rcpt(struct smtp_session *s, struct str argument)
 		smtp_say_id(s, REPLY_TOO_MANY_RECIPIENTS);
 		return;
 	}
-	decide(s, &recipient->rcpt.to, verdict);
+	smtp_server_decide(s->server, s->settings, &recipient->rcpt.to, s->login.n != 0, s->txn.arena, verdict);
 	if (!accepts(verdict->outcome)) {
 		metric_add(verdict->code < 500 ? &metric_mta_rcpt_deferred : &metric_mta_rcpt_refused, 1);
 		log_info(&s->log_session, "recipient refused", log_str("sender", s->txn.mail.from.text),

@@ -2,6 +2,9 @@
 // What all SMTP sessions of a front-end share.
 #include "smtp_server.h"
 
+#include "base/log.h"
+#include "base/worker.h"
+
 enum {
 	VERDICT_BYTES = 8 << 10,       // a mailbox with its reasons
 	EXPANSION_BYTES = 32 << 20,    // all lists of a transaction together
@@ -24,4 +27,44 @@ struct str smtp_server_relayhost(const struct settings *settings, struct arena *
 {
 	const struct settings_address *relay = &settings->relayhost;
 	return relay->host.n ? arena_printf(arena, "%.*s:%u", STR_FMT(relay->host), relay->port) : STR_NONE;
+}
+
+struct large_group {
+	const struct settings *settings;
+	const struct recipient_query *query;
+	struct arena *arena;
+	struct recipient_verdict *verdict;
+};
+
+// On a worker: with a view of its own, because those of the schedulers belong to their threads.
+static void decide_large(void *arg)
+{
+	struct large_group *job = arg;
+	struct arena *scratch = arena_new(4096);
+	struct str path = settings_data_path(job->settings, scratch, "shadow/shadow.db");
+	struct directory *directory = directory_open(path.p, job->settings->fresh_s);
+	recipient_decide(directory, job->query, job->arena, job->verdict);
+	directory_close(&directory);
+	arena_free(&scratch);
+}
+
+void smtp_server_decide(struct smtp_server *server, const struct settings *settings, const struct addr *to, bool authenticated,
+	struct arena *arena, struct recipient_verdict *verdict_out)
+{
+	struct recipient_query query = {
+		.recipient = to,
+		.authenticated = authenticated,
+		.delimiters = settings->delimiter,
+		.relayhost = smtp_server_relayhost(settings, arena),
+		.default_domain = settings_default_domain(settings),
+		.entries_max = RECIPIENT_ENTRIES_FIBER,
+	};
+	struct err err;
+	recipient_decide(server->directory(server->arg), &query, arena, verdict_out);
+	if (!verdict_out->too_big)
+		return;
+	query.entries_max = RECIPIENT_ENTRIES_MAX;
+	struct large_group job = {.settings = settings, .query = &query, .arena = arena, .verdict = verdict_out};
+	if (worker_run(server->workers, decide_large, &job, &err) != ERR_OK)
+		log_warning(NULL, "no worker for a large group", log_err(&err)); // the verdict stays DEFER
 }

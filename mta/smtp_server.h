@@ -8,6 +8,7 @@
 #include "base/tls.h"
 #include "ldapsync/directory.h"
 #include "mta/queue.h"
+#include "router/recipient.h"
 #include "schema/settings.h"
 #include "submit_rate.h"
 
@@ -40,6 +41,11 @@ bool smtp_server_has_tls(struct smtp_server *server);
 
 // The relayhost as "host:port"; empty without one.
 struct str smtp_server_relayhost(const struct settings *settings, struct arena *arena);
+
+// What happens to mail for an address (router/recipient.h), by the settings and the shadow of now; a large group is decided on a worker.
+// verdict_out lives in the arena. On a fiber; may wait.
+void smtp_server_decide(struct smtp_server *server, const struct settings *settings, const struct addr *to, bool authenticated,
+	struct arena *arena, struct recipient_verdict *verdict_out);
 
 // What one transaction may hold in memory, its body apart: recipients, and what they expand to.
 size_t smtp_transaction_bytes_max(const struct settings *settings);
