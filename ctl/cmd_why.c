@@ -34,7 +34,7 @@ static void decide(struct question *q, struct str text, struct recipient_verdict
 {
 	struct addr addr;
 	struct str path = arena_printf(q->arena, "<%.*s>", STR_FMT(text));
-	enum addr_result result = addr_parse_path(q->arena, &path, ADDR_UTF8 | ADDR_ALLOW_POSTMASTER, &addr);
+	enum addr_result result = addr_parse_path(q->arena, &path, ADDR_UTF8 | ADDR_ALLOW_POSTMASTER | ADDR_LONG_LOCAL, &addr);
 	if (result == ADDR_OK && path.n > 0)
 		result = ADDR_SYNTAX;
 	if (result != ADDR_OK) {
