@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// posthouse queue list, hold, release, delete, retry, stats: what waits in the queue of this node, and what is to become of it.
+// posthouse queue list, hold, release, delete, retry, stats, replay: what waits in the queue of this node, and what is to become of it.
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ctl.h"
@@ -167,4 +168,73 @@ int cmd_queue_stats(struct ctl *ctl, int argc, char **argv)
 	}
 	json_decref(result);
 	return balanced ? CTL_YES : CTL_NO;
+}
+
+// --- replay ---
+
+static bool parse_since(const char *text, json_int_t *ms_out)
+{
+	struct tm tm = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (end == NULL || *end)
+		return false;
+	*ms_out = (json_int_t)timegm(&tm) * 1000;
+	return true;
+}
+
+static bool parse_hours(const char *text, json_int_t *ms_out)
+{
+	enum { HOURS_MAX = 24 * 365 };
+	char *end;
+	long hours = strtol(text, &end, 10);
+	if (end == text || *end || hours <= 0 || hours > HOURS_MAX)
+		return false;
+	*ms_out = ((json_int_t)time(NULL) - (json_int_t)hours * 3600) * 1000;
+	return true;
+}
+
+static json_t *replay_args(int argc, char **argv)
+{
+	json_t *args = json_object();
+	bool good = true;
+	json_int_t since_ms;
+	for (int i = 1; i < argc && good; i += 2) {
+		good = i + 1 < argc;
+		if (good && strcmp(argv[i], "--host") == 0)
+			json_object_set_new(args, "host", json_string(argv[i + 1]));
+		else if (good && strcmp(argv[i], "--mailbox") == 0)
+			json_object_set_new(args, "mailbox", json_string(argv[i + 1]));
+		else if (good && ((strcmp(argv[i], "--since") == 0 && parse_since(argv[i + 1], &since_ms)) ||
+					 (strcmp(argv[i], "--hours") == 0 && parse_hours(argv[i + 1], &since_ms))))
+			json_object_set_new(args, "since_ms", json_integer(since_ms));
+		else
+			good = false;
+	}
+	if (good && json_object_get(args, "host"))
+		return args;
+	json_decref(args);
+	return NULL;
+}
+
+int cmd_queue_replay(struct ctl *ctl, int argc, char **argv)
+{
+	struct err err;
+	json_t *result = NULL, *args = replay_args(argc, argv);
+	if (args == NULL)
+		return ctl_usage(ctl);
+	if (ctl_settings(ctl) == NULL) {
+		json_decref(args);
+		return CTL_NO;
+	}
+	if (ctl_ask(ctl, DAEMONS_MTA, "queue.replay", args, NULL, NULL, &result, &err))
+		return ctl_fail(&err);
+	if (ctl->json)
+		ctl_print_json(result ? json_incref(result) : json_object());
+	else
+		printf("%lld messages, %lld recipients entered again; %lld messages could not be read\n",
+			(long long)json_integer_value(json_object_get(result, "messages")),
+			(long long)json_integer_value(json_object_get(result, "recipients")),
+			(long long)json_integer_value(json_object_get(result, "unreadable")));
+	json_decref(result);
+	return CTL_YES;
 }

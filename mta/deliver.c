@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/fiber.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "base/runtime.h"
@@ -22,6 +23,7 @@
 #include "queue_core.h"
 #include "queue_metrics.h"
 #include "queue_rows.h"
+#include "replay.h"
 
 enum {
 	IDLE_MS = 5000,             // a connection without work is kept so long
@@ -279,6 +281,44 @@ static void after_transaction(struct agent *a, const struct peer_recipient *to, 
 		dispatch_failed(a->slot, to[0].reply);
 }
 
+// --- What is kept for replay ---
+
+struct open_job {
+	struct agent *agent;
+	int fd;
+};
+
+static void open_body(void *arg)
+{
+	struct open_job *job = arg;
+	char name[GUID_TEXT_BYTES];
+	struct err err;
+	off_t bytes;
+	if (file_open(job->agent->queue->spool_dir, guid_text(&job->agent->message->guid, name), &job->fd, &bytes, &err))
+		job->fd = -1;
+}
+
+// The body is in memory, for it has just been sent; one in a file is opened, as its name goes with the commit.
+static struct replay_entry *keep(struct agent *a, const struct deliver_result *results, size_t n)
+{
+	struct record_recipient *to = arena_must(a->arena, n * sizeof *to);
+	struct open_job job = {a, -1};
+	struct err err;
+	size_t taken = 0;
+	for (size_t i = 0; i < n; i++)
+		if (results[i].outcome == RECORD_DELIVERED && results[i].item->r.target == RECORD_TO_MAILBOX)
+			to[taken++] = results[i].item->r;
+	if (taken == 0 || !replay_wants(a->queue->replay, a->message))
+		return NULL;
+	if (!(a->message->flags & RECORD_FLAG_SPOOL))
+		return replay_entry_new(a->message, to, taken, a->message->body.n ? a->message->body : buf_str(&a->body), -1);
+	if (worker_run(runtime_workers(a->queue->config.runtime), open_body, &job, &err) || job.fd < 0) {
+		metric_add(&metric_mta_replay_skipped, 1);
+		return NULL;
+	}
+	return replay_entry_new(a->message, to, taken, STR_NONE, job.fd);
+}
+
 // The recipients of one message; takes the list.
 static void deliver_message(struct agent *a, struct item *list)
 {
@@ -306,7 +346,8 @@ static void deliver_message(struct agent *a, struct item *list)
 		}
 		bool has_dsn = a->relay && a->peer && peer_has_dsn(a->peer);
 		after_transaction(a, to, n);
-		deliver_commit(a->queue, a->slot->dest, a->attempt, results, n, dispatch_name(a->slot), has_dsn);
+		deliver_commit(a->queue, a->slot->dest, a->attempt, results, n, dispatch_name(a->slot), has_dsn,
+			keep(a, results, n));
 	}
 	item_message_drop(&a->message);
 }

@@ -18,6 +18,7 @@
 #include "mail/addr.h"
 #include "queue_core.h"
 #include "queue_rows.h"
+#include "replay.h"
 #include "report.h"
 
 enum {
@@ -38,6 +39,7 @@ struct committing {
 	bool peer_has_dsn;
 	struct record record; // RESULT
 	struct buf bodies;    // of begotten messages, in their order: at most one for each result
+	struct replay_entry *kept;
 };
 
 static void log_result(const struct deliver_result *r, struct str host)
@@ -241,7 +243,7 @@ static size_t collect(struct committing *c, struct deliver_result *results, size
 	size_t count = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct item *item = results[i].item;
-		if (!is_of_kind(c, &results[i], kind))
+		if (!is_of_kind(c, &results[i], kind) || (item->message->flags & RECORD_FLAG_REPLAY))
 			continue;
 		bool of_report = kind == REPORT_FAILURE && is_about_report(item->message);
 		if (of_report && is_postmaster(item->r.key)) {
@@ -308,6 +310,8 @@ struct committed {
 	struct dispatch *dispatch;
 	struct schedule_dest *dest;
 	struct item *items;
+	struct replay *replay;
+	struct replay_entry *kept;
 };
 
 static void result_done(struct queue_proposal *proposal, void *arg)
@@ -315,6 +319,9 @@ static void result_done(struct queue_proposal *proposal, void *arg)
 	struct committed *committed = arg;
 	if (proposal->p.verdict == CLUSTER_REFUSED)
 		log_warning(NULL, "queue: a result was not recorded, the try will be made again", log_err(&proposal->p.err));
+	else
+		replay_add(committed->replay, &committed->kept);
+	replay_entry_free(&committed->kept);
 	dispatch_done(committed->dispatch, committed->dest, &committed->items);
 	free(committed);
 }
@@ -369,7 +376,8 @@ static void submit(struct committing *c, struct deliver_result *results, size_t 
 {
 	struct committed *committed = calloc(1, sizeof *committed);
 	must(committed != NULL);
-	*committed = (struct committed){.dispatch = c->queue->dispatch, .dest = c->dest};
+	*committed = (struct committed){.dispatch = c->queue->dispatch, .dest = c->dest, .replay = c->queue->replay,
+		.kept = c->kept};
 	struct queue_proposal *proposal = queue_proposal_new(c->queue, &c->record, REPORTS_BYTES_MAX);
 	must(proposal != NULL); // so few results stay far below RECORD_BYTES_MAX
 	must(buf_add(&proposal->body, buf_str(&c->bodies)));
@@ -384,11 +392,11 @@ static void submit(struct committing *c, struct deliver_result *results, size_t 
 }
 
 void deliver_commit(struct queue *queue, struct schedule_dest *dest, uint64_t attempt, struct deliver_result *results, size_t n,
-	struct str remote, bool peer_has_dsn)
+	struct str remote, bool peer_has_dsn, struct replay_entry *kept)
 {
 	must(n > 0 && n <= DELIVER_RECIPIENTS_MAX);
 	struct committing c = {.queue = queue, .dest = dest, .snapshot = queue_settings(queue), .arena = arena_new(ARENA_BYTES),
-		.wall_ms = clock_wall_ms(), .remote = remote, .peer_has_dsn = peer_has_dsn};
+		.wall_ms = clock_wall_ms(), .remote = remote, .peer_has_dsn = peer_has_dsn, .kept = kept};
 	c.settings = settings_of(c.snapshot);
 	c.record = (struct record){.type = RECORD_RESULT, .result = {.attempt = attempt, .at_ms = c.wall_ms}};
 	c.record.result.begets.v = arena_must(c.arena, 2 * n * sizeof(struct record_enter));

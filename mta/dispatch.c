@@ -380,7 +380,7 @@ static bool defer_dead(struct dispatch *d)
 		item->next = NULL;
 		results[n++] = (struct deliver_result){.item = item, .outcome = RECORD_DEFERRED, .reply = str_of(why, reply.n)};
 	}
-	deliver_commit(d->queue, dest, 0, results, n, STR_NONE, false);
+	deliver_commit(d->queue, dest, 0, results, n, STR_NONE, false, NULL);
 	free(results);
 	return true;
 }

@@ -30,6 +30,8 @@ struct item_message *item_message_new(const struct record_enter *enter, int64_t 
 		.sender = enter->sender, .envid = enter->envid, .received_ms = enter->received_ms, .body_bytes = enter->body_bytes,
 		.body_id = body_id, .body = body};
 	atomic_init(&m->refs, 1);
+	if (enter->digest.n == sizeof m->digest)
+		memcpy(m->digest, enter->digest.p, sizeof m->digest);
 	place(&m->sender, &at);
 	place(&m->envid, &at);
 	place(&m->body, &at);

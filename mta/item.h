@@ -19,6 +19,7 @@ struct item_message {
 	struct str sender, envid;
 	int64_t received_ms;
 	uint64_t body_bytes;
+	uint8_t digest[RECORD_DIGEST_BYTES]; // of the body
 	int64_t body_id; // row in `body`; with RECORD_FLAG_SPOOL the file has the message's guid for a name
 	struct str body; // {NULL, 0}: not in memory, read it from the row or the file
 };

@@ -18,6 +18,7 @@
 #include "queue_core.h"
 #include "queue_fold_rows.h"
 #include "queue_metrics.h"
+#include "replay.h"
 
 enum { BALLAST_BYTES = 8 << 20, SUSPECTS_MAX = KEEPER_SLOTS, RESULTS_OF_RECORD = 1000 };
 
@@ -69,10 +70,18 @@ static void take_settings(struct queue *queue, struct settings_snapshot *setting
 	atomic_store(&queue->commit_timeout_ms, settings_of(settings)->commit_timeout_ms);
 }
 
+static struct replay_limits replay_limits_of(const struct settings *s)
+{
+	return (struct replay_limits){.hours = s->replay_hours, .bytes = (uint64_t)s->replay_bytes,
+		.reserve_bytes = (uint64_t)s->queue_reserve_bytes};
+}
+
 void queue_reload(struct queue *queue, struct settings_snapshot *settings, struct tls_client *lmtp_tls, struct tls_client *relay_tls)
 {
 	take_settings(queue, settings, lmtp_tls, relay_tls);
 	cluster_log_set_reserve(queue->log, (uint64_t)settings_of(settings)->queue_reserve_bytes);
+	struct replay_limits limits = replay_limits_of(settings_of(settings));
+	replay_set_limits(queue->replay, &limits);
 	dispatch_reload(queue->dispatch);
 }
 
@@ -223,6 +232,7 @@ static void collect(void *arg)
 	struct queue *queue = *(struct queue **)arg;
 	struct cluster_log_stats log;
 	struct schedule_stats schedule;
+	struct replay_stats replay;
 	int64_t counters[LEDGER_COUNTERS];
 	bool balanced;
 	if (queue == NULL)
@@ -240,6 +250,9 @@ static void collect(void *arg)
 	metric_set(&metric_mta_queue_log_batches, (int64_t)log.batches);
 	metric_set(&metric_mta_queue_free, (int64_t)log.free_bytes);
 	metric_set(&metric_mta_queue_short_of_space, log.short_of_space);
+	replay_stats(queue->replay, &replay);
+	metric_set(&metric_mta_replay, (int64_t)replay.bytes);
+	metric_set(&metric_mta_replay_oldest, replay.oldest_s);
 }
 
 // The queue of this process; a daemon has one. Renderings happen on fibers, which have ended when it is closed.
@@ -270,6 +283,10 @@ static enum err_code open_all(struct queue *queue, struct err *err)
 	struct suspects *suspects = calloc(1, sizeof *suspects);
 	must(suspects != NULL);
 	enum err_code code = open_dirs(queue, err);
+	if (code == ERR_OK) {
+		struct replay_limits limits = replay_limits_of(settings_of(queue->settings));
+		code = replay_open(queue->dir, &limits, &queue->replay, err);
+	}
 	if (code == ERR_OK)
 		code = keeper_open(queue->dir, queue->spool_dir, add_suspect, suspects, queue->config.died, &queue->keeper, err);
 	if (code == ERR_OK) {
@@ -334,6 +351,7 @@ void queue_close(struct queue **queue_in)
 	rendered = NULL;
 	cluster_log_close(&queue->log);
 	keeper_close(&queue->keeper);
+	replay_close(&queue->replay);
 	queue_fold_free(&queue->fold);
 	dispatch_free(&queue->dispatch);
 	if (queue->spool_dir >= 0)

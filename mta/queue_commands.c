@@ -5,6 +5,7 @@
 //     {"command": "queue.hold", "ids": ["008J4CT4ANK7", …], "why": "…"}          or "all": true; an id is a queue id or a guid
 //     {"command": "queue.release" | "queue.delete" | "queue.retry", …}           the same
 //     {"command": "queue.stats"}                                                 ledger, log, schedule
+//     {"command": "queue.replay", …}                                             queue_replay.c
 //
 // Acts are records (CLUSTER): they are committed before they are answered, and the ledger counts them. Handlers run on a fiber and read
 // pages of rows, so that a long queue is listed in little memory; what changes meanwhile may or may not be in the answer.
@@ -372,7 +373,8 @@ static void stats(struct control_request *request, void *arg)
 void queue_register_commands(struct queue *queue, struct control *control)
 {
 	const struct control_command rows[] = {{"queue.list", list, queue}, {"queue.hold", hold, queue}, {"queue.release", release, queue},
-		{"queue.delete", delete, queue}, {"queue.retry", retry, queue}, {"queue.stats", stats, queue}, {NULL, NULL, NULL}};
+		{"queue.delete", delete, queue}, {"queue.retry", retry, queue}, {"queue.stats", stats, queue},
+		{"queue.replay", queue_replay, queue}, {NULL, NULL, NULL}};
 	queue->commands = calloc(1, sizeof rows);
 	must(queue->commands != NULL);
 	memcpy(queue->commands, rows, sizeof rows);

@@ -13,6 +13,8 @@
 #include "schema/settings.h"
 
 struct dispatch;
+struct control_request;
+struct replay;
 
 struct queue {
 	struct queue_config config; // dir owned; settings and TLS contexts in the slot below
@@ -20,6 +22,7 @@ struct queue {
 	struct cluster_log *log;
 	struct queue_fold *fold;
 	struct keeper *keeper;
+	struct replay *replay;
 	struct dispatch *dispatch;
 	struct control_command *commands; // owned; NULL until they are registered
 	size_t inline_bytes_max;
@@ -61,6 +64,9 @@ void queue_proposal_submit(struct queue_proposal *proposal);
 // Proposes and waits until the log has said; for what must be known. May wait; not ended by cancel. ERR_LIMIT, or why it was refused.
 enum err_code queue_say(struct queue *queue, const struct record *record, struct queue_fold_answer *answer_out, struct err *err)
 	ERR_CHECKED;
+
+// queue.replay of the control socket (queue_replay.c); arg is the queue.
+void queue_replay(struct control_request *request, void *arg);
 
 // The spool, for queue_enter.c.
 struct spool_contents {

@@ -49,7 +49,7 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_POLICY] = "UPDATE state SET copies = ?1",
 	[SQL_READ_PAGE] = "SELECT r.guid, r.number, r.next_try, r.tries, r.waited, r.warned, r.target, r.notify, r.destination, r.address, r.akey,"
 			  " r.original, r.orcpt, r.mailbox, r.detail, r.list, m.root, m.kind, m.flags, m.sender, m.envid, m.received, m.bytes,"
-			  " m.body FROM recipient r JOIN message m ON m.guid = r.guid"
+			  " m.body, m.digest FROM recipient r JOIN message m ON m.guid = r.guid"
 			  " WHERE r.destination = ?1 AND r.state = 0 AND r.next_try <= ?2 AND r.attempt = 0 ORDER BY r.next_try LIMIT ?3",
 	[SQL_READ_NEXT_DUE] = "SELECT min(next_try) FROM recipient WHERE destination = ?1 AND state = 0 AND next_try > ?2",
 	[SQL_READ_DESTINATIONS] = "SELECT destination, min(next_try) FROM recipient WHERE state = 0 GROUP BY destination",

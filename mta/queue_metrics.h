@@ -28,6 +28,10 @@
 	X(GAUGE, mta_queue_log_waiting, "", "Records in line for the log.")                                                   \
 	X(GAUGE, mta_queue_log_batches, "", "Commits of the log since the start.")                                            \
 	X(GAUGE, mta_queue_free, "bytes", "Free space on the queue's disk.")                                            \
+	X(COUNTER, mta_replay_kept, "", "Deliveries to mailboxes kept for replay.")                                            \
+	X(COUNTER, mta_replay_skipped, "", "Deliveries that could not be kept for replay.")                                   \
+	X(GAUGE, mta_replay, "bytes", "Size of what is kept for replay.")                                                      \
+	X(GAUGE, mta_replay_oldest, "seconds", "How far back replay reaches, seconds since 1970; 0: nothing is kept.")        \
 	X(GAUGE, mta_queue_short_of_space, "", "1 while new mail is refused for space.")
 METRICS_DECLARE(MTA_QUEUE_METRICS)
 

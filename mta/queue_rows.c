@@ -26,7 +26,7 @@ static struct item *read_item(sqlite3_stmt *stmt, const struct item *last)
 	} else {
 		struct record_enter e = {.guid = guid, .root = guid_at(stmt, 16), .kind = (enum record_kind)db_col_i64(stmt, 17),
 			.flags = (uint8_t)db_col_i64(stmt, 18), .sender = db_col_str(stmt, 19), .envid = db_col_str(stmt, 20),
-			.received_ms = db_col_i64(stmt, 21), .body_bytes = (uint64_t)db_col_i64(stmt, 22)};
+			.received_ms = db_col_i64(stmt, 21), .body_bytes = (uint64_t)db_col_i64(stmt, 22), .digest = db_col_blob(stmt, 24)};
 		message = item_message_new(&e, db_col_i64(stmt, 23), STR_NONE);
 	}
 	struct record_recipient r = {.number = (uint32_t)db_col_i64(stmt, 1), .target = (enum record_target)db_col_i64(stmt, 6),

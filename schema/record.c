@@ -95,7 +95,7 @@ static const struct field enter_fields[] = {
 	{2, GUID, REQUIRED, AT(record_enter, root), 0, NULL},
 	{3, GUID, 0, AT(record_enter, parent), 0, NULL},
 	{4, ENUM, 0, AT(record_enter, kind), RECORD_REPLY, NULL},
-	{5, U8, 0, AT(record_enter, flags), 31, NULL},
+	{5, U8, 0, AT(record_enter, flags), 63, NULL},
 	{6, STR, 0, AT(record_enter, sender), RECORD_TEXT_BYTES_MAX, NULL},
 	{7, STR, 0, AT(record_enter, envid), RECORD_TEXT_BYTES_MAX, NULL},
 	{8, STR, 0, AT(record_enter, source), RECORD_TEXT_BYTES_MAX, NULL},

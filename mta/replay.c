@@ -1,0 +1,621 @@
+// SPDX-License-Identifier: Apache-2.0
+// The thread that keeps what was delivered, and the reader of what it kept.
+//
+// Happy path: entries come in a list, are put together in a buffer, written behind each other into the segment of the hour, synced once a
+// second; a segment goes when it is older than replay_hours or the oldest one while there is too much.
+// Failure: a write that fails ends the segment: its readers stop at the torn record, the next entry begins a new part.
+// Crash story: a start never appends to a segment it finds, so what a cut tore stays at an end, where readers stop. Nothing refers to
+// segments, so none is ever missed.
+#include "replay.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "queue_metrics.h"
+#include "replay_segment.h"
+
+enum {
+	OUT_BYTES = 1 << 20,
+	WAITING_BYTES_MAX = 32 << 20, // bodies in line
+	WAITING_FILES_MAX = 64,
+	PARTS = 8,                    // a segment is at most this part of all
+	PART_BYTES_MIN = 4096,
+	SYNC_MS = 1000,
+	LOOK_MS = 60000,              // for segments that got too old, while nothing comes
+	HOUR_MS = 3600 * 1000,
+	NAME_BYTES = 40,
+};
+
+struct replay_entry {
+	struct replay_entry *next;
+	struct buf head; // and envelope
+	struct item_message *message; // a reference, for its body; NULL: body or fd
+	struct buf body;
+	int fd;
+	uint64_t body_bytes;
+};
+
+struct segment {
+	uint64_t hour;
+	uint32_t part;
+	uint64_t bytes; // whole records
+};
+
+struct replay {
+	int dir;
+	pthread_t thread;
+	_Atomic bool on;
+	pthread_mutex_t mutex; // guards all below
+	pthread_cond_t wake;
+	bool stopping;
+	struct replay_limits limits;
+	struct replay_entry *first, **tail;
+	size_t waiting_bytes, waiting_files;
+	struct segment *segments; // ascending; the thread alone changes them
+	size_t n, size;
+	uint64_t bytes;
+	// The thread's.
+	int fd; // of the last segment; -1: none is open
+	uint64_t at;
+	size_t unpublished; // entries not yet written
+	struct buf out;
+	bool dirty;
+	int64_t synced_ms, complained_ms;
+};
+
+static struct str name_of(const struct segment *s, char name_out[NAME_BYTES])
+{
+	int n = snprintf(name_out, NAME_BYTES, "%010llu-%05u.seg", (unsigned long long)s->hour, s->part);
+	return str_of(name_out, (size_t)n);
+}
+
+static bool parse_name(struct str name, struct segment *out)
+{
+	struct str hour, rest;
+	uint64_t part;
+	if (!str_ends(name, STR(".seg")) || !str_cut(str_upto(name, name.n - 4), '-', &hour, &rest) ||
+	    !str_to_u64(hour, UINT32_MAX, &out->hour) || !str_to_u64(rest, UINT32_MAX - 1, &part))
+		return false;
+	out->part = (uint32_t)part;
+	out->bytes = 0;
+	return true;
+}
+
+static void add_segment(struct replay *r, struct segment s)
+{
+	if (r->n == r->size) {
+		r->size = r->size ? 2 * r->size : 64;
+		r->segments = reallocarray(r->segments, r->size, sizeof *r->segments);
+		must(r->segments != NULL);
+	}
+	r->segments[r->n++] = s;
+	r->bytes += s.bytes;
+}
+
+// --- Entries ---
+
+void replay_entry_free(struct replay_entry **entry)
+{
+	struct replay_entry *e = *entry;
+	if (e == NULL)
+		return;
+	if (e->fd >= 0)
+		file_close(e->fd);
+	if (e->message)
+		item_message_drop(&e->message);
+	buf_fini(&e->head);
+	buf_fini(&e->body);
+	free(e);
+	*entry = NULL;
+}
+
+struct replay_entry *replay_entry_new(struct item_message *m, const struct record_recipient *to, size_t n, struct str body, int fd)
+{
+	struct replay_entry *e = calloc(1, sizeof *e);
+	struct record_recipient *copies = calloc(n, sizeof *copies);
+	must(e != NULL && copies != NULL);
+	memcpy(copies, to, n * sizeof *copies);
+	for (size_t i = 0; i < n; i++)
+		copies[i].number = (uint32_t)(i + 1);
+	*e = (struct replay_entry){.fd = fd, .body_bytes = m->body_bytes};
+	buf_init(&e->head, REPLAY_HEAD_BYTES + RECORD_BYTES_MAX);
+	buf_init(&e->body, body.n + 1);
+	struct record_enter envelope = {.guid = m->guid, .root = m->root, .kind = m->kind, .flags = m->flags, .sender = m->sender,
+		.received_ms = m->received_ms, .body_bytes = m->body_bytes, .digest = str_of((const char *)m->digest, sizeof m->digest),
+		.recipients = {copies, n}};
+	bool whole = fd >= 0 || body.n == m->body_bytes;
+	bool fits = whole && replay_segment_encode(&envelope, clock_wall_ms(), &e->head);
+	if (fits && fd < 0 && body.n > 0 && body.p == m->body.p)
+		e->message = item_message_ref(m);
+	else if (fits && fd < 0)
+		must(buf_add(&e->body, body));
+	free(copies);
+	if (!fits) {
+		metric_add(&metric_mta_replay_skipped, 1);
+		replay_entry_free(&e);
+	}
+	return e;
+}
+
+bool replay_wants(const struct replay *r, const struct item_message *message)
+{
+	return r && atomic_load_explicit(&r->on, memory_order_relaxed) && !(message->flags & RECORD_FLAG_REPLAY);
+}
+
+void replay_add(struct replay *r, struct replay_entry **entry)
+{
+	struct replay_entry *e = *entry;
+	if (e == NULL)
+		return;
+	*entry = NULL;
+	size_t bytes = e->head.n + (e->fd < 0 ? (size_t)e->body_bytes : 0);
+	pthread_mutex_lock(&r->mutex);
+	bool room = r->waiting_bytes + bytes <= WAITING_BYTES_MAX && (e->fd < 0 || r->waiting_files < WAITING_FILES_MAX);
+	if (room) {
+		bool idle = r->first == NULL;
+		*r->tail = e;
+		r->tail = &e->next;
+		r->waiting_bytes += bytes;
+		r->waiting_files += e->fd >= 0;
+		if (idle)
+			pthread_cond_signal(&r->wake);
+	}
+	pthread_mutex_unlock(&r->mutex);
+	if (!room) {
+		metric_add(&metric_mta_replay_skipped, 1);
+		replay_entry_free(&e);
+	}
+}
+
+// --- Writing ---
+
+static void end_segment(struct replay *r)
+{
+	if (r->fd >= 0)
+		file_close(r->fd);
+	r->fd = -1;
+	r->dirty = false;
+	buf_clear(&r->out);
+}
+
+static void give_up(struct replay *r, const struct err *err)
+{
+	int64_t now_ms = clock_mono_exact_ms();
+	if (r->complained_ms == 0 || now_ms - r->complained_ms >= LOOK_MS) { // the metric has them all
+		log_warning(NULL, "queue: delivered messages cannot be kept for replay", log_err(err), log_u64("messages", r->unpublished));
+		r->complained_ms = now_ms;
+	}
+	metric_add(&metric_mta_replay_skipped, (int64_t)r->unpublished);
+	r->unpublished = 0;
+	end_segment(r);
+}
+
+static enum err_code write_out(struct replay *r, struct str bytes, struct err *err)
+{
+	enum err_code code = bytes.n ? file_write_at(r->fd, bytes, (off_t)r->at, err) : ERR_OK;
+	if (code)
+		return code;
+	r->at += bytes.n;
+	r->dirty = true;
+	return ERR_OK;
+}
+
+static enum err_code flush_out(struct replay *r, struct err *err)
+{
+	enum err_code code = write_out(r, buf_str(&r->out), err);
+	buf_clear(&r->out);
+	return code;
+}
+
+static enum err_code put(struct replay *r, struct str bytes, struct err *err)
+{
+	enum err_code code = r->out.n + bytes.n > OUT_BYTES ? flush_out(r, err) : ERR_OK;
+	if (code)
+		return code;
+	return buf_add(&r->out, bytes) ? ERR_OK : write_out(r, bytes, err);
+}
+
+static enum err_code put_file(struct replay *r, const struct replay_entry *e, struct err *err)
+{
+	enum err_code code = flush_out(r, err);
+	for (uint64_t at = 0; at < e->body_bytes && code == ERR_OK;) {
+		size_t n = e->body_bytes - at < OUT_BYTES ? (size_t)(e->body_bytes - at) : OUT_BYTES;
+		code = file_read_at(e->fd, buf_reserve(&r->out, n), n, (off_t)at, err);
+		if (code == ERR_OK) {
+			buf_grew(&r->out, n);
+			code = flush_out(r, err);
+		}
+		at += n;
+	}
+	return code;
+}
+
+// The segment's records up to here can be read.
+static enum err_code publish(struct replay *r, struct err *err)
+{
+	enum err_code code = r->fd >= 0 ? flush_out(r, err) : ERR_OK;
+	if (code || r->fd < 0)
+		return code;
+	pthread_mutex_lock(&r->mutex);
+	struct segment *last = &r->segments[r->n - 1];
+	r->bytes += r->at - last->bytes;
+	last->bytes = r->at;
+	pthread_mutex_unlock(&r->mutex);
+	metric_add(&metric_mta_replay_kept, (int64_t)r->unpublished);
+	r->unpublished = 0;
+	return ERR_OK;
+}
+
+// The clock may jump back: names only go forward.
+static enum err_code begin_segment(struct replay *r, uint64_t hour, struct err *err)
+{
+	char name[NAME_BYTES];
+	struct segment s = {.hour = hour};
+	pthread_mutex_lock(&r->mutex);
+	if (r->n > 0 && r->segments[r->n - 1].hour >= hour) {
+		s.hour = r->segments[r->n - 1].hour;
+		s.part = r->segments[r->n - 1].part + 1;
+	}
+	pthread_mutex_unlock(&r->mutex);
+	enum err_code code = file_create(r->dir, name_of(&s, name), &r->fd, err);
+	if (code)
+		return code;
+	r->at = 0;
+	pthread_mutex_lock(&r->mutex);
+	add_segment(r, s);
+	pthread_mutex_unlock(&r->mutex);
+	return ERR_OK;
+}
+
+static bool is_full(struct replay *r, uint64_t hour, uint64_t part_bytes)
+{
+	return r->at + r->out.n >= part_bytes || r->segments[r->n - 1].hour < hour;
+}
+
+static void write_entry(struct replay *r, const struct replay_entry *e, uint64_t part_bytes)
+{
+	struct err err;
+	uint64_t hour = (uint64_t)clock_wall_ms() / HOUR_MS;
+	enum err_code code = ERR_OK;
+	if (r->fd >= 0 && is_full(r, hour, part_bytes)) {
+		code = publish(r, &err);
+		if (code == ERR_OK)
+			end_segment(r);
+	}
+	r->unpublished++;
+	if (code == ERR_OK && r->fd < 0)
+		code = begin_segment(r, hour, &err);
+	if (code == ERR_OK)
+		code = put(r, buf_str(&e->head), &err);
+	if (code == ERR_OK)
+		code = e->fd >= 0 ? put_file(r, e, &err) : put(r, e->message ? e->message->body : buf_str(&e->body), &err);
+	if (code)
+		give_up(r, &err);
+}
+
+static void write_entries(struct replay *r, struct replay_entry *list, const struct replay_limits *limits)
+{
+	struct err err;
+	uint64_t part_bytes = limits->bytes / PARTS < PART_BYTES_MIN ? PART_BYTES_MIN : limits->bytes / PARTS;
+	while (list) {
+		struct replay_entry *next = list->next;
+		if (atomic_load(&r->on))
+			write_entry(r, list, part_bytes);
+		replay_entry_free(&list);
+		list = next;
+	}
+	if (publish(r, &err))
+		give_up(r, &err);
+}
+
+// --- Keeping house ---
+
+static bool is_short_of_space(struct replay *r, const struct replay_limits *limits)
+{
+	uint64_t bytes;
+	struct err err;
+	return limits->reserve_bytes > 0 && file_space(r->dir, &bytes, &err) == ERR_OK && bytes < 2 * limits->reserve_bytes;
+}
+
+static bool is_old(const struct segment *s, const struct replay_limits *limits)
+{
+	return (int64_t)(s->hour + 1) * HOUR_MS + limits->hours * HOUR_MS <= clock_wall_ms();
+}
+
+static void purge(struct replay *r, const struct replay_limits *limits)
+{
+	char name[NAME_BYTES];
+	struct err err;
+	while (r->n > 0 && (!atomic_load(&r->on) || is_old(&r->segments[0], limits) || r->bytes > limits->bytes || is_short_of_space(r, limits))) {
+		if (r->n == 1)
+			end_segment(r);
+		if (file_remove(r->dir, name_of(&r->segments[0], name), &err)) {
+			log_warning(NULL, "queue: a replay segment cannot be removed", log_c("name", name), log_err(&err));
+			return;
+		}
+		pthread_mutex_lock(&r->mutex);
+		r->bytes -= r->segments[0].bytes;
+		memmove(r->segments, r->segments + 1, --r->n * sizeof *r->segments);
+		pthread_mutex_unlock(&r->mutex);
+	}
+}
+
+static void sync_now(struct replay *r)
+{
+	struct err err;
+	if (r->dirty && file_sync(r->fd, &err))
+		give_up(r, &err);
+	r->dirty = false;
+	r->synced_ms = clock_mono_exact_ms();
+}
+
+static void wait_for_work(struct replay *r)
+{
+	struct timespec at;
+	int64_t wait_ms = r->dirty ? SYNC_MS : LOOK_MS;
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += wait_ms / 1000;
+	pthread_cond_timedwait(&r->wake, &r->mutex, &at);
+}
+
+static void *run(void *arg)
+{
+	struct replay *r = arg;
+	bool stopping;
+	do {
+		pthread_mutex_lock(&r->mutex);
+		if (r->first == NULL && !r->stopping)
+			wait_for_work(r);
+		struct replay_entry *list = r->first;
+		struct replay_limits limits = r->limits;
+		r->first = NULL;
+		r->tail = &r->first;
+		r->waiting_bytes = r->waiting_files = 0;
+		stopping = r->stopping;
+		pthread_mutex_unlock(&r->mutex);
+		write_entries(r, list, &limits);
+		if (clock_mono_exact_ms() - r->synced_ms >= SYNC_MS || stopping) {
+			sync_now(r);
+			purge(r, &limits);
+		} else if (r->bytes > limits.bytes) {
+			purge(r, &limits);
+		}
+	} while (!stopping);
+	return NULL;
+}
+
+// --- Opening and closing ---
+
+static bool find_segment(void *arg, struct str name)
+{
+	struct replay *r = arg;
+	struct segment s;
+	struct err err;
+	int fd;
+	off_t bytes;
+	if (!parse_name(name, &s) || file_open(r->dir, name, &fd, &bytes, &err))
+		return true; // not ours: left alone
+	file_close(fd);
+	s.bytes = (uint64_t)bytes;
+	add_segment(r, s);
+	return true;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct segment *x = a, *y = b;
+	if (x->hour != y->hour)
+		return x->hour < y->hour ? -1 : 1;
+	return x->part < y->part ? -1 : x->part > y->part;
+}
+
+static enum err_code start_thread(struct replay *r, struct err *err)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	bool started = pthread_create(&r->thread, NULL, run, r) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!started)
+		return err_set(err, ERR_NOMEM, "the system gives no thread for replay");
+	pthread_setname_np(r->thread, "queue-replay");
+	return ERR_OK;
+}
+
+static void free_all(struct replay *r)
+{
+	end_segment(r);
+	if (r->dir >= 0)
+		file_close(r->dir);
+	pthread_cond_destroy(&r->wake);
+	pthread_mutex_destroy(&r->mutex);
+	buf_fini(&r->out);
+	free(r->segments);
+	free(r);
+}
+
+enum err_code replay_open(int dir, const struct replay_limits *limits, struct replay **replay_out, struct err *err)
+{
+	struct replay *r = calloc(1, sizeof *r);
+	pthread_condattr_t monotonic;
+	must(r != NULL);
+	r->dir = r->fd = -1;
+	r->tail = &r->first;
+	pthread_mutex_init(&r->mutex, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	buf_init(&r->out, OUT_BYTES);
+	replay_set_limits(r, limits);
+	enum err_code code = file_dir_make(dir, STR("replay"), 0700, NULL, err);
+	if (code == ERR_OK)
+		code = file_dir_open_at(dir, STR("replay"), &r->dir, err);
+	if (code == ERR_OK)
+		code = file_dir_each(r->dir, find_segment, r, err);
+	if (code == ERR_OK && r->n > 1)
+		qsort(r->segments, r->n, sizeof *r->segments, compare);
+	if (code == ERR_OK)
+		code = start_thread(r, err);
+	if (code) {
+		free_all(r);
+		return code;
+	}
+	*replay_out = r;
+	return ERR_OK;
+}
+
+void replay_set_limits(struct replay *r, const struct replay_limits *limits)
+{
+	pthread_mutex_lock(&r->mutex);
+	r->limits = *limits;
+	atomic_store(&r->on, limits->hours > 0 && limits->bytes > 0);
+	pthread_cond_signal(&r->wake);
+	pthread_mutex_unlock(&r->mutex);
+}
+
+void replay_close(struct replay **replay)
+{
+	struct replay *r = *replay;
+	if (r == NULL)
+		return;
+	pthread_mutex_lock(&r->mutex);
+	r->stopping = true;
+	pthread_cond_signal(&r->wake);
+	pthread_mutex_unlock(&r->mutex);
+	pthread_join(r->thread, NULL);
+	free_all(r);
+	*replay = NULL;
+}
+
+void replay_stats(struct replay *r, struct replay_stats *out)
+{
+	pthread_mutex_lock(&r->mutex);
+	*out = (struct replay_stats){.bytes = r->bytes, .segments = r->n,
+		.oldest_s = r->n ? (int64_t)r->segments[0].hour * (HOUR_MS / 1000) : 0};
+	pthread_mutex_unlock(&r->mutex);
+}
+
+// --- Reading ---
+
+struct replay_cursor {
+	struct replay *replay;
+	int64_t since_ms;
+	struct segment *segments;
+	size_t n, i;
+	int fd; // of segments[i]; -1: not open
+	uint64_t at;
+};
+
+struct replay_cursor *replay_cursor_new(struct replay *r, int64_t since_ms)
+{
+	struct replay_cursor *c = calloc(1, sizeof *c);
+	must(c != NULL);
+	*c = (struct replay_cursor){.replay = r, .since_ms = since_ms, .fd = -1};
+	pthread_mutex_lock(&r->mutex);
+	c->segments = calloc(r->n + 1, sizeof *c->segments);
+	must(c->segments != NULL);
+	for (size_t i = 0; i < r->n; i++)
+		if ((int64_t)(r->segments[i].hour + 1) * HOUR_MS > since_ms)
+			c->segments[c->n++] = r->segments[i];
+	pthread_mutex_unlock(&r->mutex);
+	return c;
+}
+
+static void leave_segment(struct replay_cursor *c)
+{
+	if (c->fd >= 0)
+		file_close(c->fd);
+	c->fd = -1;
+	c->at = 0;
+	c->i++;
+}
+
+void replay_cursor_free(struct replay_cursor **cursor)
+{
+	struct replay_cursor *c = *cursor;
+	if (c == NULL)
+		return;
+	leave_segment(c);
+	free(c->segments);
+	free(c);
+	*cursor = NULL;
+}
+
+static enum err_code read_record(struct replay_cursor *c, struct arena *arena, struct replay_found *found, uint64_t *next_out, struct err *err)
+{
+	char bytes[REPLAY_HEAD_BYTES];
+	struct replay_head head;
+	uint64_t left = c->segments[c->i].bytes - c->at;
+	if (left < REPLAY_HEAD_BYTES)
+		return err_set(err, ERR_CORRUPT, "the segment ends in a head");
+	enum err_code code = file_read_at(c->fd, bytes, sizeof bytes, (off_t)c->at, err);
+	if (code == ERR_OK)
+		code = replay_segment_head(str_of(bytes, sizeof bytes), &head, err);
+	if (code)
+		return code;
+	size_t n = REPLAY_HEAD_BYTES + (size_t)head.envelope_bytes;
+	if (left < n || left - n < head.body_bytes)
+		return err_set(err, ERR_CORRUPT, "the segment ends in a record");
+	char *both = arena_alloc(arena, n);
+	if (both == NULL)
+		return err_set(err, ERR_LIMIT, "an envelope of %u bytes", head.envelope_bytes);
+	code = file_read_at(c->fd, both, n, (off_t)c->at, err);
+	if (code == ERR_OK)
+		code = replay_segment_decode(arena, &head, str_of(both, n), &found->envelope, err);
+	found->delivered_ms = head.delivered_ms;
+	found->body_at = c->at + n;
+	*next_out = found->body_at + head.body_bytes;
+	return code;
+}
+
+enum err_code replay_cursor_next(struct replay_cursor *c, struct arena *arena, struct replay_found *found_out, struct err *err)
+{
+	char name[NAME_BYTES];
+	while (c->i < c->n) {
+		struct replay_found found;
+		uint64_t next = 0;
+		off_t bytes;
+		enum err_code code = ERR_OK;
+		arena_reset(arena);
+		if (c->at >= c->segments[c->i].bytes) {
+			leave_segment(c);
+			continue;
+		}
+		if (c->fd < 0)
+			code = file_open(c->replay->dir, name_of(&c->segments[c->i], name), &c->fd, &bytes, err);
+		if (code == ERR_OK)
+			code = read_record(c, arena, &found, &next, err);
+		if (code) {
+			log_warning(NULL, "queue: the rest of a replay segment cannot be read", log_str("name", name_of(&c->segments[c->i], name)),
+				log_u64("offset", c->at), log_c("reason", err ? err->text : "damaged"));
+			leave_segment(c);
+			continue;
+		}
+		c->at = next;
+		if (found.delivered_ms >= c->since_ms) {
+			*found_out = found;
+			return ERR_OK;
+		}
+	}
+	return err_set(err, ERR_NOTFOUND, "no more");
+}
+
+enum err_code replay_cursor_body(struct replay_cursor *c, const struct replay_found *found, uint64_t offset, size_t n, struct buf *out,
+	struct err *err)
+{
+	char *p = buf_reserve(out, n);
+	if (p == NULL)
+		return err_set(err, ERR_LIMIT, "no room for %zu bytes", n);
+	enum err_code code = file_read_at(c->fd, p, n, (off_t)(found->body_at + offset), err);
+	if (code == ERR_OK)
+		buf_grew(out, n);
+	return code;
+}
