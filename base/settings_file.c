@@ -9,15 +9,18 @@
 // Its scanner is global, so one load at a time: a mutex. It passes no argument to callbacks: the load under way is a static.
 #include <confuse.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "settings_load.h"
 
-enum { UNKNOWN_MAX = 50, OPTIONS_MAX = 400, SECTIONS_MAX = 32, DISTANCE_MAX = 3, NAME_BYTES = 64 };
+enum { UNKNOWN_MAX = 50, OPTIONS_MAX = 400, SECTIONS_MAX = 32, DISTANCE_MAX = 3, NAME_BYTES = 64, FILE_BYTES_MAX = 256 << 10 };
 
 // A setting that no row has, and where it stood: {"tls", "certifcate"}, or {"", "hostnmae"}.
 struct unknown {
@@ -295,13 +298,33 @@ static void forget(struct reading *r, size_t files_n)
 		}
 }
 
+// libconfuse's scanner ends the process when a read fails, as on a directory, and takes quadratic time for a long string: so only what
+// can be settings gets there. A daemon that reads its settings again survives whatever was put in their place.
+static FILE *open_file(const char *file, struct err *err)
+{
+	struct stat st;
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // not to wait for the other end of a FIFO
+	if (fd < 0 || fstat(fd, &st)) {
+		err_errno(err, "cannot open it");
+	} else if (!S_ISREG(st.st_mode)) {
+		err_set(err, ERR_INVALID, "is not a regular file");
+	} else if (st.st_size > FILE_BYTES_MAX) {
+		err_set(err, ERR_INVALID, "is larger than %d bytes", FILE_BYTES_MAX);
+	} else {
+		FILE *stream = fdopen(fd, "r");
+		must(stream != NULL);
+		return stream;
+	}
+	if (fd >= 0)
+		close(fd);
+	return NULL;
+}
+
 static bool read_file(struct settings_load *load, const char *file, struct err *err)
 {
-	FILE *stream = fopen(file, "re");
-	if (stream == NULL) {
-		err_errno(err, "cannot open it");
+	FILE *stream = open_file(file, err);
+	if (stream == NULL)
 		return false;
-	}
 	struct reading *r = calloc(1, sizeof *r);
 	must(r != NULL);
 	r->load = load;

@@ -83,6 +83,18 @@ class PosthouseTest(unittest.TestCase):
         self.assertEqual((code, out.count("\n")), (1, 1))
         self.assertTrue(out.startswith(f"{self.conf}:1: "))
 
+    def test_what_cannot_be_settings_is_said_and_ends_nothing(self):
+        fifo = os.path.join(self.dir, "fifo")
+        os.mkfifo(fifo)
+        for file in (self.dir, fifo, "/dev/zero"):
+            code, out, _ = self.run_it("-c", file, "check")
+            self.assertEqual((code, out), (1, f"{file}:1: file: is not a regular file\n"))
+            code, out = self.check(self.good + f'include("{file}")\n')
+            self.assertEqual((code, out), (1, f"{file}:1: include: is not a regular file\n"))
+        code, out = self.check(self.good + "#" * 1000000 + "\n")
+        self.assertEqual(code, 1)
+        self.assertIn("is larger than", out)
+
     def test_settings_prints_what_differs(self):
         code, out, _ = self.run_it("-c", self.conf, "settings", conf=self.good + "relayhost = \"relay.example:25\"\nqueue_lifetime_s = 3d\n")
         self.assertEqual(code, 0)
