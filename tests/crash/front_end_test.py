@@ -45,7 +45,7 @@ class FrontEnd(NodeTest):
             os.kill(pid, signal.SIGKILL)
         for thread in threads:
             thread.join()
-        self.node.wait(lambda: self.node.queue() == [], "the queue to drain", 120)
+        self.node.drain(120)
         found = collections.Counter()
         for octets in self.node.messages("bob"):
             found[re.search(rb"^Subject: (\S+)", octets, re.M).group(1).decode()] += 1

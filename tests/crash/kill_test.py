@@ -96,7 +96,7 @@ class Kill(NodeTest):
             client.stopping = True
         for client in clients:
             client.join(DEADLINE_S)
-        self.node.wait_queue_empty()
+        self.node.drain()
         found = {login: self.found(login) for login in self.readers}
         for client in clients:
             self.assertGreater(len(client.acknowledged), 5, f"{client.name}: no load worth the name")
