@@ -2,10 +2,8 @@
 // A daemon's machinery in one place: scheduler threads, workers, accepting, an orderly stop.
 #include "base/runtime.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +11,9 @@
 #include "base/call.h"
 #include "base/clock.h"
 #include "base/must.h"
+#include "base/thread.h"
 
-enum { SCHEDULERS_MAX = 16, WORKERS_DEFAULT = 8, WORKER_QUEUE_DEFAULT = 1024, THREAD_NAME_BYTES = 16 };
+enum { SCHEDULERS_MAX = 16, WORKERS_DEFAULT = 8, WORKER_QUEUE_DEFAULT = 1024 };
 
 struct lane { // a scheduler and its thread
 	struct sched *sched; // owned
@@ -45,7 +44,6 @@ static unsigned cpus(void)
 static void *run_lane(void *arg)
 {
 	struct lane *lane = arg;
-	pthread_setname_np(pthread_self(), lane->name);
 	sched_run(lane->sched);
 	return NULL;
 }
@@ -59,11 +57,9 @@ static enum err_code start_lanes(struct runtime *rt, const char *name, struct er
 		enum err_code code = sched_new(&config, &lane->sched, err);
 		if (code)
 			return code;
-		errno = pthread_create(&lane->thread, NULL, run_lane, lane);
-		if (errno) {
-			err_errno(err, "start the thread %s", lane->name);
-			return ERR_NOMEM;
-		}
+		code = thread_start(&lane->thread, lane->name, run_lane, lane, err);
+		if (code)
+			return code;
 		lane->started = true;
 	}
 	return ERR_OK;
@@ -87,12 +83,8 @@ enum err_code runtime_new(const struct runtime_config *config, struct runtime **
 	rt->caps = listen_caps_new(rt->limits.connections_max, config->per_address_max);
 	code = worker_pool_new(config->name, config->workers ? config->workers : WORKERS_DEFAULT,
 			       config->worker_queue_max ? config->worker_queue_max : WORKER_QUEUE_DEFAULT, &rt->workers, err);
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (code == ERR_OK)
 		code = start_lanes(rt, config->name, err);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (code) {
 		runtime_stop(rt, 0);
 		runtime_free(&rt);

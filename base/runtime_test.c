@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@
 #include "base/must.h"
 #include "base/random.h"
 #include "base/runtime.h"
+#include "base/thread.h"
 #include "fiber_switch.h"
 
 static void run(void (*fn)(void *arg), void *arg)
@@ -335,6 +337,32 @@ static void a_full_pool_refuses_and_what_it_took_is_awaited(void **state)
 	assert_int_equal(atomic_load(&jobs.ran), 6);
 	worker_pool_free(&jobs.pool);
 	assert_null(jobs.pool);
+}
+
+// --- Threads ---
+
+static void *looks_at_itself(void *arg)
+{
+	sigset_t mask;
+	pthread_getname_np(pthread_self(), arg, THREAD_NAME_BYTES);
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	return sigismember(&mask, SIGTERM) && sigismember(&mask, SIGHUP) ? arg : NULL;
+}
+
+static void a_thread_has_its_name_and_takes_no_signal(void **state)
+{
+	(void)state;
+	char name[THREAD_NAME_BYTES] = "";
+	pthread_t thread;
+	sigset_t before, after;
+	void *blocked = NULL;
+	pthread_sigmask(SIG_BLOCK, NULL, &before);
+	assert_int_equal(thread_start(&thread, "a-name-that-is-too-long", looks_at_itself, name, NULL), ERR_OK);
+	assert_int_equal(pthread_join(thread, &blocked), 0);
+	assert_ptr_equal(blocked, name);
+	assert_string_equal(name, "a-name-that-is-");
+	pthread_sigmask(SIG_BLOCK, NULL, &after);
+	assert_int_equal(sigismember(&before, SIGTERM), sigismember(&after, SIGTERM)); // the starter's own mask is as it was
 }
 
 // --- Limits ---
@@ -724,6 +752,7 @@ int main(void)
 		cmocka_unit_test(a_caller_that_gives_up_harms_nobody),
 		cmocka_unit_test(giving_up_races_with_completion),
 		cmocka_unit_test(a_full_pool_refuses_and_what_it_took_is_awaited),
+		cmocka_unit_test(a_thread_has_its_name_and_takes_no_signal),
 		cmocka_unit_test(limits_divide_what_there_is),
 		cmocka_unit_test(sessions_are_served_and_stopped_in_order),
 		cmocka_unit_test(what_is_not_read_does_not_reset_the_connection),

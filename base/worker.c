@@ -4,14 +4,13 @@
 // long as needed.
 #include "base/worker.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/fiber.h"
 #include "base/must.h"
+#include "base/thread.h"
 
 struct job {
 	struct job *next;
@@ -48,7 +47,6 @@ static void run(struct worker_pool *pool, struct job *job)
 static void *work(void *arg)
 {
 	struct worker_pool *pool = arg;
-	pthread_setname_np(pthread_self(), pool->name);
 	pthread_mutex_lock(&pool->mutex);
 	for (;;) {
 		struct job *job = pool->first;
@@ -78,20 +76,13 @@ enum err_code worker_pool_new(const char *name, unsigned threads, size_t queue_m
 	pool->queue_max = queue_max;
 	pool->end = &pool->first;
 	must(pthread_mutex_init(&pool->mutex, NULL) == 0 && pthread_cond_init(&pool->changed, NULL) == 0);
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before); // the main thread takes the signals; threads inherit the mask
-	int failure = 0;
-	while (pool->threads_n < threads && failure == 0) {
-		failure = pthread_create(&pool->threads[pool->threads_n], NULL, work, pool);
-		pool->threads_n += failure == 0;
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (failure) {
-		worker_pool_free(&pool);
-		errno = failure;
-		err_errno(err, "start %u worker threads (%s)", threads, name);
-		return ERR_NOMEM;
+	while (pool->threads_n < threads) {
+		enum err_code code = thread_start(&pool->threads[pool->threads_n], name, work, pool, err);
+		if (code) {
+			worker_pool_free(&pool);
+			return code;
+		}
+		pool->threads_n++;
 	}
 	*pool_out = pool;
 	return ERR_OK;

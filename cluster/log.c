@@ -15,10 +15,8 @@
 // Threads. propose, submit, read: any. Everything that has a struct db argument: the writer thread (at open: the opening thread).
 #include "cluster/log.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +28,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/thread.h"
 #include "disk.h"
 
 enum {
@@ -592,18 +591,6 @@ static void free_all(struct cluster_log *log)
 	free(log);
 }
 
-static int start_writer(struct cluster_log *log)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int errnum = pthread_create(&log->thread, NULL, writer, log);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (errnum == 0)
-		pthread_setname_np(log->thread, "queue-log");
-	return errnum;
-}
-
 enum err_code cluster_log_open(const struct cluster_log_config *config, struct cluster_log **log_out, struct err *err)
 {
 	struct cluster_log *log = calloc(1, sizeof *log);
@@ -628,9 +615,7 @@ enum err_code cluster_log_open(const struct cluster_log_config *config, struct c
 	if (code == ERR_OK) {
 		look_at_space(log);
 		make_ballast(log);
-		errno = start_writer(log);
-		if (errno)
-			code = err_errno(err, "start the thread of the queue's log");
+		code = thread_start(&log->thread, "queue-log", writer, log, err);
 	}
 	if (code) {
 		free_all(log);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -20,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/thread.h"
 #include "ldapsync_metrics.h"
 #include "schema/ddl_shadow.h"
 
@@ -328,16 +328,6 @@ static void release(struct follow **follow_in)
 }
 
 // All signals stay with the main thread.
-static int start_thread(struct follow *follow)
-{
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int rc = pthread_create(&follow->thread, NULL, follow_thread, follow);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return rc;
-}
-
 enum err_code follow_start(const struct follow_config *config, struct follow **follow_out, struct err *err)
 {
 	struct follow *follow = calloc(1, sizeof *follow);
@@ -352,9 +342,7 @@ enum err_code follow_start(const struct follow_config *config, struct follow **f
 	if (code == ERR_OK) {
 		follow_set(follow, config->ldif_path, config->check_ms);
 		read_state(follow);
-		errno = start_thread(follow);
-		if (errno)
-			code = err_errno(err, "thread that follows the LDIF file");
+		code = thread_start(&follow->thread, "ldif", follow_thread, follow, err);
 	}
 	if (code) {
 		release(&follow);

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -22,6 +21,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/thread.h"
 
 enum { SLOT_BYTES = 32, BODY_BYTES = 24, BUCKETS = 2 * KEEPER_SLOTS };
 
@@ -494,17 +494,8 @@ enum err_code keeper_open(int dir, int spool, void (*suspect)(void *arg, const s
 		code = write_dirty(k, true, err);
 	}
 	buf_fini(&bytes);
-	if (code == ERR_OK) {
-		sigset_t all, before;
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &before);
-		bool started = pthread_create(&k->thread, NULL, run, k) == 0;
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
-		if (!started)
-			code = err_set(err, ERR_NOMEM, "the system gives no thread for the queue's files");
-		else
-			pthread_setname_np(k->thread, "queue-files");
-	}
+	if (code == ERR_OK)
+		code = thread_start(&k->thread, "queue-files", run, k, err);
 	if (code) {
 		free_all(k);
 		return code;

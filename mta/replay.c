@@ -9,7 +9,6 @@
 #include "replay.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -18,6 +17,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/thread.h"
 #include "queue_metrics.h"
 #include "replay_segment.h"
 
@@ -416,19 +416,6 @@ static int compare(const void *a, const void *b)
 	return x->part < y->part ? -1 : x->part > y->part;
 }
 
-static enum err_code start_thread(struct replay *r, struct err *err)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	bool started = pthread_create(&r->thread, NULL, run, r) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!started)
-		return err_set(err, ERR_NOMEM, "the system gives no thread for replay");
-	pthread_setname_np(r->thread, "queue-replay");
-	return ERR_OK;
-}
-
 static void free_all(struct replay *r)
 {
 	end_segment(r);
@@ -463,7 +450,7 @@ enum err_code replay_open(int dir, const struct replay_limits *limits, struct re
 	if (code == ERR_OK && r->n > 1)
 		qsort(r->segments, r->n, sizeof *r->segments, compare);
 	if (code == ERR_OK)
-		code = start_thread(r, err);
+		code = thread_start(&r->thread, "queue-replay", run, r, err);
 	if (code) {
 		free_all(r);
 		return code;

@@ -4,13 +4,12 @@
 // node.db is a strand like a mailbox, so that it too has one connection and shared commits. It may lag behind the mailboxes (a row tells how
 // one was when its database was closed last) but lists them all: a row is committed before its mailbox is made, and a node.db that is
 // missing is made from the directories.
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/must.h"
+#include "base/thread.h"
 #include "mailbox_private.h"
 #include "schema/ddl_mail.h"
 
@@ -274,17 +273,13 @@ static enum err_code open_node(struct store *store, struct err *err)
 
 static enum err_code start_threads(struct store *store, unsigned threads, struct err *err)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before); // the main thread takes the signals
-	int failure = 0;
-	while (store->threads_n < threads && failure == 0) {
-		failure = pthread_create(&store->threads[store->threads_n], NULL, strand_thread, store);
-		store->threads_n += failure == 0;
+	while (store->threads_n < threads) {
+		enum err_code code = thread_start(&store->threads[store->threads_n], "store", strand_thread, store, err);
+		if (code)
+			return code;
+		store->threads_n++;
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = failure;
-	return failure ? err_errno(err, "start %u store threads", threads) : ERR_OK;
+	return ERR_OK;
 }
 
 enum err_code store_open(const struct store_config *config, struct store **store_out, struct err *err)
