@@ -300,6 +300,11 @@ static void wait_for_signals(struct daemon *daemon, const sigset_t *signals)
 			break;
 		reload(daemon);
 	}
+	// The kernel tells of the supervisor's death once for each of its threads: what came together is one order.
+	const struct timespec now = {0};
+	prctl(PR_SET_PDEATHSIG, 0);
+	while (sigtimedwait(signals, NULL, &now) > 0)
+		;
 	const struct sigaction at_once = {.sa_handler = exit_at_once};
 	sigaction(SIGTERM, &at_once, NULL);
 	sigaction(SIGINT, &at_once, NULL);

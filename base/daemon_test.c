@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small daemon from start to end, with a runtime, the sandbox and its control socket; each test asks one from outside.
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -345,10 +346,16 @@ static void a_second_one_does_not_take_the_socket(void **state)
 	close(fd);
 }
 
-static void it_ends_with_its_supervisor(void **state)
+static void *pauses(void *unused)
 {
-	(void)state;
-	put_settings("greeting = hello\n");
+	for (;;)
+		pause();
+	return unused;
+}
+
+// It ends cleanly, although the kernel tells of each thread of the supervisor that dies.
+static void ends_with_its_supervisor(void)
+{
 	int ready[2];
 	char byte;
 	assert_int_equal(pipe(ready), 0);
@@ -359,10 +366,12 @@ static void it_ends_with_its_supervisor(void **state)
 		snprintf(number, sizeof number, "%d", (int)getpid());
 		setenv("POSTHOUSE_RUN_PID", number, 1);
 		start();
+		pthread_t threads[4];
+		for (size_t i = 0; i < sizeof threads / sizeof *threads; i++)
+			must(pthread_create(&threads[i], NULL, pauses, NULL) == 0);
 		if (write(ready[1], "", 1) != 1)
 			_exit(1);
-		for (;;)
-			pause();
+		pauses(NULL);
 	}
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	kill(supervisor, SIGKILL);
@@ -370,6 +379,14 @@ static void it_ends_with_its_supervisor(void **state)
 	wait_log("msg=\"stopped\"");
 	close(ready[0]);
 	close(ready[1]);
+}
+
+static void it_ends_with_its_supervisor(void **state)
+{
+	(void)state;
+	put_settings("greeting = hello\n");
+	for (int round = 0; round < 20; round++)
+		ends_with_its_supervisor();
 }
 
 static int make_folder(void **state)
