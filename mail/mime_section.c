@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/must.h"
-#include "mail/header.h"
 #include "mail/mime.h"
 
 static const struct {
@@ -134,24 +133,34 @@ static int compare_names(const void *a, const void *b)
 	return compare_nocase(*left, *right);
 }
 
-bool mime_header_filter(struct str header, const struct str *names, size_t names_n, bool with_not, struct buf *out)
+void mime_filter_init(struct mime_filter *filter, struct str header, const struct str *names, size_t names_n, bool with_not)
 {
-	struct str *sorted = calloc(names_n + 1, sizeof *sorted);
-	must(sorted != NULL);
+	*filter = (struct mime_filter){.names = calloc(names_n + 1, sizeof *names), .names_n = names_n, .with_not = with_not};
+	must(filter->names != NULL);
 	if (names_n)
-		memcpy(sorted, names, names_n * sizeof *sorted);
-	qsort(sorted, names_n, sizeof *sorted, compare_names);
+		memcpy(filter->names, names, names_n * sizeof *names);
+	qsort(filter->names, names_n, sizeof *names, compare_names);
+	header_walk_init(&filter->walk, header);
+}
 
-	struct header_walk walk;
+void mime_filter_fini(struct mime_filter *filter)
+{
+	free(filter->names);
+	*filter = (struct mime_filter){.names = NULL};
+}
+
+bool mime_filter_more(struct mime_filter *filter, size_t bytes, struct buf *out)
+{
+	struct header_walk *walk = &filter->walk;
 	struct header_field field;
-	bool fits = true;
-	header_walk_init(&walk, header);
-	while (header_walk_next(&walk, &field)) {
-		bool named = bsearch(&field.name, sorted, names_n, sizeof *sorted, compare_names) != NULL;
-		if (field.name.n && named != with_not)
-			fits = fits && buf_add(out, field.raw);
+	for (size_t from = walk->at; walk->at - from < bytes;) {
+		if (!header_walk_next(walk, &field)) {
+			buf_add(out, str_upto(str_from(walk->message, walk->header_end), walk->body_start - walk->header_end));
+			return false;
+		}
+		bool named = bsearch(&field.name, filter->names, filter->names_n, sizeof field.name, compare_names) != NULL;
+		if (field.name.n && named != filter->with_not)
+			buf_add(out, field.raw);
 	}
-	free(sorted);
-	struct str blank = str_upto(str_from(header, walk.header_end), walk.body_start - walk.header_end);
-	return fits && buf_add(out, blank);
+	return true;
 }

@@ -133,22 +133,32 @@ static void sections_are_read_as_imap_writes_them(void **state)
 static void header_fields_keep_order_folding_and_blank_line(void **state)
 {
 	(void)state;
-	const struct str header = STR("Subject: one\r\n two\r\nFrom: a@b\r\nX: y\r\nsubject: again\r\n\r\n");
 	const struct str names[] = {STR("SUBJECT"), STR("Date"), STR("x")};
-	struct buf b;
-	buf_init(&b, 1000);
-	assert_true(mime_header_filter(header, names, 3, false, &b));
-	assert_true(str_eq(buf_str(&b), STR("Subject: one\r\n two\r\nX: y\r\nsubject: again\r\n\r\n")));
-	buf_clear(&b);
-	assert_true(mime_header_filter(header, names, 3, true, &b));
-	assert_true(str_eq(buf_str(&b), STR("From: a@b\r\n\r\n")));
-	buf_clear(&b);
-	assert_true(mime_header_filter(STR("X: y"), names, 3, false, &b));
-	assert_true(str_eq(buf_str(&b), STR("X: y")));
-	buf_clear(&b);
-	assert_true(mime_header_filter(header, NULL, 0, false, &b));
-	assert_true(str_eq(buf_str(&b), STR("\r\n")));
-	buf_fini(&b);
+	static const struct {
+		const char *header;
+		size_t names_n;
+		bool with_not;
+		const char *picked;
+	} cases[] = {
+		{"Subject: one\r\n two\r\nFrom: a@b\r\nX: y\r\nsubject: again\r\n\r\n", 3, false, "Subject: one\r\n two\r\nX: y\r\nsubject: again\r\n\r\n"},
+		{"Subject: one\r\n two\r\nFrom: a@b\r\nX: y\r\nsubject: again\r\n\r\n", 3, true, "From: a@b\r\n\r\n"},
+		{"Subject: one\r\n two\r\nFrom: a@b\r\n\r\n", 0, false, "\r\n"},
+		{"X: y", 3, false, "X: y"},
+		{"", 3, false, ""},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		for (size_t step = 1; step < 100; step += 7) { // in whatever steps
+			struct mime_filter filter;
+			struct buf b;
+			buf_init(&b, 1000);
+			mime_filter_init(&filter, str_of_c(cases[i].header), names, cases[i].names_n, cases[i].with_not);
+			while (mime_filter_more(&filter, step, &b))
+				;
+			mime_filter_fini(&filter);
+			assert_true(str_eq(buf_str(&b), str_of_c(cases[i].picked)));
+			buf_fini(&b);
+		}
+	}
 }
 
 static void lines_are_counted_per_part(void **state)

@@ -201,7 +201,7 @@ static void append(void **state)
 	expect("a APPEND INBOX (\\Seen $Note) \" 1-Feb-1994 21:52:25 -0800\" {9+}\r\nA: b\n\nc\r\n\r\nb FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])\r\n"
 	       "c APPEND Sent {4}\r\nabcd\r\n",
 		"* 1 EXISTS\r\n* 1 RECENT\r\n* FLAGS ~\r\n* OK ~\r\na OK [APPENDUID # 1] appended\r\n"
-		"* 1 FETCH (FLAGS (\\Seen \\Recent $Note) INTERNALDATE \" 1-Feb-1994 21:52:25 -0800\" RFC822.SIZE 11 BODY[] {11}\r\nA: b\r\n\r\nc\r\n)\r\n"
+		"* 1 FETCH (FLAGS (\\Seen \\Recent $Note) INTERNALDATE \" 1-Feb-1994 21:52:25 -0800\" RFC822.SIZE 9 BODY[] {9}\r\nA: b\n\nc\r\n)\r\n"
 		"b OK done\r\n+ go ahead\r\nc OK [APPENDUID # 1] appended\r\n");
 }
 

@@ -3,7 +3,8 @@
 //
 // The session calls imap_append_literal when a literal was announced and nothing of it was asked for yet. Everything that can be refused
 // is refused then, before the "+" (PROTOCOLS 24 and 80): the client has not sent the bytes. A client that did not wait (LITERAL+) has its
-// bytes thrown away. A bare LF in the message becomes CR LF, so that sizes and lines are those that will be sent (PROTOCOLS 48).
+// bytes thrown away. What is stored is what was sent, octet by octet, bare CR and LF too: a client that compares, signs or counts finds
+// its own bytes again (RFC 9051 section 2.3: messages are immutable), and RFC822.SIZE is the size of the literal (PROTOCOLS 48).
 #include "base/clock.h"
 #include "imap_session.h"
 #include "store.h"
@@ -76,31 +77,15 @@ static bool is_welcome(struct imap_session *s, struct imap_command *c, const str
 
 struct receiving {
 	struct incoming *incoming;
-	bool after_cr;
 	bool nul;           // a literal may hold none (PROTOCOLS 25)
 	enum err_code code; // of the store; the rest is then read and thrown away
 };
 
-static void take(struct imap_session *s, struct receiving *r, struct str bytes)
+static void take(struct imap_session *s, struct receiving *r, struct str chunk)
 {
-	if (r->code == ERR_OK && bytes.n)
-		r->code = incoming_add(r->incoming, bytes, &s->err);
-}
-
-static void take_chunk(struct imap_session *s, struct receiving *r, struct str chunk)
-{
-	size_t begin = 0;
 	r->nul |= str_index(chunk, '\0') >= 0;
-	for (size_t i = 0; i < chunk.n; i++) {
-		bool bare = chunk.p[i] == '\n' && !(i ? chunk.p[i - 1] == '\r' : r->after_cr);
-		if (!bare)
-			continue;
-		take(s, r, str_of(chunk.p + begin, i - begin));
-		take(s, r, STR("\r"));
-		begin = i;
-	}
-	take(s, r, str_from(chunk, begin));
-	r->after_cr = chunk.p[chunk.n - 1] == '\r';
+	if (r->code == ERR_OK)
+		r->code = incoming_add(r->incoming, chunk, &s->err);
 }
 
 // All of the literal, whatever becomes of it. An error is the connection's.
@@ -112,7 +97,7 @@ static enum err_code receive(struct imap_session *s, struct receiving *r)
 		enum err_code code = conn_read_some(s->conn, want, &chunk, &s->err);
 		if (code)
 			return code;
-		take_chunk(s, r, chunk);
+		take(s, r, chunk);
 	}
 	return ERR_OK;
 }

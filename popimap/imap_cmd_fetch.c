@@ -15,6 +15,7 @@ enum {
 	SLICE_ARENA_BYTES_MAX = 32 << 20,
 	HEADER_BYTES_MAX = 1 << 20, // of a header that is filtered; what is beyond is not looked at
 	PIECE_BYTES = 64 << 10,     // of a body, between two waits for the client
+	FILTER_BYTES = 16 << 10,    // of a header that is filtered, between two looks at the turn
 	NODE_BYTES_SPENT = 8,       // decoding a part of the table costs as much as sending so many bytes
 	COPIED_BYTES_MAX = 8 << 10, // a copy costs less than a system call of its own
 };
@@ -202,7 +203,18 @@ static enum err_code read_header(struct fetching *f, const struct outgoing *out,
 	return code;
 }
 
-// HEADER.FIELDS and its like: the fields are picked in memory.
+// HEADER.FIELDS and its like: the fields are picked in memory. Two hundred such sections of one message are work, and so are a hundred
+// thousand fields of one header, though little may come of either.
+static void pick_fields(const struct mime_section *section, struct str header, struct buf *picked)
+{
+	struct mime_filter filter;
+	mime_filter_init(&filter, header, section->fields, section->fields_n, section->kind == MIME_SECTION_FIELDS_NOT);
+	while (mime_filter_more(&filter, FILTER_BYTES, picked))
+		fiber_spent(FILTER_BYTES, 0);
+	mime_filter_fini(&filter);
+	fiber_spent(header.n < FILTER_BYTES ? header.n : FILTER_BYTES, 0);
+}
+
 static enum err_code write_fields(struct fetching *f, const struct outgoing *out, const struct imap_fetch_section *want,
 	struct mime_slice slice)
 {
@@ -212,9 +224,7 @@ static enum err_code write_fields(struct fetching *f, const struct outgoing *out
 	buf_init(&picked, HEADER_BYTES_MAX);
 	enum err_code code = read_header(f, out, slice, &header);
 	if (code == ERR_OK) {
-		const struct mime_section *section = &want->section;
-		fiber_spent(header.n, 0); // two hundred such sections of one message are work, though little may come of it
-		mime_header_filter(buf_str(&header), section->fields, section->fields_n, section->kind == MIME_SECTION_FIELDS_NOT, &picked);
+		pick_fields(&want->section, buf_str(&header), &picked);
 		cut(picked.n, want, &at, &n);
 		conn_printf(f->s->conn, "{%llu}\r\n", (unsigned long long)n);
 		code = written(f, conn_write_through(f->s->conn, str_of(picked.p ? picked.p + at : NULL, (size_t)n)));

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/must.h"
+#include "mailbox.h"
 #include "strand.h"
 
 struct incoming_job {
@@ -88,6 +89,8 @@ enum err_code incoming_add(struct incoming *incoming, struct str bytes, struct e
 		return err_set(err, incoming->failure = ERR_LIMIT, "message of more than %llu bytes", (unsigned long long)incoming->bytes_max);
 	}
 	incoming->bytes += bytes.n;
+	if (bytes.n)
+		incoming->last = bytes.p[bytes.n - 1];
 	while (bytes.n) {
 		struct str part = str_upto(bytes, INCOMING_CHUNK_BYTES);
 		bytes = str_from(bytes, part.n);
@@ -105,6 +108,11 @@ enum err_code incoming_add(struct incoming *incoming, struct str bytes, struct e
 uint64_t incoming_bytes(const struct incoming *incoming)
 {
 	return incoming->bytes;
+}
+
+uint64_t incoming_flags(const struct incoming *incoming)
+{
+	return incoming->bytes && incoming->last != '\n' ? FLAG_UNENDED : 0;
 }
 
 enum err_code incoming_seal(struct incoming *incoming, struct err *err)

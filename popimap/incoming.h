@@ -17,6 +17,7 @@ struct incoming {
 	uint64_t bytes, bytes_max;
 	uint64_t written;      // to the file
 	struct buf memory;     // all of it, or what is not written yet
+	char last;             // byte; meaningless while bytes is 0
 	bool sealed;
 	enum err_code failure; // remembered
 	int fd; // -1: in memory
@@ -24,5 +25,8 @@ struct incoming {
 
 // Nothing is added any more; a file is on the disk when it returns ERR_OK. May wait.
 enum err_code incoming_seal(struct incoming *incoming, struct err *err) ERR_CHECKED;
+
+// FLAG_UNENDED where the message does not end with its last line.
+uint64_t incoming_flags(const struct incoming *incoming);
 
 #endif

@@ -59,6 +59,7 @@ enum {
 	FLAG_DELETED = 1 << 3,
 	FLAG_DRAFT = 1 << 4,
 	FLAG_SYSTEM = 31,
+	FLAG_UNENDED = 1 << 5, // nobody sees or sets it: the message has no final line end, for which POP3 sends one more
 	FLAG_KEYWORD_0 = 8,
 	FLAG_KEYWORDS_MAX = 55,
 	FLAG_KEYWORD_BYTES_MAX = 128,
@@ -190,7 +191,7 @@ bool watch_changed(struct watch *watch);
 // What to give of each message beside its numbers.
 enum {
 	FETCH_CACHE = 1,  // the blob of mail/cache.h; made anew from the body when it is missing or of another version
-	FETCH_HEADER = 2, // the header with its blank line: `text`, at most 64 KiB of it
+	FETCH_HEADER = 2, // the header with its blank line: `text`, when it has at most 64 KiB
 	FETCH_IDS = 8,    // emailid and thread, which cost a look into another table
 	FETCH_TEXT = 4,   // the whole message: `text`, when it has at most STORE_INLINE_BYTES_MAX bytes; else read it with message_read
 };

@@ -28,7 +28,7 @@ static uint64_t flags_after(enum flag_change change, uint64_t before, uint64_t b
 	case FLAG_REMOVE:
 		return before & ~bits;
 	case FLAG_REPLACE:
-		return bits;
+		return bits | (before & FLAG_UNENDED);
 	}
 	unreachable("enum flag_change");
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "mail/cache.h"
+#include "mail/header.h"
 #include "mailbox_private.h"
 
 static void fill(struct message *message, const struct message_row *row)
@@ -29,13 +30,6 @@ static enum err_code find_any(struct strand *strand, uint32_t folder, uint32_t u
 	if (code == ERR_OK && message->found)
 		fill(message, row);
 	return code;
-}
-
-// The header with its blank line.
-static struct str header_of(struct str text)
-{
-	ptrdiff_t end = str_starts(text, STR("\r\n")) ? 0 : str_find(text, STR("\r\n\r\n"));
-	return end < 0 ? text : str_upto(text, (size_t)end + (end || !str_starts(text, STR("\r\n")) ? 4 : 2));
 }
 
 // --- FETCH ---
@@ -91,8 +85,12 @@ static enum err_code fetch_text(struct fetch_job *fetch, struct strand *strand, 
 		n = STORE_INLINE_BYTES_MAX;
 	buf_clear(&fetch->scratch);
 	enum err_code code = body_read(strand, body, 0, n, &fetch->scratch, fetch->job.err);
-	if (code == ERR_OK && !(fetch->what & FETCH_TEXT))
-		buf_truncate(&fetch->scratch, header_of(buf_str(&fetch->scratch)).n);
+	if (code == ERR_OK && !(fetch->what & FETCH_TEXT)) {
+		size_t header_bytes = header_body_start(buf_str(&fetch->scratch));
+		if (header_bytes == n && n < message->bytes)
+			return ERR_OK; // it goes on beyond what was read: text stays {NULL, 0}
+		buf_truncate(&fetch->scratch, header_bytes);
+	}
 	return code ? code : give(fetch, &message->text);
 }
 
@@ -235,7 +233,7 @@ static enum err_code scan_one(struct scan_job *scan, struct strand *strand, uint
 		code = body_view_open(strand, &body, &view, err);
 	if (code == ERR_OK) {
 		message.cache = buf_str(&cache);
-		message.text = scan->what & FETCH_TEXT ? view.text : header_of(view.text);
+		message.text = scan->what & FETCH_TEXT ? view.text : str_upto(view.text, header_body_start(view.text));
 		if (scan->match(scan->arg, &message))
 			uid_buf_add(&scan->matched, uid);
 	}

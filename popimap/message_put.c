@@ -64,7 +64,7 @@ static enum err_code map_keywords(struct copy_job *copy, struct strand *strand, 
 
 static uint64_t translate(uint64_t flags, const uint64_t target[FLAG_KEYWORDS_MAX])
 {
-	uint64_t out = flags & FLAG_SYSTEM;
+	uint64_t out = flags & (FLAG_SYSTEM | FLAG_UNENDED);
 	for (size_t k = 0; k < FLAG_KEYWORDS_MAX; k++)
 		if (flags >> (FLAG_KEYWORD_0 + k) & 1)
 			out |= target[k];
@@ -172,6 +172,7 @@ static enum err_code append_one(struct append_job *append, struct strand *strand
 	struct message_row row = {.body = body->id, .bytes = body->bytes, .received = one->received};
 	if (code == ERR_OK)
 		code = folder_keyword_bits(strand, to->id, &one->flags, true, &row.flags, err);
+	row.flags |= incoming_flags(one->body);
 	if (code == ERR_OK)
 		code = message_row_add(strand, to, delta, &row, err);
 	append->uids[i] = row.uid;
@@ -276,7 +277,8 @@ static enum err_code store_one(struct deliver_job *deliver, struct strand *stran
 	enum err_code code = folder_row_by_name(strand, STR("INBOX"), &inbox, err);
 	if (code == ERR_OK)
 		code = body_add(strand, delivery->body, delivery->prefix, &deliver->body, err);
-	struct message_row row = {.body = deliver->body.id, .bytes = deliver->body.bytes, .received = delivery->received};
+	struct message_row row = {
+		.flags = incoming_flags(delivery->body), .body = deliver->body.id, .bytes = deliver->body.bytes, .received = delivery->received};
 	if (code == ERR_OK)
 		code = message_row_add(strand, &inbox, &delta, &row, err);
 	if (code == ERR_OK)

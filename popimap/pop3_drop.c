@@ -14,6 +14,14 @@ enum {
 	PIECE_BYTES = 64 << 10,
 };
 
+// A last line without its end gets one: the answer's own end is a line (RFC 1939 section 3). Its octets are counted, so that LIST says what
+// RETR sends.
+static struct pop3_message message_of(const struct message *message)
+{
+	bool unended = message->flags & FLAG_UNENDED;
+	return (struct pop3_message){.uid = message->uid, .unended = unended, .bytes = message->bytes + (unended ? STR("\r\n").n : 0)};
+}
+
 // Sizes of the messages that the view names; those that went meanwhile are left out.
 static enum err_code load_sizes(struct pop3_session *s, const struct uid_list *uids)
 {
@@ -27,7 +35,7 @@ static enum err_code load_sizes(struct pop3_session *s, const struct uid_list *u
 		code = message_fetch(s->mailbox, s->folder, uids->p + done, uids->n - done, 0, arena, &messages, &n, &s->err);
 		for (size_t i = 0; i < n && code == ERR_OK; i++)
 			if (messages[i].found && !messages[i].expunged)
-				s->messages[s->n++] = (struct pop3_message){.uid = messages[i].uid, .bytes = messages[i].bytes};
+				s->messages[s->n++] = message_of(&messages[i]);
 	}
 	arena_free(&arena);
 	return code;
@@ -146,7 +154,8 @@ void pop3_send(struct pop3_session *s, const struct pop3_message *message, uint6
 	enum err_code code = ERR_OK;
 	bool begun = false;
 	buf_init(&piece, PIECE_BYTES);
-	for (uint64_t at = 0; at < message->bytes && !out.done && code == ERR_OK; at += piece.n) {
+	const uint64_t stored = message->bytes - (message->unended ? STR("\r\n").n : 0);
+	for (uint64_t at = 0; at < stored && !out.done && code == ERR_OK; at += piece.n) {
 		buf_clear(&piece);
 		code = message_read(s->mailbox, s->folder, message->uid, at, PIECE_BYTES, &piece, &s->err);
 		if (code == ERR_OK && piece.n == 0)

@@ -23,7 +23,8 @@ enum pop3_state {
 struct pop3_message {
 	uint32_t uid;
 	bool deleted, retrieved;
-	uint64_t bytes;
+	bool unended;   // the message has no final line end
+	uint64_t bytes; // as sent, with that line end, before stuffing (PROTOCOLS 85)
 };
 
 struct pop3_session {

@@ -73,7 +73,7 @@ struct store_home {
 
 // --- A message on its way in ---
 
-// Collects a message: lines end in CRLF already. Up to 64 KiB in memory, more in a file below dir/incoming, which nobody sees before it is
+// Collects a message, whose octets are kept as they are. Up to 64 KiB in memory, more in a file below dir/incoming, which nobody sees before it is
 // delivered. bytes_max bounds it.
 struct incoming *incoming_new(struct store *store, uint64_t bytes_max);
 void incoming_free(struct incoming **incoming); // also removes the file; mailboxes that took it have links of their own. May wait

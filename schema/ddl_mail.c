@@ -42,7 +42,7 @@ static const char version_1[] =
 	"CREATE TABLE keyword("
 	" folder INTEGER NOT NULL, bit INTEGER NOT NULL, name TEXT NOT NULL, modseq INTEGER NOT NULL,"
 	" PRIMARY KEY(folder, bit)) WITHOUT ROWID;"
-	// flags: bits 0-4 \Seen \Answered \Flagged \Deleted \Draft, 8-62 keywords. bytes: RFC822.SIZE. received: INTERNALDATE.
+	// flags: bits 0-4 \Seen \Answered \Flagged \Deleted \Draft, 5 no final line end, 8-62 keywords. bytes: RFC822.SIZE. received: INTERNALDATE.
 	"CREATE TABLE msg("
 	" folder INTEGER NOT NULL, uid INTEGER NOT NULL, modseq INTEGER NOT NULL, flags INTEGER NOT NULL, body INTEGER NOT NULL,"
 	" bytes INTEGER NOT NULL, received_s INTEGER NOT NULL, zone_min INTEGER NOT NULL, saved_ms INTEGER NOT NULL,"

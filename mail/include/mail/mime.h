@@ -20,6 +20,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "mail/header.h"
 
 enum {
 	MIME_DEPTH_MAX = 50,               // a multipart or message at this depth is one opaque part
@@ -102,7 +103,7 @@ bool mime_param(const struct mime_params *params, struct str name, struct arena 
 enum mime_section_kind {
 	MIME_SECTION_ALL, // BODY[] or BODY[1.2]
 	MIME_SECTION_HEADER,
-	MIME_SECTION_FIELDS,     // HEADER.FIELDS: the slice is the header, mime_header_filter picks
+	MIME_SECTION_FIELDS,     // HEADER.FIELDS: the slice is the header, struct mime_filter picks
 	MIME_SECTION_FIELDS_NOT, // HEADER.FIELDS.NOT
 	MIME_SECTION_TEXT,
 	MIME_SECTION_MIME,
@@ -131,8 +132,26 @@ bool mime_section_find(const struct mime_node *nodes, size_t n, const struct mim
 // The node that a path names, for BINARY; false when there is none.
 bool mime_part_find(const struct mime_node *nodes, size_t n, const uint32_t *path, unsigned path_n, uint32_t *index_out);
 
-// The fields of header whose names are (with_not: are not) among names, in their order, with their folding, then the blank line
-// if the header has one. Linear in the header, logarithmic in the names. False only when out overflows.
-bool mime_header_filter(struct str header, const struct str *names, size_t names_n, bool with_not, struct buf *out);
+// The fields of a header whose names are (with_not: are not) among names, in their order, with their folding, then the blank line
+// if the header has one. In steps, because a megabyte of short fields is more than one turn of a fiber may take:
+//
+//     mime_filter_init(&filter, header, names, n, false);
+//     while (mime_filter_more(&filter, STEP_BYTES, &picked))
+//         fiber_spent(STEP_BYTES, 0);
+//     mime_filter_fini(&filter);
+//
+// Linear in the header, logarithmic in the names; both are borrowed until fini.
+struct mime_filter {
+	struct header_walk walk;
+	struct str *names; // owned, sorted
+	size_t names_n;
+	bool with_not;
+};
+void mime_filter_init(struct mime_filter *filter, struct str header, const struct str *names, size_t names_n, bool with_not);
+void mime_filter_fini(struct mime_filter *filter);
+
+// Looks at the next fields until `bytes` of them have gone by, and adds to out what is picked. False when that was the last of it; not to
+// be called again then. What does not fit into out is left out, and out->overflow says so.
+bool mime_filter_more(struct mime_filter *filter, size_t bytes, struct buf *out);
 
 #endif
