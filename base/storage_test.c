@@ -196,6 +196,31 @@ static void db_rows_survive_and_formats_are_checked(void **state)
 	open_test(&foreign, DB_CREATE, ERR_CORRUPT);
 }
 
+static void db_an_image_is_a_new_database(void **state)
+{
+	(void)state;
+	struct err err;
+	struct buf image;
+	buf_init(&image, 1 << 20);
+	assert_int_equal(db_image(&version_2, 0, &image, &err), ERR_OK);
+	assert_int_equal(file_remove(dir, STR("test.db-wal"), &err), ERR_OK); // of the test before
+	assert_int_equal(file_replace(dir, STR("test.db"), buf_str(&image), 0600, &err), ERR_OK);
+	buf_fini(&image);
+	struct db *db = open_test(&version_2, DB_READWRITE, ERR_OK);
+	struct stat wal = {0};
+	assert_true(fstatat(dir, "test.db-wal", &wal, 0) != 0 || wal.st_size == 0); // opening it had nothing to make
+	assert_int_equal(db_begin(db, &err), ERR_OK);
+	sqlite3_stmt *add = db_stmt(db, ADD);
+	db_bind_i64(add, 1, 7);
+	assert_int_equal(db_run(db, add, &err), ERR_OK);
+	assert_int_equal(db_commit(db, &err), ERR_OK);
+	db_close(&db);
+	open_test(&foreign, DB_CREATE, ERR_CORRUPT);
+	buf_init(&image, 100);
+	assert_int_equal(db_image(&version_2, 0, &image, &err), ERR_LIMIT);
+	buf_fini(&image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +231,7 @@ int main(void)
 		cmocka_unit_test(file_new_and_replace_keep_whole_contents),
 		cmocka_unit_test(file_failed_sync_leaves_nothing_behind),
 		cmocka_unit_test(db_rows_survive_and_formats_are_checked),
+		cmocka_unit_test(db_an_image_is_a_new_database),
 	};
 	return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// mail.db: making, opening, closing; node.db beside it.
-//
-// Making a mailbox: ab/, ab/cd/, ab/cd/<id>/ are made, each parent synced after; then mail.db with its tables, the directory synced; then
-// owner and folders in one commit. After a crash in between the next try goes on from there: a database without an owner row is no mailbox
-// yet.
-#include "mail_db.h"
+// mail.db: opening, closing, what a commit adds; node.db beside it.
+#include "mail_make.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,44 +20,24 @@ static const char *const node_sql[] = {NODE_SQL(SQL_TEXT)};
 
 enum { MAILBOX_DIR_MODE = 0700, PATH_BYTES = 256 };
 
-// ab, cd and the id, of a mailbox.
-struct place {
-	char id[GUID_TEXT_BYTES];
-	struct str level[3];
-};
-
-static void place_of(const struct guid *id, struct place *place)
+void mail_db_place(const struct guid *id, struct mail_place *place_out)
 {
-	struct str text = guid_text(id, place->id);
-	place->level[0] = str_upto(text, 2);
-	place->level[1] = str_upto(str_from(text, 2), 2);
-	place->level[2] = text;
-}
-
-// Walks to the mailbox's directory, making it on the way if asked.
-static enum err_code walk(struct store *store, const struct guid *id, bool make, int *fd_out, struct err *err)
-{
-	struct place place;
-	place_of(id, &place);
-	int at = store->dir_fd, next;
-	enum err_code code = ERR_OK;
-	for (size_t i = 0; i < 3 && code == ERR_OK; i++) {
-		if (make)
-			code = file_dir_make(at, place.level[i], MAILBOX_DIR_MODE, NULL, err);
-		if (code == ERR_OK)
-			code = file_dir_open_at(at, place.level[i], &next, err);
-		if (at != store->dir_fd)
-			file_close(at);
-		at = next;
-	}
-	if (code == ERR_OK)
-		*fd_out = at;
-	return code;
+	place_out->id = guid_text(id, place_out->text);
+	place_out->level = str_upto(place_out->id, MAIL_LEVEL_DIGITS);
+	place_out->level_number = id->b[0];
 }
 
 enum err_code mail_db_dir(struct strand *strand, int *fd_out, struct err *err)
 {
-	return walk(strand->store, &strand->id, false, fd_out, err);
+	struct mail_place place;
+	int level;
+	mail_db_place(&strand->id, &place);
+	enum err_code code = file_dir_open_at(strand->store->dir_fd, place.level, &level, err);
+	if (code)
+		return code;
+	code = file_dir_open_at(level, place.id, fd_out, err);
+	file_close(level);
+	return code;
 }
 
 enum err_code mail_db_big_dir(struct strand *strand, bool make, int *fd_out, struct err *err)
@@ -75,70 +51,6 @@ enum err_code mail_db_big_dir(struct strand *strand, bool make, int *fd_out, str
 	if (code == ERR_OK)
 		code = file_dir_open_at(dir, STR("big"), fd_out, err);
 	file_close(dir);
-	return code;
-}
-
-// --- Making ---
-
-static const struct {
-	struct str name;
-	enum folder_use use;
-} default_folders[] = {
-	{STR("INBOX"), FOLDER_USE_NONE},
-	{STR("Drafts"), FOLDER_USE_DRAFTS},
-	{STR("Sent"), FOLDER_USE_SENT},
-	{STR("Junk"), FOLDER_USE_JUNK},
-	{STR("Trash"), FOLDER_USE_TRASH},
-};
-
-static enum err_code add_default_folder(struct strand *strand, size_t i, uint32_t uidvalidity, int64_t now_ms, struct err *err)
-{
-	struct guid guid = guid_new();
-	sqlite3_stmt *add = db_stmt(strand->db, SQL_FOLDER_ADD);
-	db_bind_str(add, 1, default_folders[i].name);
-	db_bind_blob(add, 2, guid_bytes(&guid));
-	db_bind_i64(add, 3, uidvalidity);
-	db_bind_i64(add, 4, 1);
-	db_bind_i64(add, 5, default_folders[i].use);
-	db_bind_i64(add, 6, now_ms);
-	enum err_code code = db_run(strand->db, add, err);
-	if (code)
-		return code;
-	sqlite3_stmt *subscribe = db_stmt(strand->db, SQL_SUBSCRIBE);
-	db_bind_str(subscribe, 1, default_folders[i].name);
-	db_bind_i64(subscribe, 2, 1);
-	db_bind_i64(subscribe, 3, 1);
-	return db_run(strand->db, subscribe, err);
-}
-
-static enum err_code add_owner(struct strand *strand, const struct store_home *make, struct err *err)
-{
-	int64_t now_ms = clock_wall_ms();
-	enum err_code code = db_begin(strand->db, err);
-	if (code)
-		return code;
-	sqlite3_stmt *owner = db_stmt(strand->db, SQL_OWNER_ADD);
-	db_bind_blob(owner, 1, guid_bytes(&strand->id));
-	db_bind_str(owner, 2, make->host);
-	db_bind_i64(owner, 3, (int64_t)make->epoch);
-	db_bind_i64(owner, 4, now_ms);
-	code = db_run(strand->db, owner, err);
-	size_t n = sizeof default_folders / sizeof *default_folders;
-	uint32_t first = (uint32_t)(now_ms / 1000); // one each, so that no two folders ever share (UIDVALIDITY, name)
-	for (size_t i = 0; i < n && code == ERR_OK; i++)
-		code = add_default_folder(strand, i, first + (uint32_t)i, now_ms, err);
-	if (code == ERR_OK) {
-		sqlite3_stmt *counts = db_stmt(strand->db, SQL_OWNER_COUNTS);
-		db_bind_i64(counts, 1, 1);
-		db_bind_i64(counts, 2, first + (uint32_t)n - 1);
-		db_bind_i64(counts, 3, 0);
-		db_bind_i64(counts, 4, 0);
-		db_bind_i64(counts, 5, 0);
-		code = db_run(strand->db, counts, err);
-	}
-	if (code == ERR_OK)
-		return db_commit(strand->db, err);
-	db_rollback(strand->db);
 	return code;
 }
 
@@ -172,42 +84,26 @@ static enum err_code read_owner(struct strand *strand, struct err *err)
 	return ERR_OK;
 }
 
-static enum err_code open_mail_db(struct strand *strand, const struct store_home *make, struct err *err)
+static enum err_code open_mail_db(struct strand *strand, struct err *err)
 {
-	if (make) {
-		int dir;
-		enum err_code code = walk(strand->store, &strand->id, true, &dir, err);
-		if (code)
-			return code;
-		file_close(dir);
-	}
 	char path[PATH_BYTES];
-	struct place place;
-	place_of(&strand->id, &place);
-	snprintf(path, sizeof path, "%.*s/%.*s/%.*s/%.*s/mail.db", STR_FMT(strand->store->dir), STR_FMT(place.level[0]), STR_FMT(place.level[1]),
-		STR_FMT(place.level[2]));
-	struct db_options options = {.path = path, .mode = make ? DB_CREATE : DB_READWRITE, .schema = &ddl_mail, .sql = mail_sql,
-		.n_sql = MAIL_SQL_N, .exclusive = true};
-	enum err_code code = db_open(&options, &strand->db, err);
-	if (code)
-		return code;
-	code = read_owner(strand, err);
-	if (code == ERR_NOTFOUND && make) {
-		code = add_owner(strand, make, err);
-		if (code == ERR_OK)
-			code = read_owner(strand, err);
-	}
-	return code;
+	struct mail_place place;
+	mail_db_place(&strand->id, &place);
+	snprintf(path, sizeof path, "%.*s/%.*s/%.*s/mail.db", STR_FMT(strand->store->dir), STR_FMT(place.level), STR_FMT(place.id));
+	struct db_options options = {.path = path, .mode = DB_READWRITE, .schema = &ddl_mail, .sql = mail_sql, .n_sql = MAIL_SQL_N,
+		.exclusive = true};
+	return db_open(&options, &strand->db, err);
 }
 
-enum err_code mail_db_open(struct strand *strand, const struct store_home *make, struct err *err)
+enum err_code mail_db_open(struct strand *strand, bool make, struct err *err)
 {
-	enum err_code code = open_mail_db(strand, NULL, err);
-	if (code == ERR_NOTFOUND && make) {
-		mail_db_abandon(strand);
-		code = open_mail_db(strand, make, err);
-	}
+	enum err_code code = make ? mail_make_files(strand, err) : ERR_OK;
 	if (code == ERR_OK)
+		code = open_mail_db(strand, err);
+	if (code == ERR_OK)
+		code = read_owner(strand, err);
+	strand->ownerless = code == ERR_NOTFOUND && make && strand->db;
+	if (code == ERR_OK || strand->ownerless)
 		return ERR_OK;
 	mail_db_abandon(strand);
 	char id[GUID_TEXT_BYTES];
@@ -340,7 +236,7 @@ void mail_db_abandon(struct strand *strand)
 		file_close(strand->big_fd);
 	strand->big_fd = -1;
 	strand->recent_n = 0;
-	strand->recent_dirty = strand->changed = false;
+	strand->recent_dirty = strand->changed = strand->ownerless = false;
 }
 
 // --- node.db ---
@@ -365,27 +261,27 @@ void node_db_close(struct strand *strand)
 
 struct walker {
 	int dir;
-	unsigned depth;
+	bool below; // in one of the directories of the first level
 	void (*each)(void *arg, const struct guid *id);
 	void *arg;
 	struct err *err;
 	enum err_code code;
 };
 
-// Two levels of two hex digits, then the ids.
+// A level of two hex digits, then the ids.
 static bool walk_one(void *ctx, struct str name)
 {
 	struct walker *walker = ctx;
-	if (walker->depth == 2) {
+	if (walker->below) {
 		struct guid id;
 		if (name.n == GUID_TEXT_BYTES - 1 && guid_parse(name, &id))
 			walker->each(walker->arg, &id);
 		return true;
 	}
-	if (name.n != 2)
+	if (name.n != MAIL_LEVEL_DIGITS)
 		return true;
 	struct walker below = *walker;
-	below.depth++;
+	below.below = true;
 	if (file_dir_open_at(walker->dir, name, &below.dir, NULL)) // not ours
 		return true;
 	walker->code = file_dir_each(below.dir, walk_one, &below, walker->err);

@@ -8,9 +8,18 @@
 #include "mail_sql.h"
 #include "strand.h"
 
-// Opens strand->db. Without make, a mailbox that is not there is ERR_NOTFOUND; with make it is made: directories and their parents are synced
-// before its first commit.
-enum err_code mail_db_open(struct strand *strand, const struct store_home *make, struct err *err) ERR_CHECKED;
+// Where a mailbox is below the store's directory: ab/<id>/, by the first byte of its id.
+enum { MAIL_LEVEL_DIGITS = 2 };
+struct mail_place {
+	struct str level, id; // borrowed from text
+	unsigned level_number;
+	char text[GUID_TEXT_BYTES];
+};
+void mail_db_place(const struct guid *id, struct mail_place *place_out); // stays where it is: it borrows from itself
+
+// Opens strand->db. A mailbox that is not there is ERR_NOTFOUND; with make its files are made, and it is strand->ownerless until a
+// transaction has called mail_make_owner().
+enum err_code mail_db_open(struct strand *strand, bool make, struct err *err) ERR_CHECKED;
 
 // Writes back what is only in memory and in the WAL, tells node.db, closes. Failures are logged: the WAL has all that matters.
 void mail_db_close(struct strand *strand);

@@ -38,6 +38,7 @@ enum err_code mailbox_open(struct store *store, const struct mailbox_access *acc
 	mailbox->strand = strand_get(store, &access->account);
 	struct job job = {0};
 	enum err_code code = mailbox_run(mailbox, &job, JOB_READ, open_run, err);
+	job.kind = JOB_WRITE;
 	if (code == ERR_NOTFOUND && access->home)
 		code = store_run_making(mailbox->strand, access->home, &job);
 	if (code) {

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/must.h"
 #include "base/thread.h"
+#include "mail_make.h"
 #include "mailbox_private.h"
 #include "schema/ddl_mail.h"
 
@@ -299,7 +300,9 @@ enum err_code store_open(const struct store_config *config, struct store **store
 	atomic_init(&store->key_days, config->key_days);
 	must(pthread_mutex_init(&store->mutex, NULL) == 0 && pthread_cond_init(&store->changed, NULL) == 0 &&
 		pthread_cond_init(&store->rested, NULL) == 0);
-	enum err_code code = open_dirs(store, err);
+	enum err_code code = mail_make_image(store, err);
+	if (code == ERR_OK)
+		code = open_dirs(store, err);
 	if (code == ERR_OK)
 		code = open_node(store, err);
 	if (code == ERR_OK)
@@ -333,6 +336,7 @@ void store_close(struct store **store_taken)
 	pthread_cond_destroy(&store->changed);
 	pthread_cond_destroy(&store->rested);
 	pthread_mutex_destroy(&store->mutex);
+	buf_fini(&store->empty_mail_db);
 	free(store->dir_owned);
 	free(store);
 }

@@ -3,7 +3,6 @@
 #include "test_store.h"
 #include "test_vfs.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -170,21 +169,6 @@ static int file_linkat(int dir_from, const char *from, int dir_to, const char *t
 static const struct file_ops failing_files = {.openat = file_openat, .pwrite = file_pwrite, .pread = pread, .fdatasync = file_fdatasync,
 	.fsync = file_fsync, .renameat = renameat, .unlinkat = unlinkat, .mkdirat = file_mkdirat, .close = close, .linkat = file_linkat};
 
-static size_t count_big_files(unsigned mailbox)
-{
-	struct guid id = test_id(mailbox);
-	char text[GUID_TEXT_BYTES], path[256];
-	guid_text(&id, text);
-	snprintf(path, sizeof path, "%s/%.2s/%.2s/%s/big", test_dir, text, text + 2, text);
-	DIR *dir = opendir(path);
-	size_t n = 0;
-	for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
-		n += e->d_name[0] != '.';
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
 static void large_bodies_survive_a_full_disk(void **state)
 {
 	(void)state;
@@ -196,10 +180,10 @@ static void large_bodies_survive_a_full_disk(void **state)
 		failed += d.code != ERR_OK;
 		atomic_store(&file_fails_at, 0);
 		assert_true(d.code == ERR_OK || d.code == ERR_NOSPACE);
-		assert_true(d.code == ERR_OK || count_big_files(n) == 0);
+		assert_true(d.code == ERR_OK || test_count_files(test_path(n, "big")) == 0);
 		assert_int_equal(deliver_text(n, 1, large_text()).code, ERR_OK);
 		assert_int_equal(count_messages(n), 1);
-		assert_int_equal(count_big_files(n), 1);
+		assert_int_equal(test_count_files(test_path(n, "big")), 1);
 	}
 	assert_true(failed > 5);
 }
@@ -243,16 +227,28 @@ static int cut_fdatasync(int fd)
 	return rc;
 }
 
-static int cut_linkat(int dir_from, const char *from, int dir_to, const char *to)
+static void remember_name(int dir_fd, const char *name)
 {
 	static _Thread_local char dir[PATH_MAX];
-	int rc = linkat(dir_from, from, dir_to, to, 0);
-	path_of(dir_to, dir);
+	path_of(dir_fd, dir);
 	pthread_mutex_lock(&links_mutex);
 	must(links_n < 16);
 	snprintf(links[links_n][0], PATH_MAX, "%s", dir);
-	snprintf(links[links_n++][1], PATH_MAX, "%.3000s/%s", dir, to);
+	snprintf(links[links_n++][1], PATH_MAX, "%.3000s/%s", dir, name);
 	pthread_mutex_unlock(&links_mutex);
+}
+
+static int cut_linkat(int dir_from, const char *from, int dir_to, const char *to)
+{
+	int rc = linkat(dir_from, from, dir_to, to, 0);
+	remember_name(dir_to, to);
+	return rc;
+}
+
+static int cut_renameat(int dir_from, const char *from, int dir_to, const char *to)
+{
+	int rc = renameat(dir_from, from, dir_to, to);
+	remember_name(dir_to, to);
 	return rc;
 }
 
@@ -281,7 +277,7 @@ static int cut_openat(int dir, const char *name, int flags, mode_t mode)
 }
 
 static const struct file_ops mirrored_files = {.openat = cut_openat, .pwrite = pwrite, .pread = pread, .fdatasync = cut_fdatasync,
-	.fsync = cut_fsync, .renameat = renameat, .unlinkat = unlinkat, .mkdirat = mkdirat, .close = close, .linkat = cut_linkat};
+	.fsync = cut_fsync, .renameat = cut_renameat, .unlinkat = unlinkat, .mkdirat = mkdirat, .close = close, .linkat = cut_linkat};
 
 static int setup_mirror(void **state)
 {
@@ -402,7 +398,7 @@ static void a_killed_process_keeps_its_word(void **state)
 		size_t files = 0;
 		for (size_t i = 0; i < view.uids.n; i++)
 			files += test_fetch(mb, view.info.id, view.uids.p[i], 0).bytes > STORE_INLINE_BYTES_MAX;
-		assert_int_equal(count_big_files(m), files);
+		assert_int_equal(test_count_files(test_path(m, "big")), files);
 		free(view.uids.p);
 		test_close(&mb);
 	}

@@ -119,26 +119,16 @@ static struct str large_text(size_t n)
 	return str_of(p, at);
 }
 
-static size_t count_files(const char *below)
-{
-	char path[256];
-	snprintf(path, sizeof path, "%s/%s", test_dir, below);
-	DIR *dir = opendir(path);
-	size_t n = 0;
-	for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
-		n += e->d_name[0] != '.';
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
 static size_t count_big(unsigned mailbox)
 {
-	struct guid id = test_id(mailbox);
-	char text[GUID_TEXT_BYTES], below[128];
-	guid_text(&id, text);
-	snprintf(below, sizeof below, "%.2s/%.2s/%s/big", text, text + 2, text);
-	return count_files(below);
+	return test_count_files(test_path(mailbox, "big"));
+}
+
+static size_t count_incoming(void)
+{
+	char path[sizeof test_dir + 16];
+	snprintf(path, sizeof path, "%s/incoming", test_dir);
+	return test_count_files(path);
 }
 
 static void large_bodies_are_files_and_read_in_slices(void **state)
@@ -150,9 +140,9 @@ static void large_bodies_are_files_and_read_in_slices(void **state)
 	store_deliver(test_store, d, 2);
 	if (d[0].code || d[1].code)
 		fail_msg("%s, %s", d[0].err.text, d[1].err.text);
-	assert_int_equal(count_files("incoming"), 1);
+	assert_int_equal(count_incoming(), 1);
 	incoming_free(&body);
-	assert_int_equal(count_files("incoming"), 0);
+	assert_int_equal(count_incoming(), 0);
 	assert_int_equal(count_big(5) + count_big(6), 2);
 	test_reopen();
 	struct mailbox *mb = test_mailbox(5);
@@ -292,12 +282,8 @@ static void node_db_is_made_anew(void **state)
 
 static void set_moved(unsigned mailbox)
 {
-	struct guid id = test_id(mailbox);
-	char text[GUID_TEXT_BYTES], path[256];
-	guid_text(&id, text);
-	snprintf(path, sizeof path, "%s/%.2s/%.2s/%s/mail.db", test_dir, text, text + 2, text);
 	sqlite3 *db;
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_open(test_path(mailbox, "mail.db"), &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "UPDATE owner SET state=1,moved_to='mx2.uni.example'", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 }
@@ -327,12 +313,8 @@ static void an_outdated_cache_is_built_again(void **state)
 	struct message before = test_fetch(mb, inbox, 1, FETCH_CACHE);
 	test_close(&mb);
 	store_close(&test_store);
-	struct guid id = test_id(12);
-	char text[GUID_TEXT_BYTES], path[256];
-	guid_text(&id, text);
-	snprintf(path, sizeof path, "%s/%.2s/%.2s/%s/mail.db", test_dir, text, text + 2, text);
 	sqlite3 *db;
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_open(test_path(12, "mail.db"), &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, "UPDATE cache SET data=x'7f00'", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 	test_open(2, 10);

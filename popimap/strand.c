@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
-#include "mail_db.h"
+#include "mail_make.h"
 
 // --- Waiting ---
 
@@ -264,7 +264,7 @@ static enum err_code ensure_open(struct store *store, struct strand *strand, con
 	if (strand->db)
 		return ERR_OK;
 	make_room(store);
-	enum err_code code = strand == store->node ? node_db_open(strand, job->err) : mail_db_open(strand, job->make, job->err);
+	enum err_code code = strand == store->node ? node_db_open(strand, job->err) : mail_db_open(strand, job->make != NULL, job->err);
 	pthread_mutex_lock(&store->mutex);
 	if (code)
 		store->open--;
@@ -370,6 +370,8 @@ static bool run_writes(struct strand *strand, struct job *batch)
 	struct counts before = strand->committed;
 	strand->now = before;
 	enum err_code code = db_begin(strand->db, &err);
+	if (code == ERR_OK && strand->ownerless)
+		code = mail_make_owner(strand, batch->make, &err);
 	if (code == ERR_OK) {
 		for (struct job *job = batch; job; job = job->next)
 			run_one_write(strand, job, alone);
@@ -382,6 +384,7 @@ static bool run_writes(struct strand *strand, struct job *batch)
 	if (code == ERR_OK) {
 		strand->committed = strand->now;
 		strand->changed = true;
+		strand->ownerless = false;
 		return true;
 	}
 	strand->touched = (struct touched){0};
@@ -428,7 +431,7 @@ static enum job_step run_batch(struct store *store, struct strand *strand, struc
 		return JOB_DONE;
 	if (batch->kind != JOB_WRITE)
 		return batch->run(batch, strand);
-	if (!run_writes(strand, batch))
+	if (!run_writes(strand, batch) || strand->ownerless)
 		abandon(store, strand);
 	return JOB_DONE;
 }

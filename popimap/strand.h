@@ -29,6 +29,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/buf.h"
 #include "base/db.h"
 #include "base/fiber.h"
 #include "store.h"
@@ -48,7 +49,7 @@ struct job {
 	enum job_kind kind;
 	enum job_step (*run)(struct job *job, struct strand *strand);
 	void (*failed)(struct job *job, struct strand *strand); // JOB_WRITE: its changes were undone after run; NULL: nothing to do
-	const struct store_home *make; // the mailbox may be made
+	const struct store_home *make; // JOB_WRITE: the mailbox may be made
 	struct err *err;               // borrowed; NULL: own is used, so that run always has one
 	struct err own;
 	bool when_moved;               // JOB_WRITE: also of a mailbox that has moved; it looks itself
@@ -103,6 +104,7 @@ struct strand {
 
 	// Owner: the thread that runs it.
 	struct db *db;
+	bool ownerless;          // its files were made, its rows come with the first commit
 	bool moved;              // owner row: every write is refused
 	int64_t made_ms;
 	struct counts committed; // as in the owner row
@@ -125,7 +127,7 @@ struct watch {
 	_Atomic bool changed;
 };
 
-enum { STORE_CHAINS = 1 << 14 };
+enum { STORE_CHAINS = 1 << 14, STORE_LEVELS = 256 };
 
 struct store {
 	char *dir_owned;
@@ -136,6 +138,8 @@ struct store {
 	void (*on_eio)(const struct err *err, void *arg);
 	void *arg;
 	struct strand *node;
+	struct buf empty_mail_db; // what every new mailbox begins with
+	_Atomic bool levels_made[STORE_LEVELS]; // directories of the first level that are on the disk
 
 	pthread_mutex_t mutex;
 	pthread_cond_t changed; // the queue has a strand, or the store closes

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <dirent.h>
 #include <ftw.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -93,6 +94,28 @@ static __attribute__((noinline, unused)) struct guid test_id(unsigned n)
 	struct guid zero = {0};
 	char text[16];
 	return guid_derive(&zero, str_of(text, (size_t)snprintf(text, sizeof text, "%u", n)), STR("test"));
+}
+
+// Where a file of a mailbox is. Valid until the next call.
+static __attribute__((noinline, unused)) const char *test_path(unsigned mailbox, const char *name)
+{
+	static char path[256];
+	struct guid id = test_id(mailbox);
+	char text[GUID_TEXT_BYTES];
+	guid_text(&id, text);
+	snprintf(path, sizeof path, "%s/%.2s/%s/%s", test_dir, text, text, name);
+	return path;
+}
+
+static __attribute__((noinline, unused)) size_t test_count_files(const char *path)
+{
+	DIR *dir = opendir(path);
+	size_t n = 0;
+	for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
+		n += e->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return n;
 }
 
 static __attribute__((noinline, unused)) struct mailbox_name test_name(const char *text)

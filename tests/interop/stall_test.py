@@ -15,7 +15,7 @@ FREEZE_S_MAX = 40  # a watchdog thaws after this, whatever becomes of the test
 
 class Stall(unittest.TestCase):
     def setUp(self):
-        # Mailboxes are at ab/cd/<id>: freezing "ab" of one user must not freeze the other's.
+        # Mailboxes are at ab/<id>: freezing "ab" of one user must not freeze the other's.
         self.node = Node(users=("ann", "bob"), settings={"auth_plaintext": "trusted"})
         self.assertNotEqual(uuid_of("ann")[:2], uuid_of("bob")[:2])
         image, self.mount = self.node.path("disk.img"), self.node.path("data", "mailboxes", uuid_of("ann")[:2])
