@@ -3,13 +3,13 @@
 #   FOLDER/include/FOLDER/*.h   public headers        FOLDER/*.c        the library
 #   FOLDER/*_main.c             a program, installed as posthouse-<name>
 #   FOLDER/*_test.c             a cmocka test each, label unit (tsan in that flavour)
-#   FOLDER/*_fuzz.c             a fuzz target each: LLVMFuzzerTestOneInput; corpus in tests/fuzz/<name>/, dictionary <name>.dict
+#   FOLDER/*_fuzz.c             a fuzz target each: LLVMFuzzerTestOneInput; see tests/fuzz/README.md
 # Include paths come only from target links, so an include that points upward does not compile.
 
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 
-set(POSTHOUSE_FLAVOUR "release" CACHE STRING "release, asan or tsan")
+set(POSTHOUSE_FLAVOUR "release" CACHE STRING "release, asan, tsan or coverage")
 
 # What every translation unit is compiled with; kept in one interface target so that a folder cannot forget it.
 add_library(posthouse_flags INTERFACE)
@@ -28,8 +28,12 @@ elseif(POSTHOUSE_FLAVOUR STREQUAL "asan")
 elseif(POSTHOUSE_FLAVOUR STREQUAL "tsan")
   target_compile_options(posthouse_flags INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
   target_link_options(posthouse_flags INTERFACE -fsanitize=thread)
+elseif(POSTHOUSE_FLAVOUR STREQUAL "coverage")
+  # Only libraries and fuzz targets: tests/fuzz/run counts the lines that each corpus reaches.
+  target_compile_options(posthouse_flags INTERFACE -fprofile-instr-generate -fcoverage-mapping -fcoverage-compilation-dir=.)
+  target_link_options(posthouse_flags INTERFACE -fprofile-instr-generate)
 else()
-  message(FATAL_ERROR "POSTHOUSE_FLAVOUR=${POSTHOUSE_FLAVOUR}: release, asan or tsan")
+  message(FATAL_ERROR "POSTHOUSE_FLAVOUR=${POSTHOUSE_FLAVOUR}: release, asan, tsan or coverage")
 endif()
 
 # posthouse_folder(NAME [DEPENDS folder...] [PKGS pkg-config-name...] [LIBS library...])
@@ -44,6 +48,10 @@ function(posthouse_folder NAME)
   list(FILTER TESTS INCLUDE REGEX "_test\\.c$")
   list(FILTER FUZZES INCLUDE REGEX "_fuzz\\.c$")
   list(FILTER SOURCES EXCLUDE REGEX "_(main|test|fuzz)\\.c$")
+  if(POSTHOUSE_FLAVOUR STREQUAL "coverage")
+    set(MAINS "")
+    set(TESTS "")
+  endif()
 
   add_library(${NAME} STATIC ${SOURCES})
   target_include_directories(${NAME} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/include PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
@@ -94,9 +102,9 @@ function(posthouse_unit_test FILE LIBRARY)
   endif()
 endfunction()
 
-# A libFuzzer program in the asan flavour. In tests it runs its corpus and a bounded, seeded number of inputs: no timers.
+# A libFuzzer program, in the asan flavour to find and in the coverage flavour to count. tests/fuzz/run knows how to run them.
 function(posthouse_fuzz_target FILE LIBRARY)
-  if(NOT POSTHOUSE_FLAVOUR STREQUAL "asan")
+  if(NOT POSTHOUSE_FLAVOUR MATCHES "^(asan|coverage)$")
     return()
   endif()
   get_filename_component(STEM ${FILE} NAME_WE)
@@ -104,21 +112,9 @@ function(posthouse_fuzz_target FILE LIBRARY)
   target_include_directories(${LIBRARY}_${STEM} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(${LIBRARY}_${STEM} PRIVATE ${LIBRARY})
   target_link_options(${LIBRARY}_${STEM} PRIVATE -fsanitize=fuzzer)
-  target_compile_options(${LIBRARY} PRIVATE -fsanitize=fuzzer-no-link)
-  set(CORPUS ${CMAKE_SOURCE_DIR}/tests/fuzz/${STEM})
-  set(DICT ${CMAKE_SOURCE_DIR}/tests/fuzz/${STEM}.dict)
-  set(ARGS -seed=1 -runs=20000 -max_len=4096 -rss_limit_mb=1024 -timeout=20 -artifact_prefix=${CMAKE_BINARY_DIR}/fuzz-${STEM}-)
-  if(EXISTS ${DICT})
-    list(APPEND ARGS -dict=${DICT})
+  if(POSTHOUSE_FLAVOUR STREQUAL "asan")
+    target_compile_options(${LIBRARY} PRIVATE -fsanitize=fuzzer-no-link)
+    add_test(NAME fuzz.${LIBRARY}.${STEM} COMMAND ${CMAKE_SOURCE_DIR}/tests/fuzz/run ${STEM})
+    set_tests_properties(fuzz.${LIBRARY}.${STEM} PROPERTIES LABELS fuzz TIMEOUT 300)
   endif()
-  # New inputs go to the build folder, never into the committed corpus.
-  set(FOUND ${CMAKE_BINARY_DIR}/fuzz/${STEM})
-  file(MAKE_DIRECTORY ${FOUND})
-  if(EXISTS ${CORPUS})
-    list(APPEND ARGS ${FOUND} ${CORPUS})
-  else()
-    list(APPEND ARGS ${FOUND})
-  endif()
-  add_test(NAME asan.${LIBRARY}.${STEM} COMMAND ${LIBRARY}_${STEM} ${ARGS})
-  set_tests_properties(asan.${LIBRARY}.${STEM} PROPERTIES LABELS fuzz TIMEOUT 300)
 endfunction()

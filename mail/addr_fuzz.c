@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses: whatever comes in, an accepted address has no control, parses to itself, and its key is its own key.
+// Covers: mail/addr.c mail/domain.c
 #include "base/must.h"
 #include "chars.h"
 #include "mail/addr.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dates: an accepted date can be written, and what was written is the same date.
+// Covers: mail/date.c
 #include "base/must.h"
 #include "mail/date.h"
 

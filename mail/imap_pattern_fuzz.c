@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Patterns of LIST against a matcher that is too slow to be wrong: a table of "the first i elements match the first j bytes".
+// Covers: mail/imap_pattern.c
 #include "base/must.h"
 #include "mail/imap_pattern.h"
 #include "mail/mailbox_name.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sequence sets: what was resolved is sorted, has no overlap, and reads the same when written again.
+// Covers: mail/imap_seqset.c
 #include "base/must.h"
 #include "mail/imap_seqset.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a folder name: what is accepted survives both encodings and is a fixed point.
+// Covers: mail/mailbox_name.c
 #include "base/must.h"
 #include "mail/mailbox_name.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a message: the parts lie inside it and inside each other, in order, and the work is linear.
+// Covers: mail/mime.c mail/mime_section.c
 #include <stdlib.h>
 
 #include "base/must.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A client that sends any lines: first byte picks the mechanism and whether there is an initial response, then lines up to LF. Nobody
 // gets in without the password, and nothing crashes in libsasl2 either.
+// Covers: mail/sasl.c mail/sasl_library.c
 #include <stdlib.h>
 
 #include "base/codec.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // DATA: any split gives the same message; only CR LF "." CR LF ends it; no bare line end comes out; what we send on arrives as it is.
+// Covers: mail/smtp_data.c
 #include "base/must.h"
 #include "mail/smtp_data.h"
 

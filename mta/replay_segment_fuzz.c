@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a segment: records are taken while they are whole, and each encodes to the same bytes.
+// Covers: mta/replay_segment.c
 #include <stdint.h>
 
 #include "base/must.h"
