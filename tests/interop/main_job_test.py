@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job with Python's own clients: in over SMTP or submission, through the queue, read over IMAP and POP3, octet for octet."""
-import asyncore
 import email.message
 import json
-import smtpd
-import threading
 import unittest
 
 from node import Node, NodeTest, message, user_ldif
@@ -114,98 +111,6 @@ class DirectoryChanges(NodeTest):
         self.node.write_ldif(self.node.directory_ldif() + user_ldif("lost", host="mb9.uni.example"))
         why = self.node.wait(lambda: (w := self.node.why("lost@uni.example"))["code"] == 451 and w, "the verdict")
         self.assertEqual(why["verdict"], "defer")
-
-
-class Sink(smtpd.SMTPServer):
-    """A next hop that keeps what it gets, or refuses."""
-    def __init__(self, address):
-        super().__init__((address, 0), None, decode_data=False, enable_SMTPUTF8=True)
-        self.port = self.socket.getsockname()[1]
-        self.got = []
-        self.answer = None
-
-    def process_message(self, peer, mailfrom, rcpttos, data, **kwargs):
-        if self.answer:
-            return self.answer
-        self.got.append((mailfrom, rcpttos, data))
-        return None
-
-
-class Relay(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node(ldif=user_ldif("fwd", extra="phForwardAddress: friend@far.example\nphForwardKeepCopy: TRUE\n"))
-        cls.sink = Sink(cls.node.address)
-        cls.running = True
-
-        def loop():
-            while cls.running:
-                asyncore.loop(timeout=0.05, count=1)
-        cls.thread = threading.Thread(target=loop, daemon=True)
-        cls.thread.start()
-        cls.node.overrides.update({"relayhost": f"{cls.node.address}:{cls.sink.port}", "relayhost_tls": "may", "retry_min_s": 1, "retry_max_s": 1})
-        cls.node.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            cls.node.stop()
-        finally:
-            cls.running = False
-            cls.thread.join()
-            cls.sink.close()
-            cls.node.remove()
-
-    def setUp(self):
-        self.sink.answer = None
-
-    def test_outside_address_of_a_user(self):
-        with self.node.submission("ann") as smtp:
-            smtp.sendmail("ann@uni.example", ["x@far.example", "bob@uni.example"], message("out"))
-        got = self.node.wait(lambda: [g for g in self.sink.got if b"Subject: out" in g[2]], "the message at the next hop")
-        self.assertEqual(got[0][:2], ("ann@uni.example", ["x@far.example"]))
-        self.node.wait(lambda: [m for m in self.node.messages("bob") if b"Subject: out" in m], "the copy inside")
-        self.node.wait_queue_empty()
-
-    def test_strangers_do_not_relay(self):
-        with self.node.smtp() as smtp:
-            smtp.ehlo()
-            smtp.mail("a@out.example")
-            for evil in ("x@far.example", "x%far.example@uni.example", "far.example!x@uni.example", "@uni.example:x@far.example",
-                         '"x@far.example"@uni.example', "x@[127.0.0.1]"):
-                self.assertIn(smtp.docmd(f"RCPT TO:<{evil}>")[0], (501, 550, 553), evil)
-
-    def test_forward_with_a_copy(self):
-        with self.node.smtp() as smtp:
-            smtp.sendmail("a@out.example", ["fwd@uni.example"], message("onward"))
-        got = self.node.wait(lambda: [g for g in self.sink.got if b"Subject: onward" in g[2]], "the forwarded message")
-        self.assertEqual(got[0][1], ["friend@far.example"])
-        self.node.wait(lambda: [m for m in self.node.messages("fwd") if b"Subject: onward" in m], "the copy")
-
-    def test_refusal_becomes_a_report(self):
-        self.sink.answer = "550 5.7.1 not here"
-        try:
-            with self.node.submission("ann") as smtp:
-                smtp.sendmail("ann@uni.example", ["y@far.example"], message("bounced"))
-            report = self.node.wait(lambda: [m for m in self.node.messages("ann") if b"multipart/report" in m], "the report")[0]
-        finally:
-            self.sink.answer = None
-        self.assertIn(b"Final-Recipient: rfc822;y@far.example", report.replace(b"rfc822; ", b"rfc822;"))
-        self.assertIn(b"Status: 5.7.1", report)
-        self.assertIn(b"Return-Path: <>", report)
-        self.node.wait_queue_empty()
-
-    def test_deferred_is_listed_and_goes_on(self):
-        self.sink.answer = "451 4.3.0 later"
-        with self.node.submission("ann") as smtp:
-            smtp.sendmail("ann@uni.example", ["z@far.example"], message("later"))
-        item = self.node.wait(lambda: (q := [i for i in self.node.queue() if i["recipients"][0]["tries"] > 0]) and q[0], "a try")
-        self.assertEqual(set(item), {"queue_id", "guid", "sender", "size_bytes", "received", "recipients"})
-        self.assertEqual(set(item["recipients"][0]), {"address", "state", "tries", "next_try", "last_reply"})
-        self.assertIn("451", item["recipients"][0]["last_reply"])
-        self.sink.answer = None
-        self.node.wait(lambda: [g for g in self.sink.got if b"Subject: later" in g[2]], "the retry")
-        self.node.wait_queue_empty()
 
 
 if __name__ == "__main__":
