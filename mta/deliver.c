@@ -44,6 +44,7 @@ struct agent {
 	struct arena *peer_arena;   // of the connection: names and pins
 	struct peer *peer;          // NULL: not connected
 	struct tls_client *client;  // of the connection
+	struct settings_snapshot *connected_under; // the settings of the connection; held, so that no later one has the same address
 	bool relay;
 	// The message under way.
 	struct item_message *message;
@@ -58,6 +59,7 @@ static void hang_up(struct agent *a)
 	peer_quit(&a->peer);
 	if (a->client)
 		tls_client_drop(&a->client);
+	settings_unref(&a->connected_under);
 	dispatch_disconnected(a->slot);
 }
 
@@ -135,6 +137,7 @@ static enum err_code connect_peer(struct agent *a, struct str *why_out)
 	enum err_code code = find_and_greet(a, &err);
 	metric_add(code ? &metric_mta_queue_connections_failed : &metric_mta_queue_connections, 1);
 	if (code == ERR_OK) {
+		a->connected_under = settings_ref(a->snapshot);
 		dispatch_connected(a->slot);
 		return ERR_OK;
 	}
@@ -433,6 +436,8 @@ static void deliver_batch(struct agent *a, struct item *list)
 	size_t n = sort_suspects(a, &list, guids, &alone);
 	a->snapshot = queue_settings(a->queue);
 	a->settings = settings_of(a->snapshot);
+	if (a->peer && a->connected_under != a->snapshot)
+		hang_up(a); // another relayhost, or TLS that is now demanded
 	deliver_together(a, &list, guids, n);
 	if (alone && (n == 0 || a->peer))
 		deliver_alone(a, &alone);

@@ -2,7 +2,7 @@
 """Mail that leaves the house through the relayhost: what goes, what comes back, and how it is encrypted on the way."""
 import unittest
 
-from nexthop import NextHop
+from nexthop import NextHop, server_context
 from node import Node, message, user_ldif
 
 
@@ -81,6 +81,71 @@ class Relay(RelayTest):
         self.hop.answer = None
         self.node.wait(lambda: self.hop.with_subject("later"), "the retry")
         self.node.wait_queue_empty()
+
+class Encryption(RelayTest):
+    """relayhost_tls against a next hop with a good certificate, with a certificate nobody vouches for, with broken TLS, with none."""
+
+    def setUp(self):
+        self.hop.context = server_context(self.node.path("tls.pem"), self.node.path("tls.key"))
+        self.hop.break_tls, self.hop.handshakes = False, 0
+
+    def tearDown(self):
+        self.node.run("queue", "delete", "--all")
+
+    def demand(self, policy, ca="tls.pem"):
+        self.node.change_settings("mta", relayhost_tls=policy, tls_ca_file=self.node.path(ca))
+
+    def deferred(self, subject):
+        """It waits in the queue with a reason, and nothing of it left."""
+        item = self.node.wait(lambda: (q := [i for i in self.node.queue() if i["recipients"][0]["tries"] > 0]) and q[0], "a try")
+        self.assertEqual(self.hop.with_subject(subject), [])
+        return item["recipients"][0]["last_reply"]
+
+    def test_may_encrypts_when_offered(self):
+        self.demand("may", ca="node.pem")  # whoever signed it
+        self.submit("may-offered")
+        self.assertTrue(self.arrived("may-offered").tls)
+
+    def test_may_goes_plain_when_not_offered(self):
+        self.demand("may")
+        self.hop.context = None
+        self.submit("may-none")
+        self.assertFalse(self.arrived("may-none").tls)
+
+    def test_may_goes_plain_when_broken(self):
+        self.demand("may")
+        self.hop.break_tls = True
+        self.submit("may-broken")
+        self.assertFalse(self.arrived("may-broken").tls)
+        self.assertGreaterEqual(self.hop.handshakes, 1)
+
+    def test_none_does_not_try(self):
+        self.demand("none")
+        self.submit("none")
+        self.assertFalse(self.arrived("none").tls)
+        self.assertEqual(self.hop.handshakes, 0)
+
+    def test_encrypt_never_goes_plain(self):
+        self.demand("encrypt")
+        self.hop.context = None
+        self.submit("encrypt-none")
+        self.assertIn("451 4.4.1", self.deferred("encrypt-none"))
+        self.setUp()  # the next hop learns TLS, and the next try takes it
+        self.assertTrue(self.arrived("encrypt-none").tls)
+
+    def test_encrypt_never_goes_plain_when_broken(self):
+        self.demand("encrypt")
+        self.hop.break_tls = True
+        self.submit("encrypt-broken")
+        self.assertIn("451 4.4.1", self.deferred("encrypt-broken"))
+
+    def test_verify_takes_only_a_vouched_certificate(self):
+        self.demand("verify", ca="node.pem")
+        self.submit("verify-other")
+        self.assertIn("certificate", self.deferred("verify-other"))
+        self.demand("verify")
+        self.assertTrue(self.arrived("verify-other").tls)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -128,6 +128,16 @@ class Node:
                 lines.append(f"{name} = {json.dumps(str(value))}")
         self.config = self.write("posthouse.conf", "\n".join(lines) + "\n")
 
+    def change_settings(self, daemon, **values):
+        """New values for a running daemon, as an administrator would: edit, reload, wait until it has read them."""
+        def reloads():
+            return sum("settings were read again" in line and f"daemon={daemon}" in line for line in self.log_text().splitlines())
+        before = reloads()
+        self.overrides.update(values)
+        self.write_config()
+        self.command("reload", daemon)
+        self.wait(lambda: reloads() > before, f"{daemon} to read its settings again")
+
     # --- life ---
 
     def start(self):
