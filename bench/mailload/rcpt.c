@@ -9,13 +9,18 @@ static void say_rcpt(struct client *c, long op)
 	client_say(c, "RCPT TO:<%s>\r\n", text_is_unknown(op) ? text_unknown(op) : text_address(op));
 }
 
-// Counts one reply; false when the server has had enough of us, and another connection is needed.
+// After so many unknown recipients a server closes the session: then the same operation goes on with another.
+static bool closed_on_us(const struct client *c)
+{
+	totals.dropped += c->code == 421;
+	return c->code == 421;
+}
+
+// Counts one reply; false when another connection is needed.
 static bool count_reply(struct client *c, long op)
 {
-	if (c->code == 421) {
-		totals.dropped++;
+	if (closed_on_us(c))
 		return false;
-	}
 	switch (c->code / 100) {
 	case 2:
 		totals.mismatch += text_is_unknown(op);
@@ -57,6 +62,8 @@ static enum step dialogue(struct client *c)
 		if (c->done) {
 			client_say(c, "RSET\r\n");
 			AWAIT(c->place, smtp_reply(c));
+			if (closed_on_us(c))
+				return STEP_DONE;
 			EXPECT(c, 250, "RSET");
 		}
 		client_say(c, "MAIL FROM:<%s>\r\n", opt.sender);

@@ -61,7 +61,7 @@ static enum step begin(struct client *c)
 static enum step envelope(struct client *c)
 {
 	BEGIN(c->phase);
-	client_say(c, "MAIL FROM:<%s>\r\n", opt.sender);
+	client_say(c, "MAIL FROM:<%s>\r\n", text_sender(c->op));
 	if (!opt.pipelining) {
 		AWAIT(c->phase, smtp_reply(c));
 		EXPECT(c, 250, "MAIL FROM");

@@ -46,6 +46,11 @@ const char *text_login(long i)
 	return text_name(opt.login, user(i));
 }
 
+const char *text_sender(long i)
+{
+	return opt.auth ? text_address(i) : opt.sender;
+}
+
 const char *text_unknown(long i)
 {
 	return text_name(opt.unknown_address, i % 9999999);
@@ -99,7 +104,7 @@ static size_t header(char *out, size_t room, long i)
 	int n = snprintf(out, room,
 		"From: Load Sender <%s>\r\nTo: <%s>\r\nSubject: Load message number %ld\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n"
 		"Message-ID: <%ld.%d.%llu@sender.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n",
-		opt.sender, text_address(i * opt.recipients), i, i, (int)getpid(), (unsigned long long)totals.start_us);
+		text_sender(i), text_address(i * opt.recipients), i, i, (int)getpid(), (unsigned long long)totals.start_us);
 	if (n < 0 || (size_t)n >= room)
 		client_die("header too long");
 	return (size_t)n;

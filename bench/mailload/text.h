@@ -10,6 +10,9 @@ const char *text_name(const char *pattern, long number);
 const char *text_address(long i);
 const char *text_login(long i);
 
+// Who sends message i: a user who has logged in sends as himself.
+const char *text_sender(long i);
+
 // Address for operation i that nobody has.
 const char *text_unknown(long i);
 
