@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log: commits that survive, verdicts, a full disk, a broken disk, a copied disk.
+#include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,112 +16,20 @@
 #include "base/log.h"
 #include "cluster/log.h"
 #include "schema/ddl_queue.h"
+#include "test_disk.h"
 
-// --- A disk that can fail, below SQLite ---
-
-enum { DISK_GOOD, DISK_FULL, DISK_BROKEN };
-static _Atomic int disk;
-
-struct shim_file {
-	sqlite3_file base;
-	sqlite3_file *real;
-};
-
-static sqlite3_vfs shim, *real_vfs;
-static sqlite3_io_methods methods;
-
-static sqlite3_file *real_of(sqlite3_file *file)
-{
-	return ((struct shim_file *)file)->real;
-}
-
-static int shim_close(sqlite3_file *f)
-{
-	int rc = real_of(f)->pMethods->xClose(real_of(f));
-	free(real_of(f));
-	return rc;
-}
-
-static int shim_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
-{
-	return real_of(f)->pMethods->xRead(real_of(f), p, n, at);
-}
-
-static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
-{
-	return disk == DISK_FULL ? SQLITE_FULL : real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
-}
-
-static int shim_truncate(sqlite3_file *f, sqlite3_int64 n)
-{
-	return real_of(f)->pMethods->xTruncate(real_of(f), n);
-}
-
-static int shim_sync(sqlite3_file *f, int flags)
-{
-	return disk == DISK_BROKEN ? SQLITE_IOERR_FSYNC : real_of(f)->pMethods->xSync(real_of(f), flags);
-}
-
-static int shim_size(sqlite3_file *f, sqlite3_int64 *n)
-{
-	return real_of(f)->pMethods->xFileSize(real_of(f), n);
-}
-
-static int shim_lock(sqlite3_file *f, int level)
-{
-	return real_of(f)->pMethods->xLock(real_of(f), level);
-}
-
-static int shim_unlock(sqlite3_file *f, int level)
-{
-	return real_of(f)->pMethods->xUnlock(real_of(f), level);
-}
-
-static int shim_reserved(sqlite3_file *f, int *out)
-{
-	return real_of(f)->pMethods->xCheckReservedLock(real_of(f), out);
-}
-
-static int shim_control(sqlite3_file *f, int op, void *arg)
-{
-	return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
-}
-
-static int shim_sector(sqlite3_file *f)
-{
-	return real_of(f)->pMethods->xSectorSize(real_of(f));
-}
-
-static int shim_characteristics(sqlite3_file *f)
-{
-	return real_of(f)->pMethods->xDeviceCharacteristics(real_of(f));
-}
-
-static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out_flags)
-{
-	(void)vfs;
-	struct shim_file *file = (struct shim_file *)f;
-	file->real = calloc(1, (size_t)real_vfs->szOsFile);
-	int rc = real_vfs->xOpen(real_vfs, name, file->real, flags, out_flags);
-	file->base.pMethods = rc == SQLITE_OK ? &methods : NULL;
-	if (rc != SQLITE_OK)
-		free(file->real);
-	return rc;
-}
-
-static int install_shim(void **state)
+static int install_disk(void **state)
 {
 	(void)state;
-	real_vfs = sqlite3_vfs_find(NULL);
-	shim = *real_vfs;
-	shim.zName = "failing";
-	shim.szOsFile = sizeof(struct shim_file);
-	shim.xOpen = shim_open;
-	// Version 1: without shared memory, as a database in exclusive mode has none.
-	methods = (sqlite3_io_methods){.iVersion = 1, .xClose = shim_close, .xRead = shim_read, .xWrite = shim_write, .xTruncate = shim_truncate,
-		.xSync = shim_sync, .xFileSize = shim_size, .xLock = shim_lock, .xUnlock = shim_unlock, .xCheckReservedLock = shim_reserved,
-		.xFileControl = shim_control, .xSectorSize = shim_sector, .xDeviceCharacteristics = shim_characteristics};
-	return sqlite3_vfs_register(&shim, 1) == SQLITE_OK ? 0 : -1;
+	test_disk_install();
+	test_disk_fail_part(TEST_DISK_SQLITE);
+	return 0;
+}
+
+static void disk_is_full(bool full)
+{
+	test_disk_fail_sort(TEST_DISK_WRITES);
+	test_disk_fail(full, LONG_MAX / 2, ENOSPC);
 }
 
 // --- A fold that counts ---
@@ -321,7 +231,7 @@ static void a_full_disk_refuses_mail_and_keeps_results(void **state)
 	begin(&b);
 	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
 	log_capture_begin(&logged);
-	disk = DISK_FULL;
+	disk_is_full(true);
 	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_REFUSED, ERR_NOSPACE);
 	struct call *result = say(&b, CLUSTER_CLASS_RESULT);
 	assert_int_equal(call_wait(result, clock_after_ms(300)), ERR_TIMEOUT); // it waits
@@ -329,7 +239,7 @@ static void a_full_disk_refuses_mail_and_keeps_results(void **state)
 	struct cluster_log_stats stats;
 	cluster_log_stats(b.log, &stats);
 	assert_true(stats.stuck); // short_of_space may be over again: the real disk beneath has room
-	disk = DISK_GOOD;
+	disk_is_full(false);
 	enum err_code code;
 	assert_int_equal(verdict_of(result, &code), CLUSTER_COMMITTED);
 	log_capture_end();
@@ -376,7 +286,8 @@ static void a_broken_disk_ends_the_process(void **state)
 	assert_true(child >= 0);
 	if (child == 0) {
 		reopen(&b);
-		disk = DISK_BROKEN;
+		test_disk_fail_sort(TEST_DISK_SYNCS);
+		test_disk_fail(1, LONG_MAX / 2, EIO);
 		struct call *call = say(&b, CLUSTER_CLASS_ENTER);
 		_exit(call_wait(call, CLOCK_NEVER)); // no verdict may come
 	}
@@ -426,10 +337,10 @@ static void who_has_gone_is_not_entered(void **state)
 	struct bench b;
 	struct counts c;
 	begin(&b);
-	disk = DISK_FULL; // holds the writer up: a result in front, the mail behind it
+	disk_is_full(true); // holds the writer up: a result in front, the mail behind it
 	struct call *result = say(&b, CLUSTER_CLASS_RESULT), *mail;
 	assert_int_equal(call_wait(result, clock_after_ms(50)), ERR_TIMEOUT);
-	disk = DISK_GOOD;
+	disk_is_full(false);
 	mail = say(&b, CLUSTER_CLASS_ENTER);
 	call_drop(&mail);
 	enum err_code code;
@@ -452,5 +363,5 @@ int main(void)
 		cmocka_unit_test(a_copied_disk_gets_a_name_of_its_own),
 		cmocka_unit_test(who_has_gone_is_not_entered),
 	};
-	return cmocka_run_group_tests(tests, install_shim, NULL);
+	return cmocka_run_group_tests(tests, install_disk, NULL);
 }

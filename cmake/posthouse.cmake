@@ -3,6 +3,7 @@
 #   FOLDER/include/FOLDER/*.h   public headers        FOLDER/*.c        the library
 #   FOLDER/*_main.c             a program, installed as posthouse-<name>
 #   FOLDER/*_test.c             a cmocka test each, label unit (tsan in that flavour)
+#   FOLDER/*_crash.c            a program of tests/crash/run, with tests/disk
 #   FOLDER/*_fuzz.c             a fuzz target each: LLVMFuzzerTestOneInput; see tests/fuzz/README.md
 # Include paths come only from target links, so an include that points upward does not compile.
 
@@ -47,10 +48,13 @@ function(posthouse_folder NAME)
   list(FILTER MAINS INCLUDE REGEX "_main\\.c$")
   list(FILTER TESTS INCLUDE REGEX "_test\\.c$")
   list(FILTER FUZZES INCLUDE REGEX "_fuzz\\.c$")
-  list(FILTER SOURCES EXCLUDE REGEX "_(main|test|fuzz)\\.c$")
+  set(CRASHES ${ALL_C})
+  list(FILTER CRASHES INCLUDE REGEX "_crash\\.c$")
+  list(FILTER SOURCES EXCLUDE REGEX "_(main|test|fuzz|crash)\\.c$")
   if(POSTHOUSE_FLAVOUR STREQUAL "coverage")
     set(MAINS "")
     set(TESTS "")
+    set(CRASHES "")
   endif()
 
   add_library(${NAME} STATIC ${SOURCES})
@@ -82,14 +86,22 @@ function(posthouse_folder NAME)
   foreach(FILE ${FUZZES})
     posthouse_fuzz_target(${FILE} ${NAME})
   endforeach()
+  foreach(FILE ${CRASHES})
+    get_filename_component(STEM ${FILE} NAME_WE)
+    add_executable(${STEM} ${FILE})
+    target_include_directories(${STEM} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+    target_link_libraries(${STEM} PRIVATE ${NAME} test_disk)
+    set_source_files_properties(${FILE} PROPERTIES COMPILE_OPTIONS -Wno-frame-larger-than)
+    set_target_properties(${STEM} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/crash)
+  endforeach()
 endfunction()
 
-# A cmocka program beside the code. In the tsan flavour it carries the label tsan: same tests, another judge.
+# A cmocka program beside the code, with the disk of tests/disk if it wants it. In the tsan flavour it carries the label tsan: same tests, another judge.
 function(posthouse_unit_test FILE LIBRARY)
   get_filename_component(STEM ${FILE} NAME_WE)
   add_executable(${LIBRARY}_${STEM} ${FILE})
   target_include_directories(${LIBRARY}_${STEM} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
-  target_link_libraries(${LIBRARY}_${STEM} PRIVATE ${LIBRARY} cmocka)
+  target_link_libraries(${LIBRARY}_${STEM} PRIVATE ${LIBRARY} test_disk cmocka)
   # A test has the main thread's stack. Options of a source file come last and so win.
   set_source_files_properties(${FILE} PROPERTIES COMPILE_OPTIONS -Wno-frame-larger-than)
   set(LABEL unit)

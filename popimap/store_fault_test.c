@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Disks that fill up, fail, or lose what was not synced; a process that is killed. Every delivery that was acknowledged is there, once.
 #include "test_store.h"
-#include "test_vfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
-#include "base/file.h"
+#include "test_disk.h"
 
 enum { LARGE = 100 << 10 };
+
+static const long FOR_EVER = LONG_MAX / 2;
 
 static char large[LARGE]; // filled by main()
 
@@ -56,18 +58,18 @@ static unsigned count_messages(unsigned mailbox)
 // --- The database's disk ---
 
 // From its nth write or sync on, the disk fails; later it works again and the front-end tries once more.
-static void fail_at_every_step(int sqlite_code, enum err_code want)
+static void fail_at_every_step(int code, enum err_code want)
 {
 	unsigned failed = 0;
+	test_disk_fail_part(TEST_DISK_SQLITE);
 	for (unsigned n = 1; failed + 3 > n; n++) { // until three deliveries in a row were through before the disk failed
-		test_vfs.fail_code = sqlite_code;
-		atomic_store(&test_vfs.fail_at, atomic_load(&test_vfs.calls) + n);
+		test_disk_fail(n, FOR_EVER, code);
 		struct delivery d = deliver_text(n, 1, str_of_c(test_message));
 		if (d.code) {
 			failed++;
 			assert_int_equal(d.code, want);
 		}
-		atomic_store(&test_vfs.fail_at, 0);
+		test_disk_fail(0, 0, 0);
 		struct delivery again = deliver_text(n, 1, str_of_c(test_message));
 		assert_int_equal(again.code, ERR_OK);
 		assert_true(d.code != ERR_OK || again.known);
@@ -82,14 +84,14 @@ static void fail_at_every_step(int sqlite_code, enum err_code want)
 static void a_full_disk_loses_and_doubles_nothing(void **state)
 {
 	(void)state;
-	fail_at_every_step(SQLITE_FULL, ERR_NOSPACE);
+	fail_at_every_step(ENOSPC, ERR_NOSPACE);
 	assert_int_equal(test_eio, 0);
 }
 
 static void a_failing_disk_loses_and_doubles_nothing(void **state)
 {
 	(void)state;
-	fail_at_every_step(SQLITE_IOERR_FSYNC, ERR_IO);
+	fail_at_every_step(EIO, ERR_IO);
 	assert_true(test_eio > 5); // the daemon would have ended
 }
 
@@ -107,11 +109,10 @@ static void a_failed_commit_leaves_the_mailbox_as_it_was(void **state)
 	struct err err;
 	static struct flag_result result;
 	struct flag_request request = {.change = FLAG_ADD, .flags = {.system = FLAG_SEEN}, .unchanged_since = UINT64_MAX};
-	test_vfs.fail_code = SQLITE_FULL;
-	atomic_store(&test_vfs.fail_at, atomic_load(&test_vfs.calls) + 1);
+	test_disk_fail(1, FOR_EVER, ENOSPC);
 	assert_int_equal(message_flag(mb, view.info.id, view.uids.p, 5, &request, test_arena, &result, &err), ERR_NOSPACE);
 	assert_int_equal(deliver_text(1, 6, str_of_c(test_message)).code, ERR_NOSPACE);
-	atomic_store(&test_vfs.fail_at, 0);
+	test_disk_fail(0, 0, 0);
 	assert_false(watch_changed(watch));
 	const struct folder_changes *changes = test_changes(mb, view.info.id, &seen);
 	assert_true(changes->changed_n == 0 && changes->arrived_n == 0 && changes->modseq == seen.modseq);
@@ -125,60 +126,16 @@ static void a_failed_commit_leaves_the_mailbox_as_it_was(void **state)
 
 // --- The disk of large bodies ---
 
-static _Atomic long file_calls, file_fails_at;
-
-static bool file_fails(void)
-{
-	long at = atomic_load(&file_fails_at);
-	bool fails = at && atomic_fetch_add(&file_calls, 1) + 1 >= at;
-	if (fails)
-		errno = ENOSPC;
-	return fails;
-}
-
-static int file_openat(int dir, const char *name, int flags, mode_t mode)
-{
-	return flags & O_CREAT && file_fails() ? -1 : openat(dir, name, flags, mode);
-}
-
-static ssize_t file_pwrite(int fd, const void *p, size_t n, off_t at)
-{
-	return file_fails() ? -1 : pwrite(fd, p, n, at);
-}
-
-static int file_fdatasync(int fd)
-{
-	return file_fails() ? -1 : fdatasync(fd);
-}
-
-static int file_fsync(int fd)
-{
-	return file_fails() ? -1 : fsync(fd);
-}
-
-static int file_mkdirat(int dir, const char *name, mode_t mode)
-{
-	return file_fails() ? -1 : mkdirat(dir, name, mode);
-}
-
-static int file_linkat(int dir_from, const char *from, int dir_to, const char *to)
-{
-	return file_fails() ? -1 : linkat(dir_from, from, dir_to, to, 0);
-}
-
-static const struct file_ops failing_files = {.openat = file_openat, .pwrite = file_pwrite, .pread = pread, .fdatasync = file_fdatasync,
-	.fsync = file_fsync, .renameat = renameat, .unlinkat = unlinkat, .mkdirat = file_mkdirat, .close = close, .linkat = file_linkat};
-
 static void large_bodies_survive_a_full_disk(void **state)
 {
 	(void)state;
 	unsigned failed = 0;
+	test_disk_fail_part(TEST_DISK_FILES);
 	for (unsigned n = 1; failed + 3 > n; n++) {
-		atomic_store(&file_calls, 0);
-		atomic_store(&file_fails_at, n);
+		test_disk_fail(n, FOR_EVER, ENOSPC);
 		struct delivery d = deliver_text(n, 1, large_text());
 		failed += d.code != ERR_OK;
-		atomic_store(&file_fails_at, 0);
+		test_disk_fail(0, 0, 0);
 		assert_true(d.code == ERR_OK || d.code == ERR_NOSPACE);
 		assert_true(d.code == ERR_OK || test_count_files(test_path(n, "big")) == 0);
 		assert_int_equal(deliver_text(n, 1, large_text()).code, ERR_OK);
@@ -188,123 +145,25 @@ static void large_bodies_survive_a_full_disk(void **state)
 	assert_true(failed > 5);
 }
 
-static int setup_failing_files(void **state)
-{
-	file_ops_set(&failing_files);
-	return test_setup(state);
-}
-
-static int teardown_files(void **state)
-{
-	int failed = test_teardown(state);
-	file_ops_set(NULL);
-	return failed;
-}
-
 // --- A power cut ---
-
-// What is synced is copied to a mirror, names when their directory is synced; the mirror is what a cut leaves.
-static char mirror[PATH_MAX];
-static pthread_mutex_t links_mutex = PTHREAD_MUTEX_INITIALIZER;
-static char links[16][2][PATH_MAX];
-static size_t links_n;
-
-static void path_of(int fd, char path[PATH_MAX])
-{
-	char link[64];
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, path, PATH_MAX - 1);
-	must(n > 0);
-	path[n] = '\0';
-}
-
-static int cut_fdatasync(int fd)
-{
-	int rc = fdatasync(fd);
-	static _Thread_local char path[PATH_MAX];
-	path_of(fd, path);
-	test_mirror(path);
-	return rc;
-}
-
-static void remember_name(int dir_fd, const char *name)
-{
-	static _Thread_local char dir[PATH_MAX];
-	path_of(dir_fd, dir);
-	pthread_mutex_lock(&links_mutex);
-	must(links_n < 16);
-	snprintf(links[links_n][0], PATH_MAX, "%s", dir);
-	snprintf(links[links_n++][1], PATH_MAX, "%.3000s/%s", dir, name);
-	pthread_mutex_unlock(&links_mutex);
-}
-
-static int cut_linkat(int dir_from, const char *from, int dir_to, const char *to)
-{
-	int rc = linkat(dir_from, from, dir_to, to, 0);
-	remember_name(dir_to, to);
-	return rc;
-}
-
-static int cut_renameat(int dir_from, const char *from, int dir_to, const char *to)
-{
-	int rc = renameat(dir_from, from, dir_to, to);
-	remember_name(dir_to, to);
-	return rc;
-}
-
-static int cut_fsync(int fd)
-{
-	static _Thread_local char dir[PATH_MAX];
-	int rc = fsync(fd);
-	path_of(fd, dir);
-	test_vfs_dir_synced(dir);
-	pthread_mutex_lock(&links_mutex);
-	for (size_t i = 0; i < links_n;)
-		if (strcmp(links[i][0], dir) == 0) {
-			test_mirror(links[i][1]);
-			links_n--;
-			memmove(&links[i], &links[i + 1], (links_n - i) * sizeof links[0]);
-		} else {
-			i++;
-		}
-	pthread_mutex_unlock(&links_mutex);
-	return rc;
-}
-
-static int cut_openat(int dir, const char *name, int flags, mode_t mode)
-{
-	return openat(dir, name, flags, mode);
-}
-
-static const struct file_ops mirrored_files = {.openat = cut_openat, .pwrite = pwrite, .pread = pread, .fdatasync = cut_fdatasync,
-	.fsync = cut_fsync, .renameat = cut_renameat, .unlinkat = unlinkat, .mkdirat = mkdirat, .close = close, .linkat = cut_linkat};
-
-static int setup_mirror(void **state)
-{
-	file_ops_set(&mirrored_files);
-	int failed = test_setup(state);
-	snprintf(mirror, sizeof mirror, "%s-cut", test_dir);
-	test_vfs.mirror_from = test_dir;
-	test_vfs.mirror_to = mirror;
-	mkdir(mirror, 0700);
-	return failed;
-}
 
 static void what_was_acknowledged_survives_a_power_cut(void **state)
 {
 	(void)state;
 	enum { MESSAGES = 60, MAILBOXES = 3 };
+	struct disk_trace *trace = disk_trace_new();
+	test_disk_record(trace, test_dir);
 	for (unsigned i = 0; i < MESSAGES; i++)
 		assert_int_equal(deliver_text(i % MAILBOXES, i, i % 7 ? str_of_c(test_message) : large_text()).code, ERR_OK);
 	struct mailbox *mb = test_mailbox(0);
 	test_append(mb, "Sent", large_text(), FLAG_SEEN);
 	test_close(&mb);
-	// The power goes now: what the running store has not synced is not in the mirror.
-	test_vfs.mirror_to = NULL;
+	// The power goes now: what the running store has not synced is lost.
+	size_t now = disk_trace_n(trace);
 	store_close(&test_store);
-	char before[sizeof test_dir];
-	memcpy(before, test_dir, sizeof before);
-	memcpy(test_dir, mirror, sizeof test_dir);
+	test_disk_record(NULL, NULL);
+	disk_cut(trace, now, DISK_CUT_POWER, 0, test_dir);
+	disk_trace_free(&trace);
 	test_open(4, 100);
 	unsigned messages = 0;
 	for (unsigned m = 0; m < MAILBOXES; m++)
@@ -315,10 +174,6 @@ static void what_was_acknowledged_survives_a_power_cut(void **state)
 	mb = test_mailbox(0);
 	assert_int_equal(test_status(mb, "Sent").messages, 1);
 	test_close(&mb);
-	store_close(&test_store);
-	must(nftw(test_dir, test_remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
-	memcpy(test_dir, before, sizeof test_dir);
-	test_open(1, 10);
 }
 
 // --- kill -9 ---
@@ -411,13 +266,13 @@ int main(void)
 	static const char header[] = "Subject: large\r\n\r\n";
 	memset(large, 'x', sizeof large);
 	memcpy(large, header, strlen(header));
-	test_vfs_install();
+	test_disk_install();
 	const struct CMUnitTest tests[] = {
 		TEST(a_full_disk_loses_and_doubles_nothing),
 		TEST(a_failing_disk_loses_and_doubles_nothing),
 		TEST(a_failed_commit_leaves_the_mailbox_as_it_was),
-		cmocka_unit_test_setup_teardown(large_bodies_survive_a_full_disk, setup_failing_files, teardown_files),
-		cmocka_unit_test_setup_teardown(what_was_acknowledged_survives_a_power_cut, setup_mirror, teardown_files),
+		TEST(large_bodies_survive_a_full_disk),
+		TEST(what_was_acknowledged_survives_a_power_cut),
 		TEST(a_killed_process_keeps_its_word),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

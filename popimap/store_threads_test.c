@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many at once: threads and fibers on one mailbox and on many, one key twice, more mailboxes than open databases, a disk that stalls.
 #include "test_store.h"
-#include "test_vfs.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/clock.h"
 #include "base/sched.h"
+#include "test_disk.h"
 
 enum { THREADS = 6 };
 
@@ -234,16 +237,14 @@ static void a_stalled_disk_holds_its_mailbox_alone(void **state)
 	struct store_stats before, after;
 	guid_text(&id, text);
 	test_deliver(400, 29999);
-	pthread_mutex_lock(&test_vfs.mutex);
-	test_vfs.stall = text;
-	pthread_mutex_unlock(&test_vfs.mutex);
+	test_disk_stall(text);
 	pthread_t threads[THREADS];
 	struct worker workers[THREADS];
 	store_stats(test_store, &before);
 	for (unsigned i = 0; i < THREADS; i++) {
 		workers[i] = (struct worker){.index = i};
 		assert_int_equal(pthread_create(&threads[i], NULL, deliver_to_stalled, &workers[i]), 0);
-		test_vfs_await_stall(); // the first is alone in its commit
+		test_disk_await_stall(); // the first is alone in its commit
 	}
 	// More wait for that mailbox than there are threads; another one answers all the same.
 	struct mailbox *mb = test_mailbox(401);
@@ -253,7 +254,7 @@ static void a_stalled_disk_holds_its_mailbox_alone(void **state)
 	do
 		store_stats(test_store, &waiting);
 	while (waiting.waiting < THREADS - 1); // the others have come: they will share one commit
-	test_vfs_release();
+	test_disk_stall(NULL);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	test_close(&mb);
@@ -268,7 +269,7 @@ static void a_stalled_disk_holds_its_mailbox_alone(void **state)
 
 int main(void)
 {
-	test_vfs_install();
+	test_disk_install();
 	const struct CMUnitTest tests[] = {
 		TEST(one_key_from_many_is_stored_once),
 		TEST(databases_come_and_go),
