@@ -96,7 +96,8 @@ function(posthouse_folder NAME)
   endforeach()
 endfunction()
 
-# A cmocka program beside the code, with the disk of tests/disk if it wants it. In the tsan flavour it carries the label tsan: same tests, another judge.
+# A cmocka program beside the code, with the disk of tests/disk if it wants it. In the tsan flavour it carries the label tsan: same tests,
+# another judge.
 function(posthouse_unit_test FILE LIBRARY)
   get_filename_component(STEM ${FILE} NAME_WE)
   add_executable(${LIBRARY}_${STEM} ${FILE})
