@@ -10,8 +10,10 @@
 
 #include "base/call.h"
 #include "base/clock.h"
+#include "base/fiber.h"
 #include "base/must.h"
 #include "base/thread.h"
+#include "metrics_base.h"
 
 enum { SCHEDULERS_MAX = 16, WORKERS_DEFAULT = 8, WORKER_QUEUE_DEFAULT = 1024 };
 
@@ -156,6 +158,31 @@ struct worker_pool *runtime_workers(struct runtime *rt)
 struct listen_caps *runtime_caps(struct runtime *rt)
 {
 	return rt->caps;
+}
+
+void runtime_collect(struct runtime *rt)
+{
+	uint64_t fibers = 0, refused = 0;
+	for (unsigned i = 0; i < rt->lanes_n; i++) {
+		struct sched_stats stats;
+		sched_stats(rt->lanes[i].sched, &stats);
+		fibers += stats.fibers;
+		refused += stats.fibers_refused;
+	}
+	metric_set(&metric_fibers, (int64_t)fibers);
+	metric_set(&metric_fibers_refused, (int64_t)refused);
+	metric_set(&metric_fiber_stack_high_water, (int64_t)fiber_stack_high_water_bytes());
+
+	struct worker_stats jobs;
+	worker_stats(rt->workers, &jobs);
+	metric_set(&metric_worker_jobs_waiting, (int64_t)jobs.queued);
+	metric_set(&metric_worker_jobs_running, (int64_t)jobs.running);
+	metric_set(&metric_worker_jobs_done, (int64_t)jobs.done);
+	metric_set(&metric_worker_jobs_refused, (int64_t)jobs.refused);
+
+	struct listen_stats connections;
+	listen_stats(rt->caps, &connections);
+	metric_set(&metric_connections, (int64_t)connections.connections);
 }
 
 // --- The end ---

@@ -25,6 +25,7 @@
 #include "base/runtime.h"
 #include "base/thread.h"
 #include "fiber_switch.h"
+#include "metrics_base.h"
 
 static void run(void (*fn)(void *arg), void *arg)
 {
@@ -515,6 +516,10 @@ static void sessions_are_served_and_stopped_in_order(void **state)
 	for (int i = 0; i < SESSIONS; i++)
 		expect_text(fds[i], "one\r\ntwo\r\n");
 	assert_int_equal(atomic_load(&d.echo.sessions), SESSIONS);
+	runtime_collect(d.rt);
+	assert_int_equal(metric_read(&metric_connections), SESSIONS);
+	assert_true(metric_read(&metric_fibers) >= SESSIONS);
+	assert_true(metric_read(&metric_fiber_stack_high_water) > 0);
 	say(fds[0], "slow\r\nnever\r\n");
 	while (atomic_load(&d.echo.slow) == 0)
 		usleep(1000);

@@ -42,6 +42,11 @@ static enum err_code start_follow(struct ldapsync *ldapsync, const struct settin
 	return code;
 }
 
+static void collect(void *arg)
+{
+	runtime_collect(((struct ldapsync *)arg)->runtime);
+}
+
 static enum err_code ldapsync_post_jail(struct daemon *daemon, struct err *err)
 {
 	struct ldapsync *ldapsync = daemon_arg(daemon);
@@ -54,6 +59,7 @@ static enum err_code ldapsync_post_jail(struct daemon *daemon, struct err *err)
 	settings_unref(&snapshot);
 	if (code)
 		return code;
+	metrics_on_render(collect, ldapsync);
 	static struct control_command commands[] = {{"directory.status", answer_status, NULL}, {NULL, NULL, NULL}};
 	commands[0].arg = ldapsync;
 	struct control *control = daemon_serve_control(daemon, runtime_sched(ldapsync->runtime, 0));

@@ -140,6 +140,7 @@ static void collect(void *arg)
 {
 	struct mta *mta = arg;
 	struct listen_stats own, all;
+	runtime_collect(mta->runtime);
 	listen_stats(mta->caps, &own);
 	listen_stats(runtime_caps(mta->runtime), &all);
 	metric_set(&metric_mta_smtp_over_cap,

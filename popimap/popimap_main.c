@@ -232,6 +232,7 @@ static void collect(void *arg)
 {
 	struct node *node = arg;
 	struct store_stats stats;
+	runtime_collect(node->runtime);
 	collect_server(node);
 	store_stats(node->popimap.store, &stats);
 	metric_set(&metric_popimap_store_mailboxes, (int64_t)stats.strands);

@@ -96,6 +96,8 @@ class DeployTest(unittest.TestCase):
             self.assertEqual({row["daemon"]: row["pid"] for row in map(json.loads, posthouse("status", "--json").stdout.splitlines())},
                              endpoints["pids"])
             self.assertRegex(posthouse("metrics", "popimap").stdout, r"(?s)posthouse_control_requests_total \d+\n.*# EOF\n$")
+            for daemon in ("mta", "popimap", "ldapsync"):
+                self.assertRegex(posthouse("metrics", daemon).stdout, r"posthouse_fiber_stack_high_water_bytes [1-9]\d+\n", daemon)
             # Certificates and settings are read again by users who may read them, inside their sandboxes.
             self.assertEqual(posthouse("reload").returncode, 0)
             for daemon in endpoints["pids"]:
