@@ -63,7 +63,9 @@ def user_ldif(uid, host="mb1.uni.example", domain="uni.example", extra=""):
 
 
 class Node:
-    def __init__(self, users=("ann", "bob", "eve"), ldif="", settings=None, keep=False):
+    def __init__(self, users=("ann", "bob", "eve"), ldif="", settings=None, keep=False, wrapper=()):
+        """wrapper: a command in front of `posthouse run`, which it must become by exec."""
+        self.wrapper = wrapper
         self.users, self.extra_ldif, self.overrides = users, ldif, dict(settings or {})
         self.dir = tempfile.mkdtemp(prefix="posthouse-test-")
         self.process = None
@@ -147,7 +149,7 @@ class Node:
             self.write_ldif()
         self.write_config()
         self.log = open(self.path("log"), "ab")
-        self.process = subprocess.Popen([os.path.join(BIN, "posthouse"), "-c", self.config, "run"], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([*self.wrapper, os.path.join(BIN, "posthouse"), "-c", self.config, "run"], stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)
         self.wait(lambda: self.process.poll() is not None or self.is_up(), "the node to be up")
         if self.process.poll() is not None:
