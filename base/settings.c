@@ -32,8 +32,15 @@ void settings_report_fini(struct settings_report *report)
 
 void settings_complain_at(struct settings_report *report, const char *file, int line, const char *name, const char *what)
 {
+	struct buf *lines = &report->lines;
+	size_t start = lines->n;
 	report->errors++;
-	buf_printf(&report->lines, "%s:%d: %s: %s\n", file, line, name, what);
+	if (!buf_printf(lines, "%s:%d: %s: %s\n", file, line, name, what))
+		return;
+	// A word that is quoted may hold anything, and an error is one line.
+	for (size_t i = start; i + 1 < lines->n; i++)
+		if ((unsigned char)lines->p[i] < ' ' || lines->p[i] == 0x7f)
+			lines->p[i] = ' ';
 }
 
 static ptrdiff_t row_index(const struct settings_table *table, const char *name)

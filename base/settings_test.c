@@ -162,6 +162,15 @@ static void every_type_is_read(void **state)
 	settings_unref(&s);
 }
 
+// A value that quotes its next lines, because a quotation mark is missing, is still one error on one line.
+static void an_error_is_one_line_whatever_it_quotes(void **state)
+{
+	(void)state;
+	assert_report("recipients_max = \"5\nhostname = mx\n\"\n",
+		"conf:1: hostname: is not set; Say what.\n"
+		"conf:3: recipients_max: \"5 hostname = mx \" has an unknown unit; write digits only\n");
+}
+
 static void every_error_is_reported_at_once_with_its_place(void **state)
 {
 	(void)state;
@@ -285,6 +294,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_hold_where_the_file_is_silent),
 		cmocka_unit_test(every_type_is_read),
+		cmocka_unit_test(an_error_is_one_line_whatever_it_quotes),
 		cmocka_unit_test(every_error_is_reported_at_once_with_its_place),
 		cmocka_unit_test(a_setting_is_set_once),
 		cmocka_unit_test(rules_between_settings_name_the_place),

@@ -17,6 +17,7 @@
 #include "base/must.h"
 #include "mailbox.h"
 
+static const char *test_parent = "/tmp";
 static char test_dir[64];
 static struct store *test_store;
 static struct arena *test_arena;
@@ -49,7 +50,7 @@ static __attribute__((noinline, unused)) void test_reopen(void)
 static __attribute__((noinline, unused)) int test_setup(void **state)
 {
 	(void)state;
-	snprintf(test_dir, sizeof test_dir, "/tmp/posthouse-store-XXXXXX");
+	snprintf(test_dir, sizeof test_dir, "%s/posthouse-store-XXXXXX", test_parent);
 	if (mkdtemp(test_dir) == NULL)
 		return -1;
 	test_arena = arena_new(64 << 20);
