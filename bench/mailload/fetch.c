@@ -10,7 +10,7 @@ static const char METADATA[] = "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE EN
 static struct phase {
 	const char *name, *command;
 	bool search;
-	uint64_t us, bytes;
+	uint64_t us, cpu_ns, bytes;
 	long messages, hits, runs;
 } phases[] = {
 	{"select", "SELECT INBOX"},
@@ -23,9 +23,12 @@ static struct phase {
 };
 enum { PHASES = sizeof phases / sizeof *phases };
 
+static uint64_t begin_cpu_ns; // means something for one client only
+
 static void begin_phase(struct client *c)
 {
 	const struct phase *phase = &phases[c->phase];
+	begin_cpu_ns = stats_server_cpu_ns();
 	c->begin_us = stats_now_us();
 	c->imap.fetched = c->imap.found = 0;
 	c->payload_bytes = 0;
@@ -36,6 +39,7 @@ static void end_phase(struct client *c)
 {
 	struct phase *phase = &phases[c->phase];
 	phase->us += stats_now_us() - c->begin_us;
+	phase->cpu_ns += stats_server_cpu_ns() - begin_cpu_ns;
 	phase->bytes += c->payload_bytes;
 	phase->messages += c->imap.exists;
 	phase->hits += phase->search ? c->imap.found : c->imap.fetched;
@@ -74,8 +78,8 @@ void fetch_run(void)
 		one = (struct histogram){0};
 		stats_add(&one, phases[i].us / (uint64_t)runs);
 		snprintf(name, sizeof name, "imap-%s", phases[i].name);
-		snprintf(extra, sizeof extra, "conns=%ld hits=%ld mb_s=%.2f", opt.connections, phases[i].hits / runs,
-			seconds > 0 ? (double)phases[i].bytes / (double)runs / 1e6 / seconds : 0);
+		snprintf(extra, sizeof extra, "conns=%ld hits=%ld server_cpu_s=%.4f mb_s=%.2f", opt.connections, phases[i].hits / runs,
+			(double)phases[i].cpu_ns / 1e9 / (double)runs, seconds > 0 ? (double)phases[i].bytes / (double)runs / 1e6 / seconds : 0);
 		stats_result(name, phases[i].messages / runs, seconds, &one, extra);
 	}
 }

@@ -21,6 +21,7 @@ struct options opt = {
 	.password = "secret",
 	.word = "xylophonist",
 	.folder = ".",
+	.usage_files = "",
 	.ldap_base = "ou=people,dc=uni,dc=example",
 	.ldap_bind = "",
 	.recipients = 1,
@@ -63,6 +64,7 @@ static const struct row {
 	{'j', "opening", NUMBER, &opt.opening, 1, "connections being opened at a time"},
 	{'b', "ldap-base", TEXT, &opt.ldap_base, 0, "ldap: where to search"},
 	{'d', "ldap-bind", TEXT, &opt.ldap_bind, 0, "ldap: who binds; empty: nobody"},
+	{'U', "usage", TEXT, &opt.usage_files, 0, "imap-fetch: FILE,FILE: cpuacct.usage or cpu.stat of the servers"},
 	{'D', "folder", TEXT, &opt.folder, 0, "fsfile: where the files are made"},
 };
 enum { ROWS = sizeof rows / sizeof *rows };

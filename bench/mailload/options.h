@@ -27,6 +27,7 @@ struct options {
 	const char *password;
 	const char *word; // every tenth message has it
 	const char *folder;
+	const char *usage_files; // counters of control groups, joined by commas; empty: none
 	const char *ldap_base;
 	const char *ldap_bind;
 	long per_connection; // operations, 0: no limit

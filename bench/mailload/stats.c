@@ -2,7 +2,11 @@
 // Counters, latencies and the RESULT line.
 #include "stats.h"
 
+#include "options.h"
+
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -63,6 +67,34 @@ void stats_operation_done(uint64_t start_us)
 	totals.end_us = stats_now_us();
 	totals.ok++;
 	stats_add(&latency, totals.end_us - start_us);
+}
+
+// cpuacct.usage is one number, nanoseconds; cpu.stat begins with "usage_usec" and microseconds.
+static uint64_t usage_ns(const char *path)
+{
+	char text[64] = "";
+	FILE *file = fopen(path, "re");
+	if (file) {
+		if (!fgets(text, sizeof text, file))
+			text[0] = 0;
+		fclose(file);
+	}
+	static const char unified[] = "usage_usec ";
+	size_t skip = strncmp(text, unified, sizeof unified - 1) ? 0 : sizeof unified - 1;
+	return strtoull(text + skip, NULL, 10) * (skip ? 1000 : 1);
+}
+
+uint64_t stats_server_cpu_ns(void)
+{
+	uint64_t sum = 0;
+	char path[512];
+	for (const char *p = opt.usage_files; *p;) {
+		size_t n = strcspn(p, ",");
+		if (snprintf(path, sizeof path, "%.*s", (int)n, p) < (int)sizeof path)
+			sum += usage_ns(path);
+		p += n + (p[n] == ',');
+	}
+	return sum;
 }
 
 static double own_cpu_s(void)

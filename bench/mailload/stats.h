@@ -44,6 +44,9 @@ double stats_quantile_ms(const struct histogram *h, double q);
 // One operation that began at start_us has succeeded.
 void stats_operation_done(uint64_t start_us);
 
+// Nanoseconds of CPU that the control groups in opt.usage_files have used so far.
+uint64_t stats_server_cpu_ns(void);
+
 // Prints the RESULT line; extra is more "key=value" text.
 void stats_result(const char *name, long ok, double seconds, const struct histogram *h, const char *extra);
 

@@ -8,7 +8,8 @@ import os
 import signal
 import time
 
-V1, V2 = "/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup"
+GROUPS = "/sys/fs/cgroup/cpuacct" if os.path.isdir("/sys/fs/cgroup/cpuacct") else "/sys/fs/cgroup"  # version 1, 2
+PREFIX = "posthouse-bench-"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -35,11 +36,11 @@ def parent_of(pid):
 
 class Group:
     """Processes that are counted together."""
+    mains = {}  # main process to its group: without control groups a process belongs to the nearest of these above it
 
     def __init__(self, name):
         self.name, self.main = name, None
-        base = V1 if os.path.isdir(V1) else V2
-        self.path = os.path.join(base, f"posthouse-bench-{os.getpid()}-{name}")
+        self.path = os.path.join(GROUPS, f"{PREFIX}{os.getpid()}-{name}")
         try:
             os.mkdir(self.path)
         except OSError:
@@ -47,21 +48,26 @@ class Group:
 
     def add(self, pid):
         """pid and what it will start; safe between fork and exec."""
-        self.main = self.main or pid
+        if os.getpid() != pid:
+            self.is_led_by(pid)
         if self.path:
             with open(os.path.join(self.path, "cgroup.procs"), "w", encoding="ascii") as stream:
                 stream.write(str(pid))
+
+    def is_led_by(self, pid):
+        self.main = pid
+        self.mains[pid] = self
 
     def pids(self):
         if self.path:
             return [int(pid) for pid in read(os.path.join(self.path, "cgroup.procs")).split()]
         parents = {int(pid): parent_of(pid) for pid in os.listdir("/proc") if pid.isdigit()}
 
-        def ours(pid):
-            while pid > 1 and pid != self.main:
+        def group_of(pid):
+            while pid > 1 and pid not in self.mains:
                 pid = parents.get(pid, 0)
-            return pid == self.main
-        return [pid for pid in parents if ours(pid)]
+            return self.mains.get(pid)
+        return [pid for pid in parents if group_of(pid) is self]
 
     def cpu_s(self):
         if self.path:
@@ -71,6 +77,11 @@ class Group:
             return int(read(os.path.join(self.path, "cpu.stat")).split()[1]) / 1e6
         fields = (read(f"/proc/{pid}/stat").rsplit(")", 1)[-1].split() for pid in self.pids())
         return sum(sum(map(int, f[11:15])) for f in fields if len(f) > 14) * TICK_S
+
+    def usage_file(self):
+        """What mailload --usage reads; none without control groups."""
+        names = (os.path.join(self.path, name) for name in ("cpuacct.usage", "cpu.stat")) if self.path else ()
+        return [name for name in names if os.path.exists(name)][:1]
 
     def pss_kib(self):
         lines = (line for pid in self.pids() for line in read(f"/proc/{pid}/smaps_rollup").splitlines())
@@ -89,6 +100,7 @@ class Group:
                 break
             except TimeoutError:
                 pass
+        self.mains.pop(self.main, None)
         self.main = None
 
     def remove(self):
@@ -97,6 +109,31 @@ class Group:
                 os.rmdir(self.path)
             except OSError:
                 pass
+
+
+def end_leftovers(holds):
+    """Processes of a run that was killed: those of which holds(pid) is true are ended, and waited for."""
+    def found():
+        return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid() and holds(pid)]
+    for pid in found():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    wait(10, lambda: not found(), "processes of an earlier run to end")
+    for name in os.listdir(GROUPS) if os.path.isdir(GROUPS) else ():
+        if name.startswith(PREFIX) and not os.path.exists("/proc/" + name.removeprefix(PREFIX).split("-")[0]):
+            try:
+                os.rmdir(os.path.join(GROUPS, name))
+            except OSError:
+                pass  # somebody is in it
+
+
+def link(path):
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def cpu_of_machine():

@@ -84,13 +84,15 @@ def run_fetch(side, workload, plan, repeat):
     arguments, messages = workload.arguments(plan, repeat), mailbox_messages(plan)
     load(side, "lmtp", "lmtp", [*arguments[2:], "--connections", 4, "--operations", messages])
     before = Sample(side)
-    found = {result["cmd"].removeprefix("imap-"): result for result in load(side, workload.command, workload.service, arguments)}
+    usage = ",".join(name for group in side.groups.values() for name in group.usage_file())
+    found = {result["cmd"].removeprefix("imap-"): result for result in load(side, workload.command, workload.service, [*arguments, "--usage", usage])}
     after = Sample(side)
     seen = {name: result["hits"] for name, result in found.items()}
     if any(seen[name] != messages for name in ("fetch-meta", "fetch-body")) or seen["search-text"] != (messages + 9) // 10:
         raise Spoilt(f"{side.name}: {workload.name}: {messages} messages, but {seen}")
     other = noise(before, after, found["select"]["client_cpu_s"])
-    return {"ms": {name: 1000 * result["secs"] for name, result in found.items()}, "ok": messages, "other_pct": other}
+    return {"ms": {name: 1000 * result["secs"] for name, result in found.items()}, "ok": messages, "other_pct": other,
+            "cpu_ms_of": {name: 1000 * result["server_cpu_s"] for name, result in found.items()}}
 
 
 def run_idle(side, workload, plan, repeat):
@@ -128,12 +130,14 @@ KINDS = {"load": run_load, "fetch": run_fetch, "idle": run_idle}
 
 
 def figures(workload, result):
-    """The value of each row."""
-    values = {}
+    """The value of each row, and what is to be known beside it."""
+    found = {}
     for row in workload.rows:
-        value = result[row.figure]
-        values[row.name] = value[row.phase] if row.phase else value
-    return values
+        if row.phase:
+            found[row.name] = (result[row.figure][row.phase], {"ok": result["ok"]})
+        else:
+            found[row.name] = (result[row.figure], result)
+    return found
 
 
 def run(side, workload, plan, repeat, filled):

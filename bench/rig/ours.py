@@ -2,6 +2,7 @@
 """Our side: a node installed and started as deploy/up does it, with deploy/node.py. Durability, log and threads are as shipped."""
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 
@@ -40,6 +41,9 @@ class Ours:
         return f"{self.node.options.address}:{self.node.ports['smtp' if service == 'rcpt' else service]}"
 
     def up(self):
+        binaries = self.node.path("bin") + "/"
+        machine.end_leftovers(lambda pid: machine.link(f"/proc/{pid}/exe").startswith(binaries))
+        shutil.rmtree(self.node.dir, ignore_errors=True)  # empty mailboxes
         self.node.install()
         self.start()
 
@@ -60,7 +64,11 @@ class Ours:
         if not clean:
             raise node.Failed(f"our node did not end cleanly: {self.node.log_tail()}")
 
-    down = stop
+    def down(self):
+        self.stop()
+
+    def remove(self):
+        shutil.rmtree(self.node.dir, ignore_errors=True)
 
     def restart(self):
         self.stop()

@@ -17,6 +17,7 @@ PORTS = {"ldap": 23389, "smtp": 23025, "rcpt": 23026, "submission": 23587, "lmtp
 IDS = {"postfix": 201, "openldap": 202, "dovecot": 203, "dovenull": 204, "vmail": 205, "postdrop": 206}
 # A session in IDLE has an inotify instance each, and one user has all mail.
 SYSCTLS = {"fs/inotify/max_user_instances": 16384, "fs/inotify/max_user_watches": 1048576}
+DATA = ("var/spool/postfix", "var/lib/postfix", "var/lib/dovecot", "var/lib/ldap", "srv/mail", "var/log", "run/dovecot")
 START_S, DRAIN_S = 30, 180
 BASE = example.BASE
 
@@ -41,6 +42,7 @@ class Peers:
 
     def up(self):
         node.run(os.path.join(ROOT, "deploy", "packages"), "peers", self.root)
+        machine.end_leftovers(lambda pid: machine.link(f"/proc/{pid}/root") == self.root)
         for name, least in SYSCTLS.items():
             path = "/proc/sys/" + name
             if int(machine.read(path)) < least:
@@ -71,8 +73,8 @@ class Peers:
         self.write("etc/hosts", f"127.0.0.1 localhost\n{self.listen} mx.uni.example\n")
         self.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
         self.write("etc/postfix/dynamicmaps.cf", "ldap\tpostfix-ldap.so\tdict_ldap_open\n")
-        for folder in ("var/spool/postfix", "var/lib/postfix", "var/lib/dovecot", "var/lib/ldap", "srv/mail", "var/log", "run/dovecot"):
-            shutil.rmtree(self.path(folder), ignore_errors=True)
+        self.remove()
+        for folder in DATA:
             os.makedirs(self.path(folder))
         for folder, owner in (("var/lib/postfix", "postfix"), ("var/lib/ldap", "openldap"), ("run", "openldap"), ("srv/mail", "vmail")):
             os.chown(self.path(folder), IDS[owner], IDS[owner])
@@ -156,7 +158,7 @@ class Peers:
             self.groups[part] = machine.Group("peers-" + part)
             self.inside(*command, group=self.groups[part])
             machine.wait(START_S, lambda: self.is_open(service) and machine.read(self.path(pid_files[part])).strip(), f"{part} to listen")
-            self.groups[part].main = int(machine.read(self.path(pid_files[part])))
+            self.groups[part].is_led_by(int(machine.read(self.path(pid_files[part]))))
 
     def is_open(self, service):
         try:
@@ -180,6 +182,11 @@ class Peers:
         self.end("postfix", "dovecot", "slapd")
         for path, value in self.sysctls.items():
             self.write_sysctl(path, value)
+
+    def remove(self):
+        """Mail and directory; what was unpacked stays for the next run."""
+        for folder in DATA:
+            shutil.rmtree(self.path(folder), ignore_errors=True)
 
     def queued(self):
         spool = self.path("var/spool/postfix")
