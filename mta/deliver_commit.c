@@ -116,10 +116,12 @@ static struct str postmaster(struct committing *c)
 	return arena_printf(c->arena, "postmaster@%.*s", STR_FMT(domain));
 }
 
-static bool is_postmaster(struct str key)
+// By the name under which it was sent: postmaster may be an alias, or one of a mailbox's addresses.
+static bool is_for_postmaster(const struct item *item)
 {
 	struct str local, domain;
-	return str_cut(key, '@', &local, &domain) && str_eq_nocase(local, STR("postmaster"));
+	struct str address = item->r.original.n ? item->r.original : item->r.key;
+	return str_cut(address, '@', &local, &domain) && str_eq_nocase(local, STR("postmaster"));
 }
 
 // The beginning of the message: its header, and all of it where that is not long.
@@ -246,7 +248,7 @@ static size_t collect(struct committing *c, struct deliver_result *results, size
 		if (!is_of_kind(c, &results[i], kind) || (item->message->flags & RECORD_FLAG_REPLAY))
 			continue;
 		bool of_report = kind == REPORT_FAILURE && is_about_report(item->message);
-		if (of_report && is_postmaster(item->r.key)) {
+		if (of_report && is_for_postmaster(item)) {
 			discard(&results[i], 1, "postmaster's mailbox does not take it");
 			continue;
 		}
