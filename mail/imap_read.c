@@ -83,6 +83,7 @@ enum imap_read_state imap_read_line(struct imap_read *read, struct str line)
 		refuse(read, "NUL in a command");
 	if (read->error == NULL && !buf_add(&read->text, line))
 		refuse(read, "command too long");
+	read->literal = (struct imap_literal){0};
 	enum announced announced = find_literal(line, &read->literal);
 	if (announced == ANNOUNCED_NOTHING)
 		return read->error ? IMAP_READ_REFUSED : IMAP_READ_COMMAND;

@@ -28,12 +28,15 @@ static void put_many(unsigned n)
 		put(test_message);
 }
 
-// Somebody else: "d" delivers, "1" to "9" expunges that UID, "s" marks UID 2 as read, "X" deletes the folder Gone.
+// Somebody else: "d" delivers, "1" to "9" expunges that UID, "s" marks UID 2 as read, "X" deletes the folder Gone. "w": nobody, the
+// client waits for an answer.
 static void somebody(char which)
 {
 	struct err err = {0};
 	struct uid_list gone;
 	const uint32_t inbox = test_status(mb, "INBOX").id;
+	if (which == 'w')
+		return;
 	if (which == 'd') {
 		put(test_message);
 	} else if (which == 's') {
@@ -209,9 +212,12 @@ static void append(void **state)
 static void append_refused(void **state)
 {
 	(void)state;
-	expect("a APPEND Nope {10}\r\nb APPEND Nope {8+}\r\nx LOGOUT\r\nc APPEND INBOX {100001}\r\nd APPEND INBOX {0}\r\n"
-	       "e APPEND ../x {3}\r\nf APPEND INBOX (\\Nope) {3+}\r\nabc\r\nh NOOP\r\n",
+	expect("a APPEND Nope {10}\r\n\1wb APPEND Nope {8+}\r\nx LOGOUT\r\nc APPEND INBOX {100001}\r\n\1wd APPEND INBOX {0}\r\n\1w"
+	       "e APPEND ../x {3}\r\n\1wf APPEND INBOX (\\Nope) {3+}\r\nabc\r\nh NOOP\r\n",
 		"a NO [TRYCREATE] ~\r\nb NO [TRYCREATE] ~\r\nc NO [TOOBIG] ~\r\nd NO [CANNOT] no message\r\ne BAD ~\r\nf BAD ~\r\nh OK done\r\n");
+	// A client that does not wait: what it sent is the literal, and what comes behind that nobody can know.
+	expect("a APPEND Nope {10}\r\nx LOGOUT\r\nb NOOP\r\n", "a NO [TRYCREATE] ~\r\n* BYE [CLIENTBUG] ~\r\n");
+	expect("a APPEND INBOX {3}\r\nabc\r\nb NOOP\r\n", "+ ~\r\n* 1 EXISTS\r\n* 1 RECENT\r\na OK ~\r\nb OK done\r\n");
 }
 
 static void append_one_only(void **state)

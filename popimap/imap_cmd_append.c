@@ -144,6 +144,7 @@ static struct imap_result receive_and_commit(struct imap_session *s, struct imap
 	struct imap_result result = {0};
 	enum err_code code = ERR_OK;
 	if (s->read.literal.waits) {
+		s->read.literal.waits = false;
 		conn_write(s->conn, STR("+ go ahead\r\n"));
 		code = conn_flush(s->conn, &s->err);
 	}

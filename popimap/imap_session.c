@@ -173,6 +173,7 @@ static enum err_code keep_literal(struct imap_session *s)
 {
 	enum err_code code = ERR_OK;
 	if (s->read.literal.waits) {
+		s->read.literal.waits = false;
 		conn_write(s->conn, STR("+ go ahead\r\n"));
 		code = conn_flush(s->conn, &s->err);
 	}
@@ -295,6 +296,13 @@ static void refused(struct imap_session *s)
 	imap_say(s, imap_read_tag(&s->read), &bad);
 }
 
+// A client that asked whether it may send a literal, heard no, and had sent it already: what is here is that literal, no command. What is
+// still under way cannot be told from one (threat lit-reject).
+static bool sent_unasked(const struct imap_session *s)
+{
+	return s->state != IMAP_ENDED && s->read.literal.waits && conn_has_input(s->conn);
+}
+
 // One command from its first line to its answer.
 static void run_command(struct imap_session *s, struct str line)
 {
@@ -363,6 +371,8 @@ static void run(struct imap_session *s)
 		enum imap_state before = s->state;
 		fiber_shield_enter();
 		run_command(s, line);
+		if (sent_unasked(s))
+			imap_bye(s, IMAP_CODE_CLIENTBUG, "a literal was sent before it was asked for");
 		fiber_shield_leave();
 		if (before == IMAP_STRANGER && s->state == IMAP_USER) {
 			set_limits(s);

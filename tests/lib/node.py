@@ -149,8 +149,9 @@ class Node:
             self.write_ldif()
         self.write_config()
         self.log = open(self.path("log"), "ab")
-        self.process = subprocess.Popen([*self.wrapper, os.path.join(BIN, "posthouse"), "-c", self.config, "run"], stdin=subprocess.DEVNULL,
-                                        stdout=self.log, stderr=self.log)
+        # In a folder of its own, where a file with a relative name would be found.
+        self.process = subprocess.Popen([*self.wrapper, os.path.abspath(os.path.join(BIN, "posthouse")), "-c", self.config, "run"],
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd=self.dir)
         self.wait(lambda: self.process.poll() is not None or self.is_up(), "the node to be up")
         if self.process.poll() is not None:
             raise AssertionError(f"posthouse run ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
@@ -279,9 +280,10 @@ class Node:
         context = ssl.create_default_context(cafile=self.path("tls.pem"))
         return context
 
-    def raw(self, service):
-        """A plain socket, for what no client library would send."""
-        return Wire(socket.create_connection((self.address, self.ports[service]), timeout=DEADLINE_S))
+    def raw(self, service, source=None):
+        """A plain socket, for what no client library would send; from another address of loopback where a test needs one."""
+        return Wire(socket.create_connection((self.address, self.ports[service]), timeout=DEADLINE_S,
+                                             source_address=(source, 0) if source else None))
 
     def smtp(self):
         return smtplib.SMTP(self.address, self.ports["smtp"], timeout=DEADLINE_S, local_hostname="client.example")

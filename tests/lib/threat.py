@@ -13,6 +13,8 @@ none belongs, and the daemons are the same processes and still serve.
 """
 import base64
 import collections
+import hashlib
+import hmac
 import os
 import re
 import socket
@@ -174,9 +176,9 @@ class ThreatTest(NodeTest):
         self.assertEqual(wire.say(f"MAIL FROM:<{sender}>" + (" SMTPUTF8" if utf8 else "")), 250)
         return wire
 
-    def secure(self, service="submission"):
+    def secure(self, service="submission", source=None):
         """A session under TLS before its log-in, on a port that has STARTTLS."""
-        wire = self.node.raw(service)
+        wire = self.node.raw(service, source)
         if service == "submission":
             wire.reply()
             wire.say("EHLO laptop")
@@ -214,10 +216,29 @@ class ThreatTest(NodeTest):
             self.assertEqual(wire.reply()[0], 250)
 
 
+class Scram:
+    """A client of SCRAM-SHA-256 (RFC 5802, RFC 7677) whose messages a test may bend."""
+
+    def __init__(self, login="ann", password=PASSWORD, header="n,,", nonce="rOprNGfwEbeRWgbNEkqO"):
+        self.header, self.password = header, password
+        self.bare = f"n={login},r={nonce}"
+        self.first = header + self.bare
+
+    def final(self, server_first, binding=None, nonce=None, proof=None):
+        fields = dict(part.split("=", 1) for part in server_first.split(","))
+        binding = b64(self.header) if binding is None else binding
+        without_proof = f"c={binding},r={nonce if nonce is not None else fields['r']}"
+        text = f"{self.bare},{server_first},{without_proof}".encode()
+        salted = hashlib.pbkdf2_hmac("sha256", self.password.encode(), base64.b64decode(fields["s"]), int(fields["i"]))
+        key = hmac.digest(salted, b"Client Key", "sha256")
+        signature = hmac.digest(hashlib.sha256(key).digest(), text, "sha256")
+        return without_proof + ",p=" + (b64(bytes(a ^ b for a, b in zip(key, signature))) if proof is None else proof)
+
+
 def cut_off(sock):
     """Closes with a reset, as a client does that is switched off."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     sock.close()
 
 
-__all__ = ["DEADLINE_S", "PASSWORD", "Outside", "ThreatTest", "b64", "cut_off", "message"]
+__all__ = ["DEADLINE_S", "PASSWORD", "Outside", "Scram", "ThreatTest", "b64", "cut_off", "message"]

@@ -45,7 +45,7 @@ struct imap_read {
 	struct imap_read_limits limits;
 	struct buf text;             // owned
 	size_t literal_at;           // where in text the literal begins
-	struct imap_literal literal; // the one announced last
+	struct imap_literal literal; // what the last line announced; all zero: nothing
 	const char *error;           // NULL: all is well so far
 };
 
