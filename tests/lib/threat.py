@@ -27,7 +27,7 @@ from node import DEADLINE_S, PASSWORD, NodeTest, message, uuid_of
 FILES = re.compile(
     r"log|posthouse\.conf|directory\.ldif(\.new)?|(tls|node)\.(key|pem)|run/(mta|popimap|ldapsync)\.sock|"
     r"data/credentials/(secret|credentials\.db(-wal|-shm)?)|data/shadow/shadow\.db(-wal|-shm)?|data/mailboxes/node\.db(-wal|-shm)?|"
-    r"data/mailboxes/(?P<a>[0-9a-f]{2})/(?P<b>[0-9a-f]{2})/(?P<box>(?P=a)(?P=b)[0-9a-f]{28})/(mail\.db(-wal|-shm)?|big/[0-9a-f]{32})|"
+    r"data/mailboxes/(?P<head>[0-9a-f]{2})/(?P<box>(?P=head)[0-9a-f]{30})/(mail\.db(-wal|-shm)?|big/[0-9a-f]{32})|"
     r"data/queue/(disk|ballast|starts|queue\.db(-wal|-shm)?|replay/\d+-\d+\.seg|spool/[0-9a-f]{32})")
 
 
