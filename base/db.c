@@ -14,9 +14,15 @@
 
 enum { PAGE_BYTES = 4096 };
 
+// What every transaction runs, prepared once as those of options.sql.
+enum transaction { BEGIN, COMMIT, SAVEPOINT, RELEASE, TRANSACTION_N };
+static const char *const transaction_sql[TRANSACTION_N] = {
+	[BEGIN] = "BEGIN IMMEDIATE", [COMMIT] = "COMMIT", [SAVEPOINT] = "SAVEPOINT s", [RELEASE] = "RELEASE s"};
+
 struct db {
 	sqlite3 *handle;
 	sqlite3_stmt **stmts; // owned, n_sql of them, NULL until first use
+	sqlite3_stmt *transaction[TRANSACTION_N]; // the same
 	const char *const *sql;
 	size_t n_sql;
 	uint64_t wal_bytes;
@@ -280,6 +286,8 @@ void db_close(struct db **db_in)
 		return;
 	for (size_t i = 0; i < db->n_sql; i++)
 		sqlite3_finalize(db->stmts[i]);
+	for (size_t i = 0; i < TRANSACTION_N; i++)
+		sqlite3_finalize(db->transaction[i]);
 	must(sqlite3_close(db->handle) == SQLITE_OK);
 	free(db->stmts);
 	free(db->path);
@@ -287,14 +295,30 @@ void db_close(struct db **db_in)
 	*db_in = NULL;
 }
 
+static sqlite3_stmt *prepared(struct db *db, sqlite3_stmt **slot, const char *sql)
+{
+	if (*slot == NULL) {
+		int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, slot, NULL);
+		if (rc != SQLITE_OK)
+			fprintf(stderr, "posthouse: %s: %s: %s\n", db->path, sql, sqlite3_errmsg(db->handle));
+		must(rc == SQLITE_OK && *slot != NULL);
+	}
+	return *slot;
+}
+
+static enum err_code run_transaction(struct db *db, enum transaction step, struct err *err)
+{
+	return db_run(db, prepared(db, &db->transaction[step], transaction_sql[step]), err);
+}
+
 enum err_code db_begin(struct db *db, struct err *err)
 {
-	return db_exec(db, "BEGIN IMMEDIATE", err);
+	return run_transaction(db, BEGIN, err);
 }
 
 enum err_code db_commit(struct db *db, struct err *err)
 {
-	enum err_code code = db_exec(db, "COMMIT", err);
+	enum err_code code = run_transaction(db, COMMIT, err);
 	if (code)
 		db_rollback(db);
 	return code;
@@ -313,12 +337,12 @@ bool db_in_transaction(const struct db *db)
 
 enum err_code db_savepoint(struct db *db, struct err *err)
 {
-	return db_exec(db, "SAVEPOINT s", err);
+	return run_transaction(db, SAVEPOINT, err);
 }
 
 enum err_code db_release(struct db *db, struct err *err)
 {
-	return db_exec(db, "RELEASE s", err);
+	return run_transaction(db, RELEASE, err);
 }
 
 void db_undo(struct db *db)
@@ -330,16 +354,10 @@ void db_undo(struct db *db)
 sqlite3_stmt *db_stmt(struct db *db, size_t index)
 {
 	must(index < db->n_sql);
-	sqlite3_stmt **slot = &db->stmts[index];
-	if (*slot == NULL) {
-		int rc = sqlite3_prepare_v3(db->handle, db->sql[index], -1, SQLITE_PREPARE_PERSISTENT, slot, NULL);
-		if (rc != SQLITE_OK)
-			fprintf(stderr, "posthouse: %s: %s: %s\n", db->path, db->sql[index], sqlite3_errmsg(db->handle));
-		must(rc == SQLITE_OK && *slot != NULL);
-	}
-	sqlite3_reset(*slot);
-	sqlite3_clear_bindings(*slot);
-	return *slot;
+	sqlite3_stmt *stmt = prepared(db, &db->stmts[index], db->sql[index]);
+	sqlite3_reset(stmt);
+	sqlite3_clear_bindings(stmt);
+	return stmt;
 }
 
 void db_bind_i64(sqlite3_stmt *stmt, int parameter, int64_t value)

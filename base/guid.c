@@ -3,6 +3,7 @@
 #include "base/guid.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <sys/random.h>
 
 #include "base/must.h"
@@ -23,11 +24,22 @@ static void digest_field(EVP_MD_CTX *ctx, struct str field)
 	must(EVP_DigestUpdate(ctx, field.p, field.n) == 1);
 }
 
+// Looked up once: by name it would cost more than the digest itself.
+static EVP_MD *sha256;
+
+static void fetch_sha256(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	must(sha256 != NULL);
+}
+
 struct guid guid_derive(const struct guid *parent, struct str recipient, struct str kind)
 {
 	uint8_t hash[EVP_MAX_MD_SIZE];
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	must(pthread_once(&once, fetch_sha256) == 0);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	must(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1);
+	must(ctx != NULL && EVP_DigestInit_ex(ctx, sha256, NULL) == 1);
 	digest_field(ctx, guid_bytes(parent));
 	digest_field(ctx, recipient);
 	digest_field(ctx, kind);

@@ -53,72 +53,82 @@ void body_view_close(struct body_view *view)
 
 // --- Adding ---
 
-// The thread of a message: that of the first message it names that we know (RFC 5256's references), else one of its own. What it names
-// and itself are remembered, so that a reply that comes before the first message finds its way too.
+// The thread of a message: that of the first message it names that we know (RFC 5256's references); else it bears the hash of the oldest
+// one it names, which may come later, or its own. What it names and itself are remembered, but for what that rule says anyhow.
+enum { THREAD_REFERENCES_MAX = 16 }; // looked at from the newest, besides the first; a longer list says the same
+
 struct threading {
-	struct strand *strand;
-	uint64_t thread;
-	enum err_code code;
-	struct err *err;
+	uint64_t own;                           // 0: none
+	uint64_t kept[THREAD_REFERENCES_MAX];   // newest first
+	size_t kept_n;
+	uint64_t root;                          // the thread's number if nobody is known
 };
 
-static int64_t hash_of(struct str message_id)
+static uint64_t hash_of(struct str message_id)
 {
 	struct guid nobody = {0}, hash = guid_derive(&nobody, message_id, STR("thread"));
 	uint64_t bits;
 	memcpy(&bits, hash.b, sizeof bits);
-	return (int64_t)(bits >> 1);
+	return bits >> 1;
 }
 
-static void look_up(struct threading *threading, struct str message_id)
+static void read_references(const struct cache *cache, struct threading *threading)
 {
-	if (threading->code || threading->thread || message_id.n == 0)
-		return;
-	struct db *db = threading->strand->db;
-	sqlite3_stmt *stmt = db_stmt(db, SQL_THREAD);
-	db_bind_i64(stmt, 1, hash_of(message_id));
-	enum db_step step = db_step(db, stmt, threading->err);
+	struct str last[THREAD_REFERENCES_MAX], first = cache->message_id, id;
+	size_t n = 0;
+	for (struct str rest = cache->references_raw; cache_reference(&rest, &id); n++) {
+		if (n == 0)
+			first = id;
+		last[n % THREAD_REFERENCES_MAX] = id;
+	}
+	threading->own = cache->message_id.n ? hash_of(cache->message_id) : 0;
+	threading->kept_n = n < THREAD_REFERENCES_MAX ? n : THREAD_REFERENCES_MAX;
+	for (size_t i = 0; i < threading->kept_n; i++)
+		threading->kept[i] = hash_of(last[(n - 1 - i) % THREAD_REFERENCES_MAX]);
+	threading->root = n ? hash_of(first) : threading->own;
+}
+
+static enum err_code look_up(struct strand *strand, uint64_t hash, uint64_t *thread, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_THREAD);
+	db_bind_i64(stmt, 1, (int64_t)hash);
+	enum db_step step = db_step(strand->db, stmt, err);
 	if (step == DB_ROW)
-		threading->thread = (uint64_t)db_col_i64(stmt, 0);
-	if (step == DB_FAILED)
-		threading->code = threading->err->code;
+		*thread = (uint64_t)db_col_i64(stmt, 0);
 	db_reset(stmt);
+	return step == DB_FAILED ? err->code : ERR_OK;
 }
 
-static void remember(struct threading *threading, struct str message_id)
+static enum err_code remember(struct strand *strand, uint64_t hash, uint64_t thread, struct err *err)
 {
-	if (threading->code || message_id.n == 0)
-		return;
-	struct db *db = threading->strand->db;
-	sqlite3_stmt *stmt = db_stmt(db, SQL_THREAD_ADD);
-	db_bind_i64(stmt, 1, hash_of(message_id));
-	db_bind_i64(stmt, 2, (int64_t)threading->thread);
-	threading->code = db_run(db, stmt, threading->err);
+	if (hash == thread)
+		return ERR_OK;
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_THREAD_ADD);
+	db_bind_i64(stmt, 1, (int64_t)hash);
+	db_bind_i64(stmt, 2, (int64_t)thread);
+	return db_run(strand->db, stmt, err);
 }
 
-enum { THREAD_REFERENCES_MAX = 16 }; // looked at from the newest; a longer list says the same
-
-static enum err_code find_thread(struct strand *strand, struct str cache_bytes, uint64_t *thread_out, struct err *err)
+// A message without an id that names nobody is alone in a thread with the number of its own body.
+static enum err_code find_thread(struct strand *strand, struct str cache_bytes, const struct guid *body, uint64_t *thread_out, struct err *err)
 {
 	struct cache cache;
-	struct threading threading = {.strand = strand, .err = err};
-	struct str last[THREAD_REFERENCES_MAX], id;
-	size_t n = 0;
+	struct threading threading;
+	uint64_t thread = 0;
 	if (cache_open(cache_bytes, &cache, err))
 		return err->code;
-	look_up(&threading, cache.message_id);
-	for (struct str rest = cache.references_raw; cache_reference(&rest, &id); n++)
-		last[n % THREAD_REFERENCES_MAX] = id;
-	size_t kept = n < THREAD_REFERENCES_MAX ? n : THREAD_REFERENCES_MAX;
-	for (size_t i = 1; i <= kept; i++)
-		look_up(&threading, last[(n - i) % THREAD_REFERENCES_MAX]);
-	if (threading.thread == 0)
-		threading.thread = ++strand->now.thread;
-	remember(&threading, cache.message_id);
-	for (size_t i = 0; i < kept; i++)
-		remember(&threading, last[i]);
-	*thread_out = threading.thread;
-	return threading.code;
+	read_references(&cache, &threading);
+	enum err_code code = threading.own ? look_up(strand, threading.own, &thread, err) : ERR_OK;
+	for (size_t i = 0; i < threading.kept_n && thread == 0 && code == ERR_OK; i++)
+		code = look_up(strand, threading.kept[i], &thread, err);
+	if (thread == 0)
+		thread = threading.root ? threading.root : hash_of(guid_bytes(body));
+	if (threading.own && code == ERR_OK)
+		code = remember(strand, threading.own, thread, err);
+	for (size_t i = 0; i < threading.kept_n && code == ERR_OK; i++)
+		code = remember(strand, threading.kept[i], thread, err);
+	*thread_out = thread;
+	return code;
 }
 
 static enum err_code add_cache(struct strand *strand, int64_t id, struct str cache, struct err *err)
@@ -136,7 +146,7 @@ static enum err_code add_rows(struct strand *strand, const struct incoming *inco
 	uint64_t thread;
 	buf_init(&cache, CACHE_BYTES_MAX);
 	must(cache_build(text, &cache));
-	enum err_code code = find_thread(strand, buf_str(&cache), &thread, err);
+	enum err_code code = find_thread(strand, buf_str(&cache), &body->guid, &thread, err);
 	if (code == ERR_OK) {
 		sqlite3_stmt *add = db_stmt(strand->db, SQL_BODY_ADD);
 		db_bind_blob(add, 1, guid_bytes(&body->guid));

@@ -353,6 +353,7 @@ static enum err_code drop_folder(struct strand *strand, const struct folder_row 
 		code = run_for_folder(strand, SQL_KEYWORDS_DROP, row->id, err);
 	if (code == ERR_OK)
 		code = run_for_folder(strand, SQL_EXPUNGED_FORGET, row->id, err);
+	strand->now.folder_seq = 0; // it may have been this row's
 	return code ? code : run_for_folder(strand, SQL_FOLDER_DROP, row->id, err);
 }
 

@@ -88,6 +88,7 @@ enum err_code folder_row_apply(struct strand *strand, uint32_t id, const struct 
 	db_bind_i64(stmt, 5, delta->unseen);
 	db_bind_i64(stmt, 6, delta->deleted);
 	db_bind_i64(stmt, 7, delta->bytes);
+	strand->now.folder_seq = strand_seq(strand);
 	strand->now.messages += (uint64_t)delta->messages;
 	strand->now.bytes += (uint64_t)delta->bytes;
 	strand_touch(strand, id);

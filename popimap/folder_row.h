@@ -33,7 +33,7 @@ struct folder_delta {
 // Adds n (1 or -1) messages with these flags.
 void folder_delta_count(struct folder_delta *delta, int n, uint64_t flags, uint64_t bytes);
 
-// Writes the delta and this job's change_seq into the row, the sums into the owner's, and has watchers told.
+// Writes the delta and this job's change_seq into the row, and has watchers told.
 enum err_code folder_row_apply(struct strand *strand, uint32_t id, const struct folder_delta *delta, struct err *err) ERR_CHECKED;
 
 // A UIDVALIDITY that no folder of this mailbox ever had.

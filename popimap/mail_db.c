@@ -56,6 +56,25 @@ enum err_code mail_db_big_dir(struct strand *strand, bool make, int *fd_out, str
 
 // --- Opening ---
 
+// What the rows of folders say of the mailbox.
+static enum err_code read_sums(struct strand *strand, struct err *err)
+{
+	struct counts *counts = &strand->committed;
+	sqlite3_stmt *sums = db_stmt(strand->db, SQL_FOLDER_SUMS);
+	enum db_step step = db_step(strand->db, sums, err);
+	if (step == DB_FAILED)
+		return err->code;
+	must(step == DB_ROW);
+	counts->folder_seq = (uint64_t)db_col_i64(sums, 0);
+	counts->bytes = (uint64_t)db_col_i64(sums, 1);
+	counts->messages = (uint64_t)db_col_i64(sums, 2);
+	db_reset(sums);
+	if (counts->change_seq < counts->folder_seq)
+		counts->change_seq = counts->folder_seq;
+	strand->now = *counts;
+	return ERR_OK;
+}
+
 static enum err_code read_owner(struct strand *strand, struct err *err)
 {
 	sqlite3_stmt *owner = db_stmt(strand->db, SQL_OWNER);
@@ -70,18 +89,11 @@ static enum err_code read_owner(struct strand *strand, struct err *err)
 	bool same = str_eq(db_col_blob(owner, 0), guid_bytes(&strand->id));
 	strand->moved = db_col_i64(owner, 1) != DDL_MAIL_ACTIVE;
 	strand->made_ms = db_col_i64(owner, 2);
-	strand->committed = (struct counts){
-		.change_seq = (uint64_t)db_col_i64(owner, 3),
-		.uidvalidity = (uint32_t)db_col_i64(owner, 4),
-		.thread = (uint64_t)db_col_i64(owner, 5),
-		.bytes = (uint64_t)db_col_i64(owner, 6),
-		.messages = (uint64_t)db_col_i64(owner, 7),
-	};
+	strand->committed = (struct counts){.change_seq = (uint64_t)db_col_i64(owner, 3), .uidvalidity = (uint32_t)db_col_i64(owner, 4)};
 	db_reset(owner);
 	if (!same)
 		return err_set(err, ERR_CORRUPT, "the database of this mailbox belongs to another one");
-	strand->now = strand->committed;
-	return ERR_OK;
+	return read_sums(strand, err);
 }
 
 static enum err_code open_mail_db(struct strand *strand, struct err *err)
@@ -153,16 +165,13 @@ enum err_code mail_db_flush(struct strand *strand, struct err *err)
 	if (strand == strand->store->node)
 		return ERR_OK;
 	enum err_code code = strand->recent_dirty ? flush_recent(strand, err) : ERR_OK;
-	const struct counts *a = &strand->now, *b = &strand->committed;
-	if (code || (a->change_seq == b->change_seq && a->uidvalidity == b->uidvalidity && a->thread == b->thread && a->bytes == b->bytes &&
-			    a->messages == b->messages))
+	const struct counts *now = &strand->now, *committed = &strand->committed;
+	bool seq_is_safe = now->change_seq == now->folder_seq || now->change_seq == committed->change_seq;
+	if (code || (seq_is_safe && now->uidvalidity == committed->uidvalidity))
 		return code;
 	sqlite3_stmt *counts = db_stmt(strand->db, SQL_OWNER_COUNTS);
-	db_bind_i64(counts, 1, (int64_t)a->change_seq);
-	db_bind_i64(counts, 2, a->uidvalidity);
-	db_bind_i64(counts, 3, (int64_t)a->thread);
-	db_bind_i64(counts, 4, (int64_t)a->bytes);
-	db_bind_i64(counts, 5, (int64_t)a->messages);
+	db_bind_i64(counts, 1, (int64_t)now->change_seq);
+	db_bind_i64(counts, 2, now->uidvalidity);
 	return db_run(strand->db, counts, err);
 }
 

@@ -8,10 +8,10 @@
 #define MAIL_MSG_COLUMNS "folder,uid,modseq,flags,body,bytes,received_s,zone_min,saved_ms"
 
 #define MAIL_SQL(X)                                                                                                                          \
-	X(OWNER_ADD, "INSERT INTO owner(id,mailbox,host,epoch,state,made_ms,change_seq,uidvalidity,thread,bytes,messages)"                   \
-		" VALUES(1,?1,?2,?3,0,?4,0,0,0,0,0)")                                                                                        \
-	X(OWNER, "SELECT mailbox,state,made_ms,change_seq,uidvalidity,thread,bytes,messages FROM owner")                                     \
-	X(OWNER_COUNTS, "UPDATE owner SET change_seq=?1,uidvalidity=?2,thread=?3,bytes=?4,messages=?5")                                      \
+	X(OWNER_ADD, "INSERT INTO owner(id,mailbox,host,epoch,state,made_ms,change_seq,uidvalidity) VALUES(1,?1,?2,?3,0,?4,0,0)")            \
+	X(OWNER, "SELECT mailbox,state,made_ms,change_seq,uidvalidity FROM owner")                                                           \
+	X(OWNER_COUNTS, "UPDATE owner SET change_seq=?1,uidvalidity=?2")                                                                     \
+	X(FOLDER_SUMS, "SELECT max(modseq),sum(bytes),sum(messages) FROM folder")                                                            \
                                                                                                                                              \
 	X(FOLDERS, "SELECT " MAIL_FOLDER_COLUMNS " FROM folder")                                                                             \
 	X(FOLDER_BY_NAME, "SELECT " MAIL_FOLDER_COLUMNS " FROM folder WHERE name=?1")                                                        \

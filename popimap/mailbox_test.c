@@ -192,6 +192,28 @@ static void uids_never_come_back(void **state)
 	free(view.uids.p);
 }
 
+// The last number given is in no one place: in a folder's row, which may go, or in the owner's.
+static void change_numbers_never_come_back(void **state)
+{
+	(void)state;
+	uint64_t last = 0;
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(create("Gone"), ERR_OK);
+		append("Gone", 0);
+		uint64_t given = test_status(mb, "Gone").modseq;
+		assert_int_equal(i % 2 ? delete("Gone") : subscribe("Gone", i == 0), ERR_OK);
+		if (i % 2 == 0)
+			assert_int_equal(delete("Gone"), ERR_OK);
+		test_close(&mb);
+		test_reopen();
+		mb = test_mailbox(1);
+		append("INBOX", 0);
+		uint64_t next = test_status(mb, "INBOX").modseq;
+		assert_true(given > last && next > given + 1); // the deletion had a number too
+		last = next;
+	}
+}
+
 static void recent_is_told_to_one_session(void **state)
 {
 	(void)state;
@@ -577,6 +599,7 @@ int main(void)
 		TEST(subscriptions_outlive_folders),
 		TEST(a_special_use_is_had_once),
 		TEST(uids_never_come_back),
+		TEST(change_numbers_never_come_back),
 		TEST(recent_is_told_to_one_session),
 		TEST(changes_are_told_once_and_whole),
 		TEST(a_watch_tells_of_its_folder),

@@ -196,15 +196,22 @@ static void threads_follow_references(void **state)
 		"Message-ID: <d@x>\r\nReferences: <a@x> <b@x>\r\nSubject: three\r\n\r\nx\r\n",
 		"Message-ID: <f@x>\r\nIn-Reply-To: <e@x>\r\nSubject: before its parent\r\n\r\nx\r\n",
 		"Message-ID: <e@x>\r\nSubject: parent\r\n\r\nx\r\n",
+		"Message-ID: <h@x>\r\nReferences: <g@x>\r\nSubject: reply to one that never comes\r\n\r\nx\r\n",
+		"References: <h@x>\r\nSubject: no id, and names only the last\r\n\r\nx\r\n",
+		"Subject: no id\r\n\r\nx\r\n",
+		"Subject: no id either\r\n\r\nx\r\n",
 	};
+	enum { TEXTS = sizeof texts / sizeof *texts };
 	struct mailbox *mb = test_mailbox(8);
-	uint64_t thread[6];
-	for (size_t i = 0; i < 6; i++) {
+	uint64_t thread[TEXTS];
+	for (size_t i = 0; i < TEXTS; i++) {
 		test_append(mb, "INBOX", str_of_c(texts[i]), 0);
 		thread[i] = test_fetch(mb, test_status(mb, "INBOX").id, (uint32_t)i + 1, FETCH_IDS).thread;
 	}
 	assert_true(thread[0] == thread[1] && thread[1] == thread[3] && thread[0] != thread[2]);
 	assert_true(thread[4] == thread[5] && thread[4] != thread[0]);
+	assert_true(thread[6] == thread[7] && thread[6] != thread[4]);
+	assert_true(thread[8] && thread[9] && thread[8] != thread[9]);
 	test_close(&mb);
 }
 

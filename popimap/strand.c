@@ -440,7 +440,7 @@ static enum job_step run_batch(struct store *store, struct strand *strand, struc
 static void write_back(struct strand *strand)
 {
 	struct err err;
-	if (strand->db && db_wal_bytes(strand->db) > STORE_WAL_BYTES_MAX && db_checkpoint(strand->db, true, &err))
+	if (strand->db && db_wal_bytes(strand->db) > STORE_WAL_BYTES_MAX && db_checkpoint(strand->db, false, &err))
 		log_warning(NULL, "cannot write back a mailbox's log", log_err(&err));
 }
 

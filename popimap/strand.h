@@ -61,9 +61,10 @@ struct job {
 	bool done; // under the lock of strand.c's bells
 };
 
-// What a transaction has given out so far, written to the owner row at its end.
+// What a transaction has given out so far. Folders' rows hold most of it; what they do not goes to the owner row at its end.
 struct counts {
-	uint64_t change_seq, thread;
+	uint64_t change_seq;
+	uint64_t folder_seq; // the highest change_seq that a folder's row has
 	uint32_t uidvalidity;
 	uint64_t bytes, messages;
 };
@@ -107,7 +108,7 @@ struct strand {
 	bool ownerless;          // its files were made, its rows come with the first commit
 	bool moved;              // owner row: every write is refused
 	int64_t made_ms;
-	struct counts committed; // as in the owner row
+	struct counts committed; // as on the disk
 	struct counts now;       // of this transaction
 	uint64_t job_seq;        // change_seq of the running job, 0: none yet
 	struct touched touched;

@@ -8,7 +8,8 @@
 #include "schema/ddl_mail.h"
 
 static const char version_1[] =
-	// Whose mailbox this is, whether this node may still write, and counters; one row.
+	// Whose mailbox this is, whether this node may still write, and counters; one row. The last change_seq that was given is the larger one
+	// of change_seq here and the highest modseq in folder, where it is written anyhow with almost every change.
 	"CREATE TABLE owner("
 	" id INTEGER PRIMARY KEY CHECK(id=1),"
 	" mailbox BLOB NOT NULL,"        // BLOB(16)
@@ -17,11 +18,8 @@ static const char version_1[] =
 	" state INTEGER NOT NULL,"       // enum ddl_mail_owner_state
 	" moved_to TEXT,"
 	" made_ms INTEGER NOT NULL,"
-	" change_seq INTEGER NOT NULL,"  // the last that was given
-	" uidvalidity INTEGER NOT NULL," // the last that was given
-	" thread INTEGER NOT NULL,"      // the last that was given
-	" bytes INTEGER NOT NULL,"       // sum over msg
-	" messages INTEGER NOT NULL);"
+	" change_seq INTEGER NOT NULL,"
+	" uidvalidity INTEGER NOT NULL);" // the last that was given
 	// An id is never used again. name: NFC, levels divided by '/'. use: enum folder_use. recent_uid: uids below it were \Recent to somebody.
 	"CREATE TABLE folder("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
@@ -56,7 +54,8 @@ static const char version_1[] =
 	"CREATE INDEX body_big ON body(guid) WHERE data IS NULL;" // which files have a row
 	// mail/cache.h, of prefix and data together.
 	"CREATE TABLE cache(body INTEGER PRIMARY KEY, data BLOB NOT NULL);"
-	// hash: of a message id, the first 63 bits of its guid_derive().
+	// hash: of a message id, the first 63 bits of its guid_derive(). A message whose references nobody knows is in the thread that has the
+	// hash of the first one as its number, its own when it has none; rows are only for what does not follow from that.
 	"CREATE TABLE thread(hash INTEGER PRIMARY KEY, thread INTEGER NOT NULL);"
 	"CREATE TABLE expunged("
 	" modseq INTEGER NOT NULL, folder INTEGER NOT NULL, uid INTEGER NOT NULL,"
