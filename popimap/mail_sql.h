@@ -44,9 +44,10 @@
 	X(MSG_FIRST_UNSEEN, "SELECT uid FROM msg WHERE folder=?1 AND flags&1=0 ORDER BY uid LIMIT 1")                                        \
 	X(MSG, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE folder=?1 AND uid=?2")                                                            \
 	X(MSG_RANGE, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE folder=?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid")                          \
-	X(MSG_CHANGED, "SELECT uid,flags,modseq FROM msg INDEXED BY msg_modseq WHERE modseq>?2 AND folder=?1")                                                     \
+	X(MSG_CHANGED, "SELECT uid,flags,modseq FROM msg INDEXED BY msg_modseq WHERE modseq>?2 AND folder=?1")                               \
 	X(MSG_DELETED, "SELECT uid FROM msg WHERE folder=?1 AND flags&8 ORDER BY uid")                                                       \
-	X(MSG_FLAGS, "UPDATE msg SET flags=?3,modseq=?4 WHERE folder=?1 AND uid=?2")                                                         \
+	X(MSG_FLAGS, "UPDATE msg SET flags=(flags&?4)|?5,modseq=?6 WHERE folder=?1 AND uid BETWEEN ?2 AND ?3 AND modseq<=?7"                 \
+		" AND flags<>((flags&?4)|?5)")                                                                                               \
 	X(MSG_DROP, "DELETE FROM msg WHERE folder=?1 AND uid=?2")                                                                            \
 	X(MSG_RECENT, "SELECT count(*) FROM msg WHERE folder=?1 AND uid>=?2")                                                                \
 	X(EXPUNGED_ADD, "INSERT INTO expunged(modseq,folder,uid) VALUES(?1,?2,?3)")                                                          \
@@ -60,7 +61,7 @@
                                                                                                                                              \
 	X(BODY_ADD, "INSERT INTO body(guid,refs,bytes,thread,prefix,data) VALUES(?1,1,?2,?3,?4,?5)")                                         \
 	X(BODY, "SELECT guid,bytes,thread,prefix,data IS NULL FROM body WHERE id=?1")                                                        \
-	X(BODY_REFS, "UPDATE body SET refs=refs+?2 WHERE id=?1 RETURNING refs")                                            \
+	X(BODY_REFS, "UPDATE body SET refs=refs+?2 WHERE id=?1 RETURNING refs")                                                              \
 	X(BODY_DROP, "DELETE FROM body WHERE id=?1")                                                                                         \
 	X(BODY_BIG, "SELECT 1 FROM body WHERE guid=?1 AND data IS NULL LIMIT 1")                                                             \
 	X(CACHE_ADD, "INSERT OR REPLACE INTO cache(body,data) VALUES(?1,?2)")                                                                \

@@ -336,6 +336,43 @@ static void flags_change_by_name(void **state)
 	assert_int_equal(test_status(mb, "INBOX").deleted, 1);
 }
 
+// What is told of a change is what is stored, for ranges with holes and with messages that refuse.
+static void many_flags_change_as_told(void **state)
+{
+	(void)state;
+	enum { MESSAGES = 12 };
+	for (unsigned i = 1; i <= MESSAGES; i++)
+		append("INBOX", i % 5 ? 0 : FLAG_SEEN);
+	uint32_t inbox = id_of("INBOX");
+	const uint32_t three = 3, uids[] = {1, 2, 3, 5, 6, 7, 8, 11, 12, 13};
+	static const struct {
+		enum flag_change change;
+		uint64_t flags, want[MESSAGES];
+	} steps[] = {
+		{FLAG_ADD, FLAG_SEEN, {1, 1, 16, 0, 1, 1, 1, 1, 0, 1, 1, 1}}, // uids 3, 4, 9 stay; 5 and 10 had it
+		{FLAG_REPLACE, FLAG_FLAGGED, {4, 4, 16, 0, 4, 4, 4, 4, 0, 1, 4, 4}},
+		{FLAG_REMOVE, FLAG_FLAGGED, {0, 0, 16, 0, 0, 0, 0, 0, 0, 1, 0, 0}},
+	};
+	for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+		uint64_t since = test_status(mb, "INBOX").modseq; // which only uid 3 is behind
+		flag_all(inbox, &three, 1, (struct flag_request){FLAG_REPLACE, {.system = FLAG_ANSWERED}, UINT64_MAX});
+		flag_all(inbox, &three, 1, (struct flag_request){FLAG_REPLACE, {.system = FLAG_DRAFT}, UINT64_MAX});
+		struct flag_result r = flag_all(inbox, uids, 10, (struct flag_request){steps[s].change, {.system = steps[s].flags}, since});
+		assert_true(r.modified.n == 1 && r.modified.p[0] == 3 && r.n == 8);
+		for (size_t i = 0; i < r.n; i++) {
+			struct message m = test_fetch(mb, inbox, r.now[i].uid, 0);
+			assert_true(m.flags == r.now[i].flags && m.modseq == r.now[i].modseq);
+		}
+		uint32_t unseen = 0;
+		for (uint32_t uid = 1; uid <= MESSAGES; uid++) {
+			uint64_t flags = test_fetch(mb, inbox, uid, 0).flags;
+			assert_int_equal(flags, steps[s].want[uid - 1]);
+			unseen += !(flags & FLAG_SEEN);
+		}
+		assert_int_equal(test_status(mb, "INBOX").unseen, unseen);
+	}
+}
+
 static void keywords_have_an_end(void **state)
 {
 	(void)state;
@@ -604,6 +641,7 @@ int main(void)
 		TEST(changes_are_told_once_and_whole),
 		TEST(a_watch_tells_of_its_folder),
 		TEST(flags_change_by_name),
+		TEST(many_flags_change_as_told),
 		TEST(keywords_have_an_end),
 		TEST(copies_share_bodies_and_keep_what_a_message_has),
 		TEST(moving_is_one_step),

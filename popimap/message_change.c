@@ -13,51 +13,85 @@ struct flag_job {
 	const struct flag_request *request;
 	struct arena *arena;
 	struct flag_result result;
-	// While it runs.
-	uint64_t bits;
+	// While it runs. New flags are (flags & keep) | set.
+	uint64_t keep, set;
 	struct folder_delta delta;
 	struct folder_change *now;
 	struct uid_buf modified;
 };
 
-static uint64_t flags_after(enum flag_change change, uint64_t before, uint64_t bits)
+static void set_rule(struct flag_job *flag, uint64_t bits)
 {
-	switch (change) {
+	switch (flag->request->change) {
 	case FLAG_ADD:
-		return before | bits;
+		flag->keep = ~UINT64_C(0);
+		flag->set = bits;
+		return;
 	case FLAG_REMOVE:
-		return before & ~bits;
+		flag->keep = ~bits;
+		flag->set = 0;
+		return;
 	case FLAG_REPLACE:
-		return bits | (before & FLAG_UNENDED);
+		flag->keep = FLAG_UNENDED;
+		flag->set = bits;
+		return;
 	}
 	unreachable("enum flag_change");
 }
 
-static enum err_code flag_one(struct flag_job *flag, struct strand *strand, uint32_t uid)
+// What becomes of one message. Returns whether its flags change.
+static bool flag_one(struct flag_job *flag, struct strand *strand, const struct message_row *row)
 {
-	struct message_row row;
-	bool found;
-	enum err_code code = message_row_find(strand, flag->folder, uid, &row, &found, flag->job.err);
-	if (code || !found)
+	if (row->modseq > flag->request->unchanged_since) {
+		uid_buf_add(&flag->modified, row->uid);
+		return false;
+	}
+	uint64_t after = (row->flags & flag->keep) | flag->set, modseq = row->modseq;
+	if (after != row->flags) {
+		modseq = flag->result.modseq = strand_seq(strand);
+		folder_delta_count(&flag->delta, -1, row->flags, row->bytes);
+		folder_delta_count(&flag->delta, 1, after, row->bytes);
+	}
+	flag->now[flag->result.n++] = (struct folder_change){.uid = row->uid, .flags = after, .modseq = modseq};
+	return after != row->flags;
+}
+
+// All messages from the first to the last uid: they are looked at one by one and written by one statement, which repeats the rule.
+static enum err_code flag_range(struct flag_job *flag, struct strand *strand, uint32_t first, uint32_t last)
+{
+	sqlite3_stmt *range = db_stmt(strand->db, SQL_MSG_RANGE);
+	db_bind_i64(range, 1, flag->folder);
+	db_bind_i64(range, 2, first);
+	db_bind_i64(range, 3, last);
+	bool changes = false;
+	enum db_step step;
+	while ((step = db_step(strand->db, range, flag->job.err)) == DB_ROW) {
+		struct message_row row;
+		message_row_read(range, &row);
+		changes |= flag_one(flag, strand, &row);
+	}
+	enum err_code code = mailbox_all_rows(range, step, flag->job.err);
+	if (code || !changes)
 		return code;
-	if (row.modseq > flag->request->unchanged_since) {
-		uid_buf_add(&flag->modified, uid);
-		return ERR_OK;
-	}
-	uint64_t after = flags_after(flag->request->change, row.flags, flag->bits);
-	if (after != row.flags) {
-		row.modseq = flag->result.modseq = strand_seq(strand);
-		sqlite3_stmt *update = db_stmt(strand->db, SQL_MSG_FLAGS);
-		db_bind_i64(update, 1, flag->folder);
-		db_bind_i64(update, 2, uid);
-		db_bind_i64(update, 3, (int64_t)after);
-		db_bind_i64(update, 4, (int64_t)row.modseq);
-		code = db_run(strand->db, update, flag->job.err);
-		folder_delta_count(&flag->delta, -1, row.flags, row.bytes);
-		folder_delta_count(&flag->delta, 1, after, row.bytes);
-	}
-	flag->now[flag->result.n++] = (struct folder_change){.uid = uid, .flags = after, .modseq = row.modseq};
-	return code;
+	uint64_t since = flag->request->unchanged_since;
+	sqlite3_stmt *update = db_stmt(strand->db, SQL_MSG_FLAGS);
+	db_bind_i64(update, 1, flag->folder);
+	db_bind_i64(update, 2, first);
+	db_bind_i64(update, 3, last);
+	db_bind_i64(update, 4, (int64_t)flag->keep);
+	db_bind_i64(update, 5, (int64_t)flag->set);
+	db_bind_i64(update, 6, (int64_t)strand_seq(strand));
+	db_bind_i64(update, 7, since > INT64_MAX ? INT64_MAX : (int64_t)since);
+	return db_run(strand->db, update, flag->job.err);
+}
+
+// How many of the uids, from the first on, leave no uid out.
+static size_t run_of(const uint32_t *uids, size_t n)
+{
+	size_t i = 1;
+	while (i < n && uids[i] == uids[i - 1] + 1)
+		i++;
+	return i;
 }
 
 static enum job_step flag_run(struct job *job, struct strand *strand)
@@ -65,14 +99,18 @@ static enum job_step flag_run(struct job *job, struct strand *strand)
 	struct flag_job *flag = (struct flag_job *)job;
 	const struct flag_request *request = flag->request;
 	struct folder_row row;
+	uint64_t bits = 0;
 	flag->now = arena_array(flag->arena, flag->n, sizeof *flag->now);
 	if (flag->now == NULL)
 		return job_fail(job, ERR_LIMIT, "%zu messages are too many for one command", flag->n);
 	enum err_code code = folder_row_by_id(strand, flag->folder, &row, job->err);
 	if (code == ERR_OK)
-		code = folder_keyword_bits(strand, flag->folder, &request->flags, request->change != FLAG_REMOVE, &flag->bits, job->err);
-	for (size_t i = 0; i < flag->n && code == ERR_OK; i++)
-		code = flag_one(flag, strand, flag->uids[i]);
+		code = folder_keyword_bits(strand, flag->folder, &request->flags, request->change != FLAG_REMOVE, &bits, job->err);
+	set_rule(flag, bits);
+	for (size_t i = 0, n; i < flag->n && code == ERR_OK; i += n) {
+		n = run_of(flag->uids + i, flag->n - i);
+		code = flag_range(flag, strand, flag->uids[i], flag->uids[i + n - 1]);
+	}
 	if (code == ERR_OK && strand->job_seq) // also when only a keyword is new
 		code = folder_row_apply(strand, flag->folder, &flag->delta, job->err);
 	if (code == ERR_OK)
