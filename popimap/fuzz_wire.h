@@ -11,13 +11,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { FUZZ_OUTPUT_BYTES_MAX = 16 << 20 };
 
+static inline void fuzz_close(void)
+{
+	void *none = NULL;
+	(void)wire_teardown(&none);
+}
+
 // Once. The store's files need not survive anything: in memory where the system has such a folder.
 static inline void fuzz_open(void)
 {
 	void *none = NULL;
 	if (access("/dev/shm", W_OK) == 0)
 		test_parent = "/dev/shm";
+	test_threads = 1;
 	must(wire_setup(&none) == 0);
+	atexit(fuzz_close);
 	log_set_level(LOG_LEVEL_ERROR);
 }
 

@@ -18,6 +18,7 @@
 #include "mailbox.h"
 
 static const char *test_parent = "/tmp";
+static unsigned test_threads = 4;
 static char test_dir[64];
 static struct store *test_store;
 static struct arena *test_arena;
@@ -44,7 +45,7 @@ static __attribute__((noinline, unused)) void test_open(unsigned threads, size_t
 static __attribute__((noinline, unused)) void test_reopen(void)
 {
 	store_close(&test_store);
-	test_open(4, 100);
+	test_open(test_threads, 100);
 }
 
 static __attribute__((noinline, unused)) int test_setup(void **state)
@@ -55,7 +56,7 @@ static __attribute__((noinline, unused)) int test_setup(void **state)
 		return -1;
 	test_arena = arena_new(64 << 20);
 	test_eio = 0;
-	test_open(4, 100);
+	test_open(test_threads, 100);
 	return 0;
 }
 
