@@ -218,7 +218,7 @@ static void remove_file(struct strand *strand, const struct guid *guid)
 
 void body_undo(struct strand *strand, const struct body_new *body)
 {
-	if (body->big)
+	if (body->big && !strand->in_doubt)
 		remove_file(strand, &body->guid);
 }
 

@@ -15,7 +15,7 @@ struct body_new {
 	int64_t id;
 	struct guid guid;
 	uint64_t bytes;
-	bool big; // a file was linked: body_undo removes it when the job is undone
+	bool big; // a file was linked: body_undo removes it when the job is undone, but not when its rows may come back
 };
 enum err_code body_add(struct strand *strand, const struct incoming *incoming, struct str prefix, struct body_new *body_out, struct err *err)
 	ERR_CHECKED;

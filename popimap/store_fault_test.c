@@ -149,6 +149,29 @@ static void large_bodies_survive_a_full_disk(void **state)
 	assert_true(failed > 5);
 }
 
+// A commit whose sync failed may be on the disk all the same: its row must not come back without its file, whatever the disk said.
+static void large_bodies_survive_a_failed_sync(void **state)
+{
+	(void)state;
+	static const int codes[] = {EIO, ENOSPC};
+	unsigned failed = 0;
+	test_disk_fail_part(TEST_DISK_SQLITE);
+	test_disk_fail_sort(TEST_DISK_SYNCS);
+	for (unsigned n = 0; n < 12; n++) {
+		assert_int_equal(deliver_text(n, 1, str_of_c(test_message)).code, ERR_OK); // the database is there
+		test_disk_fail(1 + n / 2 % 3, 1, codes[n % 2]);
+		struct delivery d = deliver_text(n, 2, large_text());
+		test_disk_fail(0, 0, 0);
+		assert_true(d.code == ERR_OK || d.code == ERR_IO);
+		failed += d.code == ERR_IO;
+		test_reopen();
+		assert_in_range(count_messages(n), 1 + (d.code == ERR_OK), 2);
+		assert_int_equal(deliver_text(n, 2, large_text()).code, ERR_OK);
+		assert_int_equal(count_messages(n), 2);
+	}
+	assert_true(failed >= 4);
+}
+
 // --- A power cut ---
 
 static void what_was_acknowledged_survives_a_power_cut(void **state)
@@ -276,6 +299,7 @@ int main(void)
 		TEST(a_failing_disk_loses_and_doubles_nothing),
 		TEST(a_failed_commit_leaves_the_mailbox_as_it_was),
 		TEST(large_bodies_survive_a_full_disk),
+		TEST(large_bodies_survive_a_failed_sync),
 		TEST(what_was_acknowledged_survives_a_power_cut),
 		TEST(a_killed_process_keeps_its_word),
 	};

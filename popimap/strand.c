@@ -388,12 +388,14 @@ static bool run_writes(struct strand *strand, struct job *batch)
 		return true;
 	}
 	strand->touched = (struct touched){0};
+	strand->in_doubt = code == ERR_IO;
 	db_rollback(strand->db);
 	for (struct job *job = batch; job; job = job->next)
 		if (job->code == ERR_OK) {
 			job->code = err_set(job->err, code, "%s", err.text);
 			undo(strand, job, before);
 		}
+	strand->in_doubt = false;
 	return false;
 }
 

@@ -105,6 +105,7 @@ struct strand {
 
 	// Owner: the thread that runs it.
 	struct db *db;
+	bool in_doubt;           // while a batch is undone whose commit failed in a sync: it may be on the disk all the same
 	bool ownerless;          // its files were made, its rows come with the first commit
 	bool moved;              // owner row: every write is refused
 	int64_t made_ms;

@@ -56,7 +56,7 @@ static struct {
 enum does { DOES_WRITE, DOES_SYNC, DOES_FREE };
 
 // Counts an operation that changes something; true with errno set when it is to fail. A full disk lets go of what it has.
-static bool fails(enum test_disk_part part, enum does does)
+static bool fails_in(const char *function, enum test_disk_part part, enum does does)
 {
 	if ((disk.part != TEST_DISK_BOTH && disk.part != part) || (disk.sort == TEST_DISK_SYNCS && does != DOES_SYNC) ||
 		(disk.sort == TEST_DISK_WRITES && does == DOES_SYNC) || (does == DOES_FREE && disk.fail_code == ENOSPC))
@@ -64,9 +64,13 @@ static bool fails(enum test_disk_part part, enum does does)
 	long now = atomic_fetch_add(&disk.operations, 1) + 1, from = atomic_load(&disk.fail_from);
 	if (from == 0 || now < from || now >= atomic_load(&disk.fail_until))
 		return false;
+	if (now == from)
+		fprintf(stderr, "disk: operation %ld fails, %s: %s\n", now, function, strerror(disk.fail_code));
 	errno = disk.fail_code;
 	return true;
 }
+
+#define fails(part, does) fails_in(__func__, part, does)
 
 long test_disk_operations(void)
 {

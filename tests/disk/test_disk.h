@@ -35,7 +35,7 @@ void test_disk_install(void);
 // How many operations that change something (create, write, truncate, sync, link, rename, remove, make a directory) there were.
 long test_disk_operations(void);
 
-// From the nth operation on (1: the next one) `times` fail with errno code; 0: none any more. Large times: for ever.
+// The first that fails is said on stderr. From the nth operation on (1: the next one) `times` fail with errno code; 0: none any more. Large times: for ever.
 void test_disk_fail(long nth, long times, int code);
 
 // Only operations of SQLite, or only those of base/file.h, count and fail; both at first.
