@@ -19,20 +19,7 @@
 #include "mta/queue.h"
 #include "queue_core.h"
 #include "queue_fold.h"
-
-enum { PEER_MESSAGES_MAX = 5000 };
-
-// What the LMTP server saw, and how it is to behave.
-struct lmtp {
-	pthread_mutex_t mutex;
-	uint16_t port;
-	int fd;
-	_Atomic size_t delivered, connections, transactions;
-	char (*key)[100];                 // guid and recipient of each delivery; PEER_MESSAGES_MAX
-	_Atomic int drops;                // so many connections end after the final dot, unanswered
-	_Atomic bool down;                // no greeting
-	_Atomic bool smtp;                // the client said EHLO
-};
+#include "test_lmtp.h"
 
 struct bench {
 	char dir[64], config[96];
@@ -43,96 +30,6 @@ struct bench {
 };
 
 static struct bench *now; // for callbacks without an argument of ours
-
-static void note_delivery(struct lmtp *l, struct str guid, struct str recipient)
-{
-	pthread_mutex_lock(&l->mutex);
-	if (l->delivered < PEER_MESSAGES_MAX)
-		snprintf(l->key[l->delivered], sizeof *l->key, "%.*s %.*s", STR_FMT(guid), STR_FMT(recipient));
-	l->delivered++;
-	pthread_mutex_unlock(&l->mutex);
-}
-
-static const char *rcpt_reply(struct str line)
-{
-	if (str_find(line, STR("<no@")) >= 0)
-		return "550 5.1.1 no such user\r\n";
-	if (str_find(line, STR("<later@")) >= 0)
-		return "451 4.2.0 later\r\n";
-	return "250 2.1.5 ok\r\n";
-}
-
-// One transaction's end: the body is read up to its dot and answered for each recipient.
-static bool take_body(struct lmtp *l, struct conn *conn, struct str guid, char (*to)[80], size_t n)
-{
-	struct str line;
-	enum conn_eol eol;
-	struct err err;
-	do
-		if (conn_read_line(conn, 65536, &line, &eol, &err))
-			return false;
-	while (!str_eq(line, STR(".")));
-	if (atomic_load(&l->drops) > 0 && atomic_fetch_sub(&l->drops, 1) > 0)
-		return false;
-	if (atomic_load(&l->smtp)) { // one answer for all
-		for (size_t i = 0; i < n; i++)
-			note_delivery(l, guid, str_of_c(to[i]));
-		n = 0;
-		conn_printf(conn, "250 2.0.0 queued\r\n");
-	}
-	for (size_t i = 0; i < n; i++) {
-		bool refused = str_starts(str_of_c(to[i]), STR("full@"));
-		if (!refused)
-			note_delivery(l, guid, str_of_c(to[i]));
-		conn_printf(conn, refused ? "452 4.2.2 full\r\n" : "250 2.0.0 delivered\r\n");
-	}
-	return true;
-}
-
-static void serve_lmtp(struct conn *conn, void *arg)
-{
-	struct lmtp *l = arg;
-	char guid[64] = "", to[20][80];
-	size_t n = 0;
-	struct str line;
-	enum conn_eol eol;
-	struct err err;
-	atomic_fetch_add(&l->connections, 1);
-	if (atomic_load(&l->down)) {
-		conn_close(&conn, 0);
-		return;
-	}
-	conn_printf(conn, "220 lmtp.test ready\r\n");
-	while ((conn_has_input(conn) || conn_flush(conn, &err) == ERR_OK) && conn_read_line(conn, 4096, &line, &eol, &err) == ERR_OK) {
-		if (str_starts_nocase(line, STR("EHLO"))) {
-			atomic_store(&l->smtp, true);
-			conn_printf(conn, "250-relay.test\r\n250 PIPELINING\r\n");
-		} else if (str_starts_nocase(line, STR("LHLO"))) {
-			conn_printf(conn, "250-lmtp.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 100000000\r\n250 XPHKEY\r\n");
-		} else if (str_starts_nocase(line, STR("MAIL"))) {
-			ptrdiff_t at = str_find(line, STR("XPHKEY="));
-			atomic_fetch_add(&l->transactions, 1);
-			str_to_c(at < 0 ? STR("none") : str_upto(str_from(line, (size_t)at + 7), 32), guid, sizeof guid);
-			n = 0;
-			conn_printf(conn, "250 2.1.0 ok\r\n");
-		} else if (str_starts_nocase(line, STR("RCPT"))) {
-			const char *reply = rcpt_reply(line);
-			ptrdiff_t at = str_index(line, '<'), end = str_index(line, '>');
-			if (reply[0] == '2' && n < 20)
-				str_to_c(str_from(str_upto(line, (size_t)end), (size_t)at + 1), to[n++], sizeof to[0]);
-			conn_printf(conn, "%s", reply);
-		} else if (str_eq_nocase(line, STR("DATA"))) {
-			conn_printf(conn, n ? "354 go\r\n" : "503 5.5.1 no recipients\r\n");
-			if (n && (conn_flush(conn, &err) || !take_body(l, conn, str_of_c(guid), to, n)))
-				break;
-		} else if (str_eq_nocase(line, STR("QUIT"))) {
-			break;
-		} else {
-			conn_printf(conn, "250 2.0.0 ok\r\n");
-		}
-	}
-	conn_close(&conn, 0);
-}
 
 static enum err_code find_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err)
 {
@@ -195,23 +92,9 @@ static void start(struct bench *b)
 		fail_msg("%s", err.text);
 }
 
-static void open_port(struct bench *b)
-{
-	struct netaddr any, local;
-	struct err err;
-	assert_true(netaddr_parse(STR("127.0.0.1"), 0, &any));
-	assert_int_equal(listen_open(&any, 100, &b->lmtp.fd, &local, &err), ERR_OK);
-	b->lmtp.port = local.port;
-}
-
 static void serve(struct bench *b)
 {
-	static struct listen_service service = {.name = "lmtp", .serve = serve_lmtp};
-	struct err err;
-	service.arg = &b->lmtp;
-	if (b->lmtp.port == 0)
-		open_port(b);
-	assert_int_equal(runtime_listen(b->runtime, &service, b->lmtp.fd, &err), ERR_OK);
+	lmtp_serve(&b->lmtp, b->runtime);
 }
 
 static void stop(struct bench *b)
@@ -227,9 +110,7 @@ static void begin_with(struct bench *b, const char *settings)
 	memset(b, 0, sizeof *b);
 	snprintf(b->dir, sizeof b->dir, "/tmp/posthouse-queue-XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
-	pthread_mutex_init(&b->lmtp.mutex, NULL);
-	b->lmtp.key = calloc(PEER_MESSAGES_MAX, sizeof *b->lmtp.key);
-	assert_non_null(b->lmtp.key);
+	lmtp_init(&b->lmtp);
 	write_config(b, settings);
 }
 
@@ -243,9 +124,7 @@ static void end(struct bench *b)
 {
 	char command[128];
 	settings_unref(&b->settings);
-	free(b->lmtp.key);
-	if (b->lmtp.fd)
-		close(b->lmtp.fd);
+	lmtp_fini(&b->lmtp);
 	unlink(b->config);
 	snprintf(command, sizeof command, "rm -rf %s", b->dir);
 	assert_int_equal(system(command), 0);
@@ -445,7 +324,7 @@ static void begin_with_relay(struct bench *b)
 {
 	char more[128];
 	begin_with(b, "");
-	open_port(b);
+	lmtp_open(&b->lmtp);
 	snprintf(more, sizeof more, "relayhost = \"127.0.0.1:%u\"\nrelayhost_tls = \"none\"\n", b->lmtp.port);
 	settings_unref(&b->settings);
 	write_config(b, more);
@@ -725,7 +604,7 @@ static void what_was_promised_arrives_although_we_die(void **state)
 	struct guid *said = calloc(SAID_MAX, sizeof *said);
 	size_t n = 0;
 	begin_with(&b, "");
-	open_port(&b);
+	lmtp_open(&b.lmtp);
 	for (int round = 0; round < ROUNDS; round++) {
 		int go[2], out[2];
 		assert_int_equal(pipe(go) | pipe(out), 0);

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: Apache-2.0
+// The queue, stopped at every point: what got its verdict is in it, or was taken by a mailbox host, once and whole; and it goes on by itself.
+//
+// What is promised, per recipient: after COMMITTED it is in the rows until the LMTP server has taken it (or, refused there, until the report
+// about it was); what was seen to have left the queue does not come back; what was refused never shows; a hold holds, a deletion deletes.
+// What was tried and not answered is there whole or not at all.
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "crash_points.h"
+#include "queue_core.h"
+#include "queue_fold.h"
+#include "queue_rows.h"
+#include "test_lmtp.h"
+
+enum mark {
+	MARK_TRIED,     // value of these: the recipient's number, 0 for all
+	MARK_ACKED,
+	MARK_REFUSED,
+	MARK_HOLDING,
+	MARK_HELD,
+	MARK_RELEASING,
+	MARK_DELETING,
+	MARK_DELETED,
+	MARK_TAKEN,     // the LMTP server will say 250
+	MARK_REPORTED,  // and this was the report about it
+	MARK_SETTLED,   // its result is known to be committed
+};
+
+enum { IDS_MAX = 64, FIBERS = 3, PROBE = IDS_MAX, TEXT_BYTES_MAX = 1 << 20, SETTLE_MS = 20000, CHUNK_BYTES = 40000 };
+
+// What a message is for, by its number.
+enum { TO_NOBODY = 0, TO_TWO = 2, TO_LATER = 6, KINDS = 8 };
+
+static bool is_bounced(uint32_t id)
+{
+	return id % KINDS == TO_NOBODY;
+}
+
+static unsigned recipients_of(uint32_t id)
+{
+	return id % KINDS == TO_TWO ? 2 : 1;
+}
+
+struct bench {
+	const char *dir;
+	struct disk_trace *trace;
+	struct settings_snapshot *settings;
+	struct runtime *runtime;
+	struct queue *queue;
+	struct lmtp lmtp;
+	uint64_t seed;
+	bool is_small;
+	struct guid guids[IDS_MAX];
+	_Atomic bool acked[IDS_MAX];
+	_Atomic uint32_t next_id;
+	uint32_t end_id;
+	_Atomic int running;
+	unsigned held; // recipients that rest
+};
+
+static struct bench *now;
+
+static size_t size_of(const struct bench *b, uint32_t id)
+{
+	static const size_t small[] = {200, 900, 4000, 9000}, large[] = {70000, 300000};
+	if (id % 5 == 1)
+		return large[!b->is_small && id == 11];
+	return small[(id + b->seed) % 4];
+}
+
+// --- The queue's surroundings ---
+
+static enum err_code find_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err)
+{
+	(void)arg;
+	(void)arena;
+	(void)mail_host;
+	(void)err;
+	*host_out = (struct queue_host){.host = STR("127.0.0.1"), .port = now->lmtp.port};
+	return ERR_OK;
+}
+
+static struct record_recipient to_mailbox(struct str address)
+{
+	return (struct record_recipient){.target = RECORD_TO_MAILBOX, .address = address, .key = address, .destination = STR("mail1"),
+		.mailbox_id = STR("00112233445566778899aabbccddeeff")};
+}
+
+static bool resolve(void *arg, struct arena *arena, struct str address, struct record_recipients *out, bool *temporary)
+{
+	(void)arg;
+	*temporary = false;
+	out->v = arena_must(arena, sizeof *out->v);
+	out->v[0] = to_mailbox(arena_dup(arena, address));
+	out->n = 1;
+	return true;
+}
+
+static void died(const struct err *err)
+{
+	fprintf(stderr, "died: %s\n", err->text);
+	_exit(CRASH_DIED);
+}
+
+static void load_settings(struct bench *b)
+{
+	char path[] = "/tmp/posthouse-crash-conf-XXXXXX";
+	int fd = mkstemp(path);
+	must(fd >= 0);
+	dprintf(fd, "hostname = \"mx.uni.example\"\nretry { min_s = 1 max_s = 1 }\nqueue { reserve_bytes = 0 }\n"
+		    "listen { submissions = {} imaps = {} pop3s = {} }\n");
+	close(fd);
+	struct settings_report report;
+	settings_report_init(&report);
+	must(settings_load(&settings_table, path, &report, &b->settings) == ERR_OK);
+	settings_report_fini(&report);
+	unlink(path);
+}
+
+// A daemon whose queue does not open ends.
+static void open_queue(struct bench *b)
+{
+	struct err err = {0};
+	struct queue_config config = {.dir = b->dir, .runtime = b->runtime, .settings = b->settings, .resolve = resolve, .host = find_host,
+		.died = died};
+	if (queue_open(&config, &b->queue, &err) == ERR_OK)
+		return;
+	fprintf(stderr, "no start: %s\n", err.text);
+	_exit(CRASH_DIED);
+}
+
+static void start(struct bench *b)
+{
+	struct err err = {0};
+	now = b;
+	must(runtime_new(&(struct runtime_config){.name = "crash", .schedulers = 1, .workers = 2}, &b->runtime, &err) == ERR_OK);
+	open_queue(b);
+	lmtp_serve(&b->lmtp, b->runtime);
+}
+
+static void stop(struct bench *b)
+{
+	queue_stop(b->queue);
+	runtime_stop(b->runtime, 2000);
+	queue_close(&b->queue);
+	runtime_free(&b->runtime);
+}
+
+static void taken(void *arg, struct str guid, struct str recipient, struct str text)
+{
+	struct bench *b = arg;
+	uint32_t id;
+	size_t bytes, at;
+	(void)guid;
+	if (!crash_text_id(text.p, text.n, &id, &bytes, &at) || id >= IDS_MAX)
+		return;
+	bool whole = at == 0 && text.n == bytes;
+	disk_mark(b->trace, whole ? MARK_TAKEN : MARK_REPORTED, id, recipient.p[0] == 'b' ? 2 : 1);
+}
+
+static void init(struct bench *b, const char *dir, struct disk_trace *trace)
+{
+	b->dir = dir;
+	b->trace = trace;
+	load_settings(b);
+	lmtp_init(&b->lmtp);
+	b->lmtp.taken = taken;
+	b->lmtp.arg = b;
+}
+
+// --- The work ---
+
+static enum queue_verdict enter(struct bench *b, uint32_t id, size_t bytes, struct guid *guid_out)
+{
+	struct record_recipient to[] = {to_mailbox(is_bounced(id) ? STR("no@uni.example") : id % KINDS == TO_LATER ? STR("later@uni.example")
+														   : STR("a@uni.example")),
+		to_mailbox(STR("b@uni.example"))};
+	struct spool *spool;
+	struct err err;
+	char *text = malloc(bytes);
+	must(text != NULL);
+	crash_text(id, bytes, text);
+	enum err_code code = spool_open(b->queue, &spool, &err);
+	if (code == ERR_OK)
+		*guid_out = spool_guid(spool);
+	for (size_t at = 0; code == ERR_OK && at < bytes; at += CHUNK_BYTES)
+		if ((code = spool_append(spool, str_upto(str_of(text + at, bytes - at), CHUNK_BYTES), &err)) != ERR_OK)
+			spool_drop(&spool);
+	free(text);
+	if (code)
+		return QUEUE_REFUSED;
+	struct queue_message message = {.sender = STR("s@uni.example"), .source = STR("crash"), .recipients = to, .n = recipients_of(id)};
+	return queue_enter(b->queue, &message, &spool, &err);
+}
+
+static void enter_some(void *arg)
+{
+	struct bench *b = arg;
+	for (uint32_t id; (id = atomic_fetch_add(&b->next_id, 1)) < b->end_id;) {
+		disk_mark(b->trace, MARK_TRIED, id, 0);
+		switch (enter(b, id, size_of(b, id), &b->guids[id])) {
+		case QUEUE_COMMITTED:
+			disk_mark(b->trace, MARK_ACKED, id, 0);
+			b->acked[id] = true;
+			break;
+		case QUEUE_REFUSED:
+			disk_mark(b->trace, MARK_REFUSED, id, 0);
+			break;
+		case QUEUE_UNKNOWN:
+			break;
+		}
+	}
+	atomic_fetch_sub(&b->running, 1);
+}
+
+static void enter_all(struct bench *b, uint32_t n)
+{
+	must(b->end_id + n <= IDS_MAX);
+	atomic_store(&b->next_id, b->end_id);
+	b->end_id += n;
+	atomic_store(&b->running, FIBERS);
+	for (int i = 0; i < FIBERS; i++)
+		must(runtime_spawn(b->runtime, enter_some, b, "enter"));
+	while (atomic_load(&b->running) > 0)
+		usleep(1000);
+}
+
+static void say(struct bench *b, uint32_t id, struct record *record, enum mark before, int after)
+{
+	struct queue_fold_answer answer = {0};
+	struct err err;
+	if (!b->acked[id])
+		return;
+	disk_mark(b->trace, before, id, 0);
+	if (queue_say(b->queue, record, &answer, &err) == ERR_OK && answer.counted > 0 && after >= 0)
+		disk_mark(b->trace, (uint32_t)after, id, 0);
+}
+
+static void hold(struct bench *b, uint32_t id)
+{
+	struct record r = {.type = RECORD_HOLD, .hold = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .why = STR("test")}};
+	say(b, id, &r, MARK_HOLDING, MARK_HELD);
+	b->held += b->acked[id] ? recipients_of(id) : 0;
+}
+
+static void release(struct bench *b, uint32_t id)
+{
+	struct record r = {.type = RECORD_RELEASE, .release = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash")}};
+	say(b, id, &r, MARK_RELEASING, -1);
+	b->held -= b->acked[id] ? recipients_of(id) : 0;
+}
+
+static void delete(struct bench *b, uint32_t id)
+{
+	struct record r = {.type = RECORD_DELETE, .delete = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .why = STR("test")}};
+	say(b, id, &r, MARK_DELETING, MARK_DELETED);
+}
+
+static int64_t queued(struct queue *queue)
+{
+	int64_t counters[LEDGER_COUNTERS];
+	bool balanced;
+	queue_fold_ledger(queue->fold, counters, &balanced);
+	return counters[LEDGER_QUEUED];
+}
+
+// Until only those are left that stay; then everything that was taken is known to be settled.
+static void settle(struct bench *b)
+{
+	int64_t stay = b->held, deadline_ms = clock_mono_exact_ms() + SETTLE_MS;
+	for (uint32_t id = 0; id < b->end_id; id++)
+		stay += b->acked[id] && id % KINDS == TO_LATER;
+	while (queued(b->queue) > stay)
+		if (clock_mono_exact_ms() > deadline_ms) {
+			fprintf(stderr, "%lld recipients are still in the queue, not %lld\n", (long long)queued(b->queue), (long long)stay);
+			_exit(3);
+		} else {
+			usleep(1000);
+		}
+	size_t n = disk_trace_n(b->trace);
+	for (size_t i = disk_trace_begin(b->trace); i < n; i++) {
+		const struct disk_op *op = disk_trace_op(b->trace, i);
+		if (op->kind == DISK_MARK && (op->mark.kind == MARK_TAKEN || op->mark.kind == MARK_REPORTED))
+			disk_mark(b->trace, MARK_SETTLED, op->mark.id, op->mark.value);
+	}
+}
+
+static void work(const char *dir, struct disk_trace *trace, uint64_t seed, bool is_small)
+{
+	enum { IDLE_MS = 2500 }; // the writer writes its WAL back
+	static struct bench b;
+	b.seed = seed;
+	b.is_small = is_small;
+	init(&b, dir, trace);
+	start(&b);
+	enter_all(&b, is_small ? 4 : 8);
+	hold(&b, 3);
+	if (!is_small)
+		delete(&b, 4);
+	queue_start(b.queue);
+	settle(&b);
+	if (!is_small)
+		usleep(IDLE_MS * 1000);
+	stop(&b);
+	start(&b);
+	queue_start(b.queue);
+	enter_all(&b, is_small ? 2 : 7); // while deliveries go on
+	release(&b, 3);
+	settle(&b);
+	stop(&b);
+}
+
+static void restart(const char *dir)
+{
+	static struct bench b;
+	init(&b, dir, NULL);
+	open_queue(&b);
+	queue_close(&b.queue);
+}
+
+// --- The check ---
+
+// Of one recipient.
+struct promise {
+	bool tried, acked, refused, taken, reported, settled;
+	bool holding, held, releasing, deleting, deleted;
+	unsigned rows, reports; // found
+	bool resting;           // the row is held
+};
+
+struct checking {
+	struct bench *bench;
+	struct crash_verdict *verdict;
+	struct promise promise[IDS_MAX + 1][3]; // by number; [.][0] is not used
+	size_t files, probes;
+	struct item_message *messages;
+	struct row {
+		uint32_t number;
+		bool held;
+	} *rows;
+	size_t n;
+};
+
+static void set(struct promise *p, enum mark mark)
+{
+	switch (mark) {
+	case MARK_TRIED:
+		p->tried = true;
+		return;
+	case MARK_ACKED:
+		p->acked = true;
+		return;
+	case MARK_REFUSED:
+		p->refused = true;
+		return;
+	case MARK_HOLDING:
+		p->holding = true;
+		return;
+	case MARK_HELD:
+		p->held = true;
+		return;
+	case MARK_RELEASING:
+		p->releasing = true;
+		return;
+	case MARK_DELETING:
+		p->deleting = true;
+		return;
+	case MARK_DELETED:
+		p->deleted = true;
+		return;
+	case MARK_TAKEN:
+		p->taken = true;
+		return;
+	case MARK_REPORTED:
+		p->reported = true;
+		return;
+	case MARK_SETTLED:
+		p->settled = true;
+		return;
+	}
+}
+
+static void read_marks(struct checking *c, const struct disk_trace *trace, size_t position)
+{
+	for (size_t i = 0; i < position; i++) {
+		const struct disk_op *op = disk_trace_op(trace, i);
+		if (op->kind != DISK_MARK)
+			continue;
+		for (unsigned number = 1; number <= recipients_of(op->mark.id); number++)
+			if (op->mark.value == 0 || op->mark.value == number)
+				set(&c->promise[op->mark.id][number], (enum mark)op->mark.kind);
+	}
+}
+
+static void read_rows(struct db *db, void *arg)
+{
+	struct checking *c = arg;
+	sqlite3_stmt *stmt;
+	must(sqlite3_prepare_v2(db_handle(db), "SELECT m.guid, m.flags, m.bytes, m.body, r.number, r.state FROM message m JOIN recipient r"
+						" USING(guid) ORDER BY m.guid, r.number", -1, &stmt, NULL) == SQLITE_OK);
+	while (sqlite3_step(stmt) == SQLITE_ROW) {
+		c->messages = reallocarray(c->messages, c->n + 1, sizeof *c->messages);
+		c->rows = reallocarray(c->rows, c->n + 1, sizeof *c->rows);
+		must(c->messages != NULL && c->rows != NULL);
+		struct item_message *m = &c->messages[c->n];
+		*m = (struct item_message){.flags = (uint8_t)sqlite3_column_int(stmt, 1),
+			.body_bytes = (uint64_t)sqlite3_column_int64(stmt, 2), .body_id = sqlite3_column_int64(stmt, 3)};
+		must(sqlite3_column_bytes(stmt, 0) == (int)sizeof m->guid);
+		memcpy(&m->guid, sqlite3_column_blob(stmt, 0), sizeof m->guid);
+		c->rows[c->n++] = (struct row){.number = (uint32_t)sqlite3_column_int(stmt, 4), .held = sqlite3_column_int(stmt, 5) == 1};
+	}
+	must(sqlite3_finalize(stmt) == SQLITE_OK);
+}
+
+// Whole, and what of it is it?
+static void check_row(struct checking *c, size_t i)
+{
+	struct buf text;
+	struct err err = {0};
+	uint32_t id;
+	size_t bytes, at;
+	buf_init(&text, TEXT_BYTES_MAX);
+	c->files += (c->messages[i].flags & RECORD_FLAG_SPOOL) && c->rows[i].number == 1;
+	if (queue_rows_body(c->bench->queue, &c->messages[i], &text, &err) || text.n != c->messages[i].body_bytes) {
+		crash_lost(c->verdict, "a body of %llu bytes cannot be read: %s", (unsigned long long)c->messages[i].body_bytes, err.text);
+	} else if (!crash_text_id(text.p, text.n, &id, &bytes, &at) || id > PROBE || c->rows[i].number > 2) {
+		crash_lost(c->verdict, "there is a message that nobody sent, of %zu bytes", text.n);
+	} else if (at > 0) {
+		c->promise[id][1].reports++;
+	} else {
+		char *want = malloc(bytes);
+		must(want != NULL);
+		struct promise *p = &c->promise[id][c->rows[i].number];
+		if (text.n != bytes || memcmp(crash_text(id, bytes, want), text.p, bytes) != 0)
+			crash_lost(c->verdict, "message %u has other octets, %zu", id, text.n);
+		p->rows++;
+		p->resting = c->rows[i].held;
+		free(want);
+	}
+	buf_fini(&text);
+}
+
+static void check_promise(struct checking *c, uint32_t id, unsigned number)
+{
+	const struct promise *p = &c->promise[id][number];
+	struct crash_verdict *v = c->verdict;
+	if (p->rows + p->reports > 1)
+		crash_duplicated(v, "message %u for recipient %u: %u rows, %u reports", id, number, p->rows, p->reports);
+	if (p->rows && !p->tried)
+		crash_lost(v, "message %u is there before it was sent", id);
+	if (p->rows && p->refused)
+		crash_duplicated(v, "message %u was refused and is there", id);
+	if (p->rows + p->reports > 0 && (p->settled || p->deleted))
+		crash_duplicated(v, "message %u for recipient %u had left the queue and is back", id, number);
+	if (p->rows && p->reported)
+		crash_duplicated(v, "message %u was reported undeliverable and is back", id);
+	if (p->acked && !p->deleting && !p->taken && !p->reported && p->rows + p->reports == 0)
+		crash_lost(v, "message %u for recipient %u", id, number);
+	if (p->held && !p->releasing && !p->resting)
+		crash_lost(v, "message %u is no longer held", id);
+	if (p->resting && !p->holding)
+		crash_lost(v, "message %u is held by nobody", id);
+}
+
+static bool count_file(void *arg, struct str name)
+{
+	(void)name;
+	(*(size_t *)arg)++;
+	return true;
+}
+
+// Mail goes on, and counters fit.
+static void check_life(struct checking *c)
+{
+	struct guid guid;
+	struct err err;
+	size_t files = 0;
+	int64_t counters[LEDGER_COUNTERS];
+	bool balanced;
+	must(file_dir_each(c->bench->queue->spool_dir, count_file, &files, &err) == ERR_OK);
+	if (files != c->files)
+		crash_lost(c->verdict, "%zu files in the spool, %zu messages have one", files, c->files);
+	if (enter(c->bench, PROBE, 300, &guid) != QUEUE_COMMITTED)
+		crash_lost(c->verdict, "no new mail is taken");
+	queue_fold_ledger(c->bench->queue->fold, counters, &balanced);
+	if (!balanced || counters[LEDGER_QUEUED] != (int64_t)c->n + 1)
+		crash_lost(c->verdict, "the ledger has %lld recipients, the rows %zu", (long long)counters[LEDGER_QUEUED], c->n + 1);
+}
+
+static void check(const char *dir, const struct disk_trace *trace, size_t position, struct crash_verdict *verdict)
+{
+	static struct bench b;
+	static struct checking c;
+	c.bench = &b;
+	c.verdict = verdict;
+	read_marks(&c, trace, position);
+	init(&b, dir, NULL);
+	open_queue(&b);
+	must(cluster_log_read(b.queue->log, read_rows, &c, NULL) == ERR_OK);
+	for (size_t i = 0; i < c.n; i++)
+		check_row(&c, i);
+	for (uint32_t id = 0; id < IDS_MAX; id++)
+		for (unsigned number = 1; number <= recipients_of(id); number++)
+			check_promise(&c, id, number);
+	check_life(&c);
+	queue_close(&b.queue);
+}
+
+static bool is_ack(const struct disk_mark *mark)
+{
+	return mark->kind == MARK_ACKED || mark->kind == MARK_HELD || mark->kind == MARK_DELETED || mark->kind == MARK_SETTLED;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct crash_test test = {.name = "queue", .work = work, .restart = restart, .check = check, .is_ack = is_ack};
+	return crash_main(argc, argv, &test);
+}
