@@ -8,6 +8,7 @@ import smtplib
 import threading
 import unittest
 
+import crash
 from node import NodeTest, message
 
 SENDERS, EACH, KILLS = 4, 60, 4
@@ -49,8 +50,10 @@ class FrontEnd(NodeTest):
         found = collections.Counter()
         for octets in self.node.messages("bob"):
             found[re.search(rb"^Subject: (\S+)", octets, re.M).group(1).decode()] += 1
-        self.assertEqual(sorted(self.promised - set(found)), [], "lost")
-        self.assertEqual([name for name, n in found.items() if n > 1], [], "twice in the mailbox")
+        lost, twice = sorted(self.promised - set(found)), [name for name, n in found.items() if n > 1]
+        crash.tell(KILLS, len(self.promised), len(lost), len(twice))
+        self.assertEqual(lost, [], "lost")
+        self.assertEqual(twice, [], "twice in the mailbox")
         self.assertEqual(len(self.promised), SENDERS * EACH)
         self.assertEqual(self.node.run("queue", "stats").returncode, 0)
 

@@ -393,7 +393,7 @@ class NodeTest(unittest.TestCase):
     def setUpClass(cls):
         cls.node = Node(users=cls.users, ldif=cls.ldif, settings=cls.settings)
         try:
-            cls.node.start()
+            cls.start_node()
         except BaseException:
             cls.node.keep = bool(os.environ.get("POSTHOUSE_TEST_KEEP"))
             try:
@@ -402,6 +402,11 @@ class NodeTest(unittest.TestCase):
                 pass
             cls.node.remove()
             raise
+
+    @classmethod
+    def start_node(cls):
+        """For tests that prepare something in the node's folder first."""
+        cls.node.start()
 
     @classmethod
     def tearDownClass(cls):
