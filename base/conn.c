@@ -235,6 +235,17 @@ enum err_code conn_read_line(struct conn *conn, size_t bytes_max, struct str *li
 	return ERR_OK;
 }
 
+enum err_code conn_next_line(struct conn *conn, size_t bytes_max, struct str *line_out, enum conn_eol *eol_out, struct err *err)
+{
+	if (!conn_has_input(conn)) {
+		enum err_code code = conn_flush(conn, err);
+		if (code)
+			return code;
+		conn_idle(conn);
+	}
+	return conn_read_line(conn, bytes_max, line_out, eol_out, err);
+}
+
 enum err_code conn_peek(struct conn *conn, struct str *chunk_out, struct err *err)
 {
 	if (available(conn) == 0) {

@@ -404,6 +404,14 @@ void tls_slot_set(struct tls_slot *slot, struct tls_server **server)
 	tls_server_drop(&before);
 }
 
+bool tls_slot_is_set(struct tls_slot *slot)
+{
+	pthread_mutex_lock(&slot->mutex);
+	bool is_set = slot->server != NULL;
+	pthread_mutex_unlock(&slot->mutex);
+	return is_set;
+}
+
 struct tls_server *tls_slot_get(struct tls_slot *slot)
 {
 	pthread_mutex_lock(&slot->mutex);

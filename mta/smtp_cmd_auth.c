@@ -9,16 +9,16 @@ static void logged_in(struct smtp_session *s, const struct login_attempt *attemp
 {
 	s->login = arena_dup(s->login_arena, attempt->login);
 	s->account = arena_dup(s->login_arena, attempt->account);
-	log_info(&s->log_session, "logged in", log_str("login", s->login), log_bool("tls", conn_tls(s->conn) != NULL));
-	smtp_say_id(s, REPLY_AUTH_OK);
+	log_info(&s->d.who.log, "logged in", log_str("login", s->login), log_bool("tls", conn_tls(s->d.conn) != NULL));
+	dialogue_say_id(&s->d, REPLY_AUTH_OK);
 }
 
 static void failed(struct smtp_session *s, const struct login_attempt *attempt, enum reply_id id)
 {
 	s->auth_failures++;
 	metric_add(&metric_mta_smtp_auth_failed, 1);
-	log_info(&s->log_session, "log-in failed", log_str("login", attempt->login), log_c("reason", attempt->reason));
-	smtp_say_id(s, id);
+	log_info(&s->d.who.log, "log-in failed", log_str("login", attempt->login), log_c("reason", attempt->reason));
+	dialogue_say_id(&s->d, id);
 }
 
 static void answer(struct smtp_session *s, const struct login_attempt *attempt, enum sasl_outcome outcome)
@@ -49,31 +49,28 @@ static void answer(struct smtp_session *s, const struct login_attempt *attempt, 
 	unreachable("outcome of a log-in");
 }
 
-void smtp_cmd_auth(struct smtp_session *s, struct str argument)
+void smtp_cmd_auth(struct dialogue *d, struct str argument)
 {
+	struct smtp_session *s = d->session;
 	struct str mechanism = argument, initial = STR_NONE;
 	bool has_initial = str_cut(argument, ' ', &mechanism, &initial);
 	if (s->login.n) { // RFC 4954 section 4: once a session
-		smtp_say_id(s, REPLY_BAD_SEQUENCE);
+		dialogue_say_id(&s->d, REPLY_BAD_SEQUENCE);
 		return;
 	}
 	if (!smtp_may_plaintext(s)) {
-		smtp_say_id(s, smtp_server_has_tls(s->server) ? REPLY_TLS_REQUIRED : REPLY_AUTH_CLEARTEXT);
+		dialogue_say_id(&s->d, tls_slot_is_set(&s->server->tls) ? REPLY_TLS_REQUIRED : REPLY_AUTH_CLEARTEXT);
 		return;
 	}
 	struct login_attempt attempt;
 	enum sasl_outcome outcome;
-	login_begin(s->server->login, STR("smtp"), s->conn, true, &attempt);
-	enum err_code code = login_converse(&attempt, STR("334 "), mechanism, has_initial ? &initial : NULL, &outcome, &s->err);
+	login_begin(s->server->login, STR("smtp"), s->d.conn, true, &attempt);
+	enum err_code code = login_converse(&attempt, STR("334 "), mechanism, has_initial ? &initial : NULL, &outcome, &d->err);
 	if (code == ERR_OK)
 		answer(s, &attempt, outcome);
-	else if (code == ERR_TIMEOUT)
-		smtp_say_id(s, REPLY_TIMEOUT);
-	else if (code == ERR_CANCELLED)
-		smtp_say_id(s, REPLY_CLOSING);
 	else
-		smtp_enter(s, SMTP_ENDED);
+		dialogue_reading_failed(d, code);
 	login_end(&attempt);
-	if ((int64_t)s->auth_failures >= s->settings->auth_failures_max && s->state != SMTP_ENDED)
-		smtp_say_id(s, REPLY_TOO_MANY_ERRORS);
+	if ((int64_t)s->auth_failures >= s->settings->auth_failures_max && d->state != DIALOGUE_ENDED)
+		dialogue_say_id(&s->d, REPLY_TOO_MANY_ERRORS);
 }

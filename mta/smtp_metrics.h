@@ -23,6 +23,7 @@
 	X(COUNTER, mta_smtp_junk, "", "Commands of other protocols; the session was ended.")                                  \
 	X(COUNTER, mta_smtp_early, "", "Sessions ended because input came before our reply.")                                 \
 	X(COUNTER, mta_smtp_injected, "", "Sessions that sent plaintext behind STARTTLS; it was thrown away.")                \
+	X(COUNTER, mta_smtp_tls_failed, "", "TLS handshakes that failed.")                                                    \
 	X(COUNTER, mta_smtp_replies_4xx, "", "Temporary refusals, all commands.")                                             \
 	X(COUNTER, mta_smtp_replies_5xx, "", "Permanent refusals, all commands.")                                             \
 	X(COUNTER, mta_rcpt_accepted, "", "Recipients accepted at RCPT.")                                                     \

@@ -10,14 +10,6 @@ enum {
 	EXPANSION_BYTES = 32 << 20,    // all lists of a transaction together
 };
 
-bool smtp_server_has_tls(struct smtp_server *server)
-{
-	struct tls_server *tls = tls_slot_get(&server->tls);
-	bool has = tls != NULL;
-	tls_server_drop(&tls);
-	return has;
-}
-
 size_t smtp_transaction_bytes_max(const struct settings *settings)
 {
 	return (size_t)settings->recipients_max * VERDICT_BYTES + EXPANSION_BYTES;

@@ -37,8 +37,6 @@ struct smtp_service {
 // A session from greeting to goodbye; for base/listen.h, arg is the struct smtp_service. Owns conn.
 void smtp_server_serve(struct conn *conn, void *arg);
 
-bool smtp_server_has_tls(struct smtp_server *server);
-
 // The relayhost as "host:port"; empty without one.
 struct str smtp_server_relayhost(const struct settings *settings, struct arena *arena);
 

@@ -10,12 +10,12 @@ struct imap_result imap_cmd_starttls(struct imap_session *s, struct imap_command
 {
 	if (conn_tls(s->conn))
 		return imap_bad(c, "TLS is active already");
-	if (!popimap_has_tls(s->popimap))
+	if (!tls_slot_is_set(&s->popimap->tls))
 		return imap_no(IMAP_CODE_UNAVAILABLE, "TLS is not available");
 	const struct imap_result ok = imap_ok("begin TLS now");
 	imap_say(s, c->tag, &ok);
 	// What was sent behind the command is thrown away: it came before the handshake and may be somebody else's (PROTOCOLS 26).
-	if (conn_flush(s->conn, &s->err) || popimap_start_tls(s->popimap, s->conn, &s->log_session, &s->err))
+	if (conn_flush(s->conn, &s->err) || popimap_start_tls(s->popimap, s->conn, &s->who.log, &s->err))
 		imap_enter(s, IMAP_ENDED);
 	return (struct imap_result){0};
 }
@@ -73,7 +73,7 @@ struct imap_result imap_cmd_login(struct imap_session *s, struct imap_command *c
 		return imap_bad(c, "bad arguments");
 	if (!popimap_may_plaintext(s->settings, s->conn))
 		return imap_no(IMAP_CODE_PRIVACYREQUIRED, "start TLS first");
-	signin_begin(s->popimap, s->settings, STR("imap"), s->conn, &s->log_session, s->auth_failures, &s->err, &in);
+	signin_begin(s->popimap, s->settings, STR("imap"), s->conn, &s->who.log, s->auth_failures, &s->err, &in);
 	struct imap_result result = answer(s, c, &in, signin_plain(&in, login, password));
 	signin_end(&in);
 	return result;
@@ -94,7 +94,7 @@ struct imap_result imap_cmd_authenticate(struct imap_session *s, struct imap_com
 	}
 	if (!popimap_may_plaintext(s->settings, s->conn))
 		return imap_no(IMAP_CODE_PRIVACYREQUIRED, "start TLS first");
-	signin_begin(s->popimap, s->settings, STR("imap"), s->conn, &s->log_session, s->auth_failures, &s->err, &in);
+	signin_begin(s->popimap, s->settings, STR("imap"), s->conn, &s->who.log, s->auth_failures, &s->err, &in);
 	fiber_shield_leave(); // a stop does not wait for a client that thinks about its answer
 	enum signin_outcome outcome = signin_sasl(&in, mechanism, has_initial ? &initial : NULL);
 	fiber_shield_enter();

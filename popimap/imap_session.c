@@ -100,7 +100,7 @@ void imap_capabilities(const struct imap_session *s, struct buf *b)
 	buf_add(b, STR("CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE"));
 	if (s->state == IMAP_STRANGER) {
 		struct str mechanisms = sasl_mechanisms(may_plaintext ? SASL_PLAINTEXT_OK : 0), one;
-		if (conn_tls(s->conn) == NULL && popimap_has_tls(s->popimap))
+		if (conn_tls(s->conn) == NULL && tls_slot_is_set(&s->popimap->tls))
 			buf_add(b, STR(" STARTTLS"));
 		if (!may_plaintext)
 			buf_add(b, STR(" LOGINDISABLED"));
@@ -147,11 +147,15 @@ void imap_reading_failed(struct imap_session *s, enum err_code code)
 		imap_enter(s, IMAP_ENDED);
 }
 
+static size_t line_bytes_max(const struct imap_session *s)
+{
+	return s->state == IMAP_STRANGER ? (size_t)STRANGER_BYTES_MAX : (size_t)CONN_LINE_BYTES_MAX;
+}
+
 enum err_code imap_read_more(struct imap_session *s, struct str *line_out)
 {
 	enum conn_eol eol;
-	size_t bytes_max = s->state == IMAP_STRANGER ? (size_t)STRANGER_BYTES_MAX : (size_t)CONN_LINE_BYTES_MAX;
-	enum err_code code = conn_read_line(s->conn, bytes_max, line_out, &eol, &s->err);
+	enum err_code code = conn_read_line(s->conn, line_bytes_max(s), line_out, &eol, &s->err);
 	if (code)
 		imap_reading_failed(s, code);
 	return code;
@@ -328,15 +332,11 @@ static void run_command(struct imap_session *s, struct str line)
 // The first line of the next command. False when the session is over; what could still be said was said.
 static bool next_line(struct imap_session *s, struct str *line_out)
 {
-	if (!conn_has_input(s->conn)) {
-		enum err_code code = conn_flush(s->conn, &s->err);
-		if (code) {
-			imap_reading_failed(s, code);
-			return false;
-		}
-		conn_idle(s->conn);
-	}
-	return imap_read_more(s, line_out) == ERR_OK;
+	enum conn_eol eol;
+	enum err_code code = conn_next_line(s->conn, line_bytes_max(s), line_out, &eol, &s->err);
+	if (code)
+		imap_reading_failed(s, code);
+	return code == ERR_OK;
 }
 
 static bool may_go_on(struct imap_session *s)
@@ -351,7 +351,7 @@ static bool may_go_on(struct imap_session *s)
 static bool greet(struct imap_session *s)
 {
 	struct buf b;
-	if (s->service->tls_at_start && popimap_start_tls(s->popimap, s->conn, &s->log_session, &s->err))
+	if (s->service->tls_at_start && popimap_start_tls(s->popimap, s->conn, &s->who.log, &s->err))
 		return false;
 	buf_init(&b, 1024);
 	buf_add(&b, STR("* OK ["));
@@ -384,15 +384,6 @@ static void run(struct imap_session *s)
 	}
 }
 
-static void name_session(struct imap_session *s)
-{
-	popimap_session_name(s->id);
-	netaddr_text(conn_peer(s->conn), s->peer);
-	s->log_peer = (struct log_context){.parent = NULL, .name = "peer", .value = str_of_c(s->peer)};
-	s->log_session = (struct log_context){.parent = &s->log_peer, .name = "session", .value = str_of_c(s->id)};
-	s->log_login = (struct log_context){.parent = &s->log_session, .name = "login"};
-}
-
 void imap_serve(struct conn *conn, void *arg)
 {
 	const struct popimap_service *service = arg;
@@ -404,7 +395,8 @@ void imap_serve(struct conn *conn, void *arg)
 	s->snapshot = s->popimap->settings_get(s->popimap->arg);
 	s->settings = settings_of(s->snapshot);
 	set_limits(s);
-	name_session(s);
+	session_name_init(&s->who, conn);
+	s->log_login = (struct log_context){.parent = &s->who.log, .name = "login"};
 	conn_set_deadline_ms(conn, clock_after_ms(s->settings->imap_login_s * 1000)); // until the log-in
 	metric_add(&metric_popimap_imap_sessions, 1);
 	metric_add(&metric_popimap_imap_sessions_open, 1);

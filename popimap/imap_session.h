@@ -9,8 +9,8 @@
 #define POPIMAP_IMAP_SESSION_H
 
 #include "base/conn.h"
-#include "base/log.h"
 #include "base/metrics.h"
+#include "base/session.h"
 #include "imap_folder.h"
 #include "mail/imap_parse.h"
 #include "mail/imap_read.h"
@@ -39,9 +39,8 @@ struct imap_session {
 	unsigned auth_failures;
 	unsigned bad_in_a_row;      // BAD answers without another between them
 	char login[SASL_LOGIN_BYTES_MAX + 1];
-	char id[9];
-	char peer[NETADDR_TEXT_BYTES];
-	struct log_context log_peer, log_session, log_login;
+	struct session_name who;
+	struct log_context log_login; // who, and the login
 	struct err err; // of the last failed operation
 };
 

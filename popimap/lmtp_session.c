@@ -1,160 +1,145 @@
 // SPDX-License-Identifier: Apache-2.0
-// An LMTP session from greeting to goodbye: reads a line, checks its row of the table, calls the handler.
-//
-// A peer that goes away or is silent too long leaves nothing behind: nothing was promised. A stop lets the command that runs finish, DATA
-// with its replies included.
+// An LMTP session: the commands, who may use them, and the settings that a session begins with. Its life is the dialogue's (mail/dialogue.h).
 #include "lmtp_session.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/fiber.h"
 #include "base/must.h"
 #include "popimap_metrics.h"
+#include "router/host.h"
 
 enum {
 	COMMAND_BYTES_MAX = 4096, // MAIL and RCPT with keys
 	RECIPIENT_BYTES = 4096,   // of memory, for the longest address with its key
 	TRANSACTION_BYTES = 64 << 10,
-	FRONT_END_BYTES = 128 << 10, // Received, Authentication-Results and the like
-	LINGER_MS = 2000,
+	FRONT_END_BYTES = 128 << 10, // Received, Authentication-Results and the like: what a front-end may add to message_size_max
 };
 
-static const unsigned successors[] = {
-	[LMTP_CONNECTED] = LMTP_STATE_BIT(LMTP_CONNECTED) | LMTP_STATE_BIT(LMTP_READY) | LMTP_STATE_BIT(LMTP_ENDED),
-	[LMTP_READY] =
-		LMTP_STATE_BIT(LMTP_CONNECTED) | LMTP_STATE_BIT(LMTP_READY) | LMTP_STATE_BIT(LMTP_IN_MAIL) | LMTP_STATE_BIT(LMTP_ENDED),
-	[LMTP_IN_MAIL] = LMTP_STATE_BIT(LMTP_READY) | LMTP_STATE_BIT(LMTP_IN_RCPT) | LMTP_STATE_BIT(LMTP_ENDED),
-	[LMTP_IN_RCPT] = LMTP_STATE_BIT(LMTP_READY) | LMTP_STATE_BIT(LMTP_IN_RCPT) | LMTP_STATE_BIT(LMTP_ENDED),
-	[LMTP_ENDED] = LMTP_STATE_BIT(LMTP_ENDED),
+#define BEFORE_LHLO DIALOGUE_BIT(DIALOGUE_CONNECTED)
+#define READY DIALOGUE_BIT(DIALOGUE_READY)
+#define IN_MAIL DIALOGUE_BIT(DIALOGUE_IN_MAIL)
+#define IN_RCPT DIALOGUE_BIT(DIALOGUE_IN_RCPT)
+#define ANY DIALOGUE_ANY
+
+// RFC 2033 section 4.1: HELO and EHLO are not LMTP; who says them has the wrong port.
+static void cmd_not_lmtp(struct dialogue *d, struct str argument)
+{
+	(void)argument;
+	dialogue_say(d, reply_with(REPLY_UNKNOWN_COMMAND, STR("this is LMTP: say LHLO")));
+}
+
+// CHUNKING is not offered. Who sends BDAT all the same may have the chunk on the way, and that is never read as commands.
+static void cmd_bdat(struct dialogue *d, struct str argument)
+{
+	(void)argument;
+	dialogue_say_id(d, REPLY_NOT_IMPLEMENTED);
+	dialogue_enter(d, DIALOGUE_ENDED);
+}
+
+static const struct dialogue_command rows[] = {
+	{STR("LHLO"), dialogue_cmd_ehlo, ANY, DIALOGUE_SYNCHRONISES, NULL},
+	{STR("STARTTLS"), dialogue_cmd_starttls, BEFORE_LHLO | READY, DIALOGUE_NO_ARGUMENT, NULL},
+	{STR("MAIL"), dialogue_cmd_mail, READY, LMTP_TRUSTED, NULL},
+	{STR("RCPT"), dialogue_cmd_rcpt, IN_MAIL | IN_RCPT, LMTP_TRUSTED, NULL},
+	{STR("DATA"), dialogue_cmd_data, IN_MAIL | IN_RCPT, DIALOGUE_NO_ARGUMENT | LMTP_TRUSTED | DIALOGUE_SYNCHRONISES, NULL},
+	{STR("RSET"), dialogue_cmd_rset, ANY, DIALOGUE_NO_ARGUMENT, NULL},
+	{STR("NOOP"), dialogue_cmd_noop, ANY, 0, NULL},
+	{STR("VRFY"), dialogue_cmd_vrfy, ANY, LMTP_TRUSTED, NULL},
+	{STR("HELP"), dialogue_cmd_help, ANY, 0, NULL},
+	{STR("QUIT"), dialogue_cmd_quit, ANY, 0, NULL},
+	{STR("HELO"), cmd_not_lmtp, ANY, 0, NULL},
+	{STR("EHLO"), cmd_not_lmtp, ANY, 0, NULL},
+	{STR("BDAT"), cmd_bdat, ANY, 0, NULL},
 };
 
-void lmtp_enter(struct lmtp_session *s, enum lmtp_state state)
+static bool may_run(struct dialogue *d, const struct dialogue_command *row, struct reply *why_out)
 {
-	must(successors[s->state] & LMTP_STATE_BIT(state));
-	s->state = state;
-}
-
-void lmtp_reset(struct lmtp_session *s)
-{
-	arena_reset(s->txn.arena);
-	s->txn = (struct lmtp_transaction){.arena = s->txn.arena};
-	if (s->state == LMTP_IN_MAIL || s->state == LMTP_IN_RCPT)
-		lmtp_enter(s, LMTP_READY);
-}
-
-uint64_t lmtp_bytes_max(const struct settings *settings)
-{
-	return (uint64_t)settings->message_size_max + FRONT_END_BYTES;
-}
-
-void lmtp_say(struct lmtp_session *s, struct reply reply)
-{
-	struct buf wire;
-	buf_init(&wire, 8 << 10);
-	must(reply_format(reply, &wire)); // texts here are short literals
-	conn_write(s->conn, buf_str(&wire));
-	buf_fini(&wire);
-	if (reply.code >= 400) {
-		metric_add(&metric_popimap_lmtp_refused, 1);
-		log_debug(&s->log, "command refused", log_u64("code", (uint64_t)reply.code), log_str("text", reply.text));
-	}
-	if (reply.code == 421)
-		lmtp_enter(s, LMTP_ENDED);
-}
-
-void lmtp_say_id(struct lmtp_session *s, enum reply_id id)
-{
-	lmtp_say(s, reply_of(id));
-}
-
-static bool is_trusted(const struct lmtp_session *s)
-{
-	return s->peer_kind == LMTP_NODE || settings_networks_have(&s->settings->lmtp_networks, conn_peer(s->conn));
-}
-
-// What the row demands; false when the reply was given here.
-static bool may_run(struct lmtp_session *s, const struct lmtp_command_row *row, struct str argument)
-{
-	if (!(row->states & LMTP_STATE_BIT(s->state)))
-		lmtp_say_id(s, REPLY_BAD_SEQUENCE);
-	else if ((row->flags & LMTP_NO_ARGUMENT) && argument.n)
-		lmtp_say_id(s, REPLY_SYNTAX);
-	else if ((row->flags & LMTP_TRUSTED) && !is_trusted(s))
-		lmtp_say(s, s->peer_kind == LMTP_UNSURE ? reply_of(REPLY_DEFERRED) :
-							  reply_with(REPLY_TLS_REQUIRED, STR("STARTTLS with the certificate of a node is required")));
-	else
+	const struct lmtp_session *s = d->session;
+	if (!(row->flags & LMTP_TRUSTED) || s->peer_kind == LMTP_NODE || settings_networks_have(&s->settings->lmtp_networks, conn_peer(d->conn)))
 		return true;
+	*why_out = s->peer_kind == LMTP_UNSURE ? reply_of(REPLY_DEFERRED) :
+						 reply_with(REPLY_TLS_REQUIRED, STR("STARTTLS with the certificate of a node is required"));
 	return false;
 }
 
-static void dispatch(struct lmtp_session *s, struct str line)
+// Whose certificate is it? Asked at each LHLO, because pins change while sessions last.
+static enum lmtp_peer look_at_peer(struct dialogue *d)
 {
-	struct smtp_command command;
-	enum smtp_result result = smtp_command_parse(line, &command);
-	const struct lmtp_command_row *row = result == SMTP_OK ? lmtp_command_find(command.verb) : NULL;
-	if (result != SMTP_OK) {
-		lmtp_say_id(s, smtp_reply(result));
-	} else if (row == NULL) {
-		lmtp_say_id(s, REPLY_UNKNOWN_COMMAND);
-	} else if ((row->flags & LMTP_SYNCHRONISES) && conn_has_input(s->conn)) {
-		log_warning(&s->log, "input before our reply: session ended");
-		lmtp_say_id(s, REPLY_EARLY_TALKER);
-		lmtp_enter(s, LMTP_ENDED);
-	} else if (may_run(s, row, command.argument)) {
-		row->run(s, command.argument);
-		return;
-	}
-	s->errors++;
-}
-
-// The next command line; false when the session is over. A line that is too long was answered: line_out is then empty.
-static bool next_line(struct lmtp_session *s, struct str *line_out)
-{
-	enum conn_eol eol = CONN_CRLF;
-	enum err_code code = ERR_OK;
-	if (!conn_has_input(s->conn)) {
-		code = conn_flush(s->conn, &s->err);
-		conn_idle(s->conn);
-	}
-	if (code == ERR_OK)
-		code = conn_read_line(s->conn, COMMAND_BYTES_MAX, line_out, &eol, &s->err);
-	switch (code) {
-	case ERR_OK:
+	const struct lmtp_session *s = d->session;
+	const struct conn_tls *tls = conn_tls(d->conn);
+	if (tls == NULL || tls->peer_spki[0] == '\0')
+		return LMTP_STRANGER;
+	struct popimap *popimap = s->service->popimap;
+	struct str pin = arena_printf(d->txn.arena, "sha256:%s", tls->peer_spki), name = STR_NONE;
+	enum host_answer answer = host_by_pin(popimap->directory(popimap->arg), pin, d->txn.arena, &name);
+	log_debug(&d->who.log, "peer certificate", log_str("pin", pin), log_str("host", name));
+	arena_reset(d->txn.arena);
+	switch (answer) {
+	case HOST_FOUND:
+		return LMTP_NODE;
+	case HOST_UNKNOWN:
+		return LMTP_STRANGER;
+	case HOST_UNAVAILABLE:
 		break;
-	case ERR_LIMIT:
-		lmtp_say_id(s, REPLY_LINE_TOO_LONG);
-		s->errors++;
-		*line_out = STR_NONE;
-		return true;
-	case ERR_TIMEOUT:
-		lmtp_say_id(s, REPLY_TIMEOUT);
-		return false;
-	case ERR_CANCELLED:
-		lmtp_say_id(s, REPLY_CLOSING);
-		return false;
-	default: // the connection is gone
-		return false;
 	}
-	if (eol == CONN_BARE_LF && s->settings->smtp_bare_newline == SETTINGS_BARE_NEWLINE_REJECT) {
-		lmtp_say(s, (struct reply){.code = 521, .enhanced = STR("5.5.2"), .text = STR("bare <LF> received, lines must end with <CR><LF>")});
-		return false;
-	}
-	return true;
+	return LMTP_UNSURE;
 }
 
-static void run(struct lmtp_session *s)
+static void offer(struct dialogue *d)
 {
-	struct str line;
-	conn_printf(s->conn, "220 %.*s LMTP Posthouse\r\n", STR_FMT(s->settings->hostname));
-	while (s->state != LMTP_ENDED && next_line(s, &line)) {
-		fiber_shield_enter();
-		if (line.p)
-			dispatch(s, line);
-		fiber_shield_leave();
-		if (s->state != LMTP_ENDED && (int64_t)s->errors >= s->settings->smtp_errors_max)
-			lmtp_say_id(s, REPLY_TOO_MANY_ERRORS);
-	}
+	struct lmtp_session *s = d->session;
+	s->peer_kind = look_at_peer(d);
+	if (s->peer_kind != LMTP_STRANGER)
+		conn_write(d->conn, STR("250-XPHKEY\r\n"));
+}
+
+static void forget_peer(struct dialogue *d)
+{
+	struct lmtp_session *s = d->session;
+	s->peer_kind = LMTP_STRANGER;
+}
+
+static const struct dialogue_protocol protocol = {
+	.name = "LMTP",
+	.rows = rows,
+	.rows_n = sizeof rows / sizeof *rows,
+	.metrics = {&metric_popimap_lmtp_sessions, &metric_popimap_lmtp_sessions_open, &metric_popimap_lmtp_unknown, &metric_popimap_lmtp_early,
+		&metric_popimap_injected, &metric_popimap_tls_failed, &metric_popimap_lmtp_replies_4xx, &metric_popimap_lmtp_replies_5xx},
+	.per_recipient = true,
+	.forgives = true,
+	.recipient_bytes = sizeof(struct lmtp_recipient),
+	.may_run = may_run,
+	.offer = offer,
+	.sender = lmtp_sender,
+	.recipient = lmtp_recipient,
+	.begin = lmtp_message_begin,
+	.take = lmtp_message_take,
+	.finish = lmtp_message_finish,
+	.forget = lmtp_message_forget,
+	.forget_peer = forget_peer,
+};
+
+static struct dialogue_config configure(struct lmtp_session *s)
+{
+	const struct settings *settings = s->settings;
+	return (struct dialogue_config){
+		.protocol = &protocol,
+		.session = s,
+		.tls = &s->service->tls,
+		.hostname = settings->hostname,
+		.newline = settings->smtp_bare_newline == SETTINGS_BARE_NEWLINE_NORMALIZE ? SMTP_NEWLINE_NORMALIZE : SMTP_NEWLINE_REJECT,
+		.parameters = SMTP_FOR_LMTP,
+		.line_bytes_max = COMMAND_BYTES_MAX,
+		.message_bytes_max = (uint64_t)settings->message_size_max + FRONT_END_BYTES,
+		.recipients_max = (size_t)settings->recipients_max,
+		.transaction_bytes_max = TRANSACTION_BYTES + (size_t)settings->recipients_max * RECIPIENT_BYTES,
+		.errors_max = (unsigned)settings->smtp_errors_max,
+		.greet_pause_ms = -1, // peers are servers of ours, not strangers
+		.idle_ms = settings->lmtp_idle_s * 1000,
+		.session_ms = CLOCK_NEVER, // a front-end keeps its connections
+		.message_ms = settings->smtp_data_s * 1000,
+	};
 }
 
 void lmtp_serve(struct conn *conn, void *arg)
@@ -162,24 +147,15 @@ void lmtp_serve(struct conn *conn, void *arg)
 	struct lmtp_service *service = arg;
 	struct lmtp_session *s = calloc(1, sizeof *s);
 	must(s != NULL);
-	s->conn = conn;
 	s->service = service;
 	s->snapshot = service->popimap->settings_get(service->popimap->arg);
 	s->settings = settings_of(s->snapshot);
-	s->txn.arena = arena_new(TRANSACTION_BYTES + (size_t)s->settings->recipients_max * RECIPIENT_BYTES);
-	popimap_session_name(s->id);
-	netaddr_text(conn_peer(conn), s->peer);
-	s->log_peer = (struct log_context){.name = "peer", .value = str_of_c(s->peer)};
-	s->log = (struct log_context){.parent = &s->log_peer, .name = "session", .value = str_of_c(s->id)};
-	conn_set_idle_ms(conn, s->settings->lmtp_idle_s * 1000);
-	metric_add(&metric_popimap_lmtp_sessions, 1);
-	metric_add(&metric_popimap_lmtp_sessions_open, 1);
+	const struct dialogue_config config = configure(s);
+	dialogue_init(&s->d, conn, &config);
 
-	run(s);
+	dialogue_run(&s->d);
 
-	metric_add(&metric_popimap_lmtp_sessions_open, -1);
-	conn_close(&s->conn, LINGER_MS);
-	arena_free(&s->txn.arena);
+	dialogue_fini(&s->d);
 	settings_unref(&s->snapshot);
 	free(s);
 }

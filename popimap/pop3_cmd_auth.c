@@ -13,7 +13,7 @@ void pop3_cmd_capa(struct pop3_session *s, struct str argument)
 	conn_write(s->conn, STR("TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"));
 	if (s->state == POP3_AUTHORIZATION) {
 		struct str mechanisms = sasl_mechanisms(may_plaintext ? SASL_PLAINTEXT_OK : 0);
-		if (conn_tls(s->conn) == NULL && popimap_has_tls(s->popimap))
+		if (conn_tls(s->conn) == NULL && tls_slot_is_set(&s->popimap->tls))
 			conn_write(s->conn, STR("STLS\r\n"));
 		if (may_plaintext)
 			conn_write(s->conn, STR("USER\r\n"));
@@ -30,14 +30,14 @@ void pop3_cmd_stls(struct pop3_session *s, struct str argument)
 		pop3_err(s, "TLS is active already");
 		return;
 	}
-	if (!popimap_has_tls(s->popimap)) {
+	if (!tls_slot_is_set(&s->popimap->tls)) {
 		pop3_err(s, "TLS is not available");
 		return;
 	}
 	pop3_ok(s, "begin TLS now");
 	// What was sent behind the command is thrown away, and what was said before it forgotten (PROTOCOLS 88).
 	s->user[0] = '\0';
-	if (conn_flush(s->conn, &s->err) || popimap_start_tls(s->popimap, s->conn, &s->log_session, &s->err))
+	if (conn_flush(s->conn, &s->err) || popimap_start_tls(s->popimap, s->conn, &s->who.log, &s->err))
 		pop3_enter(s, POP3_ENDED);
 }
 
@@ -114,7 +114,7 @@ void pop3_cmd_pass(struct pop3_session *s, struct str argument)
 		pop3_err(s, "USER comes first");
 		return;
 	}
-	signin_begin(s->popimap, s->settings, STR("pop"), s->conn, &s->log_session, s->auth_failures, &s->err, &in);
+	signin_begin(s->popimap, s->settings, STR("pop"), s->conn, &s->who.log, s->auth_failures, &s->err, &in);
 	answer(s, &in, signin_plain(&in, str_of_c(s->user), argument)); // a password may hold spaces
 	signin_end(&in);
 	s->user[0] = '\0';
@@ -131,7 +131,7 @@ void pop3_cmd_auth(struct pop3_session *s, struct str argument)
 	if (!may_authenticate(s))
 		return;
 	bool has_initial = str_cut(argument, ' ', &mechanism, &initial);
-	signin_begin(s->popimap, s->settings, STR("pop"), s->conn, &s->log_session, s->auth_failures, &s->err, &in);
+	signin_begin(s->popimap, s->settings, STR("pop"), s->conn, &s->who.log, s->auth_failures, &s->err, &in);
 	fiber_shield_leave(); // a stop does not wait for a client that thinks about its answer
 	enum signin_outcome outcome = signin_sasl(&in, mechanism, has_initial ? &initial : NULL);
 	fiber_shield_enter();

@@ -61,7 +61,7 @@ bool pop3_open_drop(struct pop3_session *s)
 	arena_free(&arena);
 	if (code == ERR_OK)
 		return true;
-	log_warning(&s->log_session, "maildrop cannot be opened", log_c("login", s->login), log_err(&s->err));
+	log_warning(&s->who.log, "maildrop cannot be opened", log_c("login", s->login), log_err(&s->err));
 	pop3_err(s, "[SYS/TEMP] maildrop not available now");
 	return false;
 }

@@ -74,13 +74,7 @@ static void dispatch(struct pop3_session *s, struct str line)
 static bool next_line(struct pop3_session *s, struct str *line_out)
 {
 	enum conn_eol eol;
-	enum err_code code = ERR_OK;
-	if (!conn_has_input(s->conn)) {
-		code = conn_flush(s->conn, &s->err);
-		conn_idle(s->conn);
-	}
-	if (code == ERR_OK)
-		code = conn_read_line(s->conn, LINE_BYTES_MAX, line_out, &eol, &s->err);
+	enum err_code code = conn_next_line(s->conn, LINE_BYTES_MAX, line_out, &eol, &s->err);
 	if (code == ERR_LIMIT) {
 		pop3_err(s, "line too long");
 		*line_out = STR_NONE;
@@ -99,7 +93,7 @@ static bool may_go_on(struct pop3_session *s)
 static void run(struct pop3_session *s)
 {
 	struct str line;
-	if (s->service->tls_at_start && popimap_start_tls(s->popimap, s->conn, &s->log_session, &s->err))
+	if (s->service->tls_at_start && popimap_start_tls(s->popimap, s->conn, &s->who.log, &s->err))
 		return;
 	conn_printf(s->conn, "+OK %.*s Posthouse ready\r\n", STR_FMT(s->settings->hostname));
 	while (may_go_on(s) && next_line(s, &line)) {
@@ -115,15 +109,6 @@ static void run(struct pop3_session *s)
 	}
 }
 
-static void name_session(struct pop3_session *s)
-{
-	popimap_session_name(s->id);
-	netaddr_text(conn_peer(s->conn), s->peer);
-	s->log_peer = (struct log_context){.parent = NULL, .name = "peer", .value = str_of_c(s->peer)};
-	s->log_session = (struct log_context){.parent = &s->log_peer, .name = "session", .value = str_of_c(s->id)};
-	s->log_login = (struct log_context){.parent = &s->log_session, .name = "login"};
-}
-
 void pop3_serve(struct conn *conn, void *arg)
 {
 	const struct popimap_service *service = arg;
@@ -134,7 +119,8 @@ void pop3_serve(struct conn *conn, void *arg)
 	s->popimap = service->popimap;
 	s->snapshot = s->popimap->settings_get(s->popimap->arg);
 	s->settings = settings_of(s->snapshot);
-	name_session(s);
+	session_name_init(&s->who, conn);
+	s->log_login = (struct log_context){.parent = &s->who.log, .name = "login"};
 	conn_set_deadline_ms(conn, clock_after_ms(s->settings->imap_login_s * 1000)); // until the log-in
 	metric_add(&metric_popimap_pop3_sessions, 1);
 	metric_add(&metric_popimap_pop3_sessions_open, 1);

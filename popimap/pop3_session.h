@@ -8,8 +8,8 @@
 #define POPIMAP_POP3_SESSION_H
 
 #include "base/conn.h"
-#include "base/log.h"
 #include "base/metrics.h"
+#include "base/session.h"
 #include "mail/sasl.h"
 #include "mailbox.h"
 #include "server.h"
@@ -41,9 +41,8 @@ struct pop3_session {
 	size_t n;
 	char user[SASL_LOGIN_BYTES_MAX + 1]; // of USER, for the PASS that follows; empty: none
 	char login[SASL_LOGIN_BYTES_MAX + 1];
-	char id[9];
-	char peer[NETADDR_TEXT_BYTES];
-	struct log_context log_peer, log_session, log_login;
+	struct session_name who;
+	struct log_context log_login; // who, and the login
 	struct err err; // of the last failed operation
 };
 

@@ -38,7 +38,10 @@
 	X(COUNTER, popimap_pop3_removed, "", "Messages removed at QUIT.")                                                     \
 	X(COUNTER, popimap_lmtp_sessions, "", "LMTP sessions begun.")                                                         \
 	X(GAUGE, popimap_lmtp_sessions_open, "", "LMTP sessions now open.")                                                   \
-	X(COUNTER, popimap_lmtp_refused, "", "Replies of 4xx and 5xx to LMTP commands.")                                      \
+	X(COUNTER, popimap_lmtp_unknown, "", "LMTP commands that nobody knows.")                                              \
+	X(COUNTER, popimap_lmtp_early, "", "LMTP sessions ended because input came before our reply.")                        \
+	X(COUNTER, popimap_lmtp_replies_4xx, "", "Temporary refusals, all LMTP commands and recipients.")                     \
+	X(COUNTER, popimap_lmtp_replies_5xx, "", "Permanent refusals, all LMTP commands and recipients.")                     \
 	X(COUNTER, popimap_lmtp_forged, "", "Delivery keys from peers that are not our nodes: refused.")                      \
 	X(COUNTER, popimap_lmtp_delivered, "", "Messages put into mailboxes.")                                                \
 	X(COUNTER, popimap_lmtp_known, "", "Deliveries that the mailbox had already: recognised by their key.")               \

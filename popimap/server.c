@@ -2,9 +2,7 @@
 // What all IMAP and POP3 sessions of a node share.
 #include "server.h"
 
-#include <stdio.h>
-
-#include "base/random.h"
+#include "base/session.h"
 #include "popimap_metrics.h"
 #include "router/home.h"
 #include "store.h"
@@ -20,14 +18,6 @@ const struct store_home *popimap_may_make(const struct home *home, struct store_
 	return out;
 }
 
-bool popimap_has_tls(struct popimap *popimap)
-{
-	struct tls_server *tls = tls_slot_get(&popimap->tls);
-	bool has = tls != NULL;
-	tls_server_drop(&tls);
-	return has;
-}
-
 bool popimap_may_plaintext(const struct settings *settings, const struct conn *conn)
 {
 	return conn_tls(conn) != NULL ||
@@ -37,26 +27,10 @@ bool popimap_may_plaintext(const struct settings *settings, const struct conn *c
 enum err_code popimap_start_tls(struct popimap *popimap, struct conn *conn, const struct log_context *log, struct err *err)
 {
 	size_t discarded = 0;
-	struct tls_server *tls = tls_slot_get(&popimap->tls);
-	if (tls == NULL)
-		return err_set(err, ERR_TLS, "no tls_certificate is set");
-	enum err_code code = conn_tls_accept(conn, tls, &discarded, err);
-	tls_server_drop(&tls);
-	if (code) {
+	enum err_code code = session_start_tls(conn, &popimap->tls, log, &discarded, err);
+	if (code)
 		metric_add(&metric_popimap_tls_failed, 1);
-		log_info(log, "TLS handshake failed", log_err(err));
-		return code;
-	}
-	if (discarded) {
+	if (discarded)
 		metric_add(&metric_popimap_injected, 1);
-		log_warning(log, "plaintext behind STARTTLS was thrown away", log_u64("bytes", discarded));
-	}
-	return ERR_OK;
-}
-
-void popimap_session_name(char name_out[9])
-{
-	uint8_t random[4];
-	random_bytes(random, sizeof random);
-	snprintf(name_out, 9, "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
+	return code;
 }

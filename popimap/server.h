@@ -51,16 +51,11 @@ struct store_home;
 // else out, which borrows from home.
 const struct store_home *popimap_may_make(const struct home *home, struct store_home *out);
 
-bool popimap_has_tls(struct popimap *popimap);
-
 // May the channel carry a password? TLS, or a trusted network under auth_plaintext = trusted.
 bool popimap_may_plaintext(const struct settings *settings, const struct conn *conn);
 
 // The server's side of STARTTLS and STLS, after the reply was flushed, and of implicit TLS. Plaintext that was sent ahead is thrown
 // away and counted. May wait.
 enum err_code popimap_start_tls(struct popimap *popimap, struct conn *conn, const struct log_context *log, struct err *err) ERR_CHECKED;
-
-// A name for a session in the log, eight hex digits and a NUL.
-void popimap_session_name(char name_out[9]);
 
 #endif

@@ -9,9 +9,7 @@
 //         conn_set_idle_ms(conn, 300000);
 //         conn_printf(conn, "220 %s ESMTP\r\n", host);
 //         for (;;) {
-//             if (!conn_has_input(conn) && conn_flush(conn, err))           // replies of a pipelined batch leave together
-//                 break;
-//             enum err_code code = conn_read_line(conn, 1000, &line, &eol, err);
+//             enum err_code code = conn_next_line(conn, 1000, &line, &eol, err);
 //             if (code == ERR_LIMIT) { conn_write(conn, STR("500 5.5.6 line too long\r\n")); continue; }
 //             if (code == ERR_TIMEOUT || code == ERR_CANCELLED)
 //                 conn_write(conn, STR("421 4.4.2 closing\r\n"));           // conn_close still sends it
@@ -58,6 +56,11 @@ enum {
 // until the next read on conn. A line of more than bytes_max bytes (its end not counted) is swallowed up to its LF and gives
 // ERR_LIMIT, once: nothing of it is ever read as a line of its own. May wait.
 enum err_code conn_read_line(struct conn *conn, size_t bytes_max, struct str *line_out, enum conn_eol *eol_out, struct err *err)
+	ERR_CHECKED;
+
+// What a server does between two commands: sends its replies unless more input is there already (the replies of a pipelined batch leave
+// together, RFC 2920 section 3.2), gives its buffers back, reads the next line. May wait.
+enum err_code conn_next_line(struct conn *conn, size_t bytes_max, struct str *line_out, enum conn_eol *eol_out, struct err *err)
 	ERR_CHECKED;
 
 // Exactly n bytes, appended to out. ERR_LIMIT when out's cap has no room for them (nothing is read then). On failure out may have

@@ -80,4 +80,7 @@ void tls_slot_set(struct tls_slot *slot, struct tls_server **server);
 // A reference for the caller; NULL when there is none.
 struct tls_server *tls_slot_get(struct tls_slot *slot);
 
+// Is TLS on offer?
+bool tls_slot_is_set(struct tls_slot *slot);
+
 #endif

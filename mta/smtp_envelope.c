@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who sends and who receives: MAIL and RCPT (RFC 5321 sections 4.1.1.2 and 4.1.1.3). On a submission service, who may send as whom is decided
+// here; what happens to a recipient, router/recipient.h decides.
+#include "base/clock.h"
+#include "base/must.h"
+#include "mta/queue.h"
+#include "router/sender.h"
+#include "smtp_metrics.h"
+#include "smtp_session.h"
+
+// 553 unless the login may use this sender (RFC 6409 section 6.1). The null sender is nobody's identity and stays allowed: it is what
+// read receipts carry.
+static struct reply may_send(struct smtp_session *s, const struct addr *from)
+{
+	if (!s->service->submission || addr_is_null(from))
+		return reply_of(REPLY_SENDER_OK);
+	struct directory *directory = s->server->directory(s->server->arg);
+	switch (sender_check(directory, s->account, from, s->settings->delimiter, s->d.txn.arena, NULL)) {
+	case SENDER_ALLOWED:
+		return reply_of(REPLY_SENDER_OK);
+	case SENDER_REFUSED:
+		log_info(&s->d.who.log, "sender refused", log_str("login", s->login), log_str("sender", from->text));
+		return reply_of(REPLY_NOT_YOUR_ADDRESS);
+	case SENDER_UNAVAILABLE:
+		return reply_of(REPLY_LOCAL_FAULT);
+	}
+	unreachable("sender answer");
+}
+
+struct reply smtp_sender(struct dialogue *d, struct smtp_mail *mail)
+{
+	struct smtp_session *s = d->session;
+	enum err_code code = queue_accepts(s->server->queue, &d->err);
+	return code ? reply_of_err(code) : may_send(s, &mail->from);
+}
+
+static bool accepts(enum recipient_outcome outcome)
+{
+	switch (outcome) {
+	case RECIPIENT_DELIVER:
+	case RECIPIENT_EXPAND:
+	case RECIPIENT_FORWARD:
+	case RECIPIENT_RELAY:
+		return true;
+	case RECIPIENT_REFUSE:
+	case RECIPIENT_DEFER:
+		return false;
+	}
+	unreachable("recipient outcome");
+}
+
+struct reply smtp_recipient(struct dialogue *d, void *one)
+{
+	struct smtp_session *s = d->session;
+	struct smtp_recipient *recipient = one;
+	struct recipient_verdict *verdict = &recipient->verdict;
+	if (s->login.n && !submit_rate_take(s->server->submit_rate, s->account, 1, s->settings->submission_recipients_hour_max, clock_mono_ms())) {
+		log_warning(&d->who.log, "hourly budget of recipients used up", log_str("login", s->login));
+		return (struct reply){.code = 452, .enhanced = STR("4.7.1"), .text = STR("too many recipients in one hour, try again later")};
+	}
+	smtp_server_decide(s->server, s->settings, &recipient->rcpt.to, s->login.n != 0, d->txn.arena, verdict);
+	if (!accepts(verdict->outcome)) {
+		metric_add(verdict->code < 500 ? &metric_mta_rcpt_deferred : &metric_mta_rcpt_refused, 1);
+		log_info(&d->who.log, "recipient refused", log_str("sender", d->txn.mail.from.text),
+			log_str("recipient", recipient->rcpt.to.text), log_u64("code", (uint64_t)verdict->code),
+			log_str("enhanced", verdict->enhanced), log_str("reason", verdict->text));
+		return (struct reply){.code = verdict->code, .enhanced = verdict->enhanced, .text = verdict->text};
+	}
+	s->targets_n += verdict->n_targets;
+	metric_add(&metric_mta_rcpt_accepted, 1);
+	return reply_of(REPLY_RECIPIENT_OK);
+}
