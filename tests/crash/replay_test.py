@@ -22,7 +22,7 @@ class Replay(NodeTest):
         """As after the restore of a backup that was made before the mailbox was; node.db is made again from what is there."""
         box = uuid_of(uid).replace("-", "")
         mailboxes = self.node.path("data", "mailboxes")
-        shutil.rmtree(os.path.join(mailboxes, box[:2], box[2:4], box))
+        shutil.rmtree(os.path.join(mailboxes, box[:2], box))
         for name in os.listdir(mailboxes):
             if name.startswith("node.db"):
                 os.remove(os.path.join(mailboxes, name))

@@ -79,7 +79,7 @@ class Lmtp(NodeTest):
             self.assertEqual(wire.say("RCPT TO:<ann@uni.example>"), 250)
             self.assertEqual(self.data(wire, text), [250])
         mailbox = uuid_of("ann").replace("-", "")
-        big = self.node.path("data", "mailboxes", mailbox[:2], mailbox[2:4], mailbox, "big")
+        big = self.node.path("data", "mailboxes", mailbox[:2], mailbox, "big")
         self.assertEqual(len(os.listdir(big)), 1)
         found = [m for m in self.node.messages("ann") if b"Subject: large" in m]
         self.assertEqual(len(found), 1)
