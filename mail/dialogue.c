@@ -17,8 +17,11 @@ static const unsigned successors[] = {
 	[DIALOGUE_CONNECTED] = DIALOGUE_BIT(DIALOGUE_CONNECTED) | DIALOGUE_BIT(DIALOGUE_READY) | DIALOGUE_BIT(DIALOGUE_ENDED),
 	[DIALOGUE_READY] = DIALOGUE_BIT(DIALOGUE_CONNECTED) | DIALOGUE_BIT(DIALOGUE_READY) | DIALOGUE_BIT(DIALOGUE_IN_MAIL) |
 		DIALOGUE_BIT(DIALOGUE_ENDED),
-	[DIALOGUE_IN_MAIL] = DIALOGUE_BIT(DIALOGUE_READY) | DIALOGUE_BIT(DIALOGUE_IN_RCPT) | DIALOGUE_BIT(DIALOGUE_ENDED),
-	[DIALOGUE_IN_RCPT] = DIALOGUE_BIT(DIALOGUE_READY) | DIALOGUE_BIT(DIALOGUE_IN_RCPT) | DIALOGUE_BIT(DIALOGUE_ENDED),
+	[DIALOGUE_IN_MAIL] = DIALOGUE_BIT(DIALOGUE_READY) | DIALOGUE_BIT(DIALOGUE_IN_RCPT) | DIALOGUE_BIT(DIALOGUE_IN_BDAT) |
+		DIALOGUE_BIT(DIALOGUE_ENDED),
+	[DIALOGUE_IN_RCPT] = DIALOGUE_BIT(DIALOGUE_READY) | DIALOGUE_BIT(DIALOGUE_IN_RCPT) | DIALOGUE_BIT(DIALOGUE_IN_BDAT) |
+		DIALOGUE_BIT(DIALOGUE_ENDED),
+	[DIALOGUE_IN_BDAT] = DIALOGUE_BIT(DIALOGUE_READY) | DIALOGUE_BIT(DIALOGUE_ENDED),
 	[DIALOGUE_ENDED] = DIALOGUE_BIT(DIALOGUE_ENDED),
 };
 
@@ -33,8 +36,8 @@ void dialogue_reset(struct dialogue *d)
 	d->config.protocol->forget(d);
 	arena_reset(d->txn.arena);
 	d->txn = (struct dialogue_transaction){.arena = d->txn.arena};
-	d->refused = false;
-	if (d->state == DIALOGUE_IN_MAIL || d->state == DIALOGUE_IN_RCPT)
+	d->refused = d->told = false;
+	if (d->state == DIALOGUE_IN_MAIL || d->state == DIALOGUE_IN_RCPT || d->state == DIALOGUE_IN_BDAT)
 		dialogue_enter(d, DIALOGUE_READY);
 }
 
@@ -115,6 +118,29 @@ static void end_for_early_input(struct dialogue *d)
 	dialogue_enter(d, DIALOGUE_ENDED);
 }
 
+// What a browser that was made to talk to us says: its body must not be read as commands (THREATS http-on-25).
+static bool is_forbidden(const struct dialogue *d, struct str verb)
+{
+	for (size_t i = 0; i < d->config.forbidden_n; i++)
+		if (str_eq_nocase(d->config.forbidden[i], verb))
+			return true;
+	return false;
+}
+
+static void no_row(struct dialogue *d, struct str verb)
+{
+	const struct dialogue_metrics *metrics = &d->config.protocol->metrics;
+	if (!is_forbidden(d, verb)) {
+		metric_add(metrics->unknown, 1);
+		refuse_command(d, reply_of(REPLY_UNKNOWN_COMMAND));
+		return;
+	}
+	metric_add(metrics->forbidden, 1);
+	log_warning(&d->who.log, "another protocol on a mail port: session ended", log_str("command", verb));
+	dialogue_say_id(d, REPLY_FORBIDDEN_COMMAND);
+	dialogue_enter(d, DIALOGUE_ENDED);
+}
+
 static void dispatch(struct dialogue *d, struct str line)
 {
 	struct smtp_command command;
@@ -126,8 +152,7 @@ static void dispatch(struct dialogue *d, struct str line)
 	}
 	const struct dialogue_command *row = find(d->config.protocol, command.verb);
 	if (row == NULL) {
-		metric_add(d->config.protocol->metrics.unknown, 1);
-		refuse_command(d, reply_of(REPLY_UNKNOWN_COMMAND));
+		no_row(d, command.verb);
 		return;
 	}
 	if (row->metric)
@@ -140,11 +165,20 @@ static void dispatch(struct dialogue *d, struct str line)
 		refuse_command(d, why);
 }
 
+// A whole command line, however slowly it drips, has this long (THREATS slow).
+static int64_t line_ends_ms(const struct dialogue *d)
+{
+	int64_t ends_ms = clock_earlier(clock_after_ms(d->config.idle_ms), d->ends_ms);
+	return d->state == DIALOGUE_IN_BDAT ? clock_earlier(ends_ms, d->message_ends_ms) : ends_ms;
+}
+
 // The next command line, or an empty one when it was answered already. False: the session is over.
 static bool next_line(struct dialogue *d, struct str *line_out)
 {
 	enum conn_eol eol = CONN_CRLF;
+	conn_set_deadline_ms(d->conn, line_ends_ms(d));
 	enum err_code code = conn_next_line(d->conn, d->config.line_bytes_max, line_out, &eol, &d->err);
+	conn_set_deadline_ms(d->conn, d->ends_ms);
 	if (code == ERR_LIMIT) {
 		refuse_command(d, reply_of(REPLY_LINE_TOO_LONG));
 		*line_out = STR_NONE;
@@ -168,6 +202,7 @@ bool dialogue_start_tls(struct dialogue *d)
 {
 	const struct dialogue_metrics *metrics = &d->config.protocol->metrics;
 	size_t discarded = 0;
+	conn_set_deadline_ms(d->conn, line_ends_ms(d));
 	enum err_code code = session_start_tls(d->conn, d->config.tls, &d->who.log, &discarded, &d->err);
 	if (code)
 		metric_add(metrics->tls_failed, 1);

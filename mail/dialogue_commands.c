@@ -37,7 +37,7 @@ void dialogue_cmd_ehlo(struct dialogue *d, struct str argument)
 	if (conn_tls(d->conn) == NULL && tls_slot_is_set(d->config.tls))
 		conn_write(d->conn, STR("250-STARTTLS\r\n"));
 	d->config.protocol->offer(d);
-	conn_write(d->conn, STR("250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"));
+	conn_write(d->conn, STR("250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n"));
 }
 
 // RFC 3207: afterwards nothing that was said before counts, and nothing that was sent ahead is read.
@@ -165,12 +165,4 @@ void dialogue_cmd_not_implemented(struct dialogue *d, struct str argument)
 {
 	(void)argument;
 	dialogue_say_id(d, REPLY_NOT_IMPLEMENTED);
-}
-
-void dialogue_cmd_junk(struct dialogue *d, struct str argument)
-{
-	(void)argument;
-	log_warning(&d->who.log, "another protocol on a mail port: session ended");
-	dialogue_say_id(d, REPLY_EARLY_TALKER);
-	dialogue_enter(d, DIALOGUE_ENDED);
 }

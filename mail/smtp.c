@@ -410,6 +410,22 @@ bool smtp_rcpt_format(const struct smtp_rcpt *rcpt, unsigned accepted, struct bu
 	return ok;
 }
 
+enum smtp_result smtp_chunk_parse(struct str argument, struct smtp_chunk *chunk_out)
+{
+	struct str size = argument, last = STR_NONE;
+	uint64_t bytes;
+	bool has_last = str_cut(argument, ' ', &size, &last);
+	for (size_t i = 0; i < size.n; i++)
+		if (!chr_is_digit(size.p[i]))
+			return SMTP_SYNTAX;
+	if (size.n == 0 || (has_last && !str_eq_nocase(str_trim(last), STR("LAST"))))
+		return SMTP_SYNTAX;
+	if (!str_to_u64(size, SMTP_CHUNK_BYTES_MAX, &bytes))
+		return SMTP_SIZE_TOO_BIG;
+	*chunk_out = (struct smtp_chunk){.bytes = bytes, .last = has_last};
+	return SMTP_OK;
+}
+
 bool smtp_helo_parse(struct str argument, struct str *name_out)
 {
 	struct str inner = argument;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// DATA: a decoder and an encoder that take bytes in any portions.
+// DATA and BDAT: a decoder and an encoder that take bytes in any portions.
 //
 // Decoder states say what stands before the next byte. Only AT_LINE, reached by CR LF alone (or the start), lets a dot count:
 //
@@ -11,7 +11,7 @@
 //     AFTER_CR       bare CR: AFTER_CR   AT_LINE      bare CR: IN_LINE         bare CR: IN_LINE
 //
 // After a bare LF the state is IN_LINE, so a dot there is text: no receiver behind us, which sees CRLF lines with their dots doubled
-// again by the encoder, can read an end of data out of it.
+// again by the encoder, can read an end of data out of it. In chunks AT_LINE is never entered, and with it no state of a dot.
 #include "mail/smtp_data.h"
 
 #include "base/must.h"
@@ -21,6 +21,11 @@ enum { AT_LINE, AFTER_DOT, AFTER_DOT_CR, IN_LINE, AFTER_CR };
 void smtp_data_decoder_init(struct smtp_data_decoder *decoder, enum smtp_newline newline, size_t line_bytes_max)
 {
 	*decoder = (struct smtp_data_decoder){.newline = newline, .line_bytes_max = line_bytes_max, .state = AT_LINE};
+}
+
+void smtp_data_decoder_init_chunks(struct smtp_data_decoder *decoder, enum smtp_newline newline, size_t line_bytes_max)
+{
+	*decoder = (struct smtp_data_decoder){.newline = newline, .line_bytes_max = line_bytes_max, .state = IN_LINE, .chunks = true};
 }
 
 static void put(struct smtp_data_decoder *decoder, struct str s, struct buf *out)
@@ -58,7 +63,7 @@ static void step(struct smtp_data_decoder *decoder, char c, struct buf *out)
 		decoder->done = decoder->state == AFTER_DOT_CR;
 		if (!decoder->done)
 			put_line_end(decoder, out);
-		decoder->state = AT_LINE;
+		decoder->state = decoder->chunks ? IN_LINE : AT_LINE;
 		return;
 	}
 	if (after_cr)
@@ -111,10 +116,17 @@ size_t smtp_data_decode(struct smtp_data_decoder *decoder, struct str in, struct
 	return i;
 }
 
+void smtp_data_decode_end(struct smtp_data_decoder *decoder, struct buf *out)
+{
+	must(decoder->chunks);
+	if (decoder->state == AFTER_CR)
+		put_bare_cr(decoder, out);
+	decoder->done = true;
+}
+
 bool smtp_data_verdict(const struct smtp_data_decoder *decoder, enum reply_id *why_out)
 {
 	bool reject = decoder->newline == SMTP_NEWLINE_REJECT;
-	must(decoder->done);
 	if (reject && (decoder->bare_cr || decoder->bare_lf))
 		*why_out = REPLY_BARE_NEWLINE;
 	else if (reject && decoder->nul)

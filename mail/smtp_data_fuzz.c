@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// DATA: any split gives the same message; only CR LF "." CR LF ends it; no bare line end comes out; what we send on arrives as it is.
+// DATA and BDAT: any split gives the same message; only CR LF "." CR LF ends it; no bare line end comes out; what we send on arrives as it is.
 // Covers: mail/smtp_data.c
 #include "base/must.h"
 #include "mail/smtp_data.h"
@@ -25,6 +25,30 @@ static void check_lines(struct str s)
 	}
 }
 
+// The same octets as chunks of so many: all of them are consumed, the message does not depend on where the chunks end, and octets that are text
+// with good line ends come out as they are.
+static void check_chunks(struct str in, size_t portion)
+{
+	struct smtp_data_decoder whole, parts;
+	struct buf a, b;
+	enum reply_id why;
+	buf_init(&a, 1 << 20);
+	buf_init(&b, 1 << 20);
+	smtp_data_decoder_init_chunks(&whole, SMTP_NEWLINE_NORMALIZE, 0);
+	smtp_data_decoder_init_chunks(&parts, SMTP_NEWLINE_REJECT, 0);
+	must(smtp_data_decode(&whole, in, &a) == in.n);
+	for (size_t used = 0; used < in.n; used += portion)
+		smtp_data_decode(&parts, str_upto(str_from(in, used), portion), &b);
+	must(!whole.done && !parts.done);
+	smtp_data_decode_end(&whole, &a);
+	smtp_data_decode_end(&parts, &b);
+	must(whole.done && str_eq(buf_str(&a), buf_str(&b)) && smtp_data_verdict(&whole, &why));
+	must(!smtp_data_verdict(&parts, &why) || str_eq(buf_str(&b), in));
+	check_lines(buf_str(&a));
+	buf_fini(&a);
+	buf_fini(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t portion = size ? data[0] % 16 + 1 : 1, line_bytes_max = size && data[0] & 16 ? 64 : 0;
@@ -36,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&a, 1 << 20);
 	buf_init(&b, 1 << 20);
 	buf_init(&wire, 1 << 20);
+	check_chunks(in, portion);
 	size_t used = decode(&whole, SMTP_NEWLINE_NORMALIZE, in, in.n, &a);
 	must(decode(&parts, SMTP_NEWLINE_REJECT, in, portion, &b) == used && str_eq(buf_str(&a), buf_str(&b)));
 	must(whole.done == parts.done && whole.bare_cr == parts.bare_cr && whole.bare_lf == parts.bare_lf && whole.nul == parts.nul);

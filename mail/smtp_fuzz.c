@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SMTP and LMTP commands, a line each; the first byte says which parameters are known. What MAIL and RCPT take can be sent on and is
-// taken again as the same.
+// taken again as the same; the length of a chunk is what its digits say.
 // Covers: mail/smtp.c mail/xtext.c mail/lmtp.c
 #include "base/must.h"
 #include "chars.h"
@@ -40,6 +40,17 @@ static void check_rcpt(struct arena *arena, struct str argument, unsigned accept
 	buf_fini(&twice);
 }
 
+static void check_chunk(struct str argument)
+{
+	struct smtp_chunk chunk;
+	struct str digits = argument, last;
+	uint64_t bytes;
+	if (smtp_chunk_parse(argument, &chunk) != SMTP_OK)
+		return;
+	must(chunk.bytes <= SMTP_CHUNK_BYTES_MAX && str_cut(argument, ' ', &digits, &last) == chunk.last);
+	must(str_to_u64(digits, UINT64_MAX, &bytes) && bytes == chunk.bytes);
+}
+
 static void check_line(struct arena *arena, struct str line, unsigned accepted)
 {
 	struct smtp_command command;
@@ -52,6 +63,7 @@ static void check_line(struct arena *arena, struct str line, unsigned accepted)
 	must(command.verb.n > 0);
 	check_mail(arena, command.argument, accepted);
 	check_rcpt(arena, command.argument, accepted);
+	check_chunk(command.argument);
 	if (smtp_helo_parse(command.argument, &name))
 		must(name.n && name.n <= 255 && !chars_any_control(name) && str_index(name, ' ') < 0);
 }

@@ -233,6 +233,40 @@ static void smtp_helo_names_stay_harmless(void **state)
 		assert_false(smtp_helo_parse(bad[i], &name));
 }
 
+static void chunk_sizes_do_not_wrap(void **state)
+{
+	(void)state;
+	static const struct {
+		struct str in;
+		enum smtp_result result;
+		uint64_t bytes;
+		bool last;
+	} chunks[] = {
+		{S("0"), SMTP_OK, 0, false},
+		{S("0 LAST"), SMTP_OK, 0, true},
+		{S("4711 last"), SMTP_OK, 4711, true},
+		{S("007  LAST"), SMTP_OK, 7, true},
+		{S("4294967295"), SMTP_OK, 4294967295, false},
+		{S("4294967296"), SMTP_SIZE_TOO_BIG, 0, false},
+		{S("18446744073709551616 LAST"), SMTP_SIZE_TOO_BIG, 0, false},
+		{S("99999999999999999999999999999999999999999"), SMTP_SIZE_TOO_BIG, 0, false},
+		{S(""), SMTP_SYNTAX, 0, false},
+		{S("LAST"), SMTP_SYNTAX, 0, false},
+		{S("-1"), SMTP_SYNTAX, 0, false},
+		{S("+1"), SMTP_SYNTAX, 0, false},
+		{S("1 "), SMTP_SYNTAX, 0, false},
+		{S("1x"), SMTP_SYNTAX, 0, false},
+		{S("1\tLAST"), SMTP_SYNTAX, 0, false},
+		{S("1 LASTX"), SMTP_SYNTAX, 0, false},
+		{S("1 LAST LAST"), SMTP_SYNTAX, 0, false},
+	};
+	for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++) {
+		struct smtp_chunk chunk = {0};
+		if (smtp_chunk_parse(chunks[i].in, &chunk) != chunks[i].result || chunk.bytes != chunks[i].bytes || chunk.last != chunks[i].last)
+			fail_msg("\"%.*s\"", STR_FMT(chunks[i].in));
+	}
+}
+
 static void xtext_goes_both_ways(void **state)
 {
 	(void)state;
@@ -260,6 +294,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(smtp_rcpt_takes_what_was_offered, setup, teardown),
 		cmocka_unit_test_setup_teardown(smtp_sends_utf8_only_where_it_may, setup, teardown),
 		cmocka_unit_test(smtp_helo_names_stay_harmless),
+		cmocka_unit_test(chunk_sizes_do_not_wrap),
 		cmocka_unit_test_setup_teardown(xtext_goes_both_ways, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

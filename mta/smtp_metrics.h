@@ -15,6 +15,7 @@
 	X(COUNTER, mta_smtp_mail, "", "MAIL commands.")                                                                       \
 	X(COUNTER, mta_smtp_rcpt, "", "RCPT commands.")                                                                       \
 	X(COUNTER, mta_smtp_data, "", "DATA commands.")                                                                       \
+	X(COUNTER, mta_smtp_bdat, "", "BDAT commands: chunks of messages.")                                                   \
 	X(COUNTER, mta_smtp_starttls, "", "STARTTLS commands.")                                                               \
 	X(COUNTER, mta_smtp_auth, "", "AUTH commands.")                                                                       \
 	X(COUNTER, mta_smtp_auth_failed, "", "AUTH commands that did not end in a log-in.")                                   \
@@ -29,8 +30,8 @@
 	X(COUNTER, mta_rcpt_accepted, "", "Recipients accepted at RCPT.")                                                     \
 	X(COUNTER, mta_rcpt_deferred, "", "Recipients that could not be decided: 4xx at RCPT.")                               \
 	X(COUNTER, mta_rcpt_refused, "", "Recipients refused for good: 5xx at RCPT.")                                         \
-	X(COUNTER, mta_accepted, "", "Messages that got their 250 after DATA.")                                               \
-	X(HISTOGRAM, mta_commit, "seconds", "From the final dot to the queue's verdict. Observed in microseconds.")
+	X(COUNTER, mta_accepted, "", "Messages that got their 250.")                                               \
+	X(HISTOGRAM, mta_commit, "seconds", "From the end of a message to the queue's verdict. Observed in microseconds.")
 
 METRICS_DECLARE(MTA_SMTP_METRICS)
 extern struct metric *const mta_smtp_metrics[];

@@ -20,14 +20,6 @@ enum {
 #define IN_RCPT DIALOGUE_BIT(DIALOGUE_IN_RCPT)
 #define ANY DIALOGUE_ANY
 
-// We do not offer CHUNKING. Who sends BDAT all the same may have the chunk on the way, and that is never read as commands.
-static void cmd_bdat(struct dialogue *d, struct str argument)
-{
-	(void)argument;
-	dialogue_say_id(d, REPLY_NOT_IMPLEMENTED);
-	dialogue_enter(d, DIALOGUE_ENDED);
-}
-
 static const struct dialogue_command rows[] = {
 	// RFC 5321 section 4.1
 	{STR("HELO"), dialogue_cmd_helo, ANY, DIALOGUE_SYNCHRONISES, &metric_mta_smtp_helo},
@@ -35,6 +27,7 @@ static const struct dialogue_command rows[] = {
 	{STR("MAIL"), dialogue_cmd_mail, READY, SMTP_NEEDS_TLS | SMTP_NEEDS_LOGIN, &metric_mta_smtp_mail},
 	{STR("RCPT"), dialogue_cmd_rcpt, IN_MAIL | IN_RCPT, SMTP_NEEDS_TLS | SMTP_NEEDS_LOGIN, &metric_mta_smtp_rcpt},
 	{STR("DATA"), dialogue_cmd_data, IN_MAIL | IN_RCPT, DIALOGUE_NO_ARGUMENT | DIALOGUE_SYNCHRONISES, &metric_mta_smtp_data},
+	{STR("BDAT"), dialogue_cmd_bdat, ANY, 0, &metric_mta_smtp_bdat}, // RFC 3030
 	{STR("RSET"), dialogue_cmd_rset, ANY, DIALOGUE_NO_ARGUMENT, &metric_mta_smtp_other},
 	{STR("NOOP"), dialogue_cmd_noop, ANY, 0, &metric_mta_smtp_other},
 	{STR("VRFY"), dialogue_cmd_vrfy, ANY, SMTP_NEEDS_LOGIN, &metric_mta_smtp_other},
@@ -43,17 +36,9 @@ static const struct dialogue_command rows[] = {
 	{STR("EXPN"), dialogue_cmd_not_implemented, ANY, 0, &metric_mta_smtp_other},
 	{STR("TURN"), dialogue_cmd_not_implemented, ANY, 0, &metric_mta_smtp_other},
 	{STR("ETRN"), dialogue_cmd_not_implemented, ANY, 0, &metric_mta_smtp_other},
-	{STR("BDAT"), cmd_bdat, ANY, 0, &metric_mta_smtp_other},
 	// RFC 3207, RFC 4954
 	{STR("STARTTLS"), dialogue_cmd_starttls, BEFORE_EHLO | READY, DIALOGUE_NO_ARGUMENT, &metric_mta_smtp_starttls},
 	{STR("AUTH"), smtp_cmd_auth, READY, SMTP_ONLY_SUBMISSION, &metric_mta_smtp_auth},
-	// What a browser made to talk to us says: its body must not be read as commands.
-	{STR("GET"), dialogue_cmd_junk, ANY, 0, &metric_mta_smtp_junk},
-	{STR("POST"), dialogue_cmd_junk, ANY, 0, &metric_mta_smtp_junk},
-	{STR("PUT"), dialogue_cmd_junk, ANY, 0, &metric_mta_smtp_junk},
-	{STR("HEAD"), dialogue_cmd_junk, ANY, 0, &metric_mta_smtp_junk},
-	{STR("OPTIONS"), dialogue_cmd_junk, ANY, 0, &metric_mta_smtp_junk},
-	{STR("CONNECT"), dialogue_cmd_junk, ANY, 0, &metric_mta_smtp_junk},
 };
 
 bool smtp_may_plaintext(const struct smtp_session *s)
@@ -95,7 +80,7 @@ static const struct dialogue_protocol protocol = {
 	.name = "ESMTP",
 	.rows = rows,
 	.rows_n = sizeof rows / sizeof *rows,
-	.metrics = {&metric_mta_smtp_sessions, &metric_mta_smtp_sessions_open, &metric_mta_smtp_unknown, &metric_mta_smtp_early,
+	.metrics = {&metric_mta_smtp_sessions, &metric_mta_smtp_sessions_open, &metric_mta_smtp_unknown, &metric_mta_smtp_junk, &metric_mta_smtp_early,
 		&metric_mta_smtp_injected, &metric_mta_smtp_tls_failed, &metric_mta_smtp_replies_4xx, &metric_mta_smtp_replies_5xx},
 	.recipient_bytes = sizeof(struct smtp_recipient),
 	.may_run = may_run,
@@ -119,6 +104,8 @@ static struct dialogue_config configure(struct smtp_session *s)
 		.tls = &s->server->tls,
 		.tls_at_start = s->service->tls_at_start,
 		.hostname = settings->hostname,
+		.forbidden = settings->smtp_forbidden_commands.v,
+		.forbidden_n = settings->smtp_forbidden_commands.n,
 		.newline = settings->smtp_bare_newline == SETTINGS_BARE_NEWLINE_NORMALIZE ? SMTP_NEWLINE_NORMALIZE : SMTP_NEWLINE_REJECT,
 		.parameters = submission ? SMTP_FOR_SUBMISSION : SMTP_FOR_MX,
 		.line_bytes_max = COMMAND_BYTES_MAX,

@@ -3,8 +3,7 @@
 // answer is a reply, as many messages are in the queue as were acknowledged, each with our trace before it and no bare line end in it.
 //
 // Queue and log-in are stand-ins below: the functions of mta/queue.h and router/login.h are defined here, so the linker takes these.
-// Covers: mta/smtp_session.c mta/smtp_commands.c mta/smtp_cmd_auth.c mta/smtp_cmd_data.c mta/smtp_cmd_hello.c
-// Covers: mta/smtp_cmd_mail.c mta/smtp_cmd_other.c mta/smtp_cmd_rcpt.c mta/targets.c
+// Covers: mta/smtp_session.c mta/smtp_cmd_auth.c mta/smtp_envelope.c mta/smtp_message.c mta/targets.c
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

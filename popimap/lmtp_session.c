@@ -29,20 +29,13 @@ static void cmd_not_lmtp(struct dialogue *d, struct str argument)
 	dialogue_say(d, reply_with(REPLY_UNKNOWN_COMMAND, STR("this is LMTP: say LHLO")));
 }
 
-// CHUNKING is not offered. Who sends BDAT all the same may have the chunk on the way, and that is never read as commands.
-static void cmd_bdat(struct dialogue *d, struct str argument)
-{
-	(void)argument;
-	dialogue_say_id(d, REPLY_NOT_IMPLEMENTED);
-	dialogue_enter(d, DIALOGUE_ENDED);
-}
-
 static const struct dialogue_command rows[] = {
 	{STR("LHLO"), dialogue_cmd_ehlo, ANY, DIALOGUE_SYNCHRONISES, NULL},
 	{STR("STARTTLS"), dialogue_cmd_starttls, BEFORE_LHLO | READY, DIALOGUE_NO_ARGUMENT, NULL},
 	{STR("MAIL"), dialogue_cmd_mail, READY, LMTP_TRUSTED, NULL},
 	{STR("RCPT"), dialogue_cmd_rcpt, IN_MAIL | IN_RCPT, LMTP_TRUSTED, NULL},
 	{STR("DATA"), dialogue_cmd_data, IN_MAIL | IN_RCPT, DIALOGUE_NO_ARGUMENT | LMTP_TRUSTED | DIALOGUE_SYNCHRONISES, NULL},
+	{STR("BDAT"), dialogue_cmd_bdat, ANY, 0, NULL},
 	{STR("RSET"), dialogue_cmd_rset, ANY, DIALOGUE_NO_ARGUMENT, NULL},
 	{STR("NOOP"), dialogue_cmd_noop, ANY, 0, NULL},
 	{STR("VRFY"), dialogue_cmd_vrfy, ANY, LMTP_TRUSTED, NULL},
@@ -50,7 +43,6 @@ static const struct dialogue_command rows[] = {
 	{STR("QUIT"), dialogue_cmd_quit, ANY, 0, NULL},
 	{STR("HELO"), cmd_not_lmtp, ANY, 0, NULL},
 	{STR("EHLO"), cmd_not_lmtp, ANY, 0, NULL},
-	{STR("BDAT"), cmd_bdat, ANY, 0, NULL},
 };
 
 static bool may_run(struct dialogue *d, const struct dialogue_command *row, struct reply *why_out)
@@ -104,7 +96,7 @@ static const struct dialogue_protocol protocol = {
 	.name = "LMTP",
 	.rows = rows,
 	.rows_n = sizeof rows / sizeof *rows,
-	.metrics = {&metric_popimap_lmtp_sessions, &metric_popimap_lmtp_sessions_open, &metric_popimap_lmtp_unknown, &metric_popimap_lmtp_early,
+	.metrics = {&metric_popimap_lmtp_sessions, &metric_popimap_lmtp_sessions_open, &metric_popimap_lmtp_unknown, &metric_popimap_lmtp_junk, &metric_popimap_lmtp_early,
 		&metric_popimap_injected, &metric_popimap_tls_failed, &metric_popimap_lmtp_replies_4xx, &metric_popimap_lmtp_replies_5xx},
 	.per_recipient = true,
 	.forgives = true,
@@ -128,6 +120,8 @@ static struct dialogue_config configure(struct lmtp_session *s)
 		.session = s,
 		.tls = &s->service->tls,
 		.hostname = settings->hostname,
+		.forbidden = settings->smtp_forbidden_commands.v,
+		.forbidden_n = settings->smtp_forbidden_commands.n,
 		.newline = settings->smtp_bare_newline == SETTINGS_BARE_NEWLINE_NORMALIZE ? SMTP_NEWLINE_NORMALIZE : SMTP_NEWLINE_REJECT,
 		.parameters = SMTP_FOR_LMTP,
 		.line_bytes_max = COMMAND_BYTES_MAX,

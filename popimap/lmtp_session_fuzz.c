@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a front-end may send over LMTP: the first byte says who it is and in which pieces it comes. Every answer is a reply, and there are as
 // many messages as deliveries were acknowledged, a delivery key's once (FORMATS section 7).
-// Covers: popimap/lmtp_session.c popimap/lmtp_commands.c popimap/lmtp_cmd_mail.c popimap/lmtp_cmd_data.c
+// Covers: popimap/lmtp_session.c popimap/lmtp_envelope.c popimap/lmtp_message.c
 #include "fuzz_wire.h"
 #include "lmtp_session.h"
 #include "mail/reply.h"

@@ -159,7 +159,7 @@ static void each_recipient_has_its_reply(void **state)
 		const char *out = play(TRUSTED, script, bytewise);
 		if (strcmp(out, "220 mx1.uni.example LMTP Posthouse\r\n"
 				"250-mx1.uni.example\r\n250-PIPELINING\r\n250-SIZE 196608\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n"
-				"250 SMTPUTF8\r\n250 2.1.0 sender accepted\r\n250 2.1.5 recipient accepted\r\n550 5.1.1 no such user here\r\n"
+				"250-CHUNKING\r\n250 SMTPUTF8\r\n250 2.1.0 sender accepted\r\n250 2.1.5 recipient accepted\r\n550 5.1.1 no such user here\r\n"
 				"250 2.1.5 recipient accepted\r\n354 end data with <CR><LF>.<CR><LF>\r\n250 2.0.0 delivered\r\n"
 				"250 2.0.0 delivered\r\n221 2.0.0 goodbye\r\n") != 0)
 			fail_msg("%s", out);
@@ -259,10 +259,24 @@ static void commands_come_in_order(void **state)
 		"503 5.5.1, 250 2.1.0, 554 5.5.1, 250 2.1.0, 250 2.0.0");
 	assert_non_null(strstr(play(TRUSTED, "EHLO x\r\n", false), "500 5.5.1 this is LMTP"));
 	assert_non_null(strstr(play(TRUSTED, "MAIL FROM:<>\r\n", false), "503 5.5.1"));
-	assert_string_equal(codes(TRUSTED, LHLO "MAIL FROM:<a b>\r\nMAIL FROM:<a@b> FOO=1\r\nNOOP\r\nBDAT 5\r\nNOOP\r\n"),
-		"501 5.1.7, 555 5.5.4, 250 2.0.0, 502 5.5.1");
+	assert_string_equal(codes(TRUSTED, LHLO "MAIL FROM:<a b>\r\nMAIL FROM:<a@b> FOO=1\r\nNOOP\r\nBDAT x\r\nNOOP\r\n"),
+		"501 5.1.7, 555 5.5.4, 250 2.0.0, 501 5.5.4");
 	assert_string_equal(codes(TRUSTED, LHLO "a\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng\r\n"),
 		"500 5.5.1, 500 5.5.1, 500 5.5.1, 500 5.5.1, 500 5.5.1, 500 5.5.1, 421 4.7.0");
+}
+
+static void chunks_keep_their_octets(void **state)
+{
+	(void)state;
+	static const char script[] = LHLO "MAIL FROM:<a@else.example>\r\n" TO("joe") TO("nobody") TO("ann")
+		"BDAT 14\r\nSubject: x\r\n\r\nBDAT 8\r\n.\r\n..\r\nxBDAT 0 LAST\r\nNOOP\r\n";
+	assert_string_equal(codes(TRUSTED, script),
+		"250 2.1.0, 250 2.1.5, 550 5.1.1, 250 2.1.5, 250 2.0.0, 250 2.0.0, 250 2.0.0, 250 2.0.0, 250 2.0.0");
+	assert_int_equal(messages_of(2), 1);
+	struct mailbox *mb = test_mailbox(1);
+	struct message m = test_fetch(mb, test_status(mb, "INBOX").id, 1, FETCH_TEXT);
+	assert_true(str_eq(m.text, STR("Return-Path: <a@else.example>\r\nDelivered-To: joe@uni.example\r\nSubject: x\r\n\r\n.\r\n..\r\nx")));
+	test_close(&mb);
 }
 
 static void bare_newlines_are_no_ends(void **state)
@@ -287,6 +301,7 @@ int main(void)
 		TEST(strangers_deliver_nothing),
 		TEST(limits_hold),
 		TEST(commands_come_in_order),
+		TEST(chunks_keep_their_octets),
 		TEST(bare_newlines_are_no_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

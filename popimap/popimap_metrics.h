@@ -39,6 +39,7 @@
 	X(COUNTER, popimap_lmtp_sessions, "", "LMTP sessions begun.")                                                         \
 	X(GAUGE, popimap_lmtp_sessions_open, "", "LMTP sessions now open.")                                                   \
 	X(COUNTER, popimap_lmtp_unknown, "", "LMTP commands that nobody knows.")                                              \
+	X(COUNTER, popimap_lmtp_junk, "", "Commands of other protocols on LMTP; the session was ended.")                     \
 	X(COUNTER, popimap_lmtp_early, "", "LMTP sessions ended because input came before our reply.")                        \
 	X(COUNTER, popimap_lmtp_replies_4xx, "", "Temporary refusals, all LMTP commands and recipients.")                     \
 	X(COUNTER, popimap_lmtp_replies_5xx, "", "Permanent refusals, all LMTP commands and recipients.")                     \
@@ -46,7 +47,7 @@
 	X(COUNTER, popimap_lmtp_delivered, "", "Messages put into mailboxes.")                                                \
 	X(COUNTER, popimap_lmtp_known, "", "Deliveries that the mailbox had already: recognised by their key.")               \
 	X(COUNTER, popimap_lmtp_failed, "", "Deliveries that failed.")                                                        \
-	X(HISTOGRAM, popimap_lmtp_commit, "seconds", "From the final dot to the last mailbox's commit.")                      \
+	X(HISTOGRAM, popimap_lmtp_commit, "seconds", "From the end of a message to the last mailbox's commit.")                      \
 	X(GAUGE, popimap_store_mailboxes, "", "Mailboxes in memory.")                                                         \
 	X(GAUGE, popimap_store_open, "", "Mailboxes with an open database.")                                                  \
 	X(GAUGE, popimap_store_waiting, "", "Jobs that wait for a store thread.")                                             \

@@ -21,7 +21,7 @@ class Flush(NodeTest):
         strace = subprocess.Popen(["strace", "-f", "-q", "-s", "120", "-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg", "-o", out, "-p", str(pid)],
                                   stderr=subprocess.PIPE)
         try:
-            self.node.wait(lambda: open(f"/proc/{pid}/status", encoding="ascii").read().split("TracerPid:\t")[1][0] != "0", "strace to attach")
+            self.node.wait(lambda: self.is_traced(pid), "strace to attach")
             time.sleep(0.5)  # all threads, not only the first
             work()
         finally:
@@ -30,6 +30,10 @@ class Flush(NodeTest):
             strace.stderr.close()
         with open(out, encoding="utf-8", errors="replace") as stream:
             return stream.readlines()
+
+    def is_traced(self, pid):
+        with open(f"/proc/{pid}/status", encoding="ascii") as stream:
+            return stream.read().split("TracerPid:\t")[1][0] != "0"
 
     def check(self, lines, begins, ends, count):
         """Between each line that begins and the next that ends there is a sync; so many pairs there are."""
@@ -51,6 +55,25 @@ class Flush(NodeTest):
                     smtp.sendmail("a@out.example", ["ann@uni.example"], message(f"m{size}", "x\r\n" * size))
         self.check(self.trace("mta", work), '"354 ', "2.0.0 queued as", 4)
         self.node.wait_queue_empty()
+
+    def chunks(self, wire, hello):
+        """Messages in chunks, one after the other: the last chunk of each is sent when all before were answered."""
+        wire.reply()
+        wire.say(hello)
+        for size in (10, 200000):
+            text = message(f"b{size}", "x\r\n" * size).encode()
+            for line in ("MAIL FROM:<a@out.example>", "RCPT TO:<eve@uni.example>"):
+                self.assertEqual(wire.say(line), 250)
+            wire.send(b"BDAT %d\r\n%b" % (len(text), text))
+            self.assertEqual(wire.reply()[0], 250)
+            self.assertEqual(wire.say("BDAT 0 LAST"), 250)
+        wire.close()
+
+    def test_bdat(self):
+        """The sync comes behind the last chunk, not only behind those before it."""
+        self.check(self.trace("mta", lambda: self.chunks(self.node.raw("smtp"), "EHLO x")), "chunk received", "2.0.0 queued as", 2)
+        self.node.wait_queue_empty()
+        self.check(self.trace("popimap", lambda: self.chunks(self.node.raw("lmtp"), "LHLO x")), "chunk received", "2.0.0 delivered", 2)
 
     def test_lmtp(self):
         def work():

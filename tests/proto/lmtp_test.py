@@ -86,18 +86,19 @@ class Lmtp(NodeTest):
         self.assertEqual(found[0].split(b"\r\n", 2)[2], text.encode())
         self.assertEqual(os.listdir(self.node.path("data", "mailboxes", "incoming")), [])
 
-    def test_05_injected_commands_never_run(self):
-        with self.node.raw("lmtp") as wire:
-            wire.reply()
-            self.assertEqual(wire.say("LHLO front"), 250)
-            wire.send("STARTTLS\r\nMAIL FROM:<evil@else.example>\r\n")
-            self.assertEqual(wire.reply()[0], 220)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            wire.starttls(context)
-            self.assertEqual(wire.say("RCPT TO:<ann@uni.example>"), 503)
-            self.assertEqual(wire.say("LHLO front"), 250)
+    def test_05_chunks(self):
+        """BDAT: octets exactly as they were sent; one reply for each chunk, after the last one for each recipient (PROTOCOLS 98)."""
+        chunks = (b"Subject: chunks\r", b"\n\r\n.\r\n..\r\n", b"x" * 100000, b"")
+        with self.wire() as wire:
+            self.assertIn("CHUNKING", self.offers)
+            wire.send("MAIL FROM:<a@else.example>\r\nRCPT TO:<ann@uni.example>\r\nRCPT TO:<nobody@uni.example>\r\nRCPT TO:<bob@uni.example>\r\n")
+            self.assertEqual([wire.reply()[0] for _ in range(4)], [250, 250, 550, 250])
+            wire.send(b"".join(b"BDAT %d%s\r\n%b" % (len(c), b"" if c else b" LAST", c) for c in chunks) + b"NOOP\r\nVRFY x\r\n")
+            self.assertEqual([wire.reply()[0] for _ in range(7)], [250] * 6 + [252])
+        for user in ("ann", "bob"):
+            found = [m for m in self.node.messages(user) if b"Subject: chunks" in m]
+            self.assertEqual(len(found), 1)
+            self.assertTrue(found[0].endswith(b"\r\n" + b"".join(chunks)), found[0][:200])
 
     def test_06_the_mailboxes_are_listed(self):
         ids = set()

@@ -24,7 +24,7 @@ class Port25(NodeTest):
     def test_ehlo_offers_what_works_here(self):
         with self.begin() as wire:
             words = {line.split()[0] for line in self.hello[1][1:]}
-            self.assertEqual(words, {"PIPELINING", "SIZE", "STARTTLS", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "DSN"})
+            self.assertEqual(words, {"PIPELINING", "SIZE", "STARTTLS", "ENHANCEDSTATUSCODES", "8BITMIME", "CHUNKING", "SMTPUTF8", "DSN"})
             self.assertEqual(wire.say("AUTH PLAIN " + plain("ann")), 502)
 
     def test_helo_is_plain_smtp(self):
@@ -119,104 +119,66 @@ class Port25(NodeTest):
             self.assertEqual((code, lines[0][:5]), (554, "5.4.6"))
 
 
-class Framing(NodeTest):
-    """THREATS, SMTP framing: what is not CRLF.CRLF ends no message, and nothing in a message is a command."""
+class Chunks(NodeTest):
+    """BDAT (RFC 3030): octets exactly as they were sent, and a reply for each chunk."""
+    settings = {"message_size_max": 1 << 20}
 
     def begin(self):
         wire = self.node.raw("smtp")
         wire.reply()
-        self.assertEqual(wire.say("EHLO client.example"), 250)
+        for line in ("EHLO client.example", "MAIL FROM:<a@out.example> BODY=8BITMIME", "RCPT TO:<bob@uni.example>"):
+            self.assertEqual(wire.say(line), 250)
         return wire
 
-    def refused_body(self, end):
+    def arrived(self, subject):
+        self.node.wait_queue_empty()
+        found = [m for m in self.node.messages("bob") if b"Subject: " + subject in m]
+        self.assertEqual(len(found), 1, found)
+        return found[0]
+
+    def test_one_chunk(self):
+        text = b"Subject: one\r\n\r\n.\r\n..\r\n\xff\xfe\r\n.\r\n"
         with self.begin() as wire:
-            self.assertEqual(wire.say("MAIL FROM:<a@out.example>"), 250)
-            self.assertEqual(wire.say("RCPT TO:<bob@uni.example>"), 250)
-            self.assertEqual(wire.say("DATA"), 354)
-            wire.send(b"Subject: outer\r\n\r\nx" + end + b"MAIL FROM:<evil@out.example>\r\nRCPT TO:<ann@uni.example>\r\nDATA\r\nSubject: inner\r\n\r\n"
-                      b"smuggled\r\n.\r\n")
+            wire.send(b"BDAT %d LAST\r\n%b" % (len(text), text))
             code, lines = wire.reply()
-            self.assertEqual(code, 550, end)
-            self.assertEqual(wire.say("NOOP"), 250, end)
-        self.assertEqual(self.node.queue(), [])
-        self.assertEqual(self.node.messages("ann"), [])
+            self.assertEqual(code, 250)
+            self.assertRegex(lines[0], r"^2\.0\.0 queued as [0-9A-HJKMNP-TV-Z]{12}$")
+        self.assertTrue(self.arrived(b"one").endswith(b"\r\n" + text))
 
-    def test_smug_lf_lf(self):
-        self.refused_body(b"\n.\n")
-
-    def test_smug_mixed(self):
-        for end in (b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n\0.\r\n", b"\r\n.\r\r\n", b"\r.\r\n"):
-            self.refused_body(end)
-
-    def test_long_cmd(self):
+    def test_many_chunks_in_one_segment(self):
+        text = b"Subject: many\r\n\r\n" + b"line\r\n.\r\n" * 300
+        chunks = [text[i:i + 7] for i in range(0, len(text), 7)]
         with self.begin() as wire:
-            wire.send("NOOP " + "x" * (1 << 20) + "\r\nNOOP\r\n")
-            self.assertEqual(wire.reply()[0], 500)
-            self.assertEqual(wire.reply()[0], 250)
+            wire.send(b"".join(b"BDAT %d\r\n%b" % (len(c), c) for c in chunks) + b"BDAT 0 LAST\r\nQUIT\r\n")
+            self.assertEqual([wire.reply()[0] for _ in range(len(chunks) + 2)], [250] * (len(chunks) + 1) + [221])
+        self.assertTrue(self.arrived(b"many").endswith(b"\r\n" + text))
 
-    def test_nul_cmd(self):
+    def test_a_last_line_without_its_end_and_a_file_in_the_spool(self):
+        text = b"Subject: file\r\n\r\n" + b"0123456789\r\n" * 20000 + b"the end"
         with self.begin() as wire:
-            wire.send(b"MAIL FROM:<a\0b@x.example>\r\n")
-            self.assertEqual(wire.reply()[0], 501)
+            for i in range(0, len(text), 50000):
+                chunk = text[i:i + 50000]
+                wire.send(b"BDAT %d%s\r\n" % (len(chunk), b" LAST" if i + 50000 >= len(text) else b"") + chunk)
+                self.assertEqual(wire.reply()[0], 250)
+        # To the mailbox it goes by DATA, where every line has an end.
+        self.assertTrue(self.arrived(b"file").endswith(b"\r\n" + text + b"\r\n"))
 
-    def test_bare_lf_ends_no_command(self):
+    def test_too_big(self):
         with self.begin() as wire:
-            wire.send("NOOP\nRCPT TO:<ann@uni.example>\r\n")
-            self.assertEqual(wire.reply()[0], 521)
-            self.assertTrue(wire.closed())
+            chunk = b"x" * 510 + b"\r\n"
+            wire.send((b"BDAT 512\r\n" + chunk) * 2100 + b"BDAT 0 LAST\r\n")
+            codes = [wire.reply()[0] for _ in range(2101)]
+            self.assertTrue(codes == sorted(codes) and (codes[0], codes[-1]) == (250, 552), codes)
+            self.assertEqual(wire.say("MAIL FROM:<a@out.example>"), 250)  # one error, however much was on its way
 
-    def test_early_pipe(self):
+    def test_binary_is_not_offered(self):
         with self.node.raw("smtp") as wire:
             wire.reply()
-            wire.send("EHLO client.example\r\nMAIL FROM:<a@out.example>\r\n")
-            self.assertEqual(wire.reply()[0], 554)
-            self.assertTrue(wire.closed())
-
-    def test_data_ahead_of_354(self):
-        with self.begin() as wire:
-            self.assertEqual(wire.say("MAIL FROM:<a@out.example>"), 250)
-            self.assertEqual(wire.say("RCPT TO:<bob@uni.example>"), 250)
-            wire.send("DATA\r\nSubject: early\r\n\r\n.\r\n")
-            self.assertEqual(wire.reply()[0], 554)
-            self.assertTrue(wire.closed())
-
-    def test_bdat_is_not_ours(self):
-        with self.begin() as wire:
-            wire.send("BDAT 18446744073709551615\r\nMAIL FROM:<a@out.example>\r\n")
-            self.assertEqual(wire.reply()[0], 502)
-            self.assertTrue(wire.closed())
-
-    def test_http_on_25(self):
-        with self.node.raw("smtp") as wire:
-            wire.reply()
-            wire.send("POST / HTTP/1.1\r\nHost: x\r\n\r\nEHLO client.example\r\nMAIL FROM:<a@out.example>\r\n")
-            self.assertEqual(wire.reply()[0], 554)
-            self.assertTrue(wire.closed())
-
-    def test_stls_inject_and_reset(self):
-        with self.begin() as wire:
-            wire.send("STARTTLS\r\nMAIL FROM:<evil@out.example>\r\n")
-            self.assertEqual(wire.reply()[0], 220)
-            wire.starttls(self.node.tls())
-            self.assertEqual(wire.say("MAIL FROM:<a@out.example>"), 503)
-            self.assertEqual(wire.say("EHLO client.example"), 250)
-            self.assertEqual(wire.say("MAIL FROM:<a@out.example>"), 250)
-            self.assertEqual(wire.say("STARTTLS"), 503)
-
-
-class Normalize(NodeTest):
-    settings = {"smtp_bare_newline": "normalize"}
-
-    def test_bare_newlines_become_crlf_and_end_nothing(self):
-        with self.node.raw("smtp") as wire:
-            wire.reply()
-            for line in ("EHLO client.example", "MAIL FROM:<a@out.example>", "RCPT TO:<bob@uni.example>"):
-                self.assertEqual(wire.say(line), 250)
-            self.assertEqual(wire.say("DATA"), 354)
-            wire.send(b"Subject: lf\n\none\n.\ntwo\r\n.\r\n")
-            self.assertEqual(wire.reply()[0], 250)
-        text = self.node.wait_messages(1, "bob")[0]
-        self.assertTrue(text.endswith(b"Subject: lf\r\n\r\none\r\n.\r\ntwo\r\n"), text)
+            wire.send("EHLO client.example\r\n")
+            words = wire.reply()[1]
+            self.assertIn("CHUNKING", words)
+            self.assertNotIn("BINARYMIME", words)
+            self.assertEqual(wire.say("MAIL FROM:<a@out.example> BODY=BINARYMIME"), 501)
 
 
 class Submission(NodeTest):

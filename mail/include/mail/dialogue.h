@@ -26,7 +26,15 @@
 // - input where the client has to wait for us (before the greeting; behind EHLO, DATA and whatever else is DIALOGUE_SYNCHRONISES): what comes
 //   then may have been put there by somebody else (request smuggling), so the session ends and none of it is run;
 // - a line that ends in a bare LF, under SMTP_NEWLINE_REJECT: the same, with 521;
-// - a message that is refused in the middle: the rest of it is read and thrown away, so that none of it can be taken for commands.
+// - a message that is refused in the middle: the rest of it is read and thrown away, so that none of it can be taken for commands. In chunks
+//   every later one of the message hears the same reason, so that a client that has sent ahead and looks at the last reply only is told it;
+// - BDAT at a wrong time: its chunk is read and thrown away too. With a length that is none, or more than any message can have, nobody knows
+//   where the next command begins: the session ends;
+// - a command of another protocol (config.forbidden: HTTP): the session ends.
+//
+// Time. A command line must be complete idle_ms after we began to wait for it, a message must be complete message_ms after DATA or the first
+// BDAT and must not pause for longer than idle_ms, no command is begun after session_ms. What we do ourselves (the disk, above all) has no
+// deadline here: a reply to a message waits until the protocol knows what became of it.
 //
 // A session runs on a fiber of its own over a struct conn, which in tests and fuzzers is a script in memory. All of it may wait.
 #ifndef MAIL_DIALOGUE_H
@@ -47,12 +55,14 @@ enum dialogue_state {
 	DIALOGUE_READY,     // EHLO said, no transaction
 	DIALOGUE_IN_MAIL,   // MAIL accepted
 	DIALOGUE_IN_RCPT,   // and at least one RCPT
+	DIALOGUE_IN_BDAT,   // and at least one BDAT, not the last (RFC 3030); only more of it, RSET and the like may follow
 	DIALOGUE_ENDED,     // the session is over: after QUIT, a fatal reply, or a broken connection
 };
 
 #define DIALOGUE_BIT(state) (1u << (state))
 #define DIALOGUE_ANY                                                                                                        \
-	(DIALOGUE_BIT(DIALOGUE_CONNECTED) | DIALOGUE_BIT(DIALOGUE_READY) | DIALOGUE_BIT(DIALOGUE_IN_MAIL) | DIALOGUE_BIT(DIALOGUE_IN_RCPT))
+	(DIALOGUE_BIT(DIALOGUE_CONNECTED) | DIALOGUE_BIT(DIALOGUE_READY) | DIALOGUE_BIT(DIALOGUE_IN_MAIL) |                  \
+		DIALOGUE_BIT(DIALOGUE_IN_RCPT) | DIALOGUE_BIT(DIALOGUE_IN_BDAT))
 
 struct dialogue;
 
@@ -75,6 +85,7 @@ struct dialogue_command {
 struct dialogue_metrics {
 	struct metric *sessions, *open; // begun, and open now
 	struct metric *unknown;         // commands that nobody knows
+	struct metric *forbidden;       // commands of other protocols; the session was ended
 	struct metric *early;           // sessions ended because input came before our reply
 	struct metric *injected;        // sessions that sent plaintext behind STARTTLS; it was thrown away
 	struct metric *tls_failed;      // handshakes
@@ -102,7 +113,8 @@ struct dialogue_protocol {
 	struct reply (*sender)(struct dialogue *d, struct smtp_mail *mail);
 	struct reply (*recipient)(struct dialogue *d, void *recipient);
 
-	// A message: begin, then take for all its bytes in order, then finish or, whatever happens in between, forget. begin: false, with a reply,
+	// A message: begin, then take for all its bytes in order, then finish or, whatever happens in between, forget. Lines end in CRLF, the last one
+	// of chunks perhaps not. begin: false, with a reply,
 	// when none can be taken now. take: may call dialogue_refuse, then no more comes. finish: says one reply, or one for each recipient, or
 	// says nothing and calls dialogue_refuse.
 	bool (*begin)(struct dialogue *d, struct reply *why_out);
@@ -123,7 +135,9 @@ struct dialogue_config {
 	struct tls_slot *tls;     // empty: STARTTLS is not offered. NULL: never
 	bool tls_at_start;        // RFC 8314
 	struct str hostname;
-	enum smtp_newline newline; // of DATA; SMTP_NEWLINE_REJECT: of command lines too
+	const struct str *forbidden; // commands that end the session: other protocols
+	size_t forbidden_n;
+	enum smtp_newline newline; // of messages; SMTP_NEWLINE_REJECT: of command lines too
 	unsigned parameters;      // set of SMTP_PARAM_* of MAIL and RCPT
 	size_t line_bytes_max;    // of a command, its end not counted
 	uint64_t message_bytes_max; // announced as SIZE (RFC 1870)
@@ -133,7 +147,7 @@ struct dialogue_config {
 	int64_t greet_pause_ms;   // before the greeting; who speaks then is turned away. 0: it is only looked; below 0: not even that
 	int64_t idle_ms;          // the longest wait for a command or for more of a message
 	int64_t session_ms;       // no command is begun later
-	int64_t message_ms;       // from DATA to its end
+	int64_t message_ms;       // from DATA, or the first BDAT, to the end of the message
 };
 
 // One MAIL … end of the message. Everything in it lives in arena, which is emptied with it.
@@ -156,7 +170,10 @@ struct dialogue {
 	int64_t ends_ms;          // when session_ms is over
 	unsigned errors;
 	struct dialogue_transaction txn;
+	struct smtp_data_decoder decoder; // of the message that comes in
+	int64_t message_ends_ms;  // when message_ms is over
 	bool refused;             // the message that comes in will not be taken
+	bool told;                // and the peer has heard why
 	struct reply why;         // of refused; its texts live in the transaction, or for ever
 	struct err err;           // of the last failed operation
 };
@@ -197,12 +214,12 @@ void dialogue_cmd_starttls(struct dialogue *d, struct str argument);
 void dialogue_cmd_mail(struct dialogue *d, struct str argument);
 void dialogue_cmd_rcpt(struct dialogue *d, struct str argument);
 void dialogue_cmd_data(struct dialogue *d, struct str argument);
+void dialogue_cmd_bdat(struct dialogue *d, struct str argument); // for DIALOGUE_ANY, without flags: it must always read its chunk
 void dialogue_cmd_rset(struct dialogue *d, struct str argument);
 void dialogue_cmd_noop(struct dialogue *d, struct str argument);
 void dialogue_cmd_vrfy(struct dialogue *d, struct str argument); // RFC 5321 section 7.3: says nothing about anybody
 void dialogue_cmd_help(struct dialogue *d, struct str argument);
 void dialogue_cmd_quit(struct dialogue *d, struct str argument);
 void dialogue_cmd_not_implemented(struct dialogue *d, struct str argument);
-void dialogue_cmd_junk(struct dialogue *d, struct str argument); // what another protocol says: the session ends
 
 #endif

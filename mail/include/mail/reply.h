@@ -28,6 +28,7 @@ struct reply {
 	X(REPLY_BYE, 221, "2.0.0", "goodbye")                                                                        \
 	X(REPLY_AUTH_OK, 235, "2.7.0", "authentication succeeded")                                                   \
 	X(REPLY_VRFY, 252, "2.5.2", "cannot verify, but will try to deliver")                                        \
+	X(REPLY_CHUNK_OK, 250, "2.0.0", "chunk received")                                                            \
 	X(REPLY_DATA, 354, "", "end data with <CR><LF>.<CR><LF>")                                                    \
 	X(REPLY_READY_TLS, 220, "2.0.0", "ready to start TLS")                                                       \
 	/* commands */                                                                                               \
@@ -41,6 +42,7 @@ struct reply {
 	X(REPLY_DUPLICATE_PARAMETER, 501, "5.5.4", "parameter given twice")                                          \
 	X(REPLY_BAD_PARAMETER, 501, "5.5.4", "bad parameter value")                                                  \
 	X(REPLY_UNKNOWN_PARAMETER, 555, "5.5.4", "parameter not recognized")                                         \
+	X(REPLY_FORBIDDEN_COMMAND, 554, "5.5.1", "this is no such server")                                           \
 	X(REPLY_NOT_IMPLEMENTED, 502, "5.5.1", "command not implemented")                                            \
 	X(REPLY_BAD_SEQUENCE, 503, "5.5.1", "bad sequence of commands")                                              \
 	X(REPLY_NO_RECIPIENTS, 554, "5.5.1", "no valid recipients")                                                  \

@@ -32,7 +32,7 @@ enum smtp_result {
 	SMTP_UNKNOWN_PARAMETER, // 555
 	SMTP_DUPLICATE,         // 501
 	SMTP_BAD_PARAMETER,     // 501
-	SMTP_SIZE_TOO_BIG,      // SIZE over any limit (it does not fit 63 bits): 552
+	SMTP_SIZE_TOO_BIG,      // SIZE over any limit (it does not fit 63 bits), a chunk over SMTP_CHUNK_BYTES_MAX: 552
 	SMTP_FULL,              // the arena's cap: 451
 };
 
@@ -92,6 +92,18 @@ enum smtp_result smtp_mail_parse(struct arena *arena, struct str argument, unsig
 
 // The argument of RCPT: "TO:<path> [parameters]". utf8: did MAIL have SMTPUTF8?
 enum smtp_result smtp_rcpt_parse(struct arena *arena, struct str argument, unsigned accepted, bool utf8, struct smtp_rcpt *rcpt_out);
+
+// Chunks of more are refused without being read: no message can be so large.
+#define SMTP_CHUNK_BYTES_MAX ((uint64_t)UINT32_MAX)
+
+struct smtp_chunk {
+	uint64_t bytes;
+	bool last;
+};
+
+// The argument of BDAT (RFC 3030 section 2): "chunk-size [LAST]". SMTP_SIZE_TOO_BIG over SMTP_CHUNK_BYTES_MAX, however many digits; SMTP_SYNTAX
+// for all else: then nobody knows where the next command begins.
+enum smtp_result smtp_chunk_parse(struct str argument, struct smtp_chunk *chunk_out);
 
 // The other direction, for our clients: adds "FROM:<a@b> SIZE=… BODY=8BITMIME RET=… ENVID=… XPHKEY=…" and "TO:<u@d> NOTIFY=… ORCPT=… XPHRCPT=…"
 // (SMTPUTF8 when mail->smtputf8), parameters only where they are set and accepted, which is what the peer announced. AUTH= is not sent.
