@@ -218,6 +218,11 @@ static bool read_spec(struct parser *p, struct str s, struct addrlist_item *item
 			gap = false;
 			continue;
 		}
+		// What follows a domain is no part of it: "a@b c@d", "a@b>".
+		if (at_seen && domain.n && ((gap && c != '.' && domain.p[domain.n - 1] != '.') || c == '<' || c == '>')) {
+			p->list->odd = true;
+			break;
+		}
 		if (!at_seen && gap && local.n && c != '.' && local.p[local.n - 1] != '.') {
 			local.n = 0;
 			*words_out = i;
@@ -261,8 +266,12 @@ static bool add_mailbox(struct parser *p, const struct member *m)
 	}
 	if (!read_spec(p, spec, &item, &words))
 		return false;
-	if (!m->bracketed)
+	if (!m->bracketed && words && str_index(spec, '@') < 0) {
+		item.local = STR(""); // words and no address: a name
+		phrase = spec;
+	} else if (!m->bracketed) {
 		phrase = str_upto(spec, words);
+	}
 	if (!read_phrase(p, phrase, &item.name))
 		return false;
 	if (item.name.p == NULL && !read_last_comment(p, m->text, &item.name))

@@ -7,7 +7,7 @@
 struct renderer {
 	const struct mime *mime;
 	bool with_extensions;
-	struct arena *arena;   // scratch of the envelopes inside
+	struct arena *arena;   // scratch of one list of parameters, or of one envelope inside
 	size_t envelopes_left; // bytes
 	struct buf *b;
 };
@@ -18,21 +18,24 @@ static void add_space_nstring(struct renderer *r, struct str s)
 	envelope_nstring_add(s, r->b);
 }
 
-static void add_params(struct renderer *r, const struct mime_params *params, bool default_charset)
+static void add_params(struct renderer *r, const struct mime_params *written, bool default_charset)
 {
+	struct mime_params params;
 	bool any = false;
-	for (size_t i = 0; i < params->n; i++) {
+	mime_params_join(written, r->arena, &params);
+	for (size_t i = 0; i < params.n; i++) {
+		struct str base = params.p[i].name, rest;
 		buf_add_byte(r->b, any ? ' ' : '(');
 		any = true;
-		envelope_nstring_add(params->p[i].name, r->b);
-		add_space_nstring(r, params->p[i].value);
-		// "CHARSET", "CHARSET*", "CHARSET*0": one is enough
-		struct str name = str_upto(params->p[i].name, STR("CHARSET").n);
-		default_charset = default_charset && !str_eq(name, STR("CHARSET"));
+		envelope_nstring_add(params.p[i].name, r->b);
+		add_space_nstring(r, params.p[i].value);
+		str_cut(params.p[i].name, '*', &base, &rest); // "charset*" is one too
+		default_charset = default_charset && !str_eq_nocase(base, STR("charset"));
 	}
+	arena_reset(r->arena);
 	if (default_charset) {
 		buf_add_byte(r->b, any ? ' ' : '(');
-		buf_add(r->b, STR("\"CHARSET\" \"us-ascii\""));
+		buf_add(r->b, STR("\"charset\" \"us-ascii\""));
 		any = true;
 	}
 	buf_add(r->b, any ? STR(")") : STR("NIL"));
@@ -94,7 +97,7 @@ static void add_single(struct renderer *r, uint32_t index)
 {
 	const struct mime_node *node = &r->mime->nodes[index];
 	const struct mime_details *details = &r->mime->details[index];
-	bool is_text = str_eq(details->type, STR("TEXT"));
+	bool is_text = str_eq_nocase(details->type, STR("text"));
 	envelope_nstring_add(details->type, r->b);
 	add_space_nstring(r, details->subtype);
 	buf_add_byte(r->b, ' ');

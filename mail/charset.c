@@ -31,16 +31,12 @@ static const struct row rows[] = {
 	{STR("us-ascii"), NULL, OWN_UTF8}, // what is 8-bit in "us-ascii" is UTF-8 or nothing
 	{STR("iso-8859-1"), NULL, OWN_WESTERN},
 	{STR("windows-1252"), NULL, OWN_WESTERN},
-	{STR("utf8"), NULL, OWN_UTF8},
 	{STR("ascii"), NULL, OWN_UTF8},
 	{STR("ansi_x3.4-1968"), NULL, OWN_UTF8},
 	{STR("iso646-us"), NULL, OWN_UTF8},
 	{STR("unknown-8bit"), NULL, OWN_UTF8},
 	{STR("latin1"), NULL, OWN_WESTERN},
-	{STR("latin-1"), NULL, OWN_WESTERN},
 	{STR("l1"), NULL, OWN_WESTERN},
-	{STR("iso8859-1"), NULL, OWN_WESTERN},
-	{STR("iso_8859-1"), NULL, OWN_WESTERN},
 	{STR("cp819"), NULL, OWN_WESTERN},
 	{STR("cp1252"), NULL, OWN_WESTERN},
 	{STR("x-cp1252"), NULL, OWN_WESTERN},
@@ -60,20 +56,28 @@ static const struct row rows[] = {
 	{STR("iso-8859-13"), "ISO-8859-13", 0},
 	{STR("iso-8859-14"), "ISO-8859-14", 0},
 	{STR("iso-8859-15"), "ISO-8859-15", 0},
-	{STR("latin-9"), "ISO-8859-15", 0},
 	{STR("latin9"), "ISO-8859-15", 0},
 	{STR("iso-8859-16"), "ISO-8859-16", 0},
 	{STR("windows-1250"), "CP1250", 0},
 	{STR("cp1250"), "CP1250", 0},
 	{STR("windows-1251"), "CP1251", 0},
 	{STR("cp1251"), "CP1251", 0},
+	{STR("latin3"), "ISO-8859-3", 0},
+	{STR("latin4"), "ISO-8859-4", 0},
 	{STR("windows-1253"), "CP1253", 0},
+	{STR("cp1253"), "CP1253", 0},
 	{STR("windows-1254"), "CP1254", 0},
+	{STR("cp1254"), "CP1254", 0},
 	{STR("windows-1255"), "CP1255", 0},
+	{STR("cp1255"), "CP1255", 0},
 	{STR("windows-1256"), "CP1256", 0},
+	{STR("cp1256"), "CP1256", 0},
 	{STR("windows-1257"), "CP1257", 0},
+	{STR("cp1257"), "CP1257", 0},
 	{STR("windows-1258"), "CP1258", 0},
+	{STR("cp1258"), "CP1258", 0},
 	{STR("windows-874"), "CP874", 0},
+	{STR("cp874"), "CP874", 0},
 	{STR("tis-620"), "TIS-620", 0},
 	{STR("koi8-r"), "KOI8-R", 0},
 	{STR("koi8-u"), "KOI8-U", 0},
@@ -81,6 +85,15 @@ static const struct row rows[] = {
 	{STR("cp437"), "IBM437", 0},
 	{STR("ibm850"), "IBM850", 0},
 	{STR("cp850"), "IBM850", 0},
+	{STR("ibm852"), "IBM852", 0},
+	{STR("cp852"), "IBM852", 0},
+	{STR("ibm855"), "IBM855", 0},
+	{STR("cp855"), "IBM855", 0},
+	{STR("ibm857"), "IBM857", 0},
+	{STR("cp857"), "IBM857", 0},
+	{STR("cp858"), "IBM850", 0},
+	{STR("ibm862"), "IBM862", 0},
+	{STR("cp862"), "IBM862", 0},
 	{STR("ibm866"), "CP866", 0},
 	{STR("cp866"), "CP866", 0},
 	{STR("macintosh"), "MACINTOSH", 0},
@@ -89,11 +102,15 @@ static const struct row rows[] = {
 	{STR("utf-16"), "UTF-16", 0},
 	{STR("utf-16be"), "UTF-16BE", 0},
 	{STR("utf-16le"), "UTF-16LE", 0},
+	{STR("utf-32"), "UTF-32", 0},
+	{STR("utf-32be"), "UTF-32BE", 0},
+	{STR("utf-32le"), "UTF-32LE", 0},
 	{STR("iso-2022-jp"), "ISO-2022-JP", 0},
 	{STR("iso-2022-jp-2"), "ISO-2022-JP-2", 0},
 	{STR("shift_jis"), "CP932", 0},
-	{STR("shift-jis"), "CP932", 0},
 	{STR("sjis"), "CP932", 0},
+	{STR("x-sjis"), "CP932", 0},
+	{STR("ms932"), "CP932", 0},
 	{STR("windows-31j"), "CP932", 0},
 	{STR("cp932"), "CP932", 0},
 	{STR("euc-jp"), "EUC-JP", 0},
@@ -103,6 +120,10 @@ static const struct row rows[] = {
 	{STR("cp936"), "GB18030", 0},
 	{STR("big5"), "BIG5-HKSCS", 0},
 	{STR("big5-hkscs"), "BIG5-HKSCS", 0},
+	{STR("cp950"), "BIG5-HKSCS", 0},
+	{STR("x-gbk"), "GB18030", 0},
+	{STR("ms949"), "UHC", 0},
+	{STR("johab"), "JOHAB", 0},
 	{STR("euc-kr"), "UHC", 0},
 	{STR("ks_c_5601-1987"), "UHC", 0},
 	{STR("cp949"), "UHC", 0},
@@ -116,10 +137,26 @@ static const uint16_t western[32] = {
 	0, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0, 0x017e, 0x0178,
 };
 
+// Names are equal whatever their case, "-" and "_": senders write "iso8859-15", "ISO_8859-15" and "latin-9" (Unicode TS 22, section 1.4).
+static bool is_name(struct str written, struct str name)
+{
+	size_t i = 0;
+	for (size_t at = 0; at < written.n; at++) {
+		if (written.p[at] == '-' || written.p[at] == '_')
+			continue;
+		while (i < name.n && (name.p[i] == '-' || name.p[i] == '_'))
+			i++;
+		if (i == name.n || chr_lower(written.p[at]) != name.p[i])
+			return false;
+		i++;
+	}
+	return i == name.n && i > 0;
+}
+
 static const struct row *find(struct str charset)
 {
 	for (size_t i = 0; i < ROWS; i++)
-		if (str_eq_nocase(charset, rows[i].name))
+		if (is_name(charset, rows[i].name))
 			return &rows[i];
 	return NULL;
 }

@@ -81,23 +81,42 @@ static struct str spend(struct str s, size_t *budget)
 	return taken;
 }
 
-static void add_text(struct str body, size_t *budget, struct arena *arena, struct buf *b)
+// What people read, with one space for each run of white space: folding leaves tabs, which clients show as gaps. {NULL, 0} stays.
+static struct str one_space(struct str text, struct arena *arena)
+{
+	text = str_trim(text);
+	char *p = text.p ? arena_alloc(arena, text.n) : NULL;
+	size_t n = 0;
+	if (p == NULL)
+		return text;
+	for (size_t i = 0; i < text.n; i++) {
+		bool space = text.p[i] == ' ' || text.p[i] == '\t';
+		if (!space || p[n - 1] != ' ')
+			p[n++] = space ? ' ' : text.p[i];
+	}
+	return str_of(p, n);
+}
+
+static void add_text(struct str body, bool for_people, size_t *budget, struct arena *arena, struct buf *b)
 {
 	if (body.p == NULL) {
 		buf_add(b, STR("NIL"));
 		return;
 	}
 	struct str text = header_unfold(arena, spend(body, budget));
+	if (for_people)
+		text = one_space(text, arena);
 	envelope_nstring_add(text.p ? text : STR(""), b);
 }
 
-static void add_address(const struct addrlist_item *item, struct buf *b)
+static void add_address(const struct addrlist_item *item, struct arena *arena, struct buf *b)
 {
 	static const struct str nil = {NULL, 0};
+	struct str name = one_space(item->name, arena);
 	switch (item->kind) {
 	case ADDRLIST_GROUP_START:
 		buf_add(b, STR("(NIL NIL "));
-		envelope_nstring_add(item->name.p ? item->name : STR(""), b);
+		envelope_nstring_add(name.p ? name : STR(""), b);
 		buf_add(b, STR(" NIL)"));
 		return;
 	case ADDRLIST_GROUP_END:
@@ -105,7 +124,7 @@ static void add_address(const struct addrlist_item *item, struct buf *b)
 		return;
 	case ADDRLIST_MAILBOX:
 		buf_add_byte(b, '(');
-		envelope_nstring_add(item->name.n ? item->name : nil, b);
+		envelope_nstring_add(name.n ? name : nil, b);
 		buf_add_byte(b, ' ');
 		envelope_nstring_add(item->route.n ? item->route : nil, b);
 		buf_add_byte(b, ' ');
@@ -127,7 +146,7 @@ static void add_addresses(struct str body, size_t *budget, bool *any, struct are
 		if (!*any)
 			buf_add_byte(b, '(');
 		*any = true;
-		add_address(&list.items[i], b);
+		add_address(&list.items[i], arena, b);
 	}
 	arena_reset(arena);
 }
@@ -160,7 +179,7 @@ bool envelope_render(struct str header, struct arena *arena, struct buf *b)
 		if (i > 0)
 			buf_add_byte(b, ' ');
 		if (i == DATE || i == SUBJECT || i == IN_REPLY_TO || i == MESSAGE_ID) {
-			add_text(found.first[i], &budget, arena, b);
+			add_text(found.first[i], i == SUBJECT, &budget, arena, b);
 			continue;
 		}
 		size_t at = b->n;

@@ -77,6 +77,11 @@ static void envelopes_of_odd_headers(void **state)
 	// An address without a domain is not a group: its host is "".
 	envelope_is("To: root\r\n", "(NIL NIL NIL NIL NIL ((NIL NIL \"root\" \"\")) NIL NIL NIL NIL)");
 	envelope_is("To: <@relay.test:u@x.test>\r\n", "(NIL NIL NIL NIL NIL ((NIL \"@relay.test\" \"u\" \"x.test\")) NIL NIL NIL NIL)");
+	// Words without an address are a name; what follows a domain is no part of it.
+	envelope_is("To: Ann Example\r\n", "(NIL NIL NIL NIL NIL ((\"Ann Example\" NIL \"\" \"\")) NIL NIL NIL NIL)");
+	envelope_is("To: a@b c@d, e@f>\r\n", "(NIL NIL NIL NIL NIL ((NIL NIL \"a\" \"b\")(NIL NIL \"e\" \"f\")) NIL NIL NIL NIL)");
+	// White space that people see is one space.
+	envelope_is("Subject: a\r\n\tb  c\r\nTo: \" A\r\n\t B \" <a@b>\r\n", "(NIL \"a b c\" NIL NIL NIL ((\"A B\" NIL \"a\" \"b\")) NIL NIL NIL NIL)");
 	// The first Subject and From count; To is joined.
 	envelope_is("Subject: a\r\nSubject: b\r\nFrom: a@b\r\nFrom: c@d\r\nTo: e@f\r\nTo: g@h\r\n",
 	            "(NIL \"a\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"e\" \"f\")(NIL NIL \"g\" \"h\")) NIL NIL NIL NIL)");
@@ -106,11 +111,11 @@ static void the_body_of_rfc_3501(void **state)
 	add_lines(&b, 4554, 73);
 	buf_add(&b, STR("\r\n--x--\r\n"));
 	structure_is(buf_str(&b), false,
-	             "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 1152 23)"
+	             "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7bit\" 1152 23)"
 	             "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\" \"NAME\" \"cc.diff\") \"<960723163407.20117h@cac.washington.edu>\" "
 	             "\"Compiler diff\" \"BASE64\" 4554 73) \"MIXED\")");
 	structure_is(buf_str(&b), true,
-	             "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 1152 23 NIL NIL NIL NIL)"
+	             "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7bit\" 1152 23 NIL NIL NIL NIL)"
 	             "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\" \"NAME\" \"cc.diff\") \"<960723163407.20117h@cac.washington.edu>\" "
 	             "\"Compiler diff\" \"BASE64\" 4554 73 NIL NIL NIL NIL) \"MIXED\" (\"BOUNDARY\" \"x\") NIL NIL NIL)");
 	buf_fini(&b);
@@ -124,26 +129,28 @@ static void structures_of_odd_messages(void **state)
 		bool with_extensions;
 		const char *want;
 	} cases[] = {
-		{STR("\r\nHi\r\n"), false, "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 4 1)"},
-		{STR(""), true, "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 0 0 NIL NIL NIL NIL)"},
-		{STR("Content-Type: text/html; x=y\r\n\r\n"), false, "(\"TEXT\" \"HTML\" (\"X\" \"y\" \"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 0 0)"},
+		{STR("\r\nHi\r\n"), false, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 4 1)"},
+		{STR(""), true, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)"},
+		{STR("Content-Type: text/html; x=y\r\n\r\n"), false, "(\"text\" \"html\" (\"x\" \"y\" \"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0)"},
 		{STR("Content-Type: multipart/mixed; boundary=x\r\n\r\nno part"), false,
-	         "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 0 0) \"MIXED\")"},
+	         "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0) \"mixed\")"},
 		{STR("Content-Type: image/png; name*=utf-8''%C3%BC.png\r\nContent-Transfer-Encoding: base64\r\nContent-MD5: abc==\r\n"
 	             "Content-Disposition: attachment; filename=\"a \\\"b\\\".png\"; size=3\r\nContent-Language: de\r\nContent-Location: http://x/\r\n\r\nAAAA\r\n"),
 	         true,
-	         "(\"IMAGE\" \"PNG\" (\"NAME*\" \"utf-8''%C3%BC.png\") NIL NIL \"BASE64\" 6 \"abc==\" "
-	         "(\"ATTACHMENT\" (\"FILENAME\" \"a \\\"b\\\".png\" \"SIZE\" \"3\")) (\"de\") \"http://x/\")"},
+	         "(\"image\" \"png\" (\"name*\" \"utf-8''%C3%BC.png\") NIL NIL \"base64\" 6 \"abc==\" "
+	         "(\"attachment\" (\"filename\" \"a \\\"b\\\".png\" \"size\" \"3\")) (\"de\") \"http://x/\")"},
 		{STR("Content-Type: image/png\r\nContent-Disposition: inline\r\n\r\n"), true,
-	         "(\"IMAGE\" \"PNG\" NIL NIL NIL \"7BIT\" 0 NIL (\"INLINE\" NIL) NIL NIL)"},
+	         "(\"image\" \"png\" NIL NIL NIL \"7bit\" 0 NIL (\"inline\" NIL) NIL NIL)"},
 		{STR("Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\nSubject: d\r\nFrom: a@b\r\n\r\nbody\r\n--x--\r\n"), false,
-	         "((\"MESSAGE\" \"RFC822\" NIL NIL NIL \"7BIT\" 29 (NIL \"d\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
-	         "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 4 0) 3) \"DIGEST\")"},
+	         "((\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 29 (NIL \"d\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
+	         "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 4 0) 3) \"digest\")"},
 		{STR("Content-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n\r\na\r\n--y--\r\n"), false,
-	         "(\"MESSAGE\" \"RFC822\" NIL NIL NIL \"7BIT\" 62 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) "
-	         "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 1 0) \"MIXED\") 6)"},
-		{STR("Content-Type: message/partial; id=x; number=1\r\n\r\n"), false, "(\"MESSAGE\" \"PARTIAL\" (\"ID\" \"x\" \"NUMBER\" \"1\") NIL NIL \"7BIT\" 0)"},
-		{STR("Content-Type: multipart/mixed\r\n\r\ntext\r\n"), false, "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 6 1)"},
+	         "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 62 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) "
+	         "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0) \"mixed\") 6)"},
+		{STR("Content-Type: message/partial; id=x; number=1\r\n\r\n"), false, "(\"message\" \"partial\" (\"id\" \"x\" \"number\" \"1\") NIL NIL \"7bit\" 0)"},
+		{STR("Content-Type: Text/X-Y; Name*1=b%; Name*0*=utf-8''a%20; x*0=1; x*2=3; CHARSET*0=utf; charset*1=-8\r\n\r\n"), false,
+	         "(\"Text\" \"X-Y\" (\"Name*\" \"utf-8''a%20b%25\" \"x*0\" \"1\" \"x*2\" \"3\" \"CHARSET\" \"utf-8\") NIL NIL \"7bit\" 0 0)"},
+		{STR("Content-Type: multipart/mixed\r\n\r\ntext\r\n"), false, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 1)"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		structure_is(cases[i].message, cases[i].with_extensions, cases[i].want);

@@ -7,7 +7,7 @@
 // the second's). It closes whatever is open above that multipart, and opens its next part or ends it. What follows an end, the
 // epilogue, belongs to the multipart and to no part.
 //
-// Bounds turn an entity into one opaque leaf, APPLICATION/OCTET-STREAM, and never fail. After the last part that MIME_PARTS_MAX (or
+// Bounds turn an entity into one opaque leaf, application/octet-stream, and never fail. After the last part that MIME_PARTS_MAX (or
 // the arena) allows, boundaries are no longer looked for.
 //
 // Called by the store at delivery and by tools, on threads that may be busy for the time a pass over the message takes.
@@ -84,8 +84,8 @@ static void open_entity(struct parser *p, unsigned depth)
 static void make_opaque(struct parser *p, uint32_t node)
 {
 	struct mime_details *details = &p->details[node];
-	details->type = STR("APPLICATION");
-	details->subtype = STR("OCTET-STREAM");
+	details->type = STR("application");
+	details->subtype = STR("octet-stream");
 	details->params = (struct mime_params){NULL, 0};
 	p->nodes[node].kind = MIME_LEAF;
 	p->bounded = true;
@@ -107,7 +107,7 @@ static bool parent_is_digest(const struct parser *p)
 	if (p->depth == 0)
 		return false;
 	const struct mime_details *parent = &p->details[p->open[p->depth - 1].node];
-	return str_eq(parent->type, STR("MULTIPART")) && str_eq(parent->subtype, STR("DIGEST"));
+	return str_eq_nocase(parent->type, STR("multipart")) && str_eq_nocase(parent->subtype, STR("digest"));
 }
 
 // The header of the top ended before p->at: reads it and says what the body is. A message inside opens at once.
@@ -126,9 +126,9 @@ static void end_header(struct parser *p)
 	node->encoding = (uint8_t)mime_encoding_of(details->encoding);
 
 	// Whatever opens here leaves room for one part more: the next boundary line must find it.
-	bool multipart = str_eq(details->type, STR("MULTIPART"));
-	bool message = str_eq(details->type, STR("MESSAGE")) &&
-	               (str_eq(details->subtype, STR("RFC822")) || str_eq(details->subtype, STR("GLOBAL")));
+	bool multipart = str_eq_nocase(details->type, STR("multipart"));
+	bool message = str_eq_nocase(details->type, STR("message")) &&
+	               (str_eq_nocase(details->subtype, STR("rfc822")) || str_eq_nocase(details->subtype, STR("global")));
 	if (!multipart && !message) {
 		if (p->last_part)
 			make_opaque(p, top->node);
@@ -145,8 +145,8 @@ static void end_header(struct parser *p)
 			return;
 		}
 		// No multipart without a boundary: not valid, so it is what RFC 2045 section 5.2 says of such fields.
-		details->type = STR("TEXT");
-		details->subtype = STR("PLAIN");
+		details->type = STR("text");
+		details->subtype = STR("plain");
 		details->params = (struct mime_params){NULL, 0};
 		return;
 	}
@@ -170,7 +170,7 @@ static void add_empty_part(struct parser *p)
 	uint64_t at = p->nodes[parent].body_at + p->nodes[parent].body_bytes;
 	p->nodes[child] = (struct mime_node){.header_at = at, .body_at = at, .depth = (uint8_t)(p->depth + 1)};
 	p->nodes[parent].child = child;
-	p->details[child] = (struct mime_details){.type = STR("TEXT"), .subtype = STR("PLAIN"), .encoding = STR("7BIT")};
+	p->details[child] = (struct mime_details){.type = STR("text"), .subtype = STR("plain"), .encoding = STR("7bit")};
 }
 
 // Ends the top at byte `end`, which is at or before p->at; `trimmed` line ends lie between.
@@ -205,8 +205,13 @@ static int match_boundary(struct parser *p, struct str line, bool *is_end_out)
 		found = i;
 		found_n = boundary.n;
 	}
-	if (found >= 0)
-		*is_end_out = str_starts(str_from(text, found_n), STR("--"));
+	if (found < 0)
+		return found;
+	// White space may follow a boundary (RFC 2046 section 5.1.1). Before the "--" it is part of a boundary that should not end in it.
+	struct str rest = str_from(text, found_n);
+	while (rest.n && (rest.p[0] == ' ' || rest.p[0] == '\t'))
+		rest = str_from(rest, 1);
+	*is_end_out = str_starts(rest, STR("--"));
 	return found;
 }
 

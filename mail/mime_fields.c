@@ -33,16 +33,6 @@ static bool take_byte(struct str *rest, char c)
 	return true;
 }
 
-struct str mime_upper(struct arena *arena, struct str s)
-{
-	char *p = arena_alloc(arena, s.n);
-	if (p == NULL)
-		return STR_NONE;
-	for (size_t i = 0; i < s.n; i++)
-		p[i] = chr_upper(s.p[i]);
-	return str_of(p, s.n);
-}
-
 // Takes a quoted-string off *rest, which starts after its opening quote. One that is not closed ends with the field.
 static struct str take_quoted(struct str *rest, struct arena *arena)
 {
@@ -82,22 +72,26 @@ static struct str take_bare(struct str *rest)
 	return str_trim(str_upto(text, n));
 }
 
-// *(";" name "=" value). Stops at what it cannot read: the parameters before it count.
+// *(";" name "=" value). What it cannot read is passed over, to the next ";".
 static void read_params(struct str rest, struct arena *arena, struct mime_params *out)
 {
 	struct mime_param found[MIME_PARAMS_MAX];
 	size_t n = 0;
 	while (rest.n && n < MIME_PARAMS_MAX) {
-		if (!take_byte(&rest, ';'))
-			break;
+		if (!take_byte(&rest, ';')) {
+			ptrdiff_t next = str_index(rest, ';');
+			if (next < 0)
+				break;
+			rest = str_from(rest, (size_t)next + 1);
+		}
 		struct str name = take_token(&rest);
 		if (name.n == 0)
 			continue; // ";;" and a last ";"
 		if (!take_byte(&rest, '='))
 			continue;
-		found[n].name = mime_upper(arena, name);
+		found[n].name = name;
 		found[n].value = take_byte(&rest, '"') ? take_quoted(&rest, arena) : take_bare(&rest);
-		if (found[n].name.p == NULL || found[n].value.p == NULL)
+		if (found[n].value.p == NULL)
 			break;
 		n++;
 	}
@@ -117,10 +111,6 @@ static void read_type(struct str body, struct arena *arena, struct mime_details 
 	struct str subtype = take_token(&body);
 	if (subtype.n == 0)
 		return;
-	type = mime_upper(arena, type);
-	subtype = mime_upper(arena, subtype);
-	if (type.p == NULL || subtype.p == NULL)
-		return;
 	out->type = type;
 	out->subtype = subtype;
 	read_params(body, arena, &out->params);
@@ -128,7 +118,8 @@ static void read_type(struct str body, struct arena *arena, struct mime_details 
 
 static void read_encoding(struct str body, struct arena *arena, struct mime_details *out)
 {
-	struct str name = mime_upper(arena, take_token(&body));
+	struct str name = take_token(&body);
+	(void)arena;
 	if (name.n)
 		out->encoding = name;
 }
@@ -136,7 +127,7 @@ static void read_encoding(struct str body, struct arena *arena, struct mime_deta
 // RFC 2183.
 static void read_disposition(struct str body, struct arena *arena, struct mime_details *out)
 {
-	struct str name = mime_upper(arena, take_token(&body));
+	struct str name = take_token(&body);
 	if (name.n == 0)
 		return;
 	out->disposition = name;
@@ -204,10 +195,10 @@ bool mime_fields_read(struct str header, bool in_digest, size_t *budget, struct 
 	struct header_field field;
 	unsigned seen = 0;
 	bool whole = true;
-	*out = (struct mime_details){.type = STR("TEXT"), .subtype = STR("PLAIN"), .encoding = STR("7BIT")};
+	*out = (struct mime_details){.type = STR("text"), .subtype = STR("plain"), .encoding = STR("7bit")};
 	if (in_digest) {
-		out->type = STR("MESSAGE"); // RFC 2046 section 5.1.5
-		out->subtype = STR("RFC822");
+		out->type = STR("message"); // RFC 2046 section 5.1.5
+		out->subtype = STR("rfc822");
 	}
 	header_walk_init(&walk, header);
 	while (header_walk_next(&walk, &field)) {
@@ -247,28 +238,30 @@ enum mime_encoding mime_encoding_of(struct str name)
 	return MIME_UNKNOWN_ENCODING;
 }
 
-// One section of a value: "NAME", "NAME*", "NAME*3", "NAME*3*". number is -1 without one.
-static bool section_of(struct str written, struct str name, int64_t *number_out, bool *extended_out)
+// A parameter's name as RFC 2231 reads it: "NAME", "NAME*", "NAME*3", "NAME*3*".
+struct section {
+	struct str base;
+	int64_t number; // -1 without one
+	bool extended;
+};
+
+// False for "NAME*x": the name of nothing else.
+static bool read_section(struct str written, struct section *out)
 {
-	if (!str_starts_nocase(written, name))
-		return false;
-	struct str rest = str_from(written, name.n);
-	uint64_t number = 0;
-	*number_out = -1;
-	*extended_out = false;
-	if (rest.n == 0)
-		return true;
-	if (rest.p[0] != '*')
-		return false;
-	rest = str_from(rest, 1);
-	*extended_out = rest.n == 0 || rest.p[rest.n - 1] == '*';
-	if (rest.n && *extended_out)
-		rest.n--;
-	if (rest.n == 0)
-		return true;
-	if (!str_to_u64(rest, MIME_PARAMS_MAX - 1, &number))
-		return false;
-	*number_out = (int64_t)number;
+	struct section section = {.base = written, .number = -1};
+	struct str rest;
+	uint64_t number;
+	if (str_cut(written, '*', &section.base, &rest)) {
+		section.extended = rest.n == 0 || rest.p[rest.n - 1] == '*';
+		if (rest.n && section.extended)
+			rest.n--;
+		if (rest.n) {
+			if (!str_to_u64(rest, MIME_PARAMS_MAX - 1, &number))
+				return false;
+			section.number = (int64_t)number;
+		}
+	}
+	*out = section;
 	return true;
 }
 
@@ -311,13 +304,12 @@ static const struct mime_param *find_section(const struct mime_params *params, s
 {
 	const struct mime_param *found = NULL;
 	for (size_t i = 0; i < params->n; i++) {
-		int64_t number;
-		bool extended;
-		if (!section_of(params->p[i].name, name, &number, &extended) || number != wanted)
+		struct section section;
+		if (!read_section(params->p[i].name, &section) || section.number != wanted || !str_eq_nocase(section.base, name))
 			continue;
-		if (found == NULL || (extended && !*extended_out)) {
+		if (found == NULL || (section.extended && !*extended_out)) {
 			found = &params->p[i];
-			*extended_out = extended;
+			*extended_out = section.extended;
 		}
 	}
 	return found;
@@ -405,4 +397,76 @@ bool mime_param(const struct mime_params *params, struct str name, struct arena 
 	if (value.p != NULL)
 		*value_out = value;
 	return value.p != NULL;
+}
+
+// The numbered sections of one name.
+struct sections {
+	size_t n;
+	uint64_t numbers; // bit k: number k occurs
+	bool extended;    // one of them
+	size_t first;     // index of the first that was written
+};
+
+_Static_assert(MIME_PARAMS_MAX <= 64, "numbers of sections are bits");
+
+static struct sections count_sections(const struct mime_params *params, struct str base)
+{
+	struct sections all = {.first = params->n};
+	struct section section;
+	for (size_t i = 0; i < params->n; i++) {
+		if (!read_section(params->p[i].name, &section) || section.number < 0 || !str_eq_nocase(section.base, base))
+			continue;
+		all.first = all.n ? all.first : i;
+		all.n++;
+		all.numbers |= UINT64_C(1) << section.number;
+		all.extended |= section.extended;
+	}
+	return all;
+}
+
+// 0 to n - 1, each once.
+static bool is_complete(const struct sections *all)
+{
+	return all->numbers == UINT64_MAX >> (64 - all->n);
+}
+
+static struct mime_param join_all(const struct mime_params *params, struct str base, const struct sections *all, struct arena *arena)
+{
+	struct buf value;
+	buf_init(&value, 4 * MIME_FIELD_BYTES_MAX);
+	for (size_t number = 0; number < all->n; number++) {
+		bool extended = false;
+		const struct mime_param *param = find_section(params, base, (int64_t)number, &extended);
+		if (number == 0 && all->extended && !extended)
+			buf_add(&value, STR("''"));
+		for (size_t i = 0; i < param->value.n; i++)
+			if (all->extended && !extended && param->value.p[i] == '%')
+				buf_add(&value, STR("%25")); // or it would be decoded
+			else
+				buf_add_byte(&value, param->value.p[i]);
+	}
+	struct mime_param joined = {
+		.name = arena_printf(arena, "%.*s%s", STR_FMT(base), all->extended ? "*" : ""), .value = arena_dup(arena, buf_str(&value))};
+	buf_fini(&value);
+	return joined;
+}
+
+void mime_params_join(const struct mime_params *params, struct arena *arena, struct mime_params *out)
+{
+	struct mime_param *joined = arena_array(arena, params->n, sizeof *joined);
+	size_t n = 0;
+	for (size_t i = 0; joined && i < params->n; i++) {
+		struct section section;
+		struct sections all = {.n = 0};
+		if (read_section(params->p[i].name, &section) && section.number >= 0)
+			all = count_sections(params, section.base);
+		if (all.n == 0 || !is_complete(&all))
+			joined[n] = params->p[i];
+		else if (all.first == i)
+			joined[n] = join_all(params, section.base, &all, arena);
+		else
+			continue;
+		n += joined[n].name.p && joined[n].value.p;
+	}
+	*out = (struct mime_params){joined, n};
 }

@@ -6,7 +6,7 @@
 #include "mail/mime.h"
 
 // Reads header into *out, with defaults for what is absent or not valid. *budget is what is left of MIME_FIELDS_BYTES_MAX; the
-// bytes of fields read are taken off it. in_digest: the default type is MESSAGE/RFC822. False when a bound was met.
+// bytes of fields read are taken off it. in_digest: the default type is message/rfc822. False when a bound was met.
 bool mime_fields_read(struct str header, bool in_digest, size_t *budget, struct arena *arena, struct mime_details *out);
 
 // mime_param without any conversion to UTF-8: for boundaries.
@@ -14,8 +14,5 @@ bool mime_param_bytes(const struct mime_params *params, struct str name, struct 
 
 // Of an encoding's name as in mime_details.
 enum mime_encoding mime_encoding_of(struct str name);
-
-// A copy in upper case; STR_NONE over the arena's cap.
-struct str mime_upper(struct arena *arena, struct str s);
 
 #endif

@@ -159,7 +159,7 @@ bool mime_filter_more(struct mime_filter *filter, size_t bytes, struct buf *out)
 			return false;
 		}
 		bool named = bsearch(&field.name, filter->names, filter->names_n, sizeof field.name, compare_names) != NULL;
-		if (field.name.n && named != filter->with_not)
+		if (named != filter->with_not)
 			buf_add(out, field.raw);
 	}
 	return true;

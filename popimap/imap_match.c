@@ -103,7 +103,8 @@ static void add_part(struct imap_match *match, const struct mime *mime, uint32_t
 {
 	const struct mime_node *node = &mime->nodes[i];
 	struct str body = str_of(mime->message.p + node->body_at, (size_t)node->body_bytes), charset;
-	if (!str_eq(mime->details[i].type, STR("TEXT")))
+	// message/delivery-status and its like are text too.
+	if (!str_eq_nocase(mime->details[i].type, STR("text")) && !str_eq_nocase(mime->details[i].type, STR("message")))
 		return;
 	buf_clear(&match->a);
 	buf_clear(&match->b);

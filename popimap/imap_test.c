@@ -332,7 +332,7 @@ static void wire_fetch_cached(void **state)
 	put("INBOX", test_message);
 	expect_selected("a FETCH 1 ENVELOPE\r\nb FETCH 1 BODYSTRUCTURE\r\nc FETCH 1 FULL\r\n",
 		"* 1 FETCH (ENVELOPE (\"Sat, 21 Nov 2026 19:44:15 +0100\" \"hello\" ((\"Ada\" NIL \"ada\" \"uni.example\")) ~\r\na OK done\r\n"
-		"* 1 FETCH (BODYSTRUCTURE (\"TEXT\" \"PLAIN\" ~ 21 2 ~\r\nb OK done\r\n"
+		"* 1 FETCH (BODYSTRUCTURE (\"text\" \"plain\" ~ 21 2 ~\r\nb OK done\r\n"
 		"* 1 FETCH (FLAGS (\\Recent) INTERNALDATE ~ RFC822.SIZE ~ ENVELOPE ~ BODY ~\r\nc OK done\r\n");
 }
 

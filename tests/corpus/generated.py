@@ -193,6 +193,8 @@ def charsets(_rng):
 
 def headers(_rng):
     def one(name, text):
+        if "MIME-Version" not in text and "Content-" in text:
+            text = "MIME-Version: 1.0\r\n" + text
         return name, text.encode("utf-8", "surrogateescape") + b"\r\nbody\r\n"
     yield one("folded", "Subject: one\r\n two\r\n\tthree\r\n  four\r\nTo: a@b.example,\r\n c@d.example\r\nFrom:\r\n a@b.example\r\n")
     yield one("folded blank", "Subject: one\r\n \r\n two\r\nTo: x@y.example\r\n")

@@ -14,7 +14,7 @@
 // The codec is versioned: ERR_VERSION and ERR_CORRUPT mean that the caller parses the body and writes the row anew. Integers are
 // unsigned LEB128 ("varint"), strings a varint length and the bytes:
 //
-//     byte version (1); byte flags (1: sent is known, 2: bounded, 4: the subject is a reply's);
+//     byte version (2); byte flags (1: sent is known, 2: bounded, 4: the subject is a reply's);
 //     envelope, body, bodystructure; message id; base subject; from, to, cc (SORT keys); varint count, that many references;
 //     varint sent in seconds since 1970-01-01 UTC, zigzag;
 //     varint number of nodes, then per node, pre-order: byte kind | encoding << 2; varint children, header gap (bytes from the end
@@ -28,7 +28,7 @@
 #include "mail/mime.h"
 
 enum {
-	CACHE_VERSION = 1,
+	CACHE_VERSION = 2,
 	CACHE_BYTES_MAX = 16 << 20,      // no message's cache is larger: see the bounds in mail/mime.h
 	CACHE_REFERENCES_MAX = 1000,     // message ids kept for THREAD: the first and the last ones of a longer list
 	CACHE_ID_BYTES_MAX = 998,        // a longer message id counts as none

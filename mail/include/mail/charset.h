@@ -26,7 +26,7 @@ enum charset_result {
 // table's charsets this system lacks (they will be CHARSET_UNKNOWN). Once, at start, before threads. May block on disk.
 unsigned charset_preload(void);
 
-// Is it in the table? Names and aliases of the IANA registry, any case. The empty name is not.
+// Is it in the table? Names and aliases of the IANA registry, whatever their case, "-" and "_". The empty name is not.
 bool charset_known(struct str charset);
 
 // Adds bytes as UTF-8 to out. Linear time.

@@ -61,7 +61,7 @@ struct mime_node {
 };
 
 struct mime_param {
-	struct str name;  // upper case, as written otherwise: "FILENAME", "FILENAME*", "FILENAME*0*" (RFC 2231)
+	struct str name;  // as written: "filename", "FILENAME*", "Filename*0*" (RFC 2231); compare in any case
 	struct str value; // dequoted, else as written
 };
 
@@ -70,13 +70,14 @@ struct mime_params {
 	size_t n;
 };
 
-// What the header of an entity says; strings live in the arena or in the message. An absent field is {NULL, 0}, an empty one not.
+// What the header of an entity says; strings live in the arena or in the message. An absent field is {NULL, 0}, an empty one not. Names
+// are as written, to be compared in any case: clients are shown them so.
 struct mime_details {
-	struct str type, subtype; // upper case; the default (TEXT/PLAIN, in a digest MESSAGE/RFC822) when absent or not valid
+	struct str type, subtype; // the default (text/plain, in a digest message/rfc822) when absent or not valid
 	struct mime_params params;
-	struct str disposition;   // upper case
+	struct str disposition;
 	struct mime_params disposition_params;
-	struct str encoding;      // upper case; "7BIT" when absent
+	struct str encoding;      // "7bit" when absent
 	struct str id, description, md5, location; // unfolded
 	const struct str *languages;
 	size_t languages_n;
@@ -96,8 +97,13 @@ void mime_parse(struct str message, struct arena *arena, struct mime *out);
 
 // The value of a parameter ("CHARSET"; any case), for us: RFC 2231 sections joined and decoded, else encoded-words (RFC 2047, not
 // allowed there and common) decoded; UTF-8 where the charset is known. An extended value counts before a plain one. False without
-// it, or when arena is full. BODYSTRUCTURE shows the list as it is: clients decode it themselves.
+// it, or when arena is full.
 bool mime_param(const struct mime_params *params, struct str name, struct arena *arena, struct str *value_out);
+
+// The parameters with RFC 2231 sections joined, as BODYSTRUCTURE shows them: "filename*0*=utf-8''a%20; filename*1=b" is
+// "filename*=utf-8''a%20b", "name*0=a; name*1=b" is "name=ab". A name whose sections are not all there, each once, stays as it was written.
+// Where a section is missing its charset, it is "''". Everything lives in arena; what no longer fits there is left out.
+void mime_params_join(const struct mime_params *params, struct arena *arena, struct mime_params *out);
 
 // Sections of IMAP's BODY[...] (RFC 3501 section 6.4.5, RFC 9051 section 6.4.5.1).
 enum mime_section_kind {
@@ -133,7 +139,7 @@ bool mime_section_find(const struct mime_node *nodes, size_t n, const struct mim
 bool mime_part_find(const struct mime_node *nodes, size_t n, const uint32_t *path, unsigned path_n, uint32_t *index_out);
 
 // The fields of a header whose names are (with_not: are not) among names, in their order, with their folding, then the blank line
-// if the header has one. In steps, because a megabyte of short fields is more than one turn of a fiber may take:
+// if the header has one. A line that is no field has no name among names: both lists together are the header. In steps, because a megabyte of short fields is more than one turn of a fiber may take:
 //
 //     mime_filter_init(&filter, header, names, n, false);
 //     while (mime_filter_more(&filter, STEP_BYTES, &picked))
