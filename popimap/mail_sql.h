@@ -60,7 +60,8 @@
 	X(TRASH_DROP, "DELETE FROM trash WHERE folder=?1 AND uid=?2")                                                                        \
                                                                                                                                              \
 	X(BODY_ADD, "INSERT INTO body(guid,refs,bytes,thread,prefix,data) VALUES(?1,1,?2,?3,?4,?5)")                                         \
-	X(BODY, "SELECT guid,bytes,thread,prefix,data IS NULL FROM body WHERE id=?1")                                                        \
+	/* typeof: "data IS NULL" would read all of data */                                                                                  \
+	X(BODY, "SELECT guid,bytes,thread,prefix,typeof(data)='null' FROM body WHERE id=?1")                                                 \
 	X(BODY_REFS, "UPDATE body SET refs=refs+?2 WHERE id=?1 RETURNING refs")                                                              \
 	X(BODY_DROP, "DELETE FROM body WHERE id=?1")                                                                                         \
 	X(BODY_BIG, "SELECT 1 FROM body WHERE guid=?1 AND data IS NULL LIMIT 1")                                                             \
