@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// LDIF text through reader, intake and codec: whatever the text, what comes out decodes and holds no byte that could end a line elsewhere.
+// LDIF text through reader, intake and codec: whatever the text, what comes out decodes and holds no byte that could end a line elsewhere; and
+// what is read from a file in pieces is what is read from memory.
 // Covers: ldapsync/ldif.c ldapsync/intake.c ldapsync/value.c ldapsync/keys.c ldapsync/dn.c
 #include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "intake.h"
 #include "keys.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { PIECES = 50 };
 
 static void complain(void *context, size_t line, struct str dn, struct str attribute, const char *what)
 {
@@ -55,6 +60,48 @@ static void make(struct intake *intake, const struct ldif_record *record, unsign
 	}
 }
 
+// The records and how the reading ended, as text.
+static void list(struct ldif *ldif, struct buf *out)
+{
+	struct ldif_record record;
+	struct err err = {0};
+	while (ldif_next(ldif, &record, &err) == LDIF_RECORD) {
+		buf_printf(out, "%zu %zu:%.*s\n", record.line, record.dn.n, STR_FMT(record.dn));
+		for (size_t i = 0; i < record.n_values; i++) {
+			const struct ldif_value *value = &record.values[i];
+			buf_printf(out, "%zu %zu:%.*s ", value->line, value->name.n, STR_FMT(value->name));
+			buf_add(out, value->value);
+			buf_add_byte(out, '\n');
+		}
+	}
+	buf_add_c(out, err.text);
+	must(!out->overflow);
+}
+
+static void check_pieces(struct str text)
+{
+	int fds[2];
+	struct buf whole, pieces;
+	buf_init(&whole, 1 << 20);
+	buf_init(&pieces, 1 << 20);
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds) == 0); // a read gives one piece
+	size_t step = text.n / PIECES + 1;
+	for (struct str rest = text; rest.n; rest = str_from(rest, step)) {
+		struct str piece = str_upto(rest, step);
+		must(send(fds[0], piece.p, piece.n, MSG_DONTWAIT) == (ssize_t)piece.n);
+	}
+	close(fds[0]);
+	struct ldif *memory = ldif_open_text(text, "x"), *file = ldif_open_fd(fds[1], "x");
+	list(memory, &whole);
+	list(file, &pieces);
+	must(str_eq(buf_str(&whole), buf_str(&pieces)));
+	ldif_close(&memory);
+	ldif_close(&file);
+	close(fds[1]);
+	buf_fini(&whole);
+	buf_fini(&pieces);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct intake *intake = intake_new(complain, NULL);
@@ -77,5 +124,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			intake_surveyed(intake);
 	}
 	intake_free(&intake);
+	check_pieces(str_of((const char *)data, size));
 	return 0;
 }

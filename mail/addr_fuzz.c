@@ -26,16 +26,35 @@ static void check(struct arena *arena, const struct addr *addr)
 		must(addr_parse(arena, text, ADDR_LONG_LOCAL, &again) != ADDR_OK || addr_same(&again, addr));
 }
 
+// What a rewriting rule, a header or a directory does with the parts.
+static void check_parts(struct arena *arena, const struct addr *addr)
+{
+	struct addr again, moved, copy = addr_copy(arena, addr);
+	must(addr_same(&copy, addr) && str_eq(copy.text, addr->text) && copy.text.p != addr->text.p);
+	must(addr_local_key(arena, addr->local).p != NULL && addr_is_postmaster(addr) == addr_is_postmaster(&copy));
+	if (addr->domain.kind == DOMAIN_NONE)
+		return;
+	must(addr_from_parts(arena, addr->local, addr->domain.text, ADDR_UTF8 | ADDR_LONG_LOCAL, &again) == ADDR_OK && addr_same(&again, addr));
+	must(addr_with_local(arena, addr, addr->local, &again) == ADDR_OK && addr_same(&again, addr));
+	must(addr_parse(arena, STR("x@other.example"), 0, &moved) == ADDR_OK);
+	if (addr_with_domain(arena, addr, &moved.domain, &again) == ADDR_OK)
+		must(str_eq(again.local, addr->local) && str_eq(again.domain.key, STR("other.example")));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena *arena = arena_new(1 << 20);
 	struct addr addr;
 	unsigned flags = size ? data[0] : 0;
 	struct str in = str_of((const char *)data + (size ? 1 : 0), size ? size - 1 : 0), rest = in;
-	if (addr_parse(arena, in, flags, &addr) == ADDR_OK)
+	if (addr_parse(arena, in, flags, &addr) == ADDR_OK) {
 		check(arena, &addr);
-	if (addr_parse_path(arena, &rest, flags, &addr) == ADDR_OK && !addr_is_null(&addr))
+		check_parts(arena, &addr);
+	}
+	if (addr_parse_path(arena, &rest, flags, &addr) == ADDR_OK && !addr_is_null(&addr)) {
 		check(arena, &addr);
+		check_parts(arena, &addr);
+	}
 	arena_free(&arena);
 	return 0;
 }
