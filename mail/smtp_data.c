@@ -14,9 +14,12 @@
 // again by the encoder, can read an end of data out of it. In chunks AT_LINE is never entered, and with it no state of a dot.
 #include "mail/smtp_data.h"
 
+#include <string.h>
+
 #include "base/must.h"
 
 enum { AT_LINE, AFTER_DOT, AFTER_DOT_CR, IN_LINE, AFTER_CR };
+enum { RUN_BYTES = 256 };
 
 void smtp_data_decoder_init(struct smtp_data_decoder *decoder, enum smtp_newline newline, size_t line_bytes_max)
 {
@@ -93,12 +96,24 @@ static void step(struct smtp_data_decoder *decoder, char c, struct buf *out)
 	decoder->state = IN_LINE;
 }
 
+// Bytes at the start of s before a CR, LF or NUL. No more than RUN_BYTES are looked at, so that a run that ends early was not searched
+// for through the whole of s.
 static size_t run_of_text(struct str s)
 {
-	size_t n = 0;
-	while (n < s.n && s.p[n] != '\r' && s.p[n] != '\n' && s.p[n] != '\0')
-		n++;
-	return n;
+	static const char ends[] = {'\n', '\r', '\0'};
+	s = str_upto(s, RUN_BYTES);
+	for (size_t i = 0; i < sizeof ends; i++) {
+		const char *end = s.n > 0 ? memchr(s.p, ends[i], s.n) : NULL;
+		if (end != NULL)
+			s.n = (size_t)(end - s.p);
+	}
+	return s.n;
+}
+
+// What the state looks at is not part of a run: a dot at the start of a line.
+static bool run_may_start(unsigned state, char c)
+{
+	return state == IN_LINE || (state == AT_LINE && c != '.');
 }
 
 size_t smtp_data_decode(struct smtp_data_decoder *decoder, struct str in, struct buf *out)
@@ -106,12 +121,14 @@ size_t smtp_data_decode(struct smtp_data_decoder *decoder, struct str in, struct
 	size_t i = 0;
 	must(!out->overflow && out->max - out->n >= 2 * in.n + 4);
 	while (i < in.n && !decoder->done) {
-		size_t run = decoder->state == IN_LINE ? run_of_text(str_from(in, i)) : 0;
-		if (run)
-			put_text(decoder, str_of(in.p + i, run), out);
-		else
-			step(decoder, in.p[i], out);
-		i += run ? run : 1;
+		size_t run = run_may_start(decoder->state, in.p[i]) ? run_of_text(str_from(in, i)) : 0;
+		if (run == 0) {
+			step(decoder, in.p[i++], out);
+			continue;
+		}
+		put_text(decoder, str_of(in.p + i, run), out);
+		decoder->state = IN_LINE;
+		i += run;
 	}
 	return i;
 }
@@ -178,16 +195,13 @@ static bool encode_line_end(struct smtp_data_encoder *encoder, struct buf *out)
 // How many bytes at the start of s can go out as they are.
 static size_t encode_run(const struct smtp_data_encoder *encoder, struct str s)
 {
-	if (encoder->state != IN_LINE)
+	if (!run_may_start(encoder->state, *s.p))
 		return 0;
 	if (encoder->line_bytes_max) {
 		size_t limit = encoder->line_bytes_max - UTF8_BYTES_MAX;
 		s = str_upto(s, limit > encoder->line_bytes ? limit - encoder->line_bytes : 0);
 	}
-	size_t n = 0;
-	while (n < s.n && s.p[n] != '\r' && s.p[n] != '\n')
-		n++;
-	return n;
+	return run_of_text(s);
 }
 
 bool smtp_data_encode(struct smtp_data_encoder *encoder, struct str in, struct buf *out)
@@ -197,6 +211,7 @@ bool smtp_data_encode(struct smtp_data_encoder *encoder, struct str in, struct b
 		size_t run = encode_run(encoder, str_from(in, i));
 		if (run) {
 			ok = buf_add(out, str_of(in.p + i, run));
+			encoder->state = IN_LINE;
 			encoder->line_bytes += run;
 			i += run;
 			continue;
