@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/must.h"
+#include "db_wal.h"
 
 enum { PAGE_BYTES = 4096 };
 
@@ -198,7 +199,7 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 		break;
 	}
 	bool made = options->mode == DB_CREATE && access(options->path, F_OK) != 0;
-	int rc = sqlite3_open_v2(options->path, &db->handle, flags, NULL);
+	int rc = sqlite3_open_v2(options->path, &db->handle, flags, options->exclusive ? db_wal_vfs() : NULL);
 	if (rc != SQLITE_OK)
 		return db_error(db, rc, "open", err);
 	if (options->keep_wal) {

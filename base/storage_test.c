@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #include "base/db.h"
 #include "base/file.h"
 #include "base/guid.h"
+#include "test_disk.h"
 
 static char dir_path[] = "/tmp/posthouse-storage-XXXXXX";
 static int dir = -1;
@@ -221,8 +223,103 @@ static void db_an_image_is_a_new_database(void **state)
 	buf_fini(&image);
 }
 
+static enum err_code add_row(struct db *db, int64_t a, struct str b, struct err *err)
+{
+	sqlite3_stmt *add = db_stmt(db, ADD);
+	db_bind_i64(add, 1, a);
+	db_bind_blob(add, 2, b);
+	return db_run(db, add, err);
+}
+
+static void assert_row(struct db *db, int64_t a, struct str b)
+{
+	struct err err;
+	sqlite3_stmt *find = db_stmt(db, FIND);
+	db_bind_i64(find, 1, a);
+	assert_int_equal(db_step(db, find, &err), DB_ROW);
+	assert_true(str_eq(db_col_blob(find, 0), b));
+	db_reset(find);
+}
+
+static struct db *fresh_db(void)
+{
+	struct err err;
+	assert_int_equal(file_remove(dir, STR("test.db"), &err), ERR_OK);
+	unlinkat(dir, "test.db-wal", 0);
+	return open_test(&version_1, DB_CREATE, ERR_OK);
+}
+
+static void db_a_transaction_is_one_write_and_one_sync(void **state)
+{
+	(void)state;
+	static char page[3000];
+	struct err err;
+	struct db *db = fresh_db();
+	for (int64_t round = 0; round < 3; round++) {
+		long before = test_disk_operations();
+		assert_int_equal(db_begin(db, &err), ERR_OK);
+		for (int64_t i = 0; i < 10; i++)
+			assert_int_equal(add_row(db, round * 100 + i, str_of(page, sizeof page), &err), ERR_OK);
+		assert_int_equal(db_commit(db, &err), ERR_OK);
+		assert_int_equal(test_disk_operations() - before, 2);
+	}
+	db_close(&db);
+	db = open_test(&version_1, DB_READWRITE, ERR_OK);
+	assert_row(db, 209, str_of(page, sizeof page));
+	db_close(&db);
+}
+
+// More than the page cache holds: SQLite writes frames before the commit and reads some of them again.
+static void db_a_large_transaction_reads_what_it_wrote(void **state)
+{
+	(void)state;
+	enum { ROWS = 3000 };
+	char text[2000];
+	struct err err;
+	struct db *db = fresh_db();
+	assert_int_equal(db_begin(db, &err), ERR_OK);
+	for (int64_t i = 0; i < ROWS; i++) {
+		memset(text, 'a' + (int)(i % 26), sizeof text);
+		assert_int_equal(add_row(db, i, str_of(text, sizeof text), &err), ERR_OK);
+	}
+	for (int round = 0; round < 2; round++) {
+		for (int64_t i = 0; i < ROWS; i += 7) {
+			memset(text, 'a' + (int)(i % 26), sizeof text);
+			assert_row(db, i, str_of(text, sizeof text));
+		}
+		if (round == 0)
+			assert_int_equal(db_commit(db, &err), ERR_OK);
+	}
+	db_close(&db);
+}
+
+static void db_a_failed_write_fails_its_transaction_only(void **state)
+{
+	(void)state;
+	static const struct {
+		long operation; // 1 the write, 2 the sync
+		int code;
+		enum err_code want;
+	} cases[] = {{1, ENOSPC, ERR_NOSPACE}, {1, EIO, ERR_IO}, {2, EIO, ERR_IO}};
+	struct err err;
+	struct db *db = fresh_db();
+	for (int64_t i = 0; i < (int64_t)(sizeof cases / sizeof *cases); i++) {
+		assert_int_equal(db_begin(db, &err), ERR_OK);
+		assert_int_equal(add_row(db, i, STR("lost"), &err), ERR_OK);
+		test_disk_fail(cases[i].operation, 1, cases[i].code);
+		assert_int_equal(db_commit(db, &err), cases[i].want);
+		test_disk_fail(0, 0, 0);
+		assert_int_equal(db_begin(db, &err), ERR_OK);
+		assert_int_equal(add_row(db, i, STR("kept"), &err), ERR_OK); // the other is not there
+		assert_int_equal(db_commit(db, &err), ERR_OK);
+		assert_row(db, i, STR("kept"));
+	}
+	db_close(&db);
+}
+
 int main(void)
 {
+	test_disk_install();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guid_text_round_trips),
 		cmocka_unit_test(guid_derivation_separates_its_fields),
@@ -232,6 +329,9 @@ int main(void)
 		cmocka_unit_test(file_failed_sync_leaves_nothing_behind),
 		cmocka_unit_test(db_rows_survive_and_formats_are_checked),
 		cmocka_unit_test(db_an_image_is_a_new_database),
+		cmocka_unit_test(db_a_transaction_is_one_write_and_one_sync),
+		cmocka_unit_test(db_a_large_transaction_reads_what_it_wrote),
+		cmocka_unit_test(db_a_failed_write_fails_its_transaction_only),
 	};
 	return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }
