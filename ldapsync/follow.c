@@ -32,11 +32,13 @@ struct follow {
 	int watch;      // of the folder; -1: none
 	struct stat tried; // the file of the last load, good or not; of the thread
 	bool has_tried;
+	char held_cookie[LOAD_COOKIE_BYTES]; // the file that the brake holds, for follow_accept; of the thread
 
 	pthread_mutex_t mutex; // guards the rest
 	char *ldif_path;       // owned
 	int64_t check_ms;
-	bool was_set, stopping;
+	struct brake_limits brake;
+	bool was_set, accepted, stopping;
 	struct follow_status status;
 };
 
@@ -51,6 +53,8 @@ const char *follow_state_name(enum follow_state state)
 		return "PERSIST";
 	case FOLLOW_STALE:
 		return "STALE";
+	case FOLLOW_BRAKED:
+		return "BRAKED";
 	}
 	unreachable("follow_state");
 }
@@ -159,8 +163,22 @@ static void loaded(struct follow *follow, const char *path, const struct load_re
 	log_info(NULL, "directory loaded", log_c("file", path), log_u64("entries", report->entries), log_u64("added", c->added),
 		log_u64("changed", c->changed), log_u64("deleted", c->deleted), log_u64("moved", c->moved),
 		log_u64("refused", report->refused), log_u64("conflicts", report->conflicts), log_i64("ms", took_ms));
-	if (c->is_mass_delete)
-		log_error(NULL, "a large part of the directory was deleted at once; is the file whole?", log_u64("deleted", c->deleted));
+}
+
+// The last good view serves on, and says 4xx where it would say "unknown": who is new in the file is not.
+static void held(struct follow *follow, const struct load_report *report, const struct err *err)
+{
+	must(str_to_c(str_of_c(report->cookie), follow->held_cookie, sizeof follow->held_cookie));
+	read_state(follow);
+	pthread_mutex_lock(&follow->mutex);
+	follow->status.state = FOLLOW_BRAKED;
+	follow->status.held = report->held;
+	snprintf(follow->status.trouble, sizeof follow->status.trouble, "%s", err->text);
+	pthread_mutex_unlock(&follow->mutex);
+	metric_add(&metric_ldapsync_holds, 1);
+	metric_set(&metric_ldapsync_held, (int64_t)report->held.n);
+	log_error(NULL, "directory file is held by the brake; the last good view serves, and nobody is unknown for good",
+		log_c("what", report->held.what), log_u64("gone", report->held.n), log_u64("of", report->held.of), log_err(err));
 }
 
 static void failed(struct follow *follow, const struct err *err)
@@ -174,18 +192,34 @@ static void failed(struct follow *follow, const struct err *err)
 	log_error(NULL, "directory file cannot be loaded; the last good view serves, and nobody is unknown for good", log_err(err));
 }
 
+// What the brake allows now. An acceptance is for the file that was held, once.
+static struct load_brake take_brake(struct follow *follow)
+{
+	pthread_mutex_lock(&follow->mutex);
+	struct load_brake brake = {.limits = follow->brake, .accepted = follow->accepted ? str_of_c(follow->held_cookie) : STR_NONE};
+	follow->accepted = false;
+	follow->status.held = (struct brake_held){0};
+	pthread_mutex_unlock(&follow->mutex);
+	return brake;
+}
+
 static void load(struct follow *follow, const char *path)
 {
 	struct load_report report;
 	struct err err = {0};
 	int64_t began_ms = clock_mono_ms();
+	const struct load_brake brake = take_brake(follow);
 	set_state(follow, FOLLOW_REFRESH, "");
-	switch (load_ldif(&follow->target, path, &report, &err)) {
+	metric_set(&metric_ldapsync_held, 0);
+	switch (load_ldif(&follow->target, path, &brake, &report, &err)) {
 	case LOAD_DONE:
 		loaded(follow, path, &report, clock_mono_ms() - began_ms);
 		return;
 	case LOAD_UNCHANGED:
 		read_state(follow);
+		return;
+	case LOAD_HELD:
+		held(follow, &report, &err);
 		return;
 	case LOAD_FAILED:
 		break;
@@ -217,12 +251,12 @@ static bool is_at_rest(const struct stat *st, int64_t check_ms)
 	return age_ms >= check_ms || age_ms < 0;
 }
 
-static void look(struct follow *follow, const char *path, int64_t check_ms, bool was_set)
+static void look(struct follow *follow, const char *path, int64_t check_ms, bool in_any_case)
 {
 	struct stat st = {0};
 	bool is_there = stat(path, &st) == 0;
 	bool is_first = !follow->has_tried;
-	if (!was_set && follow->has_tried && is_same(&st, &follow->tried))
+	if (!in_any_case && follow->has_tried && is_same(&st, &follow->tried))
 		return;
 	if (is_there && !is_first && !is_at_rest(&st, check_ms))
 		return;
@@ -268,7 +302,7 @@ static void *follow_thread(void *arg)
 	char *path = NULL;
 	for (;;) {
 		pthread_mutex_lock(&follow->mutex);
-		bool stopping = follow->stopping, was_set = follow->was_set;
+		bool stopping = follow->stopping, was_set = follow->was_set, accepted = follow->accepted;
 		int64_t check_ms = follow->check_ms;
 		if (was_set) {
 			free(path);
@@ -282,7 +316,7 @@ static void *follow_thread(void *arg)
 		if (was_set)
 			watch_folder(follow, path);
 		if (path && path[0])
-			look(follow, path, check_ms, was_set);
+			look(follow, path, check_ms, was_set || accepted);
 		wait_for_change(follow, check_ms);
 	}
 	free(path);
@@ -297,17 +331,32 @@ static void wake(struct follow *follow)
 	(void)!write(follow->wake_fd, &one, sizeof one); // full means awake
 }
 
-void follow_set(struct follow *follow, struct str ldif_path, int64_t check_ms)
+void follow_set(struct follow *follow, const struct follow_set *set)
 {
-	char *path = strndup(ldif_path.n ? ldif_path.p : "", ldif_path.n);
+	char *path = strndup(set->ldif_path.n ? set->ldif_path.p : "", set->ldif_path.n);
 	must(path != NULL);
 	pthread_mutex_lock(&follow->mutex);
 	free(follow->ldif_path);
 	follow->ldif_path = path;
-	follow->check_ms = check_ms;
+	follow->check_ms = set->check_ms;
+	follow->brake = set->brake;
 	follow->was_set = true;
 	pthread_mutex_unlock(&follow->mutex);
 	wake(follow);
+}
+
+enum err_code follow_accept(struct follow *follow, struct err *err)
+{
+	pthread_mutex_lock(&follow->mutex);
+	bool is_held = follow->status.state == FOLLOW_BRAKED;
+	follow->accepted = is_held;
+	if (is_held)
+		follow->status.state = FOLLOW_REFRESH;
+	pthread_mutex_unlock(&follow->mutex);
+	if (!is_held)
+		return err_set(err, ERR_NOTFOUND, "no version of the directory is held");
+	wake(follow);
+	return ERR_OK;
 }
 
 static void release(struct follow **follow_in)
@@ -340,7 +389,7 @@ enum err_code follow_start(const struct follow_config *config, struct follow **f
 	follow->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	enum err_code code = follow->wake_fd < 0 ? err_errno(err, "eventfd") : open_images(follow, err);
 	if (code == ERR_OK) {
-		follow_set(follow, config->ldif_path, config->check_ms);
+		follow_set(follow, &config->set);
 		read_state(follow);
 		code = thread_start(&follow->thread, "ldif", follow_thread, follow, err);
 	}

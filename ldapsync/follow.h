@@ -2,7 +2,8 @@
 // The thread that keeps shadow and credentials equal to an LDIF file: loads it at the start and again whenever it changes.
 //
 //     follow_start(&config, &follow, err);
-//     follow_set(follow, ldif_path, check_ms);       // settings were read again: look at once, also at a file that failed
+//     follow_set(follow, &set);                      // settings were read again: look at once, also at a file that failed
+//     follow_accept(follow, err);                    // an administrator lets the file through that the brake holds
 //     follow_status(follow, &status);
 //     follow_stop(&follow);
 //
@@ -16,23 +17,34 @@
 
 struct follow;
 
+// What may be set again while it runs.
+struct follow_set {
+	struct str ldif_path; // empty: nothing to follow
+	int64_t check_ms;
+	struct brake_limits brake;
+};
+
 struct follow_config {
 	const char *shadow_path, *credentials_path; // copied
-	struct str ldif_path;                       // empty: nothing to follow
-	int64_t check_ms;
+	struct follow_set set;
 };
 
 // Makes the databases if they are missing. A damaged one is put aside ("shadow.db.damaged") and made anew.
 enum err_code follow_start(const struct follow_config *config, struct follow **follow_out, struct err *err) ERR_CHECKED;
 void follow_stop(struct follow **follow);
 
-void follow_set(struct follow *follow, struct str ldif_path, int64_t check_ms);
+void follow_set(struct follow *follow, const struct follow_set *set);
+
+// Loads the file that is held, and no other: one that has replaced it meanwhile is judged by itself. ERR_NOTFOUND when nothing is held.
+// Returns before the load; follow_status tells how it ended.
+enum err_code follow_accept(struct follow *follow, struct err *err) ERR_CHECKED;
 
 enum follow_state {
 	FOLLOW_EMPTY,   // nothing was ever loaded
 	FOLLOW_REFRESH, // loading now
 	FOLLOW_PERSIST, // equal to the file
 	FOLLOW_STALE,   // the file is missing or does not parse: the last good view serves
+	FOLLOW_BRAKED,  // the file would take too much away: the last good view serves until an administrator accepts it, or another file comes
 };
 const char *follow_state_name(enum follow_state state);
 
@@ -40,6 +52,7 @@ struct follow_status {
 	enum follow_state state;
 	uint64_t version, entries;
 	struct load_report last; // of the last load that succeeded
+	struct brake_held held;  // of FOLLOW_BRAKED; else all zero
 	uint64_t loads, failures;
 	char trouble[ERR_TEXT_BYTES]; // why it is stale; "" otherwise
 };

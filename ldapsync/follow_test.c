@@ -34,7 +34,7 @@ static void start(struct place *place)
 {
 	struct err err;
 	struct follow_config config = {.shadow_path = place->shadow, .credentials_path = place->credentials,
-		.ldif_path = str_of_c(place->ldif), .check_ms = 20};
+		.set = {.ldif_path = str_of_c(place->ldif), .check_ms = 20, .brake = {.percent = 20, .at_least = 10}}};
 	if (follow_start(&config, &place->follow, &err))
 		fail_msg("%s", err.text);
 }
@@ -66,6 +66,18 @@ static int teardown(void **state)
 	nftw(place->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	free(place);
 	return 0;
+}
+
+static void write_many(struct place *place, int n)
+{
+	char temporary[80];
+	snprintf(temporary, sizeof temporary, "%s.new", place->ldif);
+	FILE *file = fopen(temporary, "w");
+	assert_non_null(file);
+	for (int i = 0; i < n; i++)
+		fprintf(file, "dn: uid=u%d\nobjectClass: phMailUser\nmail: u%d@uni.example\nmailHost: mb1\nphMailboxId: %032x\n\n", i, i, i + 1);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(rename(temporary, place->ldif), 0);
 }
 
 static void write_file(struct place *place, const char *user)
@@ -143,7 +155,7 @@ static void test_another_file_is_set(void **state)
 	write_file(place, "bob");
 	start(place);
 	wait_for_address(place, "bob@uni.example");
-	follow_set(place->follow, str_of_c(other), 20);
+	follow_set(place->follow, &(struct follow_set){.ldif_path = str_of_c(other), .check_ms = 20, .brake = {.percent = 100}});
 	wait_for_address(place, "anna@uni.example");
 }
 
@@ -165,11 +177,48 @@ static void test_damaged_shadow_is_made_anew(void **state)
 	assert_int_equal(access(aside, F_OK), 0);
 }
 
+// A file without half of the people: the old view stays until somebody accepts that very file, or a better one comes.
+static void test_the_brake(void **state)
+{
+	struct place *place = *state;
+	struct follow_status status;
+	struct err err;
+	write_many(place, 100);
+	start(place);
+	wait_for_address(place, "u99@uni.example");
+	assert_int_equal(follow_accept(place->follow, &err), ERR_NOTFOUND);
+	write_many(place, 50);
+	wait_for_state(place, FOLLOW_BRAKED);
+	follow_status(place->follow, &status);
+	assert_string_equal(status.held.what, "recipients");
+	assert_int_equal(status.held.n, 50);
+	assert_int_equal(status.held.of, 100);
+	assert_int_equal(find(place, "u99@uni.example"), DIRECTORY_FOUND);
+	assert_true(directory_status(place->directory).complete && !directory_status(place->directory).fresh);
+	follow_stop(&place->follow); // a restart does not forget
+	start(place);
+	wait_for_state(place, FOLLOW_BRAKED);
+	assert_int_equal(find(place, "u99@uni.example"), DIRECTORY_FOUND);
+	write_many(place, 90); // ten of a hundred are no accident
+	wait_for_state(place, FOLLOW_PERSIST);
+	assert_int_equal(find(place, "u99@uni.example"), DIRECTORY_NONE);
+	assert_true(directory_status(place->directory).fresh);
+	write_many(place, 1);
+	wait_for_state(place, FOLLOW_BRAKED);
+	assert_int_equal(follow_accept(place->follow, &err), ERR_OK);
+	wait_for_state(place, FOLLOW_PERSIST);
+	assert_int_equal(find(place, "u0@uni.example"), DIRECTORY_FOUND);
+	assert_int_equal(find(place, "u1@uni.example"), DIRECTORY_NONE);
+	follow_status(place->follow, &status);
+	assert_int_equal(status.held.n, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_changes_are_taken_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_file_is_set, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_brake, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged_shadow_is_made_anew, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@
 #include "keys.h"
 #include "schema/entry.h"
 
-enum { GET_STATE, SET_STATE, CONFIRM, FIND, INSERT, UPDATE, DELETE, ADD_KEY, DROP_KEY, ALL, CONFLICTS, CLAIMANTS, STATEMENTS };
+enum { GET_STATE, SET_STATE, CONFIRM, FIND, INSERT, UPDATE, DELETE, ADD_KEY, DROP_KEY, ALL, CONFLICTS, CLAIMANTS, COUNT_KEYS, HAS_KEY, STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
 	[GET_STATE] = "SELECT version, complete, source, source_ok, cookie, confirmed_ms, entries FROM state",
@@ -30,15 +30,18 @@ static const char *const sql[STATEMENTS] = {
 	[ALL] = "SELECT id, keys FROM entry",
 	[CONFLICTS] = "SELECT kind, key FROM key GROUP BY kind, key HAVING count(*) > 1",
 	[CLAIMANTS] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 LIMIT 4",
+	[COUNT_KEYS] = "SELECT count(DISTINCT key) FROM key WHERE kind = ?1",
+	[HAS_KEY] = "SELECT 1 FROM key WHERE kind = ?1 AND key = ?2",
 };
 
-enum { CACHE_KIB = 8192, TRUNCATE_WAL_BYTES = 1 << 20, BRAKE_DELETES = 1000, BRAKE_PERCENT = 20 };
+enum { CACHE_KIB = 8192, TRUNCATE_WAL_BYTES = 1 << 20, DROPPED_BYTES_MAX = 512 << 20 };
 
 struct image {
 	struct db *db;
 	struct buf text;       // what image_state lends out
 	uint8_t *seen;         // owned; a bit for each row id
 	size_t seen_bytes;
+	struct buf dropped;    // counted keys that an entry lost in this transaction, in the form of keys.h
 	struct image_counters counters;
 	uint64_t version;      // before the transaction
 };
@@ -84,6 +87,7 @@ enum err_code image_open(const char *path, const struct db_schema *schema, struc
 	must(image != NULL);
 	image->db = db;
 	buf_init(&image->text, 2 * IMAGE_COOKIE_BYTES_MAX);
+	buf_init(&image->dropped, DROPPED_BYTES_MAX);
 	*image_out = image;
 	return ERR_OK;
 }
@@ -96,6 +100,7 @@ void image_close(struct image **image_in)
 	db_rollback(image->db);
 	db_close(&image->db);
 	buf_fini(&image->text);
+	buf_fini(&image->dropped);
 	free(image->seen);
 	free(image);
 	*image_in = NULL;
@@ -129,6 +134,40 @@ enum err_code image_state(struct image *image, struct image_state *state_out, st
 	return ERR_OK;
 }
 
+// The kinds of keys that are counted; NULL for the others.
+static struct image_gone *counted(struct image *image, enum directory_key kind)
+{
+	switch (kind) {
+	case DIRECTORY_ADDRESS:
+		return &image->counters.recipients;
+	case DIRECTORY_DOMAIN:
+		return &image->counters.domains;
+	case DIRECTORY_HOST:
+		return &image->counters.hosts;
+	case DIRECTORY_LOGIN:
+	case DIRECTORY_MAILBOX:
+	case DIRECTORY_UUID:
+	case DIRECTORY_DN:
+	case DIRECTORY_PIN:
+		return NULL;
+	}
+	unreachable("kind of a key");
+}
+
+static enum err_code count_before(struct image *image, struct err *err)
+{
+	static const enum directory_key kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_HOST};
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		sqlite3_stmt *stmt = db_stmt(image->db, COUNT_KEYS);
+		db_bind_i64(stmt, 1, kinds[i]);
+		if (db_step(image->db, stmt, err) == DB_FAILED)
+			return err->code;
+		counted(image, kinds[i])->before = (uint64_t)db_col_i64(stmt, 0);
+		db_reset(stmt);
+	}
+	return ERR_OK;
+}
+
 enum err_code image_begin(struct image *image, struct err *err)
 {
 	struct image_state state;
@@ -137,14 +176,17 @@ enum err_code image_begin(struct image *image, struct err *err)
 		return code;
 	image->version = state.version;
 	image->counters = (struct image_counters){0};
+	buf_clear(&image->dropped);
 	if (image->seen)
 		memset(image->seen, 0, image->seen_bytes);
-	return db_begin(image->db, err);
+	code = db_begin(image->db, err);
+	return code ? code : count_before(image, err);
 }
 
 void image_abort(struct image *image)
 {
 	db_rollback(image->db);
+	buf_release(&image->dropped);
 }
 
 // Marks a row; false when it was marked.
@@ -188,6 +230,42 @@ static enum err_code write_keys(struct image *image, size_t statement, struct st
 	return ERR_OK;
 }
 
+// An entry loses keys: another one may have them now, or get them in this load. Asked at the end.
+static enum err_code drop_keys(struct image *image, struct str keys, int64_t id, struct err *err)
+{
+	enum directory_key kind;
+	struct str key, rest = keys;
+	while (keys_next(&rest, &kind, &key)) {
+		struct buf one;
+		if (!counted(image, kind))
+			continue;
+		buf_init(&one, KEYS_KEY_BYTES_MAX + 16);
+		keys_add(&one, kind, key);
+		if (!buf_add(&image->dropped, buf_str(&one)))
+			counted(image, kind)->gone++; // more than can be remembered is more than the brake lets through
+		buf_fini(&one);
+	}
+	return write_keys(image, DROP_KEY, keys, id, err);
+}
+
+static enum err_code count_gone(struct image *image, struct err *err)
+{
+	struct str rest = buf_str(&image->dropped), key;
+	enum directory_key kind;
+	while (keys_next(&rest, &kind, &key)) {
+		sqlite3_stmt *stmt = db_stmt(image->db, HAS_KEY);
+		db_bind_i64(stmt, 1, kind);
+		db_bind_blob(stmt, 2, key);
+		enum db_step step = db_step(image->db, stmt, err);
+		if (step == DB_FAILED)
+			return err->code;
+		counted(image, kind)->gone += step == DB_DONE;
+		db_reset(stmt);
+	}
+	buf_release(&image->dropped);
+	return ERR_OK;
+}
+
 static enum err_code insert(struct image *image, const struct guid *uuid, struct str keys, struct str data, struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(image->db, INSERT);
@@ -221,7 +299,7 @@ static enum err_code change(struct image *image, sqlite3_stmt *find, struct str 
 	}
 	image->counters.changed++;
 	image->counters.moved += has_moved(old_data, data);
-	enum err_code code = str_eq(old_keys, keys) ? ERR_OK : write_keys(image, DROP_KEY, old_keys, id, err);
+	enum err_code code = str_eq(old_keys, keys) ? ERR_OK : drop_keys(image, old_keys, id, err);
 	if (code == ERR_OK && !str_eq(old_keys, keys))
 		code = write_keys(image, ADD_KEY, keys, id, err);
 	db_reset(find);
@@ -268,7 +346,7 @@ static enum err_code delete_unseen(struct image *image, struct err *err)
 		if (is_marked(image, id))
 			continue;
 		image->counters.deleted++;
-		code = write_keys(image, DROP_KEY, db_col_blob(all, 1), id, err);
+		code = drop_keys(image, db_col_blob(all, 1), id, err);
 		if (code)
 			break;
 		sqlite3_stmt *delete = db_stmt(image->db, DELETE);
@@ -305,11 +383,21 @@ static void checkpoint(struct image *image)
 	(void)!db_checkpoint(image->db, db_wal_bytes(image->db) > TRUNCATE_WAL_BYTES, &ignored);
 }
 
-enum err_code image_commit(struct image *image, const struct image_state *state, struct image_counters *counters_out, struct err *err)
+enum err_code image_sweep(struct image *image, struct image_counters *counters_out, struct err *err)
 {
 	enum err_code code = delete_unseen(image, err);
 	if (code == ERR_OK)
-		code = write_state(image, state, err);
+		code = count_gone(image, err);
+	if (code)
+		image_abort(image);
+	else
+		*counters_out = image->counters;
+	return code;
+}
+
+enum err_code image_commit(struct image *image, const struct image_state *state, struct err *err)
+{
+	enum err_code code = write_state(image, state, err);
 	if (code) {
 		db_rollback(image->db);
 		return code;
@@ -318,10 +406,6 @@ enum err_code image_commit(struct image *image, const struct image_state *state,
 	if (code)
 		return code;
 	checkpoint(image);
-	struct image_counters *counters = &image->counters;
-	uint64_t before = counters->changed + counters->unchanged + counters->deleted;
-	counters->is_mass_delete = counters->deleted > BRAKE_DELETES && counters->deleted * 100 > before * BRAKE_PERCENT;
-	*counters_out = *counters;
 	return ERR_OK;
 }
 

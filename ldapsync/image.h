@@ -4,7 +4,8 @@
 //     image_open(path, &ddl_shadow, &image, err)
 //     image_begin(image, err);
 //     image_put(image, &uuid, keys, data, &outcome, err);               // for every entry of a full load
-//     image_commit(image, &state, &counters, err);                      // what was not put goes; version + 1 if anything changed
+//     image_sweep(image, &counters, err);                               // what was not put goes
+//     image_commit(image, &state, err);                                 // or image_abort; version + 1 if anything changed
 //
 // A load is one transaction (I1) and idempotent, keyed by uuid (I9): an entry that is stored as it is costs a look-up and no write. Killed
 // at any point, readers see the old image. -wal and -shm stay when the file is closed, group-writable, so that readers need no writer.
@@ -30,9 +31,14 @@ struct image_state {
 	uint64_t entries;     // set by image_commit
 };
 
+// Keys of one kind: how many there were, and how many of them no entry has any more.
+struct image_gone {
+	uint64_t before, gone;
+};
+
 struct image_counters {
-	uint64_t added, changed, deleted, unchanged, moved; // moved: another mailHost
-	bool is_mass_delete; // deletes over max(1000, 20 %): what the brake of I6 will hold
+	uint64_t added, changed, deleted, unchanged, moved; // entries; moved: another mailHost
+	struct image_gone recipients, domains, hosts;       // by their addresses and names
 };
 
 // Makes the file when it is missing (0640, -wal and -shm 0660; the folder is given).
@@ -49,9 +55,11 @@ enum image_put { IMAGE_STORED, IMAGE_DUPLICATE };
 enum err_code image_put(struct image *image, const struct guid *uuid, struct str keys, struct str data, enum image_put *put_out,
 	struct err *err) ERR_CHECKED;
 
-// Deletes what was not put, writes state, commits and checkpoints. After a failure the transaction is gone.
-enum err_code image_commit(struct image *image, const struct image_state *state, struct image_counters *counters_out, struct err *err)
-	ERR_CHECKED;
+// Deletes what was not put and says what the load comes to. After a failure the transaction is gone, otherwise it is still open.
+enum err_code image_sweep(struct image *image, struct image_counters *counters_out, struct err *err) ERR_CHECKED;
+
+// Writes state, commits and checkpoints. After a failure the transaction is gone.
+enum err_code image_commit(struct image *image, const struct image_state *state, struct err *err) ERR_CHECKED;
 void image_abort(struct image *image);
 
 // Keys that several entries claim (I11), inside or outside a transaction: calls each for every one.

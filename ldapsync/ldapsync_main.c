@@ -3,12 +3,19 @@
 // read those files and go on when this daemon is stopped, killed or was never started again after a reboot.
 //
 // One thread follows the LDIF file (follow.c), one scheduler answers the control socket. Nothing listens on the network.
+#include <stdlib.h>
+
 #include "base/control.h"
 #include "base/daemon.h"
+#include "base/fiber.h"
+#include "base/log.h"
+#include "base/must.h"
 #include "base/runtime.h"
 #include "follow.h"
 #include "ldapsync_metrics.h"
 #include "schema/daemons.h"
+
+enum { ACCEPT_POLL_MS = 20 };
 
 struct ldapsync {
 	struct runtime *runtime;
@@ -21,11 +28,44 @@ static void answer_status(struct control_request *request, void *arg)
 	struct ldapsync *ldapsync = arg;
 	struct follow_status status;
 	follow_status(ldapsync->follow, &status);
-	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:s}", "state", follow_state_name(status.state),
-				    "provider", "ldif", "lag_ms", 0, "entries", (json_int_t)status.entries, "held_deletes", 0, "version",
-				    (json_int_t)status.version, "loads", (json_int_t)status.loads, "failures", (json_int_t)status.failures,
-				    "refused", (json_int_t)status.last.refused, "conflicts", (json_int_t)status.last.conflicts, "trouble",
-				    status.trouble));
+	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state", follow_state_name(status.state),
+				    "provider", "ldif", "lag_ms", 0, "entries", (json_int_t)status.entries, "held_deletes",
+				    (json_int_t)status.held.n, "version", (json_int_t)status.version, "loads", (json_int_t)status.loads,
+				    "failures", (json_int_t)status.failures, "refused", (json_int_t)status.last.refused, "conflicts",
+				    (json_int_t)status.last.conflicts, "trouble", status.trouble));
+}
+
+// directory.accept: loads what the brake holds and says how that ended.
+static void accept_held(struct control_request *request, void *arg)
+{
+	struct ldapsync *ldapsync = arg;
+	struct follow_status status;
+	struct err *err = calloc(1, sizeof *err);
+	must(err != NULL);
+	enum err_code code = follow_accept(ldapsync->follow, err);
+	if (code) {
+		control_fail(request, code, "%s", err->text);
+		free(err);
+		return;
+	}
+	free(err);
+	log_warning(NULL, "an administrator accepts what the brake held");
+	do {
+		if (fiber_sleep_ms(ACCEPT_POLL_MS) & FIBER_CANCELLED)
+			return;
+		follow_status(ldapsync->follow, &status);
+	} while (status.state == FOLLOW_REFRESH);
+	if (status.state == FOLLOW_PERSIST)
+		control_ok(request, json_pack("{s:I, s:I, s:I}", "version", (json_int_t)status.version, "entries", (json_int_t)status.entries,
+			"deleted", (json_int_t)status.last.counters.deleted));
+	else
+		control_fail(request, ERR_BUSY, "%s", status.trouble);
+}
+
+static struct follow_set follow_set_of(const struct settings *settings)
+{
+	return (struct follow_set){.ldif_path = settings->shadow_ldif, .check_ms = settings->shadow_check_ms,
+		.brake = {.percent = (uint64_t)settings->shadow_brake_percent, .at_least = (uint64_t)settings->shadow_brake_min}};
 }
 
 static enum err_code start_follow(struct ldapsync *ldapsync, const struct settings *settings, struct err *err)
@@ -34,8 +74,7 @@ static enum err_code start_follow(struct ldapsync *ldapsync, const struct settin
 	struct follow_config config = {
 		.shadow_path = settings_data_path(settings, arena, "shadow/shadow.db").p,
 		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
-		.ldif_path = settings->shadow_ldif,
-		.check_ms = settings->shadow_check_ms,
+		.set = follow_set_of(settings),
 	};
 	enum err_code code = follow_start(&config, &ldapsync->follow, err);
 	arena_free(&arena);
@@ -60,8 +99,9 @@ static enum err_code ldapsync_post_jail(struct daemon *daemon, struct err *err)
 	if (code)
 		return code;
 	metrics_on_render(collect, ldapsync);
-	static struct control_command commands[] = {{"directory.status", answer_status, NULL}, {NULL, NULL, NULL}};
-	commands[0].arg = ldapsync;
+	static struct control_command commands[] = {
+		{"directory.status", answer_status, NULL}, {"directory.accept", accept_held, NULL}, {NULL, NULL, NULL}};
+	commands[0].arg = commands[1].arg = ldapsync;
 	struct control *control = daemon_serve_control(daemon, runtime_sched(ldapsync->runtime, 0));
 	if (control)
 		control_register(control, commands);
@@ -72,7 +112,8 @@ static void ldapsync_reload(struct daemon *daemon)
 {
 	struct ldapsync *ldapsync = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
-	follow_set(ldapsync->follow, settings_of(snapshot)->shadow_ldif, settings_of(snapshot)->shadow_check_ms);
+	const struct follow_set set = follow_set_of(settings_of(snapshot));
+	follow_set(ldapsync->follow, &set);
 	settings_unref(&snapshot);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loading an LDIF file: stat, survey, store, commit. Crash story: credentials commit first, then the shadow, each with the cookie that
+// Loading an LDIF file: stat, survey, store, sweep, the brake, commit. Crash story: credentials commit first, then the shadow, each with the cookie that
 // names the file; a crash between the two leaves different cookies, and the next start loads again, which changes nothing twice.
 #include "load.h"
 
@@ -10,12 +10,14 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "base/must.h"
 #include "intake.h"
 #include "ldif.h"
 
 struct load {
 	const struct load_target *target;
 	const char *path;
+	const struct load_brake *brake; // NULL: none
 	int fd;
 	struct stat stat; // when it was opened
 	struct buf cookie;
@@ -56,6 +58,7 @@ static void make_cookie(struct load *load)
 	buf_printf(&load->cookie, "ldif %d %ju %ju %jd %jd.%09ld %jd.%09ld", INTAKE_VERSION, (uintmax_t)st->st_dev, (uintmax_t)st->st_ino,
 		(intmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (intmax_t)st->st_ctim.tv_sec,
 		st->st_ctim.tv_nsec);
+	must(str_to_c(buf_str(&load->cookie), load->report.cookie, sizeof load->report.cookie)); // eight numbers
 }
 
 static bool is_same_file(const struct stat *a, const struct stat *b)
@@ -150,18 +153,36 @@ static enum err_code store(struct load *load, const struct ldif_record *record, 
 	return ERR_OK;
 }
 
+// Both images as they would be. The credentials follow the shadow: who is a recipient decides.
+static enum err_code sweep(struct load *load, struct err *err)
+{
+	struct image_counters ignored;
+	enum err_code code = image_sweep(load->target->credentials, &ignored, err);
+	return code ? code : image_sweep(load->target->shadow, &load->report.counters, err);
+}
+
+static bool is_held(struct load *load)
+{
+	return load->brake && !str_eq(load->brake->accepted, buf_str(&load->cookie)) &&
+	       brake_holds(&load->brake->limits, &load->report.counters, &load->report.held);
+}
+
 static enum err_code commit(struct load *load, struct err *err)
 {
 	struct image_state state = {.complete = true, .source_ok = true, .source = STR("ldif"), .cookie = buf_str(&load->cookie),
 		.confirmed_ms = clock_wall_ms()};
-	struct image_counters ignored;
 	enum err_code code = check_still_same(load, err);
 	if (code == ERR_OK && load->report.entries == 0)
 		code = err_set(err, ERR_INVALID, "%s: holds no entry of ours", load->path);
 	if (code == ERR_OK)
-		code = image_commit(load->target->credentials, &state, &ignored, err);
+		code = sweep(load, err);
+	if (code == ERR_OK && is_held(load))
+		return err_set(err, ERR_BUSY, "%s: %llu of %llu %s would go at once; `posthouse directory accept` lets this file through",
+			load->path, (unsigned long long)load->report.held.n, (unsigned long long)load->report.held.of, load->report.held.what);
 	if (code == ERR_OK)
-		code = image_commit(load->target->shadow, &state, &load->report.counters, err);
+		code = image_commit(load->target->credentials, &state, err);
+	if (code == ERR_OK)
+		code = image_commit(load->target->shadow, &state, err);
 	return code;
 }
 
@@ -195,9 +216,10 @@ static void note_failure(const struct load_target *target)
 		log_error(NULL, "cannot write to the shadow", log_err(&err));
 }
 
-enum load_result load_ldif(const struct load_target *target, const char *path, struct load_report *report_out, struct err *err)
+enum load_result load_ldif(const struct load_target *target, const char *path, const struct load_brake *brake,
+	struct load_report *report_out, struct err *err)
 {
-	struct load load = {.target = target, .path = path, .fd = -1};
+	struct load load = {.target = target, .path = path, .brake = brake, .fd = -1};
 	enum load_result result = LOAD_DONE;
 	buf_init(&load.cookie, IMAGE_COOKIE_BYTES_MAX);
 	load.intake = intake_new(complain, &load);
@@ -207,7 +229,7 @@ enum load_result load_ldif(const struct load_target *target, const char *path, s
 	else if (code == ERR_OK)
 		code = run(&load, err);
 	if (code) {
-		result = LOAD_FAILED;
+		result = load.report.held.what ? LOAD_HELD : LOAD_FAILED;
 		note_failure(target);
 	} else if (result == LOAD_DONE) {
 		struct err ignored;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One load of an LDIF file into shadow and credentials.
 //
-//     switch (load_ldif(&target, path, &report, &err)) {
+//     switch (load_ldif(&target, path, &brake, &report, &err)) {
 //     case LOAD_DONE:      report.counters ...
 //     case LOAD_UNCHANGED: the very file that was loaded last
+//     case LOAD_HELD:      report.held, report.cookie; the old image is untouched, and no longer fresh
 //     case LOAD_FAILED:    err.text is "FILE:LINE: what"; the old image is untouched, and no longer fresh
 //     }
 //
@@ -12,12 +13,19 @@
 #ifndef LDAPSYNC_LOAD_H
 #define LDAPSYNC_LOAD_H
 
-#include "image.h"
+#include "brake.h"
 #include "ldapsync/directory.h"
 
 struct load_target {
 	struct image *shadow, *credentials;
 };
+
+struct load_brake {
+	struct brake_limits limits;
+	struct str accepted; // the cookie of a file that an administrator lets through, whatever it takes away; empty: none
+};
+
+enum { LOAD_COOKIE_BYTES = 256 };
 
 struct load_report {
 	struct image_counters counters; // of the shadow
@@ -25,12 +33,16 @@ struct load_report {
 	uint64_t skipped;   // nothing of ours
 	uint64_t refused;   // entries and values that were left out, each logged (the first LOAD_LOGGED_MAX)
 	uint64_t conflicts; // keys with several claimants, each logged (the same)
+	struct brake_held held;         // of LOAD_HELD
+	char cookie[LOAD_COOKIE_BYTES]; // which file this is; empty when it could not be opened
 };
 
 enum { LOAD_LOGGED_MAX = 100 };
 
-enum load_result { LOAD_DONE, LOAD_UNCHANGED, LOAD_FAILED };
+enum load_result { LOAD_DONE, LOAD_UNCHANGED, LOAD_HELD, LOAD_FAILED };
 
-enum load_result load_ldif(const struct load_target *target, const char *path, struct load_report *report_out, struct err *err);
+// brake NULL: nothing is held. After LOAD_HELD err says what was.
+enum load_result load_ldif(const struct load_target *target, const char *path, const struct load_brake *brake,
+	struct load_report *report_out, struct err *err);
 
 #endif
