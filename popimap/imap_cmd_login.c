@@ -24,6 +24,7 @@ static struct imap_result logged_in(struct imap_session *s, struct imap_command 
 {
 	struct buf b;
 	s->mailbox = in->mailbox;
+	s->seat = in->seat;
 	must(str_to_c(in->login, s->login, sizeof s->login));
 	s->log_login.value = str_of_c(s->login);
 	imap_enter(s, IMAP_USER);
@@ -43,6 +44,12 @@ static struct imap_result answer(struct imap_session *s, struct imap_command *c,
 	case SIGNIN_FAILED:
 		s->auth_failures++;
 		return imap_no(IMAP_CODE_AUTHENTICATIONFAILED, "authentication failed");
+	case SIGNIN_CROWDED: {
+		const struct imap_result no = imap_no(IMAP_CODE_LIMIT, in->text);
+		imap_say(s, c->tag, &no);
+		imap_bye(s, IMAP_CODE_NONE, in->text);
+		return (struct imap_result){0};
+	}
 	case SIGNIN_UNAVAILABLE:
 		return imap_no(IMAP_CODE_UNAVAILABLE, in->text);
 	case SIGNIN_ABORTED:

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fiber.h"
 #include "base/must.h"
+#include "crowd.h"
 #include "popimap_metrics.h"
 
 enum {
@@ -407,6 +408,7 @@ void imap_serve(struct conn *conn, void *arg)
 	log_debug(&s->log_login, "session ended", log_u64("bytes_in", conn_bytes_in(s->conn)), log_u64("bytes_out", conn_bytes_out(s->conn)));
 	imap_folder_free(&s->folder);
 	mailbox_close(&s->mailbox);
+	crowd_leave(&s->seat);
 	conn_close(&s->conn, LINGER_MS);
 	imap_read_fini(&s->read);
 	settings_unref(&s->snapshot);

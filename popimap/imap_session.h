@@ -35,6 +35,7 @@ struct imap_session {
 	enum imap_state state;
 	struct imap_read read;
 	struct mailbox *mailbox;    // owned; NULL before the log-in
+	struct crowd_seat *seat;    // owned; NULL before the log-in, and for those who are not counted
 	struct imap_folder *folder; // owned; NULL unless IMAP_SELECTED
 	unsigned auth_failures;
 	unsigned bad_in_a_row;      // BAD answers without another between them

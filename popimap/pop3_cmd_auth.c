@@ -47,8 +47,10 @@ static void logged_in(struct pop3_session *s, struct signin *in)
 	must(str_to_c(in->login, s->login, sizeof s->login));
 	if (!pop3_open_drop(s)) {
 		mailbox_close(&s->mailbox);
+		crowd_leave(&in->seat);
 		return;
 	}
+	s->seat = in->seat;
 	s->log_login.value = str_of_c(s->login);
 	pop3_enter(s, POP3_TRANSACTION);
 	log_info(&s->log_login, "logged in", log_c("protocol", "pop3"), log_bool("tls", conn_tls(s->conn) != NULL));
@@ -64,6 +66,10 @@ static void answer(struct pop3_session *s, struct signin *in, enum signin_outcom
 	case SIGNIN_FAILED:
 		s->auth_failures++;
 		pop3_err(s, "[AUTH] authentication failed");
+		return;
+	case SIGNIN_CROWDED:
+		conn_printf(s->conn, "-ERR [SYS/TEMP] %s\r\n", in->text);
+		pop3_enter(s, POP3_ENDED);
 		return;
 	case SIGNIN_UNAVAILABLE:
 		s->bad_in_a_row++;

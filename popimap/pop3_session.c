@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fiber.h"
 #include "base/must.h"
+#include "crowd.h"
 #include "popimap_metrics.h"
 
 enum {
@@ -129,6 +130,7 @@ void pop3_serve(struct conn *conn, void *arg)
 
 	metric_add(&metric_popimap_pop3_sessions_open, -1);
 	log_debug(&s->log_login, "session ended", log_u64("bytes_in", conn_bytes_in(s->conn)), log_u64("bytes_out", conn_bytes_out(s->conn)));
+	crowd_leave(&s->seat);
 	mailbox_close(&s->mailbox); // the lock goes with it, before the client can come again
 	conn_close(&s->conn, LINGER_MS);
 	free(s->messages);

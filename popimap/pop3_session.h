@@ -35,6 +35,7 @@ struct pop3_session {
 	const struct settings *settings;    // of snapshot
 	enum pop3_state state;
 	unsigned auth_failures, bad_in_a_row;
+	struct crowd_seat *seat;       // owned; NULL before the log-in, and for those who are not counted
 	struct mailbox *mailbox;       // owned; NULL before the log-in; holds the lock of the maildrop
 	uint32_t folder, uidvalidity;  // INBOX
 	struct pop3_message *messages; // owned; number i + 1 is messages[i] (PROTOCOLS 83)

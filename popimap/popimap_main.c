@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/must.h"
 #include "base/runtime.h"
+#include "crowd.h"
 #include "ldapsync/directory_views.h"
 #include "lmtp_session.h"
 #include "mail/charset.h"
@@ -299,6 +300,7 @@ static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
 	if (code == ERR_OK)
 		code = start_store(node, settings, &limits, err);
 	if (code == ERR_OK) {
+		node->popimap.crowd = crowd_new();
 		node->popimap.directory = directory_here;
 		node->popimap.settings_get = settings_now;
 		node->popimap.arg = commands[0].arg = node;
@@ -341,6 +343,7 @@ static void popimap_stop(struct daemon *daemon)
 	directory_views_close(&node->views);
 	if (node->runtime)
 		runtime_free(&node->runtime);
+	crowd_free(&node->popimap.crowd);
 	listen_caps_free(&node->lmtp_caps);
 	listen_caps_free(&node->imap_caps);
 	listen_caps_free(&node->pop3_caps);

@@ -13,6 +13,7 @@
 	X(GAUGE, popimap_pop3_sessions_open, "", "POP3 sessions now open.")                                                   \
 	X(COUNTER, popimap_logins, "", "Log-ins that opened a mailbox, IMAP and POP3.")                                       \
 	X(COUNTER, popimap_login_failed, "", "Log-ins refused: user, password, status or throttle.")                          \
+	X(COUNTER, popimap_login_crowded, "", "Log-ins refused: too many sessions of one user from one address.")             \
 	X(COUNTER, popimap_login_unavailable, "", "Log-ins that could not be served: no directory, another node, no mailbox.") \
 	X(GAUGE, popimap_over_cap, "", "Connections refused since the start because a cap was reached, all services.")          \
 	X(GAUGE, popimap_tls_expires, "seconds", "When the first certificate ends, since 1970; 0 without TLS.")                 \

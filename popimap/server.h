@@ -16,12 +16,14 @@
 #include "ldapsync/directory.h"
 #include "schema/settings.h"
 
+struct crowd;
 struct login;
 struct store;
 
 struct popimap {
 	struct store *store;
 	struct login *login;  // router/login.h
+	struct crowd *crowd;  // crowd.h; NULL: no cap for users
 	struct tls_slot tls;  // empty: STARTTLS and STLS are not offered
 	// The view of the shadow that belongs to the calling thread's scheduler; borrowed.
 	struct directory *(*directory)(void *arg);

@@ -13,7 +13,7 @@ void signin_begin(struct popimap *popimap, const struct settings *settings, stru
 	const struct log_context *log, unsigned failures, struct err *err, struct signin *in_out)
 {
 	*in_out = (struct signin){
-		.popimap = popimap, .settings = settings, .log = log, .failures = failures, .err = err, .arena = arena_new(ARENA_BYTES_MAX)};
+		.popimap = popimap, .settings = settings, .log = log, .service = service, .peer = conn_peer(conn), .failures = failures, .err = err, .arena = arena_new(ARENA_BYTES_MAX)};
 	login_begin(popimap->login, service, conn, popimap_may_plaintext(settings, conn), &in_out->attempt);
 }
 
@@ -31,12 +31,36 @@ static enum signin_outcome refuse(struct signin *in, const char *text)
 	return SIGNIN_UNAVAILABLE;
 }
 
+// Trusted networks hold webmail servers, which come for everybody.
+static bool is_counted(const struct signin *in)
+{
+	return in->popimap->crowd && !settings_networks_have(&in->settings->trusted_networks, in->peer);
+}
+
+static enum signin_outcome take_seat(struct signin *in)
+{
+	if (!is_counted(in))
+		return SIGNIN_OK;
+	size_t max = (size_t)in->settings->imap_connections_per_user_max;
+	in->seat = crowd_enter(in->popimap->crowd, in->service, in->attempt.account, in->peer, max);
+	if (in->seat)
+		return SIGNIN_OK;
+	metric_add(&metric_popimap_login_crowded, 1);
+	log_warning(in->log, "too many connections of one user from one address", log_str("login", in->login), log_str("protocol", in->service),
+		log_u64("max", max));
+	in->text = "too many connections of this user from this address";
+	return SIGNIN_CROWDED;
+}
+
 static enum signin_outcome open_home(struct signin *in, const struct home *home)
 {
+	if (take_seat(in) == SIGNIN_CROWDED)
+		return SIGNIN_CROWDED;
 	struct store_home here;
 	const struct mailbox_access access = {.account = home->mailbox_id, .actor = home->mailbox_id, .home = popimap_may_make(home, &here)};
 	if (mailbox_open(in->popimap->store, &access, &in->mailbox, in->err)) {
 		log_warning(in->log, "mailbox cannot be opened", log_str("login", in->login), log_err(in->err));
+		crowd_leave(&in->seat);
 		return refuse(in, "mailbox not available now, try again later");
 	}
 	metric_add(&metric_popimap_logins, 1);

@@ -15,6 +15,7 @@
 #ifndef POPIMAP_SIGNIN_H
 #define POPIMAP_SIGNIN_H
 
+#include "crowd.h"
 #include "mailbox.h"
 #include "router/login.h"
 #include "server.h"
@@ -22,6 +23,7 @@
 enum signin_outcome {
 	SIGNIN_OK,
 	SIGNIN_FAILED,      // the one generic failure
+	SIGNIN_CROWDED,     // right, but this user has too many sessions from this address: in.text; the session ends
 	SIGNIN_UNAVAILABLE, // cannot be decided or served now: in.text says why, without naming anybody
 	SIGNIN_ABORTED,     // the client said "*"
 	SIGNIN_BAD_MECH,
@@ -33,13 +35,16 @@ struct signin {
 	struct popimap *popimap;
 	const struct settings *settings;
 	const struct log_context *log;
+	struct str service;
+	const struct netaddr *peer; // borrowed from the connection
 	struct login_attempt attempt;
 	struct arena *arena;     // owned
 	struct err *err;
 	unsigned failures;       // of this session before this one: the next waits longer
 	struct mailbox *mailbox; // after SIGNIN_OK: the caller's to close
+	struct crowd_seat *seat; // after SIGNIN_OK: the caller's to leave (crowd.h); NULL for those who are not counted
 	struct str login;        // as the client wrote it; lives until signin_end
-	const char *text;        // of SIGNIN_UNAVAILABLE, a literal
+	const char *text;        // of SIGNIN_UNAVAILABLE and SIGNIN_CROWDED, a literal
 	enum err_code code;      // of SIGNIN_CLOSED
 };
 
