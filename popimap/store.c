@@ -298,8 +298,8 @@ enum err_code store_open(const struct store_config *config, struct store **store
 	store->arg = config->arg;
 	store->run_end = &store->run_first;
 	atomic_init(&store->key_days, config->key_days);
-	must(pthread_mutex_init(&store->mutex, NULL) == 0 && pthread_cond_init(&store->changed, NULL) == 0 &&
-		pthread_cond_init(&store->rested, NULL) == 0);
+	store->mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; // held for a few instructions: better than to sleep
+	must(pthread_cond_init(&store->changed, NULL) == 0 && pthread_cond_init(&store->rested, NULL) == 0);
 	enum err_code code = mail_make_image(store, err);
 	if (code == ERR_OK)
 		code = open_dirs(store, err);

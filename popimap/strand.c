@@ -16,7 +16,8 @@
 // --- Waiting ---
 
 // A job is said to be done, and its caller woken, under a lock that the caller takes too before it goes on: so the job, and the caller's
-// scheduler, are there until the wake is over. Plain threads (tests, start and stop) sleep on the condition variable.
+// scheduler, are there until the wake is over. It is held so short that whoever finds it taken tries again before it sleeps. Plain threads
+// (tests, start and stop) sleep on the condition variable.
 enum { BELLS = 64 };
 static struct bell {
 	pthread_mutex_t mutex;
@@ -171,13 +172,13 @@ static void lru_remove(struct store *store, struct strand *strand)
 	strand->in_lru = false;
 }
 
+// Who calls it sees to it that a thread comes: itself, or one that it wakes after it gave up the mutex.
 static void queue_strand(struct store *store, struct strand *strand)
 {
 	strand->state = STRAND_QUEUED;
 	strand->run_next = NULL;
 	*store->run_end = strand;
 	store->run_end = &strand->run_next;
-	pthread_cond_signal(&store->changed);
 }
 
 static void push_job(struct strand *strand, struct job *job)
@@ -199,12 +200,15 @@ void strand_submit(struct strand *strand, struct job *job)
 	pthread_mutex_lock(&store->mutex);
 	strand->refs++;
 	push_job(strand, job);
-	if (strand->state == STRAND_IDLE) {
+	bool was_idle = strand->state == STRAND_IDLE;
+	if (was_idle) {
 		lru_remove(store, strand);
 		store->busy++;
 		queue_strand(store, strand);
 	}
 	pthread_mutex_unlock(&store->mutex);
+	if (was_idle)
+		pthread_cond_signal(&store->changed);
 }
 
 enum err_code strand_run(struct strand *strand, struct job *job)
@@ -216,12 +220,12 @@ enum err_code strand_run(struct strand *strand, struct job *job)
 
 // --- Databases, opened and closed by use ---
 
-// The strand comes to rest, or goes on when it got jobs meanwhile. Under the mutex.
-static void rest(struct store *store, struct strand *strand)
+// The strand comes to rest, or is queued again when it got jobs meanwhile, and then true. Under the mutex.
+static bool rest(struct store *store, struct strand *strand)
 {
 	if (strand->first) {
 		queue_strand(store, strand);
-		return;
+		return true;
 	}
 	strand->state = STRAND_IDLE;
 	if (--store->busy == 0)
@@ -230,6 +234,7 @@ static void rest(struct store *store, struct strand *strand)
 		lru_add(store, strand);
 	else if (strand->db == NULL && strand->refs == 0)
 		unlink_and_free(strand);
+	return false;
 }
 
 // Closes idle databases, least recently used first, until fewer than `limit` are open. Under the mutex, which it gives up meanwhile.
@@ -245,7 +250,8 @@ static void close_idle(struct store *store, size_t limit)
 		pthread_mutex_lock(&store->mutex);
 		store->open--;
 		store->stats.closed++;
-		rest(store, victim);
+		if (rest(store, victim))
+			pthread_cond_signal(&store->changed);
 	}
 }
 
@@ -313,13 +319,12 @@ static bool is_touched(const struct touched *touched, uint32_t folder)
 	return touched->all;
 }
 
-// Counts a batch and tells those who watch, before the callers are woken.
-static void settle(struct store *store, struct strand *strand, size_t n, bool wrote)
+// Counts a commit and tells those who watch, before the callers are woken.
+static void settle(struct store *store, struct strand *strand, size_t n)
 {
 	pthread_mutex_lock(&store->mutex);
-	store->stats.jobs += n;
-	store->stats.commits += wrote;
-	store->stats.batched += wrote && n > 1 ? n : 0;
+	store->stats.commits++;
+	store->stats.batched += n > 1 ? n : 0;
 	for (struct watch *watch = strand->touched.n ? strand->watches : NULL; watch; watch = watch->next) {
 		if (!is_touched(&strand->touched, watch->folder))
 			continue;
@@ -458,7 +463,8 @@ static void turn(struct store *store, struct strand *strand)
 	bool wrote = batch->kind == JOB_WRITE;
 	enum job_step step = run_batch(store, strand, batch);
 	check_for_eio(store, batch);
-	settle(store, strand, step == JOB_DONE ? n : 0, wrote);
+	if (wrote)
+		settle(store, strand, n);
 	if (step == JOB_DONE)
 		while (batch) {
 			struct job *next = batch->next;
@@ -469,11 +475,13 @@ static void turn(struct store *store, struct strand *strand)
 		write_back(strand);
 
 	pthread_mutex_lock(&store->mutex);
-	if (step == JOB_AGAIN)
+	if (step == JOB_AGAIN) {
 		push_job(strand, batch);
-	else
+	} else {
 		strand->refs -= n;
-	rest(store, strand);
+		store->stats.jobs += n;
+	}
+	rest(store, strand); // this thread looks at the queue next
 }
 
 void *strand_thread(void *arg)
