@@ -252,7 +252,7 @@ enum err_code db_open(const struct db_options *options, struct db **out, struct 
 // The format's version numbers in the header of a file (SQLite file format, 1.3.3): 2 is WAL, which a database in memory never has.
 enum { HEADER_WRITE_VERSION = 18, HEADER_READ_VERSION = 19, HEADER_WAL = 2 };
 
-static enum err_code make_in_memory(struct db *db, const struct db_schema *schema, uint32_t page_bytes, struct err *err)
+static enum err_code make_in_memory(struct db *db, const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct err *err)
 {
 	char sql[64];
 	int rc = sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -260,14 +260,16 @@ static enum err_code make_in_memory(struct db *db, const struct db_schema *schem
 		return db_error(db, rc, "open", err);
 	snprintf(sql, sizeof sql, "PRAGMA page_size=%u", page_bytes ? page_bytes : PAGE_BYTES);
 	enum err_code code = db_exec(db, sql, err);
-	return code ? code : migrate(db, schema, 0, err);
+	if (code == ERR_OK)
+		code = migrate(db, schema, 0, err);
+	return code || rows == NULL ? code : db_exec(db, rows, err);
 }
 
-enum err_code db_image(const struct db_schema *schema, uint32_t page_bytes, struct buf *image_out, struct err *err)
+enum err_code db_image(const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct buf *image_out, struct err *err)
 {
 	struct db *db = db_new(&(struct db_options){.path = ":memory:"});
 	sqlite3_int64 n = 0;
-	enum err_code code = make_in_memory(db, schema, page_bytes, err);
+	enum err_code code = make_in_memory(db, schema, rows, page_bytes, err);
 	unsigned char *image = code ? NULL : sqlite3_serialize(db->handle, "main", &n, 0);
 	must(code || image != NULL);
 	if (code == ERR_OK) {

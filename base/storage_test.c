@@ -204,7 +204,7 @@ static void db_an_image_is_a_new_database(void **state)
 	struct err err;
 	struct buf image;
 	buf_init(&image, 1 << 20);
-	assert_int_equal(db_image(&version_2, 0, &image, &err), ERR_OK);
+	assert_int_equal(db_image(&version_2, "INSERT INTO t(a,b) VALUES(1,x'79')", 0, &image, &err), ERR_OK);
 	assert_int_equal(file_remove(dir, STR("test.db-wal"), &err), ERR_OK); // of the test before
 	assert_int_equal(file_replace(dir, STR("test.db"), buf_str(&image), 0600, &err), ERR_OK);
 	buf_fini(&image);
@@ -216,10 +216,14 @@ static void db_an_image_is_a_new_database(void **state)
 	db_bind_i64(add, 1, 7);
 	assert_int_equal(db_run(db, add, &err), ERR_OK);
 	assert_int_equal(db_commit(db, &err), ERR_OK);
+	sqlite3_stmt *find = db_stmt(db, FIND);
+	db_bind_i64(find, 1, 1);
+	assert_int_equal(db_step(db, find, &err), DB_ROW);
+	assert_true(str_eq(db_col_blob(find, 0), STR("y")));
 	db_close(&db);
 	open_test(&foreign, DB_CREATE, ERR_CORRUPT);
 	buf_init(&image, 100);
-	assert_int_equal(db_image(&version_2, 0, &image, &err), ERR_LIMIT);
+	assert_int_equal(db_image(&version_2, NULL, 0, &image, &err), ERR_LIMIT);
 	buf_fini(&image);
 }
 

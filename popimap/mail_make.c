@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Making a mailbox: directory, database, first rows.
 //
-// Happy path: ab/ and ab/<id>/ are made, each parent synced after; mail.db is written in one piece, the image of an empty database that is the
-// same for all, and beside it an empty mail.db-wal, so that SQLite has none to make and no directory to sync for it; the directory is
-// synced. Owner and folders are added in the transaction of the first job, a delivery as a rule: one commit for both.
+// Happy path: ab/ and ab/<id>/ are made, each parent synced after; mail.db is written in one piece, an image that is the same for all, and beside it an empty mail.db-wal, so that SQLite has none to make and no directory to sync for it; the directory is
+// synced. The owner is added, and its folders get their names for ever, in the transaction of the first job, a delivery as a rule: one
+// commit for both.
 //
 // Crash story: mail.db gets its name when it is whole and synced; a database without an owner row is no mailbox yet. After a crash at any
 // point the next try goes on from there.
@@ -11,15 +11,39 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/must.h"
 #include "mailbox.h"
 #include "schema/ddl_mail.h"
 
 enum { DIR_MODE = 0700, FILE_MODE = 0600, IMAGE_BYTES_MAX = 1 << 20 };
 
+// --- The image ---
+
+static const struct {
+	const char *name;
+	enum folder_use use;
+} default_folders[] = {
+	{"INBOX", FOLDER_USE_NONE},
+	{"Drafts", FOLDER_USE_DRAFTS},
+	{"Sent", FOLDER_USE_SENT},
+	{"Junk", FOLDER_USE_JUNK},
+	{"Trash", FOLDER_USE_TRASH},
+};
+
+// The default folders, subscribed. Their guids, UIDVALIDITY and times come with the owner.
 enum err_code mail_make_image(struct store *store, struct err *err)
 {
+	struct buf rows;
+	buf_init(&rows, IMAGE_BYTES_MAX);
+	for (size_t i = 0; i < sizeof default_folders / sizeof *default_folders; i++)
+		must(buf_printf(&rows,
+			"INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,use,selectable,made_ms,recent_uid,messages,unseen,deleted,bytes)"
+			" VALUES('%s',x'',0,1,1,%d,1,0,1,0,0,0,0); INSERT INTO subscription(name,subscribed,modseq) VALUES('%s',1,1);",
+			default_folders[i].name, default_folders[i].use, default_folders[i].name));
 	buf_init(&store->empty_mail_db, IMAGE_BYTES_MAX);
-	return db_image(&ddl_mail, 0, &store->empty_mail_db, err);
+	enum err_code code = db_image(&ddl_mail, buf_c(&rows), 0, &store->empty_mail_db, err);
+	buf_fini(&rows);
+	return code;
 }
 
 // --- Files ---
@@ -85,51 +109,30 @@ enum err_code mail_make_files(struct strand *strand, struct err *err)
 
 // --- Rows ---
 
-static const struct {
-	struct str name;
-	enum folder_use use;
-} default_folders[] = {
-	{STR("INBOX"), FOLDER_USE_NONE},
-	{STR("Drafts"), FOLDER_USE_DRAFTS},
-	{STR("Sent"), FOLDER_USE_SENT},
-	{STR("Junk"), FOLDER_USE_JUNK},
-	{STR("Trash"), FOLDER_USE_TRASH},
-};
-
-static enum err_code add_default_folder(struct strand *strand, size_t i, uint32_t uidvalidity, struct err *err)
-{
-	struct guid guid = guid_new();
-	sqlite3_stmt *add = db_stmt(strand->db, SQL_FOLDER_ADD);
-	db_bind_str(add, 1, default_folders[i].name);
-	db_bind_blob(add, 2, guid_bytes(&guid));
-	db_bind_i64(add, 3, uidvalidity);
-	db_bind_i64(add, 4, 1);
-	db_bind_i64(add, 5, default_folders[i].use);
-	db_bind_i64(add, 6, strand->made_ms);
-	enum err_code code = db_run(strand->db, add, err);
-	if (code)
-		return code;
-	sqlite3_stmt *subscribe = db_stmt(strand->db, SQL_SUBSCRIBE);
-	db_bind_str(subscribe, 1, default_folders[i].name);
-	db_bind_i64(subscribe, 2, 1);
-	db_bind_i64(subscribe, 3, 1);
-	return db_run(strand->db, subscribe, err);
-}
+enum { DEFAULT_FOLDERS = sizeof default_folders / sizeof *default_folders };
 
 enum err_code mail_make_owner(struct strand *strand, const struct store_home *home, struct err *err)
 {
+	struct guid guids[DEFAULT_FOLDERS];
 	strand->made_ms = clock_wall_ms();
+	uint32_t before = (uint32_t)(strand->made_ms / 1000);
+	// Of an ownerless mailbox nothing outlives a commit that fails, so this may say already what the commit will make true.
+	strand->now = strand->committed = (struct counts){.change_seq = 1, .folder_seq = 1, .uidvalidity = before + DEFAULT_FOLDERS};
 	sqlite3_stmt *owner = db_stmt(strand->db, SQL_OWNER_ADD);
 	db_bind_blob(owner, 1, guid_bytes(&strand->id));
 	db_bind_str(owner, 2, home->host);
 	db_bind_i64(owner, 3, (int64_t)home->epoch);
 	db_bind_i64(owner, 4, strand->made_ms);
+	db_bind_i64(owner, 5, (int64_t)strand->now.change_seq);
+	db_bind_i64(owner, 6, strand->now.uidvalidity);
 	enum err_code code = db_run(strand->db, owner, err);
-	size_t n = sizeof default_folders / sizeof *default_folders;
-	uint32_t first = (uint32_t)(strand->made_ms / 1000); // one each, so that no two folders ever share (UIDVALIDITY, name)
-	for (size_t i = 0; i < n && code == ERR_OK; i++)
-		code = add_default_folder(strand, i, first + (uint32_t)i, err);
-	strand->now.change_seq = 1;
-	strand->now.uidvalidity = first + (uint32_t)n - 1;
-	return code;
+	if (code)
+		return code;
+	for (size_t i = 0; i < DEFAULT_FOLDERS; i++)
+		guids[i] = guid_new();
+	sqlite3_stmt *folders = db_stmt(strand->db, SQL_FOLDERS_BEGIN);
+	db_bind_blob(folders, 1, str_of((const char *)guids, sizeof guids));
+	db_bind_i64(folders, 2, before);
+	db_bind_i64(folders, 3, strand->made_ms);
+	return db_run(strand->db, folders, err);
 }

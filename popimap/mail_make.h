@@ -11,7 +11,7 @@ enum err_code mail_make_image(struct store *store, struct err *err) ERR_CHECKED;
 // The mailbox's directory with a database that has no owner yet; what is there already stays. On the disk when it returns ERR_OK.
 enum err_code mail_make_files(struct strand *strand, struct err *err) ERR_CHECKED;
 
-// Inside a transaction on such a database: the owner row and the default folders.
+// Inside a transaction on such a database: the owner row, and what is each mailbox's own in its default folders.
 enum err_code mail_make_owner(struct strand *strand, const struct store_home *home, struct err *err) ERR_CHECKED;
 
 #endif

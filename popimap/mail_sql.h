@@ -8,7 +8,7 @@
 #define MAIL_MSG_COLUMNS "folder,uid,modseq,flags,body,bytes,received_s,zone_min,saved_ms"
 
 #define MAIL_SQL(X)                                                                                                                          \
-	X(OWNER_ADD, "INSERT INTO owner(id,mailbox,host,epoch,state,made_ms,change_seq,uidvalidity) VALUES(1,?1,?2,?3,0,?4,0,0)")            \
+	X(OWNER_ADD, "INSERT INTO owner(id,mailbox,host,epoch,state,made_ms,change_seq,uidvalidity) VALUES(1,?1,?2,?3,0,?4,?5,?6)")          \
 	X(OWNER, "SELECT mailbox,state,made_ms,change_seq,uidvalidity FROM owner")                                                           \
 	X(OWNER_COUNTS, "UPDATE owner SET change_seq=?1,uidvalidity=?2")                                                                     \
 	X(FOLDER_SUMS, "SELECT max(modseq),sum(bytes),sum(messages) FROM folder")                                                            \
@@ -23,6 +23,7 @@
 		"bytes) VALUES(?1,?2,?3,1,?4,?5,1,?6,1,0,0,0,0)")                                                                            \
 	X(FOLDER_DELTA, "UPDATE folder SET modseq=?2,uidnext=uidnext+?3,messages=messages+?4,unseen=unseen+?5,deleted=deleted+?6,"           \
 		"bytes=bytes+?7 WHERE id=?1")                                                                                                \
+	X(FOLDERS_BEGIN, "UPDATE folder SET guid=substr(?1,16*id-15,16),uidvalidity=?2+id,made_ms=?3")                                       \
 	X(FOLDER_RECENT, "UPDATE folder SET recent_uid=max(recent_uid,?2) WHERE id=?1")                                                      \
 	X(FOLDER_SELECTABLE, "UPDATE folder SET selectable=?2,modseq=?3,uidvalidity=?4,use=?5,guid=?6 WHERE id=?1")                          \
 	X(FOLDER_NAME, "UPDATE folder SET name=?2,modseq=?3 WHERE id=?1")                                                                    \
