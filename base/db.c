@@ -26,7 +26,7 @@ struct db {
 	sqlite3_stmt *transaction[TRANSACTION_N]; // the same
 	const char *const *sql;
 	size_t n_sql;
-	uint64_t wal_bytes;
+	uint64_t wal_bytes, wal_file_bytes;
 	uint32_t page_bytes;
 	char *path; // owned
 };
@@ -83,6 +83,8 @@ static int count_wal(void *ctx, sqlite3 *handle, const char *name, int pages)
 	(void)name;
 	struct db *db = ctx;
 	db->wal_bytes = (uint64_t)pages * db->page_bytes;
+	if (db->wal_file_bytes < db->wal_bytes)
+		db->wal_file_bytes = db->wal_bytes;
 	return SQLITE_OK;
 }
 
@@ -447,13 +449,18 @@ uint64_t db_wal_bytes(const struct db *db)
 	return db->wal_bytes;
 }
 
+uint64_t db_wal_file_bytes(const struct db *db)
+{
+	return db->wal_file_bytes;
+}
+
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err)
 {
 	int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return db_error(db, rc, "checkpoint", err);
 	if (truncate)
-		db->wal_bytes = 0;
+		db->wal_bytes = db->wal_file_bytes = 0;
 	return ERR_OK;
 }
 

@@ -18,7 +18,7 @@
 static const char *const mail_sql[] = {MAIL_SQL(SQL_TEXT)};
 static const char *const node_sql[] = {NODE_SQL(SQL_TEXT)};
 
-enum { MAILBOX_DIR_MODE = 0700, PATH_BYTES = 256 };
+enum { MAILBOX_DIR_MODE = 0700, PATH_BYTES = 256, NODE_NEWS_MAX = 64 };
 
 void mail_db_place(const struct guid *id, struct mail_place *place_out)
 {
@@ -177,40 +177,73 @@ enum err_code mail_db_flush(struct strand *strand, struct err *err)
 
 // --- Closing ---
 
-struct node_changed {
-	struct job job;
+struct node_row {
 	struct guid id;
 	struct counts counts;
 	int64_t now_ms;
 	uint64_t wal_bytes;
 };
 
-static enum job_step node_changed_run(struct job *job, struct strand *node)
+struct node_news {
+	struct job job;
+	size_t n;
+	struct node_row rows[NODE_NEWS_MAX];
+};
+
+static enum job_step node_news_run(struct job *job, struct strand *node)
 {
-	struct node_changed *changed = (struct node_changed *)job;
-	sqlite3_stmt *row = db_stmt(node->db, SQL_NODE_CHANGED);
-	db_bind_blob(row, 1, guid_bytes(&changed->id));
-	db_bind_i64(row, 2, changed->now_ms);
-	db_bind_i64(row, 3, ddl_mail.version);
-	db_bind_i64(row, 4, (int64_t)changed->wal_bytes);
-	db_bind_i64(row, 5, (int64_t)changed->counts.bytes);
-	db_bind_i64(row, 6, (int64_t)changed->counts.messages);
-	db_bind_i64(row, 7, (int64_t)changed->counts.change_seq);
-	return job_end(job, db_run(node->db, row, job->err));
+	const struct node_news *news = (const struct node_news *)job;
+	enum err_code code = ERR_OK;
+	for (size_t i = 0; i < news->n && code == ERR_OK; i++) {
+		const struct node_row *changed = &news->rows[i];
+		sqlite3_stmt *row = db_stmt(node->db, SQL_NODE_CHANGED);
+		db_bind_blob(row, 1, guid_bytes(&changed->id));
+		db_bind_i64(row, 2, changed->now_ms);
+		db_bind_i64(row, 3, ddl_mail.version);
+		db_bind_i64(row, 4, (int64_t)changed->wal_bytes);
+		db_bind_i64(row, 5, (int64_t)changed->counts.bytes);
+		db_bind_i64(row, 6, (int64_t)changed->counts.messages);
+		db_bind_i64(row, 7, (int64_t)changed->counts.change_seq);
+		code = db_run(node->db, row, job->err);
+	}
+	return job_end(job, code);
 }
 
+// Takes the news away when there are at least n. Under the mutex.
+static struct node_news *take_news(struct store *store, size_t n)
+{
+	struct node_news *news = store->news;
+	if (news == NULL || news->n < n)
+		return NULL;
+	store->news = NULL;
+	return news;
+}
+
+// Many mailboxes in one commit: nobody waits for it.
 static void tell_node(struct strand *strand)
 {
-	struct node_changed *changed = calloc(1, sizeof *changed);
-	must(changed != NULL);
-	*changed = (struct node_changed){
-		.job = {.kind = JOB_WRITE, .run = node_changed_run, .detached = true},
-		.id = strand->id,
-		.counts = strand->committed,
-		.now_ms = clock_wall_ms(),
-		.wal_bytes = db_wal_bytes(strand->db),
-	};
-	strand_submit(strand->store->node, &changed->job);
+	struct store *store = strand->store;
+	pthread_mutex_lock(&store->mutex);
+	if (store->news == NULL) {
+		store->news = calloc(1, sizeof *store->news);
+		must(store->news != NULL);
+		store->news->job = (struct job){.kind = JOB_WRITE, .run = node_news_run, .detached = true};
+	}
+	store->news->rows[store->news->n++] = (struct node_row){
+		.id = strand->id, .counts = strand->committed, .now_ms = clock_wall_ms(), .wal_bytes = db_wal_bytes(strand->db)};
+	struct node_news *full = take_news(store, NODE_NEWS_MAX);
+	pthread_mutex_unlock(&store->mutex);
+	if (full)
+		strand_submit(store->node, &full->job);
+}
+
+void node_db_tell(struct store *store)
+{
+	pthread_mutex_lock(&store->mutex);
+	struct node_news *news = take_news(store, 1);
+	pthread_mutex_unlock(&store->mutex);
+	if (news)
+		strand_submit(store->node, &news->job);
 }
 
 static enum err_code write_recent(struct strand *strand, struct err *err)
@@ -228,7 +261,7 @@ void mail_db_close(struct strand *strand)
 {
 	struct err err;
 	enum err_code code = strand->recent_dirty ? write_recent(strand, &err) : ERR_OK;
-	if (code == ERR_OK && db_wal_bytes(strand->db) > 0)
+	if (code == ERR_OK && db_wal_file_bytes(strand->db) > STORE_WAL_KEPT_BYTES)
 		code = db_checkpoint(strand->db, true, &err);
 	if (code)
 		log_warning(NULL, "cannot write back a mailbox on closing it", log_err(&err));

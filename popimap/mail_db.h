@@ -21,7 +21,7 @@ void mail_db_place(const struct guid *id, struct mail_place *place_out); // stay
 // transaction has called mail_make_owner().
 enum err_code mail_db_open(struct strand *strand, bool make, struct err *err) ERR_CHECKED;
 
-// Writes back what is only in memory and in the WAL, tells node.db, closes. Failures are logged: the WAL has all that matters.
+// Writes what is only in memory, and a long WAL back; has node.db told, closes. Failures are logged: the WAL has all that matters.
 void mail_db_close(struct strand *strand);
 
 // Closes without a word.
@@ -41,6 +41,9 @@ void mail_db_take_recent(struct strand *strand, uint32_t folder, uint32_t uid);
 // node.db.
 enum err_code node_db_open(struct strand *strand, struct err *err) ERR_CHECKED;
 void node_db_close(struct strand *strand);
+
+// Submits what closed mailboxes have to tell and nobody waited for, so that who asks next knows it. Any thread.
+void node_db_tell(struct store *store);
 
 // Calls each(arg, id) for every directory of a mailbox, to make node.db anew.
 enum err_code node_db_walk(struct store *store, void (*each)(void *arg, const struct guid *id), void *arg, struct err *err) ERR_CHECKED;

@@ -83,6 +83,7 @@ enum err_code store_mailboxes(struct store *store, const struct guid *after, str
 		.job = {.kind = JOB_READ, .run = node_list_run, .err = err}, .rows = rows, .n = n};
 	if (after)
 		list.after = *after;
+	node_db_tell(store);
 	enum err_code code = strand_run(store->node, &list.job);
 	if (code == ERR_OK)
 		*n_out = list.n_out;
@@ -189,6 +190,7 @@ enum err_code store_tidy(struct store *store, int64_t now_ms, size_t n, struct g
 	must(rows != NULL && tidied_ms != NULL);
 	struct node_list list = {
 		.job = {.kind = JOB_READ, .run = node_list_run, .err = err}, .after = *cursor, .rows = rows, .tidied_ms = tidied_ms, .n = n};
+	node_db_tell(store);
 	enum err_code code = strand_run(store->node, &list.job);
 	for (size_t i = 0; i < list.n_out && code == ERR_OK; i++) {
 		*cursor = rows[i].id;

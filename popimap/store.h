@@ -43,6 +43,7 @@ enum {
 	STORE_BATCH_MAX = 128,             // jobs that share a commit
 	STORE_TRASH_S = 24 * 3600,         // from expunge to the end of the bytes
 	STORE_WAL_BYTES_MAX = 256 << 10,   // a longer WAL is written back
+	STORE_WAL_KEPT_BYTES = 64 << 10,   // a longer one is written back and cut when its database is closed
 };
 
 struct store_config {

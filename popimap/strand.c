@@ -512,6 +512,8 @@ void strand_close_all(struct store *store)
 		pthread_cond_wait(&store->rested, &store->mutex);
 	close_idle(store, 0);
 	pthread_mutex_unlock(&store->mutex);
+	if (store->node)
+		node_db_tell(store);
 }
 
 void strand_free_all(struct store *store)

@@ -35,6 +35,7 @@
 #include "store.h"
 
 struct strand;
+struct node_news; // mail_db.c
 
 enum job_kind {
 	JOB_READ,  // no transaction
@@ -150,6 +151,7 @@ struct store {
 	struct strand *lru_first, *lru_last;
 	size_t open; // databases open or being opened
 	size_t busy; // strands that are not idle
+	struct node_news *news;  // of closed mailboxes, for node.db
 	pthread_cond_t rested; // busy has become 0
 	bool closing;
 	struct store_stats stats;

@@ -106,8 +106,10 @@ bool db_col_is_null(sqlite3_stmt *stmt, int column);
 int64_t db_changes(const struct db *db);
 int64_t db_last_rowid(const struct db *db);
 
-// Bytes of WAL written since it was last reset, as of the last commit; and the checkpoint (truncate: also cuts the file to zero).
+// Bytes of WAL written since it was last reset, as of the last commit; what its file has grown to; and the checkpoint. Without truncate
+// the file stays, and its blocks are used again; with it the file is cut to zero. Both counts begin at 0 with db_open.
 uint64_t db_wal_bytes(const struct db *db);
+uint64_t db_wal_file_bytes(const struct db *db);
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err) ERR_CHECKED;
 
 // The underlying connection, for incremental blob I/O and the crash tests.
