@@ -5,7 +5,7 @@
 // second; a segment goes when it is older than replay_hours or the oldest one while there is too much.
 // Failure: a write that fails ends the segment: its readers stop at the torn record, the next entry begins a new part.
 // Crash story: a start never appends to a segment it finds, so what a cut tore stays at an end, where readers stop. Nothing refers to
-// segments, so none is ever missed.
+// segments, so none is ever missed. With the first sync of a segment its directory is synced, and none ends without a sync.
 #include "replay.h"
 
 #include <pthread.h>
@@ -67,6 +67,7 @@ struct replay {
 	size_t unpublished; // entries not yet written
 	struct buf out;
 	bool dirty;
+	bool named; // the segment's name is on the disk
 	int64_t synced_ms, complained_ms;
 };
 
@@ -181,8 +182,20 @@ static void end_segment(struct replay *r)
 	if (r->fd >= 0)
 		file_close(r->fd);
 	r->fd = -1;
-	r->dirty = false;
+	r->dirty = r->named = false;
 	buf_clear(&r->out);
+}
+
+static enum err_code sync_segment(struct replay *r, struct err *err)
+{
+	enum err_code code = r->dirty ? file_sync(r->fd, err) : ERR_OK;
+	if (code == ERR_OK && r->dirty && !r->named)
+		code = file_dir_sync(r->dir, err);
+	if (code)
+		return code;
+	r->named |= r->dirty;
+	r->dirty = false;
+	return ERR_OK;
 }
 
 static void give_up(struct replay *r, const struct err *err)
@@ -287,6 +300,8 @@ static void write_entry(struct replay *r, const struct replay_entry *e, uint64_t
 	if (r->fd >= 0 && is_full(r, hour, part_bytes)) {
 		code = publish(r, &err);
 		if (code == ERR_OK)
+			code = sync_segment(r, &err);
+		if (code == ERR_OK)
 			end_segment(r);
 	}
 	r->unpublished++;
@@ -350,9 +365,8 @@ static void purge(struct replay *r, const struct replay_limits *limits)
 static void sync_now(struct replay *r)
 {
 	struct err err;
-	if (r->dirty && file_sync(r->fd, &err))
+	if (sync_segment(r, &err))
 		give_up(r, &err);
-	r->dirty = false;
 	r->synced_ms = clock_mono_exact_ms();
 }
 

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/must.h"
 #include "replay.h"
+#include "test_disk.h"
 
 static const struct replay_limits roomy = {.hours = 48, .bytes = 64 << 20};
 
@@ -310,11 +311,43 @@ static void a_killed_process_leaves_a_readable_prefix(void **state)
 	end(&b);
 }
 
+// Synced is at most a second ago; closing syncs too. Segments change on the way.
+static void what_was_synced_survives_a_power_cut(void **state)
+{
+	(void)state;
+	enum { MESSAGES = 9 };
+	struct bench b;
+	static char text[5000];
+	int found[MESSAGES + 1];
+	struct disk_trace *trace = disk_trace_new();
+	const struct replay_limits small_parts = {.hours = 48, .bytes = 120000}; // 15,000 a part
+	begin(&b);
+	test_disk_install();
+	test_disk_record(trace, b.path);
+	struct replay *r = open_replay(&b, &small_parts);
+	struct str body = text_of(text, sizeof text);
+	for (uint8_t i = 0; i < MESSAGES; i++)
+		add(r, i, body);
+	replay_close(&r);
+	test_disk_record(NULL, NULL);
+	disk_cut(trace, disk_trace_n(trace), DISK_CUT_POWER, 0, b.path);
+	disk_trace_free(&trace);
+	file_ops_set(NULL);
+	r = open_replay(&b, &roomy);
+	assert_int_equal(read_all(r, found, MESSAGES + 1, body), MESSAGES);
+	struct replay_stats stats;
+	replay_stats(r, &stats);
+	assert_true(stats.segments > 2);
+	replay_close(&r);
+	end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_killed_process_leaves_a_readable_prefix), // first: it forks
 		cmocka_unit_test(what_is_kept_is_read_again),
+		cmocka_unit_test(what_was_synced_survives_a_power_cut),
 		cmocka_unit_test(a_body_in_a_file_is_kept),
 		cmocka_unit_test(a_body_that_is_not_whole_is_not_kept),
 		cmocka_unit_test(a_torn_tail_hides_only_itself),
