@@ -543,7 +543,7 @@ static enum err_code identify(struct cluster_log *log, struct err *err)
 		return code;
 	if (there && answer == DISK_SAME && guid_eq(&on_file.disk, &log->identity.disk) && guid_eq(&on_file.group, &log->identity.group))
 		return ERR_OK;
-	if (there)
+	if (there && log->applied > 0) // else it may be the first start that was cut off between the two; nothing is in it
 		log_error(NULL, "queue: this disk is a copy of another one, it gets an identity of its own; mail that the original has sent since "
 				"may be sent again");
 	log->identity = (struct disk_identity){guid_new(), guid_new()};

@@ -311,6 +311,7 @@ static void a_copied_disk_gets_a_name_of_its_own(void **state)
 	begin(&b);
 	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
 	struct guid disk_id = cluster_log_disk_id(b.log), group_id = cluster_log_group_id(b.log);
+	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
 	cluster_log_close(&b.log);
 	assert_non_null(mkdtemp(copy.dir));
 	run("cp -a %s/. %s", b.dir, copy.dir);
@@ -328,6 +329,24 @@ static void a_copied_disk_gets_a_name_of_its_own(void **state)
 	reopen(&b);
 	struct guid disk_again = cluster_log_disk_id(b.log);
 	assert_true(guid_eq(&disk_id, &disk_again));
+	end(&b);
+}
+
+static void a_first_start_that_was_cut_off_alarms_nobody(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct buf logged;
+	begin(&b);
+	cluster_log_close(&b.log);
+	run("rm %s/disk%s", b.dir, "");
+	buf_init(&logged, 1 << 12);
+	log_capture_begin(&logged);
+	reopen(&b);
+	log_capture_end();
+	assert_true(str_find(buf_str(&logged), STR("level=error")) < 0);
+	buf_fini(&logged);
+	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
 	end(&b);
 }
 
@@ -361,6 +380,7 @@ int main(void)
 		cmocka_unit_test(a_full_disk_refuses_mail_and_keeps_results),
 		cmocka_unit_test(below_the_reserve_only_results_are_taken),
 		cmocka_unit_test(a_copied_disk_gets_a_name_of_its_own),
+		cmocka_unit_test(a_first_start_that_was_cut_off_alarms_nobody),
 		cmocka_unit_test(who_has_gone_is_not_entered),
 	};
 	return cmocka_run_group_tests(tests, install_disk, NULL);
