@@ -178,13 +178,16 @@ static void encode_slot(const struct slot *slot, uint8_t out[SLOT_BYTES])
 
 static bool decode_slot(const uint8_t in[SLOT_BYTES], struct slot *slot)
 {
+	static const struct guid none;
 	uint8_t check[8];
+	if (memcmp(in, none.b, sizeof none.b) == 0)
+		return false; // most are: no hash for them
 	check_of(in, check);
 	if (memcmp(check, in + BODY_BYTES, sizeof check) != 0)
 		return false;
 	*slot = (struct slot){.deaths = get_u32(in + 16), .running = get_u32(in + 20) > 0, .alone = get_u32(in + 20) == 2, .used = true};
 	memcpy(slot->guid.b, in, sizeof slot->guid.b);
-	return !guid_is_zero(&slot->guid);
+	return true;
 }
 
 // Dirty slots to the file. The lock is not held while the disk is asked.
