@@ -19,6 +19,7 @@
 #include "queue_core.h"
 #include "queue_fold.h"
 #include "queue_rows.h"
+#include "replay.h"
 #include "test_lmtp.h"
 
 enum mark {
@@ -33,9 +34,12 @@ enum mark {
 	MARK_TAKEN,     // the LMTP server will say 250
 	MARK_REPORTED,  // and this was the report about it
 	MARK_SETTLED,   // its result is known to be committed
+	MARK_UNKNOWN,   // it was answered 451, a CANCEL is on its way
+	MARK_CANCELLED, // and is known to be committed
+	MARK_KEPT,      // what was delivered is for replay, and that was synced
 };
 
-enum { IDS_MAX = 64, FIBERS = 3, PROBE = IDS_MAX, TEXT_BYTES_MAX = 1 << 20, SETTLE_MS = 20000, CHUNK_BYTES = 40000 };
+enum { IDS_MAX = 64, FIBERS = 3, PROBE = IDS_MAX, TEXT_BYTES_MAX = 1 << 20, SETTLE_MS = 20000, CHUNK_BYTES = 40000, ARENA_BYTES = 1 << 20 };
 
 // What a message is for, by its number.
 enum { TO_NOBODY = 0, TO_TWO = 2, TO_LATER = 6, KINDS = 8 };
@@ -216,6 +220,7 @@ static void enter_some(void *arg)
 			disk_mark(b->trace, MARK_REFUSED, id, 0);
 			break;
 		case QUEUE_UNKNOWN:
+			disk_mark(b->trace, MARK_UNKNOWN, id, 0);
 			break;
 		}
 	}
@@ -232,6 +237,18 @@ static void enter_all(struct bench *b, uint32_t n)
 		must(runtime_spawn(b->runtime, enter_some, b, "enter"));
 	while (atomic_load(&b->running) > 0)
 		usleep(1000);
+}
+
+// One whose verdict comes too late; whatever is committed after it is behind its CANCEL.
+static void enter_unheard(struct bench *b)
+{
+	int64_t timeout_ms = atomic_exchange(&b->queue->commit_timeout_ms, -1);
+	uint32_t id = b->end_id;
+	enter_all(b, 1);
+	atomic_store(&b->queue->commit_timeout_ms, timeout_ms);
+	enter_all(b, 1);
+	if (!b->acked[id] && b->acked[id + 1])
+		disk_mark(b->trace, MARK_CANCELLED, id, 0);
 }
 
 static void say(struct bench *b, uint32_t id, struct record *record, enum mark before, int after)
@@ -273,6 +290,17 @@ static int64_t queued(struct queue *queue)
 	return counters[LEDGER_QUEUED];
 }
 
+// For each that was taken.
+static void mark_taken(struct bench *b, enum mark mark)
+{
+	size_t n = disk_trace_n(b->trace);
+	for (size_t i = disk_trace_begin(b->trace); i < n; i++) {
+		const struct disk_op *op = disk_trace_op(b->trace, i);
+		if (op->kind == DISK_MARK && (op->mark.kind == MARK_TAKEN || (op->mark.kind == MARK_REPORTED && mark == MARK_SETTLED)))
+			disk_mark(b->trace, mark, op->mark.id, op->mark.value);
+	}
+}
+
 // Until only those are left that stay; then everything that was taken is known to be settled.
 static void settle(struct bench *b)
 {
@@ -286,17 +314,12 @@ static void settle(struct bench *b)
 		} else {
 			usleep(1000);
 		}
-	size_t n = disk_trace_n(b->trace);
-	for (size_t i = disk_trace_begin(b->trace); i < n; i++) {
-		const struct disk_op *op = disk_trace_op(b->trace, i);
-		if (op->kind == DISK_MARK && (op->mark.kind == MARK_TAKEN || op->mark.kind == MARK_REPORTED))
-			disk_mark(b->trace, MARK_SETTLED, op->mark.id, op->mark.value);
-	}
+	mark_taken(b, MARK_SETTLED);
 }
 
 static void work(const char *dir, struct disk_trace *trace, uint64_t seed, bool is_small)
 {
-	enum { IDLE_MS = 2500 }; // the writer writes its WAL back
+	enum { IDLE_MS = 2500 }; // the writer writes its WAL back, replay syncs
 	static struct bench b;
 	b.seed = seed;
 	b.is_small = is_small;
@@ -304,12 +327,16 @@ static void work(const char *dir, struct disk_trace *trace, uint64_t seed, bool 
 	start(&b);
 	enter_all(&b, is_small ? 4 : 8);
 	hold(&b, 3);
-	if (!is_small)
+	if (!is_small) {
 		delete(&b, 4);
+		enter_unheard(&b);
+	}
 	queue_start(b.queue);
 	settle(&b);
-	if (!is_small)
+	if (!is_small) {
 		usleep(IDLE_MS * 1000);
+		mark_taken(&b, MARK_KEPT);
+	}
 	stop(&b);
 	start(&b);
 	queue_start(b.queue);
@@ -317,6 +344,8 @@ static void work(const char *dir, struct disk_trace *trace, uint64_t seed, bool 
 	release(&b, 3);
 	settle(&b);
 	stop(&b);
+	if (!is_small)
+		mark_taken(&b, MARK_KEPT);
 }
 
 static void restart(const char *dir)
@@ -332,8 +361,9 @@ static void restart(const char *dir)
 // Of one recipient.
 struct promise {
 	bool tried, acked, refused, taken, reported, settled;
-	bool holding, held, releasing, deleting, deleted;
-	unsigned rows, reports; // found
+	bool holding, held, releasing, deleting, deleted, cancelled, kept;
+	unsigned rows, reports, replays; // found
+	bool delivered;         // after the cut
 	bool resting;           // the row is held
 };
 
@@ -385,6 +415,14 @@ static void set(struct promise *p, enum mark mark)
 		return;
 	case MARK_SETTLED:
 		p->settled = true;
+		return;
+	case MARK_UNKNOWN:
+		return;
+	case MARK_CANCELLED:
+		p->cancelled = true;
+		return;
+	case MARK_KEPT:
+		p->kept = true;
 		return;
 	}
 }
@@ -457,6 +495,10 @@ static void check_promise(struct checking *c, uint32_t id, unsigned number)
 		crash_duplicated(v, "message %u for recipient %u: %u rows, %u reports", id, number, p->rows, p->reports);
 	if (p->rows && !p->tried)
 		crash_lost(v, "message %u is there before it was sent", id);
+	if (p->rows && p->cancelled)
+		crash_duplicated(v, "message %u was cancelled and is there", id);
+	if (p->kept && p->replays == 0)
+		crash_lost(v, "message %u for recipient %u is not there for replay", id, number);
 	if (p->rows && p->refused)
 		crash_duplicated(v, "message %u was refused and is there", id);
 	if (p->rows + p->reports > 0 && (p->settled || p->deleted))
@@ -469,6 +511,31 @@ static void check_promise(struct checking *c, uint32_t id, unsigned number)
 		crash_lost(v, "message %u is no longer held", id);
 	if (p->resting && !p->holding)
 		crash_lost(v, "message %u is held by nobody", id);
+}
+
+// What is there for replay; a part that was torn ends its segment, which says so at level warning.
+static void read_replay(struct checking *c)
+{
+	struct replay_cursor *cursor = replay_cursor_new(c->bench->queue->replay, 0);
+	struct arena *arena = arena_new(ARENA_BYTES);
+	struct replay_found found;
+	struct err err;
+	while (replay_cursor_next(cursor, arena, &found, &err) == ERR_OK) {
+		struct buf text;
+		uint32_t id;
+		size_t bytes, at;
+		buf_init(&text, TEXT_BYTES_MAX);
+		bool whole = replay_cursor_body(cursor, &found, 0, (size_t)found.envelope.body_bytes, &text, &err) == ERR_OK &&
+			     crash_text_id(text.p, text.n, &id, &bytes, &at) && id < IDS_MAX;
+		char *want = whole && at == 0 ? malloc(bytes) : NULL;
+		if (want && text.n == bytes && memcmp(crash_text(id, bytes, want), text.p, bytes) == 0)
+			for (size_t i = 0; i < found.envelope.recipients.n; i++)
+				c->promise[id][found.envelope.recipients.v[i].address.p[0] == 'b' ? 2 : 1].replays++;
+		free(want);
+		buf_fini(&text);
+	}
+	replay_cursor_free(&cursor);
+	arena_free(&arena);
 }
 
 static bool count_file(void *arg, struct str name)
@@ -496,8 +563,55 @@ static void check_life(struct checking *c)
 		crash_lost(c->verdict, "the ledger has %lld recipients, the rows %zu", (long long)counters[LEDGER_QUEUED], c->n + 1);
 }
 
+static void delivered_after(void *arg, struct str guid, struct str recipient, struct str text)
+{
+	struct checking *c = arg;
+	uint32_t id;
+	size_t bytes, at;
+	(void)guid;
+	if (!crash_text_id(text.p, text.n, &id, &bytes, &at) || id >= IDS_MAX)
+		return;
+	char *want = malloc(bytes);
+	must(want != NULL);
+	struct promise *p = &c->promise[id][recipient.p[0] == 'b' ? 2 : 1];
+	if (at == 0 && (text.n != bytes || memcmp(crash_text(id, bytes, want), text.p, bytes) != 0))
+		crash_lost(c->verdict, "message %u is delivered with other octets", id);
+	if (p->delivered)
+		crash_duplicated(c->verdict, "message %u is delivered twice by one start", id);
+	p->delivered = true;
+	free(want);
+}
+
+// The start goes on by itself: all that is not held is tried, and taken but for who is put off.
+static void deliver_all(struct checking *c)
+{
+	struct bench *b = c->bench;
+	int64_t stay = 0, deadline_ms = clock_mono_exact_ms() + SETTLE_MS;
+	b->lmtp.taken = delivered_after;
+	b->lmtp.arg = c;
+	start(b);
+	for (uint32_t id = 0; id < IDS_MAX; id++)
+		for (unsigned number = 1; number <= recipients_of(id); number++) {
+			const struct promise *p = &c->promise[id][number];
+			stay += p->rows && (p->resting || id % KINDS == TO_LATER);
+		}
+	queue_start(b->queue);
+	while (queued(b->queue) > stay && clock_mono_exact_ms() < deadline_ms)
+		usleep(500);
+	if (queued(b->queue) != stay)
+		crash_lost(c->verdict, "%lld recipients stay in the queue, not %lld", (long long)queued(b->queue), (long long)stay);
+	stop(b);
+	for (uint32_t id = 0; id < IDS_MAX; id++)
+		for (unsigned number = 1; number <= recipients_of(id); number++) {
+			const struct promise *p = &c->promise[id][number];
+			if ((p->rows || p->reports) && !p->resting && id % KINDS != TO_LATER && !p->delivered)
+				crash_lost(c->verdict, "message %u for recipient %u is not delivered", id, number);
+		}
+}
+
 static void check(const char *dir, const struct disk_trace *trace, size_t position, struct crash_verdict *verdict)
 {
+	enum { DELIVER_EACH = 8 };
 	static struct bench b;
 	static struct checking c;
 	c.bench = &b;
@@ -508,11 +622,14 @@ static void check(const char *dir, const struct disk_trace *trace, size_t positi
 	must(cluster_log_read(b.queue->log, read_rows, &c, NULL) == ERR_OK);
 	for (size_t i = 0; i < c.n; i++)
 		check_row(&c, i);
+	read_replay(&c);
 	for (uint32_t id = 0; id < IDS_MAX; id++)
 		for (unsigned number = 1; number <= recipients_of(id); number++)
 			check_promise(&c, id, number);
 	check_life(&c);
 	queue_close(&b.queue);
+	if (position % DELIVER_EACH == 0)
+		deliver_all(&c);
 }
 
 static bool is_ack(const struct disk_mark *mark)

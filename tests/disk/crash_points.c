@@ -15,9 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/must.h"
 
-enum { CHILD_S = 120, REPORTED_MAX = 5, SAID_BYTES = 1 << 14, FOR_EVER = 1 << 30 };
+enum { CHILD_S = 120, REPORTED_MAX = 5, SAID_BYTES = 1 << 14, ERROR_BYTES = 300, FOR_EVER = 1 << 30, SECTOR_BYTES = 512 };
 
 // Written by children.
 struct shared {
@@ -157,10 +158,19 @@ struct point {
 	uint64_t choice;
 };
 
+// A start needs no hand: it has nothing to say at level error, which means that somebody must act.
 static void do_check(struct run *r, void *arg)
 {
 	const struct point *p = arg;
-	r->test->check(r->dir, p->trace, p->position, &r->shared->verdict);
+	struct crash_verdict *v = &r->shared->verdict;
+	struct buf said;
+	buf_init(&said, SAID_BYTES);
+	log_capture_begin(&said);
+	r->test->check(r->dir, p->trace, p->position, v);
+	log_capture_end();
+	ptrdiff_t at = str_find(buf_str(&said), STR("level=error"));
+	if (at >= 0)
+		crash_lost(v, "the start asks for a hand: %.*s", STR_FMT(str_upto(str_from(buf_str(&said), (size_t)at), ERROR_BYTES)));
 }
 
 static void report(struct run *r, const struct point *p, int status)
@@ -266,9 +276,9 @@ static void cut_after(struct run *r, struct walk *w, size_t i)
 	enum disk_kind next = at < n ? disk_trace_op(w->trace, at)->kind : DISK_SYNC;
 	if (kind == DISK_MARK && next == DISK_MARK)
 		return; // the last of several marks asks for all of them
-	if (wants(r, "kill") && (changes || kind == DISK_MARK))
+	if (wants(r, "kill") && ((changes && next != DISK_MARK) || kind == DISK_MARK))
 		cut(r, w, DISK_CUT_KILL, "kill", at, 0);
-	if (wants(r, "torn") && kind == DISK_WRITE)
+	if (wants(r, "torn") && kind == DISK_WRITE && disk_trace_op(w->trace, i)->n > SECTOR_BYTES)
 		cut(r, w, DISK_CUT_TORN, "torn", at, r->seed + at);
 	if (!wants(r, "power"))
 		return;
@@ -387,11 +397,11 @@ static void all_faults_of(struct run *r, int code, long times, long step)
 
 static void all_faults(struct run *r)
 {
-	all_faults_of(r, EIO, FOR_EVER, 1);
+	all_faults_of(r, EIO, 1, 1); // the rest works again, so that what is done about it can do harm
 	all_faults_of(r, ENOSPC, 1, 1);
 	all_faults_of(r, ENOSPC, 20, r->all ? 1 : 7);
 	if (r->all)
-		all_faults_of(r, EIO, 1, 1);
+		all_faults_of(r, EIO, FOR_EVER, 1);
 }
 
 // --- The program ---
