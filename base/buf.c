@@ -90,14 +90,15 @@ bool buf_printf(struct buf *b, const char *format, ...)
 	va_list args, again;
 	va_start(args, format);
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, format, args);
-	va_end(args);
+	size_t room = b->size - b->n;
+	int n = vsnprintf(room ? b->p + b->n : NULL, room, format, args); // most fit into what is there
 	bool fits = n >= 0 && buf_grow(b, (size_t)n);
-	if (fits) {
+	if (fits && (size_t)n >= room)
 		vsnprintf(b->p + b->n, (size_t)n + 1, format, again);
+	if (fits)
 		b->n += (size_t)n;
-	}
 	va_end(again);
+	va_end(args);
 	return fits;
 }
 

@@ -249,7 +249,7 @@ enum err_code conn_next_line(struct conn *conn, size_t bytes_max, struct str *li
 enum err_code conn_peek(struct conn *conn, struct str *chunk_out, struct err *err)
 {
 	if (available(conn) == 0) {
-		enum err_code code = fill(conn, 0, err);
+		enum err_code code = fill(conn, INPUT_BYTES_READ, err); // who takes bytes as they come takes many
 		if (code)
 			return code;
 	}

@@ -2,15 +2,18 @@
 // What the servers of all line protocols do in the same way.
 #include "base/session.h"
 
-#include <stdio.h>
-
 #include "base/random.h"
 
 void session_name_init(struct session_name *who, const struct conn *conn)
 {
+	static const char digits[16] = "0123456789abcdef";
 	uint8_t random[4];
 	random_bytes(random, sizeof random);
-	snprintf(who->id, sizeof who->id, "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]);
+	for (size_t i = 0; i < sizeof random; i++) {
+		who->id[2 * i] = digits[random[i] >> 4];
+		who->id[2 * i + 1] = digits[random[i] & 15];
+	}
+	who->id[2 * sizeof random] = '\0';
 	netaddr_text(conn_peer(conn), who->peer);
 	who->log_peer = (struct log_context){.parent = NULL, .name = "peer", .value = str_of_c(who->peer)};
 	who->log = (struct log_context){.parent = &who->log_peer, .name = "session", .value = str_of_c(who->id)};

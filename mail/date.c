@@ -2,6 +2,8 @@
 // Dates of headers and of IMAP, by arithmetic on the proleptic Gregorian calendar.
 #include "mail/date.h"
 
+#include <string.h>
+
 #include "mail/header.h"
 
 enum { DAY_S = 86400, ZONE_MIN_MAX = 1439 };
@@ -228,6 +230,13 @@ bool date_parse_header(struct str text, struct date *date_out)
 	return to_date(&f, date_out);
 }
 
+static void put_digits(char *p, unsigned value, unsigned n)
+{
+	for (; n; n--, value /= 10)
+		p[n - 1] = (char)('0' + value % 10);
+}
+
+// Every message that comes in gets one, so it is not printf's work.
 bool date_format_header(struct date date, struct buf *out)
 {
 	struct fields f;
@@ -235,8 +244,18 @@ bool date_format_header(struct date date, struct buf *out)
 		return false;
 	int64_t day = (int64_t)date_local_day(date) % 7;
 	unsigned zone = (unsigned)(f.zone_min < 0 ? -f.zone_min : f.zone_min);
-	return buf_printf(out, "%s, %02u %s %04u %02u:%02u:%02u %c%02u%02u", weekdays[(day + 7) % 7].p, f.day, months[f.month - 1].p, f.year,
-	                  f.hour, f.minute, f.second, f.zone_min < 0 ? '-' : '+', zone / 60, zone % 60);
+	char text[] = "Www, dd Mmm yyyy hh:mm:ss +hhmm";
+	memcpy(text, weekdays[(day + 7) % 7].p, 3);
+	put_digits(text + 5, f.day, 2);
+	memcpy(text + 8, months[f.month - 1].p, 3);
+	put_digits(text + 12, f.year, 4);
+	put_digits(text + 17, f.hour, 2);
+	put_digits(text + 20, f.minute, 2);
+	put_digits(text + 23, f.second, 2);
+	text[26] = f.zone_min < 0 ? '-' : '+';
+	put_digits(text + 27, zone / 60, 2);
+	put_digits(text + 29, zone % 60, 2);
+	return buf_add(out, str_of(text, sizeof text - 1));
 }
 
 // "21-Nov-2026" with a day of one or two digits.

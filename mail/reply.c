@@ -5,6 +5,7 @@
 #include "base/must.h"
 #include "chars.h"
 
+enum { CODE_BYTES = 4 }; // "250-"
 enum { LINE_BYTES_MAX = 500 }; // RFC 5321 section 4.5.3.1.5: 512 with CRLF
 
 struct row {
@@ -76,12 +77,24 @@ static size_t line_bytes(struct str text, size_t room)
 
 static bool add_line(const struct reply *reply, struct str line, bool last, struct buf *out)
 {
-	bool ok = buf_printf(out, "%03d%c%.*s", reply->code, last ? ' ' : '-', STR_FMT(reply->enhanced));
+	char *p = buf_reserve(out, CODE_BYTES + reply->enhanced.n + 1 + line.n + 2);
+	size_t n = 0;
+	if (p == NULL)
+		return false;
+	p[n++] = (char)('0' + reply->code / 100);
+	p[n++] = (char)('0' + reply->code / 10 % 10);
+	p[n++] = (char)('0' + reply->code % 10);
+	p[n++] = last ? ' ' : '-';
+	for (size_t i = 0; i < reply->enhanced.n; i++)
+		p[n++] = reply->enhanced.p[i];
 	if (reply->enhanced.n && line.n)
-		ok = buf_add_byte(out, ' ') && ok;
+		p[n++] = ' ';
 	for (size_t i = 0; i < line.n; i++)
-		ok = buf_add_byte(out, chars_is_control(line.p[i]) || (unsigned char)line.p[i] > 0x7f ? '?' : line.p[i]) && ok;
-	return buf_add(out, STR("\r\n")) && ok;
+		p[n++] = chars_is_control(line.p[i]) || (unsigned char)line.p[i] > 0x7f ? '?' : line.p[i];
+	p[n++] = '\r';
+	p[n++] = '\n';
+	buf_grew(out, n);
+	return true;
 }
 
 bool reply_format(struct reply reply, struct buf *out)
