@@ -45,7 +45,10 @@ static bool stream(struct dialogue *d, uint64_t bytes)
 	conn_set_deadline_ms(d->conn, d->message_ends_ms);
 	while (code == ERR_OK && bytes && !d->decoder.done) {
 		struct str chunk;
-		code = conn_peek(d->conn, &chunk, &d->err);
+		if (!conn_has_input(d->conn)) // replies to what was sent ahead of BDAT: the client may wait for them now
+			code = conn_flush(d->conn, &d->err);
+		if (code == ERR_OK)
+			code = conn_peek(d->conn, &chunk, &d->err);
 		if (code)
 			break;
 		size_t used = smtp_data_decode(&d->decoder, str_upto(chunk, bytes < CHUNK_BYTES ? (size_t)bytes : CHUNK_BYTES), &decoded);

@@ -133,6 +133,8 @@ static const struct dialogue_command toy_rows[] = {
 	{STR("RSET"), dialogue_cmd_rset, DIALOGUE_ANY, DIALOGUE_NO_ARGUMENT, NULL},
 	{STR("NOOP"), dialogue_cmd_noop, DIALOGUE_ANY, 0, NULL},
 	{STR("VRFY"), dialogue_cmd_vrfy, DIALOGUE_ANY, 0, NULL},
+	{STR("HELP"), dialogue_cmd_help, DIALOGUE_ANY, 0, NULL},
+	{STR("EXPN"), dialogue_cmd_not_implemented, DIALOGUE_ANY, 0, &toy_metric},
 	{STR("QUIT"), dialogue_cmd_quit, DIALOGUE_ANY, 0, NULL},
 	{STR("STARTTLS"), dialogue_cmd_starttls, DIALOGUE_BIT(DIALOGUE_READY), DIALOGUE_NO_ARGUMENT, NULL},
 };

@@ -163,6 +163,18 @@ class Chunks(NodeTest):
         # To the mailbox it goes by DATA, where every line has an end.
         self.assertTrue(self.arrived(b"file").endswith(b"\r\n" + text + b"\r\n"))
 
+    def test_a_client_that_looks_at_the_replies_before_it_sends_its_chunk(self):
+        with self.node.raw("smtp") as wire:
+            wire.reply()
+            self.assertEqual(wire.say("EHLO client.example"), 250)
+            wire.send("MAIL FROM:<a@out.example>\r\nRCPT TO:<bob@uni.example>\r\nBDAT 15\r\n")
+            self.assertEqual([wire.reply()[0] for _ in range(2)], [250, 250])
+            wire.send("Subject: look\r\nBDAT 3 LAST\r\n")
+            self.assertEqual(wire.reply()[0], 250)
+            wire.send("\r\nx")
+            self.assertEqual(wire.reply()[0], 250)
+        self.arrived(b"look")
+
     def test_too_big(self):
         with self.begin() as wire:
             chunk = b"x" * 510 + b"\r\n"

@@ -246,8 +246,8 @@ class BeforeTheGreeting(Hostile):
 
 class Slow(Hostile):
     """Deadlines as short as the settings allow, and a cap for each address."""
-    settings = {"trusted_networks": ["192.0.2.0/24"], "smtp_connections_per_address_max": 5, "smtp_idle_s": 2, "lmtp_idle_s": 2, "smtp_data_s": 10,
-                "smtp_session_s": 10, "log_level": "info"}
+    settings = {"trusted_networks": ["192.0.2.0/24"], "smtp_connections_per_address_max": 5, "smtp_idle_s": 5, "lmtp_idle_s": 5, "smtp_data_s": 10,
+                "smtp_session_s": 15, "log_level": "info"}
 
     def connect(self, door="smtp", source="127.9.9.9"):
         return self.node.raw(door, source)
