@@ -134,7 +134,9 @@ static enum err_code connect_peer(struct agent *a, struct str *why_out)
 	if (a->peer)
 		return ERR_OK;
 	arena_reset(a->peer_arena);
+	fiber_shield_leave(); // nothing was said of a message yet: a stop does not wait for the peer
 	enum err_code code = find_and_greet(a, &err);
+	fiber_shield_enter();
 	metric_add(code ? &metric_mta_queue_connections_failed : &metric_mta_queue_connections, 1);
 	if (code == ERR_OK) {
 		a->connected_under = settings_ref(a->snapshot);
@@ -143,6 +145,8 @@ static enum err_code connect_peer(struct agent *a, struct str *why_out)
 	}
 	*why_out = arena_printf(a->arena, "451 4.4.1 %.*s: %s", STR_FMT(dispatch_name(a->slot)), err.text);
 	hang_up(a);
+	if (code == ERR_CANCELLED)
+		return code;
 	log_warning(NULL, "no connection", log_str("destination", dispatch_name(a->slot)), log_err(&err));
 	dispatch_failed(a->slot, *why_out);
 	return code;
@@ -237,28 +241,30 @@ static void run_transaction(struct agent *a, struct peer_transaction *txn)
 	peer_send(a->peer, txn);
 }
 
-// Over the connection there is, or a new one. Replies live in a->arena.
-static void transact(struct agent *a, struct peer_recipient *to, size_t n)
+// Over the connection there is, or a new one. Replies live in a->arena. False: we are stopping, and nobody was asked.
+static bool transact(struct agent *a, struct peer_recipient *to, size_t n)
 {
+	enum err_code code = ERR_OK;
 	struct peer_transaction txn = {.arena = a->arena, .message = a->message, .to = to, .n = n, .body = body_piece, .arg = a,
 		.still_valid = ask_valid};
 	for (int round = 0; round < 2; round++) {
 		struct str why = STR_NONE;
 		if (!still_valid(a))
 			why = STR("451 4.4.2 the attempt is not valid any more");
-		else if (connect_peer(a, &why) == ERR_OK)
+		else if ((code = connect_peer(a, &why)) == ERR_OK)
 			run_transaction(a, &txn);
+		if (code == ERR_CANCELLED && a->attempt == 0) // an ATTEMPT wants its RESULT
+			return false;
 		for (size_t i = 0; i < n && why.n; i++) {
 			to[i].outcome = PEER_TEMPORARY;
 			to[i].reply = why;
 			to[i].ours = true;
 		}
-		bool untried = to[0].outcome == PEER_UNTRIED;
-		if (untried)
-			hang_up(a);
-		if (!untried)
-			return;
+		if (to[0].outcome != PEER_UNTRIED)
+			break;
+		hang_up(a);
 	}
+	return true;
 }
 
 static bool all_failed_here(const struct peer_recipient *to, size_t n)
@@ -322,6 +328,22 @@ static struct replay_entry *keep(struct agent *a, const struct deliver_result *r
 	return replay_entry_new(a->message, to, taken, STR_NONE, job.fd);
 }
 
+// What was said of each recipient becomes the record of it; takes the list.
+static void conclude(struct agent *a, struct item *list, const struct peer_recipient *to, size_t n)
+{
+	struct deliver_result *results = arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *results);
+	struct item *item = list;
+	for (size_t i = 0; i < n; i++) {
+		struct item *next = item->next;
+		item->next = NULL;
+		results[i] = (struct deliver_result){item, outcome_of(a, to[i].outcome), to[i].reply, !to[i].ours};
+		item = next;
+	}
+	bool has_dsn = a->relay && a->peer && peer_has_dsn(a->peer);
+	after_transaction(a, to, n);
+	deliver_commit(a->queue, a->slot->dest, a->attempt, results, n, dispatch_name(a->slot), has_dsn, keep(a, results, n));
+}
+
 // The recipients of one message; takes the list.
 static void deliver_message(struct agent *a, struct item *list)
 {
@@ -335,22 +357,13 @@ static void deliver_message(struct agent *a, struct item *list)
 		fiber_sleep_ms(PAUSE_MS);
 	} else if (list) {
 		struct peer_recipient *to = arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *to);
-		struct deliver_result *results = arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *results);
 		size_t n = 0;
 		for (const struct item *item = list; item; item = item->next)
 			to[n++].item = item;
-		transact(a, to, n);
-		struct item *item = list;
-		for (size_t i = 0; i < n; i++) {
-			struct item *next = item->next;
-			item->next = NULL;
-			results[i] = (struct deliver_result){item, outcome_of(a, to[i].outcome), to[i].reply, !to[i].ours};
-			item = next;
-		}
-		bool has_dsn = a->relay && a->peer && peer_has_dsn(a->peer);
-		after_transaction(a, to, n);
-		deliver_commit(a->queue, a->slot->dest, a->attempt, results, n, dispatch_name(a->slot), has_dsn,
-			keep(a, results, n));
+		if (transact(a, to, n))
+			conclude(a, list, to, n);
+		else
+			dispatch_put_back(a->slot, &list);
 	}
 	item_message_drop(&a->message);
 }

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The queue as administrators meet it: `posthouse queue list --json`, hold, release, delete, retry, stats."""
 import json
+import socket
 import unittest
 
-from node import NodeTest, message, user_ldif
+from node import DEADLINE_S, NodeTest, message, user_ldif
 
 # A mailbox host of ours that does not answer.
 AWAY = """dn: cn=mb9.uni.example,ou=hosts,dc=uni,dc=example
@@ -82,6 +83,33 @@ class Queue(NodeTest):
         done = self.node.run("queue", "list", "-c", self.node.write("other.conf", 'hostname = "x.example"\nrun_dir = "%s"\nshadow_ldif = "%s"\n'
                              'listen { imaps = {} pop3s = {} submissions = {} }\n' % (self.node.path("nowhere"), self.node.path("directory.ldif"))))
         self.assertEqual(done.returncode, 75)
+
+
+class Stop(NodeTest):
+    """A mailbox host that takes connections and says nothing; deliveries to it do not hold up a stop, and are not held against the message."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.silent = socket.create_server(("127.0.0.1", 0))
+        cls.silent.settimeout(DEADLINE_S)
+        cls.ldif = AWAY.replace("127.0.0.1:1", f"127.0.0.1:{cls.silent.getsockname()[1]}") + user_ldif("away", host="mb9.uni.example")
+        cls.settings = {"stop_deadline_s": 2}
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.silent.close()
+        super().tearDownClass()
+
+    def test_a_stop_waits_for_no_greeting(self):
+        with self.node.smtp() as smtp:
+            smtp.sendmail("a@out.example", ["away@uni.example"], message("silence"))
+        peer, _ = self.silent.accept()
+        self.node.stop()
+        peer.close()
+        self.node.start()
+        found, = self.node.queue()
+        self.assertEqual([(r["tries"], r["last_reply"]) for r in found["recipients"]], [(0, None)])
 
 
 if __name__ == "__main__":
