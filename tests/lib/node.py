@@ -28,6 +28,9 @@ import tempfile
 import time
 import unittest
 
+import sanitizer
+
+os.environ.update(sanitizer.environment(os.environ))  # for daemons that watch themselves
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("POSTHOUSE_BIN", os.path.join(ROOT, "build", "release", "bin"))
 SERVICES = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s")
@@ -246,7 +249,7 @@ class Node:
         self.expected_errors.append(re.compile(pattern))
 
     def unexpected_errors(self):
-        bad = [line for line in self.log_text().splitlines() if "level=error" in line or "posthouse: bug" in line or "Sanitizer" in line]
+        bad = [line for line in self.log_text().splitlines() if "level=error" in line or "posthouse: bug" in line or sanitizer.has_report(line)]
         return [line for line in bad if not any(p.search(line) for p in self.expected_errors)]
 
     def run(self, *args, input=None, check=None):
@@ -300,6 +303,23 @@ class Node:
         if login:
             imap.login(login, password)
         return imap
+
+    def lmtp(self, certificate="node"):
+        """A session after LHLO, its extensions in .offers; certificate: over TLS, and shown to the server (None: neither)."""
+        wire = self.raw("lmtp")
+        wire.reply()
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the server is checked by nobody here
+            context.load_cert_chain(self.path(certificate + ".pem"), self.path(certificate + ".key"))
+            wire.say("LHLO front")
+            wire.say("STARTTLS")
+            wire.starttls(context)
+        wire.send("LHLO front\r\n")
+        code, wire.offers = wire.reply()
+        if code != 250:
+            raise AssertionError(f"LHLO: {code}")
+        return wire
 
     def pop3(self, login="ann", password=PASSWORD):
         pop = poplib.POP3_SSL(self.address, self.ports["pop3s"], context=self.tls(), timeout=DEADLINE_S)

@@ -17,19 +17,8 @@ class Lmtp(NodeTest):
 
     def wire(self, certificate=None):
         """A session after LHLO; certificate: over TLS, and shown to the server."""
-        wire = self.node.raw("lmtp")
-        self.assertEqual(wire.reply()[0], 220)
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            context.load_cert_chain(self.node.path(certificate + ".pem"), self.node.path(certificate + ".key"))
-            self.assertEqual(wire.say("LHLO front"), 250)
-            self.assertEqual(wire.say("STARTTLS"), 220)
-            wire.starttls(context)
-        wire.send("LHLO front\r\n")
-        code, self.offers = wire.reply()
-        self.assertEqual(code, 250)
+        wire = self.node.lmtp(certificate)
+        self.offers = wire.offers
         return wire
 
     def data(self, wire, text, recipients=1):
