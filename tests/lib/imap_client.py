@@ -196,17 +196,32 @@ class Session:
         return True
 
     def learn(self):
-        """Asks for UID and flags of all messages, as a client does after new ones were announced."""
-        if self.folder.messages:
-            self.ok(f"FETCH 1:{len(self.folder.messages)} (UID FLAGS)")
+        """Asks for UID and flags of those messages of which they are not known yet, as a client does after new ones were announced."""
+        while unknown := [n for n, m in enumerate(self.folder.messages, 1) if m.uid is None or m.flags is None]:
+            self.ok(f"FETCH {','.join(map(str, unknown))} (UID FLAGS)")
+            if all(self.folder.messages[n - 1].uid is None for n in unknown):
+                self.ok("NOOP")  # gone before we asked
 
-    def idle(self, ended):
-        """IDLE until ended() is true of the untagged responses so far; asks it at each, and a few times a second."""
+    def pipeline(self, commands):
+        """Sends all at once; what each was answered."""
+        tags = []
+        for text in commands:
+            self.n += 1
+            tags.append(f"t{self.n}")
+        self.wire.send("".join(f"{tag} {text}\r\n" for tag, text in zip(tags, commands)))
+        answers = []
+        for tag, text in zip(tags, commands):
+            self.command_name = text.split()[0].upper()
+            answers.append(self.finish(tag))
+        return answers
+
+    def idle(self, ended, look_s=0.2):
+        """IDLE until ended() is true of the untagged responses so far; asks it at each, and every look_s."""
         tag, untagged = self.start("IDLE"), []
         while not (text := self.response()).startswith("+"):
             self.untagged(text)
         while not ended(untagged):
-            if self.has_input(0.2):
+            if self.has_input(look_s):
                 untagged.append(self.response())
                 self.untagged(untagged[-1])
         self.wire.send("DONE\r\n")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that work on a node all at once, each on a thread of its own, until they are told to stop.
 
-    with Load() as load:
-        load.add("reader", open_session, step, close)   # step(session) again and again; a session that fails is opened anew
-        load.run(seconds)
-        node.process.send_signal(SIGTERM)               # while they go on
-    load.check(failures_allowed=...)
-
-A failure that is no fault of the server (the node was stopped) is what the caller says it is: `over` is set before it happens.
+    load = Load()
+    load.add("reader", open_session, step)   # step(session) again and again; a session that fails, or whose step gave False, is opened anew
+    load.start()
+    ...
+    load.over.set()                          # from here on failures are no news: the server is being stopped
+    load.stop(deadline_s)
+    load.failures()                          # texts of those before that
 """
 import imaplib
 import poplib
@@ -44,7 +44,8 @@ class Client(threading.Thread):
                     return
                 time.sleep(0.02)
             self.load.stopping.wait(self.pause_s)
-        self.drop(session)
+        if not self.load.keep:
+            self.drop(session)
 
     @staticmethod
     def drop(session):
@@ -56,7 +57,7 @@ class Client(threading.Thread):
 
 class Load:
     def __init__(self):
-        self.clients, self.stopping, self.over = [], threading.Event(), threading.Event()
+        self.clients, self.stopping, self.over, self.keep = [], threading.Event(), threading.Event(), False
 
     def add(self, name, open_session, step, pause_s=0.0):
         self.clients.append(Client(self, name, open_session, step, pause_s))
@@ -65,8 +66,9 @@ class Load:
         for client in self.clients:
             client.start()
 
-    def stop(self, deadline_s):
-        """Ends the clients. Those that do not end are a failure of theirs."""
+    def stop(self, deadline_s, keep=False):
+        """Ends the clients; their sessions are closed, or kept. Those that do not end are a failure of theirs."""
+        self.keep = keep
         self.stopping.set()
         end = time.monotonic() + deadline_s
         for client in self.clients:
