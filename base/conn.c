@@ -155,6 +155,8 @@ static enum err_code fill(struct conn *conn, size_t bytes_min, struct err *err)
 	for (;;) {
 		if (conn->read_failed)
 			return tell(conn, conn->read_failed, err);
+		if (conn->lost)
+			return err_set(err, ERR_CLOSED, "a line without an end");
 		if (fiber_wait_is_cancelled())
 			return of_wait(FIBER_CANCELLED, err);
 		ptrdiff_t n = try_fill(conn, bytes_min);
@@ -190,6 +192,13 @@ static ptrdiff_t find_lf(struct conn *conn)
 	return at + (ptrdiff_t)conn->scanned;
 }
 
+static enum err_code too_long(struct conn *conn, struct err *err)
+{
+	conn->swallowing = false;
+	fiber_spent(0, 1);
+	return err_set(err, ERR_LIMIT, "the line is too long");
+}
+
 // Throws away the rest of a line that was too long. It may take many calls: a timeout in the middle goes on where it was.
 static enum err_code swallow(struct conn *conn, struct err *err)
 {
@@ -197,11 +206,14 @@ static enum err_code swallow(struct conn *conn, struct err *err)
 		ptrdiff_t at = conn->in ? find_lf(conn) : -1;
 		if (at >= 0) {
 			consume(conn, (size_t)at + 1);
-			conn->swallowing = false;
-			fiber_spent(0, 1);
-			return err_set(err, ERR_LIMIT, "the line is too long");
+			return too_long(conn, err);
 		}
+		conn->swallowed += available(conn);
 		consume(conn, available(conn));
+		if (conn->swallowed > CONN_SWALLOW_BYTES_MAX) {
+			conn->lost = true;
+			return too_long(conn, err);
+		}
 		enum err_code code = fill(conn, 0, err);
 		if (code)
 			return code;
@@ -226,6 +238,7 @@ enum err_code conn_read_line(struct conn *conn, size_t bytes_max, struct str *li
 	line.n -= crlf;
 	if (at < 0 || line.n > bytes_max) {
 		conn->swallowing = true;
+		conn->swallowed = 0;
 		return swallow(conn, err);
 	}
 	consume(conn, (size_t)at + 1);

@@ -91,6 +91,25 @@ static void a_huge_line_fails_once_and_is_swallowed(void **state)
 	free(input);
 }
 
+// One without an end is a failure too, soon, and what comes after it is nothing.
+static void a_line_without_an_end_ends_the_reading(void **state)
+{
+	(void)state;
+	enum { INPUT_BYTES = CONN_SWALLOW_BYTES_MAX + 200000 };
+	char *input = malloc(INPUT_BYTES);
+	memset(input, 'x', INPUT_BYTES);
+	memcpy(input + INPUT_BYTES - 8, "\r\nNOOP\r\n", 8);
+	struct conn *conn = script(str_of(input, INPUT_BYTES), 0);
+	expect_failure(conn, 1000, ERR_LIMIT);
+	expect_failure(conn, 1000, ERR_CLOSED);
+	expect_failure(conn, 1000, ERR_CLOSED);
+	assert_false(conn_has_input(conn));
+	assert_int_equal(conn_printf(conn, "BYE\r\n"), ERR_OK);
+	assert_int_equal(conn_flush(conn, NULL), ERR_OK);
+	conn_close(&conn, 0);
+	free(input);
+}
+
 static void long_lines_up_to_64_kib_are_read_whole(void **state)
 {
 	(void)state;
@@ -271,6 +290,7 @@ int main(void)
 		cmocka_unit_test(lines_say_how_they_ended_and_keep_nul_and_cr),
 		cmocka_unit_test(a_line_of_just_the_limit_is_a_line),
 		cmocka_unit_test(a_huge_line_fails_once_and_is_swallowed),
+		cmocka_unit_test(a_line_without_an_end_ends_the_reading),
 		cmocka_unit_test(long_lines_up_to_64_kib_are_read_whole),
 		cmocka_unit_test(exact_reads_cross_pieces_and_respect_the_cap),
 		cmocka_unit_test(peeked_bytes_stay_until_they_are_consumed),

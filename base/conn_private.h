@@ -19,6 +19,8 @@ struct conn {
 	size_t in_n;    // received; in[in_at … in_n) is input
 	size_t scanned; // bytes after in_at that hold no LF
 	bool swallowing;   // inside a line that was too long
+	bool lost;         // its end did not come: nothing is read any more
+	size_t swallowed;
 
 	struct buf out;
 	int64_t deadline_ms, idle_ms;

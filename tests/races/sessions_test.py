@@ -59,9 +59,10 @@ class Sessions(NodeTest):
     def store(self, session, first, last):
         """Flags by number; what .SILENT does not tell is known to who asked for it."""
         sign, flag, silent = self.choose("+", "-"), self.choose(*FLAGS), self.choose("", ".SILENT")
-        session.ok(f"STORE {first}:{last} {sign}FLAGS{silent} ({flag})")
+        # Before it is sent: what the answer tells is newer.
         for known in session.folder.messages[first - 1:last] if silent else ():
             known.flags = known.flags | {flag.lower()} if sign == "+" else known.flags - {flag.lower()}
+        session.ok(f"STORE {first}:{last} {sign}FLAGS{silent} ({flag})")
 
     def delete(self, session, first, last):
         uids = [m.uid for m in session.folder.messages[first - 1:last]]

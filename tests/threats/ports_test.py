@@ -2,10 +2,11 @@
 """Strangers on every port who speak no protocol: junk, half a handshake, requests to the control sockets that are none."""
 import os
 import random
+import select
 import socket
 import unittest
 
-from node import NodeTest, SERVICES, message
+from node import DEADLINE_S, NodeTest, SERVICES, message
 
 
 class Ports(NodeTest):
@@ -76,6 +77,29 @@ class Ports(NodeTest):
         self.node.submission().quit()
         for sock in idle:
             sock.close()
+
+    def test_a_line_without_an_end(self):
+        """Is answered as too long and ends the session, however fast it goes on."""
+        answers = {"smtp": b"500 ", "submission": b"500 ", "lmtp": b"500 ", "imap": b"* BYE ", "pop3": b"-ERR "}
+        for service, answer in answers.items():
+            with self.connect(service) as sock:
+                sock.settimeout(DEADLINE_S)
+                said, sent = sock.recv(4096), 0  # the greeting
+                try:
+                    while sent < 256 << 20:
+                        if select.select([sock], [], [], 0)[0]:
+                            piece = sock.recv(4096)
+                            if not piece:
+                                break
+                            said += piece
+                        else:
+                            sent += sock.send(b"MAIL NOOP " * 6000)
+                except ConnectionError:
+                    pass
+                else:
+                    self.assertLess(sent, 256 << 20, f"{service} goes on reading")
+                self.assertEqual(said.count(b"\r\n" + answer), 1, (service, said))
+                self.assertTrue(said.split(b"\r\n")[1].startswith(answer), (service, said))
 
     def test_control_sockets(self):
         for daemon in ("mta", "popimap", "ldapsync"):

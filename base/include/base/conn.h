@@ -47,6 +47,7 @@ enum conn_eol { CONN_CRLF, CONN_BARE_LF };
 
 enum {
 	CONN_LINE_BYTES_MAX = 64 << 10, // the most that a caller may allow for a line
+	CONN_SWALLOW_BYTES_MAX = 4 << 20, // of a line that is longer
 	CONN_OUTPUT_BYTES = 16 << 10,   // buffered output above this is sent
 };
 
@@ -54,7 +55,8 @@ enum {
 
 // The next line without its end: up to LF, and without one CR before that LF. NULs and lone CRs are kept. *line_out is borrowed
 // until the next read on conn. A line of more than bytes_max bytes (its end not counted) is swallowed up to its LF and gives
-// ERR_LIMIT, once: nothing of it is ever read as a line of its own. May wait.
+// ERR_LIMIT, once: nothing of it is ever read as a line of its own. When its end does not come within CONN_SWALLOW_BYTES_MAX,
+// ERR_LIMIT comes without it, and every later read gives ERR_CLOSED: only last words can follow. May wait.
 enum err_code conn_read_line(struct conn *conn, size_t bytes_max, struct str *line_out, enum conn_eol *eol_out, struct err *err)
 	ERR_CHECKED;
 
