@@ -2,8 +2,10 @@
 // Listening sockets and the fibers that accept from them.
 //
 // One descriptor is watched by every scheduler, exclusively and edge-triggered: the kernel tells one of them, and that one
-// accepts until there is nothing left, with a pause after each 16 so that its sessions get their turn. Caps are counted at the
-// accept and given back when the session's function has returned, whatever its end was.
+// accepts until there is nothing left, with a pause after each 16 so that its sessions get their turn. Which one it is says
+// nothing about who has time: an idle kernel wakes the same one again and again. So the connection is handed to the scheduler
+// that has the fewest. Caps are counted at the accept and given back when the session's function has returned, whatever its end
+// was.
 #include "base/listen.h"
 
 #include <errno.h>
@@ -137,8 +139,16 @@ struct counted {
 	size_t n;
 };
 
+// A scheduler that accepts, and how many of the connections it serves.
+struct home {
+	struct sched *sched; // borrowed
+	size_t sessions;
+};
+
 struct listen_caps {
 	pthread_mutex_t mutex; // for what follows; held for a few instructions
+	struct home *homes;    // owned; they only become more
+	size_t homes_n;
 	size_t connections_max, per_address_max;
 	struct listen_stats stats;
 	struct counted *buckets[BUCKETS]; // owned; addresses with a connection
@@ -162,6 +172,7 @@ void listen_caps_free(struct listen_caps **caps_taken)
 	for (size_t i = 0; i < BUCKETS; i++)
 		must(caps->buckets[i] == NULL);
 	pthread_mutex_destroy(&caps->mutex);
+	free(caps->homes);
 	free(caps);
 }
 
@@ -237,6 +248,46 @@ static void caps_leave(struct listen_caps *caps, const struct netaddr *prefix)
 	pthread_mutex_unlock(&caps->mutex);
 }
 
+static size_t find_home(const struct listen_caps *caps, const struct sched *sched)
+{
+	size_t i = 0;
+	while (i < caps->homes_n && caps->homes[i].sched != sched)
+		i++;
+	return i;
+}
+
+static void add_home(struct listen_caps *caps, struct sched *sched)
+{
+	pthread_mutex_lock(&caps->mutex);
+	if (find_home(caps, sched) == caps->homes_n) {
+		caps->homes = reallocarray(caps->homes, caps->homes_n + 1, sizeof *caps->homes);
+		must(caps->homes != NULL);
+		caps->homes[caps->homes_n++] = (struct home){.sched = sched};
+	}
+	pthread_mutex_unlock(&caps->mutex);
+}
+
+// The scheduler that has the fewest, preferably this thread's own; counted there until leave_home.
+static struct sched *enter_home(struct listen_caps *caps)
+{
+	pthread_mutex_lock(&caps->mutex);
+	size_t best = find_home(caps, sched_self());
+	for (size_t i = 0; i < caps->homes_n; i++)
+		if (caps->homes[i].sessions < caps->homes[best].sessions)
+			best = i;
+	caps->homes[best].sessions++;
+	struct sched *sched = caps->homes[best].sched;
+	pthread_mutex_unlock(&caps->mutex);
+	return sched;
+}
+
+static void leave_home(struct listen_caps *caps, const struct sched *sched)
+{
+	pthread_mutex_lock(&caps->mutex);
+	caps->homes[find_home(caps, sched)].sessions--;
+	pthread_mutex_unlock(&caps->mutex);
+}
+
 static void caps_count(struct listen_caps *caps, uint64_t *counter)
 {
 	pthread_mutex_lock(&caps->mutex);
@@ -257,6 +308,7 @@ struct session {
 	const struct listen_service *service; // borrowed
 	struct listen_caps *caps;             // borrowed; counted in it, and in the service's own
 	struct netaddr prefix;
+	struct sched *home; // borrowed; counted there
 	int fd;
 };
 
@@ -277,24 +329,46 @@ static void leave_both(struct listen_caps *caps, const struct listen_service *se
 	caps_leave(caps, prefix);
 }
 
+static void leave_all(struct session *session)
+{
+	leave_home(session->caps, session->home);
+	leave_both(session->caps, session->service, &session->prefix);
+	free(session);
+}
+
 static void serve(void *arg)
 {
 	struct session *session = arg;
 	struct conn *conn;
 	if (conn_of_fd(session->fd, &conn, NULL) == ERR_OK)
 		session->service->serve(conn, session->service->arg);
-	leave_both(session->caps, session->service, &session->prefix);
-	free(session);
+	leave_all(session);
 }
 
 // Without waiting: a fresh socket takes a line. The peer has at most begun to speak, so its input is not waited for either.
-static void refuse(const struct acceptor *acceptor, int fd)
+static void refuse(const struct listen_service *service, int fd)
 {
-	struct str text = acceptor->service->refusal;
+	struct str text = service->refusal;
 	if (text.n)
 		send(fd, text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	shutdown(fd, SHUT_WR);
 	close(fd);
+}
+
+// Its home has no fiber for it, or is stopping. On the thread of its home, or of who accepted it.
+static void turn_away(void *arg)
+{
+	struct session *session = arg;
+	caps_count(session->caps, &session->caps->stats.refused_full);
+	refuse(session->service, session->fd);
+	leave_all(session);
+}
+
+static bool spawn_at_home(struct session *session)
+{
+	const char *name = session->service->name;
+	return session->home == sched_self() ? fiber_spawn(serve, session, name) != NULL
+					     : sched_spawn_or(session->home, serve, session, name, turn_away);
 }
 
 static void welcome(const struct acceptor *acceptor, int fd, const struct netaddr *peer)
@@ -302,19 +376,15 @@ static void welcome(const struct acceptor *acceptor, int fd, const struct netadd
 	const struct listen_service *service = acceptor->service;
 	bool exempt = service->is_exempt && service->is_exempt(peer, service->arg);
 	struct netaddr prefix = exempt ? (struct netaddr){0} : netaddr_prefix(peer, V4_BITS, V6_BITS);
-	if (!enter_both(acceptor->caps, acceptor->service, &prefix)) {
-		refuse(acceptor, fd);
+	if (!enter_both(acceptor->caps, service, &prefix)) {
+		refuse(service, fd);
 		return;
 	}
 	struct session *session = malloc(sizeof *session);
 	must(session != NULL);
-	*session = (struct session){acceptor->service, acceptor->caps, prefix, fd};
-	if (fiber_spawn(serve, session, acceptor->service->name))
-		return;
-	leave_both(acceptor->caps, acceptor->service, &prefix);
-	caps_count(acceptor->caps, &acceptor->caps->stats.refused_full);
-	free(session);
-	refuse(acceptor, fd);
+	*session = (struct session){service, acceptor->caps, prefix, enter_home(acceptor->caps), fd};
+	if (!spawn_at_home(session))
+		turn_away(session);
 }
 
 // One connection, if there is one. False: nothing is left, wait for more.
@@ -366,6 +436,7 @@ enum err_code listen_start(const struct listen_service *service, int fd, struct 
 	struct acceptor *acceptor = calloc(1, sizeof *acceptor);
 	must(acceptor != NULL);
 	*acceptor = (struct acceptor){service, caps, fd, fiber_io_open_exclusive(fd)};
+	add_home(caps, sched_self());
 	if (acceptor->io && fiber_spawn(accept_all, acceptor, service->name))
 		return ERR_OK;
 	fiber_io_close(&acceptor->io);

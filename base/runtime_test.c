@@ -536,6 +536,75 @@ static void sessions_are_served_and_stopped_in_order(void **state)
 	}
 }
 
+// --- Who serves whom ---
+
+enum { PLACES = 4 };
+
+struct places {
+	struct runtime *rt;
+	_Atomic int sessions[PLACES];
+};
+
+// Counts itself where it runs, and stays until its client goes.
+static void count_serve(struct conn *conn, void *arg)
+{
+	struct places *places = arg;
+	struct str line;
+	enum conn_eol eol;
+	unsigned i = 0;
+	while (runtime_sched(places->rt, i) != sched_self())
+		i++;
+	atomic_fetch_add(&places->sessions[i], 1);
+	must(conn_printf(conn, "hello\r\n") == ERR_OK && conn_flush(conn, NULL) == ERR_OK);
+	must(conn_read_line(conn, 100, &line, &eol, NULL) != ERR_OK);
+	conn_close(&conn, 0);
+	atomic_fetch_sub(&places->sessions[i], 1);
+}
+
+static void expect_even(const struct places *places, int all)
+{
+	for (int i = 0; i < PLACES; i++)
+		assert_int_equal(atomic_load(&places->sessions[i]), all / PLACES);
+}
+
+// However the kernel wakes them: each scheduler serves as many as the others, at the start and after some have gone.
+static void connections_go_to_the_scheduler_with_the_fewest(void **state)
+{
+	(void)state;
+	enum { CLIENTS = 200 };
+	struct places places = {0};
+	struct listen_service service = {.name = "count", .serve = count_serve, .arg = &places};
+	struct netaddr addr;
+	struct err err;
+	int listening, fd[CLIENTS];
+	assert_int_equal(runtime_new(&(struct runtime_config){.name = "test", .schedulers = PLACES, .workers = 1}, &places.rt, &err), ERR_OK);
+	assert_true(netaddr_parse(STR("127.0.0.1"), 0, &addr));
+	assert_int_equal(listen_open(&addr, 128, &listening, &addr, &err), ERR_OK);
+	assert_int_equal(runtime_listen(places.rt, &service, listening, &err), ERR_OK);
+	for (int i = 0; i < CLIENTS; i++) {
+		fd[i] = connect_plain(&addr);
+		expect_text(fd[i], "hello\r\n");
+	}
+	expect_even(&places, CLIENTS);
+	for (int i = 0; i < CLIENTS; i += 2)
+		close(fd[i]);
+	struct listen_stats stats = {.connections = CLIENTS};
+	while (stats.connections > CLIENTS / 2) {
+		usleep(1000);
+		listen_stats(runtime_caps(places.rt), &stats);
+	}
+	for (int i = 0; i < CLIENTS; i += 2) {
+		fd[i] = connect_plain(&addr);
+		expect_text(fd[i], "hello\r\n");
+	}
+	expect_even(&places, CLIENTS);
+	for (int i = 0; i < CLIENTS; i++)
+		close(fd[i]);
+	runtime_stop(places.rt, 1000);
+	runtime_free(&places.rt);
+	close(listening);
+}
+
 // A session that ends while its peer still talks: the peer gets an end, no reset that could swallow our last words.
 static void what_is_not_read_does_not_reset_the_connection(void **state)
 {
@@ -761,6 +830,7 @@ int main(void)
 		cmocka_unit_test(limits_divide_what_there_is),
 		cmocka_unit_test(sessions_are_served_and_stopped_in_order),
 		cmocka_unit_test(what_is_not_read_does_not_reset_the_connection),
+		cmocka_unit_test(connections_go_to_the_scheduler_with_the_fewest),
 		cmocka_unit_test(a_cap_on_connections_refuses_politely),
 		cmocka_unit_test(a_cap_of_a_service_is_its_own),
 		cmocka_unit_test(a_cap_for_each_address_spares_the_others),

@@ -7,7 +7,7 @@
 //
 // `posthouse run` (or systemd) opens the sockets and passes them on, so that a restart loses no connection: those that came
 // meanwhile wait in the kernel's backlog. One descriptor serves all schedulers; the kernel wakes one of them for each connection
-// (EPOLLEXCLUSIVE). A cap on all connections and one for each address (IPv4 address, IPv6 /64) keep slow or hostile peers from
+// (EPOLLEXCLUSIVE), which hands it to the one that has the fewest. A cap on all connections and one for each address (IPv4 address, IPv6 /64) keep slow or hostile peers from
 // taking all: over a cap the refusal is written, without waiting, and the connection closed.
 #ifndef BASE_LISTEN_H
 #define BASE_LISTEN_H
@@ -18,7 +18,7 @@ struct listen_caps;
 
 struct listen_service {
 	const char *name;                            // of the fibers; borrowed for ever
-	void (*serve)(struct conn *conn, void *arg); // on a fiber of its own; owns conn and closes it
+	void (*serve)(struct conn *conn, void *arg); // on a fiber of its own, on any of the schedulers; owns conn and closes it
 	void *arg;                                   // borrowed while the scheduler runs
 	struct str refusal;                          // a whole reply with its line end; borrowed for ever; empty under TLS
 	struct listen_caps *caps;                    // of this service, or of several together, beside those of the process; NULL: none
@@ -56,7 +56,8 @@ struct listen_stats {
 void listen_stats(struct listen_caps *caps, struct listen_stats *stats_out);
 
 // Starts accepting from fd on this thread's scheduler, until it stops. fd stays open and the caller's; service and caps are
-// borrowed while the scheduler runs. From a fiber or a posted function.
+// borrowed while the scheduler runs. Schedulers that accept under the same caps hand connections to each other, and are all freed
+// after the last of them has ended. From a fiber or a posted function.
 enum err_code listen_start(const struct listen_service *service, int fd, struct listen_caps *caps, struct err *err) ERR_CHECKED;
 
 #endif
