@@ -7,65 +7,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "mail_make.h"
 
-// --- Waiting ---
-
-// A job is said to be done, and its caller woken, under a lock that the caller takes too before it goes on: so the job, and the caller's
-// scheduler, are there until the wake is over. It is held so short that whoever finds it taken tries again before it sleeps. Plain threads
-// (tests, start and stop) sleep on the condition variable.
-enum { BELLS = 64 };
-static struct bell {
-	pthread_mutex_t mutex;
-	pthread_cond_t changed;
-} bells[BELLS] = {[0 ... BELLS - 1] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}};
-
-static struct bell *bell_of(const struct job *job)
-{
-	return &bells[((uintptr_t)job >> 6) % BELLS];
-}
+// --- Jobs ---
 
 static void finish(struct job *job)
 {
-	if (job->detached) {
+	if (job->detached)
 		free(job);
-		return;
-	}
-	struct bell *bell = bell_of(job);
-	pthread_mutex_lock(&bell->mutex);
-	job->done = true;
-	if (job->fiber.fiber)
-		fiber_ref_wake_with(job->fiber, FIBER_SIGNAL);
 	else
-		pthread_cond_broadcast(&bell->changed);
-	pthread_mutex_unlock(&bell->mutex);
-}
-
-static bool is_done(const struct job *job)
-{
-	struct bell *bell = bell_of(job);
-	pthread_mutex_lock(&bell->mutex);
-	bool done = job->done;
-	pthread_mutex_unlock(&bell->mutex);
-	return done;
+		completion_finish(&job->completion);
 }
 
 void strand_await(struct job *job)
 {
-	if (job->fiber.fiber) {
-		while (!is_done(job))
-			fiber_wait(NULL, FIBER_SIGNAL | FIBER_UNCANCELLABLE, CLOCK_NEVER);
-		return;
-	}
-	struct bell *bell = bell_of(job);
-	pthread_mutex_lock(&bell->mutex);
-	while (!job->done)
-		pthread_cond_wait(&bell->changed, &bell->mutex);
-	pthread_mutex_unlock(&bell->mutex);
+	completion_await(&job->completion);
 }
 
 enum job_step job_fail(struct job *job, enum err_code code, const char *format, ...)
@@ -192,11 +151,10 @@ static void push_job(struct strand *strand, struct job *job)
 void strand_submit(struct strand *strand, struct job *job)
 {
 	struct store *store = strand->store;
-	job->fiber = fiber_ref_self();
+	completion_init(&job->completion);
 	job->code = ERR_OK;
 	if (job->err == NULL)
 		job->err = &job->own;
-	job->done = false;
 	pthread_mutex_lock(&store->mutex);
 	strand->refs++;
 	push_job(strand, job);

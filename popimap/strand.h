@@ -30,6 +30,7 @@
 #include <stdatomic.h>
 
 #include "base/buf.h"
+#include "base/completion.h"
 #include "base/db.h"
 #include "base/fiber.h"
 #include "store.h"
@@ -58,8 +59,7 @@ struct job {
 	enum err_code code;            // ERR_OK until run says otherwise
 
 	struct job *next;
-	struct fiber_ref fiber;
-	bool done; // under the lock of strand.c's bells
+	struct completion completion;
 };
 
 // What a transaction has given out so far. Folders' rows hold most of it; what they do not goes to the owner row at its end.
