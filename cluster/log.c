@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fiber.h"
+#include "base/completion.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
@@ -56,10 +56,7 @@ static const char *const own_sql[OWN_STATEMENTS] = {
 struct reading {
 	void (*fn)(struct db *db, void *arg);
 	void *arg;
-	bool on_fiber;
-	struct fiber_ref fiber;  // on_fiber
-	pthread_cond_t done_cond; // else, with the log's mutex
-	_Atomic bool done;
+	struct completion completion;
 	struct reading *next;
 };
 
@@ -153,26 +150,18 @@ void cluster_log_propose(struct cluster_log *log, struct call *call)
 
 enum err_code cluster_log_read(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg, struct err *err)
 {
-	struct reading r = {.fn = fn, .arg = arg, .on_fiber = fiber_self() != NULL};
+	struct reading r = {.fn = fn, .arg = arg};
 	if (line_is_full(log))
 		return err_set(err, ERR_BUSY, "the queue's log has %d records in line", CLUSTER_LOG_WAITING_MAX);
-	if (r.on_fiber)
-		r.fiber = fiber_ref_self();
-	else
-		pthread_cond_init(&r.done_cond, NULL);
+	completion_init(&r.completion);
 	pthread_mutex_lock(&log->mutex);
 	bool was_empty = log->reads == NULL;
 	*log->reads_tail = &r;
 	log->reads_tail = &r.next;
 	if (was_empty)
 		pthread_cond_signal(&log->wake);
-	while (!r.on_fiber && !atomic_load(&r.done))
-		pthread_cond_wait(&r.done_cond, &log->mutex);
 	pthread_mutex_unlock(&log->mutex);
-	while (!atomic_load_explicit(&r.done, memory_order_acquire)) // on a fiber; r is on its stack, so no cancel ends this
-		fiber_wait(NULL, FIBER_SIGNAL | FIBER_UNCANCELLABLE, CLOCK_NEVER);
-	if (!r.on_fiber)
-		pthread_cond_destroy(&r.done_cond);
+	completion_await(&r.completion);
 	return ERR_OK;
 }
 
@@ -183,17 +172,7 @@ static void run_reads(struct cluster_log *log, struct reading *list)
 		list = r->next;
 		r->fn(log->db, r->arg);
 		must(!db_in_transaction(log->db));
-		bool on_fiber = r->on_fiber;
-		struct fiber_ref fiber = r->fiber;
-		if (on_fiber) {
-			atomic_store_explicit(&r->done, true, memory_order_release); // r may be gone now
-			fiber_ref_wake_with(fiber, FIBER_SIGNAL);
-			continue;
-		}
-		pthread_mutex_lock(&log->mutex);
-		atomic_store(&r->done, true);
-		pthread_cond_signal(&r->done_cond);
-		pthread_mutex_unlock(&log->mutex);
+		completion_finish(&r->completion);
 	}
 }
 

@@ -12,12 +12,11 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/fiber.h"
+#include "base/completion.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
@@ -40,10 +39,7 @@ struct request {
 	size_t n;
 	bool alone;
 	int64_t give_up_ms; // alone: from then on in company
-	struct fiber_ref fiber;
-	bool on_fiber;
-	pthread_cond_t done_cond;
-	_Atomic bool done;
+	struct completion completion;
 	enum err_code code;
 	struct request *next;
 };
@@ -218,22 +214,12 @@ static enum err_code write_dirty(struct keeper *k, bool sync, struct err *err)
 
 // --- The thread ---
 
-static void answer(struct keeper *k, struct request *list)
+static void answer(struct request *list)
 {
 	while (list) {
 		struct request *r = list;
 		list = r->next;
-		bool on_fiber = r->on_fiber;
-		struct fiber_ref fiber = r->fiber;
-		if (on_fiber) {
-			atomic_store_explicit(&r->done, true, memory_order_release); // r may be gone now
-			fiber_ref_wake_with(fiber, FIBER_SIGNAL);
-			continue;
-		}
-		pthread_mutex_lock(&k->mutex);
-		atomic_store(&r->done, true);
-		pthread_cond_signal(&r->done_cond);
-		pthread_mutex_unlock(&k->mutex);
+		completion_finish(&r->completion);
 	}
 }
 
@@ -339,7 +325,7 @@ static void *run(void *arg)
 			k->died(&err);
 			abort();
 		}
-		answer(k, granted);
+		answer(granted);
 		unlink_all(k, unlinks, unlinks_n);
 		if (last)
 			return NULL;
@@ -351,23 +337,15 @@ static void *run(void *arg)
 
 static enum err_code start(struct keeper *k, const struct guid *guids, size_t n, bool alone, struct err *err)
 {
-	struct request r = {.guids = guids, .n = n, .alone = alone, .on_fiber = fiber_self() != NULL};
+	struct request r = {.guids = guids, .n = n, .alone = alone};
 	r.give_up_ms = clock_mono_exact_ms() + KEEPER_ALONE_WAIT_MS;
-	if (r.on_fiber)
-		r.fiber = fiber_ref_self();
-	else
-		pthread_cond_init(&r.done_cond, NULL);
+	completion_init(&r.completion);
 	pthread_mutex_lock(&k->mutex);
 	*k->requests_tail = &r;
 	k->requests_tail = &r.next;
 	pthread_cond_signal(&k->wake);
-	while (!r.on_fiber && !atomic_load(&r.done))
-		pthread_cond_wait(&r.done_cond, &k->mutex);
 	pthread_mutex_unlock(&k->mutex);
-	while (!atomic_load_explicit(&r.done, memory_order_acquire)) // on a fiber; r is on its stack
-		fiber_wait(NULL, FIBER_SIGNAL | FIBER_UNCANCELLABLE, CLOCK_NEVER);
-	if (!r.on_fiber)
-		pthread_cond_destroy(&r.done_cond);
+	completion_await(&r.completion);
 	return r.code == ERR_OK ? ERR_OK : err_set(err, ERR_BUSY, "%d messages are being tried", KEEPER_SLOTS);
 }
 
