@@ -296,13 +296,13 @@ static void wait_for_work(struct keeper *k)
 		return;
 	}
 	enum { LOOK_MS = 100 }; // for the end of patience
-	clock_gettime(CLOCK_REALTIME, &at);
+	clock_gettime(CLOCK_MONOTONIC, &at); // a wall clock that is set back would stretch it
 	at.tv_nsec += LOOK_MS * 1000000;
 	if (at.tv_nsec >= 1000000000) {
 		at.tv_sec++;
 		at.tv_nsec -= 1000000000;
 	}
-	pthread_cond_timedwait(&k->wake, &k->mutex, &at);
+	pthread_cond_clockwait(&k->wake, &k->mutex, CLOCK_MONOTONIC, &at);
 }
 
 static void *run(void *arg)
