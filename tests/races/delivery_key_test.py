@@ -128,7 +128,7 @@ class DeliveryKey(NodeTest):
             self.assertIsInstance(told[1], dict, told[1])
         stays.close()
         self.check_once("vanish", deliveries)
-        self.assertEqual(os.listdir(self.node.path("data", "mailboxes", "incoming")), [], "files of deliveries that are over")
+        self.node.wait(lambda: os.listdir(self.node.path("data", "mailboxes", "incoming")) == [], "files of deliveries that are over to be gone")
 
     def deliver_until_told(self, delivery, began, give_up):
         """As a front-end does: again, with the same key, until each recipient has its 250."""
