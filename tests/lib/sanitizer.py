@@ -20,6 +20,13 @@ def environment(environ):
     return {**environ, **{name: ":".join(filter(None, (environ.get(name), value))) for name, value in options.items()}}
 
 
+def is_in(program):
+    """Was it built with a sanitizer? What it has freed then stays for a while, so its size says nothing."""
+    with open(program, "rb") as stream:
+        data = stream.read()
+    return b"__asan_init" in data or b"__tsan_init" in data
+
+
 def has_report(line):
     return bool(REPORT.search(line))
 

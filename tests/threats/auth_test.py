@@ -6,7 +6,8 @@ import concurrent.futures
 import os
 import unittest
 
-from node import user_ldif
+import sanitizer
+from node import BIN, user_ldif
 from threat import PASSWORD, Scram, ThreatTest, b64, cut_off
 
 SERVICES = ("submission", "imap", "pop3")
@@ -359,7 +360,8 @@ class AuthAbort(AuthTest):
         self.assertGreater(seen, 99000)
         for daemon, (kib, files) in before.items():
             self.node.wait(lambda: self.descriptors(daemon) <= files, f"{daemon} to close what others left")
-            self.assertLess(self.resident_kib(daemon) - kib, 4096, f"{daemon} has grown")
+            if not sanitizer.is_in(os.path.join(BIN, "posthouse-" + daemon)):
+                self.assertLess(self.resident_kib(daemon) - kib, 4096, f"{daemon} has grown")
 
     def test_auth_abort_by_hanging_up(self):
         """Gone in the middle, politely, with a reset, in the clear and under TLS."""
