@@ -94,6 +94,15 @@ static void others_flags_are_told(void **state)
 		"a OK done\r\n* 2 FETCH (FLAGS (\\Seen \\Recent))\r\nb OK done\r\nc OK done\r\nd OK done\r\n");
 }
 
+// A silent change on top of somebody else's: the client is told what it cannot know, of that message alone and once.
+static void silence_does_not_cover_others(void **state)
+{
+	(void)state;
+	put_many(2);
+	expect("a NOOP\r\n\1sb STORE 1:2 +FLAGS.SILENT \\Deleted\r\nc NOOP\r\nd STORE 1:2 -FLAGS.SILENT \\Deleted\r\n",
+		"a OK done\r\n* 2 FETCH (FLAGS (\\Deleted \\Seen \\Recent))\r\nb OK done\r\nc OK done\r\nd OK done\r\n");
+}
+
 // --- Numbers ---
 
 // PROTOCOLS 1, 2, 14: no EXPUNGE while numbers are in use; the message stays readable under its number until then.
@@ -339,7 +348,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(flags_change_by_name), TEST(others_flags_are_told), TEST(expunges_are_held), TEST(uid_commands_release_them),
+		TEST(flags_change_by_name), TEST(others_flags_are_told), TEST(silence_does_not_cover_others), TEST(expunges_are_held), TEST(uid_commands_release_them),
 		TEST(arrivals_are_told),    TEST(a_short_visit),         TEST(stars_in_nothing),  TEST(the_folder_goes),
 		TEST(expunge),              TEST(closing_expunges),      TEST(copies_and_moves),  TEST(append),
 		TEST(append_refused),       TEST(append_one_only),       TEST(search),            TEST(idle),

@@ -34,12 +34,18 @@ static bool parse_change(struct imap_parse *p, struct storing *out)
 	return imap_parse_fail(p, "FLAGS, +FLAGS or -FLAGS expected");
 }
 
-static void write_flags(struct imap_session *s, const struct imap_command *c, const struct flag_result *result)
+// Of all messages; with .SILENT of those that somebody else has changed too: what the client believes of them is wrong, and their news has
+// our MODSEQ, which is not told again (RFC 3501 section 6.4.6, note).
+static void write_flags(struct imap_session *s, const struct imap_command *c, const struct flag_result *result, bool silent)
 {
 	struct buf b;
 	buf_init(&b, 64 << 10);
-	for (size_t i = 0; i < result->n; i++) {
+	for (size_t i = 0, covered = 0; i < result->n; i++) {
 		uint32_t uid = result->now[i].uid;
+		bool is_covered = covered < result->covered.n && result->covered.p[covered] == uid;
+		covered += is_covered;
+		if (silent && !is_covered)
+			continue;
 		buf_clear(&b);
 		buf_printf(&b, "* %u FETCH (", imap_folder_number(s->folder, uid));
 		if (c->uid)
@@ -61,14 +67,14 @@ static enum err_code store_slice(struct imap_session *s, struct imap_command *c,
 		.change = storing->change,
 		.flags = {.system = storing->flags.system, .keywords = storing->flags.keywords, .n = storing->flags.keywords_n},
 		.unchanged_since = UINT64_MAX,
+		.known_modseq = s->folder->modseq,
 	};
 	enum err_code code = message_flag(s->mailbox, s->folder->id, uids, n, &request, arena, &result, &s->err);
 	if (code == ERR_OK) {
 		imap_own_add(&c->own, result.modseq, c->arena);
 		if (imap_folder_learn_keywords(s->folder, &result.keywords))
 			imap_folder_announce_flags(s->folder, s->conn);
-		if (!storing->silent)
-			write_flags(s, c, &result);
+		write_flags(s, c, &result, storing->silent);
 	}
 	arena_free(&arena);
 	return code;

@@ -237,12 +237,14 @@ struct flag_request {
 	enum flag_change change;
 	struct flag_names flags;
 	uint64_t unchanged_since; // RFC 7162: only messages with a MODSEQ of at most this; UINT64_MAX: all
+	uint64_t known_modseq;    // what the session has been told of; 0: does not matter
 };
 
 struct flag_result {
 	const struct folder_change *now;  // every message of uids that was there and not refused: its flags after it, ascending
 	size_t n;
 	struct uid_list modified;         // refused by unchanged_since
+	struct uid_list covered;          // whose change by somebody else, after known_modseq, has the MODSEQ of this one now
 	struct folder_keywords keywords;  // all that there are now
 	uint64_t modseq;                  // of this change; 0 when nothing changed
 };

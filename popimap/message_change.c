@@ -17,7 +17,7 @@ struct flag_job {
 	uint64_t keep, set;
 	struct folder_delta delta;
 	struct folder_change *now;
-	struct uid_buf modified;
+	struct uid_buf modified, covered;
 };
 
 static void set_rule(struct flag_job *flag, uint64_t bits)
@@ -49,6 +49,8 @@ static bool flag_one(struct flag_job *flag, struct strand *strand, const struct 
 	uint64_t after = (row->flags & flag->keep) | flag->set, modseq = row->modseq;
 	if (after != row->flags) {
 		modseq = flag->result.modseq = strand_seq(strand);
+		if (flag->request->known_modseq && row->modseq > flag->request->known_modseq)
+			uid_buf_add(&flag->covered, row->uid);
 		folder_delta_count(&flag->delta, -1, row->flags, row->bytes);
 		folder_delta_count(&flag->delta, 1, after, row->bytes);
 	}
@@ -117,7 +119,10 @@ static enum job_step flag_run(struct job *job, struct strand *strand)
 		code = folder_keywords_read(strand, flag->folder, flag->arena, &flag->result.keywords, job->err);
 	if (code == ERR_OK)
 		code = uid_buf_give(&flag->modified, flag->arena, &flag->result.modified, job->err);
+	if (code == ERR_OK)
+		code = uid_buf_give(&flag->covered, flag->arena, &flag->result.covered, job->err);
 	uid_buf_fini(&flag->modified);
+	uid_buf_fini(&flag->covered);
 	flag->result.now = flag->now;
 	return job_end(job, code);
 }
