@@ -54,6 +54,8 @@ static enum err_code code_of(int rc)
 		return ERR_LIMIT;
 	case SQLITE_INTERRUPT:
 		return ERR_CANCELLED;
+	case SQLITE_CANTOPEN: // a link (SQLITE_CANTOPEN_SYMLINK), a path that is none; where the system said why, db_error asks it
+		return ERR_INVALID;
 	default:
 		return ERR_IO;
 	}

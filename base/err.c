@@ -63,6 +63,10 @@ enum err_code err_of_errno(int errnum)
 	case EPERM:
 		return ERR_DENIED;
 	case EINVAL:
+	case ELOOP: // what is there is not what it should be, for example a link (O_NOFOLLOW): no fault of the disk
+	case ENOTDIR:
+	case EISDIR:
+	case ENAMETOOLONG:
 		return ERR_INVALID;
 	case EBUSY:
 		return ERR_BUSY;

@@ -103,7 +103,8 @@ enum err_code file_create(int dir, struct str name, int *fd_out, struct err *err
 	return code ? code : open_at(dir, c, O_WRONLY | O_CREAT | O_EXCL, fd_out, err);
 }
 
-enum err_code file_open(int dir, struct str name, int *fd_out, off_t *bytes_out, struct err *err)
+// A regular file, with what fstat says of it.
+static enum err_code open_regular(int dir, struct str name, int *fd_out, struct stat *st_out, struct err *err)
 {
 	char c[NAME_MAX + 1];
 	int fd;
@@ -112,14 +113,27 @@ enum err_code file_open(int dir, struct str name, int *fd_out, off_t *bytes_out,
 		code = open_at(dir, c, O_RDONLY | O_NONBLOCK, &fd, err); // O_NONBLOCK: a fifo put there must not stop us
 	if (code)
 		return code;
-	struct stat st;
-	if (fstat(fd, &st) != 0)
+	if (fstat(fd, st_out) != 0)
 		code = err_errno(err, "stat %s", c);
-	else if (!S_ISREG(st.st_mode))
+	else if (!S_ISREG(st_out->st_mode))
 		code = err_set(err, ERR_INVALID, "%s is not a regular file", c);
-	if (code) {
+	if (code)
 		file_close(fd);
+	else
+		*fd_out = fd;
+	return code;
+}
+
+enum err_code file_open(int dir, struct str name, int *fd_out, off_t *bytes_out, struct err *err)
+{
+	int fd;
+	struct stat st;
+	enum err_code code = open_regular(dir, name, &fd, &st, err);
+	if (code)
 		return code;
+	if (st.st_uid != geteuid()) {
+		file_close(fd);
+		return err_set(err, ERR_INVALID, "%.*s is a file of another user", STR_FMT(name));
 	}
 	*fd_out = fd;
 	if (bytes_out)
@@ -161,10 +175,11 @@ enum err_code file_read_at(int fd, char *p, size_t n, off_t at, struct err *err)
 enum err_code file_read(int dir, struct str name, struct buf *out, struct err *err)
 {
 	int fd;
-	off_t bytes;
-	enum err_code code = file_open(dir, name, &fd, &bytes, err);
+	struct stat st;
+	enum err_code code = open_regular(dir, name, &fd, &st, err);
 	if (code)
 		return code;
+	off_t bytes = st.st_size;
 	char *room = bytes >= 0 ? buf_reserve(out, (size_t)bytes) : NULL;
 	if (room == NULL)
 		code = err_set(err, ERR_LIMIT, "file %.*s has %lld bytes, over the limit of %zu", STR_FMT(name), (long long)bytes, out->max);

@@ -90,6 +90,15 @@ static void file_links_are_not_followed(void **state)
 	assert_int_not_equal(file_read(dir, STR("link"), &out, NULL), ERR_OK);
 	assert_int_equal(mkfifoat(dir, "fifo", 0600), 0);
 	assert_int_equal(file_read(dir, STR("fifo"), &out, NULL), ERR_INVALID);
+	int fd;
+	const struct str data = STR("x");
+	assert_int_equal(file_write_new(dir, STR("given"), &data, 1, NULL), ERR_OK);
+	assert_int_equal(file_open(dir, STR("given"), &fd, NULL, NULL), ERR_OK);
+	file_close(fd);
+	if (geteuid() == 0) { // nobody else can give files away
+		assert_int_equal(fchownat(dir, "given", 12345, 12345, AT_SYMLINK_NOFOLLOW), 0);
+		assert_int_equal(file_open(dir, STR("given"), &fd, NULL, NULL), ERR_INVALID);
+	}
 	buf_fini(&out);
 }
 

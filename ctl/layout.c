@@ -104,6 +104,25 @@ static enum err_code make_folder(const struct settings *s, int data, const struc
 	return give(data, folder->name, uid, gid, folder->mode, err);
 }
 
+// ldapsync may write in this folder, and a file there may be another name of any file on this disk: root gives no such file away
+// (threat fs-race).
+static enum err_code give_secret(int dir, uid_t uid, gid_t gid, struct err *err)
+{
+	struct stat st;
+	int fd = openat(dir, "secret", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, "open credentials/secret");
+	enum err_code code = ERR_OK;
+	if (fstat(fd, &st) < 0)
+		code = err_errno(err, "stat credentials/secret");
+	else if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+		code = err_set(err, ERR_INVALID, "credentials/secret is no file with one name; remove it, a new one is made");
+	else if (fchown(fd, uid, gid) < 0)
+		code = err_errno(err, "give credentials/secret to its user");
+	close(fd);
+	return code;
+}
+
 // What the salts of unknown users are made from (DIRECTORY 4): the same on every node and after every restart, or a stranger could
 // tell who exists. Made once; a node that joins others gets a copy of theirs.
 static enum err_code make_secret(const struct settings *s, int data, struct err *err)
@@ -125,8 +144,8 @@ static enum err_code make_secret(const struct settings *s, int data, struct err 
 		code = find_uid(s->ldapsync_user, &uid, &gid, err);
 	if (code == ERR_OK && s->group.n > 0)
 		code = find_gid(s->auth_group, &gid, err);
-	if (code == ERR_OK && geteuid() == 0 && fchownat(dir, "secret", uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-		code = err_errno(err, "give credentials/secret to its user");
+	if (code == ERR_OK && geteuid() == 0)
+		code = give_secret(dir, uid, gid, err);
 	close(dir);
 	return code;
 }

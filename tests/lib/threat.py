@@ -42,6 +42,8 @@ class Outside:
         outside = self
         self.envelopes = []  # (sender, [recipient, ...], octets)
         self.refuses = None  # a pattern of recipients that get 550
+        self.stalls = None   # and of those whose message is taken without an answer
+        self.stalled = 0     # how often that was
 
         class Session(socketserver.StreamRequestHandler):
             def handle(self):
@@ -88,6 +90,10 @@ class Outside:
                     if line == b".\r\n":
                         break
                     text += line[1:] if line.startswith(b".") else line
+                if self.stalls and any(re.search(self.stalls, recipient) for recipient in recipients):
+                    self.stalled += 1
+                    rfile.read()  # until the other side has enough
+                    return
                 self.envelopes.append((sender, recipients, text))
                 say("250 ok")
             elif verb == b"QUIT":

@@ -44,7 +44,8 @@ enum err_code file_dir_sync(int dir, struct err *err) ERR_CHECKED;
 // A new file for writing: O_CREAT|O_EXCL, mode 0600. ERR_EXISTS when the name is taken.
 enum err_code file_create(int dir, struct str name, int *fd_out, struct err *err) ERR_CHECKED;
 
-// An existing regular file for reading; anything else (link, fifo, device) is ERR_INVALID.
+// An existing regular file of ours for reading; anything else (link, fifo, device, a file of another user, which may be here under one of
+// its names: threat fs-race) is an error.
 enum err_code file_open(int dir, struct str name, int *fd_out, off_t *bytes_out, struct err *err) ERR_CHECKED;
 
 enum err_code file_write_at(int fd, struct str data, off_t at, struct err *err) ERR_CHECKED;
@@ -52,7 +53,7 @@ enum err_code file_write_at(int fd, struct str data, off_t at, struct err *err) 
 // Exactly n bytes; a shorter file is ERR_CORRUPT.
 enum err_code file_read_at(int fd, char *p, size_t n, off_t at, struct err *err) ERR_CHECKED;
 
-// The whole file, at most the buffer's cap (ERR_LIMIT over it).
+// The whole of a regular file, whoever owns it, at most the buffer's cap (ERR_LIMIT over it).
 enum err_code file_read(int dir, struct str name, struct buf *out, struct err *err) ERR_CHECKED;
 
 enum err_code file_sync(int fd, struct err *err) ERR_CHECKED; // fdatasync
