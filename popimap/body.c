@@ -303,38 +303,59 @@ static enum err_code open_file(struct strand *strand, const struct body *body, s
 	return ERR_OK;
 }
 
-// Bytes of one column of a body's row, by incremental blob I/O: nothing but them is read.
-static enum err_code read_column(struct strand *strand, const char *column, int64_t id, uint64_t at, size_t n, char *p, struct err *err)
+// Appends to `out` what of [*at, *at + *n) lies in a part of the message, and moves the range to what comes after the part.
+static bool add_part(struct str part, uint64_t *at, size_t *n, struct buf *out)
 {
-	sqlite3_blob *blob;
-	int rc = sqlite3_blob_open(db_handle(strand->db), "main", "body", column, id, 0, &blob);
-	if (rc != SQLITE_OK)
-		return db_error(strand->db, rc, "open a body", err);
-	rc = sqlite3_blob_read(blob, p, (int)n, (int)at);
-	enum err_code code = rc == SQLITE_OK ? ERR_OK : db_error(strand->db, rc, "read a body", err);
-	sqlite3_blob_close(blob);
+	if (*at >= part.n) {
+		*at -= part.n;
+		return true;
+	}
+	struct str piece = str_upto(str_from(part, (size_t)*at), *n);
+	*at = 0;
+	*n -= piece.n;
+	return buf_add(out, piece);
+}
+
+// A body in its row is read whole, 64 KiB at most: to open it for a piece (incremental blob I/O) costs more than to read it.
+static enum err_code read_row(struct strand *strand, const struct body *body, uint64_t at, size_t n, struct buf *out, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(strand->db, body->big ? SQL_BODY_PREFIX : SQL_BODY_TEXT);
+	db_bind_i64(stmt, 1, body->id);
+	enum db_step step = db_step(strand->db, stmt, err);
+	bool fits = step != DB_ROW || (add_part(db_col_blob(stmt, 0), &at, &n, out) && (body->big || add_part(db_col_blob(stmt, 1), &at, &n, out)));
+	db_reset(stmt);
+	if (step == DB_FAILED)
+		return err->code;
+	if (!fits)
+		return err_set(err, ERR_LIMIT, "no room for %zu bytes of a message", n);
+	if (step == DB_DONE || n)
+		return err_set(err, ERR_CORRUPT, "a message without its body");
+	return ERR_OK;
+}
+
+static enum err_code read_file(struct strand *strand, const struct body *body, uint64_t at, size_t n, struct buf *out, struct err *err)
+{
+	char *p = buf_reserve(out, n);
+	if (p == NULL)
+		return err_set(err, ERR_LIMIT, "no room for %zu bytes of a message", n);
+	enum err_code code = open_file(strand, body, err);
+	if (code == ERR_OK)
+		code = file_read_at(strand->big_fd, p, n, (off_t)at, err);
+	if (code == ERR_OK)
+		buf_grew(out, n);
 	return code;
 }
 
 enum err_code body_read(struct strand *strand, const struct body *body, uint64_t at, size_t n, struct buf *out, struct err *err)
 {
 	must(at + n <= body->prefix_bytes + body->bytes);
-	char *p = buf_reserve(out, n);
-	if (p == NULL)
-		return err_set(err, ERR_LIMIT, "no room for %zu bytes of a message", n);
-	size_t of_prefix = at >= body->prefix_bytes ? 0 : body->prefix_bytes - at < n ? (size_t)(body->prefix_bytes - at) : n;
-	enum err_code code = of_prefix ? read_column(strand, "prefix", body->id, at, of_prefix, p, err) : ERR_OK;
-	uint64_t from = at + of_prefix - body->prefix_bytes;
-	size_t rest = n - of_prefix;
-	if (code == ERR_OK && rest && body->big) {
-		code = open_file(strand, body, err);
-		if (code == ERR_OK)
-			code = file_read_at(strand->big_fd, p + of_prefix, rest, (off_t)from, err);
-	} else if (code == ERR_OK && rest) {
-		code = read_column(strand, "data", body->id, from, rest, p + of_prefix, err);
-	}
-	if (code == ERR_OK)
-		buf_grew(out, n);
+	size_t in_row = !body->big ? n : at >= body->prefix_bytes ? 0 : body->prefix_bytes - at < n ? (size_t)(body->prefix_bytes - at) : n;
+	size_t before = out->n;
+	enum err_code code = in_row ? read_row(strand, body, at, in_row, out, err) : ERR_OK;
+	if (code == ERR_OK && in_row < n)
+		code = read_file(strand, body, at + in_row - body->prefix_bytes, n - in_row, out, err);
+	if (code)
+		buf_truncate(out, before);
 	return code;
 }
 

@@ -63,6 +63,8 @@
 	X(BODY_ADD, "INSERT INTO body(guid,refs,bytes,thread,prefix,data) VALUES(?1,1,?2,?3,?4,?5)")                                         \
 	/* typeof: "data IS NULL" would read all of data */                                                                                  \
 	X(BODY, "SELECT guid,bytes,thread,prefix,typeof(data)='null' FROM body WHERE id=?1")                                                 \
+	X(BODY_PREFIX, "SELECT prefix FROM body WHERE id=?1")                                                                                \
+	X(BODY_TEXT, "SELECT prefix,data FROM body WHERE id=?1")                                                                             \
 	X(BODY_REFS, "UPDATE body SET refs=refs+?2 WHERE id=?1 RETURNING refs")                                                              \
 	X(BODY_DROP, "DELETE FROM body WHERE id=?1")                                                                                         \
 	X(BODY_BIG, "SELECT 1 FROM body WHERE guid=?1 AND data IS NULL LIMIT 1")                                                             \

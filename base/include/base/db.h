@@ -112,7 +112,7 @@ uint64_t db_wal_bytes(const struct db *db);
 uint64_t db_wal_file_bytes(const struct db *db);
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err) ERR_CHECKED;
 
-// The underlying connection, for incremental blob I/O and the crash tests.
+// The underlying connection, for the crash tests.
 sqlite3 *db_handle(struct db *db);
 
 // The code for a result of SQLite, with its message.
