@@ -16,9 +16,9 @@
 enum { PAGE_BYTES = 4096 };
 
 // What every transaction runs, prepared once as those of options.sql.
-enum transaction { BEGIN, COMMIT, SAVEPOINT, RELEASE, TRANSACTION_N };
+enum transaction { BEGIN, BEGIN_READ, COMMIT, SAVEPOINT, RELEASE, TRANSACTION_N };
 static const char *const transaction_sql[TRANSACTION_N] = {
-	[BEGIN] = "BEGIN IMMEDIATE", [COMMIT] = "COMMIT", [SAVEPOINT] = "SAVEPOINT s", [RELEASE] = "RELEASE s"};
+	[BEGIN] = "BEGIN IMMEDIATE", [BEGIN_READ] = "BEGIN", [COMMIT] = "COMMIT", [SAVEPOINT] = "SAVEPOINT s", [RELEASE] = "RELEASE s"};
 
 struct db {
 	sqlite3 *handle;
@@ -321,6 +321,11 @@ static enum err_code run_transaction(struct db *db, enum transaction step, struc
 enum err_code db_begin(struct db *db, struct err *err)
 {
 	return run_transaction(db, BEGIN, err);
+}
+
+enum err_code db_begin_read(struct db *db, struct err *err)
+{
+	return run_transaction(db, BEGIN_READ, err);
 }
 
 enum err_code db_commit(struct db *db, struct err *err)

@@ -436,7 +436,7 @@ static bool sweep_one(void *ctx, struct str name)
 
 enum err_code body_sweep(struct strand *strand, struct err *err)
 {
-	must(!db_in_transaction(strand->db));
+	must(sqlite3_txn_state(db_handle(strand->db), NULL) != SQLITE_TXN_WRITE);
 	struct sweep sweep = {.strand = strand, .err = err};
 	enum err_code code = mail_db_big_dir(strand, false, &sweep.dir, err);
 	if (code)

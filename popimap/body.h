@@ -49,7 +49,7 @@ void body_view_close(struct body_view *view);
 // The cache of a body, appended to out: as stored, or built (and stored) when it is missing or of another version.
 enum err_code body_cache(struct strand *strand, const struct body *body, struct buf *out, struct err *err) ERR_CHECKED;
 
-// Removes files that no row names. Not inside a transaction: what counts is what was committed.
+// Removes files that no row names. Not inside a transaction that has written: what counts is what was committed.
 enum err_code body_sweep(struct strand *strand, struct err *err) ERR_CHECKED;
 
 #endif

@@ -390,12 +390,32 @@ static struct job *take_batch(struct strand *strand, size_t *n_out)
 	return batch;
 }
 
+// What it finds missing and adds (a cache) is committed with it.
+static enum job_step run_read(struct strand *strand, struct job *job)
+{
+	if ((job->code = db_begin_read(strand->db, job->err)) != ERR_OK)
+		return JOB_DONE;
+	enum job_step step = job->run(job, strand);
+	if (job->code) {
+		db_rollback(strand->db);
+		return JOB_DONE;
+	}
+	job->code = db_commit(strand->db, job->err);
+	return job->code ? JOB_DONE : step;
+}
+
 static enum job_step run_batch(struct store *store, struct strand *strand, struct job *batch)
 {
 	if (batch->kind != JOB_PLAIN && (batch->code = ensure_open(store, strand, batch)) != ERR_OK)
 		return JOB_DONE;
-	if (batch->kind != JOB_WRITE)
+	switch (batch->kind) {
+	case JOB_PLAIN:
 		return batch->run(batch, strand);
+	case JOB_READ:
+		return run_read(strand, batch);
+	case JOB_WRITE:
+		break;
+	}
 	if (!run_writes(strand, batch) || strand->ownerless)
 		abandon(store, strand);
 	return JOB_DONE;

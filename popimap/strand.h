@@ -39,7 +39,7 @@ struct strand;
 struct node_news; // mail_db.c
 
 enum job_kind {
-	JOB_READ,  // no transaction
+	JOB_READ,  // alone, in a transaction of its own
 	JOB_WRITE, // in a transaction, perhaps with others
 	JOB_PLAIN, // needs no database: files of a message on its way in
 };

@@ -66,6 +66,7 @@ void db_close(struct db **db);
 // Begins a write transaction (IMMEDIATE). Commit returns only when the WAL is on disk.
 // After a failed commit the transaction is rolled back.
 enum err_code db_begin(struct db *db, struct err *err) ERR_CHECKED;
+enum err_code db_begin_read(struct db *db, struct err *err) ERR_CHECKED; // for many reads in a row: each is cheaper inside. Ends with db_commit
 enum err_code db_commit(struct db *db, struct err *err) ERR_CHECKED;
 void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
@@ -112,7 +113,7 @@ uint64_t db_wal_bytes(const struct db *db);
 uint64_t db_wal_file_bytes(const struct db *db);
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err) ERR_CHECKED;
 
-// The underlying connection, for the crash tests.
+// The underlying connection, for what is not among the statements.
 sqlite3 *db_handle(struct db *db);
 
 // The code for a result of SQLite, with its message.
