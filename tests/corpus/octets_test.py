@@ -13,9 +13,14 @@ import packages
 from imap_wire import Imap, No
 
 PIECE = 3333  # of partial fetches
-TRACE = re.compile(rb"Return-Path: <m(\d+)@out\.example>\r\nDelivered-To: bob@uni\.example\r\n"
-                   rb"Received: from client\.example \(\[127\.\d+\.\d+\.\d+\]\)\r\n\tby mx\.uni\.example \(Posthouse\) with ESMTP\r\n"
-                   rb"\tid [0-9A-Za-z]+\r\n\tfor <bob@uni\.example>; [A-Z][a-z]{2}, \d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}\r\n")
+
+
+def trace_of(login):
+    """The header lines that we add to what sender m1, m2, … sent to that user."""
+    to = login.encode() + rb"@uni\.example"
+    return re.compile(rb"Return-Path: <m(\d+)@out\.example>\r\nDelivered-To: " + to + rb"\r\n"
+                      rb"Received: from client\.example \(\[127\.\d+\.\d+\.\d+\]\)\r\n\tby mx\.uni\.example \(Posthouse\) with ESMTP\r\n"
+                      rb"\tid [0-9A-Za-z]+\r\n\tfor <" + to + rb">; [A-Z][a-z]{2}, \d\d? [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}\r\n")
 
 
 def crlf(octets):
@@ -73,7 +78,7 @@ class Pop3:
 
 
 class Octets(NodeTest):
-    users = ("ann", "bob")
+    users = ("ann", "bob", "eve")
     settings = {"log_level": "info"}
 
     @classmethod
@@ -166,6 +171,37 @@ class Octets(NodeTest):
                 self.assertEqual(int(pop.say(b"LIST %d" % number).split()[2]), len(ended))
         pop.close()
 
+    def test_bdat_in(self):
+        """The same by BDAT (RFC 3030), in chunks that end anywhere; a message whose last line has no end gets one on its way."""
+        sent = {}
+        with self.node.raw("smtp") as wire:
+            wire.reply()
+            self.assertEqual(wire.say("EHLO client.example"), 250)
+            for i, message in enumerate(self.messages):
+                octets = crlf(message.octets)
+                if len(octets) > 1 << 20 or not octets:
+                    continue
+                cut = (i * 7919) % len(octets)
+                wire.send(f"MAIL FROM:<m{i}@out.example> BODY=8BITMIME\r\nRCPT TO:<eve@uni.example>\r\nBDAT {cut}\r\n".encode() + octets[:cut] +
+                          f"BDAT {len(octets) - cut} LAST\r\n".encode() + octets[cut:])
+                codes = [wire.reply()[0] for _ in range(4)]
+                self.assertEqual(codes[:2], [250, 250], message.name)
+                if codes[3] == 250:
+                    sent[i] = (message.name, octets + (b"" if octets.endswith(b"\r\n") else b"\r\n"))
+                self.assertEqual(codes[3] == 250, may_go_by_smtp(octets), f"{message.name}: {codes}")
+        self.assertGreater(len(sent), 400)
+        self.node.wait_queue_empty()
+        imap = self.imap("eve")
+        imap.command(b"SELECT INBOX")
+        for _, got in imap.fetch(b"1:*", b"(BODY.PEEK[])"):
+            trace = trace_of("eve").match(got[b"BODY[]"])
+            self.assertIsNotNone(trace, got[b"BODY[]"][:300])
+            name, octets = sent.pop(int(trace[1]))
+            with self.collecting(name, "BDAT"):
+                self.same(name, got[b"BODY[]"][trace.end():], octets)
+        imap.close()
+        self.assertEqual(sent, {})
+
     def test_smtp_in(self):
         sent = {}
         with self.node.raw("smtp") as wire:
@@ -187,7 +223,7 @@ class Octets(NodeTest):
         imap.command(b"SELECT INBOX")
         wanted = {}
         for number, got in imap.fetch(b"1:*", b"(BODY.PEEK[])"):
-            trace = TRACE.match(got[b"BODY[]"])
+            trace = trace_of("bob").match(got[b"BODY[]"])
             self.assertIsNotNone(trace, got[b"BODY[]"][:300])
             name, octets = sent.pop(int(trace[1]))
             self.same(name, got[b"BODY[]"][trace.end():], octets)
