@@ -70,8 +70,8 @@ static inline bool fuzz_is_hex(char c)
 	return chr_is_digit(c) || (chr_lower(c) >= 'a' && chr_lower(c) <= 'f');
 }
 
-// Are they the same but for times, sizes and ids? A run of hexadecimal digits is as good as another.
-static inline bool fuzz_same(struct str a, struct str b)
+// Are they the same but for times, sizes and ids? A run of hexadecimal digits is as good as another. Shows both when they are not.
+static inline void fuzz_must_be_same(struct str a, struct str b)
 {
 	size_t i = 0, k = 0;
 	while (i < a.n && k < b.n) {
@@ -81,10 +81,13 @@ static inline bool fuzz_same(struct str a, struct str b)
 			while (k < b.n && fuzz_is_hex(b.p[k]))
 				k++;
 		} else if (a.p[i++] != b.p[k++]) {
-			return false;
+			break;
 		}
 	}
-	return i == a.n && k == b.n;
+	bool same = i == a.n && k == b.n && (a.n == 0 || a.p[a.n - 1] == b.p[b.n - 1]);
+	if (!same)
+		fprintf(stderr, "--- the whole at once:\n%.*s--- byte by byte:\n%.*s", STR_FMT(a), STR_FMT(b));
+	must(same);
 }
 
 // Lines end in CRLF, and no other way.
