@@ -43,6 +43,7 @@ struct fuzz_script {
 	const size_t *splits;
 	bool node; // the peer showed the certificate that PIN stands for
 	const char *pin;
+	bool stranger; // not from a trusted network
 	enum err_code end; // what comes after it: ERR_OK for the peer's end, ERR_CANCELLED for ours
 };
 
@@ -53,7 +54,7 @@ static inline struct str fuzz_play(void (*serve)(struct conn *conn, void *arg), 
 		.peer_spki = script->pin, .end = script->end};
 	struct err err;
 	buf_init(out, FUZZ_OUTPUT_BYTES_MAX);
-	must(netaddr_parse(STR("127.0.0.1:1234"), 0, &memory.peer));
+	must(netaddr_parse(script->stranger ? STR("192.0.2.1:1234") : STR("127.0.0.1:1234"), 0, &memory.peer));
 	must(netaddr_parse(STR("127.0.0.1:143"), 0, &memory.local));
 	wire_clock = (struct clock_fake){.mono_ms = 1000, .wall_ms = 1795286655000};
 	clock_inject(&wire_clock);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an IMAP client may send, over a mailbox with two messages; the first byte says whether we stop after it. The answers do not
-// depend on the pieces in which it came, as long as it waits where it must, and each of them is a line of RFC 3501 with its literals whole.
+// What an IMAP client may send, over a mailbox with two messages; the first byte says whether we stop after it, or whether it comes from a
+// network that we do not trust. The answers do not depend on the pieces in which it came, as long as it waits where it must, and each of
+// them is a line of RFC 3501 with its literals whole.
 // Covers: popimap/imap_session.c popimap/imap_commands.c popimap/imap_folder.c popimap/imap_cmd_any.c
 // Covers: popimap/imap_cmd_append.c popimap/imap_cmd_copy.c popimap/imap_cmd_fetch.c popimap/imap_cmd_folder.c popimap/imap_cmd_list.c
 // Covers: popimap/imap_cmd_login.c popimap/imap_cmd_search.c popimap/imap_cmd_select.c popimap/imap_cmd_store.c popimap/imap_cmd_idle.c
@@ -79,7 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	struct buf whole, bytewise;
 	size_t splits[PAUSES_MAX];
-	struct fuzz_script script = {.in = str_of((const char *)data + 1, size - 1), .splits = splits, .end = data[0] == 's' ? ERR_CANCELLED : ERR_OK};
+	struct fuzz_script script = {.in = str_of((const char *)data + 1, size - 1), .splits = splits, .stranger = data[0] == 'r',
+		.end = data[0] == 's' ? ERR_CANCELLED : ERR_OK};
 	script.splits_n = pauses(script.in, splits);
 	play(&script, &whole);
 	bool all = script.splits_n < PAUSES_MAX;
