@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loop: opens connections, runs dialogues when their connections have news, counts what fails.
 //
-// Happy path: client_run opens as many clients as may be opening at a time; each takes an operation, connects, and its dialogue runs
-// until it is done; then it takes another operation with a new connection, or rests.
-// Failures: an operation that fails counts as an error and its client goes on with the next one; when a tenth of all has failed, or a
-// connection that was to be held is lost, the run ends. The first few say why.
+// Happy path: client_run opens as many clients as may be opening at a time; each takes an operation, connects, and its dialogue
+// runs until it is done; then it takes another operation with a new connection, or rests.
+// Failures: an operation that fails counts as an error and its client goes on with the next one; when a tenth of all has failed,
+// or a connection that was to be held is lost, the run ends. The first few say why.
 #include "client.h"
 
 #include "client_io.h"
@@ -99,8 +99,9 @@ void client_is_open(struct client *c)
 
 static void complain(const struct client *c, const char *what, const char *more)
 {
+	int n = (int)strcspn(more, "\r\n");
 	if (complaints++ < COMPLAINTS_MAX)
-		fprintf(stderr, "mailload %s: connection %d: %s: %.*s\n", opt.workload, c->id, what, (int)strcspn(more, "\r\n"), more);
+		fprintf(stderr, "mailload %s: connection %d: %s: %.*s\n", opt.workload, c->id, what, n, more);
 }
 
 enum step client_fail(struct client *c, const char *what)

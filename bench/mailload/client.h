@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many clients on one thread: an epoll loop that runs dialogues.
 //
-// A dialogue is a step function, called whenever its connection has news. It is written straight down and stops where it has to wait:
+// A dialogue is a step function, called whenever its connection has news. It is written straight down and stops to wait:
 //
 //     static enum step hello(struct client *c)
 //     {
@@ -13,8 +13,8 @@
 //         END;
 //     }
 //
-// How: `place` keeps the source line of the last AWAIT and a switch jumps there. So locals do not survive an AWAIT (what must is in
-// struct client), a dialogue has no switch of its own around an AWAIT, and two AWAITs do not share a line.
+// How: `place` keeps the source line of the last AWAIT and a switch jumps there. So locals do not survive an AWAIT (what must is
+// in struct client), a dialogue has no switch of its own around an AWAIT, and two AWAITs do not share a line.
 //
 // This program shares no code with the servers: what it measures cannot be wrong in the same way.
 #ifndef MAILLOAD_CLIENT_H
@@ -74,35 +74,35 @@ struct client {
 
 enum said { SAID_OK = 1, SAID_NO, SAID_BAD };
 
-#define BEGIN(place)                                                                                                                       \
-	switch (place) {                                                                                                                   \
+#define BEGIN(place) \
+	switch (place) { \
 	case 0:
-#define AWAIT(place, condition)                                                                                                            \
-	do {                                                                                                                               \
-		(place) = __LINE__;                                                                                                        \
-		__attribute__((fallthrough));                                                                                              \
-	case __LINE__:                                                                                                                     \
-		if (!(condition))                                                                                                          \
-			return STEP_WAIT;                                                                                                  \
+#define AWAIT(place, condition) \
+	do { \
+		(place) = __LINE__; \
+		__attribute__((fallthrough)); \
+	case __LINE__: \
+		if (!(condition)) \
+			return STEP_WAIT; \
 	} while (0)
 // Another dialogue, with a place of its own, as a part of this one.
-#define AWAIT_STEP(place, call)                                                                                                            \
-	do {                                                                                                                               \
-		(place) = __LINE__;                                                                                                        \
-		__attribute__((fallthrough));                                                                                              \
-	case __LINE__: {                                                                                                                   \
-		enum step step_ = (call);                                                                                                  \
-		if (step_ != STEP_DONE)                                                                                                    \
-			return step_;                                                                                                      \
-	}                                                                                                                                  \
+#define AWAIT_STEP(place, call) \
+	do { \
+		(place) = __LINE__; \
+		__attribute__((fallthrough)); \
+	case __LINE__: { \
+		enum step step_ = (call); \
+		if (step_ != STEP_DONE) \
+			return step_; \
+	} \
 	} while (0)
-#define END                                                                                                                                \
-	}                                                                                                                                  \
+#define END \
+	} \
 	return STEP_DONE
-#define EXPECT(c, wanted, what)                                                                                                            \
-	do {                                                                                                                               \
-		if ((c)->code != (wanted))                                                                                                 \
-			return client_fail(c, what);                                                                                       \
+#define EXPECT(c, wanted, what) \
+	do { \
+		if ((c)->code != (wanted)) \
+			return client_fail(c, what); \
 	} while (0)
 
 extern long client_poll; // set: clients that poll are run at each turn
@@ -118,7 +118,7 @@ void client_setup(size_t in_bytes);
 void client_add(long n, client_step *step, const struct sockaddr_storage *to, enum tls_mode tls, bool polls);
 long client_count(void);
 
-// Runs until enough() says so (may be NULL), until nobody has work left, or until the time is up or a signal came, which ends the run.
+// Runs until enough() says so (may be NULL), nobody has work left, or the time is up or a signal came, which ends the run.
 void client_run(bool (*enough)(void));
 void client_close_all(void);
 bool client_stopped(void);

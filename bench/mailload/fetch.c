@@ -63,6 +63,22 @@ static enum step dialogue(struct client *c)
 	END;
 }
 
+// The mean, where several clients have read.
+static void tell(const struct phase *phase)
+{
+	static struct histogram one;
+	char extra[128], name[64];
+	long runs = phase->runs ? phase->runs : 1;
+	double seconds = (double)phase->us / 1e6 / (double)runs, cpu_s = (double)phase->cpu_ns / 1e9 / (double)runs;
+	double megabytes = (double)phase->bytes / 1e6 / (double)runs;
+	one = (struct histogram){0};
+	stats_add(&one, phase->us / (uint64_t)runs);
+	snprintf(name, sizeof name, "imap-%s", phase->name);
+	snprintf(extra, sizeof extra, "conns=%ld hits=%ld server_cpu_s=%.4f mb_s=%.2f", opt.connections,
+		phase->hits / runs, cpu_s, seconds > 0 ? megabytes / seconds : 0);
+	stats_result(name, phase->messages / runs, seconds, &one, extra);
+}
+
 void fetch_run(void)
 {
 	static struct sockaddr_storage to;
@@ -70,16 +86,6 @@ void fetch_run(void)
 	opt.operations = opt.opening = opt.connections;
 	client_add(opt.connections, dialogue, &to, opt.tls, false);
 	client_run(NULL);
-	for (int i = 0; i < PHASES; i++) {
-		static struct histogram one;
-		char extra[128], name[64];
-		long runs = phases[i].runs ? phases[i].runs : 1;
-		double seconds = (double)phases[i].us / 1e6 / (double)runs;
-		one = (struct histogram){0};
-		stats_add(&one, phases[i].us / (uint64_t)runs);
-		snprintf(name, sizeof name, "imap-%s", phases[i].name);
-		snprintf(extra, sizeof extra, "conns=%ld hits=%ld server_cpu_s=%.4f mb_s=%.2f", opt.connections, phases[i].hits / runs,
-			(double)phases[i].cpu_ns / 1e9 / (double)runs, seconds > 0 ? (double)phases[i].bytes / (double)runs / 1e6 / seconds : 0);
-		stats_result(name, phases[i].messages / runs, seconds, &one, extra);
-	}
+	for (int i = 0; i < PHASES; i++)
+		tell(&phases[i]);
 }

@@ -16,7 +16,9 @@ static void keep(struct client *c, const char *p, size_t n)
 		c->head_bytes += k;
 		c->head[c->head_bytes] = 0;
 	}
-	size_t room = sizeof c->imap.tail, k = n < room ? n : room, old = room - k < c->imap.tail_bytes ? room - k : c->imap.tail_bytes;
+	size_t room = sizeof c->imap.tail, k = n < room ? n : room, old = c->imap.tail_bytes;
+	if (old > room - k)
+		old = room - k;
 	memmove(c->imap.tail, c->imap.tail + c->imap.tail_bytes - old, old);
 	memcpy(c->imap.tail + old, p + n - k, k);
 	c->imap.tail_bytes = old + k;
@@ -53,7 +55,7 @@ static void count_untagged(struct client *c)
 		c->imap.messages = strtol(messages + 9, NULL, 10);
 }
 
-// Up to and with a tagged response (our tag is "a") or a request to go on. Lines and literals of any length pass without being stored.
+// Up to and with a tagged response (our tag is "a") or a request to go on. Lines and literals of any length pass, not stored.
 bool imap_reply(struct client *c)
 {
 	for (;;) {

@@ -55,11 +55,12 @@ static void echo_serve(int epoll, int sock, int listener)
 	char octets[2048];
 	int one = 1;
 	if (sock == listener) {
-		struct epoll_event event = {.events = EPOLLIN, .data.fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)};
-		if (event.data.fd < 0)
+		int made = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (made < 0)
 			return;
-		setsockopt(event.data.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-		epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event);
+		struct epoll_event event = {.events = EPOLLIN, .data.fd = made};
+		setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		epoll_ctl(epoll, EPOLL_CTL_ADD, made, &event);
 		return;
 	}
 	ssize_t n = recv(sock, octets, sizeof octets, 0);
@@ -98,7 +99,8 @@ static void make_files(const char *folder, long n)
 		snprintf(being_made, sizeof being_made, "%s/new.%ld", folder, i);
 		snprintf(made, sizeof made, "%s/message.%ld", folder, i);
 		int fd = open(being_made, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
-		if (fd < 0 || write(fd, octets, (size_t)opt.message_bytes) != opt.message_bytes || fsync(fd) || close(fd) || rename(being_made, made))
+		bool written = fd >= 0 && write(fd, octets, (size_t)opt.message_bytes) == opt.message_bytes;
+		if (!written || fsync(fd) || close(fd) || rename(being_made, made))
 			client_die("fsfile: %s: %s", made, strerror(errno));
 	}
 	free(octets);

@@ -113,7 +113,8 @@ bool options_parse(int argc, char **argv)
 	char letters[2 * ROWS + 1];
 	size_t n = 0;
 	for (size_t i = 0; i < ROWS; i++) {
-		known[i] = (struct option){rows[i].name, rows[i].kind == FLAG ? no_argument : required_argument, NULL, rows[i].letter};
+		int argument = rows[i].kind == FLAG ? no_argument : required_argument;
+		known[i] = (struct option){rows[i].name, argument, NULL, rows[i].letter};
 		letters[n++] = (char)rows[i].letter;
 		if (rows[i].kind != FLAG)
 			letters[n++] = ':';

@@ -108,7 +108,8 @@ void stats_result(const char *name, long ok, double seconds, const struct histog
 {
 	printf("RESULT cmd=%s ok=%ld err=%ld secs=%.4f rate=%.1f p50_ms=%.2f p99_ms=%.2f p999_ms=%.2f max_ms=%.2f reconnects=%ld "
 	       "client_cpu_s=%.3f timed_out=%d %s\n",
-	       name, ok, totals.err, seconds, seconds > 0 ? (double)ok / seconds : 0.0, stats_quantile_ms(h, .50), stats_quantile_ms(h, .99),
-	       stats_quantile_ms(h, .999), (double)h->max_us / 1000.0, totals.reconnects, own_cpu_s(), totals.timed_out, extra);
+	       name, ok, totals.err, seconds, seconds > 0 ? (double)ok / seconds : 0.0, stats_quantile_ms(h, .50),
+	       stats_quantile_ms(h, .99), stats_quantile_ms(h, .999), (double)h->max_us / 1000.0, totals.reconnects, own_cpu_s(),
+	       totals.timed_out, extra);
 	fflush(stdout);
 }

@@ -64,8 +64,8 @@ bool text_is_unknown(long i)
 static char *make_body(bool with_word)
 {
 	static const char *const words[] = {"alpha", "report", "meeting", "schedule", "the", "of", "budget", "message", "project",
-		"and", "review", "account", "delivery", "service", "update", "today", "please", "find", "attached", "regards", "number",
-		"customer", "system", "order", "in", "a"};
+		"and", "review", "account", "delivery", "service", "update", "today", "please", "find", "attached", "regards",
+		"number", "customer", "system", "order", "in", "a"};
 	char *text = malloc(body_bytes + NAME_BYTES);
 	if (!text)
 		client_die("out of memory");
@@ -102,8 +102,9 @@ void text_setup(void)
 static size_t header(char *out, size_t room, long i)
 {
 	int n = snprintf(out, room,
-		"From: Load Sender <%s>\r\nTo: <%s>\r\nSubject: Load message number %ld\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n"
-		"Message-ID: <%ld.%d.%llu@sender.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n",
+		"From: Load Sender <%s>\r\nTo: <%s>\r\nSubject: Load message number %ld\r\n"
+		"Date: Thu, 01 Jan 2026 00:00:00 +0000\r\nMessage-ID: <%ld.%d.%llu@sender.example>\r\nMIME-Version: 1.0\r\n"
+		"Content-Type: text/plain; charset=us-ascii\r\n\r\n",
 		text_sender(i), text_address(i * opt.recipients), i, i, (int)getpid(), (unsigned long long)totals.start_us);
 	if (n < 0 || (size_t)n >= room)
 		client_die("header too long");

@@ -17,10 +17,10 @@ void workload_run(client_step *step)
 	client_add(opt.connections, step, &to, opt.tls, false);
 	client_run(NULL);
 	double seconds = stats_seconds(totals.start_us, totals.end_us);
+	double mb_s = seconds > 0 ? (double)totals.body_bytes / 1e6 / seconds : 0;
 	char extra[256];
-	snprintf(extra, sizeof extra, "conns=%ld size=%ld mb_s=%.2f rejected=%ld tempfail=%ld mismatch=%ld dropped=%ld", opt.connections,
-		opt.message_bytes, seconds > 0 ? (double)totals.body_bytes / 1e6 / seconds : 0, totals.rejected, totals.tempfail,
-		totals.mismatch, totals.dropped);
+	snprintf(extra, sizeof extra, "conns=%ld size=%ld mb_s=%.2f rejected=%ld tempfail=%ld mismatch=%ld dropped=%ld",
+		opt.connections, opt.message_bytes, mb_s, totals.rejected, totals.tempfail, totals.mismatch, totals.dropped);
 	stats_result(opt.workload, totals.ok, seconds, &latency, extra);
 }
 

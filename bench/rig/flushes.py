@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is it durable before it is acknowledged? strace counts the flushes of the side that says 250, between the client's DATA and that 250.
 
-One message at a time, the queue empty in between, so that a flush belongs to its message: what group commit saves under load is not in
-these rows. A message without a flush spoils the run: a server that acknowledges first would win every other row for nothing.
+One message at a time, the queue empty in between, so that a flush belongs to its message. A message without one spoils the run: a server
+that acknowledges first would win every other row for nothing. What group commit saves under load is a row of its own.
 """
 import contextlib
 import imaplib
@@ -16,23 +16,24 @@ import tempfile
 import time
 
 from . import machine
-from .measure import Spoilt
+from .measure import Spoilt, fill, load
 
 CALLS = "fsync,fdatasync,sync_file_range,msync,syncfs,sync"
 DONE = re.compile(r"^(?P<pid>\d+) +(?P<at>\d+\.\d+) (?:<\.\.\. )?\w+(?: resumed>)?.*?= 0(?: <(?P<took>\d+\.\d+)>)?$")
 MESSAGES, ATTACH_S, SETTLE_S, REPLY_S = 10, 20, 0.5, 30
-TEXT = "From: <{who}>\r\nTo: <{who}>\r\nSubject: flush\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\nMessage-ID: <{n}@sender.example>\r\n\r\n" + 60 * (60 * "x" + "\r\n")
+TEXT = ("From: <{who}>\r\nTo: <{who}>\r\nSubject: flush\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\nMessage-ID: <{n}@sender.example>\r\n\r\n"
+        + 60 * (60 * "x" + "\r\n"))
 
 
 @contextlib.contextmanager
-def traced(group):
-    """A list that, afterwards, has the times at which flushes of the group's processes and their children were done."""
+def traced(*groups):
+    """A list that, afterwards, has the times at which flushes of the groups' processes and their children were done."""
     times = []
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "strace")
-        pids = group.pids()
-        strace = subprocess.Popen(["strace", "-f", "-qq", "-ttt", "-T", "-e", "trace=" + CALLS, "-o", out, *(word for pid in pids for word in ("-p", str(pid)))],
-                                  stderr=subprocess.DEVNULL)
+        pids = [pid for group in groups for pid in group.pids()]
+        words = [word for pid in pids for word in ("-p", str(pid))]
+        strace = subprocess.Popen(["strace", "-f", "-qq", "-ttt", "-T", "-e", "trace=" + CALLS, "-o", out, *words], stderr=subprocess.DEVNULL)
         try:
             machine.wait(ATTACH_S, lambda: all("TracerPid:\t0" not in machine.read(f"/proc/{pid}/status") for pid in pids), "strace to attach")
             time.sleep(SETTLE_S)  # every thread, not only the first of each process
@@ -101,7 +102,21 @@ WAYS = {
 }
 
 
-def run(side, workload, plan, _repeat, _filled):
+def run_under_load(side, workload, plan, repeat, filled):
+    """Of all processes of the side, from SMTP into the mailbox, many at a time: what group commit leaves."""
+    fill(side, workload, plan, filled)
+    side.drain()
+    with traced(*side.groups.values()) as times:
+        result = load(side, workload.command, workload.service, workload.arguments(plan, repeat))[0]
+        side.drain()
+    if not times:
+        raise Spoilt(f"{side.name}: {workload.name}: no flush at all")
+    return {"flushes": len(times) / result["ok"], "ok": result["ok"]}
+
+
+def run(side, workload, plan, repeat, filled):
+    if workload.command:
+        return run_under_load(side, workload, plan, repeat, filled)
     accepts, way = WAYS[workload.name]
     who = f"u{plan.users - 8:05d}@uni.example"
     windows = []

@@ -12,16 +12,18 @@ from .measure import MAILLOAD, results
 SECONDS, PORT = 3, 22999
 
 
+def answer(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def fdatasync_rate(folder, writers):
-    done = subprocess.run(["fio", "--name=flush", f"--directory={folder}", "--rw=write", "--bs=4k", "--size=16m", "--fdatasync=1", f"--numjobs={writers}",
-                           f"--runtime={SECONDS}", "--time_based", "--group_reporting", "--output-format=json"], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)["jobs"][0]["write"]["iops"]
+    output = answer("fio", "--name=flush", f"--directory={folder}", "--rw=write", "--bs=4k", "--size=16m", "--fdatasync=1", f"--numjobs={writers}",
+                 f"--runtime={SECONDS}", "--time_based", "--group_reporting", "--output-format=json")
+    return json.loads(output)["jobs"][0]["write"]["iops"]
 
 
 def file_rate(folder, writers):
-    done = subprocess.run([MAILLOAD, "fsfile", "--folder", folder, "--connections", str(writers), "--operations", "3000"], capture_output=True, text=True,
-                          check=True)
-    return results(done.stdout)[0]["rate"]
+    return results(answer(MAILLOAD, "fsfile", "--folder", folder, "--connections", str(writers), "--operations", "3000"))[0]["rate"]
 
 
 def loopback_rate(address, connections):
@@ -29,17 +31,15 @@ def loopback_rate(address, connections):
     echod = subprocess.Popen([MAILLOAD, "echod", "--server", server, "--seconds", "60"])
     try:
         time.sleep(0.3)
-        done = subprocess.run([MAILLOAD, "echo", "--server", server, "--connections", str(connections), "--operations", str(10000 * connections)],
-                              capture_output=True, text=True, check=True)
-        return results(done.stdout)[0]["rate"]
+        output = answer(MAILLOAD, "echo", "--server", server, "--connections", str(connections), "--operations", str(10000 * connections))
+        return results(output)[0]["rate"]
     finally:
         echod.terminate()
         echod.wait()
 
 
 def sign_rate():
-    done = subprocess.run(["openssl", "speed", "-seconds", "1", "ecdsap256"], capture_output=True, text=True, check=True)
-    return float(re.search(r"ecdsa \(nistp256\) +\S+ +\S+ +(\S+)", done.stdout)[1])
+    return float(re.search(r"ecdsa \(nistp256\) +\S+ +\S+ +(\S+)", answer("openssl", "speed", "-seconds", "1", "ecdsap256"))[1])
 
 
 def measure(folder, address):

@@ -146,7 +146,7 @@ class Peers:
 
     def start(self, *parts):
         commands = {
-            "slapd": (("slapd", "-f", "/etc/ldap/slapd.conf", "-u", "openldap", "-g", "openldap", "-h", f"ldap://{self.listen}:{PORTS['ldap']}/"), "ldap"),
+            "slapd": (("slapd", "-f", "/etc/ldap/slapd.conf", "-u", "openldap", "-g", "openldap", "-h", f"ldap://{self.address('ldap')}/"), "ldap"),
             "postfix": (("postfix", "start"), "smtp"),
             "dovecot": (("dovecot", "-c", "/etc/dovecot/dovecot.conf"), "imap"),
         }
@@ -200,6 +200,5 @@ class Peers:
         return [line for line in lines if any(mark in line for mark in ("Error:", "Fatal:", "Panic:", "fatal:", "error:", "status=deferred"))]
 
     def version(self):
-        names = ("postfix", "dovecot-core", "slapd")
-        versions = machine.read(self.path("packages"))
-        return ", ".join(f"{name} {version}" for name, version in (line.split() for line in versions.splitlines()) if name in names) + f", {self.store}"
+        versions = dict(line.split() for line in machine.read(self.path("packages")).splitlines())
+        return ", ".join(f"{name} {versions[name]}" for name in ("postfix", "dovecot-core", "slapd")) + f", {self.store}"

@@ -46,8 +46,9 @@ def cells(row):
     def spread(side):
         return f"{significant(side['min'])}–{significant(side['max'])}" if side and side["repeats"] > 1 else "-"
     peers, ours = row["peers"], row["ours"]
-    return (row["row"], row["about"], row["unit"], figure(peers), spread(peers), figure(ours), spread(ours),
-            f"{row['ratio']:.3g}" if row["ratio"] else "-", significant(row["design"]), "-" if row["other_pct"] is None else f"{row['other_pct']:.0f}")
+    ratio = f"{row['ratio']:.3g}" if row["ratio"] else "-"
+    other = "-" if row["other_pct"] is None else f"{row['other_pct']:.0f}"
+    return (row["row"], row["about"], row["unit"], figure(peers), spread(peers), figure(ours), spread(ours), ratio, significant(row["design"]), other)
 
 
 def text(rows):

@@ -114,14 +114,17 @@ WORKLOADS = [
                                                ("seen", "STORE +Seen", "store-seen", 5))
         for row in (Row(f"mailbox-{name}", about, "ms", "ms", phase, design), Row(f"mailbox-{name}-cpu", "its CPU", "ms CPU", "cpu_ms_of", phase))
     ], kind="fetch"),
-    Workload("idle-imap", "imap-idle", "imap", lambda p, _r: ["--users", p.idle], [Row("idle-imap", "idle IMAP connection", "KiB PSS", "pss_kib", design=12)],
-             kind="idle"),
+    Workload("idle-imap", "imap-idle", "imap", lambda p, _r: ["--users", p.idle],
+             [Row("idle-imap", "idle IMAP connection", "KiB PSS", "pss_kib", design=12)], kind="idle"),
     Workload("idle-imap-tls", "imap-idle", "imaps", lambda p, _r: ["--users", p.idle, "--implicit-tls"],
              [Row("idle-imap-tls", "the same under TLS", "KiB PSS", "pss_kib", design=30)], kind="idle"),
-    Workload("idle-smtp", "smtp-idle", "smtp", lambda p, _r: ["--users", p.idle], [Row("idle-smtp", "idle SMTP connection", "KiB PSS", "pss_kib", design=12)],
-             kind="idle"),
+    Workload("idle-smtp", "smtp-idle", "smtp", lambda p, _r: ["--users", p.idle],
+             [Row("idle-smtp", "idle SMTP connection", "KiB PSS", "pss_kib", design=12)], kind="idle"),
     *(Workload(name, "", "", None, [Row(name, f"flushes before its 250, {about}", "a message", "flushes")], kind="flushes") for name, about in
       (("flush-message", "SMTP"), ("flush-submission", "submission"), ("flush-lmtp", "LMTP"), ("flush-append", "APPEND"))),
+    Workload("flush-load", "smtp", "smtp", spread(1000, 20, 0),
+             [Row("flush-load", "flushes in all, SMTP into the mailbox, 20 at a time", "a message", "flushes")], kind="flushes",
+             mailboxes=lmtp_fill(((0,), EACH(1)))),
 ]
 
 
