@@ -85,5 +85,8 @@ class Ours:
         return [line for line in machine.read(self.node.path("log", "posthouse.log")).splitlines() if "level=error" in line]
 
     def version(self):
-        done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-        return "posthouse " + (done.stdout.strip() or "of an unknown commit")
+        try:
+            done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+            return "posthouse " + (done.stdout.strip() or "of an unknown commit")
+        except OSError:  # no git here
+            return "posthouse of an unknown commit"
