@@ -170,8 +170,6 @@ def main():
                 side.down()
             except FAULTS as problem:
                 failed.append(f"{side.name}: {problem}")
-            if not options.keep:
-                side.remove()
     summary = {"summary": True, "ok": not failed, "failed": sorted(set(failed)), "rows": len(rows),
                "seconds": round(time.monotonic() - start, 1),
                "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "machine": machine.describe(), "versions": versions, "limits": machine_limits,
@@ -182,6 +180,8 @@ def main():
         print(table.story(summary), table.text(rows), sep="\n\n")
     for name in summary["failed"]:
         say(f"bench/run: failed: {name}")
+    for side in sides if not options.keep else []:
+        side.remove()
     say(f"{summary['seconds']:.0f} s")
     return 0 if summary["ok"] else 1
 
