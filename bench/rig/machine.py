@@ -152,4 +152,4 @@ def is_in_memory(folder):
 def describe():
     model = next((line.split(":", 1)[1].strip() for line in read("/proc/cpuinfo").splitlines() if line.startswith("model name")), "?")
     memory = int(read("/proc/meminfo").split()[1]) // (1 << 20)
-    return f"{len(os.sched_getaffinity(0))} cores of {model}, {memory} GiB, Linux {os.uname().release}"
+    return f"{len(os.sched_getaffinity(0))} cores of {model}, {memory} GiB, Linux {'.'.join(os.uname().release.split('.')[:2])}"
