@@ -142,7 +142,8 @@ class Peers:
             done = subprocess.run(["/usr/bin/env", *command], preexec_fn=enter, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                   check=False)
         if done.returncode != 0:
-            raise node.Failed(f"{command[0]}: {machine.read(self.path('var/log/start.log'))[-600:]}")
+            said = machine.read(self.path("var/log/start.log")) + machine.read(self.path("var/log/postfix.log"))
+            raise node.Failed(f"{command[0]} ended with {done.returncode}: {said[-600:]}")
 
     def start(self, *parts):
         commands = {
