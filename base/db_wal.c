@@ -3,18 +3,24 @@
 // another is gathered and goes out as one write, at the latest with the sync.
 //
 // Durability is as before: SQLite answers a commit after xSync of the WAL (synchronous=FULL), and xSync writes first. What a process that
-// dies leaves unwritten was not synced, so nobody was told of it. A write that fails fails the sync, and with it the transaction, as it
-// would have failed the frame; SQLite writes these frames anew or not at all, so they are dropped here.
+// dies leaves unwritten was not synced, so nobody was told of it.
+//
+// A write that fails loses frames that SQLite counts as written. It may undo one statement or one savepoint only and go on behind them, to a
+// commit that no recovery would find. So from then on nothing is written behind what was lost, until SQLite appends there again or before
+// it: after the whole transaction, or all since those frames, was undone.
 //
 // Reading, truncating, asking for the size: what is gathered goes out first. All files but WALs are the lower VFS's own.
 #include "db_wal.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/must.h"
+
+enum { FRAME_HEAD_BYTES = 24, WAL_HEAD_BYTES = 32 }; // what appending begins with; a page alone is written over an older one
 
 enum { GATHERED_BYTES = 64 << 10 }; // SQLite's VFS for Unix writes less than 128 KiB at a time, by a mask
 
@@ -23,6 +29,8 @@ struct wal {
 	char *gathered;    // owned, GATHERED_BYTES; NULL: nothing
 	size_t n;
 	sqlite3_int64 at;  // of the first gathered byte
+	int lost;          // why what began at lost_at was not written; SQLITE_OK: nothing is lost
+	sqlite3_int64 lost_at;
 	sqlite3_file *lower; // behind us, in the same memory
 };
 
@@ -49,13 +57,25 @@ static int put_out(struct wal *wal)
 		return SQLITE_OK;
 	int rc = wal->lower->pMethods->xWrite(wal->lower, wal->gathered, (int)wal->n, wal->at);
 	drop_gathered(wal);
+	if (rc != SQLITE_OK && (wal->lost == SQLITE_OK || wal->at < wal->lost_at)) {
+		wal->lost = rc;
+		wal->lost_at = wal->at;
+	}
 	return rc;
+}
+
+static bool appends_again(const struct wal *wal, int n, sqlite3_int64 at)
+{
+	return at <= wal->lost_at && (n == FRAME_HEAD_BYTES || n == WAL_HEAD_BYTES);
 }
 
 static int wal_write(sqlite3_file *file, const void *p, int n, sqlite3_int64 at)
 {
 	struct wal *wal = wal_of(file);
 	int rc = SQLITE_OK;
+	if (wal->lost != SQLITE_OK && !appends_again(wal, n, at))
+		return wal->lost;
+	wal->lost = SQLITE_OK;
 	if (at != wal->at + (sqlite3_int64)wal->n || wal->n + (size_t)n > GATHERED_BYTES)
 		rc = put_out(wal);
 	if (rc != SQLITE_OK)
@@ -76,6 +96,8 @@ static int wal_read(sqlite3_file *file, void *p, int n, sqlite3_int64 at)
 {
 	struct wal *wal = wal_of(file);
 	int rc = put_out(wal);
+	if (rc == SQLITE_OK && wal->lost != SQLITE_OK && at + n > wal->lost_at)
+		rc = wal->lost;
 	return rc == SQLITE_OK ? wal->lower->pMethods->xRead(wal->lower, p, n, at) : rc;
 }
 
