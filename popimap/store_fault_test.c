@@ -172,6 +172,78 @@ static void large_bodies_survive_a_failed_sync(void **state)
 	assert_true(failed >= 4);
 }
 
+// --- A full disk in a batch that is larger than the cache ---
+
+enum { CROWD = 7, INLINE = 60000 }; // together more than the cache of a mailbox
+
+struct sender {
+	unsigned mailbox, key;
+	enum err_code code;
+};
+
+static void *send_one(void *arg)
+{
+	struct sender *s = arg;
+	s->code = deliver_text(s->mailbox, s->key, str_of(large, INLINE)).code;
+	return NULL;
+}
+
+// The first stalls in its commit, so that the others share the next one; its nth write finds no space.
+static unsigned fail_in_a_batch(unsigned mailbox, long n)
+{
+	static char text[GUID_TEXT_BYTES];
+	struct guid id = test_id(mailbox);
+	pthread_t threads[CROWD];
+	struct sender senders[CROWD];
+	struct store_stats stats;
+	unsigned failed = 0;
+	guid_text(&id, text);
+	assert_int_equal(deliver_text(mailbox, 100, str_of_c(test_message)).code, ERR_OK);
+	test_disk_stall(text);
+	for (unsigned i = 0; i < CROWD; i++) {
+		senders[i] = (struct sender){.mailbox = mailbox, .key = i};
+		assert_int_equal(pthread_create(&threads[i], NULL, send_one, &senders[i]), 0);
+		test_disk_await_stall();
+	}
+	do
+		store_stats(test_store, &stats);
+	while (stats.waiting < CROWD - 1);
+	test_disk_fail(n, 1, ENOSPC);
+	test_disk_stall(NULL);
+	for (unsigned i = 0; i < CROWD; i++) {
+		pthread_join(threads[i], NULL);
+		assert_true(senders[i].code == ERR_OK || senders[i].code == ERR_NOSPACE);
+		failed += senders[i].code != ERR_OK;
+	}
+	test_disk_fail(0, 0, 0);
+	assert_int_equal(count_messages(mailbox), 1 + CROWD - failed);
+	return failed;
+}
+
+static void a_full_disk_in_a_batch_loses_and_doubles_nothing(void **state)
+{
+	(void)state;
+	unsigned times = 0;
+	test_disk_fail_part(TEST_DISK_SQLITE);
+	test_disk_fail_sort(TEST_DISK_WRITES);
+	for (unsigned n = 1; n <= 12; n++) {
+		times += fail_in_a_batch(n, n) > 0;
+		test_reopen();
+		for (unsigned i = 0; i < CROWD; i++)
+			assert_int_equal(deliver_text(n, i, str_of(large, INLINE)).code, ERR_OK);
+		assert_int_equal(count_messages(n), 1 + CROWD);
+		struct mailbox *mb = test_mailbox(n);
+		assert_int_equal(test_status(mb, "INBOX").messages, 1 + CROWD);
+		struct mailbox_usage usage;
+		struct err err;
+		assert_int_equal(mailbox_usage(mb, &usage, &err), ERR_OK);
+		assert_int_equal(usage.messages, 1 + CROWD);
+		test_close(&mb);
+	}
+	assert_true(times >= 3);
+	assert_int_equal(test_eio, 0);
+}
+
 // --- A power cut ---
 
 static void what_was_acknowledged_survives_a_power_cut(void **state)
@@ -300,6 +372,7 @@ int main(void)
 		TEST(a_failed_commit_leaves_the_mailbox_as_it_was),
 		TEST(large_bodies_survive_a_full_disk),
 		TEST(large_bodies_survive_a_failed_sync),
+		TEST(a_full_disk_in_a_batch_loses_and_doubles_nothing),
 		TEST(what_was_acknowledged_survives_a_power_cut),
 		TEST(a_killed_process_keeps_its_word),
 	};

@@ -336,10 +336,15 @@ static bool run_writes(struct strand *strand, struct job *batch)
 	if (code == ERR_OK && strand->ownerless)
 		code = mail_make_owner(strand, batch->make, &err);
 	if (code == ERR_OK) {
-		for (struct job *job = batch; job; job = job->next)
+		for (struct job *job = batch; job && code == ERR_OK; job = job->next) {
 			run_one_write(strand, job, alone);
+			if (!alone && !db_in_transaction(strand->db)) // SQLite undid all of it, as for a full disk
+				code = err_set(&err, job->code, "%s", job->err->text);
+		}
 		if (alone && batch->code)
 			return true;
+	}
+	if (code == ERR_OK) {
 		code = mail_db_flush(strand, &err);
 		if (code == ERR_OK)
 			code = db_commit(strand->db, &err);
