@@ -147,7 +147,8 @@ struct decision_item *decision_add(struct decision *d, struct decision_item *par
 {
 	struct decision_item *item = arena_alloc(d->work, sizeof *item);
 	struct str copy = arena_dup(d->work, text);
-	if (item == NULL || copy.p == NULL) {
+	// Each is looked up once its turn comes; to remember more than may be looked up would only cost time.
+	if (item == NULL || copy.p == NULL || d->items++ >= d->entries_max) {
 		d->too_big = true;
 		return NULL;
 	}

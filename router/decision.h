@@ -63,6 +63,7 @@ struct decision {
 	uint64_t *seen;        // hashes of applied entries and of targets; open addressing, 0 is free
 	size_t n_seen, room_seen;
 	size_t entries, entries_max; // looked up
+	size_t items;                // added; entries_max holds for them too
 	struct str host;       // the last mailbox host that was found; members of a group mostly share it
 	struct str domain_key; // and the last domain
 	struct entry domain;

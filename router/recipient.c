@@ -189,10 +189,6 @@ static size_t add_values(struct decision *d, struct decision_item *item, const s
 	struct str value;
 	size_t n = 0;
 	for (; entry_next(entry, attr, &cursor, &value) && !d->too_big; n++) {
-		if (d->entries + n >= d->entries_max) {
-			d->too_big = true;
-			break;
-		}
 		decision_reason(d, rule, entry->dn, attr, value);
 		decision_add(d, item, value, info->check == ATTR_CHECK_NAME);
 	}
