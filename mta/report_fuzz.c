@@ -46,7 +46,7 @@ static void check_report(struct str text, enum report_kind kind)
 	struct arena *arena = arena_new(MIME_ARENA_BYTES);
 	struct mime mime;
 	mime_parse(text, arena, &mime);
-	must(mime.nodes[0].kind == MIME_MULTIPART && str_eq(mime.details[0].subtype, STR("REPORT")));
+	must(mime.nodes[0].kind == MIME_MULTIPART && str_eq_nocase(mime.details[0].subtype, STR("report")));
 	uint32_t part = mime.nodes[0].child;
 	for (unsigned i = 0; i < PARTS; i++) {
 		must(part != 0);
