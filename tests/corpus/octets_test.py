@@ -3,7 +3,6 @@
 import contextlib
 import re
 import socket
-import ssl
 import unittest
 
 from node import PASSWORD, NodeTest
