@@ -72,10 +72,12 @@ static void toy_take(struct dialogue *d, struct str bytes)
 {
 	struct toy *toy = d->session;
 	must(toy->receiving && !d->refused && bytes.n <= DIALOGUE_PORTION_BYTES_MAX);
-	if (!buf_add(&toy->message, bytes))
-		dialogue_refuse(d, reply_of(REPLY_TOO_BIG));
-	else if (str_find(buf_str(&toy->message), STR("refuse!")) >= 0)
+	size_t room = TOY_MESSAGE_BYTES_MAX - toy->message.n; // what comes first decides, in whatever pieces it comes
+	must(buf_add(&toy->message, str_upto(bytes, room)));
+	if (str_find(buf_str(&toy->message), STR("refuse!")) >= 0)
 		dialogue_refuse(d, reply_of(REPLY_NO_SPACE));
+	else if (bytes.n > room)
+		dialogue_refuse(d, reply_of(REPLY_TOO_BIG));
 }
 
 static void toy_finish(struct dialogue *d)
