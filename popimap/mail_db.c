@@ -261,7 +261,8 @@ void mail_db_close(struct strand *strand)
 {
 	struct err err;
 	enum err_code code = strand->recent_dirty ? write_recent(strand, &err) : ERR_OK;
-	if (code == ERR_OK && db_wal_file_bytes(strand->db) > STORE_WAL_KEPT_BYTES)
+	// At the end thousands are closed one after the other: their logs are safe as they are, and the next opening reads them.
+	if (code == ERR_OK && db_wal_file_bytes(strand->db) > STORE_WAL_KEPT_BYTES && !atomic_load(&strand->store->ending))
 		code = db_checkpoint(strand->db, true, &err);
 	if (code)
 		log_warning(NULL, "cannot write back a mailbox on closing it", log_err(&err));

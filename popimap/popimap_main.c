@@ -126,6 +126,7 @@ static enum err_code start_store(struct node *node, const struct settings *setti
 		.dir = settings_data_path(settings, arena, "mailboxes"),
 		.threads = (unsigned)settings->store_threads,
 		.open_max = lower_cap(open_max > STORE_OPEN_MIN ? open_max : STORE_OPEN_MIN, settings->store_open_max),
+		.idle_ms = settings->store_idle_s * 1000,
 		.key_days = (unsigned)settings->delivered_key_days,
 		.on_eio = die_of_eio,
 	};

@@ -296,6 +296,7 @@ enum err_code store_open(const struct store_config *config, struct store **store
 	store->dir = str_of(dir, config->dir.n);
 	store->dir_fd = store->incoming_fd = -1;
 	store->open_max = config->open_max > config->threads ? config->open_max : config->threads;
+	store->idle_ms = config->idle_ms ? config->idle_ms : STORE_IDLE_MS;
 	store->on_eio = config->on_eio;
 	store->arg = config->arg;
 	store->run_end = &store->run_first;

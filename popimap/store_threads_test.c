@@ -68,6 +68,16 @@ static void one_key_from_many_is_stored_once(void **state)
 
 enum { CROWD = 40, ROUNDS = 60, OPEN_MAX = 5 };
 
+static void deliver_to(unsigned mailbox, unsigned key)
+{
+	struct incoming *body = incoming_new(test_store, 1 << 20);
+	must(incoming_add(body, str_of_c(test_message), NULL) == ERR_OK);
+	struct delivery d = test_delivery(mailbox, key, body);
+	store_deliver(test_store, &d, 1);
+	must(d.code == ERR_OK && !d.known);
+	incoming_free(&body);
+}
+
 static void *visit_the_crowd(void *arg)
 {
 	struct worker *worker = arg;
@@ -75,12 +85,7 @@ static void *visit_the_crowd(void *arg)
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		random = random * 1103515245 + 12345;
 		unsigned mailbox = 200 + (random >> 16) % CROWD;
-		struct incoming *body = incoming_new(test_store, 1 << 20);
-		must(incoming_add(body, str_of_c(test_message), NULL) == ERR_OK);
-		struct delivery d = test_delivery(mailbox, 10000 + worker->index * ROUNDS + i, body);
-		store_deliver(test_store, &d, 1);
-		must(d.code == ERR_OK && !d.known);
-		incoming_free(&body);
+		deliver_to(mailbox, 10000 + worker->index * ROUNDS + i);
 		struct guid id = test_id(mailbox);
 		struct mailbox_access access = {.account = id, .actor = id};
 		struct mailbox *mb;
@@ -265,6 +270,30 @@ static void a_stalled_disk_holds_its_mailbox_alone(void **state)
 	test_close(&mb);
 }
 
+// --- Mailboxes that nobody uses ---
+
+static void what_nobody_uses_is_closed_and_opened_again(void **state)
+{
+	(void)state;
+	enum { MAILBOXES_HELD = 60 };
+	struct mailbox *held[MAILBOXES_HELD];
+	struct store_stats stats;
+	for (unsigned i = 0; i < MAILBOXES_HELD; i++) {
+		deliver_to(300 + i, 1);
+		held[i] = test_mailbox(300 + i);
+	}
+	store_stats(test_store, &stats);
+	assert_true(stats.open > MAILBOXES_HELD / 2);
+	do {
+		usleep(50000);
+		store_stats(test_store, &stats);
+	} while (stats.open > 1); // node.db
+	for (unsigned i = 0; i < MAILBOXES_HELD; i++) {
+		assert_int_equal(test_status(held[i], "INBOX").messages, 1);
+		test_close(&held[i]);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, test_setup, test_teardown)
 
 int main(void)
@@ -275,6 +304,7 @@ int main(void)
 		TEST(databases_come_and_go),
 		TEST(idle_sessions_hear_of_every_message),
 		TEST(a_stalled_disk_holds_its_mailbox_alone),
+		TEST(what_nobody_uses_is_closed_and_opened_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

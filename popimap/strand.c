@@ -3,14 +3,19 @@
 #include "strand.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "mail_make.h"
+
+enum { CLOSED_TO_TRIM = 32 };
 
 // --- Jobs ---
 
@@ -188,29 +193,36 @@ static bool rest(struct store *store, struct strand *strand)
 	strand->state = STRAND_IDLE;
 	if (--store->busy == 0)
 		pthread_cond_broadcast(&store->rested);
-	if (strand->db && strand != store->node) // node.db stays open
+	if (strand->db && strand != store->node) { // node.db stays open
+		strand->rested_ms = clock_mono_exact_ms();
 		lru_add(store, strand);
-	else if (strand->db == NULL && strand->refs == 0)
+	}
+	if (strand->db == NULL && strand->refs == 0)
 		unlink_and_free(strand);
 	return false;
 }
 
-// Closes idle databases, least recently used first, until fewer than `limit` are open. Under the mutex, which it gives up meanwhile.
+// Closes the idle database that was used least recently. Under the mutex, which it gives up meanwhile.
+static void close_last(struct store *store)
+{
+	struct strand *victim = store->lru_last;
+	lru_remove(store, victim);
+	victim->state = STRAND_RUNNING;
+	store->busy++;
+	pthread_mutex_unlock(&store->mutex);
+	mail_db_close(victim);
+	pthread_mutex_lock(&store->mutex);
+	store->open--;
+	store->stats.closed++;
+	if (rest(store, victim))
+		pthread_cond_signal(&store->changed);
+}
+
+// Until fewer than `limit` are open, or none is idle.
 static void close_idle(struct store *store, size_t limit)
 {
-	while (store->open >= limit && store->lru_last) {
-		struct strand *victim = store->lru_last;
-		lru_remove(store, victim);
-		victim->state = STRAND_RUNNING;
-		store->busy++;
-		pthread_mutex_unlock(&store->mutex);
-		mail_db_close(victim);
-		pthread_mutex_lock(&store->mutex);
-		store->open--;
-		store->stats.closed++;
-		if (rest(store, victim))
-			pthread_cond_signal(&store->changed);
-	}
+	while (store->open >= limit && store->lru_last)
+		close_last(store);
 }
 
 // Makes room for one more open database. Only idle strands are closed: when all are busy there are a few more than open_max for a while,
@@ -467,6 +479,41 @@ static void turn(struct store *store, struct strand *strand)
 	rest(store, strand); // this thread looks at the queue next
 }
 
+// What the allocator holds of closed databases goes back to the system, when it is much.
+static void give_memory_back(struct store *store)
+{
+	if (store->stats.closed - store->closed_at_trim < CLOSED_TO_TRIM)
+		return;
+	store->closed_at_trim = store->stats.closed;
+	pthread_mutex_unlock(&store->mutex);
+	malloc_trim(0);
+	pthread_mutex_lock(&store->mutex);
+}
+
+// Nothing to do: one of the threads that wait closes meanwhile what nobody used for idle_ms. A thread that works has no time for it; when it
+// comes back here, it looks.
+static void wait_for_work(struct store *store)
+{
+	if (store->closer_waits || store->lru_last == NULL) {
+		pthread_cond_wait(&store->changed, &store->mutex);
+		return;
+	}
+	int64_t left_ms = store->lru_last->rested_ms + store->idle_ms - clock_mono_exact_ms();
+	if (left_ms <= 0) {
+		close_last(store);
+		return;
+	}
+	give_memory_back(store);
+	if (store->run_first || store->closing || store->closer_waits)
+		return; // came meanwhile
+	struct timespec until;
+	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+	until.tv_sec += left_ms / 1000 + 1; // some together
+	store->closer_waits = true;
+	pthread_cond_clockwait(&store->changed, &store->mutex, CLOCK_MONOTONIC, &until);
+	store->closer_waits = false;
+}
+
 void *strand_thread(void *arg)
 {
 	struct store *store = arg;
@@ -481,7 +528,7 @@ void *strand_thread(void *arg)
 		} else if (store->closing) {
 			break;
 		} else {
-			pthread_cond_wait(&store->changed, &store->mutex);
+			wait_for_work(store);
 		}
 	}
 	pthread_mutex_unlock(&store->mutex);
@@ -490,10 +537,13 @@ void *strand_thread(void *arg)
 
 void strand_close_all(struct store *store)
 {
+	atomic_store(&store->ending, true);
 	pthread_mutex_lock(&store->mutex);
-	while (store->busy) // a caller may be awake before its strand has come to rest
-		pthread_cond_wait(&store->rested, &store->mutex);
-	close_idle(store, 0);
+	while (store->busy || store->lru_last) { // a caller may be awake before its strand has come to rest; a thread may be closing one
+		close_idle(store, 0);
+		if (store->busy)
+			pthread_cond_wait(&store->rested, &store->mutex);
+	}
 	pthread_mutex_unlock(&store->mutex);
 	if (store->node)
 		node_db_tell(store);

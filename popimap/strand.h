@@ -101,6 +101,7 @@ struct strand {
 	struct strand *run_next;             // of the store's queue
 	struct strand *lru_prev, *lru_next;  // idle with an open database, most recent first
 	bool in_lru;
+	int64_t rested_ms;                   // with in_lru: since when
 	struct watch *watches;
 	bool maildrop_locked;
 
@@ -137,7 +138,9 @@ struct store {
 	struct str dir; // borrowed from dir_owned
 	int dir_fd, incoming_fd;
 	size_t open_max;
+	int64_t idle_ms;
 	_Atomic unsigned key_days;
+	_Atomic bool ending;
 	void (*on_eio)(const struct err *err, void *arg);
 	void *arg;
 	struct strand *node;
@@ -154,6 +157,8 @@ struct store {
 	struct node_news *news;  // of closed mailboxes, for node.db
 	pthread_cond_t rested; // busy has become 0
 	bool closing;
+	bool closer_waits;       // a thread waits for the next database to close
+	uint64_t closed_at_trim; // stats.closed at the last malloc_trim
 	struct store_stats stats;
 
 	unsigned threads_n;
