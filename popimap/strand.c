@@ -479,39 +479,42 @@ static void turn(struct store *store, struct strand *strand)
 	rest(store, strand); // this thread looks at the queue next
 }
 
-// What the allocator holds of closed databases goes back to the system, when it is much.
-static void give_memory_back(struct store *store)
+// What the allocator holds of closed databases goes back to the system, when it is much. True when the mutex was given up for it.
+static bool give_memory_back(struct store *store)
 {
 	if (store->stats.closed - store->closed_at_trim < CLOSED_TO_TRIM)
-		return;
+		return false;
 	store->closed_at_trim = store->stats.closed;
 	pthread_mutex_unlock(&store->mutex);
 	malloc_trim(0);
 	pthread_mutex_lock(&store->mutex);
+	return true;
 }
 
-// Nothing to do: one of the threads that wait closes meanwhile what nobody used for idle_ms. A thread that works has no time for it; when it
-// comes back here, it looks.
-static void wait_for_work(struct store *store)
+static void wait_until(struct store *store, int64_t left_ms)
 {
-	if (store->closer_waits || store->lru_last == NULL) {
-		pthread_cond_wait(&store->changed, &store->mutex);
-		return;
-	}
-	int64_t left_ms = store->lru_last->rested_ms + store->idle_ms - clock_mono_exact_ms();
-	if (left_ms <= 0) {
-		close_last(store);
-		return;
-	}
-	give_memory_back(store);
-	if (store->run_first || store->closing || store->closer_waits)
-		return; // came meanwhile
 	struct timespec until;
 	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
 	until.tv_sec += left_ms / 1000 + 1; // some together
 	store->closer_waits = true;
 	pthread_cond_clockwait(&store->changed, &store->mutex, CLOCK_MONOTONIC, &until);
 	store->closer_waits = false;
+}
+
+// Nothing to do: one of the threads that wait closes meanwhile what nobody used for idle_ms. A thread that works has no time for it; when it
+// comes back here, it looks.
+static void wait_for_work(struct store *store)
+{
+	bool closes = store->lru_last && !store->closer_waits;
+	int64_t left_ms = closes ? store->lru_last->rested_ms + store->idle_ms - clock_mono_exact_ms() : 0;
+	if (closes && left_ms <= 0)
+		close_last(store);
+	else if (give_memory_back(store))
+		return; // work may have come meanwhile
+	else if (closes)
+		wait_until(store, left_ms);
+	else
+		pthread_cond_wait(&store->changed, &store->mutex);
 }
 
 void *strand_thread(void *arg)
