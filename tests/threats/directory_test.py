@@ -192,8 +192,8 @@ class MassDelete(NodeTest):
     def status(self):
         return json.loads(self.node.run("directory", "status", "--json").stdout)
 
-    def settled(self, state):
-        return self.node.wait(lambda: self.status() if self.status()["state"] == state else None, "state " + state)
+    def settled(self, state, what=""):
+        return self.node.wait(lambda: (s := self.status())["state"] == state and what in s["trouble"] and s, f"state {state} {what}")
 
     def rcpt(self, *addresses):
         with self.node.raw("smtp") as wire:
@@ -203,9 +203,10 @@ class MassDelete(NodeTest):
             return [wire.say(f"RCPT TO:<{address}>") for address in addresses]
 
     def held(self, text, what):
+        self.put(self.whole())
+        self.settled("PERSIST")  # nothing is held any more from before
         self.put(text)
-        status = self.node.wait(lambda: self.status() if what in self.status()["trouble"] else None, f"a brake for {what}")
-        self.assertEqual(status["state"], "BRAKED")
+        status = self.settled("BRAKED", what)
         self.assertGreater(status["held_deletes"], 0)
         self.assertFalse(status["fresh"])
         # Who was there is there; nobody is unknown for good, for a new one may be in the file.
