@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loading an LDIF file: stat, survey, store, sweep, the brake, commit. Crash story: credentials commit first, then the shadow, each with the cookie that
-// names the file; a crash between the two leaves different cookies, and the next start loads again, which changes nothing twice.
+// Loading an LDIF file: stat, survey, store, sweep, the brake, commit. Crash story: credentials commit first, then the shadow, each with
+// the cookie that names the file; a crash between the two leaves different cookies, and the next start loads again, which changes nothing
+// twice.
 #include "load.h"
 
 #include <fcntl.h>

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Making a mailbox: directory, database, first rows.
 //
-// Happy path: ab/ and ab/<id>/ are made, each parent synced after; mail.db is written in one piece, an image that is the same for all, and beside it an empty mail.db-wal, so that SQLite has none to make and no directory to sync for it; the directory is
-// synced. The owner is added, and its folders get their names for ever, in the transaction of the first job, a delivery as a rule: one
-// commit for both.
+// Happy path: ab/ and ab/<id>/ are made, each parent synced after; mail.db is written in one piece, an image that is the same for all and
+// has the default folders in it, and beside it an empty mail.db-wal, so that SQLite has none to make and no directory to sync for it; the
+// directory is synced. The owner is added, and the folders get their guids and UIDVALIDITY, in the transaction of the first job, a delivery
+// as a rule: one commit for both.
 //
 // Crash story: mail.db gets its name when it is whole and synced; a database without an owner row is no mailbox yet. After a crash at any
 // point the next try goes on from there.

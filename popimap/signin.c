@@ -13,7 +13,8 @@ void signin_begin(struct popimap *popimap, const struct settings *settings, stru
 	const struct log_context *log, unsigned failures, struct err *err, struct signin *in_out)
 {
 	*in_out = (struct signin){
-		.popimap = popimap, .settings = settings, .log = log, .service = service, .peer = conn_peer(conn), .failures = failures, .err = err, .arena = arena_new(ARENA_BYTES_MAX)};
+		.popimap = popimap, .settings = settings, .log = log, .service = service, .peer = conn_peer(conn), .failures = failures,
+		.err = err, .arena = arena_new(ARENA_BYTES_MAX)};
 	login_begin(popimap->login, service, conn, popimap_may_plaintext(settings, conn), &in_out->attempt);
 }
 

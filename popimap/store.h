@@ -50,7 +50,7 @@ enum {
 struct store_config {
 	struct str dir;    // data_dir/mailboxes; must exist
 	unsigned threads;  // 1-64
-	size_t open_max;   // mailboxes whose database stays open; 3 descriptors each
+	size_t open_max;   // databases of mailboxes that are open at a time; 3 descriptors each
 	int64_t idle_ms;   // one that nobody used for so long is closed; 0: STORE_IDLE_MS
 	unsigned key_days; // how long deliveries are remembered
 	// After an input/output error in writing (what was synced before it may be lost too, the kernel says so once), on a store thread; may

@@ -7,8 +7,8 @@
 //
 // `posthouse run` (or systemd) opens the sockets and passes them on, so that a restart loses no connection: those that came
 // meanwhile wait in the kernel's backlog. One descriptor serves all schedulers; the kernel wakes one of them for each connection
-// (EPOLLEXCLUSIVE), which hands it to the one that has the fewest. A cap on all connections and one for each address (IPv4 address, IPv6 /64) keep slow or hostile peers from
-// taking all: over a cap the refusal is written, without waiting, and the connection closed.
+// (EPOLLEXCLUSIVE), which hands it to the one that has the fewest. A cap on all connections and one for each address (IPv4 address,
+// IPv6 /64) keep slow or hostile peers from taking all: over a cap the refusal is written, without waiting, and the connection closed.
 #ifndef BASE_LISTEN_H
 #define BASE_LISTEN_H
 

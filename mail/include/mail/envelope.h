@@ -6,8 +6,8 @@
 //
 // A value goes out as a quoted string, or as a literal when it holds what a quoted string may not (8-bit bytes) or is long; NUL, CR
 // and LF become spaces. An absent value is NIL, an empty one "". Encoded-words in subjects, names and parameters are left as they
-// are: clients decode them; white space in a subject or a name is one space, because folding leaves tabs. The output has CR LF only in front of literals. Computed once, at delivery (mail/cache.h); nothing here
-// blocks, and the work is linear in the header.
+// are: clients decode them; white space in a subject or a name is one space, because folding leaves tabs. The output has CR LF only
+// in front of literals. Computed once, at delivery (mail/cache.h); nothing here blocks, and the work is linear in the header.
 //
 // False means that the buffer overflowed; it then holds a part of the text.
 #ifndef MAIL_ENVELOPE_H

@@ -139,7 +139,8 @@ bool mime_section_find(const struct mime_node *nodes, size_t n, const struct mim
 bool mime_part_find(const struct mime_node *nodes, size_t n, const uint32_t *path, unsigned path_n, uint32_t *index_out);
 
 // The fields of a header whose names are (with_not: are not) among names, in their order, with their folding, then the blank line
-// if the header has one. A line that is no field has no name among names: both lists together are the header. In steps, because a megabyte of short fields is more than one turn of a fiber may take:
+// if the header has one. A line that is no field has no name among names: both lists together are the header. In steps, because a
+// megabyte of short fields is more than one turn of a fiber may take:
 //
 //     mime_filter_init(&filter, header, names, n, false);
 //     while (mime_filter_more(&filter, STEP_BYTES, &picked))
