@@ -3,8 +3,6 @@
 import imaplib
 import re
 import smtplib
-import subprocess
-import time
 import unittest
 
 from node import DEADLINE_S, NodeTest, PASSWORD, message
@@ -16,24 +14,7 @@ class Flush(NodeTest):
     settings = {"auth_plaintext": "trusted"}
 
     def trace(self, daemon, work):
-        out = self.node.path(f"strace.{daemon}")
-        pid = self.node.daemon_pids()[daemon]
-        strace = subprocess.Popen(["strace", "-f", "-q", "-s", "120", "-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg", "-o", out, "-p", str(pid)],
-                                  stderr=subprocess.PIPE)
-        try:
-            self.node.wait(lambda: self.is_traced(pid), "strace to attach")
-            time.sleep(0.5)  # all threads, not only the first
-            work()
-        finally:
-            strace.terminate()
-            strace.wait(DEADLINE_S)
-            strace.stderr.close()
-        with open(out, encoding="utf-8", errors="replace") as stream:
-            return stream.readlines()
-
-    def is_traced(self, pid):
-        with open(f"/proc/{pid}/status", encoding="ascii") as stream:
-            return stream.read().split("TracerPid:\t")[1][0] != "0"
+        return self.node.trace(daemon, ["-s", "120", "-e", "trace=fdatasync,fsync,write,writev,sendto,sendmsg"], work).splitlines(True)
 
     def check(self, lines, begins, ends, count):
         """Between each line that begins and the next that ends there is a sync; so many pairs there are."""

@@ -227,6 +227,24 @@ class Node:
 
     # --- looking ---
 
+    def trace(self, daemon, options, work):
+        """What strace, with these options, shows of a daemon while work() runs."""
+        def attached():
+            with open(f"/proc/{pid}/status", encoding="ascii") as stream:
+                return "TracerPid:\t0\n" not in stream.read()
+        out, pid = self.path(f"strace.{daemon}"), self.daemon_pids()[daemon]
+        strace = subprocess.Popen(["strace", "-f", "-q", *options, "-o", out, "-p", str(pid)], stderr=subprocess.PIPE)
+        try:
+            self.wait(attached, "strace to attach")
+            time.sleep(0.5)  # all threads, not only the first
+            work()
+        finally:
+            strace.terminate()
+            strace.wait(DEADLINE_S)
+            strace.stderr.close()
+        with open(out, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+
     def wait(self, condition, what, deadline_s=None):
         end = time.monotonic() + (deadline_s or DEADLINE_S)
         while True:
