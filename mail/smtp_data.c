@@ -10,8 +10,9 @@
 //     IN_LINE        AFTER_CR      bare LF: IN_LINE   IN_LINE                  IN_LINE
 //     AFTER_CR       bare CR: AFTER_CR   AT_LINE      bare CR: IN_LINE         bare CR: IN_LINE
 //
-// After a bare LF the state is IN_LINE, so a dot there is text: no receiver behind us, which sees CRLF lines with their dots doubled
-// again by the encoder, can read an end of data out of it. In chunks AT_LINE is never entered, and with it no state of a dot.
+// After a bare LF the state is IN_LINE, so a dot there is text: no receiver behind us, which sees CRLF lines with their dots
+// doubled again by the encoder, can read an end of data out of it. In chunks AT_LINE is never entered, and with it no state of a
+// dot.
 #include "mail/smtp_data.h"
 
 #include <endian.h>
@@ -102,8 +103,8 @@ static bool is_text(char c)
 	return c != '\r' && c != '\n' && c != '\0';
 }
 
-// Where the first byte below 0x0e is, of eight; 8 without one. CR, LF and NUL are such bytes, letters are not. Subtracting borrows from the top
-// bit of such a byte; what a borrow does to bytes behind it does not matter.
+// Where the first byte below 0x0e is, of eight; 8 without one. CR, LF and NUL are such bytes, letters are not. Subtracting
+// borrows from the top bit of such a byte; what a borrow does to bytes behind it does not matter.
 static size_t first_control(const char *p)
 {
 	uint64_t eight;
@@ -112,7 +113,8 @@ static size_t first_control(const char *p)
 	return found ? (size_t)__builtin_ctzll(found) / 8 : sizeof eight;
 }
 
-// Bytes at the start of s before a CR, LF or NUL. Lines are short, so what memchr costs to begin with counts: a few words at a time is half the work.
+// Bytes at the start of s before a CR, LF or NUL. Lines are short, so what memchr costs to begin with counts: a few words at a
+// time is half the work.
 static size_t run_of_text(struct str s)
 {
 	size_t n = 0;
@@ -136,8 +138,8 @@ static bool run_may_start(unsigned state, char c)
 	return state == IN_LINE || (state == AT_LINE && c != '.');
 }
 
-// The text that s begins with, to the end of its line if that is there and is CR LF: what nearly all of a message is made of. 0: look at the next
-// byte alone.
+// The text that s begins with, to the end of its line if that is there and is CR LF: what nearly all of a message is made of. 0:
+// look at the next byte alone.
 static size_t put_run(struct smtp_data_decoder *decoder, struct str s, struct buf *out)
 {
 	if (!run_may_start(decoder->state, s.p[0]))

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables of mail.db, one mailbox.
 //
-// Whoever lists messages reads msg alone, whose rows are about 30 bytes; bytes of messages are in body, what FETCH wants of them in cache.
-// modseq is the one change counter of a mailbox (owner.change_seq when the row changed last), so that sessions, moves, backups and
-// replicas ask for changes the same way: rows above a number, and tombstones (expunged, folder_gone) above it.
+// Whoever lists messages reads msg alone, whose rows are about 30 bytes; bytes of messages are in body, what FETCH wants of them
+// in cache. modseq is the one change counter of a mailbox (owner.change_seq when the row changed last), so that sessions, moves,
+// backups and replicas ask for changes the same way: rows above a number, and tombstones (expunged, folder_gone) above it.
 // "BLOB(16)" are guids.
 #include "schema/ddl_mail.h"
 
 static const char version_1[] =
-	// Whose mailbox this is, whether this node may still write, and counters; one row. The last change_seq that was given is the larger one
-	// of change_seq here and the highest modseq in folder, where it is written anyhow with almost every change.
+	// Whose mailbox this is, whether this node may still write, and counters; one row. The last change_seq that was given is
+	// the larger one of change_seq here and the highest modseq in folder, where it is written anyhow with almost every
+	// change.
 	"CREATE TABLE owner("
 	" id INTEGER PRIMARY KEY CHECK(id=1),"
 	" mailbox BLOB NOT NULL,"        // BLOB(16)
@@ -20,7 +21,8 @@ static const char version_1[] =
 	" made_ms INTEGER NOT NULL,"
 	" change_seq INTEGER NOT NULL,"
 	" uidvalidity INTEGER NOT NULL);" // the last that was given
-	// An id is never used again. name: NFC, levels divided by '/'. use: enum folder_use. recent_uid: uids below it were \Recent to somebody.
+	// An id is never used again. name: NFC, levels divided by '/'. use: enum folder_use. recent_uid: uids below it were
+	// \Recent to somebody.
 	"CREATE TABLE folder("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
 	" name TEXT NOT NULL UNIQUE,"
@@ -40,22 +42,24 @@ static const char version_1[] =
 	"CREATE TABLE keyword("
 	" folder INTEGER NOT NULL, bit INTEGER NOT NULL, name TEXT NOT NULL, modseq INTEGER NOT NULL,"
 	" PRIMARY KEY(folder, bit)) WITHOUT ROWID;"
-	// flags: bits 0-4 \Seen \Answered \Flagged \Deleted \Draft, 5 no final line end, 8-62 keywords. bytes: RFC822.SIZE. received: INTERNALDATE.
+	// flags: bits 0-4 \Seen \Answered \Flagged \Deleted \Draft, 5 no final line end, 8-62 keywords. bytes: RFC822.SIZE.
+	// received: INTERNALDATE.
 	"CREATE TABLE msg("
 	" folder INTEGER NOT NULL, uid INTEGER NOT NULL, modseq INTEGER NOT NULL, flags INTEGER NOT NULL, body INTEGER NOT NULL,"
 	" bytes INTEGER NOT NULL, received_s INTEGER NOT NULL, zone_min INTEGER NOT NULL, saved_ms INTEGER NOT NULL,"
 	" PRIMARY KEY(folder, uid)) WITHOUT ROWID;"
 	"CREATE INDEX msg_modseq ON msg(modseq);"
-	// The bytes of a message: prefix (lines of this recipient) and then data; data NULL: the file big/<guid>. guid is the EMAILID. refs: rows
-	// of msg and trash. bytes: of data alone. Last column, so that the others are read without it.
+	// The bytes of a message: prefix (lines of this recipient) and then data; data NULL: the file big/<guid>. guid is the
+	// EMAILID. refs: rows of msg and trash. bytes: of data alone. Last column, so that the others are read without it.
 	"CREATE TABLE body("
 	" id INTEGER PRIMARY KEY, guid BLOB NOT NULL, refs INTEGER NOT NULL, bytes INTEGER NOT NULL, thread INTEGER NOT NULL,"
 	" prefix BLOB NOT NULL, data BLOB);"
 	"CREATE INDEX body_big ON body(guid) WHERE data IS NULL;" // which files have a row
 	// mail/cache.h, of prefix and data together.
 	"CREATE TABLE cache(body INTEGER PRIMARY KEY, data BLOB NOT NULL);"
-	// hash: of a message id, the first 63 bits of its guid_derive(). A message whose references nobody knows is in the thread that has the
-	// hash of the first one as its number, its own when it has none; rows are only for what does not follow from that.
+	// hash: of a message id, the first 63 bits of its guid_derive(). A message whose references nobody knows is in the thread
+	// that has the hash of the first one as its number, its own when it has none; rows are only for what does not follow from
+	// that.
 	"CREATE TABLE thread(hash INTEGER PRIMARY KEY, thread INTEGER NOT NULL);"
 	"CREATE TABLE expunged("
 	" modseq INTEGER NOT NULL, folder INTEGER NOT NULL, uid INTEGER NOT NULL,"

@@ -14,14 +14,15 @@
 //            where there are many; and one subset after each operation
 //   again    the start after a cut is recorded too and cut likewise, for some cuts by the seed
 //   faults   the work, smaller, once for each of its operations, which fails with EIO or ENOSPC; then a kill and a power cut at its end
-// At each point check() opens the folder as a start of the daemon does. A check that crashes or hangs has lost all that was acknowledged.
+// At each point check() opens the folder as a start of the daemon does. A check that crashes or hangs has lost all that was
+// acknowledged.
 //
 //     PROGRAM [--seed N] [--all] [--lie sqlite|files|dirs] [--only WORD] [--shard I/N] [--keep]
 //
-// --all: more subsets and cuts; --lie: a disk that swallows such syncs, which must be seen: ends with the first loss; --only: one of the words
-// above; --shard: of the faults every Nth, from the Ith, for several processes at once; --keep: ends at the first failure and leaves its
-// folder. The last line on stdout is {"points","acknowledged","lost","duplicated"}; the exit status 0 when nothing was lost or doubled,
-// else 1, with the first failures on stderr.
+// --all: more subsets and cuts; --lie: a disk that swallows such syncs, which must be seen: ends with the first loss; --only: one
+// of the words above; --shard: of the faults every Nth, from the Ith, for several processes at once; --keep: ends at the first
+// failure and leaves its folder. The last line on stdout is {"points","acknowledged","lost","duplicated"}; the exit status 0 when
+// nothing was lost or doubled, else 1, with the first failures on stderr.
 #ifndef CRASH_POINTS_H
 #define CRASH_POINTS_H
 
@@ -34,12 +35,13 @@ struct crash_verdict {
 
 struct crash_test {
 	const char *name;
-	// In a child with the disk of test_disk.h, in an empty folder. Marks what it tries and what it is told. Does not return early because of
-	// a failing disk, except by _exit(CRASH_DIED), as the daemon would.
+	// In a child with the disk of test_disk.h, in an empty folder. Marks what it tries and what it is told. Does not return
+	// early because of a failing disk, except by _exit(CRASH_DIED), as the daemon would.
 	void (*work)(const char *dir, struct disk_trace *trace, uint64_t seed, bool is_small);
 	// Opens and closes; in a child, for cuts during a start.
 	void (*restart)(const char *dir);
-	// In a child with a healthy disk: opens what a cut left and compares it with the marks before position. It may go on working there.
+	// In a child with a healthy disk: opens what a cut left and compares it with the marks before position. It may go on
+	// working there.
 	void (*check)(const char *dir, const struct disk_trace *trace, size_t position, struct crash_verdict *verdict);
 	bool (*is_ack)(const struct disk_mark *mark);
 };

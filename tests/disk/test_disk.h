@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A disk for tests: what we do to files, through SQLite and through base/file.h, can be made to fail, stall, and be recorded; from a record
-// every state is made that a cut may leave.
+// A disk for tests: what we do to files, through SQLite and through base/file.h, can be made to fail, stall, and be recorded;
+// from a record every state is made that a cut may leave.
 //
 //     test_disk_install();                             // before the first database or file is opened: SQLite's default VFS, file_ops_set()
 //     test_disk_fail(7, 1, ENOSPC);                    // the seventh operation from now on fails, once
@@ -11,15 +11,15 @@
 //     …; disk_mark(trace, MARK_ACKED, id, 0); …        // what a caller was told, at its place among the operations
 //     disk_cut(trace, disk_trace_n(trace), DISK_CUT_POWER, 0, dir_after);    // power went: only what was synced is there
 //
-// What a cut may leave (disk_trace.c makes it): of what was not synced any subset; of a write any subset of its sectors of 512 or 4,096
-// bytes; a new, renamed or removed name only for certain when its directory was synced. SQLite's own sync of a directory, at the first
-// sync of a journal or WAL that it made, is seen as one.
+// What a cut may leave (disk_trace.c makes it): of what was not synced any subset; of a write any subset of its sectors of 512 or
+// 4,096 bytes; a new, renamed or removed name only for certain when its directory was synced. SQLite's own sync of a directory,
+// at the first sync of a journal or WAL that it made, is seen as one.
 //
-// The VFS has no shared memory (version 1): databases of queue and mailboxes are exclusive and keep the WAL's index on the heap; a connection
-// that is not exclusive cannot switch to WAL here and fails aloud.
+// The VFS has no shared memory (version 1): databases of queue and mailboxes are exclusive and keep the WAL's index on the heap;
+// a connection that is not exclusive cannot switch to WAL here and fails aloud.
 //
-// Threads: operations, marks and reads of counters from any; everything else before threads begin or after they ended. While a record is
-// kept, operations go one at a time.
+// Threads: operations, marks and reads of counters from any; everything else before threads begin or after they ended. While a
+// record is kept, operations go one at a time.
 #ifndef TEST_DISK_H
 #define TEST_DISK_H
 
@@ -35,7 +35,8 @@ void test_disk_install(void);
 // How many operations that change something (create, write, truncate, sync, link, rename, remove, make a directory) there were.
 long test_disk_operations(void);
 
-// The first that fails is said on stderr. From the nth operation on (1: the next one) `times` fail with errno code; 0: none any more. Large times: for ever.
+// The first that fails is said on stderr. From the nth operation on (1: the next one) `times` fail with errno code; 0: none any
+// more. Large times: for ever.
 void test_disk_fail(long nth, long times, int code);
 
 // Only operations of SQLite, or only those of base/file.h, count and fail; both at first.
@@ -94,8 +95,8 @@ void disk_trace_clear(struct disk_trace *trace);
 size_t disk_trace_n(const struct disk_trace *trace);
 const struct disk_op *disk_trace_op(const struct disk_trace *trace, size_t i);
 
-// NULL ends it. What is in dir already becomes the beginning of the record, synced. Names and files that are made past base/file.h and SQLite
-// are not seen. disk_trace_begin() is the first operation after that beginning.
+// NULL ends it. What is in dir already becomes the beginning of the record, synced. Names and files that are made past
+// base/file.h and SQLite are not seen. disk_trace_begin() is the first operation after that beginning.
 void test_disk_record(struct disk_trace *trace, const char *dir);
 size_t disk_trace_begin(const struct disk_trace *trace);
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server's end of SMTP and LMTP: one engine under both, from the greeting to the goodbye (RFC 5321, RFC 2033, RFC 2920, RFC 3207).
+// The server's end of SMTP and LMTP: one engine under both, from the greeting to the goodbye
+// (RFC 5321, RFC 2033, RFC 2920, RFC 3207).
 //
-// What is the same in both is here: lines and their limits, who may speak when, the table of commands, states, STARTTLS, the memory of a
-// transaction, and the way a message comes in. A protocol adds its commands and decides about senders, recipients and messages:
+// What is the same in both is here: lines and their limits, who may speak when, the table of commands, states, STARTTLS, the
+// memory of a transaction, and the way a message comes in. A protocol adds its commands and decides about senders, recipients and
+// messages:
 //
 //     static const struct dialogue_command rows[] = {
 //         {STR("EHLO"), dialogue_cmd_ehlo, DIALOGUE_ANY, DIALOGUE_SYNCHRONISES, &metric_ehlo},
@@ -15,26 +17,28 @@
 //     struct my_session { struct dialogue d; … };                         // on the heap, zeroed
 //     dialogue_run(&s->d, conn, &config);                                 // greeting … goodbye, then the connection is closed
 //
-// The dispatcher checks what a row demands; handlers do not check again. A handler answers with dialogue_say. One that can no longer talk to
-// the peer puts the session into DIALOGUE_ENDED.
+// The dispatcher checks what a row demands; handlers do not check again. A handler answers with dialogue_say. One that can no
+// longer talk to the peer puts the session into DIALOGUE_ENDED.
 //
 // What can go wrong, and what then happens:
-// - the peer goes away, or is silent or slow beyond its deadline: the transaction is forgotten (421 where it can still be said), nothing
-//   was promised;
+// - the peer goes away, or is silent or slow beyond its deadline: the transaction is forgotten (421 where it can still be said),
+//   nothing was promised;
 // - this process is told to stop: the command that runs is finished, a message on its way in included, then 421;
 // - too many refused commands, or a session older than session_ms: 421;
-// - input where the client has to wait for us (before the greeting; behind EHLO, DATA and whatever else is DIALOGUE_SYNCHRONISES): what comes
-//   then may have been put there by somebody else (request smuggling), so the session ends and none of it is run;
+// - input where the client has to wait for us (before the greeting; behind EHLO, DATA and whatever else is
+//   DIALOGUE_SYNCHRONISES): what comes then may have been put there by somebody else (request smuggling), so the session ends and
+//   none of it is run;
 // - a line that ends in a bare LF, under SMTP_NEWLINE_REJECT: the same, with 521;
-// - a message that is refused in the middle: the rest of it is read and thrown away, so that none of it can be taken for commands. In chunks
-//   every later one of the message hears the same reason, so that a client that has sent ahead and looks at the last reply only is told it;
-// - BDAT at a wrong time: its chunk is read and thrown away too. With a length that is none, or more than any message can have, nobody knows
-//   where the next command begins: the session ends;
+// - a message that is refused in the middle: the rest of it is read and thrown away, so that none of it can be taken for
+//   commands. In chunks every later one of the message hears the same reason, so that a client that has sent ahead and looks at
+//   the last reply only is told it;
+// - BDAT at a wrong time: its chunk is read and thrown away too. With a length that is none, or more than any message can have,
+//   nobody knows where the next command begins: the session ends;
 // - a command of another protocol (config.forbidden: HTTP): the session ends.
 //
-// Time. A command line must be complete idle_ms after we began to wait for it, a message must be complete message_ms after DATA or the first
-// BDAT and must not pause for longer than idle_ms, no command is begun after session_ms. What we do ourselves (the disk, above all) has no
-// deadline here: a reply to a message waits until the protocol knows what became of it.
+// Time. A command line must be complete idle_ms after we began to wait for it, a message must be complete message_ms after DATA
+// or the first BDAT and must not pause for longer than idle_ms, no command is begun after session_ms. What we do ourselves (the
+// disk, above all) has no deadline here: a reply to a message waits until the protocol knows what became of it.
 //
 // A session runs on a fiber of its own over a struct conn, which in tests and fuzzers is a script in memory. All of it may wait.
 #ifndef MAIL_DIALOGUE_H
@@ -108,15 +112,15 @@ struct dialogue_protocol {
 	// EHLO or LHLO was accepted: writes the lines ("250-…") of what only this protocol offers here and now.
 	void (*offer)(struct dialogue *d);
 
-	// MAIL and RCPT: parsed, and within the limits that were announced. A positive reply accepts; what is stored in the transaction's arena
-	// lives as long as it. sender may complete mail; recipient is zeroed but for its struct smtp_rcpt.
+	// MAIL and RCPT: parsed, and within the limits that were announced. A positive reply accepts; what is stored in the
+	// transaction's arena lives as long as it. sender may complete mail; recipient is zeroed but for its struct smtp_rcpt.
 	struct reply (*sender)(struct dialogue *d, struct smtp_mail *mail);
 	struct reply (*recipient)(struct dialogue *d, void *recipient);
 
-	// A message: begin, then take for all its bytes in order, then finish or, whatever happens in between, forget. Lines end in CRLF, the last one
-	// of chunks perhaps not. begin: false, with a reply,
-	// when none can be taken now. take: may call dialogue_refuse, then no more comes. finish: says one reply, or one for each recipient, or
-	// says nothing and calls dialogue_refuse.
+	// A message: begin, then take for all its bytes in order, then finish or, whatever happens in between, forget. Lines end
+	// in CRLF, the last one of chunks perhaps not. begin: false, with a reply, when none can be taken now. take: may call
+	// dialogue_refuse, then no more comes. finish: says one reply, or one for each recipient, or says nothing and calls
+	// dialogue_refuse.
 	bool (*begin)(struct dialogue *d, struct reply *why_out);
 	void (*take)(struct dialogue *d, struct str bytes);
 	void (*finish)(struct dialogue *d);
@@ -189,8 +193,8 @@ void dialogue_fini(struct dialogue *d);
 
 // --- For handlers ---
 
-// Replies, counts errors, ends the session after 421. A text that does not fit a reply is left out: the codes are what matters. May wait when
-// the peer is slow; a broken connection shows at the next read.
+// Replies, counts errors, ends the session after 421. A text that does not fit a reply is left out: the codes are what matters.
+// May wait when the peer is slow; a broken connection shows at the next read.
 void dialogue_say(struct dialogue *d, struct reply reply);
 void dialogue_say_id(struct dialogue *d, enum reply_id id);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stream after DATA, both ways: dots and line ends (RFC 5321 section 4.5.2), and nothing that could smuggle a second message. And what
-// BDAT carries (RFC 3030): the same without dots.
+// The stream after DATA, both ways: dots and line ends (RFC 5321 section 4.5.2), and nothing that could smuggle a second message.
+// And what BDAT carries (RFC 3030): the same without dots.
 //
 //     struct smtp_data_decoder decoder;
 //     smtp_data_decoder_init(&decoder, SMTP_NEWLINE_REJECT, line_bytes_max);
@@ -16,9 +16,9 @@
 // and no bare LF: a bare LF is CRLF, a bare CR a space, a NUL is dropped. In reject mode the message is refused at its end, with
 // all of it consumed; in normalize mode it is taken as it came out. A leading dot is removed only after CRLF, because a sender
 // adds one only there.
-// In chunks (BDAT) a dot means nothing and the caller knows where the message ends: smtp_data_decode_end is called there. Line ends are
-// treated as above, for RFC 3030 section 3 wants text in its canonical form too, and what the next hop gets by DATA must be that. A last
-// line without CRLF stays so.
+// In chunks (BDAT) a dot means nothing and the caller knows where the message ends: smtp_data_decode_end is called there. Line
+// ends are treated as above, for RFC 3030 section 3 wants text in its canonical form too, and what the next hop gets by DATA must
+// be that. A last line without CRLF stays so.
 // Step functions: any split of the input gives the same output. Nothing here blocks.
 #ifndef MAIL_SMTP_DATA_H
 #define MAIL_SMTP_DATA_H
@@ -45,15 +45,16 @@ void smtp_data_decoder_init(struct smtp_data_decoder *decoder, enum smtp_newline
 // The same for the octets of BDAT chunks, all of a message one after the other.
 void smtp_data_decoder_init_chunks(struct smtp_data_decoder *decoder, enum smtp_newline newline, size_t line_bytes_max);
 
-// Decodes input into out until its end or the final dot; returns the bytes consumed. out must have room for 2 * in.n + 4 bytes (a bug
-// otherwise).
+// Decodes input into out until its end or the final dot; returns the bytes consumed. out must have room for 2 * in.n + 4 bytes (a
+// bug otherwise).
 size_t smtp_data_decode(struct smtp_data_decoder *decoder, struct str in, struct buf *out);
 
 // The end of the last chunk: adds what was held back, at most 1 byte. Sets done.
 void smtp_data_decode_end(struct smtp_data_decoder *decoder, struct buf *out);
 
-// May the message be taken, as far as it has come? Final after done. Else why_out is the reason: REPLY_BARE_NEWLINE (550 5.5.2, what Postfix's
-// smtpd_forbid_bare_newline = reject answers by default), REPLY_NUL_IN_DATA (reject mode only), REPLY_DATA_LINE_TOO_LONG.
+// May the message be taken, as far as it has come? Final after done. Else why_out is the reason: REPLY_BARE_NEWLINE (550 5.5.2,
+// what Postfix's smtpd_forbid_bare_newline = reject answers by default), REPLY_NUL_IN_DATA (reject mode only),
+// REPLY_DATA_LINE_TOO_LONG.
 bool smtp_data_verdict(const struct smtp_data_decoder *decoder, enum reply_id *why_out);
 
 struct smtp_data_encoder {
