@@ -316,7 +316,7 @@ size_t conn_discard_input(struct conn *conn)
 
 // --- Writing ---
 
-// Sends s whole. may_wait: within the deadlines; else only what goes at once.
+// Sends s whole, within the deadlines. sent_out is set on failure too.
 static enum err_code send_all(struct conn *conn, struct str s, size_t *sent_out, struct err *err)
 {
 	size_t sent = 0;

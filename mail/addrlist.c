@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Address lists, read liberally and in linear time.
 //
-// Two looks at each byte: find_end() finds where a member ends ("," ";" or a group's ":") and where its "<" and ">" are; then
+// Two looks at each byte: take_member() finds where a member ends ("," ";" or a group's ":") and where its "<" and ">" are; then
 // add_mailbox() reads the member's parts. Input that is cut inside a quote, a comment or a bracket ends there.
 #include "mail/addrlist.h"
 

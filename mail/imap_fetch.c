@@ -30,7 +30,7 @@ static const struct {
 	{STR("RFC822.TEXT"), IMAP_FETCH_FORM_RFC822_TEXT, MIME_SECTION_TEXT, false},
 };
 
-// Grows by doubling in the arena; FETCH_SECTIONS_MAX bounds it.
+// Grows by doubling in the arena; IMAP_FETCH_SECTIONS_MAX bounds it.
 struct sections {
 	struct imap_fetch_section *v;
 	size_t n, size;

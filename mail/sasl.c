@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A SASL exchange from AUTH to its end: one libsasl2 connection, one look-up, one verdict.
 //
-// Happy path: start picks the mechanism; libsasl2 asks for the name (take_login), then for a password to be checked (PLAIN, LOGIN) or
-// for a verifier (SCRAM); both lead to one look-up. Whatever goes wrong after that, a name that nobody has, one that may not log in,
-// a throttled one, a wrong password, ends as SASL_FAILED after the same work; only `reason` differs, for the log. A directory that
-// cannot answer is SASL_TEMPFAIL, never a failure: clients ask people for a new password after those.
+// Happy path: start picks the mechanism; libsasl2 asks for the name (sasl_session_take_login), then for a password to be checked
+// (PLAIN, LOGIN) or for a verifier (SCRAM); both lead to one look-up. Whatever goes wrong after that, a name that nobody has, one
+// that may not log in, a throttled one, a wrong password, ends as SASL_FAILED after the same work; only `reason` differs, for the
+// log. A directory that cannot answer is SASL_TEMPFAIL, never a failure: clients ask people for a new password after those.
 #include "mail/sasl.h"
 
 #include <openssl/crypto.h>
@@ -22,7 +22,8 @@
 
 enum { LOOKUP_BYTES_MAX = 256 << 10, FAKE_SALT_BYTES = 16 };
 
-// The last stored value that was checked: hashing against it is what an unknown user costs. Equal work in a directory of one scheme.
+// The last stored value that was checked: hashing against it is what an unknown user costs. Equal work in a directory of one
+// scheme.
 static struct {
 	pthread_mutex_t mutex;
 	char value[PASSWORD_STORED_BYTES_MAX];

@@ -4,7 +4,7 @@
 // Happy path: apply (queue_fold_apply.c) changes rows and stages effects; flush writes the counters that moved; after the commit the
 // counters count and the sink hears what happened. Rolled back: the stage is emptied, rows are as before.
 //
-// Crash story: everything kept here is in the rows too; queue_fold_opened reads it back and checks that it adds up.
+// Crash story: everything kept here is in the rows too; opened() reads it back and checks that it adds up.
 #include "queue_fold_rows.h"
 
 #include <openssl/evp.h>

@@ -6,8 +6,8 @@
 // - Bcc, Resent-Bcc and Return-Path are removed: the envelope has the recipients, the last hop makes the return path;
 // - a message without any header field, or one that begins with what is no field, gets an empty line before its text.
 //
-//     submission_header_fix(message, &facts, &out);           // out: the whole new header, with its empty line
-//     body = str_from(message, facts_out.body_start);
+//     size_t at = submission_header_fix(message, &facts, &out);   // out: the whole new header, with its empty line
+//     body = str_from(message, at);
 #ifndef MTA_SUBMISSION_HEADER_H
 #define MTA_SUBMISSION_HEADER_H
 

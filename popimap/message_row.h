@@ -16,7 +16,7 @@ struct message_row {
 // From a statement over MAIL_MSG_COLUMNS.
 void message_row_read(sqlite3_stmt *stmt, struct message_row *row_out);
 
-// found_out: false: not there (with in_trash: not in the trash either; expunged_out then says where it was).
+// Among the messages, and among the expunged ones (trash). found_out: false: not there.
 enum err_code message_row_find(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out, bool *found_out,
 	struct err *err) ERR_CHECKED;
 enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out, bool *found_out,

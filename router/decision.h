@@ -86,7 +86,8 @@ void decision_gone(struct decision *d, enum decision_cause cause);
 // What the recipient itself is; the first call counts.
 void decision_is(struct decision *d, enum recipient_outcome outcome);
 
-// A look-up in the snapshot, counted; TOO_BIG and failures become decision_later and DIRECTORY_UNAVAILABLE.
+// A look-up in the snapshot, counted: beyond entries_max d->too_big and DIRECTORY_UNAVAILABLE. No answer, and two entries, become
+// decision_later.
 enum directory_answer decision_find(struct decision *d, enum directory_key kind, struct str key, struct directory_match *match_out);
 
 // Remembers the entry of a domain.

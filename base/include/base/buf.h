@@ -38,7 +38,7 @@ bool buf_add_byte(struct buf *b, char c);
 bool buf_add_u64(struct buf *b, uint64_t value);
 bool buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Room for n more bytes at buf_tail(); the caller writes there and then calls buf_grew(). NULL when n does not fit.
+// Room for n more bytes behind what is there: the caller writes into it and then calls buf_grew(). NULL when n does not fit.
 char *buf_reserve(struct buf *b, size_t n);
 void buf_grew(struct buf *b, size_t n);
 

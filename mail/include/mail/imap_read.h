@@ -31,7 +31,7 @@ enum imap_read_state {
 	IMAP_READ_LITERAL, // a literal follows, read.literal: keep it, take it or refuse it
 	IMAP_READ_SKIP,    // throw read.literal.n bytes away, then imap_read_literal_done
 	IMAP_READ_COMMAND, // imap_read_text is a whole command
-	IMAP_READ_REFUSED, // the command is over and was refused: imap_read_error says why, imap_read_text holds what there is of it
+	IMAP_READ_REFUSED, // the command is over and was refused: read.error says why, imap_read_text holds what there is of it
 	IMAP_READ_CLOSE,   // we cannot know any more where the next command starts: say BYE and close
 };
 

@@ -55,7 +55,7 @@ struct str imap_code_text(enum imap_code code);
 // The code for an operational failure of ours; the status that goes with it is always NO.
 enum imap_code imap_code_of_err(enum err_code code);
 
-// "(\Answered \Seen $Forwarded)"; with_recent adds \Recent where the bit is set.
+// "(\Answered \Seen $Forwarded)"; \Recent where its bit is set.
 void imap_reply_flags(struct buf *b, const struct imap_flags *flags);
 
 // An astring: always quoted, or a literal when it holds what a quoted string may not. Mailbox names go through modified UTF-7 first.
