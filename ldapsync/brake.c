@@ -18,6 +18,9 @@ bool brake_holds(const struct brake_limits *limits, const struct image_counters 
 		{{"recipients", counters->recipients.gone, counters->recipients.before}, true},
 		{{"entries", counters->deleted, counters->changed + counters->unchanged + counters->deleted}, true},
 		{{"users moved to another host", counters->moved, counters->changed + counters->unchanged + counters->deleted}, true},
+		{{"mailboxes", counters->mailboxes.gone, counters->mailboxes.before}, true}, // users with another id see an empty one
+		{{"log-ins", counters->logins.gone, counters->logins.before}, true},
+		{{"passwords of entries", counters->disarmed, counters->changed + counters->unchanged + counters->deleted}, true},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (is_too_much(limits, rows[i].held.n, rows[i].held.of, rows[i].has_floor)) {

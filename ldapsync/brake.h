@@ -13,11 +13,11 @@
 
 struct brake_limits {
 	uint64_t percent;  // more than this share is too much; 100: nothing is
-	uint64_t at_least; // so many recipients, entries or users are never too much; a domain or a host may be
+	uint64_t at_least; // of domains and hosts any number may be too much, of all else so many never are
 };
 
-// Of recipients (addresses that nobody has any more), entries, users with another mailHost, domains and hosts: what was found too much
-// first. what is a literal, n and of say how much of how many.
+// Of recipients (addresses that nobody has any more), entries, users with another mailHost, mailboxes (ids that nobody has any more), names
+// to log in by, entries that lost all their passwords, domains and hosts: what was found too much first. what is a literal, n and of say how much of how many.
 struct brake_held {
 	const char *what;
 	uint64_t n, of;

@@ -145,7 +145,9 @@ static struct image_gone *counted(struct image *image, enum directory_key kind)
 	case DIRECTORY_HOST:
 		return &image->counters.hosts;
 	case DIRECTORY_LOGIN:
+		return &image->counters.logins;
 	case DIRECTORY_MAILBOX:
+		return &image->counters.mailboxes;
 	case DIRECTORY_UUID:
 	case DIRECTORY_DN:
 	case DIRECTORY_PIN:
@@ -156,7 +158,7 @@ static struct image_gone *counted(struct image *image, enum directory_key kind)
 
 static enum err_code count_before(struct image *image, struct err *err)
 {
-	static const enum directory_key kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_HOST};
+	static const enum directory_key kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_HOST, DIRECTORY_LOGIN, DIRECTORY_MAILBOX};
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
 		sqlite3_stmt *stmt = db_stmt(image->db, COUNT_KEYS);
 		db_bind_i64(stmt, 1, kinds[i]);
@@ -288,6 +290,17 @@ static bool has_moved(struct str old_data, struct str data)
 	       !str_eq(entry_first(&before, ATTR_MAIL_HOST), entry_first(&after, ATTR_MAIL_HOST));
 }
 
+static bool has_password(const struct entry *entry)
+{
+	return entry_has(entry, ATTR_USER_PASSWORD) || entry_has(entry, ATTR_PH_SCRAM) || entry_has(entry, ATTR_PH_APP_PASSWORD);
+}
+
+static bool has_lost_passwords(struct str old_data, struct str data)
+{
+	struct entry before, after;
+	return entry_decode(old_data, &before) && entry_decode(data, &after) && has_password(&before) && !has_password(&after);
+}
+
 // find stands on the row.
 static enum err_code change(struct image *image, sqlite3_stmt *find, struct str keys, struct str data, struct err *err)
 {
@@ -299,6 +312,7 @@ static enum err_code change(struct image *image, sqlite3_stmt *find, struct str 
 	}
 	image->counters.changed++;
 	image->counters.moved += has_moved(old_data, data);
+	image->counters.disarmed += has_lost_passwords(old_data, data);
 	enum err_code code = str_eq(old_keys, keys) ? ERR_OK : drop_keys(image, old_keys, id, err);
 	if (code == ERR_OK && !str_eq(old_keys, keys))
 		code = write_keys(image, ADD_KEY, keys, id, err);

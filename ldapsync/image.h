@@ -38,7 +38,9 @@ struct image_gone {
 
 struct image_counters {
 	uint64_t added, changed, deleted, unchanged, moved; // entries; moved: another mailHost
+	uint64_t disarmed;                                  // entries that had a password of whatever kind and have none; in credentials.db
 	struct image_gone recipients, domains, hosts;       // by their addresses and names
+	struct image_gone mailboxes, logins;                // by their ids and names
 };
 
 // Makes the file when it is missing (0640, -wal and -shm 0660; the folder is given).

@@ -157,9 +157,13 @@ static enum err_code store(struct load *load, const struct ldif_record *record, 
 // Both images as they would be. The credentials follow the shadow: who is a recipient decides.
 static enum err_code sweep(struct load *load, struct err *err)
 {
-	struct image_counters ignored;
-	enum err_code code = image_sweep(load->target->credentials, &ignored, err);
-	return code ? code : image_sweep(load->target->shadow, &load->report.counters, err);
+	struct image_counters secret;
+	enum err_code code = image_sweep(load->target->credentials, &secret, err);
+	if (code == ERR_OK)
+		code = image_sweep(load->target->shadow, &load->report.counters, err);
+	if (code == ERR_OK)
+		load->report.counters.disarmed = secret.disarmed;
+	return code;
 }
 
 static bool is_held(struct load *load)

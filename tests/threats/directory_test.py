@@ -3,6 +3,7 @@
 an LDAP server."""
 import base64
 import json
+import re
 import unittest
 
 from node import NodeTest, user_ldif, uuid_of
@@ -232,6 +233,18 @@ class MassDelete(NodeTest):
         self.held(whole.replace("@uni.example", "@uni.exmaple"), "recipients")
         self.held(whole.replace("objectClass: phMailUser\n", ""), "recipients")
         self.held(whole.replace("mailHost: mb1.uni.example", "mailHost: mb2.uni.example"), "users moved to another host")
+
+    def test_mass_loss_of_mailboxes(self):
+        """Everybody is still a recipient, of a mailbox that is new and empty: an export that made its ids anew."""
+        self.held(re.sub(r"(?m)^phMailboxId: ........", "phMailboxId: 01234567", self.whole()), "60 of 60 mailboxes")
+
+    def test_mass_loss_of_log_ins(self):
+        """Mail comes, and nobody can read it: an export by somebody who may not see passwords."""
+        whole = self.whole()
+        self.held(re.sub(r"(?m)^(userPassword|phScram): .*\n", "", whole), "60 of 63 passwords of entries")
+        self.held(re.sub(r"(?m)^uid: .*\n", "", whole), "60 of 60 log-ins")
+        self.put(re.sub(r"(?m)^phScram: .*\n", "", whole))  # another way to log in is left
+        self.settled("PERSIST")
 
     def test_mass_delete_of_domains_and_hosts(self):
         """A domain or a host is few entries and many people."""
