@@ -47,6 +47,22 @@ static const struct ctl_command *find(int argc, char **argv, int *words_out)
 	return NULL;
 }
 
+// Says how commands are used: those that begin with the same word when there are any.
+static int no_command(int argc, char **argv)
+{
+	bool found = false;
+	for (size_t i = 0; i < ctl_commands_n && argc > 0; i++) {
+		size_t n = strlen(argv[0]);
+		if (strncmp(ctl_commands[i].name, argv[0], n) != 0 || ctl_commands[i].name[n] != ' ')
+			continue;
+		ctl_usage(&(struct ctl){.command = &ctl_commands[i]});
+		found = true;
+	}
+	if (!found)
+		fprintf(stderr, "usage: posthouse [-c FILE] [--json] COMMAND ...; `posthouse help` lists the commands\n");
+	return CTL_USAGE;
+}
+
 int main(int argc, char **argv)
 {
 	const char *set = getenv("POSTHOUSE_CONF");
@@ -54,10 +70,8 @@ int main(int argc, char **argv)
 	argc = take_options(&ctl, argc - 1, ++argv);
 	int words = 0;
 	ctl.command = argc > 0 ? find(argc, argv, &words) : NULL;
-	if (ctl.command == NULL) {
-		fprintf(stderr, "usage: posthouse [-c FILE] [--json] COMMAND ...; `posthouse help` lists the commands\n");
-		return CTL_USAGE;
-	}
+	if (ctl.command == NULL)
+		return no_command(argc, argv);
 	ctl.arena = arena_new(ARENA_BYTES);
 	int code = ctl.command->run(&ctl, argc - words + 1, argv + words - 1);
 	settings_unref(&ctl.snapshot);

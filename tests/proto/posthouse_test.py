@@ -110,11 +110,21 @@ class PosthouseTest(unittest.TestCase):
         self.assertEqual(self.run_it()[0], 2)
         self.assertEqual(self.run_it("dance")[0], 2)
         self.assertEqual(self.run_it("check", "it")[0], 2)
+        self.assertEqual(self.run_it("check", "it")[0], 2)
         self.assertEqual(self.run_it("help")[0], 0)
         self.assertEqual(self.run_it("help", "dance")[0], 1)
         code, out, _ = self.run_it("-c", self.conf, "status", "--json")
         self.assertEqual(code, 75)  # no daemon runs: it cannot know
         self.assertEqual([json.loads(line)["serves"] for line in out.splitlines()], [False] * 3)
+
+    def test_half_a_command_is_told_the_rest(self):
+        self.run_it("check", conf=self.good)
+        for words in (("queue",), ("queue", "flush", "x")):
+            code, _, complaint = self.run_it(*words)
+            self.assertEqual(code, 2)
+            self.assertIn("queue retry --all|QUEUE_ID...\n", complaint)
+            self.assertNotIn("directory", complaint)
+        self.assertIn("posthouse help", self.run_it("que")[2])
 
     def test_manual_pages_are_clean_troff(self):
         for page in ("posthouse.1", "posthouse.conf.5"):
