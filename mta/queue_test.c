@@ -41,12 +41,6 @@ static enum err_code find_host(void *arg, struct arena *arena, struct str mail_h
 	return ERR_OK;
 }
 
-static struct record_recipient to_mailbox(struct str address)
-{
-	return (struct record_recipient){.target = RECORD_TO_MAILBOX, .address = address, .key = address, .destination = STR("mail1"),
-		.mailbox_id = STR("00112233445566778899aabbccddeeff")};
-}
-
 // Senders at uni.example have mailboxes here; nobody else is anybody.
 static bool resolve(void *arg, struct arena *arena, struct str address, struct record_recipients *out, bool *temporary)
 {

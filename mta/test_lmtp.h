@@ -19,6 +19,7 @@
 #include "base/listen.h"
 #include "base/must.h"
 #include "base/runtime.h"
+#include "schema/record.h"
 
 enum { PEER_MESSAGES_MAX = 5000 };
 
@@ -166,6 +167,13 @@ static inline void lmtp_serve(struct lmtp *l, struct runtime *runtime)
 	if (l->port == 0)
 		lmtp_open(l);
 	must(runtime_listen(runtime, &service, l->fd, NULL) == ERR_OK);
+}
+
+// A recipient whose mailbox is at that server.
+static struct record_recipient to_mailbox(struct str address)
+{
+	return (struct record_recipient){.target = RECORD_TO_MAILBOX, .address = address, .key = address, .destination = STR("mail1"),
+		.mailbox_id = STR("00112233445566778899aabbccddeeff")};
 }
 
 #endif

@@ -225,6 +225,16 @@ class Node:
                 pids[program.removeprefix("posthouse-")] = int(entry)
         return pids
 
+    def sockets(self, daemon):
+        """How many sockets a daemon has open."""
+        folder, n = f"/proc/{self.daemon_pids()[daemon]}/fd", 0
+        for name in os.listdir(folder):
+            try:
+                n += os.readlink(os.path.join(folder, name)).startswith("socket:")
+            except OSError:  # closed meanwhile
+                pass
+        return n
+
     # --- looking ---
 
     def trace(self, daemon, options, work):
