@@ -52,13 +52,14 @@ int cmd_directory_status(struct ctl *ctl, int argc, char **argv)
 	const struct settings *settings = ctl_settings(ctl);
 	if (settings == NULL)
 		return CTL_NO;
-	struct directory *directory =
-		directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
-	struct directory_status status = directory_status(directory);
+	// Asked first: ldapsync commits before it says so, and a shadow read afterwards shows no less than the answer.
 	json_t *answer = NULL;
 	struct err err;
 	if (ctl_ask(ctl, DAEMONS_LDAPSYNC, "directory.status", NULL, NULL, NULL, &answer, &err))
 		answer = NULL; // the shadow answers for itself
+	struct directory *directory =
+		directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
+	struct directory_status status = directory_status(directory);
 	print_status(ctl, &status, answer);
 	json_decref(answer);
 	directory_close(&directory);
