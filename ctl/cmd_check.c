@@ -10,9 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/must.h"
 #include "base/sandbox.h"
 #include "ctl.h"
 #include "ldapsync/check_ldif.h"
+#include "ldapsync/password_file.h"
 #include "schema/settings_tls.h"
 
 static void check_users(const struct settings *s, struct settings_report *report)
@@ -81,10 +83,33 @@ static void complain_directory(void *context, size_t line, struct str dn, struct
 	settings_complain_at(directory->report, directory->file, (int)line, name, text);
 }
 
+static void check_ldap(const struct settings *s, struct settings_report *report)
+{
+	struct err err;
+	struct buf password;
+	buf_init(&password, PASSWORD_FILE_BYTES_MAX);
+	if (s->ldap_password_file.n && password_file_read(s->ldap_password_file.p, &password, &err))
+		settings_complain(report, "ldap_password_file", "%s; correct that file, or name another", err.text);
+	buf_fini(&password);
+	for (size_t i = 0; i < s->ldap_uri.n; i++) {
+		struct settings_ldap_server server;
+		must(settings_ldap_server(s->ldap_uri.v[i], &server)); // the rules between settings have seen it
+		if (server.kind != SETTINGS_LDAP_LOCAL && (server.kind == SETTINGS_LDAP_TLS || settings_ldap_wants_starttls(s, &server)))
+			check_file(s->ldap_ca_file.n ? "ldap_ca_file" : "tls_ca_file", settings_ldap_ca_file(s), report);
+	}
+	check_file("ldap_certificate", s->ldap_certificate, report);
+	check_file("ldap_key", s->ldap_key, report);
+	check_file("ldap_keytab", s->ldap_keytab, report);
+}
+
 static void check_directory(const struct settings *s, struct settings_report *report)
 {
+	if (s->ldap_uri.n > 0) {
+		check_ldap(s, report);
+		return;
+	}
 	if (s->shadow_ldif.n == 0) {
-		settings_complain(report, "shadow_ldif", "is not set, so there are no users and no domains; name an LDIF file");
+		settings_complain(report, "shadow_ldif", "is not set and ldap_uri neither, so there are no users and no domains; name an LDIF file, or LDAP servers");
 		return;
 	}
 	struct directory_report directory = {report, s->shadow_ldif.p};

@@ -30,6 +30,8 @@ const size_t daemons_sockets_n = sizeof daemons_sockets / sizeof *daemons_socket
 enum place {
 	BELOW_DATA,   // data_dir/PATH
 	FOLDER_OF_LDIF, // where shadow_ldif stands: it is replaced by a rename
+	LDAP_FILES,   // password, CAs, certificate and Kerberos' files, when the directory is over LDAP
+	LDAP_SERVERS, // nothing but the network, when a server of ldap_uri is there
 	NODE_FILES,   // certificates, keys and CAs of the settings, read again on reload
 	NOWHERE,
 };
@@ -46,7 +48,8 @@ static const struct may {
 	{DAEMONS_LDAPSYNC, SANDBOX_READ_WRITE, BELOW_DATA, "shadow"},
 	{DAEMONS_LDAPSYNC, SANDBOX_READ_WRITE, BELOW_DATA, "credentials"},
 	{DAEMONS_LDAPSYNC, SANDBOX_READ, FOLDER_OF_LDIF, NULL},
-	{DAEMONS_LDAPSYNC, SANDBOX_NETWORK, NOWHERE, NULL},
+	{DAEMONS_LDAPSYNC, SANDBOX_READ, LDAP_FILES, NULL},
+	{DAEMONS_LDAPSYNC, SANDBOX_NETWORK, LDAP_SERVERS, NULL},
 
 	{DAEMONS_MTA, SANDBOX_READ_WRITE, BELOW_DATA, "queue"},
 	{DAEMONS_MTA, SANDBOX_READ_WRITE, BELOW_DATA, "shadow"},
@@ -85,6 +88,28 @@ static struct str folder_of(struct arena *arena, struct str path)
 	return slash > 0 ? arena_dup(arena, str_upto(path, (size_t)slash)) : STR_NONE;
 }
 
+static void add_ldap_files(struct rules *rules, const struct settings *s, struct arena *arena, enum sandbox_permission permission)
+{
+	const struct str files[] = {s->ldap_password_file, settings_ldap_ca_file(s), s->ldap_certificate, s->ldap_key, s->ldap_keytab};
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+		add_set(rules, permission, folder_of(arena, files[i]));
+	if (s->ldap_bind == SETTINGS_LDAP_BIND_GSSAPI) {
+		static const char *const kerberos[] = {"/etc/krb5.conf", "/etc/krb5.conf.d", "/etc/krb5.keytab", "/etc/gss"};
+		for (size_t i = 0; i < sizeof kerberos / sizeof *kerberos; i++)
+			add(rules, permission, kerberos[i]);
+	}
+}
+
+// A Unix socket needs no network.
+static bool has_ldap_server_elsewhere(const struct settings *s)
+{
+	struct settings_ldap_server server;
+	for (size_t i = 0; i < s->ldap_uri.n; i++)
+		if (settings_ldap_server(s->ldap_uri.v[i], &server) && server.kind != SETTINGS_LDAP_LOCAL)
+			return true;
+	return false;
+}
+
 static void add_rule(struct rules *rules, const struct settings *s, struct arena *arena, const struct may *row)
 {
 	switch (row->place) {
@@ -93,6 +118,14 @@ static void add_rule(struct rules *rules, const struct settings *s, struct arena
 		return;
 	case FOLDER_OF_LDIF:
 		add_set(rules, row->permission, folder_of(arena, s->shadow_ldif));
+		return;
+	case LDAP_FILES:
+		if (s->ldap_uri.n > 0)
+			add_ldap_files(rules, s, arena, row->permission);
+		return;
+	case LDAP_SERVERS:
+		if (has_ldap_server_elsewhere(s))
+			add(rules, row->permission, NULL);
 		return;
 	case NODE_FILES:
 		for (size_t i = 0; i < s->tls_certificate.n; i++)

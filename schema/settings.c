@@ -37,6 +37,7 @@ static void check(const void *values, struct settings_report *report)
 		settings_complain(report, "tls_certificate",
 			"is empty but submissions, imaps or pop3s listen; name a certificate, or set listen_submissions, listen_imaps "
 			"and listen_pop3s to {}");
+	settings_ldap_check(s, report);
 }
 
 const struct settings_table settings_table = {

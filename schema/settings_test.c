@@ -62,6 +62,17 @@ static void rules_between_settings_are_checked(void **state)
 		{"delivered_key_days = 6\n", "delivered_key_days: is below"},
 		{"queue_bounce_lifetime_s = 6d\n", "queue_bounce_lifetime_s: is above"},
 		{"listen_smtp = {}\n", "tls_certificate: is empty but"},
+		{"ldap_uri = \"ldap://127.0.0.1\"\nldap_base = \"dc=uni\"\nshadow_ldif = /x.ldif\n", "shadow_ldif: is set and ldap_uri too"},
+		{"ldap_uri = \"ldap://127.0.0.1\"\n", "ldap_base: is not set"},
+		{"ldap_uri = \"http://127.0.0.1\"\n", "ldap_uri: http://127.0.0.1 is no LDAP server"},
+		{"ldap_uri = \"ldap://h/dc=uni\"\n", "ldap_uri: ldap://h/dc=uni is no LDAP server"},
+		{"ldap_uri = \"ldap://h:99999\"\n", "ldap_uri: ldap://h:99999 is no LDAP server"},
+		{"ldap_uri = \"ldaps://localhost\"\n", "ldap_uri: localhost is taken"},
+		{"ldap_uri = {\"ldap://127.0.0.1\", \"ldap://h.example:389/\"}\nldap_starttls = never\n",
+			"ldap_starttls: is never, so the password would go to h.example in the clear"},
+		{"ldap_uri = \"ldap://h.example\"\nldap_bind = external\n", "ldap_bind: is external, and ldap://h.example"},
+		{"ldap_uri = \"ldap://127.0.0.1\"\nldap_bind_dn = \"cn=x\"\n", "ldap_password_file: is not set"},
+		{"ldap_uri = \"ldap://127.0.0.1\"\nldap_filter = \"mail=*\"\n", "ldap_filter: is no filter"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		char text[500], report[2000];
@@ -69,6 +80,32 @@ static void rules_between_settings_are_checked(void **state)
 		assert_null(load(text, report));
 		if (strstr(report, cases[i].says) == NULL)
 			fail_msg("%s says %s", cases[i].text, report);
+	}
+}
+
+static void starttls_is_left_out_on_loopback_alone(void **state)
+{
+	(void)state;
+	const struct {
+		const char *uri, *host;
+		enum settings_ldap_kind kind;
+		bool starttls;
+	} cases[] = {
+		{"ldap://127.0.0.1:389", "127.0.0.1", SETTINGS_LDAP_PLAIN, false},
+		{"LDAP://[::1]:389/", "::1", SETTINGS_LDAP_PLAIN, false},
+		{"ldap://[2001:db8::1]", "2001:db8::1", SETTINGS_LDAP_PLAIN, true},
+		{"ldap://localhost", "localhost", SETTINGS_LDAP_PLAIN, true}, // whatever a resolver makes of it
+		{"ldap://ldap1.uni.example", "ldap1.uni.example", SETTINGS_LDAP_PLAIN, true},
+		{"ldapi://%2Frun%2Fslapd%2Fldapi", "%2Frun%2Fslapd%2Fldapi", SETTINGS_LDAP_LOCAL, false},
+		{"ldaps://h:636", "h", SETTINGS_LDAP_TLS, true},
+	};
+	const struct settings settings = {.ldap_starttls = SETTINGS_LDAP_STARTTLS_REMOTE};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct settings_ldap_server server;
+		assert_true(settings_ldap_server(str_of_c(cases[i].uri), &server));
+		assert_true(str_eq(server.host, str_of_c(cases[i].host)));
+		assert_int_equal(server.kind, cases[i].kind);
+		assert_int_equal(settings_ldap_wants_starttls(&settings, &server), cases[i].starttls);
 	}
 }
 
@@ -91,6 +128,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_smallest_file_is_good),
 		cmocka_unit_test(rules_between_settings_are_checked),
+		cmocka_unit_test(starttls_is_left_out_on_loopback_alone),
 		cmocka_unit_test(every_row_has_prose_and_a_usable_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,11 @@
 #define SETTINGS_RELAYHOST_TLS(X)                                                                                             \
 	X(SETTINGS_RELAYHOST_TLS_NONE, "none") X(SETTINGS_RELAYHOST_TLS_MAY, "may")                                           \
 	X(SETTINGS_RELAYHOST_TLS_ENCRYPT, "encrypt") X(SETTINGS_RELAYHOST_TLS_VERIFY, "verify")
+#define SETTINGS_LDAP_PROFILE(X) X(SETTINGS_LDAP_PROFILE_NATIVE, "native")
+#define SETTINGS_LDAP_BIND(X)                                                                                                 \
+	X(SETTINGS_LDAP_BIND_SIMPLE, "simple") X(SETTINGS_LDAP_BIND_EXTERNAL, "external") X(SETTINGS_LDAP_BIND_GSSAPI, "gssapi")
+#define SETTINGS_LDAP_STARTTLS(X)                                                                                             \
+	X(SETTINGS_LDAP_STARTTLS_REMOTE, "remote") X(SETTINGS_LDAP_STARTTLS_ALWAYS, "always") X(SETTINGS_LDAP_STARTTLS_NEVER, "never")
 
 #define SETTINGS_CHOICE_ENUM(code, word) code,
 enum settings_sandbox { SETTINGS_SANDBOX(SETTINGS_CHOICE_ENUM) };
@@ -32,6 +37,9 @@ enum settings_log_level { SETTINGS_LOG_LEVEL(SETTINGS_CHOICE_ENUM) };
 enum settings_auth_plaintext { SETTINGS_AUTH_PLAINTEXT(SETTINGS_CHOICE_ENUM) };
 enum settings_bare_newline { SETTINGS_BARE_NEWLINE(SETTINGS_CHOICE_ENUM) };
 enum settings_relayhost_tls { SETTINGS_RELAYHOST_TLS(SETTINGS_CHOICE_ENUM) };
+enum settings_ldap_profile { SETTINGS_LDAP_PROFILE(SETTINGS_CHOICE_ENUM) };
+enum settings_ldap_bind { SETTINGS_LDAP_BIND(SETTINGS_CHOICE_ENUM) };
+enum settings_ldap_starttls { SETTINGS_LDAP_STARTTLS(SETTINGS_CHOICE_ENUM) };
 
 struct settings {
 #define SETTINGS_SECTION(name, prose)
@@ -51,6 +59,22 @@ static inline const struct settings *settings_of(const struct settings_snapshot 
 
 // The setting domain, else what follows the first dot of hostname when that is a domain of several labels, else hostname. Borrowed.
 struct str settings_default_domain(const struct settings *settings);
+
+// How an element of ldap_uri is reached; schema/settings_ldap.c.
+enum settings_ldap_kind { SETTINGS_LDAP_PLAIN, SETTINGS_LDAP_TLS, SETTINGS_LDAP_LOCAL };
+struct settings_ldap_server {
+	enum settings_ldap_kind kind;
+	struct str host;      // without brackets and port; of ldapi the path as written; borrowed
+	bool loopback;        // 127.0.0.0/8 or ::1 in figures, or ldapi; a name never is
+};
+// False: not an LDAP URI of a host alone (no DN, no query).
+bool settings_ldap_server(struct str uri, struct settings_ldap_server *server_out);
+// Is StartTLS to be used there? Only of SETTINGS_LDAP_PLAIN.
+bool settings_ldap_wants_starttls(const struct settings *settings, const struct settings_ldap_server *server);
+// The rules between the settings ldap_*, for settings_table.
+void settings_ldap_check(const struct settings *settings, struct settings_report *report);
+// Whom an LDAP server's certificate is checked against.
+struct str settings_ldap_ca_file(const struct settings *settings);
 
 // data_dir/NAME, in the arena, NUL after it.
 struct str settings_data_path(const struct settings *settings, struct arena *arena, const char *name);
