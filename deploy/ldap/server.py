@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/ldap/server.py: slapd servers of our own: a master with syncprov and accesslog, shadows that follow it by syncrepl.
 
-    programs = Programs("/work/slapd")                      # unpacked from Debian there at first use, installed nowhere
-    certificates = Certificates("/work/tls", "127.0.0.1")
-    master = Server(programs, "/work/master", "127.0.0.1", 2389, "dc=uni,dc=example", certificates)
-    shadow = Server(programs, "/work/shadow1", "127.0.0.1", 2390, "dc=uni,dc=example", certificates, provider=master)
+    programs = Programs("/srv/ldap/slapd")                      # unpacked from Debian there at first use, installed nowhere
+    certificates = Certificates("/srv/ldap/tls", "127.0.0.1")
+    master = Server(programs, "/srv/ldap/master", "127.0.0.1", 2389, "dc=uni,dc=example", certificates)
+    shadow = Server(programs, "/srv/ldap/shadow1", "127.0.0.1", 2390, "dc=uni,dc=example", certificates, provider=master)
     master.make(); master.fill(pieces_of_ldif); master.start()
     shadow.make(); shadow.start()
     ...
