@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse directory status: the shadow on this disk, and what ldapsync says of its source when it runs.
-// posthouse directory accept: lets a file through that the brake holds.
+// posthouse directory release: lets a file through that the brake holds.
 // posthouse directory password: values for userPassword and phScram, made from a password that is read here and goes nowhere else.
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,9 +66,9 @@ int cmd_directory_status(struct ctl *ctl, int argc, char **argv)
 	return status.complete && status.fresh ? CTL_YES : CTL_TEMPORARY;
 }
 
-// --- accept ---
+// --- release ---
 
-int cmd_directory_accept(struct ctl *ctl, int argc, char **argv)
+int cmd_directory_release(struct ctl *ctl, int argc, char **argv)
 {
 	(void)argv;
 	if (argc != 1)
@@ -77,12 +77,12 @@ int cmd_directory_accept(struct ctl *ctl, int argc, char **argv)
 		return CTL_NO;
 	json_t *answer = NULL;
 	struct err err;
-	if (ctl_ask(ctl, DAEMONS_LDAPSYNC, "directory.accept", NULL, NULL, NULL, &answer, &err))
+	if (ctl_ask(ctl, DAEMONS_LDAPSYNC, "directory.release", NULL, NULL, NULL, &answer, &err))
 		return ctl_fail(&err);
 	if (ctl->json)
 		ctl_print_json(json_incref(answer));
 	else
-		printf("accepted: %lld entries are gone, version %lld has %lld\n", (long long)json_integer_value(json_object_get(answer, "deleted")),
+		printf("released: %lld entries are gone, version %lld has %lld\n", (long long)json_integer_value(json_object_get(answer, "deleted")),
 			(long long)json_integer_value(json_object_get(answer, "version")),
 			(long long)json_integer_value(json_object_get(answer, "entries")));
 	json_decref(answer);

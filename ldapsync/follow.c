@@ -32,13 +32,13 @@ struct follow {
 	int watch;      // of the folder; -1: none
 	struct stat tried; // the file of the last load, good or not; of the thread
 	bool has_tried;
-	char held_cookie[LOAD_COOKIE_BYTES]; // the file that the brake holds, for follow_accept; of the thread
+	char held_cookie[LOAD_COOKIE_BYTES]; // the file that the brake holds, for follow_release; of the thread
 
 	pthread_mutex_t mutex; // guards the rest
 	char *ldif_path;       // owned
 	int64_t check_ms;
 	struct brake_limits brake;
-	bool was_set, accepted, stopping;
+	bool was_set, released, stopping;
 	struct follow_status status;
 };
 
@@ -192,12 +192,12 @@ static void failed(struct follow *follow, const struct err *err)
 	log_error(NULL, "directory file cannot be loaded; the last good view serves, and nobody is unknown for good", log_err(err));
 }
 
-// What the brake allows now. An acceptance is for the file that was held, once.
+// What the brake allows now. A release is for the file that was held, once.
 static struct load_brake take_brake(struct follow *follow)
 {
 	pthread_mutex_lock(&follow->mutex);
-	struct load_brake brake = {.limits = follow->brake, .accepted = follow->accepted ? str_of_c(follow->held_cookie) : STR_NONE};
-	follow->accepted = false;
+	struct load_brake brake = {.limits = follow->brake, .released = follow->released ? str_of_c(follow->held_cookie) : STR_NONE};
+	follow->released = false;
 	follow->status.held = (struct brake_held){0};
 	pthread_mutex_unlock(&follow->mutex);
 	return brake;
@@ -302,7 +302,7 @@ static void *follow_thread(void *arg)
 	char *path = NULL;
 	for (;;) {
 		pthread_mutex_lock(&follow->mutex);
-		bool stopping = follow->stopping, was_set = follow->was_set, accepted = follow->accepted;
+		bool stopping = follow->stopping, was_set = follow->was_set, released = follow->released;
 		int64_t check_ms = follow->check_ms;
 		if (was_set) {
 			free(path);
@@ -316,7 +316,7 @@ static void *follow_thread(void *arg)
 		if (was_set)
 			watch_folder(follow, path);
 		if (path && path[0])
-			look(follow, path, check_ms, was_set || accepted);
+			look(follow, path, check_ms, was_set || released);
 		wait_for_change(follow, check_ms);
 	}
 	free(path);
@@ -345,11 +345,11 @@ void follow_set(struct follow *follow, const struct follow_set *set)
 	wake(follow);
 }
 
-enum err_code follow_accept(struct follow *follow, struct err *err)
+enum err_code follow_release(struct follow *follow, struct err *err)
 {
 	pthread_mutex_lock(&follow->mutex);
 	bool is_held = follow->status.state == FOLLOW_BRAKED;
-	follow->accepted = is_held;
+	follow->released = is_held;
 	if (is_held)
 		follow->status.state = FOLLOW_REFRESH;
 	pthread_mutex_unlock(&follow->mutex);
@@ -359,7 +359,7 @@ enum err_code follow_accept(struct follow *follow, struct err *err)
 	return ERR_OK;
 }
 
-static void release(struct follow **follow_in)
+static void let_go(struct follow **follow_in)
 {
 	struct follow *follow = *follow_in;
 	image_close(&follow->target.shadow);
@@ -394,7 +394,7 @@ enum err_code follow_start(const struct follow_config *config, struct follow **f
 		code = thread_start(&follow->thread, "ldif", follow_thread, follow, err);
 	}
 	if (code) {
-		release(&follow);
+		let_go(&follow);
 		return code;
 	}
 	*follow_out = follow;
@@ -410,5 +410,5 @@ void follow_stop(struct follow **follow)
 	pthread_mutex_unlock(&(*follow)->mutex);
 	wake(*follow);
 	pthread_join((*follow)->thread, NULL);
-	release(follow);
+	let_go(follow);
 }

@@ -3,7 +3,7 @@
 //
 //     follow_start(&config, &follow, err);
 //     follow_set(follow, &set);                      // settings were read again: look at once, also at a file that failed
-//     follow_accept(follow, err);                    // an administrator lets the file through that the brake holds
+//     follow_release(follow, err);                   // an administrator lets the file through that the brake holds
 //     follow_status(follow, &status);
 //     follow_stop(&follow);
 //
@@ -37,14 +37,14 @@ void follow_set(struct follow *follow, const struct follow_set *set);
 
 // Loads the file that is held, and no other: one that has replaced it meanwhile is judged by itself. ERR_NOTFOUND when nothing is held.
 // Returns before the load; follow_status tells how it ended.
-enum err_code follow_accept(struct follow *follow, struct err *err) ERR_CHECKED;
+enum err_code follow_release(struct follow *follow, struct err *err) ERR_CHECKED;
 
 enum follow_state {
 	FOLLOW_EMPTY,   // nothing was ever loaded
 	FOLLOW_REFRESH, // loading now
 	FOLLOW_PERSIST, // equal to the file
 	FOLLOW_STALE,   // the file is missing or does not parse: the last good view serves
-	FOLLOW_BRAKED,  // the file would take too much away: the last good view serves until an administrator accepts it, or another file comes
+	FOLLOW_BRAKED,  // the file would take too much away: the last good view serves until an administrator releases it, or another file comes
 };
 const char *follow_state_name(enum follow_state state);
 

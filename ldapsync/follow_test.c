@@ -186,7 +186,7 @@ static void test_the_brake(void **state)
 	write_many(place, 100);
 	start(place);
 	wait_for_address(place, "u99@uni.example");
-	assert_int_equal(follow_accept(place->follow, &err), ERR_NOTFOUND);
+	assert_int_equal(follow_release(place->follow, &err), ERR_NOTFOUND);
 	write_many(place, 50);
 	wait_for_state(place, FOLLOW_BRAKED);
 	follow_status(place->follow, &status);
@@ -205,7 +205,7 @@ static void test_the_brake(void **state)
 	assert_true(directory_status(place->directory).fresh);
 	write_many(place, 1);
 	wait_for_state(place, FOLLOW_BRAKED);
-	assert_int_equal(follow_accept(place->follow, &err), ERR_OK);
+	assert_int_equal(follow_release(place->follow, &err), ERR_OK);
 	wait_for_state(place, FOLLOW_PERSIST);
 	assert_int_equal(find(place, "u0@uni.example"), DIRECTORY_FOUND);
 	assert_int_equal(find(place, "u1@uni.example"), DIRECTORY_NONE);

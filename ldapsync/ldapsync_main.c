@@ -35,21 +35,21 @@ static void answer_status(struct control_request *request, void *arg)
 				    (json_int_t)status.last.conflicts, "trouble", status.trouble));
 }
 
-// directory.accept: loads what the brake holds and says how that ended.
-static void accept_held(struct control_request *request, void *arg)
+// directory.release: loads what the brake holds and says how that ended.
+static void release_held(struct control_request *request, void *arg)
 {
 	struct ldapsync *ldapsync = arg;
 	struct follow_status status;
 	struct err *err = calloc(1, sizeof *err);
 	must(err != NULL);
-	enum err_code code = follow_accept(ldapsync->follow, err);
+	enum err_code code = follow_release(ldapsync->follow, err);
 	if (code) {
 		control_fail(request, code, "%s", err->text);
 		free(err);
 		return;
 	}
 	free(err);
-	log_warning(NULL, "an administrator accepts what the brake held");
+	log_warning(NULL, "an administrator releases what the brake held");
 	do {
 		if (fiber_sleep_ms(ACCEPT_POLL_MS) & FIBER_CANCELLED)
 			return;
@@ -100,7 +100,7 @@ static enum err_code ldapsync_post_jail(struct daemon *daemon, struct err *err)
 		return code;
 	metrics_on_render(collect, ldapsync);
 	static struct control_command commands[] = {
-		{"directory.status", answer_status, NULL}, {"directory.accept", accept_held, NULL}, {NULL, NULL, NULL}};
+		{"directory.status", answer_status, NULL}, {"directory.release", release_held, NULL}, {NULL, NULL, NULL}};
 	commands[0].arg = commands[1].arg = ldapsync;
 	struct control *control = daemon_serve_control(daemon, runtime_sched(ldapsync->runtime, 0));
 	if (control)

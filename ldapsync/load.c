@@ -168,7 +168,7 @@ static enum err_code sweep(struct load *load, struct err *err)
 
 static bool is_held(struct load *load)
 {
-	return load->brake && !str_eq(load->brake->accepted, buf_str(&load->cookie)) &&
+	return load->brake && !str_eq(load->brake->released, buf_str(&load->cookie)) &&
 	       brake_holds(&load->brake->limits, &load->report.counters, &load->report.held);
 }
 
@@ -182,7 +182,7 @@ static enum err_code commit(struct load *load, struct err *err)
 	if (code == ERR_OK)
 		code = sweep(load, err);
 	if (code == ERR_OK && is_held(load))
-		return err_set(err, ERR_BUSY, "%s: %llu of %llu %s would go at once; `posthouse directory accept` lets this file through",
+		return err_set(err, ERR_BUSY, "%s: %llu of %llu %s would go at once; `posthouse directory release` lets this file through",
 			load->path, (unsigned long long)load->report.held.n, (unsigned long long)load->report.held.of, load->report.held.what);
 	if (code == ERR_OK)
 		code = image_commit(load->target->credentials, &state, err);

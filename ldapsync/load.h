@@ -22,7 +22,7 @@ struct load_target {
 
 struct load_brake {
 	struct brake_limits limits;
-	struct str accepted; // the cookie of a file that an administrator lets through, whatever it takes away; empty: none
+	struct str released; // the cookie of a file that an administrator lets through, whatever it takes away; empty: none
 };
 
 enum { LOAD_COOKIE_BYTES = 256 };

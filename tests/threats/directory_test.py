@@ -220,11 +220,11 @@ class MassDelete(NodeTest):
     def test_mass_delete(self):
         self.held(self.whole(self.users[:40]), "20 of 60 recipients")
         self.assertEqual(self.node.run("directory", "status").returncode, 75)
-        accepted = json.loads(self.node.run("directory", "accept", "--json", check=0).stdout)
-        self.assertEqual(accepted["deleted"], 20)
+        released = json.loads(self.node.run("directory", "release", "--json", check=0).stdout)
+        self.assertEqual(released["deleted"], 20)
         self.assertEqual(self.rcpt("u1@uni.example", "u59@uni.example", "nobody@uni.example"), [250, 550, 550])
         self.assertEqual(self.status()["held_deletes"], 0)
-        self.assertNotEqual(self.node.run("directory", "accept").returncode, 0)  # nothing is held any more
+        self.assertNotEqual(self.node.run("directory", "release").returncode, 0)  # nothing is held any more
 
     def test_mass_delete_that_only_looks_like_a_change(self):
         """Every entry is still there, but not what makes it a recipient."""
