@@ -15,7 +15,7 @@ static enum err_code read_all(int fd, const char *path, struct intake *intake, b
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return err_errno(err, "%s:1: read it", path);
 	struct ldif *ldif = ldif_open_fd(fd, path);
-	struct ldif_record record;
+	struct raw_entry record;
 	struct intake_made made;
 	enum ldif_result got;
 	while ((got = ldif_next(ldif, &record, err)) == LDIF_RECORD) {

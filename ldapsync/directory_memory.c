@@ -49,7 +49,7 @@ static void ignore_complaint(void *context, size_t line, struct str dn, struct s
 	(void)what;
 }
 
-static void add_entry(struct directory_memory *memory, struct intake *intake, const struct ldif_record *record)
+static void add_entry(struct directory_memory *memory, struct intake *intake, const struct raw_entry *record)
 {
 	struct intake_made made;
 	enum directory_key kind;
@@ -66,7 +66,7 @@ static void add_entry(struct directory_memory *memory, struct intake *intake, co
 static enum err_code read_all(struct directory_memory *memory, struct intake *intake, struct str text, bool survey, struct err *err)
 {
 	struct ldif *ldif = ldif_open_text(text, "directory");
-	struct ldif_record record;
+	struct raw_entry record;
 	enum ldif_result got;
 	while ((got = ldif_next(ldif, &record, err)) == LDIF_RECORD) {
 		if (survey)

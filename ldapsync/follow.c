@@ -21,12 +21,10 @@
 #include "base/must.h"
 #include "base/thread.h"
 #include "ldapsync_metrics.h"
-#include "schema/ddl_shadow.h"
 
 struct follow {
 	pthread_t thread;
-	char *shadow_path, *credentials_path; // owned
-	struct load_target target;
+	struct images images;
 	int wake_fd;    // eventfd: stop or set
 	int inotify_fd; // -1: none
 	int watch;      // of the folder; -1: none
@@ -59,61 +57,6 @@ const char *follow_state_name(enum follow_state state)
 	unreachable("follow_state");
 }
 
-// --- Opening ---
-
-// A database that SQLite calls damaged is kept for whoever wants to know why; what was in it comes from the source again.
-static enum err_code put_aside(const char *path, struct err *err)
-{
-	static const char *const suffixes[] = {"", "-wal", "-shm"};
-	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-		char *from, *to;
-		must(asprintf(&from, "%s%s", path, suffixes[i]) > 0 && asprintf(&to, "%s.damaged%s", path, suffixes[i]) > 0);
-		int rc = rename(from, to);
-		enum err_code code = rc && errno != ENOENT ? err_errno(err, "rename %s", from) : ERR_OK;
-		free(from);
-		free(to);
-		if (code)
-			return code;
-	}
-	return ERR_OK;
-}
-
-static enum err_code open_image(const char *path, const struct db_schema *schema, struct image **image_out, struct err *err)
-{
-	enum err_code code = image_open(path, schema, image_out, err);
-	if (code != ERR_CORRUPT)
-		return code;
-	log_error(NULL, "database is damaged; it is put aside and made anew", log_err(err));
-	code = put_aside(path, err);
-	return code ? code : image_open(path, schema, image_out, err);
-}
-
-static enum err_code open_images(struct follow *follow, struct err *err)
-{
-	enum err_code code = open_image(follow->shadow_path, &ddl_shadow, &follow->target.shadow, err);
-	if (code == ERR_OK)
-		code = open_image(follow->credentials_path, &ddl_credentials, &follow->target.credentials, err);
-	return code;
-}
-
-// Damage that was found while loading: both anew, because the cookie of one speaks for both.
-static void reopen_damaged(struct follow *follow)
-{
-	struct err err;
-	image_close(&follow->target.shadow);
-	image_close(&follow->target.credentials);
-	enum err_code code = put_aside(follow->shadow_path, &err);
-	if (code == ERR_OK)
-		code = put_aside(follow->credentials_path, &err);
-	if (code == ERR_OK)
-		code = open_images(follow, &err);
-	if (code) {
-		log_error(NULL, "cannot make the shadow anew", log_err(&err));
-		abort(); // without its databases this daemon is of no use; the supervisor starts it again
-	}
-	follow->has_tried = false;
-}
-
 // --- Status ---
 
 static void set_state(struct follow *follow, enum follow_state state, const char *trouble)
@@ -128,7 +71,7 @@ static void read_state(struct follow *follow)
 {
 	struct image_state state;
 	struct err err;
-	if (image_state(follow->target.shadow, &state, &err) != ERR_OK)
+	if (image_state(follow->images.shadow, &state, &err) != ERR_OK)
 		return;
 	pthread_mutex_lock(&follow->mutex);
 	follow->status.version = state.version;
@@ -158,11 +101,11 @@ static void loaded(struct follow *follow, const char *path, const struct load_re
 	follow->status.trouble[0] = '\0';
 	pthread_mutex_unlock(&follow->mutex);
 	metric_add(&metric_ldapsync_loads, 1);
-	metric_set(&metric_ldapsync_refused, (int64_t)report->refused);
-	metric_set(&metric_ldapsync_conflicts, (int64_t)report->conflicts);
-	log_info(NULL, "directory loaded", log_c("file", path), log_u64("entries", report->entries), log_u64("added", c->added),
+	metric_set(&metric_ldapsync_refused, (int64_t)report->complaints.refused);
+	metric_set(&metric_ldapsync_conflicts, (int64_t)report->complaints.conflicts);
+	log_info(NULL, "directory loaded", log_c("source", path), log_u64("entries", report->entries), log_u64("added", c->added),
 		log_u64("changed", c->changed), log_u64("deleted", c->deleted), log_u64("moved", c->moved),
-		log_u64("refused", report->refused), log_u64("conflicts", report->conflicts), log_i64("ms", took_ms));
+		log_u64("refused", report->complaints.refused), log_u64("conflicts", report->complaints.conflicts), log_i64("ms", took_ms));
 }
 
 // The last good view serves on, and says 4xx where it would say "unknown": who is new in the file is not.
@@ -211,7 +154,7 @@ static void load(struct follow *follow, const char *path)
 	const struct load_brake brake = take_brake(follow);
 	set_state(follow, FOLLOW_REFRESH, "");
 	metric_set(&metric_ldapsync_held, 0);
-	switch (load_ldif(&follow->target, path, &brake, &report, &err)) {
+	switch (load_ldif(&follow->images, path, &brake, &report, &err)) {
 	case LOAD_DONE:
 		loaded(follow, path, &report, clock_mono_ms() - began_ms);
 		return;
@@ -227,9 +170,10 @@ static void load(struct follow *follow, const char *path)
 	if (err.code == ERR_BUSY) { // written while it was read: not a failure yet
 		follow->tried = (struct stat){0};
 		read_state(follow);
-	} else if (err.code == ERR_CORRUPT || err.code == ERR_EXISTS) { // of the database; what the file says wrong is ERR_INVALID
+	} else if (images_are_damaged(err.code)) { // what the file says wrong is ERR_INVALID
 		failed(follow, &err);
-		reopen_damaged(follow);
+		images_remake(&follow->images);
+		follow->has_tried = false;
 	} else {
 		failed(follow, &err);
 	}
@@ -362,15 +306,12 @@ enum err_code follow_release(struct follow *follow, struct err *err)
 static void let_go(struct follow **follow_in)
 {
 	struct follow *follow = *follow_in;
-	image_close(&follow->target.shadow);
-	image_close(&follow->target.credentials);
+	images_close(&follow->images);
 	if (follow->wake_fd >= 0)
 		close(follow->wake_fd);
 	if (follow->inotify_fd >= 0)
 		close(follow->inotify_fd);
 	pthread_mutex_destroy(&follow->mutex);
-	free(follow->shadow_path);
-	free(follow->credentials_path);
 	free(follow->ldif_path);
 	free(follow);
 	*follow_in = NULL;
@@ -382,12 +323,9 @@ enum err_code follow_start(const struct follow_config *config, struct follow **f
 	struct follow *follow = calloc(1, sizeof *follow);
 	must(follow != NULL && pthread_mutex_init(&follow->mutex, NULL) == 0);
 	follow->watch = -1;
-	follow->shadow_path = strdup(config->shadow_path);
-	follow->credentials_path = strdup(config->credentials_path);
-	must(follow->shadow_path != NULL && follow->credentials_path != NULL);
 	follow->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC); // without it there is check_ms
 	follow->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	enum err_code code = follow->wake_fd < 0 ? err_errno(err, "eventfd") : open_images(follow, err);
+	enum err_code code = follow->wake_fd < 0 ? err_errno(err, "eventfd") : images_open(&follow->images, config->shadow_path, config->credentials_path, err);
 	if (code == ERR_OK) {
 		follow_set(follow, &config->set);
 		read_state(follow);

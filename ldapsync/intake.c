@@ -70,7 +70,7 @@ void intake_free(struct intake **intake_in)
 	*intake_in = NULL;
 }
 
-static unsigned classes_of(const struct ldif_record *record)
+static unsigned classes_of(const struct raw_entry *record)
 {
 	unsigned classes = 0;
 	for (size_t i = 0; i < record->n_values; i++)
@@ -83,7 +83,7 @@ static unsigned classes_of(const struct ldif_record *record)
 
 // --- Realms ---
 
-static struct str record_value(const struct ldif_record *record, enum attr attr)
+static struct str record_value(const struct raw_entry *record, enum attr attr)
 {
 	for (size_t i = 0; i < record->n_values; i++)
 		if (str_eq_nocase(record->values[i].name, str_of_c(attr_name(attr))))
@@ -109,7 +109,7 @@ static void add_realm(struct intake *intake, struct str domain, struct str realm
 	intake->realms[intake->n_realms++] = made;
 }
 
-void intake_survey(struct intake *intake, const struct ldif_record *record)
+void intake_survey(struct intake *intake, const struct raw_entry *record)
 {
 	struct str realm = record_value(record, ATTR_PH_AUTH_REALM);
 	if (realm.n == 0 || !(classes_of(record) & ENTRY_DOMAIN))
@@ -139,19 +139,19 @@ static struct str realm_of(const struct intake *intake, struct str domain)
 
 // --- Values ---
 
-static void refuse(struct intake *intake, const struct ldif_record *record, size_t line, struct str attribute, const char *what)
+static void refuse(struct intake *intake, const struct raw_entry *record, size_t line, struct str attribute, const char *what)
 {
 	intake->complain(intake->context, line, record->dn, attribute, what);
 }
 
 // The good values of the record, in its order.
-static struct item *check_values(struct intake *intake, const struct ldif_record *record, size_t *n_out)
+static struct item *check_values(struct intake *intake, const struct raw_entry *record, size_t *n_out)
 {
 	struct item *items = arena_array(intake->arena, record->n_values, sizeof *items);
 	bool single[ATTR_NUMBER_MAX + 1] = {false};
 	size_t n = 0;
 	for (size_t i = 0; items && i < record->n_values; i++) {
-		const struct ldif_value *from = &record->values[i];
+		const struct raw_value *from = &record->values[i];
 		const struct attr_info *info = attr_by_name(from->name);
 		struct value value;
 		if (info == NULL)
@@ -198,7 +198,7 @@ static const struct item *find_item(const struct item *items, size_t n, enum att
 // --- Identity ---
 
 // The entryUUID, else one from the DN. *has_out: it may serve as mailbox id.
-static struct guid identity(struct intake *intake, const struct ldif_record *record, unsigned flags, bool *has_out)
+static struct guid identity(struct intake *intake, const struct raw_entry *record, unsigned flags, bool *has_out)
 {
 	struct guid uuid;
 	*has_out = false;
@@ -215,7 +215,7 @@ static struct guid identity(struct intake *intake, const struct ldif_record *rec
 }
 
 // A mailbox needs one id that is certain: a phMailboxId that is refused or there twice must not fall back to entryUUID, another mailbox.
-static bool mailbox_is_doubtful(const struct ldif_record *record, const struct item *items, size_t n)
+static bool mailbox_is_doubtful(const struct raw_entry *record, const struct item *items, size_t n)
 {
 	size_t given = 0, good = 0;
 	for (size_t i = 0; i < record->n_values; i++)
@@ -319,7 +319,7 @@ static void clear(struct intake *intake)
 	buf_clear(&intake->secret_keys);
 }
 
-enum intake_result intake_make(struct intake *intake, const struct ldif_record *record, unsigned flags, struct intake_made *made_out)
+enum intake_result intake_make(struct intake *intake, const struct raw_entry *record, unsigned flags, struct intake_made *made_out)
 {
 	size_t n = 0;
 	struct entry head = {.classes = classes_of(record), .dn = record->dn};

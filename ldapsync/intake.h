@@ -15,7 +15,7 @@
 
 #include "base/guid.h"
 #include "ldapsync/directory.h"
-#include "ldif.h"
+#include "raw_entry.h"
 
 // Raised whenever the same record would be stored differently: the shadow is then loaded again.
 enum { INTAKE_VERSION = 1 };
@@ -29,7 +29,7 @@ struct intake *intake_new(intake_complain_fn *complain, void *context);
 void intake_free(struct intake **intake);
 
 // Remembers what other entries depend on (phAuthRealm of domains), from every record; then once intake_surveyed.
-void intake_survey(struct intake *intake, const struct ldif_record *record);
+void intake_survey(struct intake *intake, const struct raw_entry *record);
 void intake_surveyed(struct intake *intake);
 
 enum intake_result {
@@ -47,6 +47,6 @@ struct intake_made {
 enum {
 	INTAKE_OWN_UUID = 1, // the entryUUID is taken by another entry: derive one from the DN, no mailbox
 };
-enum intake_result intake_make(struct intake *intake, const struct ldif_record *record, unsigned flags, struct intake_made *made_out);
+enum intake_result intake_make(struct intake *intake, const struct raw_entry *record, unsigned flags, struct intake_made *made_out);
 
 #endif

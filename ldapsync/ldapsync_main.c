@@ -31,8 +31,8 @@ static void answer_status(struct control_request *request, void *arg)
 	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state", follow_state_name(status.state),
 				    "provider", "ldif", "lag_ms", 0, "entries", (json_int_t)status.entries, "held_deletes",
 				    (json_int_t)status.held.n, "version", (json_int_t)status.version, "loads", (json_int_t)status.loads,
-				    "failures", (json_int_t)status.failures, "refused", (json_int_t)status.last.refused, "conflicts",
-				    (json_int_t)status.last.conflicts, "trouble", status.trouble));
+				    "failures", (json_int_t)status.failures, "refused", (json_int_t)status.last.complaints.refused, "conflicts",
+				    (json_int_t)status.last.complaints.conflicts, "trouble", status.trouble));
 }
 
 // directory.release: loads what the brake holds and says how that ended.

@@ -192,19 +192,19 @@ static enum err_code split(struct ldif *ldif, struct str *name_out, struct str *
 // --- Records ---
 
 struct chain {
-	struct ldif_value value;
+	struct raw_value value;
 	struct chain *next;
 };
 
 // The values after a dn line, up to an empty line or the end.
-static enum err_code read_values(struct ldif *ldif, struct ldif_record *record, struct err *err)
+static enum err_code read_values(struct ldif *ldif, struct raw_entry *record, struct err *err)
 {
 	struct chain *first = NULL, **end = &first;
 	size_t n = 0;
 	for (;;) {
 		bool more;
 		size_t line;
-		struct ldif_value value;
+		struct raw_value value;
 		enum err_code code = logical_line(ldif, &more, &line, err);
 		if (code)
 			return code;
@@ -226,7 +226,7 @@ static enum err_code read_values(struct ldif *ldif, struct ldif_record *record, 
 		end = &link->next;
 		n++;
 	}
-	struct ldif_value *values = arena_array(ldif->arena, n, sizeof *values);
+	struct raw_value *values = arena_array(ldif->arena, n, sizeof *values);
 	if (values == NULL)
 		return bad(ldif, ERR_LIMIT, "record too large", err);
 	record->values = values;
@@ -236,7 +236,7 @@ static enum err_code read_values(struct ldif *ldif, struct ldif_record *record, 
 	return ERR_OK;
 }
 
-static enum err_code read_record(struct ldif *ldif, struct ldif_record *record, bool *more_out, struct err *err)
+static enum err_code read_record(struct ldif *ldif, struct raw_entry *record, bool *more_out, struct err *err)
 {
 	for (;;) {
 		struct str name;
@@ -261,9 +261,9 @@ static enum err_code read_record(struct ldif *ldif, struct ldif_record *record, 
 	}
 }
 
-enum ldif_result ldif_next(struct ldif *ldif, struct ldif_record *record_out, struct err *err)
+enum ldif_result ldif_next(struct ldif *ldif, struct raw_entry *record_out, struct err *err)
 {
-	struct ldif_record record = {0};
+	struct raw_entry record = {0};
 	bool more;
 	arena_reset(ldif->arena);
 	if (read_record(ldif, &record, &more, err))

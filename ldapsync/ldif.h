@@ -15,6 +15,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "raw_entry.h"
 
 enum {
 	LDIF_RECORD_BYTES_MAX = 48 << 20, // decoded, with its bookkeeping
@@ -22,19 +23,6 @@ enum {
 };
 
 struct ldif;
-
-struct ldif_value {
-	struct str name;  // attribute without options
-	struct str value; // decoded; may hold any byte
-	size_t line;      // where it stands
-};
-
-struct ldif_record {
-	struct str dn;
-	size_t line;
-	const struct ldif_value *values;
-	size_t n_values;
-};
 
 enum ldif_result { LDIF_RECORD, LDIF_END, LDIF_BAD };
 
@@ -44,6 +32,6 @@ struct ldif *ldif_open_text(struct str text, const char *name);
 void ldif_close(struct ldif **ldif);
 
 // LDIF_BAD ends the reading: ERR_INVALID for what is not LDIF, ERR_LIMIT over the bounds above, else what reading the file gave.
-enum ldif_result ldif_next(struct ldif *ldif, struct ldif_record *record_out, struct err *err) ERR_CHECKED;
+enum ldif_result ldif_next(struct ldif *ldif, struct raw_entry *record_out, struct err *err) ERR_CHECKED;
 
 #endif

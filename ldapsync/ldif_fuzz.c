@@ -8,6 +8,7 @@
 
 #include "base/must.h"
 #include "intake.h"
+#include "ldif.h"
 #include "keys.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -47,7 +48,7 @@ static void check_keys(struct str keys)
 	must(keys.n == 0);
 }
 
-static void make(struct intake *intake, const struct ldif_record *record, unsigned flags)
+static void make(struct intake *intake, const struct raw_entry *record, unsigned flags)
 {
 	struct intake_made made;
 	if (intake_make(intake, record, flags, &made) != INTAKE_TAKEN)
@@ -63,12 +64,12 @@ static void make(struct intake *intake, const struct ldif_record *record, unsign
 // The records and how the reading ended, as text.
 static void list(struct ldif *ldif, struct buf *out)
 {
-	struct ldif_record record;
+	struct raw_entry record;
 	struct err err = {0};
 	while (ldif_next(ldif, &record, &err) == LDIF_RECORD) {
 		buf_printf(out, "%zu %zu:%.*s\n", record.line, record.dn.n, STR_FMT(record.dn));
 		for (size_t i = 0; i < record.n_values; i++) {
-			const struct ldif_value *value = &record.values[i];
+			const struct raw_value *value = &record.values[i];
 			buf_printf(out, "%zu %zu:%.*s ", value->line, value->name.n, STR_FMT(value->name));
 			buf_add(out, value->value);
 			buf_add_byte(out, '\n');
@@ -107,7 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct intake *intake = intake_new(complain, NULL);
 	for (int pass = 0; pass < 2; pass++) {
 		struct ldif *ldif = ldif_open_text(str_of((const char *)data, size), "fuzz");
-		struct ldif_record record;
+		struct raw_entry record;
 		struct err err;
 		enum ldif_result got;
 		while ((got = ldif_next(ldif, &record, &err)) == LDIF_RECORD) {

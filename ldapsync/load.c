@@ -9,14 +9,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/codec.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "intake.h"
 #include "ldif.h"
 
 struct load {
-	const struct load_target *target;
+	const struct images *target;
 	const char *path;
 	const struct load_brake *brake; // NULL: none
 	int fd;
@@ -25,32 +24,6 @@ struct load {
 	struct intake *intake;
 	struct load_report report;
 };
-
-static void complain(void *context, size_t line, struct str dn, struct str attribute, const char *what)
-{
-	struct load *load = context;
-	if (load->report.refused++ >= LOAD_LOGGED_MAX)
-		return;
-	log_warning(NULL, "directory value refused", log_c("file", load->path), log_u64("line", line), log_str("dn", dn),
-		log_str("attribute", attribute), log_c("problem", what));
-}
-
-static void conflict(void *context, int kind, struct str key, struct str dns)
-{
-	struct load *load = context;
-	struct buf text;
-	// A node that is several mailHosts shows one certificate: their entries share its pin.
-	if (kind == DIRECTORY_PIN || load->report.conflicts++ >= LOAD_LOGGED_MAX)
-		return;
-	buf_init(&text, 4096);
-	if (kind == DIRECTORY_DN || kind == DIRECTORY_MAILBOX || !str_is_utf8(key))
-		codec_hex_add(&text, key);
-	else
-		buf_add(&text, key);
-	log_error(NULL, "several entries claim one key; what is sent to it is deferred", log_u64("kind", (uint64_t)kind),
-		log_str("key", buf_str(&text)), log_str("entries", dns));
-	buf_fini(&text);
-}
 
 // Which file, and by which rules it was taken in.
 static void make_cookie(struct load *load)
@@ -95,13 +68,13 @@ static bool has_cookie(struct image *image, struct str cookie)
 }
 
 // Calls each for every record; stops at its first failure.
-static enum err_code each_record(struct load *load, enum err_code (*each)(struct load *load, const struct ldif_record *, struct err *),
+static enum err_code each_record(struct load *load, enum err_code (*each)(struct load *load, const struct raw_entry *, struct err *),
 	struct err *err)
 {
 	if (lseek(load->fd, 0, SEEK_SET) != 0)
 		return err_errno(err, "%s", load->path);
 	struct ldif *ldif = ldif_open_fd(load->fd, load->path);
-	struct ldif_record record;
+	struct raw_entry record;
 	enum ldif_result got;
 	enum err_code code = ERR_OK;
 	while (code == ERR_OK && (got = ldif_next(ldif, &record, err)) != LDIF_END)
@@ -110,7 +83,7 @@ static enum err_code each_record(struct load *load, enum err_code (*each)(struct
 	return code;
 }
 
-static enum err_code survey(struct load *load, const struct ldif_record *record, struct err *err)
+static enum err_code survey(struct load *load, const struct raw_entry *record, struct err *err)
 {
 	(void)err;
 	intake_survey(load->intake, record);
@@ -127,7 +100,7 @@ static enum err_code put(struct load *load, const struct intake_made *made, enum
 	return code;
 }
 
-static enum err_code store(struct load *load, const struct ldif_record *record, struct err *err)
+static enum err_code store(struct load *load, const struct raw_entry *record, struct err *err)
 {
 	struct intake_made made;
 	enum image_put stored = IMAGE_DUPLICATE;
@@ -145,7 +118,7 @@ static enum err_code store(struct load *load, const struct ldif_record *record, 
 		if (code)
 			return code;
 		if (stored == IMAGE_DUPLICATE)
-			complain(load, record->line, record->dn, STR("entryUUID"),
+			complaints_refuse(&load->report.complaints, record->line, record->dn, STR("entryUUID"),
 				flags ? "a second entry of this name: left out" : "another entry has the same: this one gets its own");
 		if (stored == IMAGE_DUPLICATE && flags)
 			return ERR_OK;
@@ -210,7 +183,7 @@ static enum err_code run(struct load *load, struct err *err)
 }
 
 // The old image serves on, but what it does not know may be in the file that we cannot read: no 5xx from it (I8).
-static void note_failure(const struct load_target *target)
+static void note_failure(const struct images *target)
 {
 	struct image_state state;
 	struct err err;
@@ -221,13 +194,13 @@ static void note_failure(const struct load_target *target)
 		log_error(NULL, "cannot write to the shadow", log_err(&err));
 }
 
-enum load_result load_ldif(const struct load_target *target, const char *path, const struct load_brake *brake,
+enum load_result load_ldif(const struct images *target, const char *path, const struct load_brake *brake,
 	struct load_report *report_out, struct err *err)
 {
-	struct load load = {.target = target, .path = path, .brake = brake, .fd = -1};
+	struct load load = {.target = target, .path = path, .brake = brake, .fd = -1, .report.complaints.source = path};
 	enum load_result result = LOAD_DONE;
 	buf_init(&load.cookie, IMAGE_COOKIE_BYTES_MAX);
-	load.intake = intake_new(complain, &load);
+	load.intake = intake_new(complaints_refuse, &load.report.complaints);
 	enum err_code code = open_file(&load, err);
 	if (code == ERR_OK && has_cookie(target->shadow, buf_str(&load.cookie)) && has_cookie(target->credentials, buf_str(&load.cookie)))
 		result = LOAD_UNCHANGED;
@@ -238,7 +211,7 @@ enum load_result load_ldif(const struct load_target *target, const char *path, c
 		note_failure(target);
 	} else if (result == LOAD_DONE) {
 		struct err ignored;
-		if (image_conflicts(target->shadow, conflict, &load, &ignored)) // the keys of log-ins are in the shadow too
+		if (image_conflicts(target->shadow, complaints_conflict, &load.report.complaints, &ignored)) // the keys of log-ins are in the shadow too
 			log_error(NULL, "cannot look for conflicts", log_err(&ignored));
 	}
 	if (load.fd >= 0)

@@ -14,11 +14,9 @@
 #define LDAPSYNC_LOAD_H
 
 #include "brake.h"
+#include "complaints.h"
+#include "images.h"
 #include "ldapsync/directory.h"
-
-struct load_target {
-	struct image *shadow, *credentials;
-};
 
 struct load_brake {
 	struct brake_limits limits;
@@ -31,18 +29,15 @@ struct load_report {
 	struct image_counters counters; // of the shadow
 	uint64_t entries;   // stored
 	uint64_t skipped;   // nothing of ours
-	uint64_t refused;   // entries and values that were left out, each logged (the first LOAD_LOGGED_MAX)
-	uint64_t conflicts; // keys with several claimants, each logged (the same)
+	struct complaints complaints;
 	struct brake_held held;         // of LOAD_HELD
 	char cookie[LOAD_COOKIE_BYTES]; // which file this is; empty when it could not be opened
 };
 
-enum { LOAD_LOGGED_MAX = 100 };
-
 enum load_result { LOAD_DONE, LOAD_UNCHANGED, LOAD_HELD, LOAD_FAILED };
 
 // brake NULL: nothing is held. After LOAD_HELD err says what was.
-enum load_result load_ldif(const struct load_target *target, const char *path, const struct load_brake *brake,
+enum load_result load_ldif(const struct images *target, const char *path, const struct load_brake *brake,
 	struct load_report *report_out, struct err *err);
 
 #endif

@@ -26,7 +26,7 @@
 struct place {
 	char dir[32];
 	char shadow_path[64], credentials_path[64], ldif_path[64];
-	struct load_target target;
+	struct images images;
 	struct directory *directory;
 	struct arena *arena;
 	struct buf log;
@@ -43,14 +43,14 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void open_target(struct place *place)
 {
 	struct err err;
-	assert_int_equal(image_open(place->shadow_path, &ddl_shadow, &place->target.shadow, &err), ERR_OK);
-	assert_int_equal(image_open(place->credentials_path, &ddl_credentials, &place->target.credentials, &err), ERR_OK);
+	assert_int_equal(image_open(place->shadow_path, &ddl_shadow, &place->images.shadow, &err), ERR_OK);
+	assert_int_equal(image_open(place->credentials_path, &ddl_credentials, &place->images.credentials, &err), ERR_OK);
 }
 
 static void close_target(struct place *place)
 {
-	image_close(&place->target.shadow);
-	image_close(&place->target.credentials);
+	image_close(&place->images.shadow);
+	image_close(&place->images.credentials);
 }
 
 static int setup(void **state)
@@ -100,7 +100,7 @@ static struct load_report load(struct place *place, const char *text)
 	struct load_report report;
 	struct err err = {0};
 	write_ldif(place, text);
-	if (load_ldif(&place->target, place->ldif_path, NULL, &report, &err) != LOAD_DONE)
+	if (load_ldif(&place->images, place->ldif_path, NULL, &report, &err) != LOAD_DONE)
 		fail_msg("load: %s", err.text);
 	return report;
 }
@@ -185,7 +185,7 @@ static void test_diff(void **state)
 	assert_int_equal(report.counters.added + report.counters.changed + report.counters.deleted, 0);
 	assert_int_equal(directory_status(place->directory).version, 1);
 	struct err err;
-	assert_int_equal(load_ldif(&place->target, place->ldif_path, NULL, &report, &err), LOAD_UNCHANGED);
+	assert_int_equal(load_ldif(&place->images, place->ldif_path, NULL, &report, &err), LOAD_UNCHANGED);
 	// A rename of the entry and of an address: the uuid is the entry.
 	report = load(place, DOMAIN HOST
 		"dn: uid=berg,ou=people,dc=uni\nobjectClass: phMailUser\nuid: berg\nmail: berg@uni.example\nmailHost: mb2.uni.example\n"
@@ -225,7 +225,7 @@ static void assert_load_fails(struct place *place, const char *text, const char 
 	struct directory_match match;
 	struct err err = {0};
 	write_ldif(place, text);
-	assert_int_equal(load_ldif(&place->target, place->ldif_path, NULL, &report, &err), LOAD_FAILED);
+	assert_int_equal(load_ldif(&place->images, place->ldif_path, NULL, &report, &err), LOAD_FAILED);
 	if (str_find(str_of_c(err.text), str_of_c(error)) < 0)
 		fail_msg("error is \"%s\", not \"%s\"", err.text, error);
 	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_FOUND); // the old view serves
@@ -249,7 +249,7 @@ static void test_damaged_files(void **state)
 	unlink(place->ldif_path);
 	struct load_report report;
 	struct err err;
-	assert_int_equal(load_ldif(&place->target, place->ldif_path, NULL, &report, &err), LOAD_FAILED);
+	assert_int_equal(load_ldif(&place->images, place->ldif_path, NULL, &report, &err), LOAD_FAILED);
 	load(place, DOMAIN HOST ANNA);
 	assert_true(directory_status(place->directory).fresh);
 	assert_int_equal(directory_status(place->directory).version, 1); // nothing changed meanwhile
@@ -277,7 +277,7 @@ static void test_evil_attr(void **state)
 		"phForwardAddress: \"|/bin/sh\"@uni.example\nphForwardAddress: /etc/passwd\nphForwardAddress: :include:/etc/passwd\n"
 		"phForwardAddress:: YUBiLmV4YW1wbGUNCkJjYzogeEB5\nphForwardAddress: good@else.example\n"
 		"mailHost:: bWIxLnVuaS5leGFtcGxlDQpRVUlU\nphMailboxId: ../../etc\nentryUUID: 33333333-3333-3333-3333-333333333333\n");
-	assert_int_equal(report.refused, 8); // seven values, and the mailbox without an id
+	assert_int_equal(report.complaints.refused, 8); // seven values, and the mailbox without an id
 	assert_true(str_find(buf_str(&place->log), STR("line=10")) >= 0);
 	assert_int_equal(find(place, DIRECTORY_ADDRESS, "eve@uni.example", &match), DIRECTORY_FOUND);
 	struct entry_cursor cursor = {0};
@@ -297,7 +297,7 @@ static void test_two_owners(void **state)
 	struct load_report report = load(place, DOMAIN ANNA
 		"dn: uid=anna2,dc=uni\nobjectClass: phMailUser\nuid: anna2\nmail: anna.berg@uni.example\n"
 		"entryUUID: 44444444-4444-4444-4444-444444444444\n");
-	assert_int_equal(report.conflicts, 1);
+	assert_int_equal(report.complaints.conflicts, 1);
 	assert_true(str_find(buf_str(&place->log), STR("anna.berg@uni.example")) >= 0);
 	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna.berg@uni.example", &match), DIRECTORY_AMBIGUOUS);
 	assert_non_null(match.entry);
@@ -309,7 +309,7 @@ static void test_two_owners(void **state)
 	report = load(place, DOMAIN ANNA HOST
 		"dn: cn=mb2\nobjectClass: phMailHost\ncn: mb2\nphHostTlsPin: sha256:00\n\n"
 		"dn: uid=x\nobjectClass: phMailUser\nuid: Anna\nmail: x@uni.example\nphMailboxId: 99999999999999999999999999999999\n");
-	assert_int_equal(report.conflicts, 1);
+	assert_int_equal(report.complaints.conflicts, 1);
 	assert_int_equal(find(place, DIRECTORY_LOGIN, "anna@uni.example", &match), DIRECTORY_AMBIGUOUS);
 }
 
@@ -319,7 +319,7 @@ static void test_hosts_of_one_node_share_its_pin(void **state)
 	struct directory_match match;
 	struct load_report report = load(place, DOMAIN HOST "dn: cn=mb2,ou=hosts,dc=uni\nobjectClass: phMailHost\ncn: mb2.uni.example\n"
 		"phHostEndpoint: lmtp=inet:127.0.0.1:24\nphHostTlsPin: sha256:00\n\n");
-	assert_int_equal(report.conflicts, 0);
+	assert_int_equal(report.complaints.conflicts, 0);
 	assert_int_equal(find(place, DIRECTORY_PIN, "sha256:00", &match), DIRECTORY_AMBIGUOUS);
 }
 
@@ -393,7 +393,7 @@ static void write_many(struct place *place, unsigned users, const char *host)
 static void load_many(struct place *place, struct load_report *report)
 {
 	struct err err = {0};
-	if (load_ldif(&place->target, place->ldif_path, NULL, report, &err) != LOAD_DONE)
+	if (load_ldif(&place->images, place->ldif_path, NULL, report, &err) != LOAD_DONE)
 		fail_msg("load: %s", err.text);
 }
 
@@ -445,7 +445,7 @@ static void test_killed_load(void **state)
 			open_target(place);
 			write_many(place, 5000, "mb2.uni.example"); // a new file, all entries differ
 			for (;;)
-				(void)load_ldif(&place->target, place->ldif_path, NULL, &report, &err);
+				(void)load_ldif(&place->images, place->ldif_path, NULL, &report, &err);
 		}
 		usleep(delay_us);
 		kill(child, SIGKILL);

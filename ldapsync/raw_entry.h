@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// An entry as its source gives it, LDIF or LDAP, before anything was checked. Borrowed from the reader that made it.
+#ifndef LDAPSYNC_RAW_ENTRY_H
+#define LDAPSYNC_RAW_ENTRY_H
+
+#include "base/str.h"
+
+struct raw_value {
+	struct str name;  // attribute without options
+	struct str value; // decoded; may hold any byte
+	size_t line;      // of an LDIF file; else 0
+};
+
+struct raw_entry {
+	struct str dn;
+	size_t line;
+	const struct raw_value *values;
+	size_t n_values;
+};
+
+#endif
