@@ -2,6 +2,8 @@
 // The log: commits that survive, verdicts, a full disk, a broken disk, a copied disk.
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -152,6 +154,20 @@ static void assert_said(struct bench *b, enum cluster_class class, enum cluster_
 	assert_int_equal(code, want_code);
 }
 
+static struct cluster_log_stats stats_of(struct bench *b)
+{
+	struct cluster_log_stats stats;
+	cluster_log_stats(b->log, &stats);
+	return stats;
+}
+
+// The writer holds what it cannot write, and says so a little after it has refused new mail.
+static void await_stuck(struct bench *b)
+{
+	while (!stats_of(b).stuck)
+		usleep(1000);
+}
+
 struct counts {
 	int64_t n, first, last;
 };
@@ -163,6 +179,41 @@ static void read_counts(struct db *db, void *arg)
 	assert_int_equal(db_step(db, stmt, NULL), DB_ROW);
 	*c = (struct counts){db_col_i64(stmt, 0), db_col_i64(stmt, 1), db_col_i64(stmt, 2)};
 	db_reset(stmt);
+}
+
+// A reading holds the writer: what is proposed meanwhile waits in line.
+struct holder {
+	struct cluster_log *log;
+	pthread_t thread;
+	sem_t held, release;
+};
+
+static void hold_writer(struct db *db, void *arg)
+{
+	struct holder *h = arg;
+	(void)db;
+	sem_post(&h->held);
+	sem_wait(&h->release);
+}
+
+static void *hold_thread(void *arg)
+{
+	struct holder *h = arg;
+	return (void *)(uintptr_t)cluster_log_read(h->log, hold_writer, h, NULL);
+}
+
+static void hold_begin(struct holder *h, struct bench *b)
+{
+	h->log = b->log;
+	assert_int_equal(sem_init(&h->held, 0, 0) | sem_init(&h->release, 0, 0), 0);
+	assert_int_equal(pthread_create(&h->thread, NULL, hold_thread, h), 0);
+	sem_wait(&h->held);
+}
+
+static void hold_end(struct holder *h)
+{
+	sem_post(&h->release);
+	assert_int_equal(pthread_join(h->thread, NULL), 0);
 }
 
 static void what_is_committed_is_there_after_a_restart(void **state)
@@ -201,22 +252,24 @@ static void the_trail_is_bounded(void **state)
 	(void)state;
 	struct bench b;
 	struct counts c;
+	struct holder h;
 	_Atomic int left = CLUSTER_LOG_TRAIL + 3000;
 	begin(&b);
+	hold_begin(&h, &b);
 	for (int i = 0; i < CLUSTER_LOG_TRAIL + 3000; i++) {
 		struct silent *s = calloc(1, sizeof *s);
 		s->left = &left;
 		s->p = (struct cluster_proposal){.record = STR("r"), .body = STR("b"), .class = CLUSTER_CLASS_RESULT, .done = silent_done};
 		cluster_log_submit(b.log, &s->p);
 	}
+	hold_end(&h);
 	while (left > 0)
 		usleep(1000);
 	assert_int_equal(cluster_log_read(b.log, read_counts, &c, NULL), ERR_OK);
 	assert_int_equal(c.last, CLUSTER_LOG_TRAIL + 3000);
 	assert_in_range(c.n, CLUSTER_LOG_TRAIL, CLUSTER_LOG_TRAIL + 500);
 	assert_int_equal(c.last - c.first + 1, c.n);
-	struct cluster_log_stats stats;
-	cluster_log_stats(b.log, &stats);
+	struct cluster_log_stats stats = stats_of(&b);
 	assert_int_equal(stats.first, c.first);
 	assert_true(stats.batches < stats.records / 2);
 	end(&b);
@@ -234,21 +287,19 @@ static void a_full_disk_refuses_mail_and_keeps_results(void **state)
 	disk_is_full(true);
 	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_REFUSED, ERR_NOSPACE);
 	struct call *result = say(&b, CLUSTER_CLASS_RESULT);
+	await_stuck(&b); // short_of_space may be over again: the real disk beneath has room
 	assert_int_equal(call_wait(result, clock_after_ms(300)), ERR_TIMEOUT); // it waits
 	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_REFUSED, ERR_NOSPACE);
-	struct cluster_log_stats stats;
-	cluster_log_stats(b.log, &stats);
-	assert_true(stats.stuck); // short_of_space may be over again: the real disk beneath has room
+	assert_true(stats_of(&b).stuck);
 	disk_is_full(false);
 	enum err_code code;
 	assert_int_equal(verdict_of(result, &code), CLUSTER_COMMITTED);
 	log_capture_end();
 	assert_true(str_find(buf_str(&logged), STR("results cannot be written")) >= 0);
 	buf_fini(&logged);
-	for (int i = 0; i < 1000 && stats.short_of_space; i++) { // until the next look at the free space
+	while (stats_of(&b).short_of_space) { // until the next look at the free space
 		usleep(10000);
 		assert_said(&b, CLUSTER_CLASS_RESULT, CLUSTER_COMMITTED, ERR_OK);
-		cluster_log_stats(b.log, &stats);
 	}
 	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
 	end(&b);
@@ -264,13 +315,11 @@ static void below_the_reserve_only_results_are_taken(void **state)
 	reopen(&b);
 	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_REFUSED, ERR_NOSPACE);
 	assert_said(&b, CLUSTER_CLASS_RESULT, CLUSTER_COMMITTED, ERR_OK);
-	struct cluster_log_stats stats;
 	cluster_log_set_reserve(b.log, 0);
 	do { // seen when it looks at the space next, which it does between batches
 		assert_said(&b, CLUSTER_CLASS_RESULT, CLUSTER_COMMITTED, ERR_OK);
 		usleep(1000);
-		cluster_log_stats(b.log, &stats);
-	} while (stats.short_of_space);
+	} while (stats_of(&b).short_of_space);
 	assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
 	end(&b);
 }
@@ -355,17 +404,14 @@ static void who_has_gone_is_not_entered(void **state)
 	(void)state;
 	struct bench b;
 	struct counts c;
+	struct holder h;
 	begin(&b);
-	disk_is_full(true); // holds the writer up: a result in front, the mail behind it
-	struct call *result = say(&b, CLUSTER_CLASS_RESULT), *mail;
-	assert_int_equal(call_wait(result, clock_after_ms(50)), ERR_TIMEOUT);
-	disk_is_full(false);
-	mail = say(&b, CLUSTER_CLASS_ENTER);
+	hold_begin(&h, &b);
+	struct call *mail = say(&b, CLUSTER_CLASS_ENTER), *result = say(&b, CLUSTER_CLASS_RESULT);
 	call_drop(&mail);
+	hold_end(&h);
 	enum err_code code;
 	assert_int_equal(verdict_of(result, &code), CLUSTER_COMMITTED);
-	cluster_log_close(&b.log);
-	reopen(&b);
 	assert_int_equal(cluster_log_read(b.log, read_counts, &c, NULL), ERR_OK);
 	assert_int_equal(c.n, 1);
 	end(&b);
