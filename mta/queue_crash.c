@@ -62,7 +62,7 @@ struct bench {
 	struct queue *queue;
 	struct lmtp lmtp;
 	uint64_t seed;
-	bool is_small;
+	bool is_small, spills;
 	struct guid guids[IDS_MAX];
 	_Atomic bool acked[IDS_MAX];
 	_Atomic uint32_t next_id;
@@ -75,7 +75,9 @@ static struct bench *now;
 
 static size_t size_of(const struct bench *b, uint32_t id)
 {
-	static const size_t small[] = {200, 900, 4000, 9000}, large[] = {70000, 300000};
+	static const size_t small[] = {200, 900, 4000, 9000}, large[] = {70000, 300000}, inline_max = 60000;
+	if (b->spills)
+		return inline_max;
 	if (id % 5 == 1)
 		return large[!b->is_small && id == 11];
 	return small[(id + b->seed) % 4];
@@ -233,6 +235,32 @@ static void enter_all(struct bench *b, uint32_t n)
 		usleep(1000);
 }
 
+static void set_cache(struct db *db, void *arg)
+{
+	must(db_exec(db, arg, NULL) == ERR_OK);
+}
+
+static void must_have_spilled(struct db *db, void *arg)
+{
+	int spilled, highest;
+	(void)arg;
+	must(sqlite3_db_status(db_handle(db), SQLITE_DBSTATUS_CACHE_SPILL, &spilled, &highest, 0) == SQLITE_OK && spilled > 0);
+}
+
+// Transactions larger than SQLite's cache: it writes pages to the WAL before the commit, and some of them again. The queue's cache is larger
+// than a batch, so that this needs a record of uncommon size there, or a smaller cache here.
+static void enter_spilled(struct bench *b, uint32_t n)
+{
+	char small[] = "PRAGMA cache_size=8", usual[] = "PRAGMA cache_size=-32768";
+	must(cluster_log_read(b->queue->log, set_cache, small, NULL) == ERR_OK);
+	b->spills = true;
+	enter_all(b, n);
+	b->spills = false;
+	if (b->acked[b->end_id - 1])
+		must(cluster_log_read(b->queue->log, must_have_spilled, NULL, NULL) == ERR_OK);
+	must(cluster_log_read(b->queue->log, set_cache, usual, NULL) == ERR_OK);
+}
+
 // One whose verdict comes too late; whatever is committed after it is behind its CANCEL.
 static void enter_unheard(struct bench *b)
 {
@@ -320,6 +348,7 @@ static void work(const char *dir, struct disk_trace *trace, uint64_t seed, bool 
 	init(&b, dir, trace);
 	start(&b);
 	enter_all(&b, is_small ? 4 : 8);
+	enter_spilled(&b, is_small ? 1 : 4);
 	hold(&b, 3);
 	if (!is_small) {
 		delete(&b, 4);

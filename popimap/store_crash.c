@@ -166,6 +166,48 @@ static void mark(enum mark kind, uint32_t id, uint64_t value)
 	disk_mark(bench.trace, kind, id, value);
 }
 
+// Several in one transaction (MULTIAPPEND), more than SQLite's cache of a mailbox holds: it writes pages to the WAL before the commit, and
+// some of them again. All numbers are those of appended messages of one mailbox.
+enum { SPILLED = 6, SPILLED_FIRST = 22, SPILLED_STEP = 3 * MAILBOXES, SPILLED_BYTES = 60000 };
+
+static enum err_code append_spilled(struct mailbox *mb, struct arena *arena, uint32_t *uidvalidity_out, struct uid_list *uids_out, struct err *err)
+{
+	struct append many[SPILLED] = {0};
+	struct mailbox_name name = name_of(arena, "Sent");
+	struct incoming *bodies[SPILLED] = {NULL};
+	enum err_code code = ERR_OK;
+	for (uint32_t i = 0; i < SPILLED && code == ERR_OK; i++) {
+		code = take_in(SPILLED_FIRST + i * SPILLED_STEP, SPILLED_BYTES, &bodies[i], err);
+		many[i] = (struct append){.body = bodies[i], .received = {.utc_s = 1000000000}};
+	}
+	if (code == ERR_OK)
+		code = message_append(mb, &name, many, SPILLED, arena, uidvalidity_out, uids_out, err);
+	for (uint32_t i = 0; i < SPILLED; i++)
+		incoming_free(&bodies[i]);
+	return code;
+}
+
+static void put_spilled(void)
+{
+	struct err err;
+	struct mailbox *mb;
+	struct uid_list uids = {0};
+	struct arena *arena = arena_new(ARENA_BYTES);
+	uint32_t uidvalidity;
+	for (uint32_t i = 0; i < SPILLED; i++) {
+		must(is_appended(SPILLED_FIRST + i * SPILLED_STEP) && SPILLED_FIRST + i * SPILLED_STEP >= bench.end_id);
+		mark(MARK_TRIED, SPILLED_FIRST + i * SPILLED_STEP, SPILLED_BYTES);
+	}
+	enum err_code code = open_mailbox(SPILLED_FIRST % MAILBOXES, &mb, &err);
+	if (code == ERR_OK) {
+		code = append_spilled(mb, arena, &uidvalidity, &uids, &err);
+		mailbox_close(&mb);
+	}
+	for (uint32_t i = 0; i < SPILLED; i++)
+		mark(code ? MARK_REFUSED : MARK_APPENDED, SPILLED_FIRST + i * SPILLED_STEP, code ? 0 : (uint64_t)uidvalidity << 32 | uids.p[i]);
+	arena_free(&arena);
+}
+
 static void flag(struct mailbox *mb, uint32_t folder, uint32_t id, uint32_t uid, struct arena *arena)
 {
 	struct err err;
@@ -263,6 +305,7 @@ static void work(const char *dir, struct disk_trace *trace, uint64_t seed, bool 
 	bench = (struct bench){.dir = dir, .trace = trace, .seed = seed, .is_small = is_small};
 	open_store(100);
 	put_all(is_small ? 6 : 11);
+	put_spilled();
 	store_close(&bench.store);
 	open_store(2); // databases come and go
 	put_all(is_small ? 1 : 7);
