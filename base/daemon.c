@@ -412,7 +412,8 @@ void daemon_request_reload(struct daemon *daemon)
 
 void daemon_die_of_eio(const struct err *err)
 {
-	log_error(NULL, "input/output error on a disk that must be durable: this process ends and is not restarted", log_err(err));
+	log_error(NULL, "input/output error on a disk that must be durable: this process ends and is not restarted; look at the disk, make space if "
+			"that was missing, then start it", log_err(err));
 	log_stop(); // the line must get out; nothing else is written
 	_exit(DAEMON_EXIT_EIO);
 }

@@ -61,9 +61,38 @@ static enum err_code code_of(int rc)
 	}
 }
 
+// A sync that failed is final, also where the system says ENOSPC (delayed allocation, thin provisioning, NFS): the kernel may have dropped
+// what was to become durable, so a second sync that succeeds says nothing, and the commit may come back after a cut (ARCHITECTURE 4). A
+// write for which there is no room is SQLITE_FULL.
+static bool is_sync(int rc)
+{
+	return rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
+}
+
+// What the system said of the WAL, or of the database: SQLite keeps it by file.
+static int sync_errno(struct db *db)
+{
+	sqlite3_file *wal = NULL;
+	int errnum = 0;
+	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+	if (wal && wal->pMethods)
+		wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &errnum);
+	if (errnum == 0)
+		sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_LAST_ERRNO, &errnum);
+	return errnum;
+}
+
+static enum err_code sync_error(struct db *db, const char *what, struct err *err)
+{
+	int errnum = sync_errno(db);
+	return err_set(err, ERR_IO, "%s: %s: a sync failed%s%s", db->path, what, errnum ? ": " : "", errnum ? strerrordesc_np(errnum) : "");
+}
+
 enum err_code db_error(struct db *db, int rc, const char *what, struct err *err)
 {
 	enum err_code code = code_of(rc);
+	if (is_sync(rc) && db->handle)
+		return sync_error(db, what, err);
 	int errnum = db->handle ? sqlite3_system_errno(db->handle) : 0;
 	if ((rc & 0xff) == SQLITE_CANTOPEN && errnum)
 		code = err_of_errno(errnum);
@@ -464,6 +493,9 @@ uint64_t db_wal_file_bytes(const struct db *db)
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err)
 {
 	int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	// Here a sync may be tried again: what a checkpoint writes counts only after it, and the next one writes all of it again.
+	if (is_sync(rc) && sqlite3_system_errno(db->handle) == ENOSPC)
+		return err_set(err, ERR_NOSPACE, "%s: checkpoint: no space for a sync", db->path);
 	if (rc != SQLITE_OK)
 		return db_error(db, rc, "checkpoint", err);
 	if (truncate)

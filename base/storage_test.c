@@ -313,7 +313,7 @@ static void db_a_failed_write_fails_its_transaction_only(void **state)
 		long operation; // 1 the write, 2 the sync
 		int code;
 		enum err_code want;
-	} cases[] = {{1, ENOSPC, ERR_NOSPACE}, {1, EIO, ERR_IO}, {2, EIO, ERR_IO}};
+	} cases[] = {{1, ENOSPC, ERR_NOSPACE}, {1, EIO, ERR_IO}, {2, EIO, ERR_IO}, {2, ENOSPC, ERR_IO}};
 	struct err err;
 	struct db *db = fresh_db();
 	for (int64_t i = 0; i < (int64_t)(sizeof cases / sizeof *cases); i++) {
@@ -327,6 +327,36 @@ static void db_a_failed_write_fails_its_transaction_only(void **state)
 		assert_int_equal(db_commit(db, &err), ERR_OK);
 		assert_row(db, i, STR("kept"));
 	}
+	db_close(&db);
+}
+
+// A sync in which the disk was full: of a commit it is final, a checkpoint is done again.
+static void db_a_failed_sync_is_believed_once(void **state)
+{
+	(void)state;
+	struct err err;
+	struct db *db = fresh_db();
+	test_disk_fail_sort(TEST_DISK_SYNCS);
+	assert_int_equal(db_begin(db, &err), ERR_OK);
+	assert_int_equal(add_row(db, 1, STR("kept"), &err), ERR_OK);
+	assert_int_equal(db_commit(db, &err), ERR_OK);
+	for (long sync = 1; sync <= 2; sync++) { // of the WAL, of the database
+		test_disk_fail(sync, 1, EIO);
+		assert_int_equal(db_checkpoint(db, true, &err), ERR_IO);
+		assert_true(str_find(str_of_c(err.text), STR("a sync failed")) >= 0);
+		test_disk_fail(sync, 1, ENOSPC);
+		assert_int_equal(db_checkpoint(db, true, &err), ERR_NOSPACE);
+	}
+	test_disk_fail(0, 0, 0);
+	assert_int_equal(db_begin(db, &err), ERR_OK);
+	assert_int_equal(add_row(db, 2, STR("lost"), &err), ERR_OK);
+	test_disk_fail(1, 1, ENOSPC);
+	assert_int_equal(db_commit(db, &err), ERR_IO); // and not for want of space, as the checkpoint's was
+	assert_true(str_find(str_of_c(err.text), STR("a sync failed")) >= 0);
+	test_disk_fail(0, 0, 0);
+	test_disk_fail_sort(TEST_DISK_ANY);
+	assert_int_equal(db_checkpoint(db, true, &err), ERR_OK);
+	assert_row(db, 1, STR("kept"));
 	db_close(&db);
 }
 
@@ -345,6 +375,7 @@ int main(void)
 		cmocka_unit_test(db_a_transaction_is_one_write_and_one_sync),
 		cmocka_unit_test(db_a_large_transaction_reads_what_it_wrote),
 		cmocka_unit_test(db_a_failed_write_fails_its_transaction_only),
+		cmocka_unit_test(db_a_failed_sync_is_believed_once),
 	};
 	return cmocka_run_group_tests(tests, make_dir, drop_dir);
 }

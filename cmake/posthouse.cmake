@@ -111,7 +111,7 @@ function(posthouse_unit_test FILE LIBRARY)
   endif()
   if(NOT POSTHOUSE_FLAVOUR STREQUAL "release")
     add_test(NAME ${POSTHOUSE_FLAVOUR}.${LIBRARY}.${STEM} COMMAND ${LIBRARY}_${STEM})
-    set_tests_properties(${POSTHOUSE_FLAVOUR}.${LIBRARY}.${STEM} PROPERTIES LABELS ${LABEL} TIMEOUT 120)
+    set_tests_properties(${POSTHOUSE_FLAVOUR}.${LIBRARY}.${STEM} PROPERTIES LABELS ${LABEL} TIMEOUT 400) # some take a minute alone
     if(POSTHOUSE_FLAVOUR STREQUAL "tsan") # as in tests/CMakeLists.txt: its housekeeping happens in whichever turn comes
       set_tests_properties(${POSTHOUSE_FLAVOUR}.${LIBRARY}.${STEM} PROPERTIES ENVIRONMENT POSTHOUSE_TURN_MS=2000)
     endif()

@@ -175,7 +175,7 @@ static void child_ended(struct run *run, struct child *child, int status)
 	if (code == DAEMON_EXIT_OK || code == DAEMON_EXIT_EIO) {
 		child->finished = true;
 		if (code == DAEMON_EXIT_EIO)
-			log_error(NULL, "daemon ended after an input/output error and stays down; look at the disk",
+			log_error(NULL, "daemon ended after an input/output error and stays down; look at the disk and its space, then start it",
 				log_c("daemon", daemons_name(child->id)));
 		else
 			log_warning(NULL, "daemon ended because it was asked to, and stays down", log_c("daemon", daemons_name(child->id)));

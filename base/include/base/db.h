@@ -108,7 +108,8 @@ int64_t db_changes(const struct db *db);
 int64_t db_last_rowid(const struct db *db);
 
 // Bytes of WAL written since it was last reset, as of the last commit; what its file has grown to; and the checkpoint. Without truncate
-// the file stays, and its blocks are used again; with it the file is cut to zero. Both counts begin at 0 with db_open.
+// the file stays, and its blocks are used again; with it the file is cut to zero. Both counts begin at 0 with db_open. ERR_NOSPACE: the next
+// checkpoint does all of it again.
 uint64_t db_wal_bytes(const struct db *db);
 uint64_t db_wal_file_bytes(const struct db *db);
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err) ERR_CHECKED;
@@ -116,7 +117,8 @@ enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err) ERR_C
 // The underlying connection, for what is not among the statements.
 sqlite3 *db_handle(struct db *db);
 
-// The code for a result of SQLite, with its message.
+// The code for a result of SQLite, with its message. ERR_NOSPACE: nothing was written and it may be tried again; a sync that failed is
+// ERR_IO whatever the system said, ENOSPC too, and what was to become durable is in doubt.
 enum err_code db_error(struct db *db, int rc, const char *what, struct err *err);
 
 #endif

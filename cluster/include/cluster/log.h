@@ -18,8 +18,8 @@
 // CANCEL. A proposal whose caller has gone before the writer takes it is refused.
 //
 // Failure. ENOSPC: the batch is rolled back; proposals of class ENTER are refused with ERR_NOSPACE, results are tried again on the space that
-// a ballast file kept for them, and wait when even that is gone. EIO, and anything else the disk says: config->died is called and does not
-// return; the disk is a new one when it comes back (ARCHITECTURE 4). Crash: the database has the last commit, nothing else counts.
+// a ballast file kept for them, and wait when even that is gone. EIO, and anything else the disk says, ENOSPC at the sync of a commit too
+// (base/db.h): config->died is called and does not return; the disk is a new one when it comes back (ARCHITECTURE 4). Crash: the database has the last commit, nothing else counts.
 //
 // Threads: propose and read from anywhere; everything of the fold runs on the writer thread.
 #ifndef CLUSTER_LOG_H
