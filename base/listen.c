@@ -234,17 +234,30 @@ static bool caps_enter(struct listen_caps *caps, const struct netaddr *prefix)
 	return entered;
 }
 
+static void uncount_address(struct listen_caps *caps, const struct netaddr *prefix)
+{
+	if (prefix->family == NETADDR_NONE || caps->per_address_max == 0)
+		return;
+	struct counted **at = find(caps, prefix), *counted = *at;
+	if (--counted->n == 0) {
+		*at = counted->next;
+		free(counted);
+	}
+}
+
 static void caps_leave(struct listen_caps *caps, const struct netaddr *prefix)
 {
 	pthread_mutex_lock(&caps->mutex);
 	caps->stats.connections--;
-	if (prefix->family != NETADDR_NONE && caps->per_address_max) {
-		struct counted **at = find(caps, prefix), *counted = *at;
-		if (--counted->n == 0) {
-			*at = counted->next;
-			free(counted);
-		}
-	}
+	uncount_address(caps, prefix);
+	pthread_mutex_unlock(&caps->mutex);
+}
+
+// Of an address that was counted: one connection less, which stays itself.
+static void caps_leave_address(struct listen_caps *caps, const struct netaddr *prefix)
+{
+	pthread_mutex_lock(&caps->mutex);
+	uncount_address(caps, prefix);
 	pthread_mutex_unlock(&caps->mutex);
 }
 
@@ -336,10 +349,22 @@ static void leave_all(struct session *session)
 	free(session);
 }
 
+void listen_known(void)
+{
+	struct session *session = fiber_user();
+	if (session == NULL)
+		return;
+	if (session->service->caps)
+		caps_leave_address(session->service->caps, &session->prefix);
+	caps_leave_address(session->caps, &session->prefix);
+	session->prefix = (struct netaddr){0}; // counted no more
+}
+
 static void serve(void *arg)
 {
 	struct session *session = arg;
 	struct conn *conn;
+	fiber_set_user(session);
 	if (conn_of_fd(session->fd, &conn, NULL) == ERR_OK)
 		session->service->serve(conn, session->service->arg);
 	leave_all(session);

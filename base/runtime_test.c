@@ -392,7 +392,7 @@ struct echo {
 	_Atomic int sessions, slow;
 };
 
-// Echoes lines; "slow" lasts until the stop comes, and is shielded from it.
+// Echoes lines; "slow" lasts until the stop comes, and is shielded from it; "known" ends being a stranger.
 static void echo_serve(struct conn *conn, void *arg)
 {
 	struct echo *echo = arg;
@@ -413,6 +413,8 @@ static void echo_serve(struct conn *conn, void *arg)
 			atomic_store(&echo->slow, 1);
 			must(fiber_sleep_ms(1) == FIBER_TIMEOUT);
 		}
+		if (str_eq(line, STR("known")))
+			listen_known();
 		conn_printf(conn, "%.*s\r\n", STR_FMT(line));
 		fiber_shield_leave();
 	}
@@ -753,6 +755,28 @@ static void caps_can_be_moved_and_some_addresses_have_none(void **state)
 	close(fd);
 }
 
+static void only_strangers_count_for_their_address(void **state)
+{
+	(void)state;
+	struct daemon_case d;
+	int fds[3];
+	start_daemon(&d, 100, 1);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = connect_plain(&d.addr);
+		say(fds[i], "known\r\nknown\r\n");
+		expect_text(fds[i], "known\r\nknown\r\n");
+	}
+	int stranger = connect_plain(&d.addr);
+	expect_welcome(stranger);
+	int refused = connect_plain(&d.addr);
+	expect_text(refused, "421 full\r\n");
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	close(stranger);
+	close(refused);
+	end_daemon(&d, 1000);
+}
+
 // --- Sockets given to us ---
 
 struct given {
@@ -835,6 +859,7 @@ int main(void)
 		cmocka_unit_test(a_cap_of_a_service_is_its_own),
 		cmocka_unit_test(a_cap_for_each_address_spares_the_others),
 		cmocka_unit_test(caps_can_be_moved_and_some_addresses_have_none),
+		cmocka_unit_test(only_strangers_count_for_their_address),
 		cmocka_unit_test(a_stale_unix_socket_is_replaced_and_a_live_one_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

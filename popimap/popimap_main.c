@@ -108,8 +108,8 @@ static size_t lower_cap(size_t cap, int64_t setting)
 static enum err_code start_runtime(struct node *node, const struct settings *settings, struct limits *limits_out, struct err *err)
 {
 	node->lmtp_caps = listen_caps_new((size_t)settings->lmtp_connections_max, 0);
-	node->imap_caps = listen_caps_new((size_t)settings->imap_connections_max, 0);
-	node->pop3_caps = listen_caps_new((size_t)settings->pop3_connections_max, 0);
+	node->imap_caps = listen_caps_new((size_t)settings->imap_connections_max, (size_t)settings->imap_strangers_per_address_max);
+	node->pop3_caps = listen_caps_new((size_t)settings->pop3_connections_max, (size_t)settings->imap_strangers_per_address_max);
 	enum err_code code = limits_compute(limits_out, err);
 	if (code)
 		return code;
@@ -170,6 +170,16 @@ static enum err_code listen_one(struct node *node, size_t i, struct listen_servi
 	return code;
 }
 
+// Webmail servers and our own proxies come for everybody.
+static bool is_trusted(const struct netaddr *peer, void *arg)
+{
+	const struct popimap_service *service = arg;
+	struct settings_snapshot *snapshot = service->popimap->settings_get(service->popimap->arg);
+	bool trusted = settings_networks_have(&settings_of(snapshot)->trusted_networks, peer);
+	settings_unref(&snapshot);
+	return trusted;
+}
+
 static enum err_code start_listeners(struct node *node, struct err *err)
 {
 	node->lmtp.popimap = &node->popimap;
@@ -177,10 +187,12 @@ static enum err_code start_listeners(struct node *node, struct err *err)
 	node->tls_at_start = (struct popimap_service){.popimap = &node->popimap, .tls_at_start = true};
 	const struct listen_service listeners[] = {
 		{.name = "lmtp", .serve = lmtp_serve, .arg = &node->lmtp, .refusal = LMTP_REFUSAL, .caps = node->lmtp_caps},
-		{.name = "imap", .serve = imap_serve, .arg = &node->clear, .refusal = IMAP_REFUSAL, .caps = node->imap_caps},
-		{.name = "imaps", .serve = imap_serve, .arg = &node->tls_at_start, .caps = node->imap_caps},
-		{.name = "pop3", .serve = pop3_serve, .arg = &node->clear, .refusal = POP3_REFUSAL, .caps = node->pop3_caps},
-		{.name = "pop3s", .serve = pop3_serve, .arg = &node->tls_at_start, .caps = node->pop3_caps},
+		{.name = "imap", .serve = imap_serve, .arg = &node->clear, .refusal = IMAP_REFUSAL, .caps = node->imap_caps,
+			.is_exempt = is_trusted},
+		{.name = "imaps", .serve = imap_serve, .arg = &node->tls_at_start, .caps = node->imap_caps, .is_exempt = is_trusted},
+		{.name = "pop3", .serve = pop3_serve, .arg = &node->clear, .refusal = POP3_REFUSAL, .caps = node->pop3_caps,
+			.is_exempt = is_trusted},
+		{.name = "pop3s", .serve = pop3_serve, .arg = &node->tls_at_start, .caps = node->pop3_caps, .is_exempt = is_trusted},
 	};
 	enum err_code code = ERR_OK;
 	for (size_t i = 0; i < sizeof listeners / sizeof *listeners && code == ERR_OK; i++)
@@ -322,8 +334,8 @@ static void popimap_reload(struct daemon *daemon)
 	const struct settings *settings = settings_of(snapshot);
 	struct err err;
 	listen_caps_set(node->lmtp_caps, (size_t)settings->lmtp_connections_max, 0);
-	listen_caps_set(node->imap_caps, (size_t)settings->imap_connections_max, 0);
-	listen_caps_set(node->pop3_caps, (size_t)settings->pop3_connections_max, 0);
+	listen_caps_set(node->imap_caps, (size_t)settings->imap_connections_max, (size_t)settings->imap_strangers_per_address_max);
+	listen_caps_set(node->pop3_caps, (size_t)settings->pop3_connections_max, (size_t)settings->imap_strangers_per_address_max);
 	if (load_tls(node, settings, &err))
 		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
 	store_set_key_days(node->popimap.store, (unsigned)settings->delivered_key_days);

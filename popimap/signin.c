@@ -3,6 +3,7 @@
 // no move may be under way, else nothing is opened and above all nothing is made.
 #include "signin.h"
 
+#include "base/listen.h"
 #include "base/must.h"
 #include "popimap_metrics.h"
 #include "router/home.h"
@@ -92,8 +93,12 @@ static enum signin_outcome go_home(struct signin *in)
 static enum signin_outcome finish(struct signin *in, enum sasl_outcome outcome)
 {
 	in->login = in->attempt.login;
-	if (outcome == SASL_DONE)
-		return go_home(in);
+	if (outcome == SASL_DONE) {
+		enum signin_outcome signed_in = go_home(in);
+		if (signed_in == SIGNIN_OK)
+			listen_known();
+		return signed_in;
+	}
 	log_info(in->log, "log-in failed", log_str("login", in->login), log_c("reason", in->attempt.reason));
 	switch (outcome) {
 	case SASL_FAILED:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Caps on who may hold how many connections to a mailbox node: a user from an address. (Strangers are held by the deadline of the log-in,
-SMTP clients by caps of their own: proto/smtp_test.py.)"""
+"""Caps on who may hold how many connections to a mailbox node: a user from an address, and strangers from one. (SMTP clients have caps of
+their own: proto/smtp_test.py.)"""
 import base64
 import unittest
 
@@ -132,6 +132,61 @@ class Trusted(NodeTest):
         sessions = [self.node.imap() for _ in range(6)]
         for imap in sessions:
             imap.logout()
+
+
+class Strangers(NodeTest):
+    settings = {"imap_strangers_per_address_max": 5, "trusted_networks": ["192.0.2.0/24"], "log_level": "info"}
+    users = ("ann", "bob")
+    REFUSED = {"imap": "* BYE [UNAVAILABLE] too many connections", "pop3": "-ERR [SYS/TEMP] too many connections", "imaps": "", "pop3s": ""}
+    GREETING = {"imap": "* OK ", "pop3": "+OK "}
+
+    def fill(self, door, source):
+        wires = [self.node.raw(door, source) for _ in range(5)]
+        for wire in wires:
+            self.addCleanup(wire.close)
+            self.assertTrue(wire.line().startswith(self.GREETING[door]))
+        return wires
+
+    def answer(self, door, source):
+        with self.node.raw(door, source) as wire:
+            return wire.line()
+
+    def has_room(self, door, source):
+        return self.answer(door, source).startswith(self.GREETING[door])
+
+    def test_strangers_of_one_address(self):
+        """They have used up what their address may have, under TLS too; other addresses and the other protocol notice nothing."""
+        wires = {door: self.fill(door, "127.0.0.7") for door in ("imap", "pop3")}
+        for door in self.REFUSED:
+            self.assertEqual(self.answer(door, "127.0.0.7"), self.REFUSED[door], door)
+        for door in wires:
+            self.assertTrue(self.has_room(door, "127.0.0.8"), door)
+            wires[door].pop().close()
+            self.node.wait(lambda: self.has_room(door, "127.0.0.7"), "room")
+
+    def test_who_has_logged_in_is_no_stranger(self):
+        """Many users behind one address, as behind a provider's NAT: more sessions than strangers may have."""
+        for door in ("imap", "pop3"):
+            for n in range(8):
+                wire = self.node.raw(door, "127.0.0.9")
+                self.addCleanup(wire.close)
+                self.assertTrue(wire.line().startswith(self.GREETING[door]), n)
+                wire.send({"imap": "t STARTTLS\r\n", "pop3": "STLS\r\n"}[door])
+                wire.line()
+                wire.starttls(self.node.tls())
+                if door == "imap":
+                    wire.send(f'a LOGIN ann "{PASSWORD}"\r\n')
+                    self.assertIn("a OK", wire.line())
+                else:
+                    wire.send(f"USER bob\r\nPASS {PASSWORD}\r\n")
+                    wire.line()
+                    self.assertIn("+OK", wire.line())
+                    wire.send("QUIT\r\n")
+                    wire.line()
+            wires = self.fill(door, "127.0.0.9")
+            self.assertEqual(self.answer(door, "127.0.0.9"), self.REFUSED[door])
+            for wire in wires:
+                wire.close()
 
 
 if __name__ == "__main__":

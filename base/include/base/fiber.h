@@ -61,7 +61,7 @@ struct fiber *fiber_spawn(void (*fn)(void *arg), void *arg, const char *name);
 struct fiber *fiber_self(void);
 const char *fiber_name(const struct fiber *fiber);
 
-// One pointer for whoever owns the running fiber (the session that logs and errors refer to); NULL at the start.
+// One pointer for whoever owns the running fiber (of a session that was accepted: base/listen.h); NULL at the start.
 void *fiber_user(void);
 void fiber_set_user(void *user);
 

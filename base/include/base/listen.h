@@ -9,6 +9,7 @@
 // meanwhile wait in the kernel's backlog. One descriptor serves all schedulers; the kernel wakes one of them for each connection
 // (EPOLLEXCLUSIVE), which hands it to the one that has the fewest. A cap on all connections and one for each address (IPv4 address,
 // IPv6 /64) keep slow or hostile peers from taking all: over a cap the refusal is written, without waiting, and the connection closed.
+// A service that many share one address for (users behind NAT) caps only strangers there: it calls listen_known() after the log-in.
 #ifndef BASE_LISTEN_H
 #define BASE_LISTEN_H
 
@@ -54,6 +55,10 @@ struct listen_stats {
 	uint64_t failed;           // accept(2) failed (descriptors used up); tried again after a pause
 };
 void listen_stats(struct listen_caps *caps, struct listen_stats *stats_out);
+
+// The peer of the session that runs on this fiber is no stranger any more (it has logged in): it counts no longer against the cap of its
+// address, only against that on all. Again is fine; on a fiber that the listener did not start (a test's) nothing.
+void listen_known(void);
 
 // Starts accepting from fd on this thread's scheduler, until it stops. fd stays open and the caller's; service and caps are
 // borrowed while the scheduler runs. Schedulers that accept under the same caps hand connections to each other, and are all freed
