@@ -197,7 +197,9 @@ class Server:
             return ()
         return ("database mdb", "suffix cn=accesslog", f'directory "{self.path("accesslog")}"', f"maxsize {DATABASE_BYTES_MAX}",
                 f'rootdn "{self.admin_dn}"', *self.durability(), "index reqStart,reqEnd,reqResult,reqDN,objectClass,entryCSN eq",
-                "access to * by * none", "overlay syncprov", "syncprov-nopresent TRUE", "syncprov-reloadhint TRUE")
+                # Played back with the rights of the consumer: without them the whole present phase takes its place.
+                f'limits dn.exact="{self.sync_dn}" size=unlimited time=unlimited', f'access to * by dn.exact="{self.sync_dn}" read by * none',
+                "overlay syncprov", "syncprov-nopresent TRUE", "syncprov-reloadhint TRUE")
 
     def durability(self):
         return () if self.durable else ("dbnosync",)
@@ -211,7 +213,7 @@ class Server:
                  f'access to * by dn.exact="{self.sync_dn}" read by users read by * none']
         for number, provider in enumerate(self.providers, 1):
             lines.append(f'syncrepl rid={number:03d} provider={provider.uri} type=refreshAndPersist retry="1 +" searchbase="{self.base}" '
-                         f'bindmethod=simple binddn="{self.sync_dn}" credentials={self.sync_password} timeout=10 network-timeout=10')
+                         f'bindmethod=simple binddn="{self.sync_dn}" credentials={self.sync_password}')
         if self.providers:
             lines.append(f"updateref {self.providers[0].uri}")
         lines += ["overlay syncprov", "syncprov-checkpoint 100 1"]

@@ -94,6 +94,23 @@ class Replicas(unittest.TestCase):
         self.assertEqual(self.people(second), ["eve"])
         master.resume()
 
+    def test_the_session_log_survives_a_restart(self):
+        """A consumer that was away is told the deletes alone, not every entry that is there."""
+        master, first = self.directory.master, self.directory.shadows[0]
+        master.load("".join(user_ldif(f"u{n}") for n in range(20)))
+        self.directory.wait_caught_up()
+        first.stop()
+        master.delete(ANN)
+        master.restart()
+        mark = first.mark()
+        first.log_level = "sync"
+        first.start()
+        self.directory.wait_caught_up()
+        self.assertTrue(first.lines("REFRESH_DELETE", since=mark))
+        self.assertEqual(first.lines("REFRESH_PRESENT", since=mark), [])
+        self.assertNotIn("ann", self.people(first))
+        self.assertTrue(self.directory.same())
+
     def test_its_log_is_of_use(self):
         master = self.directory.master
         mark = master.mark()
