@@ -86,6 +86,8 @@ def make_users():
 
 
 class Node:
+    made_by = "deploy/up"
+
     def __init__(self, options):
         self.options = options
         self.dir = os.path.normpath(options.dir)
@@ -154,13 +156,16 @@ class Node:
     def listen(self, port):
         return f"[{self.options.address}]:{port}" if ":" in self.options.address else f"{self.options.address}:{port}"
 
+    def directory_settings(self):
+        return [f'shadow_ldif = "{self.ldif}"']
+
     def write_config(self, sandbox="required"):
         lines = [
-            "# Made by deploy/up; posthouse.conf(5) explains each setting, `posthouse settings` shows what differs from the defaults.",
+            f"# Made by {self.made_by}; posthouse.conf(5) explains each setting, `posthouse settings` shows what differs from the defaults.",
             f'hostname = "{HOSTNAME}"', f'domain = "{example.DOMAIN}"',
             "serves = {" + ", ".join(f'"{host}"' for host in example.HOSTS) + "}",
             f'data_dir = "{self.path("data")}"', f'run_dir = "{self.run_dir}"',
-            f'shadow_ldif = "{self.ldif}"', f"sandbox = {sandbox}",
+            *self.directory_settings(), f"sandbox = {sandbox}",
             "tls {", f'  certificate = {{"{self.path("tls", "mx.pem")}"}}', f'  key = {{"{self.path("tls", "mx.key")}"}}', "}",
             f'node_certificate = "{self.path("tls", "node.pem")}"', f'node_key = "{self.path("tls", "node.key")}"',
             "listen {", *(f'  {name} = {{"{self.listen(port)}"}}' for name, port in self.ports.items()), "}",
@@ -169,16 +174,26 @@ class Node:
         ]
         replace_file(self.config, "\n".join(lines) + "\n", 0o644)
 
+    def pins(self):
+        return [self.pin(self.make_certificate("node", "DNS:" + ",DNS:".join(example.HOSTS)))]
+
+    def recipe(self, pins):
+        """What the directory depends on: while it is the same, the directory need not be made again."""
+        return json.dumps([self.options.users, self.options.password_scheme, pins, self.listen(self.ports["lmtp"]), source_digest()])
+
+    def pieces(self, pins):
+        """The example directory as LDIF, in pieces."""
+        return example.ldif(self.options.users, self.options.password_scheme, pins, self.listen(self.ports["lmtp"]),
+                            self.path("bin", "posthouse"), self.config)
+
     def write_directory(self):
-        pins = [self.pin(self.make_certificate("node", "DNS:" + ",DNS:".join(example.HOSTS)))]
-        recipe = json.dumps([self.options.users, self.options.password_scheme, pins, self.listen(self.ports["lmtp"]), source_digest()])
+        pins = self.pins()
+        recipe = self.recipe(pins)
         note, target = self.path("directory", "recipe"), self.ldif
         if os.path.exists(target) and os.path.exists(note) and open(note, encoding="utf-8").read() == recipe:
             return
         with open(target + ".new", "w", encoding="utf-8") as stream:
-            for piece in example.ldif(self.options.users, self.options.password_scheme, pins, self.listen(self.ports["lmtp"]),
-                                      self.path("bin", "posthouse"), self.config):
-                stream.write(piece)
+            stream.writelines(self.pieces(pins))
         shutil.chown(target + ".new", "root", "posthouse-ldapsync")  # it holds hashes: ldapsync alone opens it
         os.chmod(target + ".new", 0o640)
         os.replace(target + ".new", target)
@@ -198,7 +213,7 @@ class Node:
         self.write_directory()
         complaints = self.check()
         if complaints and all(": sandbox: " in line for line in complaints):
-            print("deploy/up: this kernel cannot confine the daemons; they run without: " + complaints[0].split(": ", 2)[2], file=sys.stderr)
+            print(f"{self.made_by}: this kernel cannot confine the daemons; they run without: " + complaints[0].split(": ", 2)[2], file=sys.stderr)
             self.write_config(sandbox="optional")
             complaints = self.check()
         if complaints:

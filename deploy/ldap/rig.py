@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""deploy/ldap/rig.py: a slapd master and shadows on loopback, filled with the example directory. Called by deploy/ldap/up.
+
+The folder is that of a node (deploy/node.py), whose directory is these servers instead of a file: its posthouse.conf is what endpoints.json
+names. A second run on it keeps the directory, with what was changed in it, as long as the first run's arguments are the same.
+"""
+import argparse
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import example  # noqa: E402
+import node  # noqa: E402
+import server  # noqa: E402
+
+LDAP = 389      # the master's offset from the port base; shadow n is n above it
+FOLLOW_S = 120  # until a change is on all shadows
+SYNC_S = 300    # until the node has all
+UP = "deploy/ldap/up"
+
+
+class Rig(node.Node):
+    made_by = UP
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.servers = []
+        self.lock = None
+
+    # --- installing ---
+
+    def password(self, name):
+        """Made at the first run, kept after it."""
+        path = self.path("etc", name)
+        if not os.path.exists(path):
+            node.replace_file(path, secrets.token_urlsafe(15) + "\n", 0o600)
+        with open(path, encoding="ascii") as stream:
+            return stream.read().strip()
+
+    def claim(self):
+        """One run for a folder at a time: two slapd on one database would end it."""
+        lock = open(self.path("lock"), "w", encoding="ascii")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.lock = lock
+        except OSError:
+            raise node.Failed(f"{UP} runs already in {self.dir}; stop it first, or choose another --dir and --port-base") from None
+
+    def make_folders(self):
+        super().make_folders()
+        self.claim()
+        self.make_servers()
+
+    def make_servers(self):
+        programs = server.Programs()
+        certificates = server.Certificates(self.path("slapd-tls", self.options.address), self.options.address)
+        common = {"admin_password": self.password("ldap-admin.password"), "sync_password": self.password("ldap.password")}
+        shutil.chown(self.path("etc", "ldap.password"), "root", "posthouse-ldapsync")
+        os.chmod(self.path("etc", "ldap.password"), 0o640)
+        port = self.options.port_base + LDAP
+
+        def one(name, n, provider):
+            return server.Server(programs, self.path("slapd", name), self.options.address, port + n, example.BASE, certificates, provider=provider,
+                                 server_id=n + 1, **common)
+        master = one("master", 0, None)
+        self.servers = [master, *(one(f"shadow{n}", n, master) for n in range(1, self.options.shadows + 1))]
+        self.certificates = certificates
+
+    @property
+    def master(self):
+        return self.servers[0]
+
+    @property
+    def shadows(self):
+        return self.servers[1:]
+
+    def directory_settings(self):
+        uris = ", ".join(f'"{one.uri}"' for one in (*self.shadows, self.master))
+        return [f"ldap_uri = {{{uris}}}", f'ldap_base = "{example.BASE}"', "ldap_bind = simple", f'ldap_bind_dn = "{self.master.sync_dn}"',
+                f'ldap_password_file = "{self.path("etc", "ldap.password")}"', f'ldap_ca_file = "{self.certificates.ca}"']
+
+    def write_directory(self):
+        """Into the master by slapadd; the shadows get its database, as if all had been replicated."""
+        pins = self.pins()
+        recipe, note = self.recipe(pins) + json.dumps([self.options.shadows, self.master.admin_password]), self.path("directory", "recipe")
+        for one in self.servers:
+            one.make()
+        if os.path.exists(note) and open(note, encoding="utf-8").read() == recipe:
+            return
+        if os.path.exists(note):
+            os.unlink(note)
+        for one in self.servers:
+            one.clear()
+        content = (piece for piece in self.pieces(pins) if not piece.startswith("version:"))  # which slapadd does not know
+        services = f"dn: ou=services,{example.BASE}\nobjectClass: organizationalUnit\nou: services\n\n"
+        self.master.fill([*content, services, self.master.sync_identity()], quick=True)
+        for one in self.shadows:
+            one.copy_of(self.master)
+        node.replace_file(note, recipe, 0o644)
+
+    # --- running ---
+
+    def start_servers(self):
+        for one in self.servers:
+            one.start()
+        self.wait_until_equal()
+
+    def wait_until_equal(self):
+        """The shadows have what the master has: by their contextCSN."""
+        end = time.monotonic() + FOLLOW_S
+        wanted = self.master.context_csn()
+        for one in self.shadows:
+            while not all(csn <= one.context_csn().get(sid, "") for sid, csn in wanted.items()):
+                if time.monotonic() > end:
+                    raise node.Failed(f"{one.uri} did not follow the master within {FOLLOW_S} s; its log is {one.path('log')}")
+                time.sleep(0.05)
+
+    def write_endpoints(self):
+        node.replace_file(self.endpoints, json.dumps({
+            "ldap_master": self.master.uri, "ldap_shadows": [one.uri for one in self.shadows], "base_dn": example.BASE,
+            "admin_dn": self.master.admin_dn, "admin_password": self.master.admin_password, "config": self.config,
+        }, indent=2) + "\n", 0o600)
+
+    def watch(self):
+        """Until one of the servers ends, which it should not."""
+        while True:
+            for one in self.servers:
+                if one.process.poll() is not None:
+                    raise node.Failed(f"slapd on {one.uri} ended with {one.process.returncode}; its log is {one.path('log')}")
+            time.sleep(0.2)
+
+    def stop(self):
+        """A clean end, the shadows first; true when it was one."""
+        if self.lock is None:  # another run's folder
+            return True
+        node_ended = super().stop()
+        return all([one.end() == 0 for one in reversed(self.servers)]) and node_ended
+
+    # --- proving ---
+
+    def prove_shadows(self):
+        """Somebody who is added on the master is on all shadows, and gone again from all."""
+        uid = f"proof{os.getpid()}"
+        dn = f"uid={uid},ou=people,{example.BASE}"
+        change = example.entry(dn, ("inetOrgPerson", "phMailUser"), f"uid: {uid}", f"cn: {uid}", f"sn: {uid}", f"mail: {uid}@{example.DOMAIN}",
+                               f"mailHost: {example.HOSTS[0]}", f"phMailboxId: {example.mailbox_id(uid)}")
+        self.master.ask("ldapadd", *self.master.as_admin(), input=change)
+        try:
+            self.wait_until_equal()
+            for one in self.shadows:
+                if dn not in one.ask("ldapsearch", *one.as_admin(), "-LLL", "-b", example.BASE, f"(uid={uid})", "1.1"):
+                    raise node.Failed(f"{one.uri} has the contextCSN of the master and not its newest entry")
+        finally:
+            self.master.ask("ldapdelete", *self.master.as_admin(), dn)
+        self.wait_until_equal()
+
+
+def explain(rig):
+    print(f"{rig.options.users + len(example.GIVEN)} people below {example.BASE} on {rig.master.uri}"
+          + (f", followed by {', '.join(one.uri for one in rig.shadows)}" if rig.shadows else "") + ".\n"
+          f"Administrator: {rig.master.admin_dn}, password in {rig.path('etc', 'ldap-admin.password')}. CA of ldaps and StartTLS: "
+          f"{rig.certificates.ca}.\n"
+          f"A node that follows them:\n  {rig.path('bin', 'posthouse')} -c {rig.config} run\n"
+          f"Endpoints: {rig.endpoints}. SIGTERM or Ctrl-C ends it.", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--dir", required=True)
+    parser.add_argument("--address", required=True)
+    parser.add_argument("--port-base", type=int, required=True)
+    parser.add_argument("--users", type=int, required=True)
+    parser.add_argument("--shadows", type=int, required=True)
+    options = parser.parse_args()
+    options.password_scheme = None
+
+    def on_signal(_number, _frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise node.Stopped
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    rig = Rig(options)
+    result = {"users": options.users, "shadows": options.shadows, "shadows_equal": False}
+    error, stopped = None, False
+    try:
+        rig.install()
+        rig.start_servers()
+        rig.write_endpoints()
+        if options.once:
+            rig.prove_shadows()
+            result["shadows_equal"] = True
+        else:
+            explain(rig)
+            rig.watch()
+    except node.Stopped:
+        stopped = True
+    except (node.Failed, server.Failed, OSError, RuntimeError, subprocess.SubprocessError) as problem:
+        error = str(problem) or type(problem).__name__
+    if not rig.stop() and error is None:
+        error = "a server did not end cleanly"
+    if error:
+        print(f"{UP}: {error}", file=sys.stderr)
+    if options.once:
+        ok = error is None and not stopped
+        print(json.dumps({"ok": ok, **result, "error": None if ok else error or "stopped by a signal"}), flush=True)
+        return 0 if ok else 1
+    return 1 if error else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
