@@ -3,7 +3,7 @@
 // daemon is asked, so it answers when all are down.
 //
 // The answer is that for a client that has logged in; with --outside, for one that has not (another server on port 25). The two differ for
-// outside addresses only.
+// outside addresses, and for lists that ask for it. Who may post to a list is asked of the sender that --from names.
 #include <stdio.h>
 
 #include "base/log.h"
@@ -17,6 +17,7 @@ struct question {
 	const struct settings *settings;
 	struct arena *arena; // of one answer
 	struct str relayhost, default_domain;
+	struct addr *sender; // who may post to a list: by --from
 	bool outside; // as a client that has not logged in
 	bool json;
 };
@@ -43,7 +44,9 @@ static void decide(struct question *q, struct str text, struct recipient_verdict
 	}
 	struct recipient_query query = {
 		.recipient = &addr,
+		.sender = q->sender,
 		.authenticated = !q->outside,
+		.lists = RECIPIENT_LISTS_ALL,
 		.delimiters = q->settings->delimiter,
 		.relayhost = q->relayhost,
 		.default_domain = q->default_domain,
@@ -92,8 +95,9 @@ static void print_json(struct str address, const struct recipient_verdict *v)
 {
 	json_t *shadow = json_pack("{s:I, s:b, s:b, s:I}", "version", (json_int_t)v->shadow.version, "complete", v->shadow.complete, "fresh",
 		v->shadow.fresh, "age_s", (json_int_t)v->shadow.age_s);
-	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "address", json_of(address), "verdict",
-		recipient_outcome_name(v->outcome), "code", v->code, "enhanced", json_of(v->enhanced), "text", json_of(v->text), "targets",
+	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o, s:o, s:o}", "address", json_of(address), "verdict",
+		recipient_outcome_name(v->outcome), "code", v->code, "enhanced", json_of(v->enhanced), "text", json_of(v->text), "owner",
+		v->owner.n ? json_of(v->owner) : NULL, "targets",
 		json_targets(v), "reasons", json_reasons(v), "shadow", shadow));
 }
 
@@ -171,6 +175,11 @@ static void print_text(struct str address, const struct recipient_verdict *v)
 	buf_init(&b, ANSWER_BYTES_MAX);
 	add_safe(&b, address);
 	buf_printf(&b, " %s: %d %.*s %.*s\n", headline(v->outcome), v->code, STR_FMT(v->enhanced), STR_FMT(v->text));
+	if (v->owner.n) {
+		buf_add_c(&b, "  with the sender ");
+		add_safe(&b, v->owner);
+		buf_add_c(&b, "\n");
+	}
 	add_targets(&b, v);
 	add_reasons(&b, v);
 	if (!v->shadow.complete)
@@ -221,13 +230,24 @@ static int answer(struct question *q, struct str address)
 	return exit_of(verdict.outcome);
 }
 
+static bool parse_sender(struct ctl *ctl, struct str text, struct question *q)
+{
+	struct str path = arena_printf(ctl->arena, "<%.*s>", STR_FMT(text));
+	q->sender = ARENA_NEW(ctl->arena, struct addr);
+	return addr_parse_path(ctl->arena, &path, ADDR_UTF8 | ADDR_ALLOW_NULL | ADDR_LONG_LOCAL, q->sender) == ADDR_OK && path.n == 0;
+}
+
 int cmd_why(struct ctl *ctl, int argc, char **argv)
 {
 	struct question q = {.json = ctl->json};
 	int first = 1, code = CTL_YES;
-	if (first < argc && str_eq(str_of_c(argv[first]), STR("--outside"))) {
-		q.outside = true;
-		first++;
+	for (; first < argc; first++) {
+		if (str_eq(str_of_c(argv[first]), STR("--outside")))
+			q.outside = true;
+		else if (!str_eq(str_of_c(argv[first]), STR("--from")) || ++first == argc)
+			break;
+		else if (!parse_sender(ctl, str_of_c(argv[first]), &q))
+			return ctl_usage(ctl);
 	}
 	if (first >= argc || argv[first][0] == '-')
 		return ctl_usage(ctl);

@@ -19,6 +19,7 @@
 #include "base/must.h"
 #include "base/runtime.h"
 #include "base/tls.h"
+#include "expand.h"
 #include "peer.h"
 #include "queue_core.h"
 #include "queue_metrics.h"
@@ -46,6 +47,7 @@ struct agent {
 	struct tls_client *client;  // of the connection
 	struct settings_snapshot *connected_under; // the settings of the connection; held, so that no later one has the same address
 	bool relay;
+	bool expands; // its destination is RECORD_EXPAND_DESTINATION: no connection
 	// The message under way.
 	struct item_message *message;
 	struct buf body;            // all of it, or the piece at body_at
@@ -348,6 +350,10 @@ static void conclude(struct agent *a, struct item *list, const struct peer_recip
 static void deliver_message(struct agent *a, struct item *list)
 {
 	arena_reset(a->arena);
+	if (a->expands) {
+		expand_message(a->slot, list);
+		return;
+	}
 	a->message = item_message_ref(list->message);
 	a->attempt = 0;
 	buf_clear(&a->body);
@@ -420,7 +426,7 @@ static void deliver_together(struct agent *a, struct item **list, const struct g
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (i == 0 || a->peer)
+		if (i == 0 || a->peer || a->expands)
 			deliver_message(a, cut_message(list));
 		keeper_end(a->queue->keeper, &guids[i]);
 	}
@@ -437,7 +443,7 @@ static void deliver_alone(struct agent *a, struct item **list)
 		}
 		deliver_message(a, cut_message(list));
 		keeper_end(a->queue->keeper, &guid);
-		if (a->peer == NULL)
+		if (a->peer == NULL && !a->expands)
 			return;
 	}
 }
@@ -452,7 +458,7 @@ static void deliver_batch(struct agent *a, struct item *list)
 	if (a->peer && a->connected_under != a->snapshot)
 		hang_up(a); // another relayhost, or TLS that is now demanded
 	deliver_together(a, &list, guids, n);
-	if (alone && (n == 0 || a->peer))
+	if (alone && (n == 0 || a->peer || a->expands))
 		deliver_alone(a, &alone);
 	dispatch_put_back(a->slot, &alone);
 	dispatch_put_back(a->slot, &list);
@@ -469,10 +475,11 @@ void deliver_agent(void *arg)
 	struct item *list;
 	while ((list = dispatch_take(slot, LMTP_MESSAGES, DELIVER_RECIPIENTS_MAX, clock_after_ms(IDLE_MS)))) {
 		a->relay = list->r.target == RECORD_TO_RELAY;
+		a->expands = list->r.target == RECORD_TO_EXPAND;
 		fiber_shield_enter();
 		deliver_batch(a, list);
 		fiber_shield_leave();
-		if (a->peer == NULL) // whether there should be another connection is the scheduler's to say
+		if (a->peer == NULL && !a->expands) // whether there should be another connection is the scheduler's to say
 			break;
 	}
 	hang_up(a);

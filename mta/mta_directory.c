@@ -21,7 +21,9 @@ bool mta_directory_resolve(void *arg, struct arena *arena, struct str address, s
 		return false;
 	}
 	// As a login: the report is ours, and we may send to the world.
-	smtp_server_decide(server, settings_of(snapshot), &rcpt.to, true, arena, &verdict);
+	const struct addr nobody = addr_null();
+	const struct recipient_query query = {.recipient = &rcpt.to, .sender = &nobody, .authenticated = true};
+	smtp_server_decide(server, settings_of(snapshot), &query, arena, &verdict);
 	*temporary_out = verdict.outcome == RECIPIENT_DEFER;
 	recipients_out->v = arena_array(arena, verdict.n_targets ? verdict.n_targets : 1, sizeof *recipients_out->v);
 	recipients_out->n = recipients_out->v ? verdict.n_targets : 0;
@@ -29,6 +31,43 @@ bool mta_directory_resolve(void *arg, struct arena *arena, struct str address, s
 		target_to_record(arena, &rcpt, &verdict.targets[i], &recipients_out->v[i]);
 	settings_unref(&snapshot);
 	return recipients_out->n > 0;
+}
+
+static enum queue_expand_answer expanded(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_verdict *verdict,
+	struct queue_expansion *out)
+{
+	out->is_list = verdict->is_list;
+	out->owner = verdict->owner;
+	out->to.v = arena_array(arena, verdict->n_targets ? verdict->n_targets : 1, sizeof *out->to.v);
+	for (size_t i = 0; out->to.v && i < verdict->n_targets; i++)
+		target_to_record(arena, rcpt, &verdict->targets[i], &out->to.v[i]);
+	out->to.n = verdict->n_targets;
+	if (arena_overflowed(arena)) {
+		out->reply = STR("451 4.3.0 too many recipients behind this address");
+		return QUEUE_EXPAND_LATER;
+	}
+	out->reply = arena_printf(arena, "%d %.*s %.*s", verdict->code, STR_FMT(verdict->enhanced), STR_FMT(verdict->text));
+	return verdict->code < 400 ? QUEUE_EXPAND_DONE : verdict->code < 500 ? QUEUE_EXPAND_LATER : QUEUE_EXPAND_NOBODY;
+}
+
+enum queue_expand_answer mta_directory_expand(void *arg, struct arena *arena, const struct queue_expand_query *query,
+	struct queue_expansion *expansion_out)
+{
+	struct smtp_server *server = arg;
+	struct settings_snapshot *snapshot = server->settings_get(server->arg);
+	struct smtp_rcpt rcpt = {.notify = 0};
+	struct addr sender = addr_null();
+	struct recipient_verdict verdict;
+	struct recipient_query asked = {.recipient = &rcpt.to, .sender = &sender, .authenticated = query->authenticated,
+		.lists = query->from_list ? RECIPIENT_LISTS_INLINE : RECIPIENT_LISTS_NOW};
+	*expansion_out = (struct queue_expansion){.reply = STR("550 5.1.3 this is no address")};
+	bool readable = addr_parse(arena, query->address, ADDR_UTF8 | ADDR_LONG_LOCAL, &rcpt.to) == ADDR_OK;
+	if (readable && query->sender.n && addr_parse(arena, query->sender, ADDR_UTF8 | ADDR_LONG_LOCAL, &sender) != ADDR_OK)
+		asked.sender = NULL;
+	if (readable)
+		smtp_server_decide(server, settings_of(snapshot), &asked, arena, &verdict);
+	settings_unref(&snapshot);
+	return readable ? expanded(arena, &rcpt, &verdict, expansion_out) : QUEUE_EXPAND_NOBODY;
 }
 
 enum err_code mta_directory_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err)

@@ -87,6 +87,7 @@ static enum err_code start_queue(struct mta *mta, struct settings_snapshot *snap
 		.settings = snapshot,
 		.resolve = mta_directory_resolve,
 		.host = mta_directory_host,
+		.expand = mta_directory_expand,
 		.arg = &mta->smtp,
 		.lmtp_tls = mta->tls.lmtp,
 		.relay_tls = mta->tls.relay,

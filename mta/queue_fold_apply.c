@@ -104,13 +104,24 @@ static enum err_code is_there(struct apply *a, enum fold_sql statement, const st
 	return ERR_OK;
 }
 
+// A part of a list is expanded at once by who made it; its row is for the case that this one is no more.
+static bool is_part(const struct record_recipient *r)
+{
+	return r->target == RECORD_TO_EXPAND && r->detail.n > 0;
+}
+
+static int64_t first_try_ms(const struct record_recipient *r, int64_t at_ms)
+{
+	return is_part(r) ? at_ms + RECORD_PART_DELAY_MS : at_ms;
+}
+
 // For the scheduler: the recipients themselves while there is room, else word that rows wait.
 static void stage_arrival(struct apply *a, const struct record_enter *e, int64_t body_id, struct str body)
 {
 	struct fold_stage *stage = &a->fold->stage;
-	if (!a->fold->sink.has_room(a->fold->sink.self, e->body_bytes)) {
+	if (is_part(&e->recipients.v[0]) || !a->fold->sink.has_room(a->fold->sink.self, e->body_bytes)) {
 		for (size_t i = 0; i < e->recipients.n; i++)
-			fold_stage_due(a->fold, e->recipients.v[i].destination, e->received_ms);
+			fold_stage_due(a->fold, e->recipients.v[i].destination, first_try_ms(&e->recipients.v[i], e->received_ms));
 		return;
 	}
 	struct item_message *message = item_message_new(e, body_id, body);
@@ -153,7 +164,7 @@ static enum err_code enter(struct apply *a, const struct record_enter *e)
 		return code;
 	}
 	for (size_t i = 0; i < e->recipients.n && code == ERR_OK; i++)
-		code = add_recipient(a, &e->guid, &e->recipients.v[i], e->received_ms);
+		code = add_recipient(a, &e->guid, &e->recipients.v[i], first_try_ms(&e->recipients.v[i], e->received_ms));
 	if (code == ERR_OK && !spool)
 		code = add_body(a, body_id, body);
 	if (code)

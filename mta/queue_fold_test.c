@@ -362,6 +362,54 @@ static void an_expanded_recipient_becomes_others(void **state)
 	drop_bench(&b);
 }
 
+// A list in two parts: its message has them for recipients, each becomes its members, and a part that was expanded is not again.
+static void a_list_becomes_a_message_of_its_own(void **state)
+{
+	(void)state;
+	struct bench b;
+	new_bench(&b);
+	struct record_recipient list = to_mailbox(1), parts[2], members[2];
+	list.target = RECORD_TO_EXPAND;
+	list.destination = STR(RECORD_EXPAND_DESTINATION);
+	list.mailbox_id = STR_NONE;
+	struct record enter = enter_of(7, &list, 1);
+	enter.enter.flags = RECORD_FLAG_SPOOL;
+	say(&b, &enter);
+	for (uint32_t k = 1; k <= 2; k++) {
+		parts[k - 1] = list;
+		parts[k - 1].number = k;
+		parts[k - 1].detail = k == 1 ? STR("1/2") : STR("2/2");
+	}
+	struct record child = enter_of(8, parts, 2);
+	child.enter.flags = RECORD_FLAG_SPOOL;
+	child.enter.kind = RECORD_LIST;
+	child.enter.parent = guid_of(7);
+	child.enter.root = guid_of(7);
+	struct record expand = {.type = RECORD_EXPAND, .expand = {.guid = guid_of(7), .number = 1, .at_ms = 5, .begets = {&child.enter, 1}}};
+	say(&b, &expand);
+	assert_int_equal(say(&b, &expand).repeats, 1);
+	assert_int_equal(b.bodies, 1);                 // the list's message has its own
+	assert_int_equal(ledger_of(&b, LEDGER_GENERATED), 2);
+	// Who made the parts expands them: nobody else is told to for a minute.
+	assert_int_equal(b.due_at_ms, child.enter.received_ms + RECORD_PART_DELAY_MS);
+	for (uint32_t k = 1; k <= 2; k++) {
+		for (uint32_t i = 0; i < 2; i++)
+			members[i] = to_mailbox((k << RECORD_PART_BITS) + 1 + i);
+		struct record part = {.type = RECORD_EXPAND,
+			.expand = {.guid = guid_of(8), .number = k, .at_ms = 6, .into = {members, k == 1 ? 2 : 1}}};
+		say(&b, &part);
+		assert_int_equal(say(&b, &part).repeats, 1);
+	}
+	assert_int_equal(number_in(&b, "SELECT open FROM message"), 3);
+	assert_int_equal(ledger_of(&b, LEDGER_EXPANDED), 3);
+	assert_int_equal(ledger_of(&b, LEDGER_EXPANDED_INTO), 3);
+	struct record delete = {.type = RECORD_DELETE, .delete = {.guid = guid_of(8), .at_ms = 5, .who = STR("root")}};
+	assert_int_equal(say(&b, &delete).counted, 3);
+	assert_int_equal(b.bodies, 2);
+	assert_empty(&b);
+	drop_bench(&b);
+}
+
 // --- Equal logs, equal rows ---
 
 static uint64_t seed;
@@ -505,6 +553,7 @@ int main(void)
 		cmocka_unit_test(results_count_only_under_their_attempt),
 		cmocka_unit_test(deferred_ones_wait_and_administrators_may_act),
 		cmocka_unit_test(an_expanded_recipient_becomes_others),
+		cmocka_unit_test(a_list_becomes_a_message_of_its_own),
 		cmocka_unit_test(replay_gives_the_same_rows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

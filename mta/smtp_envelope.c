@@ -58,7 +58,9 @@ struct reply smtp_recipient(struct dialogue *d, void *one)
 		log_warning(&d->who.log, "hourly budget of recipients used up", log_str("login", s->login));
 		return (struct reply){.code = 452, .enhanced = STR("4.7.1"), .text = STR("too many recipients in one hour, try again later")};
 	}
-	smtp_server_decide(s->server, s->settings, &recipient->rcpt.to, s->login.n != 0, d->txn.arena, verdict);
+	const struct recipient_query query = {.recipient = &recipient->rcpt.to, .sender = &d->txn.mail.from, .account = s->account,
+		.authenticated = s->login.n != 0};
+	smtp_server_decide(s->server, s->settings, &query, d->txn.arena, verdict);
 	if (!accepts(verdict->outcome)) {
 		metric_add(verdict->code < 500 ? &metric_mta_rcpt_deferred : &metric_mta_rcpt_refused, 1);
 		log_info(&d->who.log, "recipient refused", log_str("sender", d->txn.mail.from.text),

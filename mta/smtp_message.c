@@ -149,7 +149,7 @@ static void enter(struct smtp_session *s)
 		.sender = txn->mail.from.text,
 		.envid = txn->mail.envid,
 		.source = s->login.n ? s->login : str_of_c(d->who.peer),
-		.flags = flags_of(&txn->mail),
+		.flags = (uint8_t)(flags_of(&txn->mail) | (s->login.n ? RECORD_FLAG_LOGIN : 0u)),
 		.recipients = list_targets(s),
 		.n = s->targets_n,
 	};

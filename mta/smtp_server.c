@@ -40,18 +40,15 @@ static void decide_large(void *arg)
 	arena_free(&scratch);
 }
 
-void smtp_server_decide(struct smtp_server *server, const struct settings *settings, const struct addr *to, bool authenticated,
+void smtp_server_decide(struct smtp_server *server, const struct settings *settings, const struct recipient_query *asked,
 	struct arena *arena, struct recipient_verdict *verdict_out)
 {
-	struct recipient_query query = {
-		.recipient = to,
-		.authenticated = authenticated,
-		.delimiters = settings->delimiter,
-		.relayhost = smtp_server_relayhost(settings, arena),
-		.default_domain = settings_default_domain(settings),
-		.entries_max = RECIPIENT_ENTRIES_FIBER,
-	};
+	struct recipient_query query = *asked;
 	struct err err;
+	query.delimiters = settings->delimiter;
+	query.relayhost = smtp_server_relayhost(settings, arena);
+	query.default_domain = settings_default_domain(settings);
+	query.entries_max = RECIPIENT_ENTRIES_FIBER;
 	recipient_decide(server->directory(server->arg), &query, arena, verdict_out);
 	if (!verdict_out->too_big)
 		return;

@@ -41,8 +41,8 @@ void smtp_server_serve(struct conn *conn, void *arg);
 struct str smtp_server_relayhost(const struct settings *settings, struct arena *arena);
 
 // What happens to mail for an address (router/recipient.h), by the settings and the shadow of now; a large group is decided on a worker.
-// verdict_out lives in the arena. On a fiber; may wait.
-void smtp_server_decide(struct smtp_server *server, const struct settings *settings, const struct addr *to, bool authenticated,
+// asked: recipient, sender, who asks, lists; the rest is filled in. verdict_out lives in the arena. On a fiber; may wait.
+void smtp_server_decide(struct smtp_server *server, const struct settings *settings, const struct recipient_query *asked,
 	struct arena *arena, struct recipient_verdict *verdict_out);
 
 // What one transaction may hold in memory, its body apart: recipients, and what they expand to.

@@ -2,6 +2,8 @@
 // From the router's targets to the queue's records.
 #include "targets.h"
 
+#include "base/must.h"
+
 static uint8_t notify_of(unsigned notify)
 {
 	unsigned flags = 0;
@@ -16,16 +18,29 @@ static uint8_t notify_of(unsigned notify)
 	return (uint8_t)flags;
 }
 
+static enum record_target kind_of(enum recipient_target_kind kind)
+{
+	switch (kind) {
+	case RECIPIENT_MAILBOX:
+		return RECORD_TO_MAILBOX;
+	case RECIPIENT_OUTSIDE:
+		return RECORD_TO_RELAY;
+	case RECIPIENT_LIST:
+		return RECORD_TO_EXPAND;
+	}
+	unreachable("kind of a target");
+}
+
 void target_to_record(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_target *target,
 	struct record_recipient *record_out)
 {
 	*record_out = (struct record_recipient){
-		.target = target->kind == RECIPIENT_MAILBOX ? RECORD_TO_MAILBOX : RECORD_TO_RELAY,
+		.target = kind_of(target->kind),
 		.notify = notify_of(rcpt->notify),
 		.address = target->address->text,
 		.key = target->address->key,
 		.original = addr_same(&rcpt->to, target->address) ? STR_NONE : rcpt->to.text,
-		.destination = target->host,
+		.destination = target->kind == RECIPIENT_LIST ? STR(RECORD_EXPAND_DESTINATION) : target->host,
 		.detail = target->detail,
 		.list = target->list,
 	};

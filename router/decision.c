@@ -70,11 +70,11 @@ static bool add_seen(struct decision *d, uint64_t hash)
 	return true;
 }
 
-bool decision_once(struct decision *d, const struct guid *entry)
+bool decision_once(struct decision *d, const struct decision_item *item, const struct guid *entry)
 {
 	uint64_t hash;
 	memcpy(&hash, entry->b, sizeof hash);
-	return add_seen(d, hash ^ str_hash(guid_bytes(entry)));
+	return add_seen(d, (hash ^ str_hash(guid_bytes(entry))) + (item->list.n ? str_hash(item->list) : 0));
 }
 
 // --- Outcome ---
@@ -157,6 +157,7 @@ struct decision_item *decision_add(struct decision *d, struct decision_item *par
 		item->depth = parent->depth + 1;
 		item->list = parent->list;
 		item->forwarder = parent->forwarder;
+		item->no_author = parent->no_author;
 	}
 	*d->end = item;
 	d->end = &item->next;
@@ -189,6 +190,8 @@ static uint64_t hash_of(const struct recipient_target *target)
 {
 	uint64_t hash = str_hash(target->kind == RECIPIENT_MAILBOX ? guid_bytes(&target->mailbox_id) : target->address->key);
 	hash = hash * 31 + str_hash(target->detail);
+	if (target->kind == RECIPIENT_LIST) // it has one message of its own, whoever leads there
+		return hash + (uint64_t)target->kind;
 	return hash * 31 + str_hash(target->list) + (uint64_t)target->kind;
 }
 
@@ -213,6 +216,15 @@ void decision_target(struct decision *d, const struct recipient_target *target)
 	copy->detail = arena_dup(d->arena, target->detail);
 	copy->list = arena_dup(d->arena, target->list);
 	copy->forwarder = arena_dup(d->arena, target->forwarder);
+}
+
+void decision_only_target(struct decision *d, const char *rule, const struct recipient_target *target)
+{
+	d->n_targets = 0;
+	if (d->n_reasons == RECIPIENT_REASONS_MAX)
+		d->n_reasons--;
+	decision_reason(d, rule, STR_NONE, ATTR_NONE, target->address->text);
+	decision_target(d, target);
 }
 
 // --- The verdict ---
@@ -242,7 +254,7 @@ static void *keep(struct decision *d, const void *array, size_t n, size_t size)
 void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
 {
 	enum decision_cause cause = cause_of(d);
-	struct recipient_verdict verdict = {.shadow = d->shadow, .too_big = d->too_big};
+	struct recipient_verdict verdict = {.shadow = d->shadow, .too_big = d->too_big, .owner = d->owner, .is_list = d->is_list};
 	verdict.reasons = keep(d, d->reasons, d->n_reasons, sizeof *d->reasons);
 	verdict.n_reasons = verdict.reasons ? d->n_reasons : 0;
 	if (cause == CAUSE_NONE) {

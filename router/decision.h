@@ -21,6 +21,9 @@
 	X(CAUSE_HOLD, 450, "4.2.1", "mailbox does not accept mail now, try again later")                     \
 	X(CAUSE_LOOP, 550, "5.4.6", "address expands into itself")                                           \
 	X(CAUSE_EMPTY, 550, "5.2.4", "nobody receives mail for this address")                                \
+	X(CAUSE_POST, 550, "5.7.2", "you may not send to this address")                                      \
+	X(CAUSE_POST_LOGIN, 550, "5.7.2", "log in to send to this address")                                  \
+	X(CAUSE_LIST, 451, "4.3.0", "list is not set up completely, try again later")                        \
 	X(CAUSE_UNAVAILABLE, 451, "4.3.0", "directory is not available now, try again later")                \
 	X(CAUSE_STALE, 451, "4.3.0", "directory may not be up to date, try again later")                     \
 	X(CAUSE_AMBIGUOUS, 451, "4.3.0", "several owners claim this address, try again later")               \
@@ -46,6 +49,7 @@ struct decision_item {
 	unsigned depth;
 	struct guid entry;                  // what it turned out to be; zero before
 	struct str list, forwarder;         // for the targets below it
+	bool no_author;                     // the list sends its author no copy
 };
 
 struct decision {
@@ -67,9 +71,12 @@ struct decision {
 	struct str host;       // the last mailbox host that was found; members of a group mostly share it
 	struct str domain_key; // and the last domain
 	struct entry domain;
+	struct str outside_key; // and the last that is none of ours
 	enum decision_cause later, gone; // the first of each
 	enum recipient_outcome outcome;
 	bool has_outcome;
+	struct str owner;      // of the list that the recipient is; in arena
+	bool is_list;
 	bool too_big;
 };
 
@@ -99,13 +106,16 @@ struct decision_item *decision_add(struct decision *d, struct decision_item *par
 // The next item; NULL when all are done.
 struct decision_item *decision_next(struct decision *d);
 
-// Was this entry applied before? If not, it is from now on.
-bool decision_once(struct decision *d, const struct guid *entry);
+// Was this entry applied before, by way of the same list? If not, it is from now on.
+bool decision_once(struct decision *d, const struct decision_item *item, const struct guid *entry);
 
 // Is the entry one that item comes from?
 bool decision_is_loop(const struct decision_item *item, const struct guid *entry);
 
 // A target, once; strings are copied.
 void decision_target(struct decision *d, const struct recipient_target *target);
+
+// This one instead of all before, and why: that is said even when there were too many reasons already.
+void decision_only_target(struct decision *d, const char *rule, const struct recipient_target *target);
 
 #endif

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "decision.h"
+#include "list.h"
 #include "router/host.h"
 
 enum { DOMAIN_ALIASES_MAX = 8 }; // alias domains of alias domains
@@ -145,7 +146,10 @@ static void to_mailbox(struct decision *d, struct decision_item *item, const str
 		return;
 	}
 	decision_is(d, RECIPIENT_DELIVER);
-	decision_target(d, &target);
+	if (item->no_author && list_is_author(d, user))
+		decision_reason(d, "own copy", user->dn, ATTR_MAIL, entry_first(user, ATTR_MAIL));
+	else
+		decision_target(d, &target);
 }
 
 // --- Entries ---
@@ -182,7 +186,7 @@ static bool status_accepts(struct decision *d, const struct decision_item *item,
 }
 
 // Adds all values of an attribute as items below; returns how many.
-static size_t add_values(struct decision *d, struct decision_item *item, const struct entry *entry, enum attr attr, const char *rule)
+size_t recipient_add_values(struct decision *d, struct decision_item *item, const struct entry *entry, enum attr attr, const char *rule)
 {
 	const struct attr_info *info = attr_by_number((unsigned)attr);
 	struct entry_cursor cursor = {0};
@@ -212,29 +216,68 @@ static void apply_user(struct decision *d, struct decision_item *item, const str
 		struct str outer = item->forwarder;
 		decision_is(d, RECIPIENT_FORWARD);
 		item->forwarder = key_of(d, user, addr);
-		add_values(d, item, user, ATTR_PH_FORWARD_ADDRESS, "forward");
+		recipient_add_values(d, item, user, ATTR_PH_FORWARD_ADDRESS, "forward");
 		item->forwarder = outer; // the copy that is kept belongs to this message
 		if (!entry_flag(user, ATTR_PH_FORWARD_KEEP_COPY))
 			return;
 		decision_reason(d, "keep copy", user->dn, ATTR_PH_FORWARD_KEEP_COPY, entry_first(user, ATTR_PH_FORWARD_KEEP_COPY));
 	} else if (entry_has(user, ATTR_MAIL_ROUTING_ADDRESS)) {
 		decision_is(d, RECIPIENT_EXPAND);
-		add_values(d, item, user, ATTR_MAIL_ROUTING_ADDRESS, "routing address");
+		recipient_add_values(d, item, user, ATTR_MAIL_ROUTING_ADDRESS, "routing address");
 		return;
 	}
 	to_mailbox(d, item, user, addr, detail);
 }
 
-// Aliases, groups and lists: everybody they name. A list's copies are its own: part of the delivery key.
+// The address of a group: the one it was found by, else its first.
+static bool address_of(struct decision *d, const struct entry *group, const struct addr *found, struct addr *addr_out)
+{
+	if (found)
+		*addr_out = *found;
+	return found || addr_parse(d->scratch, entry_first(group, ATTR_MAIL), ADDR_UTF8 | ADDR_LONG_LOCAL, addr_out) == ADDR_OK;
+}
+
+// Lists, and whoever may not post to one. True: that was all to be done now.
+static bool stop_at_list(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *found)
+{
+	struct addr addr;
+	struct str owner;
+	enum recipient_lists lists = d->query->lists;
+	bool is_asked = item->parent == NULL && (lists == RECIPIENT_LISTS_NOW || lists == RECIPIENT_LISTS_INLINE); // when it was accepted
+	if (item->list.n && item->forwarder.n == 0)
+		return false; // a list above has it
+	if (!is_asked && list_may_post(d, item, group) != LIST_POST_ALLOWED)
+		return true;
+	if (!address_of(d, group, found, &addr) || !list_is_one(d, group, &addr, &owner))
+		return false;
+	if (lists == RECIPIENT_LISTS_LATER || (lists == RECIPIENT_LISTS_NOW && !is_asked)) {
+		decision_reason(d, "list", group->dn, ATTR_NONE, addr.text);
+		decision_target(d, &(struct recipient_target){.kind = RECIPIENT_LIST, .address = &addr, .list = item->list,
+					   .forwarder = item->forwarder});
+		return true;
+	}
+	item->list = key_of(d, group, &addr); // its copies are its own: part of the delivery key
+	item->no_author = entry_flag(group, ATTR_PH_LIST_SUPPRESS_SENDER);
+	if (owner.n)
+		decision_reason(d, "owner sender", group->dn, entry_has(group, ATTR_PH_LIST_ERRORS_TO) ? ATTR_PH_LIST_ERRORS_TO : ATTR_NONE,
+			owner);
+	if (item->parent == NULL) {
+		d->is_list = true;
+		d->owner = arena_dup(d->arena, owner);
+	}
+	return false;
+}
+
+// Aliases, groups and lists: everybody they name.
 static void apply_group(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *addr)
 {
 	static const enum attr named[] = {ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER, ATTR_MAIL_ROUTING_ADDRESS, ATTR_PH_FORWARD_ADDRESS};
 	size_t n = 0;
 	decision_is(d, RECIPIENT_EXPAND);
-	if ((group->classes & ENTRY_LIST) && item->list.n == 0) // of nested lists the outermost: one copy each
-		item->list = key_of(d, group, addr);
+	if (stop_at_list(d, item, group, addr))
+		return;
 	for (size_t i = 0; i < sizeof named / sizeof *named; i++)
-		n += add_values(d, item, group, named[i], group->classes & ENTRY_ALIAS ? "alias" : "member");
+		n += recipient_add_values(d, item, group, named[i], group->classes & ENTRY_ALIAS ? "alias" : "member");
 	if (n == 0) {
 		decision_reason(d, "no members", group->dn, ATTR_NONE, STR_NONE);
 		decision_gone(d, CAUSE_EMPTY);
@@ -244,7 +287,7 @@ static void apply_group(struct decision *d, struct decision_item *item, const st
 // A person or group of the directory that is not ours, named as a member: by its address.
 static void apply_stranger(struct decision *d, struct decision_item *item, const struct entry *entry)
 {
-	if (add_values(d, item, entry, ATTR_MEMBER, "member") > 0)
+	if (recipient_add_values(d, item, entry, ATTR_MEMBER, "member") > 0)
 		return;
 	struct str mail = entry_first(entry, ATTR_MAIL);
 	if (mail.p) {
@@ -268,7 +311,7 @@ static void apply(struct decision *d, struct decision_item *item, const struct e
 			decision_gone(d, CAUSE_LOOP);
 		return;
 	}
-	if (!decision_once(d, &entry->uuid))
+	if (!decision_once(d, item, &entry->uuid))
 		return;
 	if (!status_accepts(d, item, entry))
 		return;
@@ -323,6 +366,8 @@ static bool try_address(struct decision *d, struct decision_item *item, const st
 	struct addr base;
 	if (try_key(d, item, addr->key, addr, STR_NONE))
 		return true;
+	if (list_try_role(d, item, addr))
+		return true;
 	if (delimiters.p == NULL)
 		delimiters = d->query->delimiters;
 	if (addr_detail(d->scratch, addr, delimiters, &base, &detail) && try_key(d, item, base.key, &base, detail)) {
@@ -355,7 +400,7 @@ static void route_postmaster(struct decision *d, struct decision_item *item, con
 	}
 	if (entry_has(domain, ATTR_OWNER)) {
 		decision_is(d, RECIPIENT_EXPAND);
-		add_values(d, item, domain, ATTR_OWNER, "postmaster");
+		recipient_add_values(d, item, domain, ATTR_OWNER, "postmaster");
 		return;
 	}
 	decision_reason(d, "no postmaster", domain->dn, ATTR_OWNER, STR_NONE);
@@ -424,6 +469,8 @@ static enum directory_answer find_domain(struct decision *d, struct str key, str
 		*match_out = (struct directory_match){.entry = &d->domain};
 		return DIRECTORY_FOUND;
 	}
+	if (d->outside_key.n && str_eq(d->outside_key, key))
+		return DIRECTORY_NONE;
 	for (;;) {
 		enum directory_answer answer = decision_find(d, DIRECTORY_DOMAIN, name, match_out);
 		if (answer == DIRECTORY_FOUND && name.n < key.n && !entry_flag(match_out->entry, ATTR_PH_INCLUDE_SUBDOMAINS))
@@ -432,8 +479,11 @@ static enum directory_answer find_domain(struct decision *d, struct str key, str
 			decision_keep_domain(d, key, match_out->entry);
 			match_out->entry = &d->domain;
 		}
-		if (answer != DIRECTORY_NONE || !str_cut(name, '.', &label, &name))
-			return answer;
+		if (answer == DIRECTORY_NONE && str_cut(name, '.', &label, &name))
+			continue;
+		if (answer == DIRECTORY_NONE)
+			d->outside_key = arena_dup(d->work, key);
+		return answer;
 	}
 }
 
@@ -574,5 +624,8 @@ void recipient_decide(struct directory *directory, const struct recipient_query 
 			look_at_address(&d, item);
 		}
 	}
+	bool whole = query->lists == RECIPIENT_LISTS_LATER && query->recipient->domain.kind == DOMAIN_NAME;
+	if (whole && d.n_targets > RECIPIENT_TARGETS_MAX)
+		decision_only_target(&d, "many", &(struct recipient_target){.kind = RECIPIENT_LIST, .address = query->recipient});
 	decision_end(&d, verdict_out);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any directory, any recipient: the first line is the address, the rest LDIF. A verdict is whole and the same twice; what is not from a complete
 // and fresh shadow is never final; a mailbox is at home where the front-end would send it.
-// Covers: router/recipient.c router/decision.c router/host.c router/home.c router/sender.c ldapsync/directory_memory.c
+// Covers: router/recipient.c router/list.c router/decision.c router/host.c router/home.c router/sender.c ldapsync/directory_memory.c
 #include <stdint.h>
 #include <stdio.h>
 
@@ -22,7 +22,7 @@ static void check_target(const struct recipient_target *target, struct arena *ar
 {
 	struct addr again;
 	must(addr_parse(arena, target->address->text, ADDR_UTF8 | ADDR_LONG_LOCAL, &again) == ADDR_OK && addr_same(&again, target->address));
-	must(target->host.n > 0);
+	must((target->host.n > 0) == (target->kind != RECIPIENT_LIST));
 	switch (target->kind) {
 	case RECIPIENT_MAILBOX:
 		must(!guid_is_zero(&target->mailbox_id));
@@ -30,13 +30,21 @@ static void check_target(const struct recipient_target *target, struct arena *ar
 	case RECIPIENT_OUTSIDE:
 		must(guid_is_zero(&target->mailbox_id) && str_eq(target->host, STR("relay.example:25")));
 		return;
+	case RECIPIENT_LIST:
+		must(guid_is_zero(&target->mailbox_id));
+		return;
 	}
 	unreachable("kind of target");
 }
 
-static void decide(struct directory *directory, const struct addr *to, bool authenticated, struct arena *arena, struct recipient_verdict *out)
+static void decide_as(struct directory *directory, const struct addr *to, bool authenticated, enum recipient_lists lists, struct arena *arena,
+	struct recipient_verdict *out)
 {
-	const struct recipient_query query = {.recipient = to, .authenticated = authenticated, .delimiters = STR("+"),
+	struct addr author;
+	bool named = addr_parse(arena, STR("anna@uni.example"), 0, &author) == ADDR_OK;
+	must(named);
+	const struct recipient_query query = {.recipient = to, .sender = lists == RECIPIENT_LISTS_ALL ? NULL : &author,
+		.authenticated = authenticated, .lists = lists, .delimiters = STR("+"),
 		.relayhost = STR("relay.example:25"), .default_domain = STR("uni.example"), .entries_max = ENTRIES_MAX};
 	recipient_decide(directory, &query, arena, out);
 	must(out->enhanced.n == 5 && out->enhanced.p[0] == '0' + out->code / 100 && str_is_printable(out->text));
@@ -58,6 +66,26 @@ static void decide(struct directory *directory, const struct addr *to, bool auth
 		check_target(&out->targets[i], arena);
 	for (size_t i = 0; i < out->n_reasons; i++)
 		must(recipient_rule_text(out->reasons[i].rule) != NULL);
+}
+
+static void decide(struct directory *directory, const struct addr *to, bool authenticated, struct arena *arena, struct recipient_verdict *out)
+{
+	decide_as(directory, to, authenticated, RECIPIENT_LISTS_LATER, arena, out);
+}
+
+// A list that was accepted is expanded by its address: into no list that is itself, and as everybody who asks why is told.
+static void check_lists(struct directory *directory, const struct recipient_verdict *verdict, struct arena *arena)
+{
+	for (size_t i = 0; i < verdict->n_targets; i++) {
+		struct recipient_verdict now, all;
+		if (verdict->targets[i].kind != RECIPIENT_LIST)
+			continue;
+		decide_as(directory, verdict->targets[i].address, false, RECIPIENT_LISTS_NOW, arena, &now);
+		decide_as(directory, verdict->targets[i].address, false, RECIPIENT_LISTS_ALL, arena, &all);
+		must(now.outcome != RECIPIENT_DELIVER && all.outcome != RECIPIENT_DELIVER);
+		for (size_t k = 0; k < all.n_targets; k++)
+			must(all.targets[k].kind != RECIPIENT_LIST);
+	}
 }
 
 // The node that the only target of a delivery is on takes it as its own (router/home.h).
@@ -126,6 +154,7 @@ static void check(struct directory *directory, struct directory_memory *memory, 
 	decide(directory, to, false, arena, &first);
 	decide(directory, to, false, arena, &again);
 	must(first.outcome == again.outcome && first.code == again.code && first.n_targets == again.n_targets && first.n_reasons == again.n_reasons);
+	check_lists(directory, &first, arena);
 	check_home(directory, &first, arena);
 	check_node(directory, to, true, arena);
 	decide(directory, to, true, arena, &again); // who logged in may send where a stranger may not, and nowhere less

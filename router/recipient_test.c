@@ -127,7 +127,8 @@ static struct recipient_verdict decide(struct world *world, const char *address,
 	if (addr_parse_path(world->arena, &rest, ADDR_UTF8 | ADDR_ALLOW_POSTMASTER | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
 		fail_msg("%s is no address", address);
 	struct recipient_query query = {.recipient = &addr, .authenticated = who != GUEST, .delimiters = STR("+"),
-		.relayhost = who == NO_RELAYHOST ? STR_NONE : STR("smart.example:25"), .default_domain = STR("uni.example")};
+		.relayhost = who == NO_RELAYHOST ? STR_NONE : STR("smart.example:25"), .default_domain = STR("uni.example"),
+		.lists = RECIPIENT_LISTS_ALL};
 	recipient_decide(world->directory, &query, world->arena, &verdict);
 	return verdict;
 }
@@ -201,7 +202,7 @@ static const struct row {
 	{"moved@uni.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "routing address"},
 	{"staff@uni.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5",
 		ANNA ";hold@uni.example mb1.uni.example;lost@uni.example evil.example;guest@else.example smart.example:25", "unknown member"},
-	{"news@uni.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA " list=news@uni.example", "member"},
+	{"news@uni.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA " list=news@uni.example", "owner sender"},
 	{"empty@uni.example", GUEST, RECIPIENT_REFUSE, 550, "5.2.4", "", "no members"},
 	// doubts
 	{"twin@uni.example", GUEST, RECIPIENT_DEFER, 451, "4.3.0", "", "ambiguous"},
@@ -339,7 +340,7 @@ static struct recipient_verdict decide_group(struct directory *directory, struct
 	struct addr addr;
 	struct recipient_verdict verdict;
 	assert_int_equal(addr_parse(arena, STR("g0@d.example"), 0, &addr), ADDR_OK);
-	struct recipient_query query = {.recipient = &addr, .entries_max = entries_max};
+	struct recipient_query query = {.recipient = &addr, .entries_max = entries_max, .lists = RECIPIENT_LISTS_ALL};
 	recipient_decide(directory, &query, arena, &verdict);
 	return verdict;
 }

@@ -77,7 +77,7 @@ static bool check_attempt(const void *value)
 
 static const struct field recipient_fields[] = {
 	{1, U32, REQUIRED, AT(record_recipient, number), UINT32_MAX, NULL},
-	{2, ENUM, REQUIRED, AT(record_recipient, target), RECORD_TO_RELAY, NULL},
+	{2, ENUM, REQUIRED, AT(record_recipient, target), RECORD_TO_EXPAND, NULL},
 	{3, U8, 0, AT(record_recipient, notify), 15, NULL},
 	{4, STR, REQUIRED, AT(record_recipient, address), RECORD_TEXT_BYTES_MAX, NULL},
 	{5, STR, REQUIRED, AT(record_recipient, key), RECORD_TEXT_BYTES_MAX, NULL},
@@ -95,7 +95,7 @@ static const struct field enter_fields[] = {
 	{2, GUID, REQUIRED, AT(record_enter, root), 0, NULL},
 	{3, GUID, 0, AT(record_enter, parent), 0, NULL},
 	{4, ENUM, 0, AT(record_enter, kind), RECORD_REPLY, NULL},
-	{5, U8, 0, AT(record_enter, flags), 63, NULL},
+	{5, U8, 0, AT(record_enter, flags), 127, NULL},
 	{6, STR, 0, AT(record_enter, sender), RECORD_TEXT_BYTES_MAX, NULL},
 	{7, STR, 0, AT(record_enter, envid), RECORD_TEXT_BYTES_MAX, NULL},
 	{8, STR, 0, AT(record_enter, source), RECORD_TEXT_BYTES_MAX, NULL},

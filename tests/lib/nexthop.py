@@ -5,7 +5,8 @@
         hop.context = ...          # STARTTLS is offered
         hop.break_tls = True       # ... and hangs up in the middle of the handshake
         hop.answer = "550 5.7.1 no" # to the final dot; None keeps the message
-        hop.got                    # [Received], oldest first
+        hop.refused["x@out.example"] = "550 5.1.1 no such user"
+    hop.got                    # [Received], oldest first
 
 It speaks RFC 5321 without a client library's help, one thread a connection, and ends with the test.
 """
@@ -52,8 +53,10 @@ class Session(socketserver.StreamRequestHandler):
                 self.sender, self.recipients = path_of(line), []
                 self.say("250 2.1.0 ok")
             elif verb == "RCPT":
-                self.recipients.append(path_of(line))
-                self.say("250 2.1.5 ok")
+                answer = hop.refused.get(path_of(line), "250 2.1.5 ok")
+                if answer.startswith("2"):
+                    self.recipients.append(path_of(line))
+                self.say(answer)
             elif verb == "DATA":
                 self.say("354 go on")
                 self.take(hop)
@@ -87,6 +90,7 @@ class Server(socketserver.ThreadingTCPServer):
 class NextHop:
     def __init__(self, address):
         self.got, self.answer, self.context, self.break_tls, self.handshakes = [], None, None, False, 0
+        self.refused = {}
         self.server = Server((address, 0), Session)
         self.server.hop = self
         self.address = f"{address}:{self.server.server_address[1]}"

@@ -51,7 +51,7 @@ struct queue_message {
 	struct str sender;        // struct addr's text; "" for <>
 	struct str envid;         // decoded
 	struct str source;        // for people: peer address or login
-	uint8_t flags;            // RECORD_FLAG_UTF8, _8BIT, _RET_FULL, _RET_HDRS
+	uint8_t flags;            // RECORD_FLAG_UTF8, _8BIT, _RET_FULL, _RET_HDRS, _LOGIN
 	const struct record_recipient *recipients; // number may be left 0: 1 … n are given
 	size_t n;
 };
@@ -89,6 +89,27 @@ struct queue_host {
 // ERR_NOTFOUND: no node we know; ERR_BUSY and others: cannot know now. On a fiber; reads the shadow only.
 typedef enum err_code queue_host_fn(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err);
 
+// What a recipient with RECORD_TO_EXPAND stands for now.
+enum queue_expand_answer {
+	QUEUE_EXPAND_DONE,
+	QUEUE_EXPAND_LATER,  // cannot know now: reply says why ("451 4.3.0 …")
+	QUEUE_EXPAND_NOBODY, // nobody, for good: reply says why ("550 5.1.1 …")
+};
+struct queue_expand_query {
+	struct str address, sender; // canonical; sender "": <>
+	bool authenticated;         // RECORD_FLAG_LOGIN
+	bool from_list;             // of a message that a list sent: what else would be a list is expanded along
+};
+struct queue_expansion {
+	struct record_recipients to; // without numbers; those of a list name itself in `list`
+	bool is_list;                // reports concern its owner, not the sender
+	struct str owner;            // with is_list: the sender of its copies; empty: the message's
+	struct str reply;
+};
+// On a fiber; may wait (a large group is looked up on a worker). Results in the arena.
+typedef enum queue_expand_answer queue_expand_fn(void *arg, struct arena *arena, const struct queue_expand_query *query,
+	struct queue_expansion *expansion_out);
+
 struct tls_client;
 struct settings_snapshot;
 
@@ -98,7 +119,8 @@ struct queue_config {
 	struct settings_snapshot *settings; // a reference is taken
 	queue_resolve_fn *resolve;
 	queue_host_fn *host;
-	void *arg;                   // of both
+	queue_expand_fn *expand;     // NULL: what is to be expanded waits
+	void *arg;                   // of these
 	struct tls_client *lmtp_tls; // our node certificate, to mailbox hosts; NULL: none. A reference is taken
 	struct tls_client *relay_tls; // to relayhost; built for relayhost_tls: TLS_VERIFY_HOST only for verify
 	void (*died)(const struct err *err); // EIO: does not return

@@ -3,7 +3,7 @@
 //
 //     struct recipient_query query = {
 //         .recipient = &addr,                               // from addr_parse_path(); <postmaster> without a domain too
-//         .authenticated = session->account.n != 0,
+//         .sender = &mail_from, .account = session->account, .authenticated = session->account.n != 0,
 //         .delimiters = s->delimiter, .relayhost = STR("smart.example:25"), .default_domain = s->domain,
 //         .entries_max = RECIPIENT_ENTRIES_FIBER,
 //     };
@@ -23,8 +23,10 @@
 // yields. Results live in the arena (a mailbox needs 4 KiB, a group about 1 KiB a member), which must outlive them; an arena at
 // its cap is RECIPIENT_DEFER.
 //
-// Expansion is complete: targets are mailboxes and outside addresses, each once (per list), never aliases or groups. It happens once, at
-// RCPT, and is recorded. 5xx only for what a complete and fresh shadow says; every doubt is RECIPIENT_DEFER.
+// Targets are mailboxes, outside addresses and lists, each once (per list), never aliases or groups. What an alias or a group stands for is
+// recorded with the message. A list (phMailList, and any group or alias that has an owner) is one target: the queue expands it once, with
+// RECIPIENT_LISTS_NOW, into a message of its own that carries verdict.owner as its sender. Who may post is asked before that, here, of the sender.
+// 5xx only for what a complete and fresh shadow says; every doubt is RECIPIENT_DEFER.
 //
 // The same call answers `posthouse why`.
 #ifndef ROUTER_RECIPIENT_H
@@ -39,11 +41,25 @@ enum {
 	RECIPIENT_ENTRIES_FIBER = 2000,   // look-ups of one decision on a scheduler thread
 	RECIPIENT_ENTRIES_MAX = 300000,   // and on a worker: a group of 100,000 nested members fits
 	RECIPIENT_DEPTH_MAX = 50,         // aliases of aliases, groups in groups
+	RECIPIENT_TARGETS_MAX = 1000,     // beyond them a recipient is one target of kind RECIPIENT_LIST, as a list is
+};
+
+// What a list among the recipient's targets becomes.
+enum recipient_lists {
+	RECIPIENT_LISTS_LATER, // one target RECIPIENT_LIST: at RCPT
+	RECIPIENT_LISTS_NOW,   // the recipient is a list that was accepted: its members. Lists among them belong to it, unless somebody's
+	                       // forward leads there
+	RECIPIENT_LISTS_INLINE, // the same, of a message that a list sent: its recipients, with no list among them, so that two lists that
+	                       // members' forwards join come to an end
+	RECIPIENT_LISTS_ALL,   // everybody, for people who ask why
 };
 
 struct recipient_query {
 	const struct addr *recipient;  // borrowed for the call
-	bool authenticated;            // the client logged in: it may send to outside addresses
+	const struct addr *sender;     // of MAIL FROM, for who may post to a list; NULL: not asked
+	struct str account;            // of a log-in, as credentials_lookup() named it; empty: none
+	bool authenticated;            // the client logged in: it may send to outside addresses, and is internal for lists
+	enum recipient_lists lists;
 	struct str delimiters;         // setting delimiter: where the domain says nothing
 	struct str relayhost;          // "host:port" of the setting; empty: there is none
 	struct str default_domain;     // completes <postmaster>
@@ -70,12 +86,13 @@ const char *recipient_outcome_name(enum recipient_outcome outcome);
 enum recipient_target_kind {
 	RECIPIENT_MAILBOX, // over LMTP to a host of ours: router/host.h gives the endpoint at each try
 	RECIPIENT_OUTSIDE, // over SMTP to the relayhost
+	RECIPIENT_LIST,    // address stands for many: to be expanded by the queue
 };
 
 struct recipient_target {
 	enum recipient_target_kind kind;
 	const struct addr *address; // for RCPT TO: the mailbox's mail address, or the outside address
-	struct str host;            // MAILBOX: the mailHost (domain.key); OUTSIDE: the relayhost as configured
+	struct str host;            // MAILBOX: the mailHost (domain.key); OUTSIDE: the relayhost as configured; LIST: empty
 	struct guid mailbox_id;     // MAILBOX; zero otherwise
 	struct str detail;          // MAILBOX: what came after the delimiter, case kept; empty: none. Part of the delivery key
 	struct str list;            // addr.key of the list it came through; empty: none. Part of the delivery key
@@ -116,6 +133,16 @@ struct recipient_target {
 	X("bad address", "this is no address")                                                                    \
 	X("status", "the entry's status says so")                                                                 \
 	X("expired", "the entry has expired")                                                                     \
+	X("list", "the list is expanded once its message is accepted")                                            \
+	X("many", "so many recipients are looked up once the message is accepted")                                \
+	X("owner sender", "the copies carry this sender, so that reports reach who runs the list")                \
+	X("list owner", "the address reaches who runs the list")                                                  \
+	X("list request", "the address reaches who keeps the members of the list")                                \
+	X("post policy", "who may post to it")                                                                    \
+	X("may post", "the sender may post because of this")                                                      \
+	X("may not post", "the sender may not post because of this")                                              \
+	X("moderator", "the message goes to a moderator, who may post it")                                        \
+	X("own copy", "the list sends its author no copy")                                                        \
 	X("no members", "the entry names nobody")                                                                 \
 	X("unknown user", "nobody has this address")                                                              \
 	X("unknown member", "no entry has this name")                                                             \
@@ -143,6 +170,8 @@ struct recipient_verdict {
 	struct str text;          // one line, no address in it
 	const struct recipient_target *targets;
 	size_t n_targets;         // 0 for REFUSE and DEFER
+	struct str owner;         // RECIPIENT_LISTS_NOW, _INLINE: the sender of what the list sends; empty: that of the message
+	bool is_list;             // RECIPIENT_LISTS_NOW, _INLINE: targets[].list is the recipient, and reports go to the owner
 	const struct recipient_reason *reasons;
 	size_t n_reasons;         // of a large group the first RECIPIENT_REASONS_MAX
 	struct directory_status shadow; // what the decision was made from

@@ -26,6 +26,8 @@ enum {
 	RECORD_DIGEST_BYTES = 32,        // SHA-256
 	RECORD_TEXT_BYTES_MAX = 4096,    // one address, reply or reason
 	RECORD_MAILBOX_ID_BYTES_MAX = 32,
+	RECORD_PART_BITS = 16,           // a part of a list has fewer members than 1 << these
+	RECORD_PART_DELAY_MS = 60000,    // a part waits so long for who made it to expand it; then anybody does
 };
 
 enum record_type {
@@ -58,7 +60,10 @@ const char *record_kind_name(enum record_kind kind); // "accepted", "dsn", …
 enum record_target {
 	RECORD_TO_MAILBOX = 1, // LMTP to the mailbox host `destination`
 	RECORD_TO_RELAY = 2,   // SMTP to the next hop `destination` ("relayhost")
+	RECORD_TO_EXPAND = 3,  // a list or a large group: an EXPAND makes it what it stands for. destination is RECORD_EXPAND_DESTINATION;
+	                       // detail "k/n": only the k-th of n parts
 };
+#define RECORD_EXPAND_DESTINATION "(expand)" // no name of a host
 
 enum {
 	RECORD_FLAG_UTF8 = 1 << 0,     // MAIL had SMTPUTF8 (RFC 6531)
@@ -66,6 +71,7 @@ enum {
 	RECORD_FLAG_RET_FULL = 1 << 2, // RFC 3461 section 4.3; neither: not given
 	RECORD_FLAG_RET_HDRS = 1 << 3,
 	RECORD_FLAG_SPOOL = 1 << 4,    // the body is the file spool/<guid>; else it is in the database
+	RECORD_FLAG_LOGIN = 1 << 6,    // its client had logged in, or was trusted as if it had
 	RECORD_FLAG_REPLAY = 1 << 5,   // a finished message that was entered again: not kept for replay a second time, reported to nobody
 };
 
@@ -113,12 +119,13 @@ struct record_cancel {
 	struct guid guid;
 };
 
-// A recipient became others of the same message, or messages of its own.
+// A recipient became others of the same message, or messages of its own. A list becomes one message (its guid from the parent's, the list's
+// key and "list"), with its members for recipients, or, when they are many, with parts of itself ("k/n"), which become their members in turn.
 struct record_expand {
 	struct guid guid;
 	uint32_t number;
 	int64_t at_ms;
-	struct record_recipients into; // numbers above all that the message has had
+	struct record_recipients into; // numbers that the message has not had: number << RECORD_PART_BITS and up
 	struct record_enters begets;
 };
 

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// EXPAND: a list becomes a message of its own (schema/FORMATS.md section 5).
+//
+// Happy path: the directory says who is behind the address (large groups are looked up on a worker); the body gets a second name or goes along in
+// the record; one EXPAND closes the recipient and enters the list's message. With more than EXPAND_PART_MAX members that message has parts of the
+// list for recipients, and each is made its members by a record of its own, one after the other, so that no record is large and others'
+// mail goes in between.
+// Failure: what the directory does not know now is tried again, as a delivery is; a list of nobody is reported to the sender.
+// Crash story: nothing before the first EXPAND counts (a second name without a row is swept at start). After it the parts are rows: those that
+// were not expanded are due a minute later. A member belongs to a part by the hash of its address, so a directory that changed meanwhile
+// sends nobody two copies. An EXPAND that is said twice finds no row the second time.
+#include "expand.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "base/runtime.h"
+#include "deliver.h"
+#include "queue_core.h"
+#include "queue_rows.h"
+
+enum {
+	ARENA_BYTES_MAX = 512 << 20, // 100,000 members with their reasons
+	BODY_BYTES_MAX = 1 << 20,    // of one that is not in a file
+};
+
+struct expand {
+	struct dispatch_agent *slot;
+	struct queue *queue;
+	struct arena *arena;
+	const struct item *item;
+	const struct item_message *message;
+	struct queue_expansion list;
+	int64_t wall_ms;
+};
+
+// --- Parts ---
+
+struct part {
+	uint32_t k, n; // the k-th of n; 1 of 1: all
+};
+
+static bool part_parse(struct str detail, struct part *part_out)
+{
+	struct str k_text, n_text;
+	uint64_t k, n;
+	if (!str_cut(detail, '/', &k_text, &n_text) || !str_to_u64(k_text, UINT16_MAX, &k) || !str_to_u64(n_text, UINT16_MAX, &n) || k == 0 ||
+		k > n)
+		return false;
+	*part_out = (struct part){(uint32_t)k, (uint32_t)n};
+	return true;
+}
+
+static bool is_in(const struct part *part, const struct record_recipient *r)
+{
+	return str_hash(r->key) % part->n == part->k - 1;
+}
+
+// What each copy says beside its address: reports about a list's copies reach its owner, who may know the members; those about a group's
+// reach the sender, who may know only the group (PROTOCOLS 121).
+static void dress(const struct expand *x, struct record_recipient *r)
+{
+	const struct record_recipient *list = &x->item->r;
+	bool to_owner = x->list.is_list && x->list.owner.n;
+	r->original = to_owner ? STR_NONE : list->original.n ? list->original : list->address;
+	r->orcpt = x->list.is_list ? STR_NONE : list->orcpt;
+	r->notify = to_owner ? RECORD_NOTIFY_FAILURE : list->notify;
+}
+
+// The members of a part, numbered from first; at most as many as numbers are left (the next part of a list that grew so has them not: they
+// joined while it was sent).
+static struct record_recipients members_of(const struct expand *x, const struct part *part, uint32_t first)
+{
+	struct record_recipients to = {arena_must(x->arena, (x->list.to.n + 1) * sizeof *to.v), 0};
+	for (size_t i = 0; i < x->list.to.n && to.n + 1 < 1u << RECORD_PART_BITS; i++) {
+		if (part->n > 1 && !is_in(part, &x->list.to.v[i]))
+			continue;
+		struct record_recipient *r = &to.v[to.n];
+		*r = x->list.to.v[i];
+		dress(x, r);
+		r->number = first + (uint32_t)to.n++;
+	}
+	return to;
+}
+
+// The list as n recipients, one a part.
+static struct record_recipients parts_of(const struct expand *x, uint32_t n)
+{
+	struct record_recipients to = {arena_must(x->arena, n * sizeof *to.v), n};
+	for (uint32_t k = 1; k <= n; k++) {
+		to.v[k - 1] = (struct record_recipient){.number = k, .target = RECORD_TO_EXPAND, .address = x->item->r.address,
+			.key = x->item->r.key, .destination = STR(RECORD_EXPAND_DESTINATION),
+			.detail = arena_printf(x->arena, "%" PRIu32 "/%" PRIu32, k, n)};
+		dress(x, &to.v[k - 1]);
+	}
+	return to;
+}
+
+// --- The body ---
+
+struct link_job {
+	struct queue *queue;
+	const struct guid *from, *to;
+	enum err_code code;
+	struct err *err;
+};
+
+static void link_body(void *arg)
+{
+	struct link_job *job = arg;
+	char from[GUID_TEXT_BYTES], to[GUID_TEXT_BYTES];
+	int dir = job->queue->spool_dir;
+	job->code = file_link(dir, guid_text(job->from, from), dir, guid_text(job->to, to), job->err);
+	if (job->code == ERR_OK || job->code == ERR_EXISTS) // of a try that a crash ended
+		job->code = file_dir_sync(dir, job->err);
+}
+
+static enum err_code give_body(const struct expand *x, const struct guid *child, struct queue_proposal *proposal, struct err *err)
+{
+	if (!(x->message->flags & RECORD_FLAG_SPOOL))
+		return queue_rows_body(x->queue, x->message, &proposal->body, err);
+	struct link_job job = {.queue = x->queue, .from = &x->message->guid, .to = child, .err = err};
+	enum err_code code = worker_run(runtime_workers(x->queue->config.runtime), link_body, &job, err);
+	return code ? code : job.code;
+}
+
+// --- The records ---
+
+// Proposes and waits. ERR_OK: committed, whether it counted or had been said before.
+static enum err_code say(const struct expand *x, const struct record_expand *expand, const struct guid *child, struct err *err)
+{
+	struct record record = {.type = RECORD_EXPAND, .expand = *expand};
+	struct call *call = queue_proposal_call(x->queue, &record, BODY_BYTES_MAX);
+	if (call == NULL)
+		return err_set(err, ERR_LIMIT, "the expansion of %.*s is too long for a record", STR_FMT(x->item->r.address));
+	struct queue_proposal *proposal = call_payload(call);
+	enum err_code code = child ? give_body(x, child, proposal, err) : ERR_OK;
+	if (code) {
+		struct call *callee = call;
+		call_done(&callee);
+		call_drop(&call);
+		return code;
+	}
+	proposal->p.body = buf_str(&proposal->body);
+	cluster_log_propose(x->queue->log, call);
+	code = call_wait(call, CLOCK_NEVER);
+	if (code == ERR_OK && proposal->p.verdict == CLUSTER_REFUSED)
+		code = err_set(err, proposal->p.err.code, "%s", proposal->p.err.text);
+	else if (code)
+		err_set(err, code, "not committed yet");
+	call_drop(&call);
+	return code;
+}
+
+static struct record_enter child_of(const struct expand *x, struct record_recipients to)
+{
+	const struct item_message *m = x->message;
+	bool to_owner = x->list.is_list && x->list.owner.n;
+	unsigned own = RECORD_FLAG_RET_FULL | RECORD_FLAG_RET_HDRS; // the sender's wishes, not the owner's
+	return (struct record_enter){
+		.guid = guid_derive(&m->guid, x->item->r.key, str_of_c(record_kind_name(RECORD_LIST))),
+		.root = m->root,
+		.parent = m->guid,
+		.kind = RECORD_LIST,
+		.flags = (uint8_t)(to_owner ? m->flags & ~own : m->flags),
+		.sender = to_owner ? x->list.owner : m->sender,
+		.envid = to_owner ? STR_NONE : m->envid,
+		.source = str_upto(x->item->r.address, RECORD_TEXT_BYTES_MAX),
+		.received_ms = x->wall_ms,
+		.body_bytes = m->body_bytes,
+		.digest = str_of((const char *)m->digest, sizeof m->digest),
+		.recipients = to,
+	};
+}
+
+// A part of the list that this message is.
+static enum err_code expand_part(const struct expand *x, const struct guid *guid, const struct part *part, struct err *err)
+{
+	const struct record_expand expand = {.guid = *guid, .number = part->k, .at_ms = x->wall_ms,
+		.into = members_of(x, part, (part->k << RECORD_PART_BITS) + 1)};
+	return say(x, &expand, NULL, err);
+}
+
+static enum err_code expand_list(struct expand *x, struct err *err)
+{
+	struct part part = {1, (uint32_t)((x->list.to.n + EXPAND_PART_MAX - 1) / EXPAND_PART_MAX)};
+	struct record_enter child = child_of(x, part.n == 1 ? members_of(x, &part, 1) : parts_of(x, part.n));
+	const struct record_expand expand = {.guid = x->message->guid, .number = x->item->r.number, .at_ms = x->wall_ms, .begets = {&child, 1}};
+	char id[GUID_SHORT_BYTES], child_id[GUID_SHORT_BYTES];
+	enum err_code code = say(x, &expand, &child.guid, err);
+	if (code)
+		return code;
+	log_info(NULL, "recipient expanded", log_str("queue_id", guid_short(&x->message->guid, id)), log_str("recipient", x->item->r.address),
+		log_str("into", guid_short(&child.guid, child_id)), log_str("sender", child.sender), log_u64("members", x->list.to.n));
+	for (; part.n > 1 && part.k <= part.n; part.k++) {
+		if (expand_part(x, &child.guid, &part, err)) { // its row stays, and is due in a minute
+			log_warning(NULL, "queue: a part of a list waits", log_str("queue_id", guid_short(&child.guid, child_id)), log_err(err));
+			break;
+		}
+	}
+	return ERR_OK;
+}
+
+// --- One recipient ---
+
+// What is not expanded gets a result, as a delivery that failed.
+static void put_result(struct expand *x, struct item *item, enum record_outcome outcome, struct str reply)
+{
+	struct deliver_result result = {.item = item, .outcome = outcome, .reply = reply};
+	deliver_commit(x->queue, x->slot->dest, 0, &result, 1, STR_NONE, false, NULL);
+}
+
+static enum queue_expand_answer ask(struct expand *x)
+{
+	const struct queue_expand_query query = {.address = x->item->r.address, .sender = x->message->sender,
+		.authenticated = x->message->flags & RECORD_FLAG_LOGIN,
+		.from_list = x->message->kind == RECORD_LIST && x->item->r.detail.n == 0};
+	if (x->queue->config.expand)
+		return x->queue->config.expand(x->queue->config.arg, x->arena, &query, &x->list);
+	x->list.reply = STR("451 4.3.0 nobody to ask who is behind the address");
+	return QUEUE_EXPAND_LATER;
+}
+
+static enum err_code expand_known(struct expand *x, struct err *err)
+{
+	struct part part;
+	if (x->item->r.detail.n == 0)
+		return expand_list(x, err);
+	if (part_parse(x->item->r.detail, &part))
+		return expand_part(x, &x->message->guid, &part, err);
+	return err_set(err, ERR_CORRUPT, "%.*s is no part of a list", STR_FMT(x->item->r.detail));
+}
+
+static void expand_one(struct dispatch_agent *slot, struct item *item)
+{
+	struct expand x = {.slot = slot, .queue = slot->queue, .arena = arena_new(ARENA_BYTES_MAX), .item = item, .message = item->message,
+		.wall_ms = clock_wall_ms()};
+	struct err err;
+	switch (ask(&x)) {
+	case QUEUE_EXPAND_DONE:
+		if (expand_known(&x, &err))
+			put_result(&x, item, RECORD_DEFERRED, arena_printf(x.arena, "451 4.3.0 %s", err.text));
+		else
+			dispatch_done(slot->dispatch, slot->dest, &item);
+		break;
+	case QUEUE_EXPAND_LATER:
+		put_result(&x, item, RECORD_DEFERRED, x.list.reply);
+		break;
+	case QUEUE_EXPAND_NOBODY: // a part may have lost its last member
+		put_result(&x, item, item->r.detail.n ? RECORD_SUPPRESSED : RECORD_BOUNCED, x.list.reply);
+		break;
+	}
+	arena_free(&x.arena);
+}
+
+void expand_message(struct dispatch_agent *slot, struct item *list)
+{
+	if (!slot->connected)
+		dispatch_connected(slot); // there is nothing to connect to
+	while (list) {
+		struct item *item = list;
+		list = item->next;
+		item->next = NULL;
+		expand_one(slot, item);
+	}
+	dispatch_succeeded(slot);
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lists as tables: who posts, what becomes of it, who runs them.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "ldapsync/directory_memory.h"
+#include "router/recipient.h"
+
+#define USER(name, id) \
+	"dn: uid=" name ",dc=uni\nobjectClass: phMailUser\nuid: " name "\nmail: " name "@uni.example\nmailHost: mb1.uni.example\n" \
+	"mailLocalAddress: " name ".long@uni.example\nentryUUID: 00000000-0000-0000-0000-0000000000" id "\n"
+#define LIST(name) "\ndn: cn=" name ",dc=uni\nobjectClass: phMailGroup\nobjectClass: phMailList\ncn: " name "\nmail: " name "@uni.example\n"
+#define GROUP(name) "\ndn: cn=" name ",dc=uni\nobjectClass: phMailGroup\ncn: " name "\nmail: " name "@uni.example\n"
+
+static const char world_ldif[] =
+	"dn: dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
+	"dn: cn=mb1,dc=uni\nobjectClass: phMailHost\ncn: mb1.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.1:24\n\n"
+	USER("anna", "0a") "\n" USER("bob", "0b") "\n" USER("carl", "0c") "phForwardAddress: closed@uni.example\n\n" USER("postmaster", "0e")
+	LIST("open") "member: uid=anna,dc=uni\nmember: uid=bob,dc=uni\n"
+	LIST("closed") "member: UID=Anna, dc=uni\nmember: cn=inner,dc=uni\nrfc822MailMember: x@else.example\nphListPostPolicy: members\n"
+	"phListAllowedSender: friend@else.example\nphListAllowedSender: @good.example\nphListDeniedSender: bob@uni.example\n"
+	"phListOwnerAddress: bob@uni.example\n"
+	LIST("ours") "member: uid=anna,dc=uni\nphListPostPolicy: internal\nowner: uid=bob,dc=uni\nphListErrorsTo: errors@uni.example\n"
+	LIST("named") "member: uid=anna,dc=uni\nphListAllowedSenderDN: cn=inner,dc=uni\n"
+	LIST("board") "member: uid=anna,dc=uni\nphListPostPolicy: Moderated\nphListModerator: uid=bob,dc=uni\n"
+	"phListModeratorAddress: mod@else.example\n"
+	LIST("left") "member: uid=anna,dc=uni\nphListPostPolicy: moderated\n"
+	LIST("archive") "member: uid=anna,dc=uni\nphListPostPolicy: nobody\nphListAllowedSender: anna@uni.example\n"
+	LIST("typo") "member: uid=anna,dc=uni\nphListPostPolicy: everyone\n"
+	LIST("login") "member: uid=anna,dc=uni\nphListRequireAuth: TRUE\n"
+	LIST("silent") "member: uid=anna,dc=uni\nmember: uid=bob,dc=uni\nphListSuppressSender: TRUE\nphListRequestAddress: bob@uni.example\n"
+	LIST("outer") "member: cn=open,dc=uni\nmember: uid=anna,dc=uni\n"
+	LIST("one") "member: uid=ring1,dc=uni\n" LIST("two") "member: uid=ring2,dc=uni\nmember: uid=anna,dc=uni\n"
+	"\n" USER("ring1", "1a") "phForwardAddress: two@uni.example\n\n" USER("ring2", "1b") "phForwardAddress: one@uni.example\n"
+	LIST("loose") "member: uid=carl,dc=uni\nmember: uid=anna,dc=uni\n"
+	GROUP("inner") "member: cn=deep,dc=uni\n" GROUP("deep") "member: uid=carl,dc=uni\nmember: cn=inner,dc=uni\n"
+	GROUP("team") "member: uid=anna,dc=uni\nmember: cn=closed,dc=uni\n"
+	"\ndn: cn=help,dc=uni\nobjectClass: phMailAlias\ncn: help\nmailLocalAddress: help@uni.example\nrfc822MailMember: anna@uni.example\n"
+	"\ndn: cn=ohelp,dc=uni\nobjectClass: phMailAlias\ncn: ohelp\nmailLocalAddress: owner-help@uni.example\nrfc822MailMember: bob@uni.example\n";
+
+struct world {
+	struct directory *directory;
+	struct arena *arena;
+};
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof *world);
+	struct err err;
+	world->arena = arena_new(64 << 20);
+	world->directory = directory_memory_new(str_of_c(world_ldif), NULL, &err);
+	assert_non_null(world->directory);
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+	directory_close(&world->directory);
+	arena_free(&world->arena);
+	free(world);
+	return 0;
+}
+
+enum { GUEST, LOGGED_IN };
+
+static struct recipient_verdict decide(struct world *world, const char *to, const char *sender, int who, enum recipient_lists lists)
+{
+	struct addr recipient, from = addr_null();
+	struct recipient_verdict verdict;
+	assert_int_equal(addr_parse(world->arena, str_of_c(to), ADDR_UTF8, &recipient), ADDR_OK);
+	if (sender && *sender)
+		assert_int_equal(addr_parse(world->arena, str_of_c(sender), ADDR_UTF8, &from), ADDR_OK);
+	const struct recipient_query query = {.recipient = &recipient, .sender = sender ? &from : NULL, .authenticated = who == LOGGED_IN,
+		.delimiters = STR("+"), .relayhost = STR("smart.example:25"), .default_domain = STR("uni.example"), .lists = lists};
+	recipient_decide(world->directory, &query, world->arena, &verdict);
+	return verdict;
+}
+
+// "list:x@…" for a list, the address of others, " " between them.
+static struct str targets_of(struct world *world, const struct recipient_verdict *v)
+{
+	struct str text = STR("");
+	for (size_t i = 0; i < v->n_targets; i++)
+		text = arena_printf(world->arena, "%.*s%s%s%.*s", STR_FMT(text), i ? " " : "", v->targets[i].kind == RECIPIENT_LIST ? "list:" : "",
+			STR_FMT(v->targets[i].address->text));
+	return text;
+}
+
+static bool has_reason(const struct recipient_verdict *v, const char *rule, const char *attribute)
+{
+	for (size_t i = 0; i < v->n_reasons; i++)
+		if (str_eq(str_of_c(v->reasons[i].rule), str_of_c(rule)) && str_eq(str_of_c(v->reasons[i].attribute), str_of_c(attribute)))
+			return true;
+	return false;
+}
+
+struct row {
+	const char *to, *sender; // NULL: not known
+	int who;
+	int code;
+	const char *targets, *rule, *attribute;
+};
+
+static const struct row at_rcpt[] = {
+	{"open@uni.example", "x@else.example", GUEST, 250, "list:open@uni.example", "list", ""},
+	{"open@uni.example", NULL, GUEST, 250, "list:open@uni.example", "list", ""},
+	{"open+x@uni.example", "x@else.example", GUEST, 250, "list:open@uni.example", "detail", ""},
+	// members: by DN in any spelling, by another of his addresses, with a detail, through nested groups that loop, by address
+	{"closed@uni.example", "anna@uni.example", GUEST, 250, "list:closed@uni.example", "may post", "member"},
+	{"closed@uni.example", "Anna.Long+x@uni.example", GUEST, 250, "list:closed@uni.example", "may post", "member"},
+	{"closed@uni.example", "carl@uni.example", GUEST, 250, "list:closed@uni.example", "may post", "member"},
+	{"closed@uni.example", "X@else.example", GUEST, 250, "list:closed@uni.example", "may post", "rfc822MailMember"},
+	{"closed@uni.example", "postmaster@uni.example", LOGGED_IN, 550, "", "may not post", "phListPostPolicy"},
+	{"closed@uni.example", "", GUEST, 550, "", "may not post", "phListPostPolicy"},
+	{"closed@uni.example", "friend@else.example", GUEST, 250, "list:closed@uni.example", "may post", "phListAllowedSender"},
+	{"closed@uni.example", "any@good.example", GUEST, 250, "list:closed@uni.example", "may post", "phListAllowedSender"},
+	{"closed@uni.example", "bob@uni.example", LOGGED_IN, 550, "", "may not post", "phListDeniedSender"},
+	{"closed@uni.example", "bob.long@uni.example", LOGGED_IN, 550, "", "may not post", "phListDeniedSender"},
+	{"ours@uni.example", "anna@uni.example", GUEST, 550, "", "may not post", "phListPostPolicy"}, // whoever writes our name on it
+	{"ours@uni.example", "anna@uni.example", LOGGED_IN, 250, "list:ours@uni.example", "post policy", "phListPostPolicy"},
+	{"named@uni.example", "carl@uni.example", GUEST, 250, "list:named@uni.example", "may post", "phListAllowedSenderDN"},
+	{"named@uni.example", "anna@uni.example", GUEST, 550, "", "may not post", "phListAllowedSender"},
+	{"board@uni.example", "anna@uni.example", LOGGED_IN, 250, "mod@else.example bob@uni.example", "moderator", "phListModerator"},
+	{"board@uni.example", "bob@uni.example", LOGGED_IN, 250, "list:board@uni.example", "may post", "phListModerator"},
+	{"left@uni.example", "anna@uni.example", LOGGED_IN, 451, "", "no members", "phListModerator"},
+	{"archive@uni.example", "anna@uni.example", LOGGED_IN, 550, "", "may not post", "phListPostPolicy"},
+	{"typo@uni.example", "anna@uni.example", LOGGED_IN, 451, "", "post policy", "phListPostPolicy"},
+	{"login@uni.example", "anna@uni.example", GUEST, 550, "", "may not post", "phListRequireAuth"},
+	{"login@uni.example", "anna@uni.example", LOGGED_IN, 250, "list:login@uni.example", "list", ""},
+	// through an alias or a group the list is asked as well; one that is refused is left out
+	{"team@uni.example", "anna@uni.example", GUEST, 250, "anna@uni.example list:closed@uni.example", "may post", "member"},
+	{"team@uni.example", "z@else.example", GUEST, 250, "anna@uni.example", "may not post", "phListPostPolicy"},
+	{"carl@uni.example", "z@else.example", GUEST, 550, "", "may not post", "phListPostPolicy"},
+	// sendmail's owner-x makes an alias a list
+	{"help@uni.example", "z@else.example", GUEST, 250, "list:help@uni.example", "list", ""},
+	// who runs it
+	{"owner-closed@uni.example", "", GUEST, 250, "bob@uni.example", "list owner", "phListOwnerAddress"},
+	{"Owner-Ours@uni.example", "z@else.example", GUEST, 250, "bob@uni.example", "list owner", "owner"},
+	{"owner-open@uni.example", "", GUEST, 250, "postmaster@uni.example", "list owner", ""},
+	{"owner-help@uni.example", "", GUEST, 250, "bob@uni.example", "alias", "rfc822MailMember"},
+	{"silent-request@uni.example", "z@else.example", GUEST, 250, "bob@uni.example", "list request", "phListRequestAddress"},
+	{"closed-request@uni.example", "z@else.example", GUEST, 250, "bob@uni.example", "list request", "phListOwnerAddress"},
+	{"owner-anna@uni.example", "", GUEST, 550, "", "unknown user", ""},
+	{"owner-team@uni.example", "", GUEST, 550, "", "unknown user", ""},
+	{"-request@uni.example", "", GUEST, 550, "", "unknown user", ""},
+};
+
+static void check_row(struct world *world, const struct row *row)
+{
+	struct recipient_verdict v = decide(world, row->to, row->sender, row->who, RECIPIENT_LISTS_LATER);
+	struct str targets = targets_of(world, &v);
+	if (v.code == row->code && str_eq(targets, str_of_c(row->targets)) && has_reason(&v, row->rule, row->attribute))
+		return;
+	for (size_t i = 0; i < v.n_reasons; i++)
+		print_error("  %s: %.*s %s=%.*s\n", v.reasons[i].rule, STR_FMT(v.reasons[i].entry), v.reasons[i].attribute,
+			STR_FMT(v.reasons[i].value));
+	fail_msg("%s from %s: %d, targets \"%.*s\"", row->to, row->sender ? row->sender : "?", v.code, STR_FMT(targets));
+}
+
+static void test_at_rcpt(void **state)
+{
+	for (size_t i = 0; i < sizeof at_rcpt / sizeof *at_rcpt; i++)
+		check_row(*state, &at_rcpt[i]);
+}
+
+static void test_expansion(void **state)
+{
+	static const struct {
+		const char *to, *sender;
+		const char *targets, *owner, *list;
+	} rows[] = {
+		{"open@uni.example", "z@else.example", "anna@uni.example bob@uni.example", "owner-open@uni.example", "open@uni.example"},
+		{"open@uni.example", "", "anna@uni.example bob@uni.example", "", "open@uni.example"}, // no report about a report
+		{"ours@uni.example", "z@else.example", "anna@uni.example", "errors@uni.example", "ours@uni.example"},
+		{"silent@uni.example", "anna+x@uni.example", "bob@uni.example", "owner-silent@uni.example", "silent@uni.example"},
+		{"outer@uni.example", "z@else.example", "anna@uni.example bob@uni.example", "owner-outer@uni.example", "outer@uni.example"},
+		{"help@uni.example", "z@else.example", "anna@uni.example", "owner-help@uni.example", "help@uni.example"},
+		// a member's forward opens no other list to strangers
+		{"loose@uni.example", "z@else.example", "anna@uni.example", "owner-loose@uni.example", "loose@uni.example"},
+		{"one@uni.example", "z@else.example", "list:two@uni.example", "owner-one@uni.example", "one@uni.example"},
+		{"loose@uni.example", "anna@uni.example", "anna@uni.example list:closed@uni.example", "owner-loose@uni.example", "loose@uni.example"},
+	};
+	struct world *world = *state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct recipient_verdict v = decide(world, rows[i].to, rows[i].sender, GUEST, RECIPIENT_LISTS_NOW);
+		struct str targets = targets_of(world, &v);
+		if (!v.is_list || !str_eq(targets, str_of_c(rows[i].targets)) || !str_eq(v.owner, str_of_c(rows[i].owner)))
+			fail_msg("%s from %s: \"%.*s\", owner \"%.*s\"", rows[i].to, rows[i].sender, STR_FMT(targets), STR_FMT(v.owner));
+		for (size_t k = 0; k < v.n_targets; k++)
+			assert_true(str_eq(v.targets[k].list, str_of_c(rows[i].list)));
+	}
+	// Two lists that lead to each other by forwards: what a list sent makes no more messages.
+	struct recipient_verdict v = decide(world, "two@uni.example", "owner-one@uni.example", GUEST, RECIPIENT_LISTS_INLINE);
+	assert_true(str_eq(targets_of(world, &v), STR("anna@uni.example")));
+	assert_true(has_reason(&v, "loop", ""));
+}
+
+static void test_why_names_everybody(void **state)
+{
+	struct recipient_verdict v = decide(*state, "team@uni.example", NULL, GUEST, RECIPIENT_LISTS_ALL);
+	struct str targets = targets_of(*state, &v);
+	if (!str_eq(targets, STR("anna@uni.example x@else.example anna@uni.example")))
+		fail_msg("\"%.*s\"", STR_FMT(targets));
+	assert_true(has_reason(&v, "owner sender", ""));
+	assert_int_equal(v.is_list, false); // the team is none, though a list is in it
+}
+
+// The members of a large list are asked on a worker, not on a fiber.
+static void test_large(void **state)
+{
+	(void)state;
+	struct buf ldif;
+	struct err err;
+	buf_init(&ldif, 8 << 20);
+	buf_add_c(&ldif, world_ldif);
+	buf_add_c(&ldif, LIST("large") "phListPostPolicy: members\n");
+	for (unsigned i = 0; i < 3 * RECIPIENT_ENTRIES_FIBER; i++)
+		buf_printf(&ldif, "member: uid=u%u,dc=uni\nrfc822MailMember: u%u@else.example\n", i, i);
+	buf_add_c(&ldif, "member: cn=inner,dc=uni\n" GROUP("crowd"));
+	for (unsigned i = 0; i < RECIPIENT_TARGETS_MAX + 1; i++)
+		buf_printf(&ldif, "rfc822MailMember: c%u@else.example\n", i);
+	struct world world = {.arena = arena_new(64 << 20), .directory = directory_memory_new(buf_str(&ldif), NULL, &err)};
+	assert_non_null(world.directory);
+	struct recipient_verdict v = decide(&world, "large@uni.example", "u77@else.example", GUEST, RECIPIENT_LISTS_LATER);
+	assert_int_equal(v.code, 250);
+	v = decide(&world, "large@uni.example", "carl@uni.example", GUEST, RECIPIENT_LISTS_LATER);
+	assert_int_equal(v.code, 451);
+	assert_true(v.too_big);
+	struct addr to, from;
+	assert_int_equal(addr_parse(world.arena, STR("large@uni.example"), 0, &to), ADDR_OK);
+	assert_int_equal(addr_parse(world.arena, STR("carl@uni.example"), 0, &from), ADDR_OK);
+	const struct recipient_query query = {.recipient = &to, .sender = &from, .entries_max = RECIPIENT_ENTRIES_MAX};
+	recipient_decide(world.directory, &query, world.arena, &v);
+	assert_int_equal(v.code, 250);
+	// A group of many is one target too, and keeps its sender.
+	v = decide(&world, "crowd@uni.example", "z@else.example", GUEST, RECIPIENT_LISTS_LATER);
+	assert_true(str_eq(targets_of(&world, &v), STR("list:crowd@uni.example")));
+	assert_true(has_reason(&v, "many", ""));
+	v = decide(&world, "crowd@uni.example", "z@else.example", GUEST, RECIPIENT_LISTS_NOW);
+	assert_int_equal(v.n_targets, RECIPIENT_TARGETS_MAX + 1);
+	assert_int_equal(v.owner.n, 0);
+	assert_false(v.is_list);
+	directory_close(&world.directory);
+	arena_free(&world.arena);
+	buf_fini(&ldif);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_at_rcpt, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_expansion, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_why_names_everybody, setup, teardown),
+		cmocka_unit_test(test_large),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists as their members, owners and strangers meet them: who may post, whose name the copies carry, where reports go, how many copies."""
+import re
+import unittest
+
+from nexthop import NextHop
+from node import NodeTest, message
+
+MANY = 4500
+
+
+def group_ldif(name, kind, lines):
+    return f"dn: cn={name},ou=lists,dc=uni,dc=example\nobjectClass: {kind}\ncn: {name}\nmail: {name}@uni.example\n{lines}\n"
+
+
+LISTS = (
+    group_ldif("news", "phMailGroup\nobjectClass: phMailList",
+               "member: uid=ann,ou=people,dc=uni,dc=example\nmember: uid=bob,ou=people,dc=uni,dc=example\n"
+               "rfc822MailMember: gone@out.example\nphListOwnerAddress: eve@uni.example\n")
+    + group_ldif("club", "phMailGroup\nobjectClass: phMailList",
+                 "member: uid=ann,ou=people,dc=uni,dc=example\nphListPostPolicy: members\nowner: uid=eve,ou=people,dc=uni,dc=example\n")
+    + group_ldif("board", "phMailGroup\nobjectClass: phMailList",
+                 "member: uid=ann,ou=people,dc=uni,dc=example\nphListPostPolicy: moderated\n"
+                 "phListModerator: uid=bob,ou=people,dc=uni,dc=example\n")
+    + group_ldif("many", "phMailGroup\nobjectClass: phMailList",
+                 "".join(f"rfc822MailMember: m{i}@out.example\n" for i in range(MANY)) + "phListErrorsTo: eve@uni.example\n")
+    + group_ldif("crowd", "phMailGroup",
+                 "".join(f"rfc822MailMember: c{i}@out.example\n" for i in range(1500))))
+
+
+class Lists(NodeTest):
+    ldif = LISTS
+
+    @classmethod
+    def start_node(cls):
+        cls.hop = NextHop(cls.node.address)
+        cls.addClassCleanup(cls.hop.close)
+        cls.node.overrides.update(relayhost=cls.hop.address, relayhost_tls="none")
+        cls.node.start()
+
+    def post(self, subject, *to, sender="ann@uni.example"):
+        with self.node.smtp() as smtp:
+            smtp.sendmail(sender, list(to), message(subject, to=to[0]))
+
+    def refusal(self, to, sender):
+        with self.node.smtp() as smtp:
+            smtp.ehlo()
+            smtp.mail(sender)
+            code, text = smtp.rcpt(to)
+            return code, text.decode()
+
+    def found(self, login, subject):
+        return [m for m in self.node.messages(login) if f"Subject: {subject}".encode() in m]
+
+    def wait_found(self, login, subject, n=1):
+        return self.node.wait(lambda: (got := self.found(login, subject)) and len(got) == n and got, f"{n} copies of {subject} at {login}")
+
+    def test_copies_carry_the_owner_and_reports_reach_him(self):
+        self.hop.refused["gone@out.example"] = "550 5.1.1 no such user"
+        self.post("to news", "news@uni.example")
+        for login in ("ann", "bob"):
+            self.assertIn(b"Return-Path: <owner-news@uni.example>", self.wait_found(login, "to news")[0])
+        report, = self.node.wait(lambda: [m for m in self.node.messages("eve") if b"multipart/report" in m], "a report to the owner")
+        self.assertIn(b"gone@out.example", report)
+        self.assertFalse([m for m in self.node.messages("ann") if b"multipart/report" in m])
+        self.node.wait_queue_empty()
+
+    def test_who_may_post(self):
+        code, text = self.refusal("club@uni.example", "bob@uni.example")
+        self.assertEqual((code, text.split()[0]), (550, "5.7.2"))
+        self.assertEqual(self.refusal("club@uni.example", "<>")[0], 550)
+        self.assertEqual(self.refusal("club@uni.example", "ann@uni.example")[0], 250)
+        why = self.node.run("why", "--json", "--from", "bob@uni.example", "club@uni.example", check=1)
+        self.assertIn('"may not post"', why.stdout)
+        self.assertIn("phListPostPolicy", why.stdout)
+        self.post("only for us", "club@uni.example")
+        self.wait_found("ann", "only for us")
+
+    def test_a_moderator_sees_it_first(self):
+        self.post("please", "board@uni.example", sender="eve@uni.example")
+        copy = self.wait_found("bob", "please")[0]
+        self.assertIn(b"Return-Path: <eve@uni.example>", copy)
+        self.assertFalse(self.found("ann", "please"))
+        self.post("approved", "board@uni.example", sender="bob@uni.example")
+        self.assertIn(b"Return-Path: <owner-board@uni.example>", self.wait_found("ann", "approved")[0])
+
+    def test_owner_and_request(self):
+        for address in ("owner-news@uni.example", "news-request@uni.example", "owner-club@uni.example"):
+            why = self.node.why(address)
+            self.assertEqual([t["address"] for t in why["targets"]], ["eve@uni.example"], address)
+
+    def received(self, subject):
+        return sorted(r for got in self.hop.with_subject(subject) for r in got.recipients)
+
+    def senders(self, subject):
+        return {got.sender for got in self.hop.with_subject(subject)}
+
+    def test_one_copy_each_of_a_large_list(self):
+        self.post("to many", "many@uni.example")
+        self.node.wait(lambda: len(self.received("to many")) >= MANY, f"{MANY} copies")
+        self.node.wait_queue_empty()
+        self.assertEqual(self.received("to many"), sorted(f"m{i}@out.example" for i in range(MANY)))
+        self.assertEqual(self.senders("to many"), {"eve@uni.example"})
+        self.node.run("queue", "stats", check=0)  # the ledger adds up
+
+    def test_a_large_group_keeps_the_sender(self):
+        self.post("to crowd", "crowd@uni.example")
+        self.node.wait(lambda: len(self.received("to crowd")) >= 1500, "1500 copies")
+        self.node.wait_queue_empty()
+        self.assertEqual(self.received("to crowd"), sorted(f"c{i}@out.example" for i in range(1500)))
+        self.assertEqual(self.senders("to crowd"), {"ann@uni.example"})
+
+    def test_a_body_in_a_file_goes_along(self):
+        body = "".join(f"line {i} of a long message\r\n" for i in range(8000))
+        with self.node.smtp() as smtp:
+            smtp.sendmail("ann@uni.example", ["news@uni.example", "bob@uni.example"], message("long one", body=body, to="news@uni.example"))
+        copies = self.wait_found("bob", "long one", n=2)  # his own and the list's
+        self.assertTrue(all(b"line 7999 of" in copy for copy in copies))
+        self.assertEqual(sorted(re.search(rb"Return-Path: <(.*?)>", copy)[1] for copy in copies), [b"ann@uni.example", b"owner-news@uni.example"])
+
+
+if __name__ == "__main__":
+    unittest.main()
