@@ -137,11 +137,18 @@ static enum err_code pragma_u64(struct db *db, const char *sql, uint64_t *out, s
 	return rc == SQLITE_ROW ? ERR_OK : db_error(db, rc, sql, err);
 }
 
+static uint32_t oldest_of(const struct db_schema *schema)
+{
+	return schema->oldest ? schema->oldest : 1;
+}
+
+// From a version, 0: from nothing, to the last.
 static enum err_code migrate(struct db *db, const struct db_schema *schema, uint64_t from, struct err *err)
 {
 	enum err_code code = db_begin(db, err);
-	for (uint64_t v = from; code == ERR_OK && v < schema->version; v++)
-		code = db_exec(db, schema->steps[v], err);
+	uint64_t oldest = oldest_of(schema);
+	for (uint64_t v = from ? from + 1 : oldest; code == ERR_OK && v <= schema->version; v++)
+		code = db_exec(db, schema->steps[v - oldest], err);
 	if (code == ERR_OK) {
 		char sql[128];
 		snprintf(sql, sizeof sql, "PRAGMA application_id=%u; PRAGMA user_version=%u", schema->application_id, schema->version);
@@ -153,7 +160,7 @@ static enum err_code migrate(struct db *db, const struct db_schema *schema, uint
 	return code;
 }
 
-// A file of another program or of a newer Posthouse is left exactly as it is.
+// A file of another program, or of a Posthouse that is newer or too old, is left exactly as it is.
 static enum err_code check_format(struct db *db, const struct db_options *options, struct err *err)
 {
 	const struct db_schema *schema = options->schema;
@@ -171,6 +178,9 @@ static enum err_code check_format(struct db *db, const struct db_options *option
 	if (version > schema->version)
 		return err_set(err, ERR_VERSION, "%s: format %u is newer than this program's %u: upgrade, or restore a backup", db->path,
 			(unsigned)version, schema->version);
+	if (!fresh && version < oldest_of(schema))
+		return err_set(err, ERR_VERSION, "%s: format %u is too old for this program, which needs %u: take its data out with the program "
+			"that wrote it, or move it away", db->path, (unsigned)version, schema->version);
 	if (version == schema->version && !fresh)
 		return ERR_OK;
 	if (options->mode == DB_READONLY)

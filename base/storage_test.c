@@ -160,7 +160,7 @@ static const char *const sql[STATEMENTS] = {
 };
 static const char *const steps[] = {"CREATE TABLE t(a INTEGER PRIMARY KEY, b BLOB)", "ALTER TABLE t ADD COLUMN c"};
 static const struct db_schema version_1 = {"test.db", 0x50485454, 1, steps}, version_2 = {"test.db", 0x50485454, 2, steps},
-			      foreign = {"other.db", 0x50480000, 1, steps};
+			      version_4 = {"test.db", 0x50485454, 4, steps, .oldest = 3}, foreign = {"other.db", 0x50480000, 1, steps};
 
 static struct db *open_test(const struct db_schema *schema, enum db_mode mode, enum err_code want)
 {
@@ -204,6 +204,7 @@ static void db_rows_survive_and_formats_are_checked(void **state)
 	assert_int_equal(db_step(db, find, &err), DB_DONE);
 	db_close(&db);
 	open_test(&version_1, DB_READWRITE, ERR_VERSION);
+	open_test(&version_4, DB_CREATE, ERR_VERSION);
 	open_test(&foreign, DB_CREATE, ERR_CORRUPT);
 }
 

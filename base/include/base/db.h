@@ -25,12 +25,13 @@
 
 struct db;
 
-// A database format: applied as one transaction on a new file; on an older one the steps from its user_version on.
+// A database format: applied as one transaction on a new file; on an older one the steps that it lacks.
 struct db_schema {
 	const char *name;           // "queue.db", for errors
 	uint32_t application_id;    // in the file's header; another id is ERR_CORRUPT
 	uint32_t version;           // user_version; a newer file is ERR_VERSION and is not touched
-	const char *const *steps;   // steps[v] takes version v to v + 1; version entries
+	const char *const *steps;   // steps[0] makes version `oldest`, the next the one after it, up to `version`
+	uint32_t oldest;            // 0: 1; an older file than this is ERR_VERSION and is not touched
 };
 
 enum db_mode {

@@ -39,7 +39,7 @@
 	X(ERR_EXISTS, "exists", "exists already", false)                                \
 	X(ERR_DENIED, "denied", "permission denied", false)                             \
 	X(ERR_CORRUPT, "corrupt", "damaged data", true)                                 \
-	X(ERR_VERSION, "version", "made by a newer version", true)                      \
+	X(ERR_VERSION, "version", "made by another version", true)                      \
 	X(ERR_UNSUPPORTED, "unsupported", "not supported here", false)
 
 enum err_code {
