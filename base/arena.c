@@ -78,7 +78,8 @@ static struct chunk *add_chunk(struct arena *arena, size_t need)
 	return chunk;
 }
 
-void *arena_alloc(struct arena *arena, size_t n)
+// Memory with what happens to be in it.
+static void *take(struct arena *arena, size_t n)
 {
 	if (arena->overflowed || n > arena->max - arena->used) {
 		arena->overflowed = true;
@@ -91,7 +92,14 @@ void *arena_alloc(struct arena *arena, size_t n)
 	char *p = chunk->data + chunk->used;
 	chunk->used += room;
 	arena->used += n;
-	memset(p, 0, n);
+	return p;
+}
+
+void *arena_alloc(struct arena *arena, size_t n)
+{
+	void *p = take(arena, n);
+	if (p)
+		memset(p, 0, n);
 	return p;
 }
 
@@ -116,11 +124,12 @@ struct str arena_dup(struct arena *arena, struct str s)
 {
 	if (s.n == SIZE_MAX)
 		return STR_NONE;
-	char *p = arena_alloc(arena, s.n + 1);
+	char *p = take(arena, s.n + 1);
 	if (p == NULL)
 		return STR_NONE;
 	if (s.n)
 		memcpy(p, s.p, s.n);
+	p[s.n] = 0;
 	return str_of(p, s.n);
 }
 
