@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "mailbox_private.h"
+#include "message_flags.h"
 
 struct folder_job {
 	struct job job;
@@ -80,20 +81,17 @@ static void fill_info(struct folder_info *info, const struct folder_row *row, st
 	};
 }
 
+static void count_one(void *arg, const struct folder_change *message)
+{
+	(void)message;
+	++*(uint32_t *)arg;
+}
+
 static enum err_code count_recent(struct strand *strand, const struct folder_row *row, uint32_t *recent_out, struct err *err)
 {
 	uint32_t from = mail_db_recent(strand, row->id, row->recent_uid);
 	*recent_out = 0;
-	if (from >= row->uidnext)
-		return ERR_OK;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_RECENT);
-	db_bind_i64(stmt, 1, row->id);
-	db_bind_i64(stmt, 2, from);
-	enum db_step step = db_step(strand->db, stmt, err);
-	if (step == DB_ROW)
-		*recent_out = (uint32_t)db_col_i64(stmt, 0);
-	db_reset(stmt);
-	return step == DB_FAILED ? err->code : ERR_OK;
+	return from >= row->uidnext ? ERR_OK : message_flags_each(strand, row->id, from, 0, count_one, recent_out, err);
 }
 
 struct info_buf {
@@ -315,22 +313,13 @@ enum err_code folder_create(struct mailbox *mailbox, const struct mailbox_name *
 // Sends all messages of a folder to the trash. Tombstones go with a folder's name when it goes.
 static enum err_code expunge_all(struct strand *strand, const struct folder_row *folder, struct err *err)
 {
-	struct uid_buf uids = {0};
+	struct uid_buf uids = {0}, gone = {0};
 	struct folder_delta delta = {0};
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_UIDS);
-	db_bind_i64(stmt, 1, folder->id);
-	enum db_step step;
-	while ((step = db_step(strand->db, stmt, err)) == DB_ROW)
-		uid_buf_add(&uids, (uint32_t)db_col_i64(stmt, 0));
-	enum err_code code = mailbox_all_rows(stmt, step, err);
-	for (size_t i = 0; i < uids.n && code == ERR_OK; i++) {
-		struct message_row row;
-		bool found;
-		code = message_row_find(strand, folder->id, uids.p[i], &row, &found, err);
-		if (code == ERR_OK && found)
-			code = message_row_expunge(strand, &row, &delta, err);
-	}
+	enum err_code code = message_row_uids(strand, folder->id, 0, &uids, err);
+	if (code == ERR_OK)
+		code = message_rows_expunge(strand, folder->id, uids.p, uids.n, 0, &delta, &gone, err);
 	uid_buf_fini(&uids);
+	uid_buf_fini(&gone);
 	return code ? code : folder_row_apply(strand, folder->id, &delta, err);
 }
 
@@ -394,12 +383,7 @@ static enum err_code rename_inbox(struct folder_job *rename, struct strand *stra
 	enum err_code code = folder_row_by_name(strand, STR("INBOX"), &inbox, err);
 	if (code)
 		return code;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_UIDS);
-	db_bind_i64(stmt, 1, inbox.id);
-	enum db_step step;
-	while ((step = db_step(strand->db, stmt, err)) == DB_ROW)
-		uid_buf_add(&uids, (uint32_t)db_col_i64(stmt, 0));
-	code = mailbox_all_rows(stmt, step, err);
+	code = message_row_uids(strand, inbox.id, 0, &uids, err);
 	if (code == ERR_OK)
 		code = message_move_all(strand, inbox.id, to, uids.p, uids.n, err);
 	uid_buf_fini(&uids);

@@ -25,6 +25,7 @@ void folder_row_read(sqlite3_stmt *stmt, struct folder_row *row_out)
 		.unseen = (uint32_t)db_col_i64(stmt, 10),
 		.deleted = (uint32_t)db_col_i64(stmt, 11),
 		.bytes = (uint64_t)db_col_i64(stmt, 12),
+		.flags_modseq = (uint64_t)db_col_i64(stmt, 13),
 	};
 	guid_from(db_col_blob(stmt, 2), &row_out->guid);
 }
@@ -88,6 +89,7 @@ enum err_code folder_row_apply(struct strand *strand, uint32_t id, const struct 
 	db_bind_i64(stmt, 5, delta->unseen);
 	db_bind_i64(stmt, 6, delta->deleted);
 	db_bind_i64(stmt, 7, delta->bytes);
+	db_bind_i64(stmt, 8, delta->flags ? (int64_t)strand_seq(strand) : 0);
 	strand->now.folder_seq = strand_seq(strand);
 	strand->now.messages += (uint64_t)delta->messages;
 	strand->now.bytes += (uint64_t)delta->bytes;

@@ -8,7 +8,7 @@
 
 struct folder_row {
 	uint32_t id, uidvalidity, uidnext, recent_uid, messages, unseen, deleted;
-	uint64_t modseq, bytes;
+	uint64_t modseq, flags_modseq, bytes;
 	struct guid guid;
 	enum folder_use use;
 	bool selectable;
@@ -28,6 +28,7 @@ enum err_code folder_row_selectable(struct strand *strand, struct str name, stru
 struct folder_delta {
 	uint32_t uids; // given out
 	int64_t messages, unseen, deleted, bytes;
+	bool flags; // of a message that was there before
 };
 
 // Adds n (1 or -1) messages with these flags.

@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "mailbox_private.h"
+#include "message_flags.h"
 
 // --- SELECT ---
 
@@ -15,36 +16,32 @@ struct select_job {
 	struct folder_view view;
 };
 
-static enum err_code read_uids(struct strand *strand, const struct folder_row *row, struct uid_list *uids_out, struct err *err)
+struct listing {
+	struct uid_buf uids;
+	uint32_t first_unseen;
+};
+
+static void list_one(void *arg, const struct folder_change *message)
 {
-	struct uid_buf uids = {.size = row->messages};
-	uids.p = malloc((uids.size + 1) * sizeof *uids.p);
-	must(uids.p != NULL);
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_UIDS);
-	db_bind_i64(stmt, 1, row->id);
-	enum db_step step;
-	while ((step = db_step(strand->db, stmt, err)) == DB_ROW)
-		uid_buf_add(&uids, (uint32_t)db_col_i64(stmt, 0));
-	enum err_code code = mailbox_all_rows(stmt, step, err);
-	if (code)
-		uid_buf_fini(&uids);
-	else
-		*uids_out = (struct uid_list){.p = uids.p, .n = uids.n};
-	return code;
+	struct listing *listing = arg;
+	uid_buf_add(&listing->uids, message->uid);
+	if (listing->first_unseen == 0 && !(message->flags & FLAG_SEEN))
+		listing->first_unseen = message->uid;
 }
 
-static enum err_code first_unseen(struct strand *strand, const struct folder_row *row, uint32_t *uid_out, struct err *err)
+static enum err_code read_uids(struct strand *strand, const struct folder_row *row, struct folder_view *view, struct err *err)
 {
-	*uid_out = 0;
-	if (row->unseen == 0)
-		return ERR_OK;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_FIRST_UNSEEN);
-	db_bind_i64(stmt, 1, row->id);
-	enum db_step step = db_step(strand->db, stmt, err);
-	if (step == DB_ROW)
-		*uid_out = (uint32_t)db_col_i64(stmt, 0);
-	db_reset(stmt);
-	return step == DB_FAILED ? err->code : ERR_OK;
+	struct listing listing = {.uids.size = row->messages};
+	listing.uids.p = malloc((row->messages + 1) * sizeof *listing.uids.p);
+	must(listing.uids.p != NULL);
+	enum err_code code = message_flags_each(strand, row->id, 0, 0, list_one, &listing, err);
+	if (code) {
+		uid_buf_fini(&listing.uids);
+		return code;
+	}
+	view->uids = (struct uid_list){.p = listing.uids.p, .n = listing.uids.n};
+	view->first_unseen = listing.first_unseen;
+	return ERR_OK;
 }
 
 // From which uid on messages are \Recent to this session; a read-write session takes them away from all others (rule 13).
@@ -75,9 +72,7 @@ static enum job_step select_run(struct job *job, struct strand *strand)
 	if (code == ERR_OK)
 		code = folder_keywords_read(strand, row.id, select->arena, &view->keywords, job->err);
 	if (code == ERR_OK)
-		code = first_unseen(strand, &row, &view->first_unseen, job->err);
-	if (code == ERR_OK)
-		code = read_uids(strand, &row, &view->uids, job->err);
+		code = read_uids(strand, &row, view, job->err);
 	if (code)
 		return job_end(job, code);
 	view->recent_from = recent_from(strand, &row, select->mode == FOLDER_READ_WRITE);
@@ -122,35 +117,20 @@ struct changes_job {
 	struct folder_changes changes;
 };
 
-static int compare_changes(const void *a, const void *b)
-{
-	const struct folder_change *x = a, *y = b;
-	return (x->uid > y->uid) - (x->uid < y->uid);
-}
-
 struct change_buf {
 	struct folder_change *p;
 	size_t n, size;
 };
 
-static enum err_code read_changed(struct changes_job *changes, struct strand *strand, struct change_buf *rows)
+static void change_add(void *arg, const struct folder_change *message)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_CHANGED);
-	db_bind_i64(stmt, 1, changes->folder);
-	db_bind_i64(stmt, 2, (int64_t)changes->seen->modseq);
-	enum db_step step;
-	while ((step = db_step(strand->db, stmt, changes->job.err)) == DB_ROW) {
-		if (rows->n == rows->size) {
-			rows->size = rows->size ? 2 * rows->size : 64;
-			rows->p = reallocarray(rows->p, rows->size, sizeof *rows->p);
-			must(rows->p != NULL);
-		}
-		rows->p[rows->n++] = (struct folder_change){
-			.uid = (uint32_t)db_col_i64(stmt, 0), .flags = (uint64_t)db_col_i64(stmt, 1), .modseq = (uint64_t)db_col_i64(stmt, 2)};
+	struct change_buf *rows = arg;
+	if (rows->n == rows->size) {
+		rows->size = rows->size ? 2 * rows->size : 64;
+		rows->p = reallocarray(rows->p, rows->size, sizeof *rows->p);
+		must(rows->p != NULL);
 	}
-	if (rows->n)
-		qsort(rows->p, rows->n, sizeof *rows->p, compare_changes);
-	return mailbox_all_rows(stmt, step, changes->job.err);
+	rows->p[rows->n++] = *message;
 }
 
 // Rows below seen.uidnext were known, the others have arrived.
@@ -201,7 +181,8 @@ static enum job_step changes_run(struct job *job, struct strand *strand)
 	}
 	struct change_buf rows = {0};
 	if (code == ERR_OK && row.modseq > seen->modseq) {
-		code = read_changed(changes, strand, &rows);
+		code = message_flags_each(strand, row.id, row.flags_modseq > seen->modseq ? 0 : seen->uidnext, seen->modseq, change_add, &rows,
+			job->err);
 		if (code == ERR_OK)
 			code = give_changed(changes, &rows);
 		if (code == ERR_OK)

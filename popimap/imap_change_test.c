@@ -103,6 +103,18 @@ static void silence_does_not_cover_others(void **state)
 		"a OK done\r\n* 2 FETCH (FLAGS (\\Deleted \\Seen \\Recent))\r\nb OK done\r\nc OK done\r\nd OK done\r\n");
 }
 
+// A session that has just changed flags knows all there is, but only if nobody else changed anything before it.
+static void own_changes_do_not_hide_others(void **state)
+{
+	(void)state;
+	put_many(3);
+	expect("a NOOP\r\n\1sb STORE 1 +FLAGS.SILENT \\Flagged\r\n\1dc UID STORE 1 -FLAGS.SILENT \\Flagged\r\n\1dd FETCH 3 BODY[TEXT]\r\n"
+	       "e STORE 1 +FLAGS.SILENT \\Flagged\r\nf NOOP\r\n\0014g NOOP\r\n",
+		"a OK done\r\n* 2 FETCH (FLAGS (\\Seen \\Recent))\r\nb OK done\r\n* 4 EXISTS\r\n* 4 RECENT\r\nc OK done\r\n"
+		"* 3 FETCH (FLAGS (\\Seen \\Recent) BODY[TEXT] {21}\r\nFirst line\r\n.second\r\n)\r\n* 5 EXISTS\r\n* 5 RECENT\r\nd OK done\r\n"
+		"e OK done\r\nf OK done\r\n* 4 EXPUNGE\r\ng OK done\r\n");
+}
+
 // --- Numbers ---
 
 // PROTOCOLS 1, 2, 14: no EXPUNGE while numbers are in use; the message stays readable under its number until then.
@@ -348,7 +360,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(flags_change_by_name), TEST(others_flags_are_told), TEST(silence_does_not_cover_others), TEST(expunges_are_held), TEST(uid_commands_release_them),
+		TEST(flags_change_by_name), TEST(others_flags_are_told), TEST(silence_does_not_cover_others), TEST(own_changes_do_not_hide_others),
+		TEST(expunges_are_held), TEST(uid_commands_release_them),
 		TEST(arrivals_are_told),    TEST(a_short_visit),         TEST(stars_in_nothing),  TEST(the_folder_goes),
 		TEST(expunge),              TEST(closing_expunges),      TEST(copies_and_moves),  TEST(append),
 		TEST(append_refused),       TEST(append_one_only),       TEST(search),            TEST(idle),

@@ -359,7 +359,10 @@ static enum err_code write_message(struct fetching *f, const struct message *m, 
 static void set_seen(struct fetching *f, const struct message *messages, size_t n, struct flag_result *now_out)
 {
 	struct imap_session *s = f->s;
-	const struct flag_request request = {.change = FLAG_ADD, .flags = {.system = FLAG_SEEN}, .unchanged_since = UINT64_MAX};
+	const struct flag_request request = {.change = FLAG_ADD,
+		.flags = {.system = FLAG_SEEN},
+		.unchanged_since = UINT64_MAX,
+		.known_modseq = s->folder->modseq};
 	uint32_t *uids = arena_must(f->arena, n * sizeof *uids);
 	size_t unseen = 0;
 	for (size_t i = 0; i < n; i++)
@@ -371,7 +374,7 @@ static void set_seen(struct fetching *f, const struct message *messages, size_t 
 		log_warning(&s->log_login, "messages that are read cannot be marked as read", log_err(&s->err));
 		return;
 	}
-	imap_own_add(&f->c->own, now_out->modseq, f->c->arena);
+	imap_folder_changed_by_us(s->folder, now_out, &f->c->own, f->c->arena);
 	if (imap_folder_learn_keywords(s->folder, &now_out->keywords))
 		imap_folder_announce_flags(s->folder, s->conn);
 }

@@ -38,24 +38,15 @@ static bool parse_change(struct imap_parse *p, struct storing *out)
 // our MODSEQ, which is not told again (RFC 3501 section 6.4.6, note).
 static void write_flags(struct imap_session *s, const struct imap_command *c, const struct flag_result *result, bool silent)
 {
-	struct buf b;
-	buf_init(&b, 64 << 10);
+	struct imap_flags_line line;
+	imap_flags_line_init(&line);
 	for (size_t i = 0, covered = 0; i < result->n; i++) {
-		uint32_t uid = result->now[i].uid;
-		bool is_covered = covered < result->covered.n && result->covered.p[covered] == uid;
+		bool is_covered = covered < result->covered.n && result->covered.p[covered] == result->now[i].uid;
 		covered += is_covered;
-		if (silent && !is_covered)
-			continue;
-		buf_clear(&b);
-		buf_printf(&b, "* %u FETCH (", imap_folder_number(s->folder, uid));
-		if (c->uid)
-			buf_printf(&b, "UID %u ", uid);
-		buf_add(&b, STR("FLAGS "));
-		imap_folder_flags_add(s->folder, result->now[i].flags, imap_folder_is_recent(s->folder, uid), &b);
-		buf_add(&b, STR(")\r\n"));
-		conn_write(s->conn, buf_str(&b));
+		if (!silent || is_covered)
+			imap_folder_write_flags(s->folder, s->conn, &result->now[i], c->uid, &line);
 	}
-	buf_fini(&b);
+	imap_flags_line_fini(&line);
 }
 
 static enum err_code store_slice(struct imap_session *s, struct imap_command *c, const struct storing *storing, const uint32_t *uids,
@@ -71,7 +62,7 @@ static enum err_code store_slice(struct imap_session *s, struct imap_command *c,
 	};
 	enum err_code code = message_flag(s->mailbox, s->folder->id, uids, n, &request, arena, &result, &s->err);
 	if (code == ERR_OK) {
-		imap_own_add(&c->own, result.modseq, c->arena);
+		imap_folder_changed_by_us(s->folder, &result, &c->own, c->arena);
 		if (imap_folder_learn_keywords(s->folder, &result.keywords))
 			imap_folder_announce_flags(s->folder, s->conn);
 		write_flags(s, c, &result, storing->silent);

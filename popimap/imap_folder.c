@@ -150,6 +150,46 @@ void imap_folder_flags_add(const struct imap_folder *folder, uint64_t flags, boo
 	imap_reply_flags(b, &out);
 }
 
+enum { FLAGS_BYTES_MAX = 64 << 10 }; // all keywords of the longest
+
+void imap_flags_line_init(struct imap_flags_line *line)
+{
+	*line = (struct imap_flags_line){0};
+	buf_init(&line->whole, 2 * FLAGS_BYTES_MAX);
+	buf_init(&line->flags, FLAGS_BYTES_MAX);
+}
+
+void imap_flags_line_fini(struct imap_flags_line *line)
+{
+	buf_fini(&line->whole);
+	buf_fini(&line->flags);
+}
+
+void imap_folder_write_flags(const struct imap_folder *folder, struct conn *conn, const struct folder_change *message, bool with_uid,
+	struct imap_flags_line *line)
+{
+	bool recent = imap_folder_is_recent(folder, message->uid);
+	if (line->flags.n == 0 || line->of != message->flags || line->recent != recent) {
+		buf_clear(&line->flags);
+		imap_folder_flags_add(folder, message->flags, recent, &line->flags);
+		line->of = message->flags;
+		line->recent = recent;
+	}
+	buf_clear(&line->whole);
+	buf_add(&line->whole, STR("* "));
+	buf_add_u64(&line->whole, imap_folder_number(folder, message->uid));
+	buf_add(&line->whole, STR(" FETCH ("));
+	if (with_uid) {
+		buf_add(&line->whole, STR("UID "));
+		buf_add_u64(&line->whole, message->uid);
+		buf_add_byte(&line->whole, ' ');
+	}
+	buf_add(&line->whole, STR("FLAGS "));
+	buf_add(&line->whole, buf_str(&line->flags));
+	buf_add(&line->whole, STR(")\r\n"));
+	conn_write(conn, buf_str(&line->whole));
+}
+
 void imap_folder_announce_flags(const struct imap_folder *folder, struct conn *conn)
 {
 	struct buf b;
@@ -192,10 +232,8 @@ bool imap_folder_learn_keywords(struct imap_folder *folder, const struct folder_
 	return true;
 }
 
-void imap_own_add(struct imap_own *own, uint64_t modseq, struct arena *arena)
+static void own_add(struct imap_own *own, uint64_t modseq, struct arena *arena)
 {
-	if (modseq == 0)
-		return;
 	if (own->n == own->size) {
 		size_t size = own->size ? 2 * own->size : 8;
 		uint64_t *modseqs = arena_array(arena, size, sizeof *modseqs);
@@ -207,6 +245,14 @@ void imap_own_add(struct imap_own *own, uint64_t modseq, struct arena *arena)
 		own->size = size;
 	}
 	own->modseqs[own->n++] = modseq;
+}
+
+void imap_folder_changed_by_us(struct imap_folder *folder, const struct flag_result *result, struct imap_own *own, struct arena *arena)
+{
+	if (result->modseq && result->alone)
+		folder->modseq = result->modseq;
+	else if (result->modseq)
+		own_add(own, result->modseq, arena);
 }
 
 static int by_modseq(const void *a, const void *b)
@@ -282,22 +328,12 @@ static void tell_arrived(struct imap_folder *folder, struct conn *conn, const st
 static void tell_flags(const struct imap_folder *folder, struct conn *conn, const struct folder_change *changes, size_t n,
 	const struct imap_own *own, bool with_uid)
 {
-	struct buf b;
-	buf_init(&b, 64 << 10);
-	for (size_t i = 0; i < n; i++) {
-		uint32_t number = imap_folder_number(folder, changes[i].uid);
-		if (number == 0 || imap_own_has(own, changes[i].modseq))
-			continue;
-		buf_clear(&b);
-		buf_printf(&b, "* %u FETCH (", number);
-		if (with_uid)
-			buf_printf(&b, "UID %u ", changes[i].uid);
-		buf_add(&b, STR("FLAGS "));
-		imap_folder_flags_add(folder, changes[i].flags, imap_folder_is_recent(folder, changes[i].uid), &b);
-		buf_add(&b, STR(")\r\n"));
-		conn_write(conn, buf_str(&b));
-	}
-	buf_fini(&b);
+	struct imap_flags_line line;
+	imap_flags_line_init(&line);
+	for (size_t i = 0; i < n; i++)
+		if (imap_folder_number(folder, changes[i].uid) && !imap_own_has(own, changes[i].modseq))
+			imap_folder_write_flags(folder, conn, &changes[i], with_uid, &line);
+	imap_flags_line_fini(&line);
 }
 
 bool imap_folder_has_news(struct imap_folder *folder, bool gone)

@@ -55,6 +55,18 @@ bool imap_folder_pick(const struct imap_folder *folder, struct imap_seqset *set,
 // Adds "(\Seen $Forwarded)".
 void imap_folder_flags_add(const struct imap_folder *folder, uint64_t flags, bool recent, struct buf *b);
 
+// Writes "* 7 FETCH (FLAGS (\Seen))", with_uid also "UID 9", of a message that the map has. The line keeps what the one before had, so that
+// neighbours with the same flags cost little.
+struct imap_flags_line {
+	struct buf whole, flags;
+	uint64_t of;
+	bool recent;
+};
+void imap_flags_line_init(struct imap_flags_line *line);
+void imap_flags_line_fini(struct imap_flags_line *line);
+void imap_folder_write_flags(const struct imap_folder *folder, struct conn *conn, const struct folder_change *message, bool with_uid,
+	struct imap_flags_line *line);
+
 // Writes "* FLAGS (…)" and "* OK [PERMANENTFLAGS (…)]".
 void imap_folder_announce_flags(const struct imap_folder *folder, struct conn *conn);
 
@@ -66,8 +78,10 @@ struct imap_own {
 	uint64_t *modseqs;
 	size_t n, size;
 };
-void imap_own_add(struct imap_own *own, uint64_t modseq, struct arena *arena);
 bool imap_own_has(const struct imap_own *own, uint64_t modseq);
+
+// After flags that the session changed and tells of itself: if nobody else changed anything, there is nothing more to ask for.
+void imap_folder_changed_by_us(struct imap_folder *folder, const struct flag_result *result, struct imap_own *own, struct arena *arena);
 
 // Asks the store what is new and writes it: EXPUNGE (when gone; otherwise they are held), EXISTS and RECENT, flags that changed, in this
 // order. with_uid: flags come with UIDs. *deleted_out: the folder is no more. May wait.

@@ -38,8 +38,8 @@ enum err_code mail_make_image(struct store *store, struct err *err)
 	buf_init(&rows, IMAGE_BYTES_MAX);
 	for (size_t i = 0; i < sizeof default_folders / sizeof *default_folders; i++)
 		must(buf_printf(&rows,
-			"INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,use,selectable,made_ms,recent_uid,messages,unseen,deleted,bytes)"
-			" VALUES('%s',x'',0,1,1,%d,1,0,1,0,0,0,0); INSERT INTO subscription(name,subscribed,modseq) VALUES('%s',1,1);",
+			"INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,unseen,deleted,bytes)"
+			" VALUES('%s',x'',0,1,1,1,%d,1,0,1,0,0,0,0); INSERT INTO subscription(name,subscribed,modseq) VALUES('%s',1,1);",
 			default_folders[i].name, default_folders[i].use, default_folders[i].name));
 	buf_init(&store->empty_mail_db, IMAGE_BYTES_MAX);
 	enum err_code code = db_image(&ddl_mail, buf_c(&rows), 0, &store->empty_mail_db, err);

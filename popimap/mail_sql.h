@@ -4,8 +4,8 @@
 #define POPIMAP_MAIL_SQL_H
 
 #define MAIL_FOLDER_COLUMNS                                                                                                                  \
-	"id,name,guid,uidvalidity,uidnext,modseq,use,selectable,recent_uid,messages,unseen,deleted,bytes"
-#define MAIL_MSG_COLUMNS "folder,uid,modseq,flags,body,bytes,received_s,zone_min,saved_ms"
+	"id,name,guid,uidvalidity,uidnext,modseq,use,selectable,recent_uid,messages,unseen,deleted,bytes,flags_modseq"
+#define MAIL_MSG_COLUMNS "folder,uid,body,bytes,received_s,zone_min,saved_ms"
 
 #define MAIL_SQL(X)                                                                                                                          \
 	X(OWNER_ADD, "INSERT INTO owner(id,mailbox,host,epoch,state,made_ms,change_seq,uidvalidity) VALUES(1,?1,?2,?3,0,?4,?5,?6)")          \
@@ -19,10 +19,10 @@
 	X(FOLDER_BELOW, "SELECT 1 FROM folder WHERE name>=?1||'/' AND name<?1||'0' LIMIT 1")                                                 \
 	X(FOLDER_USED, "SELECT 1 FROM folder WHERE use=?1 LIMIT 1")                                                                          \
 	X(FOLDERS_COUNT, "SELECT count(*) FROM folder")                                                                                      \
-	X(FOLDER_ADD, "INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,use,selectable,made_ms,recent_uid,messages,unseen,deleted,"   \
-		"bytes) VALUES(?1,?2,?3,1,?4,?5,1,?6,1,0,0,0,0)")                                                                            \
+	X(FOLDER_ADD, "INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,"     \
+		"unseen,deleted,bytes) VALUES(?1,?2,?3,1,?4,?4,?5,1,?6,1,0,0,0,0)")                                                          \
 	X(FOLDER_DELTA, "UPDATE folder SET modseq=?2,uidnext=uidnext+?3,messages=messages+?4,unseen=unseen+?5,deleted=deleted+?6,"           \
-		"bytes=bytes+?7 WHERE id=?1")                                                                                                \
+		"bytes=bytes+?7,flags_modseq=max(flags_modseq,?8) WHERE id=?1")                                                              \
 	X(FOLDERS_BEGIN, "UPDATE folder SET guid=substr(?1,16*id-15,16),uidvalidity=?2+id,made_ms=?3")                                       \
 	X(FOLDER_RECENT, "UPDATE folder SET recent_uid=max(recent_uid,?2) WHERE id=?1")                                                      \
 	X(FOLDER_SELECTABLE, "UPDATE folder SET selectable=?2,modseq=?3,uidvalidity=?4,use=?5,guid=?6 WHERE id=?1")                          \
@@ -40,23 +40,20 @@
 	X(SUBSCRIBE, "INSERT INTO subscription(name,subscribed,modseq) VALUES(?1,?2,?3)"                                                     \
 		" ON CONFLICT(name) DO UPDATE SET subscribed=?2,modseq=?3")                                                                  \
                                                                                                                                              \
-	X(MSG_ADD, "INSERT INTO msg(" MAIL_MSG_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                                               \
-	X(MSG_UIDS, "SELECT uid FROM msg WHERE folder=?1 ORDER BY uid")                                                                      \
-	X(MSG_FIRST_UNSEEN, "SELECT uid FROM msg WHERE folder=?1 AND flags&1=0 ORDER BY uid LIMIT 1")                                        \
+	X(MSG_ADD, "INSERT INTO msg(" MAIL_MSG_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7)")                                                     \
 	X(MSG, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE folder=?1 AND uid=?2")                                                            \
 	X(MSG_RANGE, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE folder=?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid")                          \
-	X(MSG_CHANGED, "SELECT uid,flags,modseq FROM msg INDEXED BY msg_modseq WHERE modseq>?2 AND folder=?1")                               \
-	X(MSG_DELETED, "SELECT uid FROM msg WHERE folder=?1 AND flags&8 ORDER BY uid")                                                       \
-	X(MSG_FLAGS, "UPDATE msg SET flags=(flags&?4)|?5,modseq=?6 WHERE folder=?1 AND uid BETWEEN ?2 AND ?3 AND modseq<=?7"                 \
-		" AND flags<>((flags&?4)|?5)")                                                                                               \
 	X(MSG_DROP, "DELETE FROM msg WHERE folder=?1 AND uid=?2")                                                                            \
-	X(MSG_RECENT, "SELECT count(*) FROM msg WHERE folder=?1 AND uid>=?2")                                                                \
+	X(FLAGS, "SELECT data FROM flags WHERE id=?1")                                                                                       \
+	X(FLAGS_SINCE, "SELECT id,data FROM flags WHERE id BETWEEN ?1 AND ?2 AND modseq>?3 ORDER BY id")                                     \
+	X(FLAGS_SET, "INSERT OR REPLACE INTO flags(id,modseq,data) VALUES(?1,?2,?3)")                                                        \
+	X(FLAGS_DROP, "DELETE FROM flags WHERE id=?1")                                                                                       \
 	X(EXPUNGED_ADD, "INSERT INTO expunged(modseq,folder,uid) VALUES(?1,?2,?3)")                                                          \
 	X(EXPUNGED, "SELECT uid FROM expunged WHERE modseq>?2 AND folder=?1 AND uid<?3")                                                     \
 	X(EXPUNGED_FORGET, "DELETE FROM expunged WHERE folder=?1")                                                                           \
                                                                                                                                              \
-	X(TRASH_ADD, "INSERT INTO trash(" MAIL_MSG_COLUMNS ",gone_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")                               \
-	X(TRASH, "SELECT " MAIL_MSG_COLUMNS " FROM trash WHERE folder=?1 AND uid=?2")                                                        \
+	X(TRASH_ADD, "INSERT INTO trash(" MAIL_MSG_COLUMNS ",flags,modseq,gone_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")                  \
+	X(TRASH, "SELECT " MAIL_MSG_COLUMNS ",flags,modseq FROM trash WHERE folder=?1 AND uid=?2")                                           \
 	X(TRASH_OLD, "SELECT folder,uid,body FROM trash WHERE gone_ms<=?1 LIMIT ?2")                                                         \
 	X(TRASH_DROP, "DELETE FROM trash WHERE folder=?1 AND uid=?2")                                                                        \
                                                                                                                                              \

@@ -210,9 +210,9 @@ struct message {
 	struct str text;     // FETCH_HEADER, FETCH_TEXT; {NULL, 0} when it was too large
 };
 
-// The messages of uids, in order, at most FETCH_MESSAGES_MAX and as long as the arena and FETCH_BYTES_MAX hold them, but at least one
+// The messages of uids, in order, at most FETCH_MESSAGES_MAX (with FETCH_TEXT FETCH_TEXTS_MAX) and as long as the arena and FETCH_BYTES_MAX hold them, but at least one
 // (ERR_LIMIT when not even that). *n_out says how many of the uids are answered: ask again from there.
-enum { FETCH_MESSAGES_MAX = 1000, FETCH_BYTES_MAX = 256 << 10 };
+enum { FETCH_MESSAGES_MAX = 1000, FETCH_TEXTS_MAX = 128, FETCH_BYTES_MAX = 256 << 10 };
 enum err_code message_fetch(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what, struct arena *arena,
 	struct message **messages_out, size_t *n_out, struct err *err) ERR_CHECKED;
 
@@ -247,6 +247,7 @@ struct flag_result {
 	struct uid_list covered;          // whose change by somebody else, after known_modseq, has the MODSEQ of this one now
 	struct folder_keywords keywords;  // all that there are now
 	uint64_t modseq;                  // of this change; 0 when nothing changed
+	bool alone;                       // nothing had changed in the folder since known_modseq but this
 };
 
 // All or nothing. Messages whose flags stay the same keep their MODSEQ. ERR_LIMIT: no bit is left for a new keyword.

@@ -373,6 +373,109 @@ static void many_flags_change_as_told(void **state)
 	}
 }
 
+// Over several blocks of flags, against a list of what they should be: changes of some, of runs and of all, expunges, arrivals; and what is
+// told of it to a session that asks for changes.
+enum { MODEL_MAX = 700 };
+struct model {
+	uint64_t flags[MODEL_MAX], modseq[MODEL_MAX]; // by uid
+	bool there[MODEL_MAX];
+	uint32_t uidnext;
+};
+
+static size_t pick(const struct model *model, uint32_t random, uint32_t *uids)
+{
+	uint32_t first = random >> 8 & 1 ? 1 + (random >> 9) % model->uidnext : 1, step = random >> 20 & 1 ? 1 : 1 + (random >> 21) % 50;
+	size_t n = 0;
+	for (uint32_t uid = first; uid < model->uidnext; uid += step)
+		uids[n++] = uid; // also such as are gone
+	return n;
+}
+
+static void change_model(struct model *model, uint32_t inbox, uint32_t random)
+{
+	uint32_t uids[MODEL_MAX];
+	size_t n = pick(model, random, uids);
+	const struct flag_request request = {(enum flag_change)((random >> 16) % 3), {.system = random >> 4 & FLAG_SYSTEM}, UINT64_MAX, 0};
+	struct flag_result r = flag_all(inbox, uids, n, request);
+	size_t told = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t uid = uids[i];
+		if (!model->there[uid])
+			continue;
+		uint64_t set = request.flags.system, before = model->flags[uid];
+		model->flags[uid] = request.change == FLAG_ADD ? before | set : request.change == FLAG_REMOVE ? before & ~set : set;
+		if (model->flags[uid] != before)
+			model->modseq[uid] = r.modseq;
+		assert_true(r.now[told].uid == uid && r.now[told].flags == model->flags[uid] && r.now[told].modseq == model->modseq[uid]);
+		told++;
+	}
+	assert_int_equal(told, r.n);
+}
+
+static void remove_from_model(struct model *model, uint32_t inbox, uint32_t random)
+{
+	uint32_t uids[MODEL_MAX];
+	size_t n = pick(model, random, uids);
+	struct uid_list gone;
+	assert_int_equal(message_remove(mb, inbox, uids, n / 4, test_arena, &gone, &err), ERR_OK);
+	size_t next = 0;
+	for (size_t i = 0; i < n / 4; i++) {
+		if (!model->there[uids[i]])
+			continue;
+		model->there[uids[i]] = false;
+		assert_true(next < gone.n && gone.p[next++] == uids[i]);
+	}
+	assert_int_equal(next, gone.n);
+}
+
+static void check_model(const struct model *model, uint32_t inbox, const struct folder_seen *seen)
+{
+	const struct folder_changes *changes = test_changes(mb, inbox, seen);
+	struct folder_view view = test_select(mb, "INBOX", FOLDER_READ_ONLY);
+	size_t there = 0, changed = 0, arrived = 0;
+	for (uint32_t uid = 1; uid < model->uidnext; uid++) {
+		if (!model->there[uid])
+			continue;
+		assert_int_equal(view.uids.p[there++], uid);
+		if (model->modseq[uid] <= seen->modseq)
+			continue;
+		const struct folder_change *c = uid < seen->uidnext ? &changes->changed[changed++] : &changes->arrived[arrived++];
+		assert_true(c->uid == uid && c->flags == model->flags[uid] && c->modseq == model->modseq[uid]);
+	}
+	assert_true(there == view.uids.n && changed == changes->changed_n && arrived == changes->arrived_n);
+	free(view.uids.p);
+}
+
+static void flags_of_many_messages_are_what_was_done(void **state)
+{
+	(void)state;
+	static struct model model;
+	model = (struct model){.uidnext = 1};
+	uint32_t inbox = id_of("INBOX"), random = 777;
+	for (int round = 0; round < 120; round++) {
+		struct folder_view view = test_select(mb, "INBOX", FOLDER_READ_WRITE);
+		struct folder_seen seen = test_seen(&view, true);
+		free(view.uids.p);
+		for (int i = 0; i < 5 && model.uidnext < MODEL_MAX; i++) {
+			append("INBOX", FLAG_DRAFT);
+			uint32_t uid = model.uidnext++;
+			model.there[uid] = true;
+			model.flags[uid] = FLAG_DRAFT;
+			model.modseq[uid] = test_status(mb, "INBOX").modseq;
+		}
+		random = random * 1103515245 + 12345;
+		if (round % 10 == 9)
+			remove_from_model(&model, inbox, random);
+		else
+			change_model(&model, inbox, random);
+		check_model(&model, inbox, &seen);
+		if (round % 50 == 49) {
+			check_model(&model, inbox, &(struct folder_seen){.uidnext = 1, .uidvalidity = seen.uidvalidity});
+			arena_reset(test_arena);
+		}
+	}
+}
+
 static void keywords_have_an_end(void **state)
 {
 	(void)state;
@@ -642,6 +745,7 @@ int main(void)
 		TEST(a_watch_tells_of_its_folder),
 		TEST(flags_change_by_name),
 		TEST(many_flags_change_as_told),
+		TEST(flags_of_many_messages_are_what_was_done),
 		TEST(keywords_have_an_end),
 		TEST(copies_share_bodies_and_keep_what_a_message_has),
 		TEST(moving_is_one_step),

@@ -2,6 +2,7 @@
 // What a session changes: flags, expunges. Each is one job that writes: all or nothing, MODSEQ in commit order.
 #include "base/must.h"
 #include "mailbox_private.h"
+#include "message_flags.h"
 
 // --- Flags ---
 
@@ -14,6 +15,7 @@ struct flag_job {
 	struct arena *arena;
 	struct flag_result result;
 	// While it runs. New flags are (flags & keep) | set.
+	struct strand *strand;
 	uint64_t keep, set;
 	struct folder_delta delta;
 	struct folder_change *now;
@@ -39,61 +41,27 @@ static void set_rule(struct flag_job *flag, uint64_t bits)
 	unreachable("enum flag_change");
 }
 
-// What becomes of one message. Returns whether its flags change.
-static bool flag_one(struct flag_job *flag, struct strand *strand, const struct message_row *row)
+// What becomes of one message.
+static enum flag_fate flag_one(void *arg, struct folder_change *message)
 {
-	if (row->modseq > flag->request->unchanged_since) {
-		uid_buf_add(&flag->modified, row->uid);
-		return false;
+	struct flag_job *flag = arg;
+	if (message->modseq > flag->request->unchanged_since) {
+		uid_buf_add(&flag->modified, message->uid);
+		return FLAG_KEPT;
 	}
-	uint64_t after = (row->flags & flag->keep) | flag->set, modseq = row->modseq;
-	if (after != row->flags) {
-		modseq = flag->result.modseq = strand_seq(strand);
-		if (flag->request->known_modseq && row->modseq > flag->request->known_modseq)
-			uid_buf_add(&flag->covered, row->uid);
-		folder_delta_count(&flag->delta, -1, row->flags, row->bytes);
-		folder_delta_count(&flag->delta, 1, after, row->bytes);
+	uint64_t before = message->flags;
+	message->flags = (before & flag->keep) | flag->set;
+	bool changes = message->flags != before;
+	if (changes) {
+		if (flag->request->known_modseq && message->modseq > flag->request->known_modseq)
+			uid_buf_add(&flag->covered, message->uid);
+		message->modseq = flag->result.modseq = strand_seq(flag->strand);
+		folder_delta_count(&flag->delta, -1, before, 0);
+		folder_delta_count(&flag->delta, 1, message->flags, 0);
+		flag->delta.flags = true;
 	}
-	flag->now[flag->result.n++] = (struct folder_change){.uid = row->uid, .flags = after, .modseq = modseq};
-	return after != row->flags;
-}
-
-// All messages from the first to the last uid: they are looked at one by one and written by one statement, which repeats the rule.
-static enum err_code flag_range(struct flag_job *flag, struct strand *strand, uint32_t first, uint32_t last)
-{
-	sqlite3_stmt *range = db_stmt(strand->db, SQL_MSG_RANGE);
-	db_bind_i64(range, 1, flag->folder);
-	db_bind_i64(range, 2, first);
-	db_bind_i64(range, 3, last);
-	bool changes = false;
-	enum db_step step;
-	while ((step = db_step(strand->db, range, flag->job.err)) == DB_ROW) {
-		struct message_row row;
-		message_row_read(range, &row);
-		changes |= flag_one(flag, strand, &row);
-	}
-	enum err_code code = mailbox_all_rows(range, step, flag->job.err);
-	if (code || !changes)
-		return code;
-	uint64_t since = flag->request->unchanged_since;
-	sqlite3_stmt *update = db_stmt(strand->db, SQL_MSG_FLAGS);
-	db_bind_i64(update, 1, flag->folder);
-	db_bind_i64(update, 2, first);
-	db_bind_i64(update, 3, last);
-	db_bind_i64(update, 4, (int64_t)flag->keep);
-	db_bind_i64(update, 5, (int64_t)flag->set);
-	db_bind_i64(update, 6, (int64_t)strand_seq(strand));
-	db_bind_i64(update, 7, since > INT64_MAX ? INT64_MAX : (int64_t)since);
-	return db_run(strand->db, update, flag->job.err);
-}
-
-// How many of the uids, from the first on, leave no uid out.
-static size_t run_of(const uint32_t *uids, size_t n)
-{
-	size_t i = 1;
-	while (i < n && uids[i] == uids[i - 1] + 1)
-		i++;
-	return i;
+	flag->now[flag->result.n++] = *message;
+	return changes ? FLAG_CHANGED : FLAG_KEPT;
 }
 
 static enum job_step flag_run(struct job *job, struct strand *strand)
@@ -109,10 +77,9 @@ static enum job_step flag_run(struct job *job, struct strand *strand)
 	if (code == ERR_OK)
 		code = folder_keyword_bits(strand, flag->folder, &request->flags, request->change != FLAG_REMOVE, &bits, job->err);
 	set_rule(flag, bits);
-	for (size_t i = 0, n; i < flag->n && code == ERR_OK; i += n) {
-		n = run_of(flag->uids + i, flag->n - i);
-		code = flag_range(flag, strand, flag->uids[i], flag->uids[i + n - 1]);
-	}
+	flag->strand = strand;
+	if (code == ERR_OK)
+		code = message_flags_change(strand, flag->folder, flag->uids, flag->n, flag_one, flag, job->err);
 	if (code == ERR_OK && strand->job_seq) // also when only a keyword is new
 		code = folder_row_apply(strand, flag->folder, &flag->delta, job->err);
 	if (code == ERR_OK)
@@ -124,6 +91,7 @@ static enum job_step flag_run(struct job *job, struct strand *strand)
 	uid_buf_fini(&flag->modified);
 	uid_buf_fini(&flag->covered);
 	flag->result.now = flag->now;
+	flag->result.alone = row.modseq <= request->known_modseq;
 	return job_end(job, code);
 }
 
@@ -152,32 +120,12 @@ struct expunge_job {
 	struct uid_list gone;
 };
 
-static enum err_code deleted_uids(struct expunge_job *expunge, struct strand *strand, struct uid_buf *uids)
-{
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_DELETED);
-	db_bind_i64(stmt, 1, expunge->folder);
-	enum db_step step;
-	while ((step = db_step(strand->db, stmt, expunge->job.err)) == DB_ROW)
-		uid_buf_add(uids, (uint32_t)db_col_i64(stmt, 0));
-	return mailbox_all_rows(stmt, step, expunge->job.err);
-}
-
 static enum err_code expunge_all(struct expunge_job *expunge, struct strand *strand, const uint32_t *uids, size_t n, struct uid_buf *gone)
 {
 	struct folder_delta delta = {0};
-	enum err_code code = ERR_OK;
-	for (size_t i = 0; i < n && code == ERR_OK; i++) {
-		struct message_row row;
-		bool found;
-		code = message_row_find(strand, expunge->folder, uids[i], &row, &found, expunge->job.err);
-		if (code || !found || !(expunge->whatever || row.flags & FLAG_DELETED))
-			continue;
-		code = message_row_expunge(strand, &row, &delta, expunge->job.err);
-		uid_buf_add(gone, uids[i]);
-	}
-	if (code == ERR_OK && gone->n)
-		code = folder_row_apply(strand, expunge->folder, &delta, expunge->job.err);
-	return code;
+	enum err_code code = message_rows_expunge(
+		strand, expunge->folder, uids, n, expunge->whatever ? 0 : FLAG_DELETED, &delta, gone, expunge->job.err);
+	return code || gone->n == 0 ? code : folder_row_apply(strand, expunge->folder, &delta, expunge->job.err);
 }
 
 static enum job_step expunge_run(struct job *job, struct strand *strand)
@@ -187,7 +135,7 @@ static enum job_step expunge_run(struct job *job, struct strand *strand)
 	struct folder_row row;
 	enum err_code code = folder_row_by_id(strand, expunge->folder, &row, job->err);
 	if (code == ERR_OK && expunge->uids == NULL)
-		code = deleted_uids(expunge, strand, &deleted);
+		code = message_row_uids(strand, expunge->folder, FLAG_DELETED, &deleted, job->err);
 	if (code == ERR_OK)
 		code = expunge->uids ? expunge_all(expunge, strand, expunge->uids, expunge->n, &gone) :
 				       expunge_all(expunge, strand, deleted.p, deleted.n, &gone);

@@ -17,20 +17,18 @@ static void fill(struct message *message, const struct message_row *row)
 	message->saved_ms = row->saved_ms;
 }
 
-// A message of a folder, or one that was expunged not long ago (rule 14).
-static enum err_code find_any(struct strand *strand, uint32_t folder, uint32_t uid, struct message *message, struct message_row *row,
+// A message that was expunged not long ago (rule 14).
+static enum err_code find_expunged(struct strand *strand, uint32_t folder, uint32_t uid, struct message *message, struct message_row *row,
 	struct err *err)
 {
-	*message = (struct message){.uid = uid};
-	enum err_code code = message_row_find(strand, folder, uid, row, &message->found, err);
-	if (code == ERR_OK && !message->found) {
-		code = message_row_find_expunged(strand, folder, uid, row, &message->found, err);
-		message->expunged = message->found;
-	}
+	enum err_code code = message_row_find_expunged(strand, folder, uid, row, &message->found, err);
+	message->expunged = message->found;
 	if (code == ERR_OK && message->found)
 		fill(message, row);
 	return code;
 }
+
+enum { ROWS_AHEAD = 64 }; // read at once; a slice of bodies often ends after some sixty
 
 // --- FETCH ---
 
@@ -44,31 +42,8 @@ struct fetch_job {
 	struct message *messages;
 	size_t n_out;
 	struct buf scratch; // what is copied to the arena once it is whole
-	struct message_row *rows; // beside messages, read ahead; uid 0: look it up
+	struct message_row *rows; // of the next messages
 };
-
-// Uids that lie close to each other are read in one pass over the table, which is many times cheaper than looking each up.
-enum { FETCH_DENSE_MIN = 8, FETCH_DENSE_FACTOR = 4 };
-
-static enum err_code read_ahead(struct fetch_job *fetch, struct strand *strand, size_t max)
-{
-	if (max < FETCH_DENSE_MIN || fetch->uids[max - 1] - fetch->uids[0] > max * FETCH_DENSE_FACTOR)
-		return ERR_OK;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_RANGE);
-	db_bind_i64(stmt, 1, fetch->folder);
-	db_bind_i64(stmt, 2, fetch->uids[0]);
-	db_bind_i64(stmt, 3, fetch->uids[max - 1]);
-	enum db_step step;
-	size_t i = 0;
-	while ((step = db_step(strand->db, stmt, fetch->job.err)) == DB_ROW) {
-		uint32_t uid = (uint32_t)db_col_i64(stmt, 1);
-		while (i < max && fetch->uids[i] < uid)
-			i++;
-		if (i < max && fetch->uids[i] == uid)
-			message_row_read(stmt, &fetch->rows[i]);
-	}
-	return mailbox_all_rows(stmt, step, fetch->job.err);
-}
 
 static enum err_code give(struct fetch_job *fetch, struct str *out)
 {
@@ -97,15 +72,14 @@ static enum err_code fetch_text(struct fetch_job *fetch, struct strand *strand, 
 static enum err_code fetch_one(struct fetch_job *fetch, struct strand *strand, size_t i)
 {
 	struct message *message = &fetch->messages[i];
-	struct message_row row = fetch->rows[i];
+	struct message_row row = fetch->rows[i % ROWS_AHEAD];
 	struct body body;
 	enum err_code code = ERR_OK;
-	if (row.uid) {
-		*message = (struct message){.uid = row.uid, .found = true};
+	*message = (struct message){.uid = fetch->uids[i], .found = row.uid != 0};
+	if (message->found)
 		fill(message, &row);
-	} else {
-		code = find_any(strand, fetch->folder, fetch->uids[i], message, &row, fetch->job.err);
-	}
+	else
+		code = find_expunged(strand, fetch->folder, fetch->uids[i], message, &row, fetch->job.err);
 	if (code || !message->found || fetch->what == 0)
 		return code;
 	code = body_find(strand, row.body, &body, fetch->job.err);
@@ -122,20 +96,30 @@ static enum err_code fetch_one(struct fetch_job *fetch, struct strand *strand, s
 	return code;
 }
 
+// Reads rows ahead when those that were read are used up.
+static enum err_code read_ahead(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, size_t at, struct message_row *rows,
+	struct err *err)
+{
+	size_t some = n - at < ROWS_AHEAD ? n - at : ROWS_AHEAD;
+	return at % ROWS_AHEAD ? ERR_OK : message_rows_read(strand, folder, uids + at, some, rows, err);
+}
+
 static enum job_step fetch_run(struct job *job, struct strand *strand)
 {
 	struct fetch_job *fetch = (struct fetch_job *)job;
-	size_t max = fetch->n < FETCH_MESSAGES_MAX ? fetch->n : FETCH_MESSAGES_MAX, bytes = 0;
+	size_t most = fetch->what & FETCH_TEXT ? FETCH_TEXTS_MAX : FETCH_MESSAGES_MAX, max = fetch->n < most ? fetch->n : most, bytes = 0;
+	enum err_code code = ERR_OK;
 	fetch->messages = arena_array(fetch->arena, max, sizeof *fetch->messages);
 	if (fetch->messages == NULL)
 		return job_fail(job, ERR_LIMIT, "no room for %zu messages", max);
 	buf_init(&fetch->scratch, CACHE_BYTES_MAX);
-	fetch->rows = calloc(max + 1, sizeof *fetch->rows);
+	fetch->rows = calloc(ROWS_AHEAD, sizeof *fetch->rows);
 	must(fetch->rows != NULL);
-	enum err_code code = read_ahead(fetch, strand, max);
-	while (code == ERR_OK && fetch->n_out < max && bytes < FETCH_BYTES_MAX) {
+	while (fetch->n_out < max && bytes < FETCH_BYTES_MAX) {
 		const struct message *message = &fetch->messages[fetch->n_out];
-		code = fetch_one(fetch, strand, fetch->n_out);
+		code = read_ahead(strand, fetch->folder, fetch->uids, max, fetch->n_out, fetch->rows, job->err);
+		if (code == ERR_OK)
+			code = fetch_one(fetch, strand, fetch->n_out);
 		if (code)
 			break;
 		bytes += message->cache.n + message->text.n;
@@ -173,17 +157,19 @@ struct read_job {
 static enum job_step read_run(struct job *job, struct strand *strand)
 {
 	struct read_job *read = (struct read_job *)job;
-	struct message message;
 	struct message_row row;
 	struct body body;
-	enum err_code code = find_any(strand, read->folder, read->uid, &message, &row, job->err);
-	if (code == ERR_OK && !message.found)
+	bool found;
+	enum err_code code = message_row_find(strand, read->folder, read->uid, &row, &found, job->err);
+	if (code == ERR_OK && !found)
+		code = message_row_find_expunged(strand, read->folder, read->uid, &row, &found, job->err);
+	if (code == ERR_OK && !found)
 		return job_fail(job, ERR_NOTFOUND, "no such message");
 	if (code == ERR_OK)
 		code = body_find(strand, row.body, &body, job->err);
-	if (code || read->at >= message.bytes)
+	if (code || read->at >= row.bytes)
 		return job_end(job, code);
-	uint64_t left = message.bytes - read->at;
+	uint64_t left = row.bytes - read->at;
 	return job_end(job, body_read(strand, &body, read->at, read->n < left ? read->n : (size_t)left, read->out, job->err));
 }
 
@@ -209,20 +195,20 @@ struct scan_job {
 	struct uid_buf matched;
 };
 
-static enum err_code scan_one(struct scan_job *scan, struct strand *strand, uint32_t uid)
+static enum err_code scan_one(struct scan_job *scan, struct strand *strand, const struct message_row *row)
 {
-	struct message message = {.uid = uid};
-	struct message_row row;
+	struct message message = {.uid = row->uid, .found = row->uid != 0};
 	struct body body;
 	struct err *err = scan->job.err;
-	enum err_code code = find_any(strand, scan->folder, uid, &message, &row, err);
-	if (code || !message.found || message.expunged)
-		return code;
+	enum err_code code = ERR_OK;
+	if (!message.found)
+		return ERR_OK;
+	fill(&message, row);
 	struct body_view view = {0};
 	struct buf cache;
 	buf_init(&cache, CACHE_BYTES_MAX);
 	if (scan->what)
-		code = body_find(strand, row.body, &body, err);
+		code = body_find(strand, row->body, &body, err);
 	if (code == ERR_OK && scan->what) {
 		message.emailid = body.guid;
 		message.thread = body.thread;
@@ -235,25 +221,39 @@ static enum err_code scan_one(struct scan_job *scan, struct strand *strand, uint
 		message.cache = buf_str(&cache);
 		message.text = scan->what & FETCH_TEXT ? view.text : str_upto(view.text, header_body_start(view.text));
 		if (scan->match(scan->arg, &message))
-			uid_buf_add(&scan->matched, uid);
+			uid_buf_add(&scan->matched, row->uid);
 	}
 	body_view_close(&view);
 	buf_fini(&cache);
 	return code;
 }
 
-static enum job_step scan_run(struct job *job, struct strand *strand)
+static enum err_code scan_slice(struct scan_job *scan, struct strand *strand, struct message_row *rows)
 {
-	struct scan_job *scan = (struct scan_job *)job;
+	const uint32_t *uids = scan->uids + scan->at;
+	size_t left = scan->n - scan->at, max = left < SCAN_SLICE_MESSAGES ? left : SCAN_SLICE_MESSAGES;
 	int64_t until_ms = clock_mono_exact_ms() + SCAN_SLICE_MS;
-	for (size_t i = 0; i < SCAN_SLICE_MESSAGES && scan->at < scan->n; i++) {
-		enum err_code code = scan_one(scan, strand, scan->uids[scan->at]);
-		if (code)
-			return job_end(job, code);
+	enum err_code code = ERR_OK;
+	for (size_t i = 0; i < max && code == ERR_OK; i++) {
+		code = read_ahead(strand, scan->folder, uids, max, i, rows, scan->job.err);
+		if (code == ERR_OK)
+			code = scan_one(scan, strand, &rows[i % ROWS_AHEAD]);
 		scan->at++;
 		if (clock_mono_exact_ms() >= until_ms)
 			break;
 	}
+	return code;
+}
+
+static enum job_step scan_run(struct job *job, struct strand *strand)
+{
+	struct scan_job *scan = (struct scan_job *)job;
+	struct message_row *rows = calloc(ROWS_AHEAD, sizeof *rows);
+	must(rows != NULL);
+	enum err_code code = scan_slice(scan, strand, rows);
+	free(rows);
+	if (code)
+		return job_end(job, code);
 	return scan->at < scan->n ? JOB_AGAIN : JOB_DONE;
 }
 

@@ -33,12 +33,10 @@ static enum err_code read_sources(struct copy_job *copy, struct strand *strand)
 	copy->rows = arena_array(copy->arena, copy->n, sizeof *copy->rows);
 	if (copy->rows == NULL)
 		return err_set(copy->job.err, ERR_LIMIT, "%zu messages are too many for one command", copy->n);
-	enum err_code code = ERR_OK;
-	for (size_t i = 0; i < copy->n && code == ERR_OK; i++) {
-		bool found;
-		code = message_row_find(strand, copy->folder, copy->uids[i], &copy->rows[copy->rows_n], &found, copy->job.err);
-		copy->rows_n += code == ERR_OK && found;
-	}
+	enum err_code code = message_rows_read(strand, copy->folder, copy->uids, copy->n, copy->rows, copy->job.err);
+	for (size_t i = 0; i < copy->n && code == ERR_OK; i++)
+		if (copy->rows[i].uid)
+			copy->rows[copy->rows_n++] = copy->rows[i];
 	return code;
 }
 
@@ -75,6 +73,7 @@ static enum err_code copy_rows(struct copy_job *copy, struct strand *strand, con
 {
 	uint64_t target[FLAG_KEYWORDS_MAX] = {0};
 	struct folder_delta there = {0}, here = {0};
+	struct uid_buf gone = {0};
 	struct err *err = copy->job.err;
 	uint32_t *from_uids = arena_array(copy->arena, copy->rows_n, sizeof *from_uids);
 	uint32_t *to_uids = arena_array(copy->arena, copy->rows_n, sizeof *to_uids);
@@ -88,15 +87,16 @@ static enum err_code copy_rows(struct copy_job *copy, struct strand *strand, con
 		code = message_row_add(strand, to, &there, &row, err);
 		if (code == ERR_OK)
 			code = body_count(strand, row.body, 1, err);
-		if (code == ERR_OK && copy->move)
-			code = message_row_expunge(strand, source, &here, err);
 		from_uids[i] = source->uid;
 		to_uids[i] = row.uid;
 	}
 	if (code == ERR_OK)
 		code = folder_row_apply(strand, to->id, &there, err);
 	if (code == ERR_OK && copy->move)
+		code = message_rows_expunge(strand, copy->folder, from_uids, copy->rows_n, 0, &here, &gone, err);
+	if (code == ERR_OK && copy->move)
 		code = folder_row_apply(strand, copy->folder, &here, err);
+	uid_buf_fini(&gone);
 	copy->result = (struct copy_result){
 		.uidvalidity = to->uidvalidity, .from = {from_uids, copy->rows_n}, .to = {to_uids, copy->rows_n}};
 	return code;

@@ -6,60 +6,154 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "mailbox_private.h"
+#include "message_flags.h"
 
-void message_row_read(sqlite3_stmt *stmt, struct message_row *row_out)
+enum { MSG_COLUMNS = 7 };
+
+// From a statement over MAIL_MSG_COLUMNS.
+static void read_row(sqlite3_stmt *stmt, struct message_row *row_out)
 {
 	*row_out = (struct message_row){
 		.folder = (uint32_t)db_col_i64(stmt, 0),
 		.uid = (uint32_t)db_col_i64(stmt, 1),
-		.modseq = (uint64_t)db_col_i64(stmt, 2),
-		.flags = (uint64_t)db_col_i64(stmt, 3),
-		.body = db_col_i64(stmt, 4),
-		.bytes = (uint64_t)db_col_i64(stmt, 5),
-		.received = {.utc_s = db_col_i64(stmt, 6), .zone_min = (int16_t)db_col_i64(stmt, 7)},
-		.saved_ms = db_col_i64(stmt, 8),
+		.body = db_col_i64(stmt, 2),
+		.bytes = (uint64_t)db_col_i64(stmt, 3),
+		.received = {.utc_s = db_col_i64(stmt, 4), .zone_min = (int16_t)db_col_i64(stmt, 5)},
+		.saved_ms = db_col_i64(stmt, 6),
 	};
 }
 
-static enum err_code find(struct strand *strand, size_t sql, uint32_t folder, uint32_t uid, struct message_row *row_out, bool *found_out,
-	struct err *err)
+static sqlite3_stmt *find_stmt(struct strand *strand, size_t sql, uint32_t folder, uint32_t uid)
 {
 	sqlite3_stmt *stmt = db_stmt(strand->db, sql);
 	db_bind_i64(stmt, 1, folder);
 	db_bind_i64(stmt, 2, uid);
-	enum db_step step = db_step(strand->db, stmt, err);
-	if (step == DB_FAILED)
-		return err->code;
-	if (step == DB_ROW)
-		message_row_read(stmt, row_out);
-	db_reset(stmt);
-	*found_out = step == DB_ROW;
-	return ERR_OK;
+	return stmt;
 }
 
 enum err_code message_row_find(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out, bool *found_out,
 	struct err *err)
 {
-	return find(strand, SQL_MSG, folder, uid, row_out, found_out, err);
+	sqlite3_stmt *stmt = find_stmt(strand, SQL_MSG, folder, uid);
+	enum db_step step = db_step(strand->db, stmt, err);
+	if (step == DB_FAILED)
+		return err->code;
+	if (step == DB_ROW)
+		read_row(stmt, row_out);
+	db_reset(stmt);
+	*found_out = step == DB_ROW;
+	return ERR_OK;
 }
 
 enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out, bool *found_out,
 	struct err *err)
 {
-	return find(strand, SQL_TRASH, folder, uid, row_out, found_out, err);
+	sqlite3_stmt *stmt = find_stmt(strand, SQL_TRASH, folder, uid);
+	enum db_step step = db_step(strand->db, stmt, err);
+	if (step == DB_FAILED)
+		return err->code;
+	if (step == DB_ROW) {
+		read_row(stmt, row_out);
+		row_out->flags = (uint64_t)db_col_i64(stmt, MSG_COLUMNS);
+		row_out->modseq = (uint64_t)db_col_i64(stmt, MSG_COLUMNS + 1);
+	}
+	db_reset(stmt);
+	*found_out = step == DB_ROW;
+	return ERR_OK;
 }
+
+// --- Many ---
+
+enum { DENSE_MIN = 8, DENSE_FACTOR = 4 };
+
+static enum err_code read_dense(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_RANGE);
+	db_bind_i64(stmt, 1, folder);
+	db_bind_i64(stmt, 2, uids[0]);
+	db_bind_i64(stmt, 3, uids[n - 1]);
+	enum db_step step;
+	size_t i = 0;
+	while ((step = db_step(strand->db, stmt, err)) == DB_ROW) {
+		uint32_t uid = (uint32_t)db_col_i64(stmt, 1);
+		while (i < n && uids[i] < uid)
+			i++;
+		if (i < n && uids[i] == uid)
+			read_row(stmt, &rows[i]);
+	}
+	return mailbox_all_rows(stmt, step, err);
+}
+
+static enum err_code read_each(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
+{
+	enum err_code code = ERR_OK;
+	for (size_t i = 0; i < n && code == ERR_OK; i++) {
+		bool found;
+		code = message_row_find(strand, folder, uids[i], &rows[i], &found, err);
+	}
+	return code;
+}
+
+// Flags and MODSEQ of the rows that are there. A message is in msg and in flags, or in neither.
+static enum err_code add_flags(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
+{
+	struct folder_change *flags = calloc(n + 1, sizeof *flags);
+	size_t flags_n, next = 0;
+	must(flags != NULL);
+	enum err_code code = message_flags_read(strand, folder, uids, n, flags, &flags_n, err);
+	for (size_t i = 0; i < n && code == ERR_OK; i++) {
+		if (rows[i].uid == 0)
+			continue;
+		if (next == flags_n || flags[next].uid != rows[i].uid) {
+			code = err_set(err, ERR_CORRUPT, "a message without its flags");
+			break;
+		}
+		rows[i].flags = flags[next].flags;
+		rows[i].modseq = flags[next++].modseq;
+	}
+	free(flags);
+	return code;
+}
+
+enum err_code message_rows_read(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
+{
+	bool dense = n >= DENSE_MIN && uids[n - 1] - uids[0] <= n * DENSE_FACTOR;
+	for (size_t i = 0; i < n; i++)
+		rows[i] = (struct message_row){0};
+	enum err_code code = dense ? read_dense(strand, folder, uids, n, rows, err) : read_each(strand, folder, uids, n, rows, err);
+	return code ? code : add_flags(strand, folder, uids, n, rows, err);
+}
+
+struct listing {
+	uint64_t flags;
+	struct uid_buf *uids;
+};
+
+static void list_one(void *arg, const struct folder_change *message)
+{
+	struct listing *listing = arg;
+	if (listing->flags == 0 || message->flags & listing->flags)
+		uid_buf_add(listing->uids, message->uid);
+}
+
+enum err_code message_row_uids(struct strand *strand, uint32_t folder, uint64_t flags, struct uid_buf *uids, struct err *err)
+{
+	struct listing listing = {.flags = flags, .uids = uids};
+	return message_flags_each(strand, folder, 0, 0, list_one, &listing, err);
+}
+
+// --- Into a folder, and out of it ---
 
 static void bind_row(sqlite3_stmt *stmt, const struct message_row *row)
 {
 	db_bind_i64(stmt, 1, row->folder);
 	db_bind_i64(stmt, 2, row->uid);
-	db_bind_i64(stmt, 3, (int64_t)row->modseq);
-	db_bind_i64(stmt, 4, (int64_t)row->flags);
-	db_bind_i64(stmt, 5, row->body);
-	db_bind_i64(stmt, 6, (int64_t)row->bytes);
-	db_bind_i64(stmt, 7, row->received.utc_s);
-	db_bind_i64(stmt, 8, row->received.zone_min);
-	db_bind_i64(stmt, 9, row->saved_ms);
+	db_bind_i64(stmt, 3, row->body);
+	db_bind_i64(stmt, 4, (int64_t)row->bytes);
+	db_bind_i64(stmt, 5, row->received.utc_s);
+	db_bind_i64(stmt, 6, row->received.zone_min);
+	db_bind_i64(stmt, 7, row->saved_ms);
 }
 
 enum err_code message_row_add(struct strand *strand, const struct folder_row *folder, struct folder_delta *delta, struct message_row *row,
@@ -75,14 +169,17 @@ enum err_code message_row_add(struct strand *strand, const struct folder_row *fo
 	folder_delta_count(delta, 1, row->flags, row->bytes);
 	sqlite3_stmt *add = db_stmt(strand->db, SQL_MSG_ADD);
 	bind_row(add, row);
-	return db_run(strand->db, add, err);
+	enum err_code code = db_run(strand->db, add, err);
+	const struct folder_change flags = {.uid = row->uid, .flags = row->flags, .modseq = row->modseq};
+	return code ? code : message_flags_add(strand, row->folder, &flags, err);
 }
 
-enum err_code message_row_expunge(struct strand *strand, const struct message_row *row, struct folder_delta *delta, struct err *err)
+static enum err_code expunge_row(struct strand *strand, const struct message_row *row, struct err *err)
 {
-	folder_delta_count(delta, -1, row->flags, row->bytes);
 	sqlite3_stmt *trash = db_stmt(strand->db, SQL_TRASH_ADD);
 	bind_row(trash, row);
+	db_bind_i64(trash, 8, (int64_t)row->flags);
+	db_bind_i64(trash, 9, (int64_t)row->modseq);
 	db_bind_i64(trash, 10, clock_wall_ms());
 	enum err_code code = db_run(strand->db, trash, err);
 	if (code)
@@ -92,12 +189,40 @@ enum err_code message_row_expunge(struct strand *strand, const struct message_ro
 	db_bind_i64(tombstone, 2, row->folder);
 	db_bind_i64(tombstone, 3, row->uid);
 	code = db_run(strand->db, tombstone, err);
-	if (code)
+	return code ? code : db_run(strand->db, find_stmt(strand, SQL_MSG_DROP, row->folder, row->uid), err);
+}
+
+static enum flag_fate gone_for_good(void *arg, struct folder_change *message)
+{
+	(void)arg;
+	(void)message;
+	return FLAG_GONE;
+}
+
+enum { EXPUNGE_ROWS = 1000 }; // in memory at a time
+
+enum err_code message_rows_expunge(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, uint64_t flags,
+	struct folder_delta *delta, struct uid_buf *gone, struct err *err)
+{
+	struct message_row *rows = calloc(EXPUNGE_ROWS, sizeof *rows);
+	size_t before = gone->n;
+	enum err_code code = ERR_OK;
+	must(rows != NULL);
+	for (size_t at = 0; at < n && code == ERR_OK; at += EXPUNGE_ROWS) {
+		size_t some = n - at < EXPUNGE_ROWS ? n - at : EXPUNGE_ROWS;
+		code = message_rows_read(strand, folder, uids + at, some, rows, err);
+		for (size_t i = 0; i < some && code == ERR_OK; i++) {
+			if (rows[i].uid == 0 || (flags && !(rows[i].flags & flags)))
+				continue;
+			folder_delta_count(delta, -1, rows[i].flags, rows[i].bytes);
+			uid_buf_add(gone, rows[i].uid);
+			code = expunge_row(strand, &rows[i], err);
+		}
+	}
+	free(rows);
+	if (code || gone->n == before)
 		return code;
-	sqlite3_stmt *drop = db_stmt(strand->db, SQL_MSG_DROP);
-	db_bind_i64(drop, 1, row->folder);
-	db_bind_i64(drop, 2, row->uid);
-	return db_run(strand->db, drop, err);
+	return message_flags_change(strand, folder, gone->p + before, gone->n - before, gone_for_good, NULL, err);
 }
 
 // --- Lists of uids ---

@@ -6,6 +6,16 @@
 #include "body.h"
 #include "folder_row.h"
 
+// A list of uids that grows; given to the caller's arena at the end.
+struct uid_buf {
+	uint32_t *p;
+	size_t n, size;
+};
+void uid_buf_add(struct uid_buf *uids, uint32_t uid);
+void uid_buf_sort(struct uid_buf *uids); // ascending, each once
+void uid_buf_fini(struct uid_buf *uids);
+enum err_code uid_buf_give(struct uid_buf *uids, struct arena *arena, struct uid_list *list_out, struct err *err) ERR_CHECKED; // also fini
+
 struct message_row {
 	uint32_t folder, uid;
 	uint64_t modseq, flags, bytes;
@@ -13,10 +23,13 @@ struct message_row {
 	struct date received;
 };
 
-// From a statement over MAIL_MSG_COLUMNS.
-void message_row_read(sqlite3_stmt *stmt, struct message_row *row_out);
+// Of uids, which ascend: rows[i].uid is 0 where there is no such message. Uids that lie close to each other are read in one pass over the
+// table, which is many times cheaper than looking each up.
+enum err_code message_rows_read(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
+	ERR_CHECKED;
 
-// Among the messages, and among the expunged ones (trash). found_out: false: not there.
+// One among the messages, without its flags and MODSEQ, which are left 0; and among the expunged ones (trash), with them. found_out: false:
+// not there.
 enum err_code message_row_find(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out, bool *found_out,
 	struct err *err) ERR_CHECKED;
 enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out, bool *found_out,
@@ -27,21 +40,15 @@ enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, 
 enum err_code message_row_add(struct strand *strand, const struct folder_row *folder, struct folder_delta *delta, struct message_row *row,
 	struct err *err) ERR_CHECKED;
 
-// Into the trash, with a tombstone.
-enum err_code message_row_expunge(struct strand *strand, const struct message_row *row, struct folder_delta *delta, struct err *err)
-	ERR_CHECKED;
+// Into the trash, with tombstones: those of uids, which ascend, that are there and have one of these flags (0: whatever they have). Their
+// uids are put behind what `gone` has. The folder's row is written by the caller, with folder_row_apply.
+enum err_code message_rows_expunge(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, uint64_t flags,
+	struct folder_delta *delta, struct uid_buf *gone, struct err *err) ERR_CHECKED;
+
+// The uids of a folder, all or those with one of these flags, put behind what the list has.
+enum err_code message_row_uids(struct strand *strand, uint32_t folder, uint64_t flags, struct uid_buf *uids, struct err *err) ERR_CHECKED;
 
 // Moves messages to another folder, with flags and keywords: RENAME of INBOX.
 enum err_code message_move_all(struct strand *strand, uint32_t from, uint32_t to, const uint32_t *uids, size_t n, struct err *err) ERR_CHECKED;
-
-// A list of uids that grows; given to the caller's arena at the end.
-struct uid_buf {
-	uint32_t *p;
-	size_t n, size;
-};
-void uid_buf_add(struct uid_buf *uids, uint32_t uid);
-void uid_buf_sort(struct uid_buf *uids); // ascending, each once
-void uid_buf_fini(struct uid_buf *uids);
-enum err_code uid_buf_give(struct uid_buf *uids, struct arena *arena, struct uid_list *list_out, struct err *err) ERR_CHECKED; // also fini
 
 #endif

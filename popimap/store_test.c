@@ -331,6 +331,59 @@ static void an_outdated_cache_is_built_again(void **state)
 	test_close(&mb);
 }
 
+static void change_file(unsigned mailbox, const char *sql)
+{
+	sqlite3 *db;
+	store_close(&test_store);
+	assert_int_equal(sqlite3_open(test_path(mailbox, "mail.db"), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	test_open(2, 10);
+}
+
+// Not opened, not changed, and said in so many words; the others are served.
+static void another_format_is_said(void **state)
+{
+	(void)state;
+	static const char *const sql[] = {"PRAGMA user_version=1", "PRAGMA user_version=99"};
+	static const char *const said[] = {"format 1 is too old for this program, which needs 2: take its data out with the program that wrote it",
+		"format 99 is newer than this program's 2: upgrade"};
+	test_deliver(14, 1);
+	for (size_t i = 0; i < 2; i++) {
+		change_file(14, sql[i]);
+		struct delivery d = test_deliver(14, 2);
+		assert_int_equal(d.code, ERR_VERSION);
+		assert_non_null(strstr(d.err.text, "/mail.db: "));
+		assert_non_null(strstr(d.err.text, said[i]));
+		assert_true(err_is_temporary(d.code));
+		struct mailbox *mb;
+		struct err err;
+		struct mailbox_access access = {.account = test_id(14), .actor = test_id(14), .home = &test_home};
+		assert_int_equal(mailbox_open(test_store, &access, &mb, &err), ERR_VERSION);
+		assert_int_equal(test_deliver(15, (unsigned)i).code, ERR_OK);
+	}
+	change_file(14, "PRAGMA user_version=2");
+	assert_true(test_deliver(14, 1).known && test_deliver(14, 2).code == ERR_OK);
+}
+
+static void damaged_flags_are_said(void **state)
+{
+	(void)state;
+	struct err err;
+	test_deliver(16, 1);
+	change_file(16, "UPDATE flags SET data=x'0105'");
+	struct mailbox *mb = test_mailbox(16);
+	struct mailbox_name inbox = test_name("INBOX");
+	struct folder_view view;
+	struct flag_result result;
+	const uint32_t uid = 1;
+	const struct flag_request request = {FLAG_ADD, {.system = FLAG_SEEN}, UINT64_MAX, 0};
+	assert_int_equal(folder_select(mb, &inbox, FOLDER_READ_ONLY, test_arena, &view, &err), ERR_CORRUPT);
+	assert_int_equal(message_flag(mb, test_status(mb, "Sent").id, &uid, 1, &request, test_arena, &result, &err), ERR_OK);
+	assert_int_equal(message_flag(mb, 1, &uid, 1, &request, test_arena, &result, &err), ERR_CORRUPT);
+	test_close(&mb);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, test_setup, test_teardown)
 
 int main(void)
@@ -348,6 +401,8 @@ int main(void)
 		TEST(node_db_is_made_anew),
 		TEST(a_mailbox_that_moved_takes_nothing_new),
 		TEST(an_outdated_cache_is_built_again),
+		TEST(another_format_is_said),
+		TEST(damaged_flags_are_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

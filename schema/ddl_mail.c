@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables of mail.db, one mailbox.
 //
-// Whoever lists messages reads msg alone, whose rows are about 30 bytes; bytes of messages are in body, what FETCH wants of them
-// in cache. modseq is the one change counter of a mailbox (owner.change_seq when the row changed last), so that sessions, moves,
-// backups and replicas ask for changes the same way: rows above a number, and tombstones (expunged, folder_gone) above it.
+// What of a message changes is in flags, 128 messages a row; what does not is in msg, whose rows are about 25 bytes; its bytes are in body,
+// what FETCH wants of them in cache. modseq is the one change counter of a mailbox (owner.change_seq when it changed last), so that sessions,
+// moves, backups and replicas ask for changes the same way: rows above a number, and tombstones (expunged, folder_gone) above it.
 // "BLOB(16)" are guids.
 #include "schema/ddl_mail.h"
 
-static const char version_1[] =
+static const char version_2[] =
 	// Whose mailbox this is, whether this node may still write, and counters; one row. The last change_seq that was given is
 	// the larger one of change_seq here and the highest modseq in folder, where it is written anyhow with almost every
 	// change.
@@ -22,7 +22,8 @@ static const char version_1[] =
 	" change_seq INTEGER NOT NULL,"
 	" uidvalidity INTEGER NOT NULL);" // the last that was given
 	// An id is never used again. name: NFC, levels divided by '/'. use: enum folder_use. recent_uid: uids below it were
-	// \Recent to somebody.
+	// \Recent to somebody. flags_modseq: the last change of flags of a message that was there: who has seen that finds all news from the
+	// uidnext it has seen on.
 	"CREATE TABLE folder("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
 	" name TEXT NOT NULL UNIQUE,"
@@ -30,6 +31,7 @@ static const char version_1[] =
 	" uidvalidity INTEGER NOT NULL,"
 	" uidnext INTEGER NOT NULL,"
 	" modseq INTEGER NOT NULL,"
+	" flags_modseq INTEGER NOT NULL,"
 	" use INTEGER NOT NULL,"
 	" selectable INTEGER NOT NULL,"
 	" made_ms INTEGER NOT NULL,"
@@ -38,17 +40,18 @@ static const char version_1[] =
 	"CREATE TABLE folder_gone("
 	" modseq INTEGER NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, guid BLOB NOT NULL,"
 	" PRIMARY KEY(modseq, id)) WITHOUT ROWID;"
-	// The bits of msg.flags above the system flags; a bit is never given to another name.
+	// The bits of a message's flags above the system flags; a bit is never given to another name.
 	"CREATE TABLE keyword("
 	" folder INTEGER NOT NULL, bit INTEGER NOT NULL, name TEXT NOT NULL, modseq INTEGER NOT NULL,"
 	" PRIMARY KEY(folder, bit)) WITHOUT ROWID;"
-	// flags: bits 0-4 \Seen \Answered \Flagged \Deleted \Draft, 5 no final line end, 8-62 keywords. bytes: RFC822.SIZE.
-	// received: INTERNALDATE.
+	// bytes: RFC822.SIZE. received: INTERNALDATE.
 	"CREATE TABLE msg("
-	" folder INTEGER NOT NULL, uid INTEGER NOT NULL, modseq INTEGER NOT NULL, flags INTEGER NOT NULL, body INTEGER NOT NULL,"
-	" bytes INTEGER NOT NULL, received_s INTEGER NOT NULL, zone_min INTEGER NOT NULL, saved_ms INTEGER NOT NULL,"
-	" PRIMARY KEY(folder, uid)) WITHOUT ROWID;"
-	"CREATE INDEX msg_modseq ON msg(modseq);"
+	" folder INTEGER NOT NULL, uid INTEGER NOT NULL, body INTEGER NOT NULL, bytes INTEGER NOT NULL, received_s INTEGER NOT NULL,"
+	" zone_min INTEGER NOT NULL, saved_ms INTEGER NOT NULL, PRIMARY KEY(folder, uid)) WITHOUT ROWID;"
+	// id: folder << 32 | first uid, a multiple of 128. data: a byte uid - first, then modseq and flags as varints, for each row of msg among
+	// these 128 uids, ascending. flags: bits 0-4 \Seen \Answered \Flagged \Deleted \Draft, 5 no final line end, 8-62 keywords. modseq:
+	// not below the highest in data.
+	"CREATE TABLE flags(id INTEGER PRIMARY KEY, modseq INTEGER NOT NULL, data BLOB NOT NULL);"
 	// The bytes of a message: prefix (lines of this recipient) and then data; data NULL: the file big/<guid>. guid is the
 	// EMAILID. refs: rows of msg and trash. bytes: of data alone. Last column, so that the others are read without it.
 	"CREATE TABLE body("
@@ -81,6 +84,9 @@ static const char version_1[] =
 	" id INTEGER PRIMARY KEY AUTOINCREMENT, modseq INTEGER NOT NULL, made_ms INTEGER NOT NULL, guid BLOB NOT NULL, kind TEXT NOT NULL,"
 	" data BLOB NOT NULL);";
 
-static const char *const steps[] = {version_1};
+// Version 1 had flags and MODSEQ in msg, with an index, and came in several forms; no release ever wrote it.
+enum { OLDEST = 2 };
+static const char *const steps[] = {version_2};
 
-const struct db_schema ddl_mail = {.name = "mail.db", .application_id = 0x50486d61, .version = sizeof steps / sizeof *steps, .steps = steps};
+const struct db_schema ddl_mail = {
+	.name = "mail.db", .application_id = 0x50486d61, .version = OLDEST + sizeof steps / sizeof *steps - 1, .steps = steps, .oldest = OLDEST};

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """LMTP over real sockets: TLS between nodes, delivery keys that make a delivery happen once, and what strangers may not do."""
+import contextlib
+import imaplib
 import json
 import os
 import socket
+import sqlite3
 import ssl
 import subprocess
 import unittest
 
-from node import NodeTest, message, uuid_of
+from node import PASSWORD, NodeTest, message, uuid_of
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -123,6 +126,36 @@ class Lmtp(NodeTest):
                 self.assertEqual(self.data(wire, message(f"kill {i}")), [250])
         found = [m for m in self.node.messages("bob") if b"Subject: kill " in m]
         self.assertEqual(len(found), 20)
+
+    def test_08_a_mailbox_of_another_format(self):
+        """It is left as it is and said in the log, with what to do; its mail waits at the sender; the others are served."""
+        mailbox = uuid_of("ann").replace("-", "")
+        path = self.node.path("data", "mailboxes", mailbox[:2], mailbox, "mail.db")
+        before = len(self.node.messages("ann"))
+
+        def set_format(version):
+            self.node.stop()
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                (old,) = db.execute("PRAGMA user_version").fetchone()
+                db.execute(f"PRAGMA user_version={version}")
+                db.commit()
+            self.node.start()
+            return old
+
+        ours = set_format(1)
+        for version, advice in ((1, "is too old for this program"), (99, "upgrade, or restore a backup")):
+            set_format(version)
+            with self.wire("node") as wire:
+                self.assertEqual(wire.say("MAIL FROM:<>"), 250)
+                self.assertEqual([wire.say(f"RCPT TO:<{user}@uni.example>") for user in ("ann", "bob")], [250, 250])
+                self.assertEqual(self.data(wire, message(f"format {version}"), 2), [451, 250])
+            with self.node.imap(None) as imap, self.assertRaisesRegex(imaplib.IMAP4.error, "UNAVAILABLE"):
+                imap.login("ann", PASSWORD)
+            said = [line for line in self.node.log_text().splitlines() if f"{path}: format {version} " in line]
+            self.assertTrue(any("delivery failed" in line for line in said) and any("mailbox cannot be opened" in line for line in said), said)
+            self.assertTrue(all(advice in line and str(ours) in line for line in said), said)
+        set_format(ours)
+        self.assertEqual(len(self.node.messages("ann")), before)
 
 
 if __name__ == "__main__":
