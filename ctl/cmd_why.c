@@ -114,6 +114,8 @@ static const char *headline(enum recipient_outcome outcome)
 		return "is forwarded by its owner";
 	case RECIPIENT_RELAY:
 		return "is passed on to another server";
+	case RECIPIENT_DISCARD:
+		return "is accepted and thrown away";
 	case RECIPIENT_REFUSE:
 		return "is refused for good";
 	case RECIPIENT_DEFER:
@@ -200,6 +202,7 @@ static int exit_of(enum recipient_outcome outcome)
 	case RECIPIENT_EXPAND:
 	case RECIPIENT_FORWARD:
 	case RECIPIENT_RELAY:
+	case RECIPIENT_DISCARD:
 		return CTL_YES;
 	case RECIPIENT_REFUSE:
 		return CTL_NO;

@@ -62,6 +62,14 @@ enum directory_answer directory_find(struct directory *directory, enum directory
 	return answer;
 }
 
+struct str directory_next_key(struct directory *directory, enum directory_key kind, struct str from, struct arena *arena)
+{
+	directory_begin(directory);
+	struct str key = directory->ops->next_key(directory->source, kind, from, arena);
+	directory_end(directory);
+	return key;
+}
+
 struct directory_status directory_status(struct directory *directory)
 {
 	directory_begin(directory);

@@ -91,24 +91,39 @@ static void memory_nothing(void *source)
 	(void)source;
 }
 
+// Index of the first key that is not below.
+static size_t first_from(const struct directory_memory *memory, const struct memory_key *wanted)
+{
+	size_t low = 0, high = memory->n;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (compare_keys(&memory->keys[middle], wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct str memory_next_key(void *source, enum directory_key kind, struct str from, struct arena *arena)
+{
+	struct directory_memory *memory = source;
+	size_t at = first_from(memory, &(struct memory_key){.kind = kind, .key = from});
+	if (!memory->status.complete || at == memory->n || memory->keys[at].kind != kind)
+		return STR_NONE;
+	return arena_dup(arena, memory->keys[at].key);
+}
+
 static enum directory_answer memory_find(void *source, enum directory_key kind, struct str key, struct arena *arena,
 	struct directory_match *match_out)
 {
 	struct directory_memory *memory = source;
 	struct memory_key wanted = {.kind = kind, .key = reader_key(kind, key, arena)};
-	size_t low = 0, high = memory->n;
 	if (!memory->status.complete)
 		return DIRECTORY_UNAVAILABLE;
-	while (low < high) { // the first that is not below
-		size_t middle = (low + high) / 2;
-		if (compare_keys(&memory->keys[middle], &wanted) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
 	struct directory_match match = {NULL, NULL};
-	for (; low < memory->n && match.other == NULL && compare_keys(&memory->keys[low], &wanted) == 0; low++) {
-		const struct entry *entry = reader_entry(memory->keys[low].data, arena);
+	for (size_t i = first_from(memory, &wanted); i < memory->n && match.other == NULL && compare_keys(&memory->keys[i], &wanted) == 0; i++) {
+		const struct entry *entry = reader_entry(memory->keys[i].data, arena);
 		if (entry == NULL)
 			return DIRECTORY_UNAVAILABLE;
 		*(match.entry ? &match.other : &match.entry) = entry;
@@ -135,6 +150,7 @@ static const struct directory_ops memory_ops = {
 	.begin = memory_nothing,
 	.end = memory_nothing,
 	.find = memory_find,
+	.next_key = memory_next_key,
 	.status = memory_status,
 	.trouble = memory_trouble,
 	.close = memory_close,

@@ -47,6 +47,12 @@ static enum directory_answer shadow_find(void *source, enum directory_key kind, 
 	return reader_find(shadow->reader, kind, key, arena, match_out);
 }
 
+static struct str shadow_next_key(void *source, enum directory_key kind, struct str from, struct arena *arena)
+{
+	struct directory_shadow *shadow = source;
+	return reader_next_key(shadow->reader, kind, from, arena);
+}
+
 // I8: an LDIF file is fresh while its last parse succeeded; a replicated directory while a heartbeat came within fresh_s.
 static struct directory_status shadow_status(void *source)
 {
@@ -71,6 +77,7 @@ const struct directory_ops directory_shadow_ops = {
 	.begin = shadow_begin,
 	.end = shadow_end,
 	.find = shadow_find,
+	.next_key = shadow_next_key,
 	.status = shadow_status,
 	.trouble = shadow_trouble,
 	.close = shadow_close,

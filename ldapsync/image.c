@@ -151,6 +151,7 @@ static struct image_gone *counted(struct image *image, enum directory_key kind)
 	case DIRECTORY_UUID:
 	case DIRECTORY_DN:
 	case DIRECTORY_PIN:
+	case DIRECTORY_ROUTE:
 		return NULL;
 	}
 	unreachable("kind of a key");

@@ -8,6 +8,7 @@
 #include "dn.h"
 #include "keys.h"
 #include "mail/addr.h"
+#include "mail/route_rule.h"
 #include "value.h"
 
 enum {
@@ -144,8 +145,29 @@ static void refuse(struct intake *intake, const struct raw_entry *record, size_t
 	intake->complain(intake->context, line, record->dn, attribute, what);
 }
 
+// What is wrong with a value as a rule; NULL when nothing is. It is kept: the router defers what a broken rule is about, and without the rule
+// the mail would go another way.
+static const char *check_rule(unsigned classes, enum attr attr, struct str text, struct arena *scratch)
+{
+	struct route_rule rule = ROUTE_RULE_NONE;
+	const char *wrong = NULL;
+	struct str key;
+	bool is_route = classes & ENTRY_ROUTE;
+	if (is_route && attr == ATTR_PH_ROUTE_KEY)
+		wrong = route_rule_key(scratch, text, &key);
+	else if ((is_route && attr == ATTR_PH_ROUTE_TARGET) || attr == ATTR_PH_RELAY_TRANSPORT)
+		wrong = route_rule_target(scratch, text, &rule);
+	else if (is_route && attr == ATTR_PH_ROUTE_TLS)
+		wrong = route_rule_tls(scratch, text, &rule);
+	else if (is_route && attr == ATTR_PH_ROUTE_OPTIONS)
+		wrong = route_rule_option(scratch, text, &rule);
+	if (wrong == NULL && route_rule_needs_mx(&rule))
+		wrong = "needs MX records, which are not looked up yet: write the next hop as [name]; until then its mail is deferred";
+	return wrong;
+}
+
 // The good values of the record, in its order.
-static struct item *check_values(struct intake *intake, const struct raw_entry *record, size_t *n_out)
+static struct item *check_values(struct intake *intake, const struct raw_entry *record, unsigned classes, size_t *n_out)
 {
 	struct item *items = arena_array(intake->arena, record->n_values, sizeof *items);
 	bool single[ATTR_NUMBER_MAX + 1] = {false};
@@ -165,6 +187,9 @@ static struct item *check_values(struct intake *intake, const struct raw_entry *
 			refuse(intake, record, from->line, from->name, wrong);
 			continue;
 		}
+		wrong = check_rule(classes, info->attr, value.text, intake->scratch);
+		if (wrong)
+			refuse(intake, record, from->line, from->name, wrong);
 		items[n++] = (struct item){info, arena_dup(intake->arena, value.text), arena_dup(intake->arena, value.key)};
 	}
 	*n_out = n;
@@ -269,6 +294,14 @@ static void add_host_key(struct intake *intake, struct str name)
 		keys_add(&intake->keys, DIRECTORY_HOST, domain.key);
 }
 
+static void add_route_key(struct intake *intake, struct str text)
+{
+	struct str key;
+	arena_reset(intake->scratch);
+	if (route_rule_key(intake->scratch, text, &key) == NULL)
+		keys_add(&intake->keys, DIRECTORY_ROUTE, key);
+}
+
 static void add_keys(struct intake *intake, const struct item *items, size_t n, const struct entry *entry)
 {
 	struct guid dn = dn_key(entry->dn);
@@ -284,6 +317,8 @@ static void add_keys(struct intake *intake, const struct item *items, size_t n, 
 			add_host_key(intake, items[i].text);
 		if ((entry->classes & ENTRY_HOST) && attr == ATTR_PH_HOST_TLS_PIN)
 			keys_add(&intake->keys, DIRECTORY_PIN, items[i].text);
+		if ((entry->classes & ENTRY_ROUTE) && attr == ATTR_PH_ROUTE_KEY)
+			add_route_key(intake, items[i].text);
 	}
 	if (entry->classes & ENTRY_USER)
 		add_user_keys(intake, items, n, entry);
@@ -330,7 +365,7 @@ enum intake_result intake_make(struct intake *intake, const struct raw_entry *re
 		refuse(intake, record, record->line, STR("dn"), "is not a DN: the entry is left out");
 		return INTAKE_REFUSED;
 	}
-	struct item *items = check_values(intake, record, &n);
+	struct item *items = check_values(intake, record, head.classes, &n);
 	struct item *sorted = items ? sort_items(intake, items, n) : NULL;
 	if (sorted == NULL || arena_overflowed(intake->arena)) {
 		refuse(intake, record, record->line, STR_NONE, "is too large: the entry is left out");

@@ -12,13 +12,14 @@
 #include "directory_source.h"
 #include "dn.h"
 
-enum { BEGIN, END, FIND, FIND_UUID, STATE, STATEMENTS };
+enum { BEGIN, END, FIND, FIND_UUID, NEXT_KEY, STATE, STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
 	[BEGIN] = "BEGIN",
 	[END] = "ROLLBACK", // it only read
 	[FIND] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 LIMIT 2",
 	[FIND_UUID] = "SELECT data FROM entry WHERE uuid = ?1",
+	[NEXT_KEY] = "SELECT key FROM key WHERE kind = ?1 AND key >= ?2 ORDER BY key LIMIT 1",
 	[STATE] = "SELECT version, complete, source = 'ldif', source_ok, confirmed_ms, entries FROM state",
 };
 
@@ -32,6 +33,13 @@ struct recent {
 	struct buf key, blob;
 };
 
+// What came behind a key. Asked at every recipient of tables that are mostly empty.
+struct recent_next {
+	enum directory_key kind;
+	uint64_t version; // 0: free
+	struct buf from, key;
+};
+
 struct reader {
 	char *path; // owned
 	const struct db_schema *schema;
@@ -42,6 +50,7 @@ struct reader {
 	bool in_transaction;
 	struct reader_state state;
 	struct recent recent[RECENT_MAX]; // by hash of the key
+	struct recent_next next[RECENT_MAX];
 	struct err trouble;
 };
 
@@ -55,6 +64,8 @@ struct reader *reader_new(const char *path, const struct db_schema *schema)
 	for (size_t i = 0; i < RECENT_MAX; i++) {
 		buf_init(&reader->recent[i].key, RECENT_BYTES_MAX);
 		buf_init(&reader->recent[i].blob, RECENT_BYTES_MAX);
+		buf_init(&reader->next[i].from, RECENT_BYTES_MAX);
+		buf_init(&reader->next[i].key, RECENT_BYTES_MAX);
 	}
 	return reader;
 }
@@ -69,6 +80,8 @@ void reader_free(struct reader **reader_in)
 	for (size_t i = 0; i < RECENT_MAX; i++) {
 		buf_fini(&reader->recent[i].key);
 		buf_fini(&reader->recent[i].blob);
+		buf_fini(&reader->next[i].from);
+		buf_fini(&reader->next[i].key);
 	}
 	free(reader->path);
 	free(reader);
@@ -102,7 +115,7 @@ static void look_at_path(struct reader *reader)
 		db_close(&reader->db);
 	if (reader->db == NULL) {
 		for (size_t i = 0; i < RECENT_MAX; i++)
-			reader->recent[i].version = 0; // another file may have the same version
+			reader->recent[i].version = reader->next[i].version = 0; // another file may have the same version
 		open_file(reader);
 	}
 }
@@ -268,4 +281,32 @@ enum directory_answer reader_find(struct reader *reader, enum directory_key kind
 	if (answer == DIRECTORY_FOUND)
 		keep_recent(reader, kind, key, match_out->entry);
 	return answer;
+}
+
+struct str reader_next_key(struct reader *reader, enum directory_key kind, struct str from, struct arena *arena)
+{
+	if (!reader->in_transaction || !reader->state.complete)
+		return STR_NONE;
+	struct recent_next *next = &reader->next[(str_hash(from) + (uint64_t)kind) % RECENT_MAX];
+	if (next->version != reader->state.version || next->kind != kind || !str_eq(buf_str(&next->from), from)) {
+		sqlite3_stmt *stmt = db_stmt(reader->db, NEXT_KEY);
+		buf_clear(&next->from);
+		buf_clear(&next->key);
+		next->version = 0;
+		db_bind_i64(stmt, 1, kind);
+		db_bind_blob(stmt, 2, from);
+		enum db_step step = db_step(reader->db, stmt, &reader->trouble);
+		if (step == DB_FAILED) {
+			give_up(reader);
+			return STR_NONE;
+		}
+		if (step == DB_ROW)
+			buf_add(&next->key, db_col_blob(stmt, 0));
+		db_reset(stmt);
+		buf_add(&next->from, from);
+		next->kind = kind;
+		if (!next->from.overflow)
+			next->version = reader->state.version;
+	}
+	return next->key.n ? arena_dup(arena, buf_str(&next->key)) : STR_NONE;
 }

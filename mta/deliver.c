@@ -2,7 +2,8 @@
 // An agent: a fiber that delivers messages of one destination over one connection, kept while there are more.
 //
 // Happy path: take some messages; their START is durable; connect, if there is no connection; LMTP each into its mailboxes, the results go to the
-// log without waiting; take the next ones. To the relayhost each message is first committed as an ATTEMPT.
+// log without waiting; take the next ones. To the relayhost, or to the next hops of a route, each message is first committed as an ATTEMPT.
+// What a rule throws away ends without a connection.
 // Failure: a connection that cannot be made defers the message that wanted it, tells the scheduler, and gives the others back. One that
 // breaks defers who had no answer; a kept one that was closed in between is opened anew, unseen.
 // Crash story: without a RESULT a recipient is still waiting, with an open ATTEMPT or without, and is tried again: into a mailbox under the
@@ -20,6 +21,7 @@
 #include "base/runtime.h"
 #include "base/tls.h"
 #include "expand.h"
+#include "mail/route_rule.h"
 #include "peer.h"
 #include "queue_core.h"
 #include "queue_metrics.h"
@@ -46,8 +48,12 @@ struct agent {
 	struct peer *peer;          // NULL: not connected
 	struct tls_client *client;  // of the connection
 	struct settings_snapshot *connected_under; // the settings of the connection; held, so that no later one has the same address
-	bool relay;
-	bool expands; // its destination is RECORD_EXPAND_DESTINATION: no connection
+	bool relay;                 // over SMTP: to the relayhost, or by the route
+	bool routed;                // the destination is a route's (mail/route_rule.h), which says all; else the settings do
+	struct route_rule route;    // strings in route_arena
+	struct arena *route_arena;
+	struct str host;            // who was connected to, for reports
+	bool expands;               // its destination is RECORD_EXPAND_DESTINATION: no connection
 	// The message under way.
 	struct item_message *message;
 	struct buf body;            // all of it, or the piece at body_at
@@ -76,13 +82,13 @@ static enum err_code find_relay(struct agent *a, struct queue_host *host, struct
 	return ERR_OK;
 }
 
-static enum peer_tls relay_policy(const struct settings *settings, bool without_tls)
+static enum peer_tls relay_policy(const struct settings *settings)
 {
 	switch ((enum settings_relayhost_tls)settings->relayhost_tls) {
 	case SETTINGS_RELAYHOST_TLS_NONE:
 		return PEER_TLS_NONE;
 	case SETTINGS_RELAYHOST_TLS_MAY:
-		return without_tls ? PEER_TLS_NONE : PEER_TLS_MAY;
+		return PEER_TLS_MAY;
 	case SETTINGS_RELAYHOST_TLS_ENCRYPT:
 	case SETTINGS_RELAYHOST_TLS_VERIFY:
 		return PEER_TLS_MUST;
@@ -90,43 +96,97 @@ static enum peer_tls relay_policy(const struct settings *settings, bool without_
 	unreachable("relayhost_tls");
 }
 
-static enum err_code greet(struct agent *a, const struct queue_host *host, bool without_tls, struct err *err)
+static enum peer_tls route_policy(enum route_rule_tls tls)
+{
+	switch (tls) {
+	case ROUTE_RULE_TLS_MAY:
+		return PEER_TLS_MAY;
+	case ROUTE_RULE_TLS_NONE:
+		return PEER_TLS_NONE;
+	case ROUTE_RULE_TLS_ENCRYPT:
+	case ROUTE_RULE_TLS_VERIFY:
+		return PEER_TLS_MUST;
+	case ROUTE_RULE_TLS_PINNED:
+		return PEER_TLS_PINNED;
+	}
+	unreachable("TLS of a route");
+}
+
+// Where to, how, and under which name its certificate is looked at.
+struct way {
+	struct queue_host host;
+	enum peer_tls tls;
+	struct str tls_name;
+};
+
+static enum err_code greet(struct agent *a, const struct way *way, struct err *err)
 {
 	struct conn *conn;
 	const struct settings *s = a->settings;
-	enum err_code code = conn_connect_host(runtime_workers(a->queue->config.runtime), host->host, host->port,
+	enum err_code code = conn_connect_host(runtime_workers(a->queue->config.runtime), way->host.host, way->host.port,
 		clock_after_ms(s->delivery_connect_s * 1000), &conn, err);
 	if (code)
 		return code;
-	struct peer_config config = {.lmtp = !a->relay, .hostname = s->hostname, .host = host->host, .client = a->client, .pins = host->pins,
-		.pins_n = host->pins_n, .reply_ms = s->delivery_reply_s * 1000, .final_reply_ms = s->delivery_final_reply_s * 1000,
-		.line_bytes_max = a->relay ? WORLD_LINE_BYTES_MAX : 0,
-		.tls = a->relay ? relay_policy(s, without_tls) : host->tls ? PEER_TLS_PINNED : PEER_TLS_NONE};
+	struct peer_config config = {.lmtp = !a->relay, .client = a->client, .pins = way->host.pins, .pins_n = way->host.pins_n,
+		.reply_ms = s->delivery_reply_s * 1000, .final_reply_ms = s->delivery_final_reply_s * 1000,
+		.line_bytes_max = a->relay ? WORLD_LINE_BYTES_MAX : 0, .tls = way->tls};
 	config.hostname = arena_dup(a->peer_arena, s->hostname);
-	config.host = arena_dup(a->peer_arena, host->host);
+	config.host = arena_dup(a->peer_arena, way->tls_name.n ? way->tls_name : way->host.host);
 	if (config.tls != PEER_TLS_NONE && a->client == NULL) {
 		conn_close(&conn, 0);
-		return err_set(err, ERR_TLS, "no certificate of ours to show: set node_certificate");
+		return err_set(err, ERR_TLS, a->relay ? "tls_ca_file cannot be read, and the route verifies: correct it and reload"
+						      : "no certificate of ours to show: set node_certificate");
 	}
 	a->peer = peer_new(&conn, &config);
 	return peer_greet(a->peer, err);
 }
 
-static enum err_code find_and_greet(struct agent *a, struct err *err)
+// Opportunistic TLS that fails is done without (PROTOCOLS 114).
+static enum err_code greet_or_plain(struct agent *a, const struct way *way, struct err *err)
 {
-	struct queue_host host;
-	enum err_code code = a->relay ? find_relay(a, &host, err)
-				      : a->queue->config.host(a->queue->config.arg, a->peer_arena, dispatch_name(a->slot), &host, err);
-	if (code)
+	enum err_code code = greet(a, way, err);
+	if (code == ERR_OK || way->tls != PEER_TLS_MAY || a->peer == NULL || !peer_tls_failed(a->peer))
 		return code;
-	a->client = a->relay ? queue_relay_tls(a->queue) : queue_lmtp_tls(a->queue);
-	code = greet(a, &host, false, err);
-	if (code && a->peer && peer_tls_failed(a->peer) && a->relay && a->settings->relayhost_tls == SETTINGS_RELAYHOST_TLS_MAY) {
-		log_info(NULL, "relayhost: TLS failed, trying without", log_str("host", host.host), log_err(err));
+	struct way plain = *way;
+	plain.tls = PEER_TLS_NONE;
+	log_info(NULL, "next hop: TLS failed, trying without", log_str("host", way->host.host), log_err(err));
+	peer_quit(&a->peer);
+	return greet(a, &plain, err);
+}
+
+// Each next hop in turn; the last one's trouble is what is told.
+static enum err_code greet_route(struct agent *a, struct err *err)
+{
+	const struct route_rule *route = &a->route;
+	bool verifies = route->tls == ROUTE_RULE_TLS_VERIFY;
+	enum err_code code = err_set(err, ERR_NOTFOUND, "the route has no next hop that we can read");
+	a->client = queue_client(a->queue, verifies ? &a->queue->tls.verified : &a->queue->tls.open);
+	for (size_t i = 0; i < route->hops_n && code && code != ERR_CANCELLED; i++) {
+		const struct way way = {
+			.host = {.host = route->hops[i].host, .port = route->hops[i].port, .pins = a->route.pins, .pins_n = route->pins_n},
+			.tls = route_policy(route->tls), .tls_name = route->tls_name};
+		if (i > 0)
+			log_info(NULL, "next hop failed, trying another", log_str("destination", dispatch_name(a->slot)), log_err(err));
 		peer_quit(&a->peer);
-		code = greet(a, &host, true, err);
+		code = greet_or_plain(a, &way, err);
+		a->host = way.host.host;
 	}
 	return code;
+}
+
+static enum err_code find_and_greet(struct agent *a, struct err *err)
+{
+	struct way way = {.tls_name = STR_NONE};
+	if (a->routed)
+		return greet_route(a, err);
+	enum err_code code = a->relay ? find_relay(a, &way.host, err)
+				      : a->queue->config.host(a->queue->config.arg, a->peer_arena, dispatch_name(a->slot), &way.host, err);
+	if (code)
+		return code;
+	a->client = queue_client(a->queue, a->relay ? &a->queue->tls.relay : &a->queue->tls.lmtp);
+	way.tls = a->relay ? relay_policy(a->settings) : way.host.tls ? PEER_TLS_PINNED : PEER_TLS_NONE;
+	a->host = dispatch_name(a->slot);
+	return greet_or_plain(a, &way, err);
 }
 
 // ERR_OK with a peer that is ready; else *why_out is the reply for those who wanted it.
@@ -343,7 +403,7 @@ static void conclude(struct agent *a, struct item *list, const struct peer_recip
 	}
 	bool has_dsn = a->relay && a->peer && peer_has_dsn(a->peer);
 	after_transaction(a, to, n);
-	deliver_commit(a->queue, a->slot->dest, a->attempt, results, n, dispatch_name(a->slot), has_dsn, keep(a, results, n));
+	deliver_commit(a->queue, a->slot->dest, a->attempt, results, n, a->host, has_dsn, keep(a, results, n));
 }
 
 // The recipients of one message; takes the list.
@@ -465,21 +525,54 @@ static void deliver_batch(struct agent *a, struct item *list)
 	settings_unref(&a->snapshot);
 }
 
+// What a rule throws away: there is nobody to ask, so it ends at once, in the ledger and in the log.
+static void discard_batch(struct agent *a, struct item *list)
+{
+	arena_reset(a->arena);
+	struct deliver_result *results = arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *results);
+	size_t n = 0;
+	if (!a->slot->connected)
+		dispatch_connected(a->slot);
+	while (list) {
+		struct item *item = list;
+		list = item->next;
+		item->next = NULL;
+		results[n++] = (struct deliver_result){item, RECORD_DISCARDED, STR("250 2.0.0 thrown away by a rule"), false};
+	}
+	deliver_commit(a->queue, a->slot->dest, 0, results, n, STR_NONE, false, NULL);
+	dispatch_succeeded(a->slot);
+}
+
+// A route that does not read, as a newer program may have recorded one, has no next hop: its mail waits.
+static void take_destination(struct agent *a, const struct item *first)
+{
+	struct str name = dispatch_name(a->slot);
+	a->relay = first->r.target == RECORD_TO_RELAY;
+	a->routed = a->relay && route_rule_is_text(name);
+	if (a->routed && a->route.kind == ROUTE_RULE_SAME && !route_rule_of_text(a->route_arena, name, &a->route))
+		a->route = ROUTE_RULE_NONE;
+}
+
 void deliver_agent(void *arg)
 {
 	struct dispatch_agent *slot = arg;
 	struct agent *a = calloc(1, sizeof *a);
 	must(a != NULL);
-	*a = (struct agent){.slot = slot, .queue = slot->queue, .arena = arena_new(ARENA_BYTES), .peer_arena = arena_new(ARENA_BYTES)};
+	*a = (struct agent){.slot = slot, .queue = slot->queue, .arena = arena_new(ARENA_BYTES), .peer_arena = arena_new(ARENA_BYTES),
+		.route_arena = arena_new(ARENA_BYTES), .route = ROUTE_RULE_NONE};
 	buf_init(&a->body, 1 << 20);
 	struct item *list;
 	while ((list = dispatch_take(slot, LMTP_MESSAGES, DELIVER_RECIPIENTS_MAX, clock_after_ms(IDLE_MS)))) {
-		a->relay = list->r.target == RECORD_TO_RELAY;
+		take_destination(a, list);
 		a->expands = list->r.target == RECORD_TO_EXPAND;
+		bool discards = a->routed && a->route.kind == ROUTE_RULE_DISCARD;
 		fiber_shield_enter();
-		deliver_batch(a, list);
+		if (discards)
+			discard_batch(a, list);
+		else
+			deliver_batch(a, list);
 		fiber_shield_leave();
-		if (a->peer == NULL && !a->expands) // whether there should be another connection is the scheduler's to say
+		if (a->peer == NULL && !a->expands && !discards) // whether there should be another connection is the scheduler's to say
 			break;
 	}
 	hang_up(a);
@@ -487,6 +580,7 @@ void deliver_agent(void *arg)
 	buf_fini(&a->body);
 	arena_free(&a->arena);
 	arena_free(&a->peer_arena);
+	arena_free(&a->route_arena);
 	free(a);
 	free(slot);
 }

@@ -89,8 +89,7 @@ static enum err_code start_queue(struct mta *mta, struct settings_snapshot *snap
 		.host = mta_directory_host,
 		.expand = mta_directory_expand,
 		.arg = &mta->smtp,
-		.lmtp_tls = mta->tls.lmtp,
-		.relay_tls = mta->tls.relay,
+		.tls = mta->tls.out,
 		.died = daemon_die_of_eio,
 	};
 	enum err_code code = queue_open(&config, &mta->queue, err);
@@ -200,18 +199,18 @@ static void mta_reload(struct daemon *daemon)
 {
 	struct mta *mta = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
-	struct mta_tls fresh = {NULL};
+	struct mta_tls fresh = {.server = NULL};
 	const struct settings *settings = settings_of(snapshot);
 	struct err err;
 	listen_caps_set(mta->caps, (size_t)settings->smtp_connections_max, (size_t)settings->smtp_connections_per_address_max);
 	if (mta_tls_load(settings, &fresh, &err)) {
 		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
-		queue_reload(mta->queue, snapshot, mta->tls.lmtp, mta->tls.relay);
+		queue_reload(mta->queue, snapshot, &mta->tls.out);
 	} else {
 		mta_tls_drop(&mta->tls);
 		mta->tls = fresh;
 		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
-		queue_reload(mta->queue, snapshot, mta->tls.lmtp, mta->tls.relay);
+		queue_reload(mta->queue, snapshot, &mta->tls.out);
 	}
 	settings_unref(&snapshot);
 }

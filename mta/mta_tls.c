@@ -6,12 +6,17 @@
 
 enum err_code mta_tls_load(const struct settings *settings, struct mta_tls *tls_out, struct err *err)
 {
-	struct mta_tls tls = {NULL};
+	struct mta_tls tls = {.server = NULL};
+	struct err none;
 	enum err_code code = settings_tls_server(settings, &tls.server, err);
 	if (code == ERR_OK)
-		code = settings_tls_node_client(settings, &tls.lmtp, err);
+		code = settings_tls_node_client(settings, &tls.out.lmtp, err);
 	if (code == ERR_OK)
-		code = settings_tls_relay(settings, &tls.relay, err);
+		code = settings_tls_relay(settings, &tls.out.relay, err);
+	if (code == ERR_OK)
+		code = settings_tls_route(settings, false, &tls.out.open, err);
+	if (code == ERR_OK && settings_tls_route(settings, true, &tls.out.verified, &none) != ERR_OK)
+		tls.out.verified = NULL; // only routes that verify need it, and the directory has them, which is not read yet
 	if (code)
 		mta_tls_drop(&tls);
 	else
@@ -22,6 +27,8 @@ enum err_code mta_tls_load(const struct settings *settings, struct mta_tls *tls_
 void mta_tls_drop(struct mta_tls *tls)
 {
 	tls_server_drop(&tls->server);
-	tls_client_drop(&tls->lmtp);
-	tls_client_drop(&tls->relay);
+	tls_client_drop(&tls->out.lmtp);
+	tls_client_drop(&tls->out.relay);
+	tls_client_drop(&tls->out.open);
+	tls_client_drop(&tls->out.verified);
 }

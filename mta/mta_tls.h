@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three TLS contexts of a front-end: as a server to the world, as a client to our mailbox hosts, as a client to the relayhost.
+// The TLS contexts of a front-end: as a server to the world, as a client to our mailbox hosts, to the relayhost and to next hops of routes.
 #ifndef MTA_MTA_TLS_H
 #define MTA_MTA_TLS_H
 
 #include "base/tls.h"
+#include "mta/queue.h"
 #include "schema/settings.h"
 
 struct mta_tls {
 	struct tls_server *server; // owned; NULL: no tls_certificate
-	struct tls_client *lmtp;   // owned; NULL: no node_certificate. Peers are known by their pins, not by a CA
-	struct tls_client *relay;  // owned; NULL: relayhost_tls is none
+	struct queue_tls out;      // owned; lmtp NULL: no node_certificate, peers are known by their pins and not by a CA; relay NULL:
+	                           // relayhost_tls is none; verified NULL: tls_ca_file cannot be read
 };
 
 // Reads the files: at start and on reload, never on a fiber. On failure tls_out is untouched.

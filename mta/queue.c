@@ -32,22 +32,12 @@ struct settings_snapshot *queue_settings(struct queue *queue)
 	return snapshot;
 }
 
-static struct tls_client *client_ref(struct queue *queue, struct tls_client **slot)
+struct tls_client *queue_client(struct queue *queue, struct tls_client **slot)
 {
 	pthread_mutex_lock(&queue->mutex);
 	struct tls_client *client = *slot ? tls_client_ref(*slot) : NULL;
 	pthread_mutex_unlock(&queue->mutex);
 	return client;
-}
-
-struct tls_client *queue_lmtp_tls(struct queue *queue)
-{
-	return client_ref(queue, &queue->lmtp_tls);
-}
-
-struct tls_client *queue_relay_tls(struct queue *queue)
-{
-	return client_ref(queue, &queue->relay_tls);
 }
 
 static void replace_client(struct tls_client **slot, struct tls_client *client)
@@ -57,13 +47,20 @@ static void replace_client(struct tls_client **slot, struct tls_client *client)
 	*slot = client ? tls_client_ref(client) : NULL;
 }
 
-static void take_settings(struct queue *queue, struct settings_snapshot *settings, struct tls_client *lmtp_tls, struct tls_client *relay_tls)
+static void replace_clients(struct queue_tls *mine, const struct queue_tls *tls)
+{
+	replace_client(&mine->lmtp, tls->lmtp);
+	replace_client(&mine->relay, tls->relay);
+	replace_client(&mine->open, tls->open);
+	replace_client(&mine->verified, tls->verified);
+}
+
+static void take_settings(struct queue *queue, struct settings_snapshot *settings, const struct queue_tls *tls)
 {
 	pthread_mutex_lock(&queue->mutex);
 	struct settings_snapshot *before = queue->settings;
 	queue->settings = settings_ref(settings);
-	replace_client(&queue->lmtp_tls, lmtp_tls);
-	replace_client(&queue->relay_tls, relay_tls);
+	replace_clients(&queue->tls, tls);
 	pthread_mutex_unlock(&queue->mutex);
 	if (before)
 		settings_unref(&before);
@@ -76,9 +73,9 @@ static struct replay_limits replay_limits_of(const struct settings *s)
 		.reserve_bytes = (uint64_t)s->queue_reserve_bytes};
 }
 
-void queue_reload(struct queue *queue, struct settings_snapshot *settings, struct tls_client *lmtp_tls, struct tls_client *relay_tls)
+void queue_reload(struct queue *queue, struct settings_snapshot *settings, const struct queue_tls *tls)
 {
-	take_settings(queue, settings, lmtp_tls, relay_tls);
+	take_settings(queue, settings, tls);
 	cluster_log_set_reserve(queue->log, (uint64_t)settings_of(settings)->queue_reserve_bytes);
 	struct replay_limits limits = replay_limits_of(settings_of(settings));
 	replay_set_limits(queue->replay, &limits);
@@ -312,7 +309,7 @@ enum err_code queue_open(const struct queue_config *config, struct queue **queue
 	must(queue->config.dir != NULL);
 	queue->dir = queue->spool_dir = -1;
 	pthread_mutex_init(&queue->mutex, NULL);
-	take_settings(queue, config->settings, config->lmtp_tls, config->relay_tls);
+	take_settings(queue, config->settings, &config->tls);
 	queue->inline_bytes_max = (size_t)settings_of(config->settings)->queue_body_inline_bytes;
 	queue->dispatch = dispatch_new(queue);
 	struct queue_fold_sink sink = dispatch_sink(queue->dispatch);
@@ -358,8 +355,7 @@ void queue_close(struct queue **queue_in)
 		file_close(queue->spool_dir);
 	if (queue->dir >= 0)
 		file_close(queue->dir);
-	replace_client(&queue->lmtp_tls, NULL);
-	replace_client(&queue->relay_tls, NULL);
+	replace_clients(&queue->tls, &(struct queue_tls){NULL});
 	settings_unref(&queue->settings);
 	pthread_mutex_destroy(&queue->mutex);
 	free(queue->commands);

@@ -31,13 +31,12 @@ struct queue {
 
 	pthread_mutex_t mutex; // guards what a reload replaces
 	struct settings_snapshot *settings;
-	struct tls_client *lmtp_tls, *relay_tls;
+	struct queue_tls tls;
 };
 
 // References for the caller; contexts may be NULL.
 struct settings_snapshot *queue_settings(struct queue *queue);
-struct tls_client *queue_lmtp_tls(struct queue *queue);
-struct tls_client *queue_relay_tls(struct queue *queue);
+struct tls_client *queue_client(struct queue *queue, struct tls_client **slot); // of queue->tls
 
 // A proposal with its memory: record and body are freed with it.
 struct queue_proposal {

@@ -41,6 +41,7 @@ static bool accepts(enum recipient_outcome outcome)
 	case RECIPIENT_EXPAND:
 	case RECIPIENT_FORWARD:
 	case RECIPIENT_RELAY:
+	case RECIPIENT_DISCARD:
 		return true;
 	case RECIPIENT_REFUSE:
 	case RECIPIENT_DEFER:

@@ -79,14 +79,19 @@ bool decision_once(struct decision *d, const struct decision_item *item, const s
 
 // --- Outcome ---
 
-void decision_reason(struct decision *d, const char *rule, struct str entry, enum attr attr, struct str value)
+void decision_reason_of(struct decision *d, const char *rule, struct str entry, const char *attribute, struct str value)
 {
 	must(recipient_rule_text(rule) != NULL);
 	if (d->n_reasons == RECIPIENT_REASONS_MAX)
 		return;
 	d->reasons = grow(d, d->reasons, d->n_reasons, &d->room_reasons, sizeof *d->reasons);
 	d->reasons[d->n_reasons++] = (struct recipient_reason){
-		.rule = rule, .entry = arena_dup(d->arena, entry), .attribute = attr_name(attr), .value = arena_dup(d->arena, value)};
+		.rule = rule, .entry = arena_dup(d->arena, entry), .attribute = attribute, .value = arena_dup(d->arena, value)};
+}
+
+void decision_reason(struct decision *d, const char *rule, struct str entry, enum attr attr, struct str value)
+{
+	decision_reason_of(d, rule, entry, attr_name(attr), value);
 }
 
 void decision_later(struct decision *d, enum decision_cause cause)
@@ -104,6 +109,19 @@ void decision_gone(struct decision *d, enum decision_cause cause)
 	} else if (d->gone == CAUSE_NONE) {
 		d->gone = cause;
 	}
+}
+
+void decision_says(struct decision *d, const struct reply *reply)
+{
+	bool gone = reply->code >= 500;
+	bool first = gone ? d->gone == CAUSE_NONE : d->later == CAUSE_NONE;
+	if (gone)
+		decision_gone(d, CAUSE_RULE);
+	else
+		decision_later(d, CAUSE_RULE_NOW);
+	if (first)
+		*(gone ? &d->said_gone : &d->said_later) = (struct reply){.code = reply->code,
+			.enhanced = arena_dup(d->arena, reply->enhanced), .text = arena_dup(d->arena, reply->text)};
 }
 
 void decision_is(struct decision *d, enum recipient_outcome outcome)
@@ -268,6 +286,12 @@ void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
 	verdict.code = causes[cause].code;
 	verdict.enhanced = str_of_c(causes[cause].enhanced);
 	verdict.text = str_of_c(causes[cause].text);
+	if (cause == CAUSE_RULE || cause == CAUSE_RULE_NOW) {
+		const struct reply *said = cause == CAUSE_RULE ? &d->said_gone : &d->said_later;
+		verdict.code = said->code;
+		verdict.enhanced = said->enhanced;
+		verdict.text = said->text;
+	}
 	verdict.outcome = verdict.code >= 500 ? RECIPIENT_REFUSE : verdict.code >= 400 ? RECIPIENT_DEFER : d->outcome;
 	directory_end(d->directory);
 	arena_free(&d->work);

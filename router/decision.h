@@ -6,6 +6,7 @@
 #ifndef ROUTER_DECISION_H
 #define ROUTER_DECISION_H
 
+#include "mail/reply.h"
 #include "router/recipient.h"
 
 // cause, code, enhanced status, text for the client. A 5xx is said only from a fresh shadow.
@@ -30,6 +31,9 @@
 	X(CAUSE_NO_HOST, 451, "4.3.0", "mailbox has no host now, try again later")                           \
 	X(CAUSE_NO_ID, 451, "4.3.0", "mailbox has no identity yet, try again later")                         \
 	X(CAUSE_DOMAIN, 451, "4.3.0", "domain is not set up completely, try again later")                    \
+	X(CAUSE_ROUTE, 451, "4.3.5", "the way to this domain is not set up completely, try again later")     \
+	X(CAUSE_RULE, 550, "5.7.1", "refused by policy") /* decision_says gives the words */                 \
+	X(CAUSE_RULE_NOW, 450, "4.7.1", "refused by policy for now")                                         \
 	X(CAUSE_NO_POSTMASTER, 451, "4.3.0", "postmaster has no mailbox yet, try again later")               \
 	X(CAUSE_TOO_BIG, 451, "4.3.0", "too many recipients behind this address, try again later")
 
@@ -73,6 +77,7 @@ struct decision {
 	struct entry domain;
 	struct str outside_key; // and the last that is none of ours
 	enum decision_cause later, gone; // the first of each
+	struct reply said_later, said_gone; // the words of CAUSE_RULE_NOW and CAUSE_RULE
 	enum recipient_outcome outcome;
 	bool has_outcome;
 	struct str owner;      // of the list that the recipient is; in arena
@@ -86,9 +91,15 @@ void decision_end(struct decision *d, struct recipient_verdict *verdict_out);
 // A reason; strings are copied. rule is a literal.
 void decision_reason(struct decision *d, const char *rule, struct str entry, enum attr attr, struct str value);
 
+// The same with the attribute's name, a literal; "": none.
+void decision_reason_of(struct decision *d, const char *rule, struct str entry, const char *attribute, struct str value);
+
 // Something below cannot be delivered: for now, or for good. From a shadow that is not fresh nothing is for good.
 void decision_later(struct decision *d, enum decision_cause cause);
 void decision_gone(struct decision *d, enum decision_cause cause);
+
+// The same with the words of a rule; its strings are copied.
+void decision_says(struct decision *d, const struct reply *reply);
 
 // What the recipient itself is; the first call counts.
 void decision_is(struct decision *d, enum recipient_outcome outcome);

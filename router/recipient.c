@@ -17,6 +17,7 @@
 #include "base/must.h"
 #include "decision.h"
 #include "list.h"
+#include "outside.h"
 #include "router/host.h"
 
 enum { DOMAIN_ALIASES_MAX = 8 }; // alias domains of alias domains
@@ -42,50 +43,6 @@ const char *recipient_rule_text(const char *rule)
 		if (strcmp(rows[i][0], rule) == 0)
 			return rows[i][1];
 	return NULL;
-}
-
-// --- Outside addresses ---
-
-// may_relay: somebody of ours wants it there: a login, or an entry that forwards.
-static void route_outside(struct decision *d, struct decision_item *item, const struct addr *addr, bool may_relay)
-{
-	if (domain_is_literal(&addr->domain)) {
-		decision_reason(d, "literal", STR_NONE, ATTR_NONE, addr->text);
-		decision_gone(d, CAUSE_LITERAL);
-		return;
-	}
-	if (!may_relay) {
-		decision_reason(d, "relay refused", STR_NONE, ATTR_NONE, addr->domain.key);
-		decision_gone(d, CAUSE_RELAY_DENIED);
-		return;
-	}
-	if (d->query->relayhost.n == 0) {
-		decision_reason(d, "no relayhost", STR_NONE, ATTR_NONE, addr->domain.key);
-		decision_gone(d, CAUSE_NO_RELAYHOST);
-		return;
-	}
-	decision_is(d, RECIPIENT_RELAY);
-	decision_reason(d, "outside", STR_NONE, ATTR_NONE, d->query->relayhost);
-	decision_target(d, &(struct recipient_target){.kind = RECIPIENT_OUTSIDE, .address = addr, .host = d->query->relayhost,
-				   .list = item->list, .forwarder = item->forwarder});
-}
-
-// A domain that another server of ours has (relay, backup), or a split domain's unknown users.
-static void route_to_domain(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
-{
-	static const char route_bytes[] = {'%', '!', '@'};
-	for (size_t i = 0; i < sizeof route_bytes; i++)
-		if (str_index(addr->local, route_bytes[i]) >= 0) { // threats pct, bang: the next server might route by it
-			decision_reason(d, "old form", domain->dn, ATTR_NONE, addr->text);
-			decision_gone(d, CAUSE_OLD_FORM);
-			return;
-		}
-	if (d->query->relayhost.n == 0) { // we said that we take its mail, so the fault is ours
-		decision_reason(d, "no relayhost", domain->dn, ATTR_PH_DOMAIN_TYPE, entry_first(domain, ATTR_PH_DOMAIN_TYPE));
-		decision_later(d, CAUSE_DOMAIN);
-		return;
-	}
-	route_outside(d, item, addr, true);
 }
 
 // --- Mailboxes ---
@@ -449,7 +406,7 @@ static void route_unknown(struct decision *d, struct decision_item *item, const 
 	}
 	if (str_eq_nocase(policy, STR("relay"))) {
 		decision_reason(d, "unknown user", domain->dn, ATTR_PH_UNKNOWN_USER, policy);
-		route_to_domain(d, item, addr, domain);
+		outside_of_domain(d, item, addr, domain);
 		return;
 	}
 	decision_reason(d, "unknown user", domain->dn, policy.p ? ATTR_PH_UNKNOWN_USER : ATTR_NONE, policy.p ? policy : addr->key);
@@ -519,7 +476,7 @@ static void route_ours(struct decision *d, struct decision_item *item, const str
 		return;
 	case TYPE_RELAY:
 		if (!try_key(d, item, addr->key, addr, STR_NONE))
-			route_to_domain(d, item, addr, domain);
+			outside_of_domain(d, item, addr, domain);
 		return;
 	case TYPE_ALIAS: // followed by the caller; here it leads nowhere
 	case TYPE_UNKNOWN:
@@ -536,7 +493,7 @@ static void route(struct decision *d, struct decision_item *item, struct addr ad
 		struct addr target;
 		switch (find_domain(d, addr.domain.key, &match)) {
 		case DIRECTORY_NONE:
-			route_outside(d, item, &addr, d->query->authenticated || item->depth > 0);
+			outside_address(d, item, &addr);
 			return;
 		case DIRECTORY_AMBIGUOUS:
 		case DIRECTORY_UNAVAILABLE:

@@ -53,6 +53,7 @@ static void decide_as(struct directory *directory, const struct addr *to, bool a
 	case RECIPIENT_EXPAND:
 	case RECIPIENT_FORWARD:
 	case RECIPIENT_RELAY:
+	case RECIPIENT_DISCARD:
 		must(out->code == 250 && out->n_targets > 0);
 		break;
 	case RECIPIENT_REFUSE:

@@ -61,15 +61,20 @@ enum err_code settings_tls_node_client(const struct settings *settings, struct t
 	return ERR_OK;
 }
 
-enum err_code settings_tls_relay(const struct settings *settings, struct tls_client **client_out, struct err *err)
+enum err_code settings_tls_route(const struct settings *settings, bool verify, struct tls_client **client_out, struct err *err)
 {
 	const struct tls_client_config config = {
-		.verify = settings->relayhost_tls == SETTINGS_RELAYHOST_TLS_VERIFY ? TLS_VERIFY_HOST : TLS_VERIFY_NONE,
+		.verify = verify ? TLS_VERIFY_HOST : TLS_VERIFY_NONE,
 		.min = least(settings),
-		.ca_path = settings->tls_ca_file.n ? settings->tls_ca_file.p : NULL,
+		.ca_path = verify && settings->tls_ca_file.n ? settings->tls_ca_file.p : NULL,
 	};
+	return tls_client_new(&config, client_out, err);
+}
+
+enum err_code settings_tls_relay(const struct settings *settings, struct tls_client **client_out, struct err *err)
+{
 	if (settings->relayhost_tls != SETTINGS_RELAYHOST_TLS_NONE)
-		return tls_client_new(&config, client_out, err);
+		return settings_tls_route(settings, settings->relayhost_tls == SETTINGS_RELAYHOST_TLS_VERIFY, client_out, err);
 	*client_out = NULL;
 	return ERR_OK;
 }

@@ -39,7 +39,8 @@ enum directory_key {
 	DIRECTORY_DN = 6,      // a DN in any spelling: spaces, case and escapes do not matter
 	DIRECTORY_UUID = 7,    // 16 bytes
 	DIRECTORY_PIN = 8,     // "sha256:<64 hex digits>": phHostTlsPin; AMBIGUOUS is a known pin too: a node may be several hosts
-	                       // 9 route, 10 access, 11 class of service are kept for phRouteKey, phAccessKey and classes
+	DIRECTORY_ROUTE = 9,   // route_rule_key() (mail/route_rule.h): phRouteKey
+	                       // 10 access, 11 class of service are kept for phAccessKey and classes
 };
 
 enum directory_answer {
@@ -76,6 +77,10 @@ void directory_end(struct directory *directory);
 enum directory_answer directory_find(struct directory *directory, enum directory_key kind, struct str key, struct arena *arena,
 	struct directory_match *match_out);
 
+// The first key of a kind that is not below `from` in the order of str_cmp: whether any begins with a prefix costs one look-up for each version of the
+// shadow, so that tables that nobody uses cost nothing. {NULL, 0}: there is none, or the directory cannot say. In the arena.
+struct str directory_next_key(struct directory *directory, enum directory_key kind, struct str from, struct arena *arena);
+
 struct directory_status directory_status(struct directory *directory);
 
 // Why the last look-up was DIRECTORY_UNAVAILABLE, for the log; borrowed until the next call; "" when it was not.
@@ -94,6 +99,7 @@ struct directory_ops {
 	void (*end)(void *source);
 	enum directory_answer (*find)(void *source, enum directory_key kind, struct str key, struct arena *arena,
 		struct directory_match *match_out);
+	struct str (*next_key)(void *source, enum directory_key kind, struct str from, struct arena *arena);
 	struct directory_status (*status)(void *source);
 	const char *(*trouble)(const void *source);
 	void (*close)(void *source);

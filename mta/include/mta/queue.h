@@ -113,6 +113,14 @@ typedef enum queue_expand_answer queue_expand_fn(void *arg, struct arena *arena,
 struct tls_client;
 struct settings_snapshot;
 
+// Contexts of the client's side; any may be NULL. The queue takes references.
+struct queue_tls {
+	struct tls_client *lmtp;     // our node certificate, to mailbox hosts
+	struct tls_client *relay;    // to relayhost; built for relayhost_tls: TLS_VERIFY_HOST only for verify
+	struct tls_client *open;     // to next hops of routes: TLS_VERIFY_NONE
+	struct tls_client *verified; // and TLS_VERIFY_HOST; NULL: tls_ca_file cannot be read
+};
+
 struct queue_config {
 	const char *dir;             // data_dir/queue: exists, ours, 0700
 	struct runtime *runtime;     // fibers of deliveries, workers of the spool
@@ -121,8 +129,7 @@ struct queue_config {
 	queue_host_fn *host;
 	queue_expand_fn *expand;     // NULL: what is to be expanded waits
 	void *arg;                   // of these
-	struct tls_client *lmtp_tls; // our node certificate, to mailbox hosts; NULL: none. A reference is taken
-	struct tls_client *relay_tls; // to relayhost; built for relayhost_tls: TLS_VERIFY_HOST only for verify
+	struct queue_tls tls;
 	void (*died)(const struct err *err); // EIO: does not return
 };
 
@@ -134,7 +141,7 @@ enum err_code queue_open(const struct queue_config *config, struct queue **queue
 void queue_start(struct queue *queue);
 
 // New settings and TLS contexts for what begins from now on. Any thread.
-void queue_reload(struct queue *queue, struct settings_snapshot *settings, struct tls_client *lmtp_tls, struct tls_client *relay_tls);
+void queue_reload(struct queue *queue, struct settings_snapshot *settings, const struct queue_tls *tls);
 
 // Before runtime_stop: no new tries; running ones finish in the runtime's grace. Any thread, does not block.
 void queue_stop(struct queue *queue);

@@ -12,7 +12,7 @@
 //     if (verdict.too_big)                                   // a large group: again on a worker, with a directory of its own
 //         ...entries_max = RECIPIENT_ENTRIES_MAX...
 //     switch (verdict.outcome) {
-//     case RECIPIENT_DELIVER: case RECIPIENT_EXPAND: case RECIPIENT_FORWARD: case RECIPIENT_RELAY:
+//     case RECIPIENT_DELIVER: case RECIPIENT_EXPAND: case RECIPIENT_FORWARD: case RECIPIENT_RELAY: case RECIPIENT_DISCARD:
 //         ... 250; verdict.targets go into the ENTER record ...
 //     case RECIPIENT_REFUSE: case RECIPIENT_DEFER:
 //         reply((struct reply){verdict.code, verdict.enhanced, verdict.text});
@@ -56,7 +56,7 @@ enum recipient_lists {
 
 struct recipient_query {
 	const struct addr *recipient;  // borrowed for the call
-	const struct addr *sender;     // of MAIL FROM, for who may post to a list; NULL: not asked
+	const struct addr *sender;     // of MAIL FROM, for who may post to a list and for routes by sender; NULL: not asked
 	struct str account;            // of a log-in, as credentials_lookup() named it; empty: none
 	bool authenticated;            // the client logged in: it may send to outside addresses, and is internal for lists
 	enum recipient_lists lists;
@@ -72,6 +72,7 @@ struct recipient_query {
 	X(RECIPIENT_EXPAND, "expand")   /* an alias, a group or a list */             \
 	X(RECIPIENT_FORWARD, "forward") /* its owner sends it on (and may keep a copy) */ \
 	X(RECIPIENT_RELAY, "relay")     /* an outside address */                      \
+	X(RECIPIENT_DISCARD, "discard") /* accepted and thrown away, by a rule */     \
 	X(RECIPIENT_REFUSE, "refuse")   /* 5xx */                                     \
 	X(RECIPIENT_DEFER, "defer")     /* 4xx */
 
@@ -85,14 +86,14 @@ const char *recipient_outcome_name(enum recipient_outcome outcome);
 
 enum recipient_target_kind {
 	RECIPIENT_MAILBOX, // over LMTP to a host of ours: router/host.h gives the endpoint at each try
-	RECIPIENT_OUTSIDE, // over SMTP to the relayhost
+	RECIPIENT_OUTSIDE, // over SMTP to host
 	RECIPIENT_LIST,    // address stands for many: to be expanded by the queue
 };
 
 struct recipient_target {
 	enum recipient_target_kind kind;
 	const struct addr *address; // for RCPT TO: the mailbox's mail address, or the outside address
-	struct str host;            // MAILBOX: the mailHost (domain.key); OUTSIDE: the relayhost as configured; LIST: empty
+	struct str host;            // MAILBOX: the mailHost (domain.key); OUTSIDE: the relayhost as configured, or route_rule_text(); LIST: empty
 	struct guid mailbox_id;     // MAILBOX; zero otherwise
 	struct str detail;          // MAILBOX: what came after the delimiter, case kept; empty: none. Part of the delivery key
 	struct str list;            // addr.key of the list it came through; empty: none. Part of the delivery key
@@ -109,8 +110,13 @@ struct recipient_target {
 	X("old form", "the local part holds a route (% ! @), which is not passed on to another server")           \
 	X("literal", "the domain is an address literal, which is not accepted here")                              \
 	X("relay refused", "the domain is not ours, and the client has not logged in")                            \
-	X("no relayhost", "the address is outside, and the setting relayhost is empty")                           \
+	X("no relayhost", "the address is outside, no route is for it, and the setting relayhost is empty")       \
 	X("outside", "the address is outside and goes to the relayhost")                                          \
+	X("route", "the route table says where its mail goes")                                                    \
+	X("sender route", "the route table says where this sender's mail goes")                                   \
+	X("relay transport", "the domain's entry says where its mail goes")                                       \
+	X("bad route", "the route that is for it cannot be followed")                                             \
+	X("discarded", "the route throws its mail away")                                                          \
 	X("mailbox", "the address belongs to a mailbox")                                                          \
 	X("alias address", "the address is an alias")                                                             \
 	X("group address", "the address is a group or a list")                                                    \

@@ -23,4 +23,7 @@ enum err_code settings_tls_node_client(const struct settings *settings, struct t
 // To the relayhost, as relayhost_tls demands. NULL when that is none.
 enum err_code settings_tls_relay(const struct settings *settings, struct tls_client **client_out, struct err *err) ERR_CHECKED;
 
+// To next hops of routes: to whoever answers, or only to whom tls_ca_file vouches for.
+enum err_code settings_tls_route(const struct settings *settings, bool verify, struct tls_client **client_out, struct err *err) ERR_CHECKED;
+
 #endif

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Addresses beyond our mailboxes. First whether: relaying is for those who may. Then by which way, the first that is there: the route table, the
+// domain's phRelayTransport, the route of the sender, the relayhost (router/route.h).
+#include "outside.h"
+
+#include "router/route.h"
+
+// % and ! and a quoted @ say a way to the next server that we did not check (threats pct, bang).
+static bool holds_a_route(const struct addr *addr)
+{
+	static const char route_bytes[] = {'%', '!', '@'};
+	for (size_t i = 0; i < sizeof route_bytes; i++)
+		if (str_index(addr->local, route_bytes[i]) >= 0)
+			return true;
+	return false;
+}
+
+static void add_target(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host)
+{
+	decision_target(d, &(struct recipient_target){
+				   .kind = RECIPIENT_OUTSIDE, .address = addr, .host = host, .list = item->list, .forwarder = item->forwarder});
+}
+
+static void to_relayhost(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	if (d->query->relayhost.n) {
+		decision_is(d, RECIPIENT_RELAY);
+		decision_reason(d, "outside", STR_NONE, ATTR_NONE, d->query->relayhost);
+		add_target(d, item, addr, d->query->relayhost);
+		return;
+	}
+	struct str type = domain ? entry_first(domain, ATTR_PH_DOMAIN_TYPE) : STR_NONE;
+	decision_reason(d, "no relayhost", domain ? domain->dn : STR_NONE, domain ? ATTR_PH_DOMAIN_TYPE : ATTR_NONE, domain ? type : addr->domain.key);
+	if (domain) // we said that we take its mail, so the fault is ours
+		decision_later(d, CAUSE_DOMAIN);
+	else
+		decision_gone(d, CAUSE_NO_RELAYHOST);
+}
+
+// "local:user": the local part of the rule, or of the address, in the default domain; or the address that the rule names.
+static void to_local(struct decision *d, struct decision_item *item, const struct addr *addr, const struct route *route)
+{
+	struct str user = route->rule.user.n ? route->rule.user : addr->local;
+	struct addr local;
+	bool whole = route->rule.user.n && str_index(user, '@') >= 0;
+	enum addr_result result = whole ? addr_parse(d->scratch, user, ADDR_UTF8 | ADDR_LONG_LOCAL, &local)
+					: addr_from_parts(d->scratch, user, d->query->default_domain, ADDR_UTF8 | ADDR_LONG_LOCAL, &local);
+	if (result != ADDR_OK) {
+		decision_later(d, CAUSE_ROUTE);
+		return;
+	}
+	decision_is(d, RECIPIENT_EXPAND);
+	decision_add(d, item, local.text, false);
+}
+
+static void follow(struct decision *d, struct decision_item *item, const struct addr *addr, const struct route *route)
+{
+	struct str text;
+	switch (route->rule.kind) {
+	case ROUTE_RULE_RELAY:
+		text = route_rule_text(d->scratch, &route->rule);
+		if (text.n == 0) {
+			decision_later(d, CAUSE_ROUTE);
+			return;
+		}
+		decision_is(d, RECIPIENT_RELAY);
+		add_target(d, item, addr, text);
+		return;
+	case ROUTE_RULE_DISCARD:
+		decision_is(d, RECIPIENT_DISCARD);
+		decision_reason(d, "discarded", route->entry, ATTR_NONE, addr->text);
+		add_target(d, item, addr, route_rule_text(d->scratch, &route->rule));
+		return;
+	case ROUTE_RULE_ERROR:
+		decision_says(d, &route->rule.reply);
+		return;
+	case ROUTE_RULE_LOCAL:
+		to_local(d, item, addr, route);
+		return;
+	case ROUTE_RULE_SAME:
+		break;
+	}
+	decision_later(d, CAUSE_ROUTE);
+}
+
+static void reason_route(struct decision *d, const struct route *route)
+{
+	const char *rule = route->by_sender ? "sender route" : route->key.n ? "route" : "relay transport";
+	decision_reason_of(d, rule, route->entry, route->attribute, route->value);
+}
+
+static void go(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	const struct route_query query = {.directory = d->directory, .addr = addr, .sender = d->query->sender, .domain = domain,
+		.delimiters = d->query->delimiters};
+	struct route route;
+	d->entries++;
+	switch (route_find(&query, d->scratch, &route)) {
+	case ROUTE_FOUND:
+		reason_route(d, &route);
+		follow(d, item, addr, &route);
+		return;
+	case ROUTE_NONE:
+		break;
+	case ROUTE_DOUBT:
+		if (route.value.n)
+			reason_route(d, &route);
+		decision_reason(d, "bad route", route.entry, ATTR_NONE, str_of_c(route.trouble));
+		decision_later(d, CAUSE_ROUTE);
+		return;
+	}
+	if (domain_is_literal(&addr->domain)) { // only a route says that we talk to an address of a client's choice
+		decision_reason(d, "literal", STR_NONE, ATTR_NONE, addr->text);
+		decision_gone(d, CAUSE_LITERAL);
+		return;
+	}
+	to_relayhost(d, item, addr, domain);
+}
+
+void outside_address(struct decision *d, struct decision_item *item, const struct addr *addr)
+{
+	bool may_relay = d->query->authenticated || item->depth > 0; // somebody of ours wants it there: a login, or an entry that forwards
+	if (domain_is_literal(&addr->domain) && !may_relay) {
+		decision_reason(d, "literal", STR_NONE, ATTR_NONE, addr->text);
+		decision_gone(d, CAUSE_LITERAL);
+		return;
+	}
+	if (!may_relay) {
+		decision_reason(d, "relay refused", STR_NONE, ATTR_NONE, addr->domain.key);
+		decision_gone(d, CAUSE_RELAY_DENIED);
+		return;
+	}
+	go(d, item, addr, NULL);
+}
+
+void outside_of_domain(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	if (holds_a_route(addr)) {
+		decision_reason(d, "old form", domain->dn, ATTR_NONE, addr->text);
+		decision_gone(d, CAUSE_OLD_FORM);
+		return;
+	}
+	go(d, item, addr, domain);
+}

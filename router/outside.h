@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens to an address whose mailbox is not here: may it be relayed, and by which way. A part of recipient.c's decision.
+#ifndef ROUTER_OUTSIDE_H
+#define ROUTER_OUTSIDE_H
+
+#include "decision.h"
+
+// An address in nobody's domain of ours: relayed for those who may.
+void outside_address(struct decision *d, struct decision_item *item, const struct addr *addr);
+
+// One in a domain that we take mail for although its mailboxes, or this one, are on a server beyond our nodes (relay, backup, split).
+void outside_of_domain(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain);
+
+#endif
