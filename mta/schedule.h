@@ -8,7 +8,7 @@
 //     schedule_done(s, dest, &item);                           // its result is committed: the item leaves memory
 //     schedule_succeeded(s, dest); schedule_failed(s, dest, …); schedule_agent_ended(s, dest);
 //
-// A destination is what is connected to: a mailbox host, the relayhost. It starts with SCHEDULE_WINDOW_START connections, gets more with
+// A destination is what is connected to: a mailbox host, the relayhost, the next hops of a route. It starts with SCHEDULE_WINDOW_START connections, gets more with
 // each success up to concurrency_max, and half as many with each failed connection. When none of its connections lives and one fails, it
 // is dead: whatever is due for it is deferred unseen, and after a back-off that doubles one connection probes it.
 //

@@ -48,6 +48,7 @@ class Routes(unittest.TestCase):
                 route_ldif("encrypt", "encrypt.example", f"esmtp:{one}", "phRouteTls: encrypt\n") +
                 route_ldif("verify", "verify.example", f"esmtp:{one}", "phRouteTls: verify\n") +
                 route_ldif("named", "named.example", f"esmtp:{one}", "phRouteTls: verify\nphRouteOptions: tls_name=other.example\n") +
+                route_ldif("may", "may.example", f"esmtp:{one}", "phRouteOptions: tls_name=hop.example\n") +
                 route_ldif("plain", "plain.example", f"esmtp:{one}", "phRouteTls: none\n") +
                 route_ldif("eve", "from:eve@uni.example", f"esmtp:{two}") +
                 domain_ldif("backup.example", "backup", f"phRelayTransport: esmtp:{one}\n") +
@@ -65,8 +66,10 @@ class Routes(unittest.TestCase):
     def arrived(self, hop, subject):
         return self.node.wait(lambda: hop.with_subject(subject), "the message at the next hop")[0]
 
-    def ledger(self, name):
-        return int(self.node.stats("mta").get(f"posthouse_mta_ledger_{name}", 0)) if hasattr(self.node, "stats") else None
+    def discarded(self):
+        stats = self.node.command("queue.stats", "mta")["result"]
+        self.assertTrue(stats["balanced"])
+        return stats["ledger"]["discarded"]
 
     def test_domain_subdomain_and_the_rest(self):
         for to, hop in (("x@one.example", self.one), ("x@deep.below.one.example", self.two), ("x@else.example", self.relay)):
@@ -98,11 +101,10 @@ class Routes(unittest.TestCase):
         self.node.wait(lambda: [m for m in self.node.messages("bob") if b"Subject: home" in m], "the message in bob's mailbox")
 
     def test_discard_is_counted(self):
-        before = self.node.queue_stats()["ledger"]
+        before = self.discarded()
         self.submit("trash", "x@trash.example")
         self.node.wait_queue_empty()
-        after = self.node.wait(lambda: (s := self.node.queue_stats()["ledger"])["discarded"] > before["discarded"] and s, "the ledger")
-        self.assertEqual(after["discarded"], before["discarded"] + 1)
+        self.assertEqual(self.discarded(), before + 1)
         self.assertIn('outcome=discarded', self.node.log_text())
         self.assertEqual([h.with_subject("trash") for h in (self.relay, self.one, self.two)], [[], [], []])
 
@@ -132,7 +134,7 @@ class Routes(unittest.TestCase):
 
     def test_may_and_none(self):
         self.one.context = server_context(self.node.path("tls.pem"), self.node.path("tls.key"))
-        self.submit("may", "x@one.example")
+        self.submit("may", "x@may.example")
         self.assertTrue(self.arrived(self.one, "may").tls)
         self.submit("none", "x@plain.example")
         self.assertFalse(self.arrived(self.one, "none").tls)
@@ -146,7 +148,7 @@ class Routes(unittest.TestCase):
         self.assertTrue(self.arrived(self.one, "stranger's certificate").tls)
         self.submit("another name", "x@named.example")
         item = self.node.wait(lambda: (q := [i for i in self.node.queue() if i["recipients"][0]["tries"] > 0]) and q[0], "a try")
-        self.assertIn("certificate", item["recipients"][0]["last_reply"])
+        self.assertIn("hostname mismatch", item["recipients"][0]["last_reply"])
         self.assertEqual(self.one.with_subject("another name"), [])
         self.node.run("queue", "delete", "--all")
 

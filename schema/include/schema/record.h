@@ -59,7 +59,7 @@ const char *record_kind_name(enum record_kind kind); // "accepted", "dsn", …
 // How a recipient leaves us.
 enum record_target {
 	RECORD_TO_MAILBOX = 1, // LMTP to the mailbox host `destination`
-	RECORD_TO_RELAY = 2,   // SMTP to the next hop `destination` ("relayhost")
+	RECORD_TO_RELAY = 2,   // SMTP to `destination`: the relayhost, or what a route says (mail/route_rule.h)
 	RECORD_TO_EXPAND = 3,  // a list or a large group: an EXPAND makes it what it stands for. destination is RECORD_EXPAND_DESTINATION;
 	                       // detail "k/n": only the k-th of n parts
 };
