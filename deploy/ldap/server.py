@@ -47,10 +47,9 @@ class Programs:
 
     def __init__(self, root=DEFAULT_ROOT):
         self.root = os.path.abspath(root)
-        if not os.path.exists(self.path("packages")):
-            done = subprocess.run([PACKAGES, "slapd", self.root], capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise Failed(f"slapd could not be unpacked: {done.stderr.strip()[-500:]}")
+        done = subprocess.run([PACKAGES, "slapd", self.root], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Failed(f"slapd could not be unpacked: {done.stderr.strip()[-500:]}")
         self.loader = glob.glob(self.path("lib64", "ld-linux*.so.*")) + glob.glob(self.path("lib", "ld-linux*.so.*"))
         self.libraries = os.path.dirname(glob.glob(self.path("usr", "lib", "*", "libc.so.6"))[0])
 

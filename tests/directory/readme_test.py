@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""deploy/ldap/README.md, followed word by word by an administrator who has a slapd as Debian's package sets it up, with people in it.
+
+Only what the README says is to be set is set: the names in its first block. Below a folder of its own, as root: slapd is unpacked there and
+never installed.
+"""
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import node
+from slapd import ROOT, deployed
+
+README = os.path.join(ROOT, "deploy", "ldap", "README.md")
+ADMIN_PASSWORD, DEADLINE_S = "of the administrator", 60
+BASE, HOST = "dc=uni,dc=example", "ldap.uni.example"
+UIDS = {"root": 0, "openldap": 105}
+
+
+def blocks(kind, until=None):
+    """The fenced blocks of a kind, before a heading or all."""
+    with open(README, encoding="utf-8") as stream:
+        text = stream.read()
+    if until:
+        text = text[:text.index(until)]
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, flags=re.M | re.S)
+
+
+class StockSlapd:
+    """Debian's slapd after its installation, below a root of its own: cn=config from the package's template, user openldap, no TLS."""
+
+    def __init__(self, address):
+        self.address, self.process = address, None
+        programs = deployed.Programs()
+        self.root = tempfile.mkdtemp(prefix="readme-", dir=os.path.dirname(programs.root))  # links need one file system
+        subprocess.run(["cp", "-al", programs.root + "/.", self.root], check=True)
+        for folder in ("dev", "tmp", "root", "proc", "var/lib/ldap", "var/run/slapd", "etc/ldap/slapd.d", "etc/posthouse/tls"):
+            os.makedirs(self.path(folder), exist_ok=True)
+        for name, minor in (("null", 3), ("random", 8), ("urandom", 9)):
+            os.mknod(self.path("dev", name), 0o20666, os.makedev(1, minor))
+            os.chmod(self.path("dev", name), 0o666)
+        self.write("etc/passwd", "".join(f"{name}:x:{n}:{n}::/root:/bin/sh\n" for name, n in UIDS.items()))
+        self.write("etc/group", "".join(f"{name}:x:{n}:\n" for name, n in UIDS.items()))
+        self.write("etc/hosts", f"127.0.0.1 localhost\n{address} {HOST}\n")
+        self.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
+        self.write("root/ldap-admin.password", ADMIN_PASSWORD)
+        os.chmod(self.path("root/ldap-admin.password"), 0o600)
+        shutil.copytree(os.path.join(ROOT, "deploy", "ldap"), self.path("root/posthouse/deploy/ldap"))
+        with open(self.path("usr/share/slapd/slapd.init.ldif"), encoding="utf-8") as stream:
+            template = stream.read()
+        hashed = self.run("slappasswd", "-h", "{SSHA}", "-s", ADMIN_PASSWORD).strip()
+        self.write("tmp/config.ldif", template.replace("@SUFFIX@", BASE).replace("@PASSWORD@", hashed))
+        self.run("slapadd", "-F", "/etc/ldap/slapd.d", "-b", "cn=config", "-l", "/tmp/config.ldif")
+        self.write("tmp/people.ldif", f"dn: {BASE}\nobjectClass: top\nobjectClass: dcObject\nobjectClass: organization\no: uni\ndc: uni\n\n"
+                   f"dn: ou=people,{BASE}\nobjectClass: organizationalUnit\nou: people\n\n"
+                   f"dn: uid=ada,ou=people,{BASE}\nobjectClass: inetOrgPerson\nuid: ada\ncn: Ada Amsel\nsn: Amsel\nmail: ada@uni.example\n"
+                   f"userPassword: {node.ssha(node.PASSWORD)}\n\n"
+                   + "".join(f"dn: uid=s{n},ou=people,{BASE}\nobjectClass: account\nuid: s{n}\n\n" for n in range(600)))
+        self.run("slapadd", "-F", "/etc/ldap/slapd.d", "-b", BASE, "-l", "/tmp/people.ldif")
+        for top in ("etc/ldap/slapd.d", "var/lib/ldap", "var/run/slapd"):
+            for here, folders, files in os.walk(self.path(top)):
+                for name in (".", *folders, *files):
+                    os.chown(os.path.join(here, name), UIDS["openldap"], UIDS["openldap"])
+
+    def path(self, *parts):
+        return os.path.join(self.root, *parts)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as stream:
+            stream.write(text)
+
+    def enter(self):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        os.chroot(self.root)
+        os.chdir("/root/posthouse" if os.path.exists("/root/posthouse") else "/")
+
+    def run(self, *command, input=None):
+        """What it printed; AssertionError with all that was said when it failed."""
+        done = subprocess.run(["/usr/bin/env", *command], preexec_fn=self.enter, input=input, capture_output=True, text=True, check=False,
+                              timeout=DEADLINE_S, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C"})
+        if done.returncode != 0:
+            raise AssertionError(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}\n{self.log()[-2000:]}")
+        return done.stdout
+
+    def start(self):
+        """As its unit starts it, but on an address of loopback; its log to a file."""
+        with open(self.path("tmp/log"), "ab") as log:
+            self.process = subprocess.Popen(
+                ["/usr/sbin/slapd", "-h", f"ldap://{self.address}/ ldapi:///", "-u", "openldap", "-g", "openldap", "-F", "/etc/ldap/slapd.d",
+                 "-d", "stats,sync"], preexec_fn=self.enter, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        end = time.monotonic() + DEADLINE_S
+        while not deployed.listens_on(self.address, 389) or not os.path.exists(self.path("var/run/slapd/ldapi")):
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(self.log())
+            time.sleep(0.05)
+
+    def stop(self):
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(DEADLINE_S)
+
+    def log(self):
+        if not os.path.exists(self.path("tmp/log")):
+            return ""
+        with open(self.path("tmp/log"), encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+
+    def remove(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def search(self, filter, *attributes, who=(), more=()):
+        return self.run("ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-H", "ldapi:///", *who, *more, "-b", BASE, filter, *attributes)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "slapd as its package starts it changes its user")
+class Readme(unittest.TestCase):
+    sync = ("-D", f"cn=ldapsync,ou=services,{BASE}", "-y", "/root/ldapsync.password")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = node.Node()
+        cls.slapd = None
+        try:
+            cls.slapd = StockSlapd(cls.node.address)
+            cls.slapd.start()
+            cls.node.make_certificates()
+            shutil.copyfile(cls.node.path("node.pem"), cls.slapd.path("etc/posthouse/tls/node.pem"))
+            pin = cls.slapd.run("sh", "-c", blocks("pin")[0]).strip()
+            names, *rest = blocks("sh", until="## 10. Somebody new")
+            names = cls.replaced(names, r"PIN=.*", f"PIN={pin}")
+            cls.names = cls.replaced(names, r"LMTP=.*", f"LMTP={cls.node.address}:{cls.node.ports['lmtp']}")
+            cls.helpers = rest[0]
+            cls.said = cls.slapd.run("sh", "-eu", "-c", "\n".join((cls.names, *rest)))
+        except BaseException:
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        if cls.slapd:
+            cls.slapd.remove()
+        cls.node.remove()
+
+    @staticmethod
+    def replaced(text, pattern, value):
+        text, n = re.subn("^" + pattern + "$", value, text, flags=re.M)
+        if n != 1:
+            raise AssertionError(f"the README has no {pattern}")
+        return text
+
+    def follow(self, script):
+        return self.slapd.run("sh", "-eu", "-c", "\n".join((self.names, self.helpers, script)))
+
+    def test_a_node_would_be_let_in(self):
+        self.assertRegex(self.said, r"(?m)^contextCSN: \d{14}\.\d{6}Z#")
+        self.assertRegex(self.slapd.log(), r"TLS established")
+
+    def test_the_sync_identity_reads_all_and_others_what_they_did_before(self):
+        self.follow(f"data <<'END'\ndn: uid=ada,ou=people,{BASE}\nchangetype: modify\nadd: phScram\nphScram: SCRAM-SHA-256$1:x$x:x\nEND\n")
+        secrets = ("userPassword", "phScram", "mail")
+        mine = self.slapd.search("(uid=ada)", *secrets, who=self.sync)
+        for name in secrets:
+            self.assertRegex(mine, rf"(?m)^{name}:")
+        others = self.slapd.search("(uid=ada)", *secrets)
+        self.assertRegex(others, r"(?m)^mail:")
+        self.assertNotRegex(others, r"(?m)^(userPassword|phScram):")
+        self.assertGreater(self.slapd.search("(objectClass=*)", "1.1", who=self.sync).count("dn: "), 600)
+        with self.assertRaisesRegex(AssertionError, "Size limit exceeded"):
+            self.slapd.search("(objectClass=*)", "1.1")
+
+    def test_an_address_has_one_owner(self):
+        with self.assertRaisesRegex(AssertionError, "non-unique attributes found"):
+            self.follow(f"data -a <<END\ndn: uid=ada2,ou=people,{BASE}\nobjectClass: inetOrgPerson\nuid: ada2\ncn: x\nsn: x\nmail: ada@uni.example\nEND\n")
+
+    def test_whoever_was_away_is_told_the_changes_only_also_after_a_restart(self):
+        csn = re.search(r"contextCSN: (\S+)", self.slapd.search("(objectClass=*)", "contextCSN", who=self.sync, more=("-s", "base")))[1]
+        self.follow(f'ldapdelete -x -H ldapi:/// -D "$ADMIN" -y "$ADMIN_PASSWORD_FILE" uid=s1,ou=people,{BASE}')
+        self.slapd.stop()
+        self.slapd.start()
+        told = self.slapd.search("(objectClass=*)", "1.1", who=self.sync, more=("-E", f"!sync=ro/rid=000,csn={csn}"))
+        self.assertEqual(told.count("dn: "), 0, told)
+        self.assertIn("syncprov_sendinfo: delete syncIdSet", self.slapd.log())
+        self.assertNotIn("syncprov_sendinfo: present syncIdSet", self.slapd.log())
+
+    def test_indexes(self):
+        told = self.slapd.run("ldapsearch", "-Q", "-LLL", "-Y", "EXTERNAL", "-H", "ldapi:///", "-b", "cn=config", f"(olcSuffix={BASE})", "olcDbIndex")
+        names = {name for line in re.findall(r"olcDbIndex: (\S+) eq", told) for name in line.split(",")}
+        self.assertLessEqual({"mail", "mailLocalAddress", "phIntlAddress", "phMailboxId", "phLoginAlias", "uid", "objectClass", "entryUUID",
+                              "entryCSN"}, names)
+
+
+if __name__ == "__main__":
+    unittest.main()
