@@ -40,18 +40,18 @@ class StockSlapd:
         programs = deployed.Programs()
         self.root = tempfile.mkdtemp(prefix="readme-", dir=os.path.dirname(programs.root))  # links need one file system
         subprocess.run(["cp", "-al", programs.root + "/.", self.root], check=True)
-        for folder in ("dev", "tmp", "root", "proc", "var/lib/ldap", "var/run/slapd", "etc/ldap/slapd.d", "etc/posthouse/tls"):
+        for folder in ("dev", "tmp", "proc", "var/lib/ldap", "var/run/slapd", "etc/ldap/slapd.d", "etc/posthouse/tls"):
             os.makedirs(self.path(folder), exist_ok=True)
         for name, minor in (("null", 3), ("random", 8), ("urandom", 9)):
             os.mknod(self.path("dev", name), 0o20666, os.makedev(1, minor))
             os.chmod(self.path("dev", name), 0o666)
-        self.write("etc/passwd", "".join(f"{name}:x:{n}:{n}::/root:/bin/sh\n" for name, n in UIDS.items()))
+        self.write("etc/passwd", "".join(f"{name}:x:{n}:{n}::/:/bin/sh\n" for name, n in UIDS.items()))
         self.write("etc/group", "".join(f"{name}:x:{n}:\n" for name, n in UIDS.items()))
         self.write("etc/hosts", f"127.0.0.1 localhost\n{address} {HOST}\n")
         self.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
-        self.write("root/ldap-admin.password", ADMIN_PASSWORD)
-        os.chmod(self.path("root/ldap-admin.password"), 0o600)
-        shutil.copytree(os.path.join(ROOT, "deploy", "ldap"), self.path("root/posthouse/deploy/ldap"))
+        self.write("etc/ldap/admin.password", ADMIN_PASSWORD)
+        os.chmod(self.path("etc/ldap/admin.password"), 0o600)
+        shutil.copytree(os.path.join(ROOT, "deploy", "ldap"), self.path("posthouse/deploy/ldap"))
         with open(self.path("usr/share/slapd/slapd.init.ldif"), encoding="utf-8") as stream:
             template = stream.read()
         hashed = self.run("slappasswd", "-h", "{SSHA}", "-s", ADMIN_PASSWORD).strip()
@@ -78,12 +78,12 @@ class StockSlapd:
     def enter(self):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         os.chroot(self.root)
-        os.chdir("/root/posthouse" if os.path.exists("/root/posthouse") else "/")
+        os.chdir("/posthouse")
 
     def run(self, *command, input=None):
         """What it printed; AssertionError with all that was said when it failed."""
         done = subprocess.run(["/usr/bin/env", *command], preexec_fn=self.enter, input=input, capture_output=True, text=True, check=False,
-                              timeout=DEADLINE_S, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C"})
+                              timeout=DEADLINE_S, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "LC_ALL": "C"})
         if done.returncode != 0:
             raise AssertionError(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}\n{self.log()[-2000:]}")
         return done.stdout
@@ -123,7 +123,7 @@ class StockSlapd:
 
 @unittest.skipUnless(os.geteuid() == 0, "slapd as its package starts it changes its user")
 class Readme(unittest.TestCase):
-    sync = ("-D", f"cn=ldapsync,ou=services,{BASE}", "-y", "/root/ldapsync.password")
+    sync = ("-D", f"cn=ldapsync,ou=services,{BASE}", "-y", "/etc/ldap/ldapsync.password")
 
     @classmethod
     def setUpClass(cls):
