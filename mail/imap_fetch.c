@@ -189,24 +189,33 @@ static const char *const kind_words[] = {
 	[MIME_SECTION_MIME] = "MIME",
 };
 
-// As an atom where the name is one (clients compare the text), else quoted; what no string may hold becomes "?".
-static void add_field(struct str name, struct buf *b)
+static bool is_atom(struct str s)
 {
 	struct imap_parse p;
 	struct str atom;
-	imap_parse_init(&p, name, NULL);
-	if (imap_parse_atom(&p, &atom) && atom.n == name.n) {
-		buf_add(b, name);
-		return;
+	imap_parse_init(&p, s, NULL);
+	return imap_parse_atom(&p, &atom) && atom.n == s.n;
+}
+
+// As an atom where the name is one (clients compare the text), else quoted; what no string may hold becomes "?".
+static void add_field(struct str name, struct buf *b)
+{
+	struct buf clean;
+	buf_init(&clean, name.n + 1);
+	for (size_t i = 0; i < name.n; i++)
+		buf_add_byte(&clean, name.p[i] >= ' ' && name.p[i] < 0x7F ? name.p[i] : '?');
+	if (is_atom(buf_str(&clean))) {
+		buf_add(b, buf_str(&clean));
+	} else {
+		buf_add_byte(b, '"');
+		for (size_t i = 0; i < clean.n; i++) {
+			if (clean.p[i] == '"' || clean.p[i] == '\\')
+				buf_add_byte(b, '\\');
+			buf_add_byte(b, clean.p[i]);
+		}
+		buf_add_byte(b, '"');
 	}
-	buf_add_byte(b, '"');
-	for (size_t i = 0; i < name.n; i++) {
-		char c = name.p[i];
-		if (c == '"' || c == '\\')
-			buf_add_byte(b, '\\');
-		buf_add_byte(b, c >= ' ' && c < 0x7F ? c : '?');
-	}
-	buf_add_byte(b, '"');
+	buf_fini(&clean);
 }
 
 static void add_body(const struct imap_fetch_section *section, struct buf *b)

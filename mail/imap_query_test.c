@@ -76,6 +76,7 @@ static void test_fetch_sections(void **state)
 		{STR("BODY.PEEK[TEXT]<10.20>"), STR("BODY[TEXT]<10>"), false},
 		{STR("BODY.PEEK[HEADER.FIELDS (Date \"X Y\" {1}\r\n))]"), STR("BODY[HEADER.FIELDS (Date \"X Y\" \")\")]"), false},
 		{STR("BODY[2.header.fields.not (a)]"), STR("BODY[2.HEADER.FIELDS.NOT (a)]"), true},
+		{STR("BODY[HEADER.FIELDS (\"X\xDD\")]"), STR("BODY[HEADER.FIELDS (X?)]"), true},
 		{STR("RFC822"), STR("RFC822"), true},
 		{STR("RFC822.HEADER"), STR("RFC822.HEADER"), false},
 		{STR("RFC822.TEXT"), STR("RFC822.TEXT"), true},
