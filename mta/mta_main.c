@@ -185,7 +185,8 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 		mta->smtp.queue = mta->queue;
 		mta->smtp.workers = runtime_workers(mta->runtime);
 		mta->smtp.login = mta->login;
-		mta->smtp.submit_rate = submit_rate_new();
+		mta->smtp.submit_rate = hour_rate_new();
+		mta->smtp.unknown_rate = hour_rate_new();
 		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
 		queue_register_commands(mta->queue, daemon_serve_control(daemon, runtime_sched(mta->runtime, 0)));
 		queue_start(mta->queue);
@@ -233,7 +234,8 @@ static void mta_stop(struct daemon *daemon)
 	if (mta->runtime)
 		runtime_free(&mta->runtime);
 	listen_caps_free(&mta->caps);
-	submit_rate_free(&mta->smtp.submit_rate);
+	hour_rate_free(&mta->smtp.submit_rate);
+	hour_rate_free(&mta->smtp.unknown_rate);
 	mta_tls_drop(&mta->tls);
 	struct tls_server *none = NULL;
 	tls_slot_set(&mta->smtp.tls, &none);

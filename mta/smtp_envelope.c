@@ -50,19 +50,51 @@ static bool accepts(enum recipient_outcome outcome)
 	unreachable("recipient outcome");
 }
 
+// Who may be guessing: strangers. A network that is trusted sends for many.
+static bool is_stranger(const struct smtp_session *s)
+{
+	return s->login.n == 0 && !settings_networks_have(&s->settings->trusted_networks, conn_peer(s->d.conn));
+}
+
+// Who has asked for too many unknown recipients hears the same of all, known or not.
+static bool is_guessing(const struct smtp_session *s)
+{
+	char text[NETADDR_TEXT_BYTES];
+	return is_stranger(s) && hour_rate_is_used_up(s->server->unknown_rate, hour_rate_key(conn_peer(s->d.conn), text),
+		s->settings->smtp_unknown_hour_max, clock_mono_ms());
+}
+
+static void count_unknown(const struct smtp_session *s)
+{
+	char text[NETADDR_TEXT_BYTES];
+	int64_t max = s->settings->smtp_unknown_hour_max, now_ms = clock_mono_ms();
+	if (!is_stranger(s))
+		return;
+	struct str key = hour_rate_key(conn_peer(s->d.conn), text);
+	if (hour_rate_take(s->server->unknown_rate, key, 1, max, now_ms) && hour_rate_is_used_up(s->server->unknown_rate, key, max, now_ms))
+		log_warning(&s->d.who.log, "too many unknown recipients from one address: it is told nothing more for a while",
+			log_str("address", key), log_u64("max", (uint64_t)max));
+}
+
 struct reply smtp_recipient(struct dialogue *d, void *one)
 {
 	struct smtp_session *s = d->session;
 	struct smtp_recipient *recipient = one;
 	struct recipient_verdict *verdict = &recipient->verdict;
-	if (s->login.n && !submit_rate_take(s->server->submit_rate, s->account, 1, s->settings->submission_recipients_hour_max, clock_mono_ms())) {
+	if (s->login.n && !hour_rate_take(s->server->submit_rate, s->account, 1, s->settings->submission_recipients_hour_max, clock_mono_ms())) {
 		log_warning(&d->who.log, "hourly budget of recipients used up", log_str("login", s->login));
 		return (struct reply){.code = 452, .enhanced = STR("4.7.1"), .text = STR("too many recipients in one hour, try again later")};
+	}
+	if (is_guessing(s)) {
+		metric_add(&metric_mta_rcpt_guessing, 1);
+		return (struct reply){.code = 450, .enhanced = STR("4.7.1"), .text = STR("too many unknown recipients from your address, try again later")};
 	}
 	const struct recipient_query query = {.recipient = &recipient->rcpt.to, .sender = &d->txn.mail.from, .account = s->account,
 		.authenticated = s->login.n != 0};
 	smtp_server_decide(s->server, s->settings, &query, d->txn.arena, verdict);
 	if (!accepts(verdict->outcome)) {
+		if (str_eq(verdict->enhanced, STR("5.1.1")))
+			count_unknown(s);
 		metric_add(verdict->code < 500 ? &metric_mta_rcpt_deferred : &metric_mta_rcpt_refused, 1);
 		log_info(&d->who.log, "recipient refused", log_str("sender", d->txn.mail.from.text),
 			log_str("recipient", recipient->rcpt.to.text), log_u64("code", (uint64_t)verdict->code),

@@ -6,11 +6,11 @@
 #include "base/conn.h"
 #include "base/settings.h"
 #include "base/tls.h"
+#include "hour_rate.h"
 #include "ldapsync/directory.h"
 #include "mta/queue.h"
 #include "router/recipient.h"
 #include "schema/settings.h"
-#include "submit_rate.h"
 
 struct login;
 
@@ -18,7 +18,8 @@ struct smtp_server {
 	struct queue *queue;
 	struct worker_pool *workers;     // large groups
 	struct login *login;
-	struct submit_rate *submit_rate;
+	struct hour_rate *submit_rate;   // recipients of a login
+	struct hour_rate *unknown_rate;  // unknown recipients of an address
 	struct tls_slot tls;             // certificates of 587, 465 and of STARTTLS on 25
 	// The view of the shadow that belongs to the calling thread's scheduler; borrowed.
 	struct directory *(*directory)(void *arg);

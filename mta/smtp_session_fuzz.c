@@ -291,7 +291,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct conn_io io = {client_read, client_write, client_wait, client_close};
 	if (size == 0)
 		return 0;
-	struct smtp_server server = {.submit_rate = submit_rate_new(), .tls = TLS_SLOT_INIT, .directory = get_directory, .settings_get = get_settings};
+	struct smtp_server server = {.submit_rate = hour_rate_new(), .unknown_rate = hour_rate_new(),
+		.tls = TLS_SLOT_INIT, .directory = get_directory, .settings_get = get_settings};
 	const struct smtp_service service = {.server = &server, .submission = data[0] & SUBMISSION};
 	struct buf out;
 	struct netaddr peer;
@@ -306,7 +307,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	smtp_server_serve(conn_of_io(&io, &client, &peer, &peer), (void *)(uintptr_t)&service);
 	must(check_replies(buf_str(&out)) == committed);
 	buf_fini(&out);
-	submit_rate_free(&server.submit_rate);
+	hour_rate_free(&server.submit_rate);
+	hour_rate_free(&server.unknown_rate);
 	random_inject_end();
 	clock_inject(NULL);
 	return 0;

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "submission_header.h"
-#include "submit_rate.h"
+#include "hour_rate.h"
 #include "trace_header.h"
 
 static struct arena *arena;
@@ -107,31 +107,51 @@ static void submission_separates_text_from_a_header_it_ran_into(void **state)
 static void rate_is_a_sliding_hour_for_each_login(void **state)
 {
 	(void)state;
-	struct submit_rate *rate = submit_rate_new();
+	struct hour_rate *rate = hour_rate_new();
 	int64_t minute = 60000, now = 1000 * minute;
-	assert_true(submit_rate_take(rate, STR("ann"), 60, 100, now));
-	assert_false(submit_rate_take(rate, STR("ann"), 41, 100, now));
-	assert_true(submit_rate_take(rate, STR("bob"), 41, 100, now));
-	assert_true(submit_rate_take(rate, STR("ann"), 40, 100, now + 30 * minute));
-	assert_false(submit_rate_take(rate, STR("ann"), 1, 100, now + 59 * minute));
-	assert_true(submit_rate_take(rate, STR("ann"), 60, 100, now + 60 * minute));
-	assert_false(submit_rate_take(rate, STR("ann"), 1, 100, now + 60 * minute));
-	assert_true(submit_rate_take(rate, STR("ann"), 100, 100, now + 500 * minute));
-	submit_rate_free(&rate);
+	assert_true(hour_rate_take(rate, STR("ann"), 60, 100, now));
+	assert_false(hour_rate_take(rate, STR("ann"), 41, 100, now));
+	assert_true(hour_rate_take(rate, STR("bob"), 41, 100, now));
+	assert_true(hour_rate_take(rate, STR("ann"), 40, 100, now + 30 * minute));
+	assert_false(hour_rate_take(rate, STR("ann"), 1, 100, now + 59 * minute));
+	assert_true(hour_rate_take(rate, STR("ann"), 60, 100, now + 60 * minute));
+	assert_false(hour_rate_take(rate, STR("ann"), 1, 100, now + 60 * minute));
+	assert_true(hour_rate_take(rate, STR("ann"), 100, 100, now + 500 * minute));
+	assert_true(hour_rate_is_used_up(rate, STR("ann"), 100, now + 559 * minute));
+	assert_false(hour_rate_is_used_up(rate, STR("ann"), 101, now + 559 * minute));
+	assert_false(hour_rate_is_used_up(rate, STR("ann"), 100, now + 560 * minute));
+	assert_false(hour_rate_is_used_up(rate, STR("nobody"), 100, now));
+	hour_rate_free(&rate);
+}
+
+static void a_network_is_one_key(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} cases[] = {{"192.0.2.1", "192.0.2.1", true}, {"192.0.2.1", "192.0.2.2", false}, {"2001:db8::1", "2001:db8::ffff:1", true},
+		{"2001:db8::1", "2001:db8:0:1::1", false}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct netaddr a, b;
+		char a_text[NETADDR_TEXT_BYTES], b_text[NETADDR_TEXT_BYTES];
+		assert_true(netaddr_parse(str_of_c(cases[i].a), 0, &a) && netaddr_parse(str_of_c(cases[i].b), 0, &b));
+		assert_int_equal(str_eq(hour_rate_key(&a, a_text), hour_rate_key(&b, b_text)), cases[i].same);
+	}
 }
 
 static void rate_forgets_the_longest_unused(void **state)
 {
 	(void)state;
-	struct submit_rate *rate = submit_rate_new();
+	struct hour_rate *rate = hour_rate_new();
 	char name[32];
-	for (int i = 0; i <= SUBMIT_RATE_LOGINS_MAX; i++) {
+	for (int i = 0; i <= HOUR_RATE_KEYS_MAX; i++) {
 		snprintf(name, sizeof name, "u%d", i);
-		assert_true(submit_rate_take(rate, str_of_c(name), 1, 1, 0));
+		assert_true(hour_rate_take(rate, str_of_c(name), 1, 1, 0));
 	}
-	assert_true(submit_rate_take(rate, STR("u0"), 1, 1, 0));
-	assert_false(submit_rate_take(rate, STR("u5000"), 1, 1, 0));
-	submit_rate_free(&rate);
+	assert_true(hour_rate_take(rate, STR("u0"), 1, 1, 0));
+	assert_false(hour_rate_take(rate, STR("u5000"), 1, 1, 0));
+	hour_rate_free(&rate);
 }
 
 int main(void)
@@ -144,6 +164,7 @@ int main(void)
 		cmocka_unit_test(submission_separates_text_from_a_header_it_ran_into),
 		cmocka_unit_test(rate_is_a_sliding_hour_for_each_login),
 		cmocka_unit_test(rate_forgets_the_longest_unused),
+		cmocka_unit_test(a_network_is_one_key),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

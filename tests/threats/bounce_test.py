@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports that would hit somebody who sent nothing, go round in circles, or tell a stranger who has a mailbox here."""
+import base64
 import re
 import unittest
 
-from node import NodeTest, user_ldif
+from node import NodeTest, PASSWORD, user_ldif
 from threat import ThreatTest, message
 
 
@@ -57,7 +58,7 @@ class Backscatter(ThreatTest):
 
 
 class Enum(NodeTest):
-    """Guessing who is here. A budget for the whole cluster needs the cluster; here is what one node does in one session."""
+    """Guessing who is here in one session."""
     settings = {"smtp_errors_max": 20}
 
     def test_enum(self):
@@ -91,6 +92,51 @@ class Enum(NodeTest):
                     answers.append(wire.reply())
                 wire.say("RSET")
             self.assertEqual(answers[:4], answers[4:])
+
+
+class EnumBudget(NodeTest):
+    """Guessing who is here in many sessions: the budget of an address, on one node. One for the whole cluster needs the cluster."""
+    settings = {"smtp_errors_max": 100, "smtp_unknown_hour_max": 30, "trusted_networks": ["192.0.2.0/24"], "log_level": "info"}
+
+    def ask(self, source, *names):
+        """What a stranger at an address hears about each name, in sessions of ten."""
+        answers = []
+        for at in range(0, len(names), 10):
+            with self.node.raw("smtp", source) as wire:
+                wire.reply()
+                wire.say("EHLO client.example")
+                self.assertEqual(wire.say("MAIL FROM:<x@out.example>"), 250)
+                for name in names[at:at + 10]:
+                    wire.send(f"RCPT TO:<{name}@uni.example>\r\n")
+                    answers.append(wire.reply())
+        return answers
+
+    def test_enum_over_many_sessions(self):
+        """When the budget of an address is used up, all that it asks about is answered alike; others notice nothing."""
+        guesses = [f"guess{n}" for n in range(60)]
+        self.assertEqual({code for code, _ in self.ask("127.0.0.11", "ann", *guesses[:29], "bob")}, {250, 550})
+        self.assertEqual([code for code, _ in self.ask("127.0.0.11", "ann", "guess29", "ann")], [250, 550, 450])
+        answers = self.ask("127.0.0.11", *guesses[30:], "ann", "bob", "postmaster")
+        self.assertEqual({(code, *lines) for code, lines in answers}, {(450, "4.7.1 too many unknown recipients from your address, try again later")})
+        self.assertEqual([code for code, _ in self.ask("127.0.0.12", "ann", "guess0")], [250, 550])
+        warnings = [line for line in self.node.log_text().splitlines() if "too many unknown recipients from one address" in line]
+        self.assertEqual(sum("address=127.0.0.11 " in line for line in warnings), 1, warnings)
+        self.assertRegex(self.node.run("metrics", "mta").stdout, r"posthouse_mta_rcpt_guessing_total [1-9]")
+
+    def test_a_log_in_is_not_guessing(self):
+        """Our own user mistypes as often as they like, from an address that used its budget up."""
+        self.ask("127.0.0.13", *[f"guess{n}" for n in range(31)])
+        self.assertEqual([code for code, _ in self.ask("127.0.0.13", "ann")], [450])
+        wire = self.node.raw("submission", "127.0.0.13")
+        with wire:
+            wire.reply()
+            wire.say("EHLO laptop")
+            wire.say("STARTTLS")
+            wire.starttls(self.node.tls())
+            wire.say("EHLO laptop")
+            self.assertEqual(wire.say("AUTH PLAIN " + base64.b64encode(f"\0ann\0{PASSWORD}".encode()).decode()), 235)
+            self.assertEqual(wire.say("MAIL FROM:<ann@uni.example>"), 250)
+            self.assertEqual([wire.say(f"RCPT TO:<{name}@uni.example>") for name in ("nobody", "bob")], [550, 250])
 
 
 class DoubleBounce(ThreatTest):
