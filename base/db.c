@@ -227,6 +227,17 @@ static enum err_code sync_parent(const char *path, struct err *err)
 	return code;
 }
 
+// A log is found by the database's name: under a second name the same file would get another's (threat fs-race). By name, as closing a
+// descriptor of it here would end the locks of who has it open.
+static enum err_code check_names(const struct db_options *options, struct err *err)
+{
+	struct stat st;
+	if (!options->exclusive || lstat(options->path, &st) != 0 || st.st_nlink <= 1)
+		return ERR_OK;
+	return err_set(err, ERR_CORRUPT, "%s: the file has %lu names (hard links): two mailboxes may be one file, or a backup is; leave it one",
+		options->path, (unsigned long)st.st_nlink);
+}
+
 static enum err_code open_handle(struct db *db, const struct db_options *options, struct err *err)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
@@ -241,6 +252,9 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 		flags |= SQLITE_OPEN_READONLY;
 		break;
 	}
+	enum err_code code = check_names(options, err);
+	if (code)
+		return code;
 	bool made = options->mode == DB_CREATE && access(options->path, F_OK) != 0;
 	int rc = sqlite3_open_v2(options->path, &db->handle, flags, options->exclusive ? db_wal_vfs() : NULL);
 	if (rc != SQLITE_OK)
@@ -251,7 +265,7 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 	}
 	if (made && chmod(options->path, options->file_mode ? options->file_mode : 0600) != 0)
 		return err_errno(err, "chmod %s", options->path);
-	enum err_code code = set_pragmas(db, options, err);
+	code = set_pragmas(db, options, err);
 	if (code == ERR_OK)
 		code = check_format(db, options, err);
 	uint64_t page_bytes = 0;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lies on the disk, who says he is a node, and a message that kills: fs-race, key-forge, poison."""
+import imaplib
 import os
 import re
 import shutil
@@ -194,6 +195,34 @@ class FsRace(unittest.TestCase):
         """A mailbox whose folder, or whose database, is another's."""
         self.attack(self.box("ann"), lambda p: os.symlink(self.box("bob"), p))
         self.attack(self.box("ann", "mail.db"), lambda p: os.symlink(self.box("bob", "mail.db"), p))
+
+    def test_fs_race_of_one_file_for_two_mailboxes(self):
+        """Two mailboxes' databases are one file. Neither is opened while that is so, or what one's log holds would be written into the other."""
+        contents = {}
+        for user in ("ann", "bob"):
+            with open(self.box(user, "mail.db"), "rb") as stream:
+                contents[user] = stream.read()
+        path, victim = self.box("ann", "mail.db"), self.box("bob", "mail.db")
+        aside = self.plant(path, lambda p: os.link(victim, p))
+        self.node.expect_error("two mailboxes may be one file")
+        self.node.start()
+        for user in ("ann", "bob"):
+            with self.assertRaises(imaplib.IMAP4.error, msg=user):
+                self.node.messages(user)
+            with self.node.smtp() as smtp:
+                smtp.sendmail("x@out.example", [f"{user}@uni.example"], message(f"later-for-{user}"))
+        self.node.wait(lambda: self.node.log_text().count("two mailboxes may be one file") >= 2, "both to be refused")
+        self.end()
+        with open(victim, "rb") as stream:
+            self.assertEqual(stream.read(), contents["bob"])
+        os.unlink(path)
+        os.rename(aside, path)
+        self.node.start()
+        for user in ("ann", "bob"):
+            self.node.wait(lambda: [t for t in self.node.messages(user) if f"later-for-{user}".encode() in t], "what waited")
+            texts = self.node.messages(user)
+            self.assertEqual(sum(b"Subject: secret-of-" in t for t in texts), 1)
+            self.assertTrue([t for t in texts if f"secret-of-{user}".encode() in t])
 
     def test_fs_race_of_sockets(self):
         """The place of a control socket is taken: by a link to a file of somebody else's, by a folder."""

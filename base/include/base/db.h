@@ -46,7 +46,8 @@ struct db_options {
 	const struct db_schema *schema;
 	const char *const *sql; // statements, prepared at first use
 	size_t n_sql;
-	bool exclusive;         // locking_mode=EXCLUSIVE: no -shm file, one process; a transaction goes into the WAL with one write
+	bool exclusive;         // locking_mode=EXCLUSIVE: no -shm file, one process; a transaction goes into the WAL with one write;
+	                        // a file that has other names too is ERR_CORRUPT
 	bool keep_wal;          // leave -wal and -shm when closing (SQLITE_FCNTL_PERSIST_WAL): readers elsewhere need them
 	uint32_t page_bytes;    // of a new file; 0: 4096
 	uint32_t cache_kib;     // page cache; 0: 256
