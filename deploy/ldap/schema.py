@@ -24,9 +24,9 @@ SYNTAXES = {
 }
 FIRST_STANDARD = 160  # rows of attr.def from here are attributes of others
 
-# 389-ds has no attribute of this name. (The OID that OpenLDAP gives it is mailAlternateAddress there.)
-MISSING_IN_389 = ("( phAttribute:162 NAME 'mailLocalAddress' DESC 'every address at which mail is accepted' EQUALITY caseIgnoreIA5Match "
-                  f"SYNTAX {IA5}{{320}} )",)
+# 389-ds has no attributes of these names. (The OID that OpenLDAP gives mailLocalAddress is mailAlternateAddress there.)
+MISSING_IN_389 = tuple(f"( phAttribute:{number} NAME '{name}' DESC '{what}' EQUALITY caseIgnoreIA5Match SYNTAX {IA5}{{320}} )" for number, name, what in (
+    (162, "mailLocalAddress", "every address at which mail is accepted"), (166, "rfc822MailMember", "where mail to an alias goes")))
 
 Attribute = collections.namedtuple("Attribute", "number name syntax equality single text")
 ObjectClass = collections.namedtuple("ObjectClass", "number name must may text")

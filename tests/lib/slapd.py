@@ -48,7 +48,28 @@ DEADLINE_S = float(os.environ.get("POSTHOUSE_TEST_DEADLINE_S", "30"))
 PORT = 2389
 
 
-class TestServer(deployed.Server):
+class Content:
+    """What a test does to the entries of a server, by LDAP; over ask(program, *arguments) and as_admin()."""
+
+    def load(self, ldif):
+        self.ask("ldapadd", *self.as_admin(), input=ldif, deadline_s=600)
+
+    add = load
+
+    def modify(self, ldif):
+        self.ask("ldapmodify", *self.as_admin(), input=ldif, deadline_s=600)
+
+    def delete(self, *names):
+        self.ask("ldapdelete", *self.as_admin(), *names)
+
+    def search(self, filter="(objectClass=*)", *attributes, base=None, scope="sub", who="admin"):
+        known = {"admin": (self.admin_dn, self.admin_password), "sync": (self.sync_dn, self.sync_password)}
+        login = () if who == "anonymous" else ("-D", known.get(who, who)[0], "-w", known.get(who, who)[1])
+        return entries(self.ask("ldapsearch", "-x", *login, "-LLL", "-o", "ldif-wrap=no", "-b", self.base if base is None else base, "-s", scope,
+                                filter, *attributes, deadline_s=120))
+
+
+class TestServer(Content, deployed.Server):
     def empty(self, ldif=None):
         self.end()
         self.clear()
@@ -79,25 +100,6 @@ class TestServer(deployed.Server):
         self.providers = [provider] if provider else []
         self.write_config()
         self.start()
-
-    # --- content ---
-
-    def load(self, ldif):
-        self.ask("ldapadd", *self.as_admin(), input=ldif, deadline_s=600)
-
-    add = load
-
-    def modify(self, ldif):
-        self.ask("ldapmodify", *self.as_admin(), input=ldif, deadline_s=600)
-
-    def delete(self, *names):
-        self.ask("ldapdelete", *self.as_admin(), *names)
-
-    def search(self, filter="(objectClass=*)", *attributes, base=None, scope="sub", who="admin"):
-        known = {"admin": (self.admin_dn, self.admin_password), "sync": (self.sync_dn, self.sync_password)}
-        login = () if who == "anonymous" else ("-D", known.get(who, who)[0], "-w", known.get(who, who)[1])
-        return entries(self.ask("ldapsearch", "-x", *login, "-LLL", "-o", "ldif-wrap=no", "-b", self.base if base is None else base, "-s", scope,
-                                filter, *attributes, deadline_s=120))
 
     # --- its log ---
 
