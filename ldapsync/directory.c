@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "directory_source.h"
 #include "dn.h"
@@ -13,6 +14,8 @@ struct directory {
 	const struct directory_ops *ops;
 	void *source; // owned
 	unsigned depth;
+	bool keeps, is_open;    // is_open: ops->begin was called, ops->end not yet
+	int64_t opened_ms;
 };
 
 struct directory *directory_new(const struct directory_ops *ops, void *source)
@@ -35,22 +38,51 @@ void directory_close(struct directory **directory_in)
 	if (directory == NULL)
 		return;
 	must(directory->depth == 0);
+	directory_let_go(directory);
 	directory->ops->close(directory->source);
 	free(directory);
 	*directory_in = NULL;
 }
 
+void directory_keep(struct directory *directory, bool keep)
+{
+	directory->keeps = keep;
+}
+
+bool directory_is_kept(const struct directory *directory)
+{
+	return directory->is_open && directory->depth == 0;
+}
+
+void directory_let_go(struct directory *directory)
+{
+	if (!directory_is_kept(directory))
+		return;
+	directory->is_open = false;
+	directory->ops->end(directory->source);
+}
+
 void directory_begin(struct directory *directory)
 {
-	if (directory->depth++ == 0)
-		directory->ops->begin(directory->source);
+	if (directory->depth++ > 0)
+		return;
+	int64_t now_ms = directory->keeps ? clock_mono_ms() : 0;
+	if (directory->is_open && now_ms - directory->opened_ms < DIRECTORY_KEEP_MS)
+		return;
+	if (directory->is_open)
+		directory->ops->end(directory->source);
+	directory->ops->begin(directory->source);
+	directory->is_open = true;
+	directory->opened_ms = now_ms;
 }
 
 void directory_end(struct directory *directory)
 {
 	must(directory->depth > 0);
-	if (--directory->depth == 0)
-		directory->ops->end(directory->source);
+	if (--directory->depth > 0 || directory->keeps)
+		return;
+	directory->is_open = false;
+	directory->ops->end(directory->source);
 }
 
 enum directory_answer directory_find(struct directory *directory, enum directory_key kind, struct str key, struct arena *arena,

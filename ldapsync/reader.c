@@ -31,6 +31,7 @@ struct recent {
 	enum directory_key kind;
 	uint64_t version; // 0: free
 	struct buf key, blob;
+	struct entry entry; // of blob
 };
 
 // What came behind a key. Asked at every recipient of tables that are mostly empty.
@@ -235,9 +236,13 @@ static bool find_recent(struct reader *reader, enum directory_key kind, struct s
 	struct recent *recent = recent_of(reader, kind, key);
 	if (recent == NULL || recent->version != reader->state.version || recent->kind != kind || !str_eq(buf_str(&recent->key), key))
 		return false;
-	const struct entry *entry = reader_entry(buf_str(&recent->blob), arena);
-	if (entry == NULL)
+	struct str copy = arena_dup(arena, buf_str(&recent->blob));
+	struct entry *entry = arena_alloc(arena, sizeof *entry);
+	if (entry == NULL || copy.p == NULL)
 		return false;
+	*entry = recent->entry; // checked once: only its strings move
+	entry->dn.p = copy.p + (entry->dn.p - recent->blob.p);
+	entry->values.p = copy.p + (entry->values.p - recent->blob.p);
 	*match_out = (struct directory_match){.entry = entry};
 	return true;
 }
@@ -253,7 +258,8 @@ static void keep_recent(struct reader *reader, enum directory_key kind, struct s
 	entry_begin(&recent->blob, &entry->uuid, entry->has_uuid, entry->classes, entry->dn);
 	buf_add(&recent->blob, entry->values);
 	recent->kind = kind;
-	recent->version = recent->key.overflow || recent->blob.overflow ? 0 : reader->state.version;
+	bool whole = !recent->key.overflow && !recent->blob.overflow && entry_decode(buf_str(&recent->blob), &recent->entry);
+	recent->version = whole ? reader->state.version : 0;
 }
 
 enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, struct arena *arena,

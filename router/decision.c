@@ -81,7 +81,6 @@ bool decision_once(struct decision *d, const struct decision_item *item, const s
 
 void decision_reason_of(struct decision *d, const char *rule, struct str entry, const char *attribute, struct str value)
 {
-	must(recipient_rule_text(rule) != NULL);
 	if (d->n_reasons == RECIPIENT_REASONS_MAX)
 		return;
 	d->reasons = grow(d, d->reasons, d->n_reasons, &d->room_reasons, sizeof *d->reasons);

@@ -93,7 +93,10 @@ static void to_mailbox(struct decision *d, struct decision_item *item, const str
 		decision_later(d, CAUSE_NO_ID);
 		return;
 	}
-	if (addr_parse(d->scratch, entry_first(user, ATTR_MAIL), ADDR_UTF8 | ADDR_LONG_LOCAL, &primary) == ADDR_OK)
+	struct str mail = entry_first(user, ATTR_MAIL);
+	if (addr && str_eq(mail, addr->text))
+		target.address = addr;
+	else if (addr_parse(d->scratch, mail, ADDR_UTF8 | ADDR_LONG_LOCAL, &primary) == ADDR_OK)
 		target.address = &primary;
 	else if (addr)
 		target.address = addr;

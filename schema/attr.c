@@ -2,42 +2,24 @@
 // The rows of schema/attr.def, found by name and by number.
 #include "schema/attr.h"
 
-static const struct attr_info rows[] = {
-#define ATTR(id, number, name_, syntax_, values_, check_, where_)                                                              \
-	{.attr = ATTR_##id, .name = name_, .syntax = ATTR_##syntax_, .values = ATTR_##values_, .check = ATTR_CHECK_##check_,  \
+// By number: every value of an entry asks for its row.
+static const struct attr_info rows[ATTR_NUMBER_MAX + 1] = {
+#define ATTR(id, number, name_, syntax_, values_, check_, where_)                                                                       \
+	[number] = {.attr = ATTR_##id, .name = name_, .syntax = ATTR_##syntax_, .values = ATTR_##values_, .check = ATTR_CHECK_##check_, \
 		.where = ATTR_IN_##where_},
-#include "schema/attr.def"
-#undef ATTR
-};
-
-enum { ROWS = sizeof rows / sizeof *rows };
-
-// Which numbers are taken.
-static const bool is_number[ATTR_NUMBER_MAX + 1] = {
-#define ATTR(id, number, name, syntax, values, check, where) [number] = true,
 #include "schema/attr.def"
 #undef ATTR
 };
 
 const struct attr_info *attr_by_number(unsigned number)
 {
-	if (number > ATTR_NUMBER_MAX || !is_number[number])
-		return NULL;
-	size_t low = 0, high = ROWS; // rows ascend by number
-	while (high - low > 1) {
-		size_t middle = (low + high) / 2;
-		if ((unsigned)rows[middle].attr <= number)
-			low = middle;
-		else
-			high = middle;
-	}
-	return &rows[low];
+	return number <= ATTR_NUMBER_MAX && rows[number].name ? &rows[number] : NULL;
 }
 
 const struct attr_info *attr_by_name(struct str name)
 {
-	for (size_t i = 0; i < ROWS; i++)
-		if (str_eq_nocase(name, str_of_c(rows[i].name)))
+	for (size_t i = 0; i <= ATTR_NUMBER_MAX; i++)
+		if (rows[i].name && str_eq_nocase(name, str_of_c(rows[i].name)))
 			return &rows[i];
 	return NULL;
 }

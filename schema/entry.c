@@ -12,10 +12,15 @@
 
 enum { VERSION = 1, HAS_UUID = 1, HEAD_BYTES = 18, VARINT_BYTES_MAX = 5 };
 
-// Takes a varint (little-endian groups of 7 bits) of at most 32 bits off *rest.
-static bool take_varint(struct str *rest, size_t *out)
+// Takes a varint (little-endian groups of 7 bits) of at most 32 bits off *rest. Most are one byte.
+static inline bool take_varint(struct str *rest, size_t *out)
 {
 	uint64_t value = 0;
+	if (rest->n > 0 && (uint8_t)rest->p[0] < 0x80) {
+		*out = (uint8_t)rest->p[0];
+		*rest = str_of(rest->p + 1, rest->n - 1);
+		return true;
+	}
 	for (size_t i = 0; i < rest->n && i < VARINT_BYTES_MAX; i++) {
 		uint8_t byte = (uint8_t)rest->p[i];
 		value |= (uint64_t)(byte & 0x7f) << (7 * i);
@@ -30,22 +35,22 @@ static bool take_varint(struct str *rest, size_t *out)
 	return false;
 }
 
-static bool take_counted(struct str *rest, struct str *out)
+static inline bool take_counted(struct str *rest, struct str *out)
 {
 	size_t n;
 	if (!take_varint(rest, &n) || n > rest->n)
 		return false;
 	*out = str_of(rest->p, n);
-	*rest = str_from(*rest, n);
+	*rest = str_of(rest->p + n, rest->n - n);
 	return true;
 }
 
-static bool take_value(struct str *rest, unsigned *number_out, struct str *value_out)
+static inline bool take_value(struct str *rest, unsigned *number_out, struct str *value_out)
 {
 	if (rest->n == 0)
 		return false;
 	*number_out = (uint8_t)rest->p[0];
-	*rest = str_from(*rest, 1);
+	*rest = str_of(rest->p + 1, rest->n - 1);
 	return take_counted(rest, value_out);
 }
 
@@ -112,16 +117,17 @@ bool entry_each(const struct entry *entry, struct entry_cursor *cursor, enum att
 
 bool entry_next(const struct entry *entry, enum attr attr, struct entry_cursor *cursor, struct str *value_out)
 {
-	enum attr found;
-	struct str value;
-	while (entry_each(entry, cursor, &found, &value)) {
-		if (found == attr) {
-			*value_out = value;
-			return true;
-		}
-		if (found > attr)
-			break;
+	struct str rest = str_from(entry->values, cursor->at), value;
+	unsigned found;
+	while (rest.n > 0 && (unsigned)(uint8_t)rest.p[0] <= (unsigned)attr) { // they ascend
+		must(take_value(&rest, &found, &value));
+		if (found != (unsigned)attr)
+			continue;
+		cursor->at = entry->values.n - rest.n;
+		*value_out = value;
+		return true;
 	}
+	cursor->at = entry->values.n - rest.n;
 	return false;
 }
 

@@ -12,9 +12,9 @@
 //     }
 //     directory_end(directory);
 //
-// Threads: one struct directory is used by one thread at a time. The pages are mapped and a look-up takes 3-4 µs, so it may be called
+// Threads: one struct directory is used by one thread at a time. The pages are mapped and a look-up takes 2-3 µs, so it may be called
 // on a scheduler thread. Between begin and end nothing may yield: an open snapshot stops ldapsync's checkpoint. Without begin, each
-// call has a snapshot of its own.
+// call has a snapshot of its own, unless the view keeps one (directory_keep): views of schedulers do.
 //
 // A file that is missing or not complete is no failure: look-ups say DIRECTORY_UNAVAILABLE, and the file is tried again once a second.
 // Readers need the group `posthouse` and write access to shadow.db-shm: a sandbox gives SANDBOX_READ_WRITE on the folder shadow/, whose
@@ -71,6 +71,13 @@ void directory_close(struct directory **directory);
 // A snapshot for several look-ups; pairs nest. Does not block on the writer.
 void directory_begin(struct directory *directory);
 void directory_end(struct directory *directory);
+
+// A view that keeps its snapshot: end leaves it open, and the next begin takes it again until it is DIRECTORY_KEEP_MS old; opening one costs
+// as much as a look-up. Who says true calls directory_let_go() when nothing was decided for a while, so that no checkpoint waits for it.
+enum { DIRECTORY_KEEP_MS = 5 };
+void directory_keep(struct directory *directory, bool keep);
+bool directory_is_kept(const struct directory *directory); // a snapshot is open though nobody uses it
+void directory_let_go(struct directory *directory);        // ends it; nothing when there is none, or when it is in use
 
 // Looks key up. match is set for FOUND and AMBIGUOUS, untouched otherwise; its memory is the arena's (an entry has some hundred bytes, a
 // large group megabytes). An arena at its cap, and any error of the database, is DIRECTORY_UNAVAILABLE.

@@ -12,6 +12,9 @@
 
 struct directory_views;
 
+// Views keep their snapshot for DIRECTORY_KEEP_MS (ldapsync/directory.h), so that the decisions of a busy moment share one: what a commit of
+// ldapsync changed is seen that much later. A fiber of each scheduler ends a snapshot that nobody uses any more.
+
 // As directory_open() for each scheduler of the runtime, which is borrowed. Never fails; reads files.
 struct directory_views *directory_views_open(struct runtime *runtime, const char *path, int64_t fresh_s);
 void directory_views_close(struct directory_views **views); // NULL is fine
