@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "ldapsync/credentials.h"
@@ -200,6 +201,33 @@ static void test_diff(void **state)
 	report = load(place, DOMAIN HOST);
 	assert_int_equal(report.counters.deleted, 1);
 	assert_int_equal(find(place, DIRECTORY_ADDRESS, "berg@uni.example", &match), DIRECTORY_NONE);
+}
+
+// A view that keeps its snapshot sees a commit a moment later, and none is kept open for long.
+static void test_kept_snapshot(void **state)
+{
+	struct place *place = *state;
+	struct clock_fake now = {.mono_ms = 1000, .wall_ms = 1795286655000};
+	struct directory_match match;
+	clock_inject(&now);
+	load(place, DOMAIN HOST);
+	now.mono_ms += 2000; // the file is looked for once a second
+	directory_keep(place->directory, true);
+	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_NONE);
+	assert_true(directory_is_kept(place->directory));
+	load(place, DOMAIN HOST ANNA);
+	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_NONE);
+	now.mono_ms += DIRECTORY_KEEP_MS;
+	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_FOUND);
+	directory_begin(place->directory);
+	directory_let_go(place->directory); // in use: it stays
+	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_FOUND);
+	directory_end(place->directory);
+	load(place, DOMAIN HOST);
+	directory_let_go(place->directory);
+	assert_false(directory_is_kept(place->directory));
+	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_NONE);
+	clock_inject(NULL);
 }
 
 // Domains and hosts are kept by a reader, for one version only.
@@ -562,6 +590,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged_files, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_folding_and_base64, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evil_attr, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kept_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_owners, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hosts_of_one_node_share_its_pin, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_one_uuid_twice, setup, teardown),

@@ -33,7 +33,7 @@ struct dispatch {
 	struct schedule_config config;
 	struct fiber_ref loop;
 	bool loop_runs, stopping, loading;
-	struct record_ref *gone; // heard of while a page was read, which may have them still
+	struct record_ref *gone; // heard of, or done, while a page was read, which may have them still
 	size_t gone_n, gone_size;
 	_Atomic size_t items; // as of the last look, for has_room
 };
@@ -141,19 +141,25 @@ static void due(void *self, struct str destination, int64_t next_try_ms)
 	pthread_mutex_unlock(&d->mutex);
 }
 
+// A page that is under way may still have it. The mutex is held.
+static void not_from_page(struct dispatch *d, const struct guid *guid, uint32_t number)
+{
+	if (!d->loading)
+		return;
+	if (d->gone_n == d->gone_size) {
+		d->gone_size = d->gone_size ? 2 * d->gone_size : 16;
+		d->gone = reallocarray(d->gone, d->gone_size, sizeof *d->gone);
+		must(d->gone != NULL);
+	}
+	d->gone[d->gone_n++] = (struct record_ref){*guid, number};
+}
+
 static void gone(void *self, const struct guid *guid, uint32_t number)
 {
 	struct dispatch *d = self;
 	pthread_mutex_lock(&d->mutex);
 	schedule_gone(d->schedule, guid, number);
-	if (d->loading) {
-		if (d->gone_n == d->gone_size) {
-			d->gone_size = d->gone_size ? 2 * d->gone_size : 16;
-			d->gone = reallocarray(d->gone, d->gone_size, sizeof *d->gone);
-			must(d->gone != NULL);
-		}
-		d->gone[d->gone_n++] = (struct record_ref){*guid, number};
-	}
+	not_from_page(d, guid, number);
 	pthread_mutex_unlock(&d->mutex);
 }
 
@@ -265,6 +271,7 @@ void dispatch_done(struct dispatch *d, struct schedule_dest *dest, struct item *
 	while (*list) {
 		struct item *item = *list;
 		*list = item->next;
+		not_from_page(d, &item->message->guid, item->r.number);
 		schedule_done(d->schedule, dest, &item);
 	}
 	atomic_store_explicit(&d->items, schedule_items(d->schedule), memory_order_relaxed);

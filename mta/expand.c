@@ -187,7 +187,7 @@ static enum err_code expand_part(const struct expand *x, const struct guid *guid
 
 static enum err_code expand_list(struct expand *x, struct err *err)
 {
-	struct part part = {1, (uint32_t)((x->list.to.n + EXPAND_PART_MAX - 1) / EXPAND_PART_MAX)};
+	struct part part = {1, (uint32_t)((x->list.to.n + x->queue->expand_part_max - 1) / x->queue->expand_part_max)};
 	struct record_enter child = child_of(x, part.n == 1 ? members_of(x, &part, 1) : parts_of(x, part.n));
 	const struct record_expand expand = {.guid = x->message->guid, .number = x->item->r.number, .at_ms = x->wall_ms, .begets = {&child, 1}};
 	char id[GUID_SHORT_BYTES], child_id[GUID_SHORT_BYTES];

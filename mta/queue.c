@@ -15,6 +15,7 @@
 #include "base/must.h"
 #include "base/tls.h"
 #include "dispatch.h"
+#include "expand.h"
 #include "queue_core.h"
 #include "queue_fold_rows.h"
 #include "queue_metrics.h"
@@ -311,6 +312,7 @@ enum err_code queue_open(const struct queue_config *config, struct queue **queue
 	pthread_mutex_init(&queue->mutex, NULL);
 	take_settings(queue, config->settings, &config->tls);
 	queue->inline_bytes_max = (size_t)settings_of(config->settings)->queue_body_inline_bytes;
+	queue->expand_part_max = EXPAND_PART_MAX;
 	queue->dispatch = dispatch_new(queue);
 	struct queue_fold_sink sink = dispatch_sink(queue->dispatch);
 	queue->fold = queue_fold_new(&sink);

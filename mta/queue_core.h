@@ -26,6 +26,7 @@ struct queue {
 	struct dispatch *dispatch;
 	struct control_command *commands; // owned; NULL until they are registered
 	size_t inline_bytes_max;
+	size_t expand_part_max; // members of one record (mta/expand.h)
 	_Atomic int64_t commit_timeout_ms;
 	_Atomic bool stopping;
 

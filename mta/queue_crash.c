@@ -42,7 +42,7 @@ enum mark {
 enum { IDS_MAX = 64, FIBERS = 3, PROBE = IDS_MAX, TEXT_BYTES_MAX = 1 << 20, SETTLE_MS = 20000, CHUNK_BYTES = 40000, ARENA_BYTES = 1 << 20 };
 
 // What a message is for, by its number.
-enum { TO_NOBODY = 0, TO_TWO = 2, TO_LATER = 6, KINDS = 8 };
+enum { TO_NOBODY = 0, TO_LIST = 1, TO_TWO = 2, TO_LATER = 6, KINDS = 8 };
 
 static bool is_bounced(uint32_t id)
 {
@@ -51,7 +51,7 @@ static bool is_bounced(uint32_t id)
 
 static unsigned recipients_of(uint32_t id)
 {
-	return id % KINDS == TO_TWO ? 2 : 1;
+	return id % KINDS == TO_TWO || id % KINDS == TO_LIST ? 2 : 1; // a list's are its members
 }
 
 struct bench {
@@ -105,6 +105,19 @@ static bool resolve(void *arg, struct arena *arena, struct str address, struct r
 	return true;
 }
 
+// A list of a and b; one part each.
+static enum queue_expand_answer expand(void *arg, struct arena *arena, const struct queue_expand_query *query,
+	struct queue_expansion *expansion_out)
+{
+	(void)arg;
+	(void)query;
+	*expansion_out = (struct queue_expansion){.is_list = true, .owner = STR("owner-list@uni.example"),
+		.to = {arena_must(arena, 2 * sizeof(struct record_recipient)), 2}};
+	expansion_out->to.v[0] = to_mailbox(STR("a@uni.example"));
+	expansion_out->to.v[1] = to_mailbox(STR("b@uni.example"));
+	return QUEUE_EXPAND_DONE;
+}
+
 static void died(const struct err *err)
 {
 	fprintf(stderr, "died: %s\n", err->text);
@@ -131,9 +144,11 @@ static void open_queue(struct bench *b)
 {
 	struct err err = {0};
 	struct queue_config config = {.dir = b->dir, .runtime = b->runtime, .settings = b->settings, .resolve = resolve, .host = find_host,
-		.died = died};
-	if (queue_open(&config, &b->queue, &err) == ERR_OK)
+		.expand = expand, .died = died};
+	if (queue_open(&config, &b->queue, &err) == ERR_OK) {
+		b->queue->expand_part_max = 1;
 		return;
+	}
 	fprintf(stderr, "no start: %s\n", err.text);
 	_exit(CRASH_DIED);
 }
@@ -198,7 +213,11 @@ static enum queue_verdict enter(struct bench *b, uint32_t id, size_t bytes, stru
 	free(text);
 	if (code)
 		return QUEUE_REFUSED;
-	struct queue_message message = {.sender = STR("s@uni.example"), .source = STR("crash"), .recipients = to, .n = recipients_of(id)};
+	if (id % KINDS == TO_LIST && id != PROBE)
+		to[0] = (struct record_recipient){.target = RECORD_TO_EXPAND, .address = STR("list@uni.example"), .key = STR("list@uni.example"),
+			.destination = STR(RECORD_EXPAND_DESTINATION)};
+	struct queue_message message = {.sender = STR("s@uni.example"), .source = STR("crash"), .recipients = to,
+		.n = id % KINDS == TO_LIST ? 1 : recipients_of(id)};
 	return queue_enter(b->queue, &message, &spool, &err);
 }
 
@@ -397,8 +416,8 @@ struct checking {
 	size_t files, probes;
 	struct item_message *messages;
 	struct row {
-		uint32_t number;
-		bool held;
+		bool held, first; // first of its message
+		bool stands_for[3]; // by number of a promise
 	} *rows;
 	size_t n;
 };
@@ -462,11 +481,23 @@ static void read_marks(struct checking *c, const struct disk_trace *trace, size_
 	}
 }
 
+// The recipients that were promised and that a row is: a list's is both members, that of a part (k of n) those whose hash says so.
+static void find_promised(sqlite3_stmt *stmt, struct row *row)
+{
+	static const struct str keys[] = {STR("a@uni.example"), STR("b@uni.example")};
+	struct str address = db_col_str(stmt, 6), detail = db_col_str(stmt, 8);
+	bool expands = sqlite3_column_int(stmt, 7) == RECORD_TO_EXPAND;
+	row->stands_for[1] = expands || address.p[0] != 'b';
+	row->stands_for[2] = expands || address.p[0] == 'b';
+	for (unsigned i = 0; expands && detail.n && i < 2; i++)
+		row->stands_for[i + 1] = str_hash(keys[i]) % 2 == (uint64_t)(detail.p[0] - '1');
+}
+
 static void read_rows(struct db *db, void *arg)
 {
 	struct checking *c = arg;
 	sqlite3_stmt *stmt;
-	must(sqlite3_prepare_v2(db_handle(db), "SELECT m.guid, m.flags, m.bytes, m.body, r.number, r.state FROM message m JOIN recipient r"
+	must(sqlite3_prepare_v2(db_handle(db), "SELECT m.guid, m.flags, m.bytes, m.body, r.number, r.state, r.address, r.target, r.detail FROM message m JOIN recipient r"
 						" USING(guid) ORDER BY m.guid, r.number", -1, &stmt, NULL) == SQLITE_OK);
 	while (sqlite3_step(stmt) == SQLITE_ROW) {
 		c->messages = reallocarray(c->messages, c->n + 1, sizeof *c->messages);
@@ -477,7 +508,9 @@ static void read_rows(struct db *db, void *arg)
 			.body_bytes = (uint64_t)sqlite3_column_int64(stmt, 2), .body_id = sqlite3_column_int64(stmt, 3)};
 		must(sqlite3_column_bytes(stmt, 0) == (int)sizeof m->guid);
 		memcpy(&m->guid, sqlite3_column_blob(stmt, 0), sizeof m->guid);
-		c->rows[c->n++] = (struct row){.number = (uint32_t)sqlite3_column_int(stmt, 4), .held = sqlite3_column_int(stmt, 5) == 1};
+		bool first = c->n == 0 || !guid_eq(&c->messages[c->n - 1].guid, &m->guid);
+		c->rows[c->n] = (struct row){.held = sqlite3_column_int(stmt, 5) == 1, .first = first};
+		find_promised(stmt, &c->rows[c->n++]);
 	}
 	must(sqlite3_finalize(stmt) == SQLITE_OK);
 }
@@ -490,21 +523,23 @@ static void check_row(struct checking *c, size_t i)
 	uint32_t id;
 	size_t bytes, at;
 	buf_init(&text, TEXT_BYTES_MAX);
-	c->files += (c->messages[i].flags & RECORD_FLAG_SPOOL) && c->rows[i].number == 1;
+	c->files += (c->messages[i].flags & RECORD_FLAG_SPOOL) && c->rows[i].first;
 	if (queue_rows_body(c->bench->queue, &c->messages[i], &text, &err) || text.n != c->messages[i].body_bytes) {
 		crash_lost(c->verdict, "a body of %llu bytes cannot be read: %s", (unsigned long long)c->messages[i].body_bytes, err.text);
-	} else if (!crash_text_id(text.p, text.n, &id, &bytes, &at) || id > PROBE || c->rows[i].number > 2) {
+	} else if (!crash_text_id(text.p, text.n, &id, &bytes, &at) || id > PROBE) {
 		crash_lost(c->verdict, "there is a message that nobody sent, of %zu bytes", text.n);
 	} else if (at > 0) {
 		c->promise[id][1].reports++;
 	} else {
 		char *want = malloc(bytes);
 		must(want != NULL);
-		struct promise *p = &c->promise[id][c->rows[i].number];
 		if (text.n != bytes || memcmp(crash_text(id, bytes, want), text.p, bytes) != 0)
 			crash_lost(c->verdict, "message %u has other octets, %zu", id, text.n);
-		p->rows++;
-		p->resting = c->rows[i].held;
+		for (unsigned number = 1; number <= 2; number++)
+			if (c->rows[i].stands_for[number]) {
+				c->promise[id][number].rows++;
+				c->promise[id][number].resting = c->rows[i].held;
+			}
 		free(want);
 	}
 	buf_fini(&text);
