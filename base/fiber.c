@@ -180,6 +180,7 @@ static void park(struct fiber *fiber)
 {
 	fiber->state = FIBER_PARKED;
 	fiber->trimmed = false;
+	fiber->sched->untrimmed = true;
 	fiber->parked_ms = clock_mono_ms();
 	fiber_switch(&fiber->context, &fiber->sched->thread, false);
 }

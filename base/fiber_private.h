@@ -77,6 +77,7 @@ struct sched {
 	struct fiber_stack_pool stacks;
 	struct fiber *sweep; // where the next look for idle stacks begins
 	int64_t sweep_ms;
+	bool untrimmed;      // a fiber may have parked since its stack was looked at
 
 	// Written by other threads.
 	struct sched_post *_Atomic posts;

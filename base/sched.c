@@ -23,7 +23,7 @@ enum {
 	EVENTS_PER_TURN = 256,
 	SWEEP_MS = 1000,        // how often idle stacks are looked for
 	SWEEP_FIBERS = 2000,    // how many are looked at
-	STACK_IDLE_MS = 10000,  // parked for this long is idle
+	STACK_IDLE_MS = 2000,   // parked for this long is idle
 	STUBBORN_MS = 5000,     // after a hard cancel a fiber has this long to end
 };
 
@@ -213,14 +213,21 @@ static void sweep_stacks(struct sched *sched)
 		return;
 	sched->sweep_ms = now_ms + SWEEP_MS;
 	struct fiber *fiber = sched->sweep ? sched->sweep : sched->live_first;
+	if (sched->sweep == NULL)
+		sched->untrimmed = false;
 	for (int n = 0; fiber && n < SWEEP_FIBERS; n++, fiber = fiber->live_next) {
-		if (fiber->state != FIBER_PARKED || fiber->trimmed || now_ms - fiber->parked_ms < STACK_IDLE_MS)
+		if (fiber->state != FIBER_PARKED || fiber->trimmed)
 			continue;
+		if (now_ms - fiber->parked_ms < STACK_IDLE_MS) {
+			sched->untrimmed = true;
+			continue;
+		}
 		fiber_stack_measure(fiber->stack, fiber->name);
 		fiber_stack_trim(fiber->stack, fiber->context.sp);
 		fiber->trimmed = true;
 	}
 	sched->sweep = fiber;
+	sched->untrimmed |= fiber != NULL;
 #else
 	(void)sched;
 #endif
@@ -259,7 +266,7 @@ static int timeout_ms(struct sched *sched)
 		next_ms = clock_earlier(next_ms, atomic_load(&sched->stop_ms));
 	else if (sched->cancelled_hard && clock_mono_ms() < sched->hard_ms + STUBBORN_MS)
 		next_ms = clock_earlier(next_ms, sched->hard_ms + STUBBORN_MS);
-	if (sched->fibers_n)
+	if (sched->untrimmed)
 		next_ms = clock_earlier(next_ms, clock_mono_ms() + STACK_IDLE_MS);
 	if (next_ms == CLOCK_NEVER)
 		return -1;
