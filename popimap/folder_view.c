@@ -29,19 +29,18 @@ static void list_one(void *arg, const struct folder_change *message)
 		listing->first_unseen = message->uid;
 }
 
-static enum err_code read_uids(struct strand *strand, const struct folder_row *row, struct folder_view *view, struct err *err)
+static enum err_code read_uids(struct strand *strand, const struct folder_row *row, struct arena *arena, struct folder_view *view,
+	struct err *err)
 {
 	struct listing listing = {.uids.size = row->messages};
 	listing.uids.p = malloc((row->messages + 1) * sizeof *listing.uids.p);
 	must(listing.uids.p != NULL);
 	enum err_code code = message_flags_each(strand, row->id, 0, 0, list_one, &listing, err);
-	if (code) {
-		uid_buf_fini(&listing.uids);
-		return code;
-	}
-	view->uids = (struct uid_list){.p = listing.uids.p, .n = listing.uids.n};
+	if (code == ERR_OK)
+		code = uid_buf_give(&listing.uids, arena, &view->uids, err);
+	uid_buf_fini(&listing.uids);
 	view->first_unseen = listing.first_unseen;
-	return ERR_OK;
+	return code;
 }
 
 // From which uid on messages are \Recent to this session; a read-write session takes them away from all others (rule 13).
@@ -72,7 +71,7 @@ static enum job_step select_run(struct job *job, struct strand *strand)
 	if (code == ERR_OK)
 		code = folder_keywords_read(strand, row.id, select->arena, &view->keywords, job->err);
 	if (code == ERR_OK)
-		code = read_uids(strand, &row, view, job->err);
+		code = read_uids(strand, &row, select->arena, view, job->err);
 	if (code)
 		return job_end(job, code);
 	view->recent_from = recent_from(strand, &row, select->mode == FOLDER_READ_WRITE);

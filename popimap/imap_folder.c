@@ -25,7 +25,7 @@ static void add_recent(struct imap_folder *folder, uint32_t first, uint32_t last
 	folder->recent[folder->recent_n++] = (struct imap_range){first, last};
 }
 
-struct imap_folder *imap_folder_new(struct mailbox *mailbox, struct folder_view *view, bool read_only)
+struct imap_folder *imap_folder_new(struct mailbox *mailbox, const struct folder_view *view, bool read_only)
 {
 	struct imap_folder *folder = calloc(1, sizeof *folder);
 	must(folder != NULL);
@@ -37,10 +37,11 @@ struct imap_folder *imap_folder_new(struct mailbox *mailbox, struct folder_view 
 		.uidnext = view->info.uidnext,
 		.modseq = view->info.modseq,
 		.read_only = read_only,
-		.uids = view->uids.p,
+		.uids = grown(NULL, view->uids.n, sizeof *folder->uids),
 		.n = view->uids.n,
 	};
-	view->uids = (struct uid_list){0};
+	if (folder->n)
+		memcpy(folder->uids, view->uids.p, folder->n * sizeof *folder->uids);
 	if (view->recent_from && view->recent_from < view->info.uidnext)
 		add_recent(folder, view->recent_from, view->info.uidnext - 1);
 	imap_folder_learn_keywords(folder, &view->keywords);
@@ -55,7 +56,7 @@ void imap_folder_free(struct imap_folder **folder)
 	free((*folder)->uids);
 	free((*folder)->recent);
 	free((*folder)->held);
-	free((*folder)->keyword_names);
+	free((*folder)->keywords);
 	free(*folder);
 	*folder = NULL;
 }
@@ -219,15 +220,16 @@ bool imap_folder_learn_keywords(struct imap_folder *folder, const struct folder_
 		return false;
 	for (size_t i = 0; i < keywords->n; i++)
 		bytes += keywords->name[i].n;
-	char *names = grown(NULL, bytes, 1), *at = names;
+	struct str *known = grown(NULL, keywords->n * sizeof *known + bytes, 1);
+	char *at = (char *)(known + keywords->n);
 	for (size_t i = 0; i < keywords->n; i++) {
 		struct str name = keywords->name[i];
 		memcpy(at, name.p, name.n);
-		folder->keywords[i] = str_of(at, name.n);
+		known[i] = str_of(at, name.n);
 		at += name.n;
 	}
-	free(folder->keyword_names);
-	folder->keyword_names = names;
+	free(folder->keywords);
+	folder->keywords = known;
 	folder->keywords_n = keywords->n;
 	return true;
 }

@@ -25,13 +25,12 @@ struct imap_folder {
 	size_t recent_n;
 	uint32_t *held; // owned, ascending; expunged, in the map, not told yet
 	size_t held_n;
-	char *keyword_names; // owned; what keywords points into
-	struct str keywords[FLAG_KEYWORDS_MAX];
+	struct str *keywords; // owned, with their text in the same block; NULL: none
 	size_t keywords_n;
 };
 
-// From a view; takes view->uids.
-struct imap_folder *imap_folder_new(struct mailbox *mailbox, struct folder_view *view, bool read_only);
+// From a view, which is copied.
+struct imap_folder *imap_folder_new(struct mailbox *mailbox, const struct folder_view *view, bool read_only);
 void imap_folder_free(struct imap_folder **folder);
 
 size_t imap_folder_recent_count(const struct imap_folder *folder);

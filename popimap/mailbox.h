@@ -139,7 +139,7 @@ struct uid_list {
 struct folder_view {
 	struct folder_info info;
 	struct folder_keywords keywords;
-	struct uid_list uids;  // malloc()ed, the caller's to free(): the first column of its map
+	struct uid_list uids;  // in the arena: the first column of a session's map
 	uint32_t recent_from;  // uids from here on are \Recent: to this session alone when read-write, 0: none
 	uint32_t first_unseen; // uid, 0: none
 };

@@ -11,6 +11,7 @@
 
 enum {
 	SLICE_ARENA_BYTES_MAX = 4 << 20,
+	LIST_ARENA_BYTES_MAX = 128 << 20, // uids of a folder with millions of messages
 	PIECE_BYTES = 64 << 10,
 };
 
@@ -49,14 +50,13 @@ bool pop3_open_drop(struct pop3_session *s)
 		pop3_err(s, "[IN-USE] another session has the maildrop");
 		return false;
 	}
-	struct arena *arena = arena_new(SLICE_ARENA_BYTES_MAX);
+	struct arena *arena = arena_new(LIST_ARENA_BYTES_MAX);
 	// Read-only: \Recent is for IMAP's sessions.
 	enum err_code code = folder_select(s->mailbox, &inbox, FOLDER_READ_ONLY, arena, &view, &s->err);
 	if (code == ERR_OK) {
 		s->folder = view.info.id;
 		s->uidvalidity = view.info.uidvalidity;
 		code = load_sizes(s, &view.uids);
-		free(view.uids.p);
 	}
 	arena_free(&arena);
 	if (code == ERR_OK)

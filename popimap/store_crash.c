@@ -445,7 +445,6 @@ static void check_folder(struct checking *c, struct mailbox *mb, const struct fo
 			crash_lost(c->verdict, "%.*s says %u messages and has %zu", STR_FMT(info->name.path), view.info.messages, view.uids.n);
 		for (size_t i = 0; i < view.uids.n; i++)
 			check_message(c, mb, &view.info, view.uids.p[i], arena);
-		free(view.uids.p);
 	} else {
 		crash_lost(c->verdict, "%.*s cannot be selected: %s", STR_FMT(info->name.path), err.text);
 	}

@@ -31,7 +31,6 @@ static void a_delivery_is_there_with_its_prefix(void **state)
 	assert_true(m.cache.n > 0 && m.thread > 0);
 	struct message header = test_fetch(mb, view.info.id, 1, FETCH_HEADER);
 	assert_true(str_ends(header.text, STR("+0100\r\n\r\n")));
-	free(view.uids.p);
 	test_close(&mb);
 }
 

@@ -152,7 +152,6 @@ static void idle_session(void *arg)
 	struct watch *watch = watch_new(mb, view->info.id);
 	struct folder_seen seen = {.modseq = view->info.modseq, .uidnext = view->info.uidnext, .uidvalidity = view->info.uidvalidity};
 	size_t messages = view->uids.n;
-	free(view->uids.p);
 	struct folder_changes *changes = arena_must(arena, sizeof *changes);
 	bool first = true; // what came between SELECT and the watch
 	while (messages < SENT) {
