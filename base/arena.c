@@ -52,6 +52,13 @@ void arena_free(struct arena **arena)
 	*arena = NULL;
 }
 
+void arena_release(struct arena *arena)
+{
+	drop_chunks(arena, NULL);
+	arena->used = 0;
+	arena->overflowed = false;
+}
+
 void arena_reset(struct arena *arena)
 {
 	struct chunk *oldest = arena->newest;

@@ -17,9 +17,9 @@ static bool wait_for_line(struct imap_session *s, struct imap_command *c)
 	int64_t end_ms = clock_after_ms(s->settings->imap_idle_s * 1000);
 	for (;;) {
 		// First look, then wait: what came between the last command and IDLE is told now (PROTOCOLS 16).
-		arena_reset(c->arena);
 		if (!imap_tell(s, c->arena, NULL, true, false))
 			return false;
+		arena_release(c->arena);
 		if (conn_flush(s->conn, &s->err)) {
 			imap_enter(s, IMAP_ENDED);
 			return false;

@@ -20,6 +20,9 @@ struct arena *arena_new(size_t bytes_max);
 void arena_free(struct arena **arena);
 void arena_reset(struct arena *arena);
 
+// As arena_reset, and the first chunk is given back too: for an arena that will not be used for long.
+void arena_release(struct arena *arena);
+
 // Zeroed memory aligned for any type; NULL over the cap. n may be 0.
 void *arena_alloc(struct arena *arena, size_t n);
 
