@@ -233,7 +233,6 @@ static void recent_is_told_to_one_session(void **state)
 	test_reopen();
 	mb = test_mailbox(1);
 	assert_int_equal(test_status(mb, "INBOX").recent, 0); // also kept on the disk
-	free(second.uids.p);
 }
 
 static void changes_are_told_once_and_whole(void **state)
@@ -438,7 +437,6 @@ static void check_model(const struct model *model, uint32_t inbox, const struct 
 		assert_true(c->uid == uid && c->flags == model->flags[uid] && c->modseq == model->modseq[uid]);
 	}
 	assert_true(there == view.uids.n && changed == changes->changed_n && arrived == changes->arrived_n);
-	free(view.uids.p);
 }
 
 static void flags_of_many_messages_are_what_was_done(void **state)
@@ -450,7 +448,6 @@ static void flags_of_many_messages_are_what_was_done(void **state)
 	for (int round = 0; round < 120; round++) {
 		struct folder_view view = test_select(mb, "INBOX", FOLDER_READ_WRITE);
 		struct folder_seen seen = test_seen(&view, true);
-		free(view.uids.p);
 		for (int i = 0; i < 5 && model.uidnext < MODEL_MAX; i++) {
 			append("INBOX", FLAG_DRAFT);
 			uint32_t uid = model.uidnext++;

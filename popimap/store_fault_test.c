@@ -50,7 +50,6 @@ static unsigned count_messages(unsigned mailbox)
 		buf_fini(&out);
 	}
 	unsigned n = (unsigned)view.uids.n;
-	free(view.uids.p);
 	test_close(&mb);
 	return n;
 }
@@ -123,7 +122,6 @@ static void a_failed_commit_leaves_the_mailbox_as_it_was(void **state)
 	assert_true(watch_changed(watch));
 	assert_int_equal(test_status(mb, "INBOX").unseen, 6);
 	watch_free(&watch);
-	free(view.uids.p);
 	test_close(&mb);
 }
 
@@ -353,7 +351,6 @@ static void a_killed_process_keeps_its_word(void **state)
 		for (size_t i = 0; i < view.uids.n; i++)
 			files += test_fetch(mb, view.info.id, view.uids.p[i], 0).bytes > STORE_INLINE_BYTES_MAX;
 		assert_int_equal(test_count_files(test_path(m, "big")), files);
-		free(view.uids.p);
 		test_close(&mb);
 	}
 }
