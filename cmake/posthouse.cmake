@@ -19,6 +19,8 @@ target_compile_options(posthouse_flags INTERFACE
   -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wcast-qual
   -Wpointer-arith -Wundef -Wformat=2 -Wvla -Wimplicit-fallthrough -Wno-missing-field-initializers
   -fno-common -fstack-protector-strong -fno-strict-aliasing)
+# A program links what it uses: only ldapsync has libldap.
+target_link_options(posthouse_flags INTERFACE -Wl,--as-needed)
 if(POSTHOUSE_FLAVOUR STREQUAL "release")
   # Fibers have 64 KiB stacks: a frame over 4 KiB is an error, and a frame may not jump the guard page.
   target_compile_options(posthouse_flags INTERFACE -Wframe-larger-than=4096 -fstack-clash-protection -D_FORTIFY_SOURCE=2 -fPIE)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse directory status: the shadow on this disk, and what ldapsync says of its source when it runs.
-// posthouse directory release: lets a file through that the brake holds.
+// posthouse directory release: lets through what the brake holds.
+// posthouse directory reconcile: has the whole directory read and compared once more.
 // posthouse directory password: values for userPassword and phScram, made from a password that is read here and goes nowhere else.
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,10 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 		!status->complete ? "never loaded completely" : status->fresh ? "up to date" : "not known to be up to date");
 	if (status->age_s >= 0)
 		printf(", confirmed %lld s ago", (long long)status->age_s);
+	if (provider && *provider)
+		printf(", from %s", provider);
+	if (json_integer_value(json_object_get(answer, "lag_ms")) > 0)
+		printf(", %lld ms behind", (long long)json_integer_value(json_object_get(answer, "lag_ms")));
 	printf("%s\n", answer ? "" : " (ldapsync does not run; the shadow serves)");
 	if (trouble && *trouble)
 		printf("%s\n", trouble);
@@ -68,25 +73,37 @@ int cmd_directory_status(struct ctl *ctl, int argc, char **argv)
 
 // --- release ---
 
-int cmd_directory_release(struct ctl *ctl, int argc, char **argv)
+// Asks ldapsync for something that ends with another shadow, and prints what became of it.
+static int ask_for_refresh(struct ctl *ctl, int argc, const char *command, const char *done)
 {
-	(void)argv;
 	if (argc != 1)
 		return ctl_usage(ctl);
 	if (ctl_settings(ctl) == NULL)
 		return CTL_NO;
 	json_t *answer = NULL;
 	struct err err;
-	if (ctl_ask(ctl, DAEMONS_LDAPSYNC, "directory.release", NULL, NULL, NULL, &answer, &err))
+	if (ctl_ask(ctl, DAEMONS_LDAPSYNC, command, NULL, NULL, NULL, &answer, &err))
 		return ctl_fail(&err);
 	if (ctl->json)
 		ctl_print_json(json_incref(answer));
 	else
-		printf("released: %lld entries are gone, version %lld has %lld\n", (long long)json_integer_value(json_object_get(answer, "deleted")),
+		printf("%s: %lld entries are gone, version %lld has %lld\n", done, (long long)json_integer_value(json_object_get(answer, "deleted")),
 			(long long)json_integer_value(json_object_get(answer, "version")),
 			(long long)json_integer_value(json_object_get(answer, "entries")));
 	json_decref(answer);
 	return CTL_YES;
+}
+
+int cmd_directory_release(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	return ask_for_refresh(ctl, argc, "directory.release", "released");
+}
+
+int cmd_directory_reconcile(struct ctl *ctl, int argc, char **argv)
+{
+	(void)argv;
+	return ask_for_refresh(ctl, argc, "directory.reconcile", "compared");
 }
 
 // --- password ---

@@ -5,6 +5,9 @@
 // row id is marked in a bitmap, and at the end rows without a mark are deleted. All in one transaction: WAL frames of a load that was
 // killed are never seen. Readers (directory_shadow.c, credentials.c) never write or checkpoint; this connection does both (SQLite before
 // 3.51.3 can corrupt a WAL that two connections write and checkpoint).
+//
+// A change from a server is a transaction of one entry or some, committed without a checkpoint: the WAL is folded in when it has grown.
+// How many keys of a kind there are is counted by a full load and carried on from there, because a count takes longer than a change.
 #include "image.h"
 
 #include <stdio.h>
@@ -34,7 +37,7 @@ static const char *const sql[STATEMENTS] = {
 	[HAS_KEY] = "SELECT 1 FROM key WHERE kind = ?1 AND key = ?2",
 };
 
-enum { CACHE_KIB = 8192, TRUNCATE_WAL_BYTES = 1 << 20, DROPPED_BYTES_MAX = 512 << 20 };
+enum { CACHE_KIB = 8192, TRUNCATE_WAL_BYTES = 1 << 20, DROPPED_BYTES_MAX = 512 << 20, KINDS = 256 };
 
 struct image {
 	struct db *db;
@@ -42,6 +45,10 @@ struct image {
 	uint8_t *seen;         // owned; a bit for each row id
 	size_t seen_bytes;
 	struct buf dropped;    // counted keys that an entry lost in this transaction, in the form of keys.h
+	enum image_begin how;
+	uint64_t keys[KINDS];  // of each kind (a byte, keys.h), as far as known
+	bool known[KINDS];
+	uint64_t new_keys[KINDS]; // written in this transaction
 	struct image_counters counters;
 	uint64_t version;      // before the transaction
 };
@@ -157,33 +164,82 @@ static struct image_gone *counted(struct image *image, enum directory_key kind)
 	unreachable("kind of a key");
 }
 
+static const enum directory_key counted_kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_HOST, DIRECTORY_LOGIN, DIRECTORY_MAILBOX};
+enum { COUNTED_KINDS = sizeof counted_kinds / sizeof *counted_kinds };
+
+static enum err_code count_keys(struct image *image, enum directory_key kind, uint64_t *n_out, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(image->db, COUNT_KEYS);
+	db_bind_i64(stmt, 1, kind);
+	if (db_step(image->db, stmt, err) == DB_FAILED)
+		return err->code;
+	*n_out = (uint64_t)db_col_i64(stmt, 0);
+	db_reset(stmt);
+	return ERR_OK;
+}
+
 static enum err_code count_before(struct image *image, struct err *err)
 {
-	static const enum directory_key kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_HOST, DIRECTORY_LOGIN, DIRECTORY_MAILBOX};
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-		sqlite3_stmt *stmt = db_stmt(image->db, COUNT_KEYS);
-		db_bind_i64(stmt, 1, kinds[i]);
-		if (db_step(image->db, stmt, err) == DB_FAILED)
-			return err->code;
-		counted(image, kinds[i])->before = (uint64_t)db_col_i64(stmt, 0);
-		db_reset(stmt);
+	for (size_t i = 0; i < COUNTED_KINDS; i++) {
+		enum err_code code = count_keys(image, counted_kinds[i], &counted(image, counted_kinds[i])->before, err);
+		if (code)
+			return code;
 	}
 	return ERR_OK;
 }
 
-enum err_code image_begin(struct image *image, struct err *err)
+// For a change: known from before, else counted now, when the keys that it lost are gone.
+static enum err_code count_where_lost(struct image *image, struct err *err)
+{
+	for (size_t i = 0; i < COUNTED_KINDS; i++) {
+		enum directory_key kind = counted_kinds[i];
+		struct image_gone *gone = counted(image, kind);
+		if (image->how == IMAGE_LOAD || gone->gone == 0)
+			continue;
+		gone->before = image->keys[kind];
+		enum err_code code = image->known[kind] ? ERR_OK : count_keys(image, kind, &gone->before, err);
+		if (code)
+			return code;
+		if (!image->known[kind])
+			gone->before += gone->gone;
+	}
+	return ERR_OK;
+}
+
+static void carry_counts_on(struct image *image)
+{
+	for (size_t i = 0; i < COUNTED_KINDS; i++) {
+		enum directory_key kind = counted_kinds[i];
+		const struct image_gone *gone = counted(image, kind);
+		if (image->how == IMAGE_LOAD || gone->before > 0) {
+			image->keys[kind] = gone->before;
+			image->known[kind] = true;
+		}
+		image->keys[kind] += image->new_keys[kind];
+		image->keys[kind] -= gone->gone < image->keys[kind] ? gone->gone : image->keys[kind];
+	}
+}
+
+enum err_code image_begin(struct image *image, enum image_begin how, struct err *err)
 {
 	struct image_state state;
 	enum err_code code = image_state(image, &state, err);
 	if (code)
 		return code;
+	image->how = how;
 	image->version = state.version;
-	image->counters = (struct image_counters){0};
+	image->counters = (struct image_counters){.entries = state.entries};
+	memset(image->new_keys, 0, sizeof image->new_keys);
 	buf_clear(&image->dropped);
 	if (image->seen)
 		memset(image->seen, 0, image->seen_bytes);
 	code = db_begin(image->db, err);
-	return code ? code : count_before(image, err);
+	return code || how == IMAGE_CHANGE ? code : count_before(image, err);
+}
+
+bool image_has_begun(const struct image *image)
+{
+	return db_in_transaction(image->db);
 }
 
 void image_abort(struct image *image)
@@ -223,6 +279,7 @@ static enum err_code write_keys(struct image *image, size_t statement, struct st
 	struct str key;
 	while (keys_next(&keys, &kind, &key)) {
 		sqlite3_stmt *stmt = db_stmt(image->db, statement);
+		image->new_keys[kind] += statement == ADD_KEY;
 		db_bind_i64(stmt, 1, kind);
 		db_bind_blob(stmt, 2, key);
 		db_bind_i64(stmt, 3, id);
@@ -341,7 +398,7 @@ enum err_code image_put(struct image *image, const struct guid *uuid, struct str
 		code = insert(image, uuid, keys, data, err);
 		break;
 	case DB_ROW:
-		put = mark(image, db_col_i64(find, 0)) ? IMAGE_STORED : IMAGE_DUPLICATE;
+		put = mark(image, db_col_i64(find, 0)) || image->how == IMAGE_CHANGE ? IMAGE_STORED : IMAGE_DUPLICATE;
 		code = put == IMAGE_STORED ? change(image, find, keys, data, err) : ERR_OK;
 		break;
 	}
@@ -351,23 +408,75 @@ enum err_code image_put(struct image *image, const struct guid *uuid, struct str
 	return code;
 }
 
+// The row of a uuid; *id_out is 0 when there is none.
+static enum err_code find_row(struct image *image, const struct guid *uuid, struct buf *keys, struct buf *data, int64_t *id_out, struct err *err)
+{
+	sqlite3_stmt *find = db_stmt(image->db, FIND);
+	db_bind_blob(find, 1, guid_bytes(uuid));
+	switch (db_step(image->db, find, err)) {
+	case DB_FAILED:
+		return err->code;
+	case DB_DONE:
+		*id_out = 0;
+		break;
+	case DB_ROW:
+		*id_out = db_col_i64(find, 0);
+		if ((keys && !buf_add(keys, db_col_blob(find, 1))) || (data && !buf_add(data, db_col_blob(find, 2)))) {
+			db_reset(find);
+			return err_set(err, ERR_LIMIT, "an entry is larger than it may be");
+		}
+		break;
+	}
+	db_reset(find);
+	return ERR_OK;
+}
+
+enum err_code image_keep(struct image *image, const struct guid *uuid, struct err *err)
+{
+	int64_t id;
+	enum err_code code = find_row(image, uuid, NULL, NULL, &id, err);
+	if (code == ERR_OK && id)
+		mark(image, id);
+	return code;
+}
+
+enum err_code image_get(struct image *image, const struct guid *uuid, struct buf *data, struct err *err)
+{
+	int64_t id;
+	return find_row(image, uuid, NULL, data, &id, err);
+}
+
+static enum err_code delete_row(struct image *image, int64_t id, struct str keys, struct err *err)
+{
+	image->counters.deleted++;
+	enum err_code code = drop_keys(image, keys, id, err);
+	if (code)
+		return code;
+	sqlite3_stmt *delete = db_stmt(image->db, DELETE);
+	db_bind_i64(delete, 1, id);
+	return db_run(image->db, delete, err);
+}
+
+enum err_code image_drop(struct image *image, const struct guid *uuid, struct err *err)
+{
+	struct buf keys;
+	int64_t id;
+	buf_init(&keys, KEYS_BYTES_MAX);
+	enum err_code code = find_row(image, uuid, &keys, NULL, &id, err);
+	if (code == ERR_OK && id)
+		code = delete_row(image, id, buf_str(&keys), err);
+	buf_fini(&keys);
+	return code;
+}
+
 static enum err_code delete_unseen(struct image *image, struct err *err)
 {
 	sqlite3_stmt *all = db_stmt(image->db, ALL);
 	enum err_code code = ERR_OK;
 	enum db_step step = DB_DONE;
-	while (code == ERR_OK && (step = db_step(image->db, all, err)) == DB_ROW) {
-		int64_t id = db_col_i64(all, 0);
-		if (is_marked(image, id))
-			continue;
-		image->counters.deleted++;
-		code = drop_keys(image, db_col_blob(all, 1), id, err);
-		if (code)
-			break;
-		sqlite3_stmt *delete = db_stmt(image->db, DELETE);
-		db_bind_i64(delete, 1, id);
-		code = db_run(image->db, delete, err);
-	}
+	while (code == ERR_OK && (step = db_step(image->db, all, err)) == DB_ROW)
+		if (!is_marked(image, db_col_i64(all, 0)))
+			code = delete_row(image, db_col_i64(all, 0), db_col_blob(all, 1), err);
 	if (step == DB_FAILED)
 		return err->code;
 	db_reset(all);
@@ -387,7 +496,7 @@ static enum err_code write_state(struct image *image, const struct image_state *
 	db_bind_i64(set, 4, state->source_ok);
 	db_bind_blob(set, 5, state->cookie);
 	db_bind_i64(set, 6, state->confirmed_ms);
-	db_bind_i64(set, 7, (int64_t)(counters->added + counters->changed + counters->unchanged));
+	db_bind_i64(set, 7, (int64_t)(counters->entries + counters->added - counters->deleted));
 	return db_run(image->db, set, err);
 }
 
@@ -398,11 +507,19 @@ static void checkpoint(struct image *image)
 	(void)!db_checkpoint(image->db, db_wal_bytes(image->db) > TRUNCATE_WAL_BYTES, &ignored);
 }
 
-enum err_code image_sweep(struct image *image, struct image_counters *counters_out, struct err *err)
+static void checkpoint_if_large(struct image *image)
 {
-	enum err_code code = delete_unseen(image, err);
+	if (db_wal_bytes(image->db) > TRUNCATE_WAL_BYTES)
+		checkpoint(image);
+}
+
+enum err_code image_settle(struct image *image, bool purge, struct image_counters *counters_out, struct err *err)
+{
+	enum err_code code = purge ? delete_unseen(image, err) : ERR_OK;
 	if (code == ERR_OK)
 		code = count_gone(image, err);
+	if (code == ERR_OK)
+		code = count_where_lost(image, err);
 	if (code)
 		image_abort(image);
 	else
@@ -420,19 +537,25 @@ enum err_code image_commit(struct image *image, const struct image_state *state,
 	code = db_commit(image->db, err);
 	if (code)
 		return code;
-	checkpoint(image);
+	carry_counts_on(image);
+	if (image->how == IMAGE_LOAD)
+		checkpoint(image);
+	else
+		checkpoint_if_large(image);
 	return ERR_OK;
 }
 
 // The DNs that claim a key, as "a; b".
-static enum err_code claimants(struct image *image, int kind, struct str key, struct buf *dns, struct err *err)
+static enum err_code claimants(struct image *image, int kind, struct str key, struct buf *dns, size_t *n_out, struct err *err)
 {
+	size_t n = 0;
 	sqlite3_stmt *stmt = db_stmt(image->db, CLAIMANTS);
 	enum db_step step;
 	db_bind_i64(stmt, 1, kind);
 	db_bind_blob(stmt, 2, key);
 	while ((step = db_step(image->db, stmt, err)) == DB_ROW) {
 		struct entry entry;
+		n++;
 		if (entry_decode(db_col_blob(stmt, 0), &entry)) {
 			buf_add(dns, dns->n ? STR("; ") : STR_NONE);
 			buf_add(dns, entry.dn);
@@ -441,6 +564,7 @@ static enum err_code claimants(struct image *image, int kind, struct str key, st
 	if (step == DB_FAILED)
 		return err->code;
 	db_reset(stmt);
+	*n_out = n;
 	return ERR_OK;
 }
 
@@ -455,7 +579,8 @@ enum err_code image_conflicts(struct image *image, void (*each)(void *context, i
 	while (code == ERR_OK && (step = db_step(image->db, stmt, err)) == DB_ROW) {
 		int kind = (int)db_col_i64(stmt, 0);
 		buf_clear(&dns);
-		code = claimants(image, kind, db_col_blob(stmt, 1), &dns, err);
+		size_t n;
+		code = claimants(image, kind, db_col_blob(stmt, 1), &dns, &n, err);
 		if (code == ERR_OK)
 			each(context, kind, db_col_blob(stmt, 1), buf_str(&dns));
 	}
@@ -463,6 +588,25 @@ enum err_code image_conflicts(struct image *image, void (*each)(void *context, i
 		code = err->code;
 	else
 		db_reset(stmt);
+	buf_fini(&dns);
+	return code;
+}
+
+enum err_code image_conflicts_of(struct image *image, struct str keys, void (*each)(void *context, int kind, struct str key, struct str dns),
+	void *context, struct err *err)
+{
+	enum directory_key kind;
+	struct str key;
+	struct buf dns;
+	enum err_code code = ERR_OK;
+	buf_init(&dns, 8 * ENTRY_DN_BYTES_MAX);
+	while (code == ERR_OK && keys_next(&keys, &kind, &key)) {
+		size_t n = 0;
+		buf_clear(&dns);
+		code = claimants(image, (int)kind, key, &dns, &n, err);
+		if (code == ERR_OK && n > 1)
+			each(context, (int)kind, key, buf_str(&dns));
+	}
 	buf_fini(&dns);
 	return code;
 }
@@ -480,5 +624,8 @@ enum err_code image_confirm(struct image *image, bool source_ok, int64_t confirm
 		db_rollback(image->db);
 		return code;
 	}
-	return db_commit(image->db, err);
+	code = db_commit(image->db, err);
+	if (code == ERR_OK)
+		checkpoint_if_large(image);
+	return code;
 }

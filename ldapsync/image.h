@@ -2,12 +2,19 @@
 // One file of the directory's image, shadow.db or credentials.db, from the writer's side. The only code that writes either.
 //
 //     image_open(path, &ddl_shadow, &image, err)
-//     image_begin(image, err);
+//     image_begin(image, IMAGE_LOAD, err);
 //     image_put(image, &uuid, keys, data, &outcome, err);               // for every entry of a full load
-//     image_sweep(image, &counters, err);                               // what was not put goes
+//     image_settle(image, true, &counters, err);                        // what was not put goes
 //     image_commit(image, &state, err);                                 // or image_abort; version + 1 if anything changed
 //
-// A load is one transaction (I1) and idempotent, keyed by uuid (I9): an entry that is stored as it is costs a look-up and no write. Killed
+// and for what a server tells, some entries or all of them:
+//
+//     image_begin(image, IMAGE_CHANGE, err);
+//     image_put(...); image_keep(image, &uuid, err); image_drop(image, &uuid, err);
+//     image_settle(image, purge, &counters, err);
+//     image_commit(image, &state, err);
+//
+// A transaction is whole or nothing (I1) and idempotent, keyed by uuid (I9): an entry that is stored as it is costs a look-up and no write. Killed
 // at any point, readers see the old image. -wal and -shm stay when the file is closed, group-writable, so that readers need no writer.
 // Blocks on the disk; one thread.
 #ifndef LDAPSYNC_IMAGE_H
@@ -24,8 +31,8 @@ enum { IMAGE_COOKIE_BYTES_MAX = 4096 };
 struct image_state {
 	uint64_t version;     // set by image_commit
 	bool complete;
-	bool source_ok;       // the last parse succeeded
-	struct str source;    // "ldif"
+	bool source_ok;       // the last parse succeeded; nothing is held
+	struct str source;    // "ldif", "ldap"
 	struct str cookie;    // which source this is
 	int64_t confirmed_ms; // wall clock
 	uint64_t entries;     // set by image_commit
@@ -37,6 +44,7 @@ struct image_gone {
 };
 
 struct image_counters {
+	uint64_t entries;                                   // before
 	uint64_t added, changed, deleted, unchanged, moved; // entries; moved: another mailHost
 	uint64_t disarmed;                                  // entries that had a password of whatever kind and have none; in credentials.db
 	struct image_gone recipients, domains, hosts;       // by their addresses and names
@@ -50,15 +58,30 @@ void image_close(struct image **image);
 // What is committed; strings borrow from the image until the next call. A new file: all zero.
 enum err_code image_state(struct image *image, struct image_state *state_out, struct err *err) ERR_CHECKED;
 
-enum err_code image_begin(struct image *image, struct err *err) ERR_CHECKED;
+enum image_begin {
+	IMAGE_LOAD,   // from a file: a uuid comes once; keys are counted before
+	IMAGE_CHANGE, // from a server: what comes later counts; keys are counted only when some are lost
+};
+enum err_code image_begin(struct image *image, enum image_begin how, struct err *err) ERR_CHECKED;
+bool image_has_begun(const struct image *image);
 
-// A uuid that was put in this transaction already changes nothing: IMAGE_DUPLICATE.
+// IMAGE_LOAD: a uuid that was put in this transaction already changes nothing, IMAGE_DUPLICATE.
 enum image_put { IMAGE_STORED, IMAGE_DUPLICATE };
 enum err_code image_put(struct image *image, const struct guid *uuid, struct str keys, struct str data, enum image_put *put_out,
 	struct err *err) ERR_CHECKED;
 
-// Deletes what was not put and says what the load comes to. After a failure the transaction is gone, otherwise it is still open.
-enum err_code image_sweep(struct image *image, struct image_counters *counters_out, struct err *err) ERR_CHECKED;
+// An entry stays as it is. One that is not there is no failure: it is not ours.
+enum err_code image_keep(struct image *image, const struct guid *uuid, struct err *err) ERR_CHECKED;
+
+// An entry goes, if it is there.
+enum err_code image_drop(struct image *image, const struct guid *uuid, struct err *err) ERR_CHECKED;
+
+// The entry's data as it is in this transaction, appended; nothing when it is not there.
+enum err_code image_get(struct image *image, const struct guid *uuid, struct buf *data, struct err *err) ERR_CHECKED;
+
+// With purge deletes what was neither put nor kept; says what the transaction comes to. After a failure the transaction is gone, otherwise
+// it is still open.
+enum err_code image_settle(struct image *image, bool purge, struct image_counters *counters_out, struct err *err) ERR_CHECKED;
 
 // Writes state, commits and checkpoints. After a failure the transaction is gone.
 enum err_code image_commit(struct image *image, const struct image_state *state, struct err *err) ERR_CHECKED;
@@ -67,6 +90,10 @@ void image_abort(struct image *image);
 // Keys that several entries claim (I11), inside or outside a transaction: calls each for every one.
 enum err_code image_conflicts(struct image *image, void (*each)(void *context, int kind, struct str key, struct str dns), void *context,
 	struct err *err) ERR_CHECKED;
+
+// The same for the keys of one entry, in the form of keys.h.
+enum err_code image_conflicts_of(struct image *image, struct str keys, void (*each)(void *context, int kind, struct str key, struct str dns),
+	void *context, struct err *err) ERR_CHECKED;
 
 // Changes source_ok and confirmed_ms alone, in a transaction of its own.
 enum err_code image_confirm(struct image *image, bool source_ok, int64_t confirmed_ms, struct err *err) ERR_CHECKED;

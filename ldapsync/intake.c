@@ -138,6 +138,40 @@ static struct str realm_of(const struct intake *intake, struct str domain)
 	return found ? found->realm : domain;
 }
 
+bool intake_realms_differ(struct intake *intake, const struct raw_entry *record)
+{
+	if (!(classes_of(record) & ENTRY_DOMAIN))
+		return false;
+	struct str given = record_value(record, ATTR_PH_AUTH_REALM);
+	for (size_t i = 0; i < record->n_values; i++) {
+		struct domain domain, realm;
+		if (!str_eq_nocase(record->values[i].name, str_of_c(attr_name(ATTR_ASSOCIATED_DOMAIN))))
+			continue;
+		arena_reset(intake->scratch);
+		if (domain_parse(intake->scratch, record->values[i].value, DOMAIN_UTF8, &domain) != DOMAIN_OK)
+			continue;
+		if (given.n == 0 || domain_parse(intake->scratch, given, DOMAIN_UTF8, &realm) != DOMAIN_OK)
+			realm = domain;
+		if (!str_eq(realm_of(intake, domain.key), realm.key))
+			return true;
+	}
+	return false;
+}
+
+struct guid intake_realms_hash(const struct intake *intake)
+{
+	struct guid hash = {0};
+	for (size_t i = 0; i < intake->n_realms; i++)
+		hash = guid_derive(&hash, intake->realms[i].domain, intake->realms[i].realm);
+	return hash;
+}
+
+void intake_forget(struct intake *intake)
+{
+	arena_reset(intake->realm_arena);
+	intake->n_realms = 0;
+}
+
 // --- Values ---
 
 static void refuse(struct intake *intake, const struct raw_entry *record, size_t line, struct str attribute, const char *what)
@@ -226,7 +260,9 @@ static const struct item *find_item(const struct item *items, size_t n, enum att
 static struct guid identity(struct intake *intake, const struct raw_entry *record, unsigned flags, bool *has_out)
 {
 	struct guid uuid;
-	*has_out = false;
+	*has_out = record->uuid != NULL;
+	if (record->uuid)
+		return *record->uuid;
 	for (size_t i = 0; i < record->n_values && !(flags & INTAKE_OWN_UUID); i++)
 		if (str_eq_nocase(record->values[i].name, STR("entryUUID"))) {
 			if (guid_parse(record->values[i].value, &uuid) && !guid_is_zero(&uuid)) {

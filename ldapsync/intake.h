@@ -32,6 +32,15 @@ void intake_free(struct intake **intake);
 void intake_survey(struct intake *intake, const struct raw_entry *record);
 void intake_surveyed(struct intake *intake);
 
+// Does this entry say otherwise than the survey? Then names to log in by are wrong until all entries were taken in again.
+bool intake_realms_differ(struct intake *intake, const struct raw_entry *record);
+
+// What the survey found, as one hash.
+struct guid intake_realms_hash(const struct intake *intake);
+
+// Forgets the survey.
+void intake_forget(struct intake *intake);
+
 enum intake_result {
 	INTAKE_TAKEN,
 	INTAKE_SKIPPED, // nothing of ours: an organisational unit, a printer

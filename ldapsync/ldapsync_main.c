@@ -2,7 +2,8 @@
 // posthouse-ldapsync: the only one that opens the directory's source, and the only writer of shadow.db and credentials.db. All others
 // read those files and go on when this daemon is stopped, killed or was never started again after a reboot.
 //
-// One thread follows the LDIF file (follow.c), one scheduler answers the control socket. Nothing listens on the network.
+// One thread follows the LDIF file (follow.c) or an LDAP server (replica.c), one scheduler answers the control socket. Nothing listens on
+// the network.
 #include <stdlib.h>
 
 #include "base/control.h"
@@ -12,22 +13,24 @@
 #include "base/must.h"
 #include "base/runtime.h"
 #include "follow.h"
+#include "ldap_link.h"
 #include "ldapsync_metrics.h"
+#include "replica.h"
 #include "schema/daemons.h"
 
-enum { ACCEPT_POLL_MS = 20 };
+enum { RELEASE_POLL_MS = 20 };
 
 struct ldapsync {
 	struct runtime *runtime;
-	struct follow *follow;
+	struct follow *follow;   // of shadow_ldif, or
+	struct replica *replica; // of ldap_uri
 };
 
 // {"state", "provider", "lag_ms", "entries", "held_deletes", "version", …}: the contract of `posthouse directory status --json`.
-static void answer_status(struct control_request *request, void *arg)
+static void answer_follow_status(struct control_request *request, struct follow *follow)
 {
-	struct ldapsync *ldapsync = arg;
 	struct follow_status status;
-	follow_status(ldapsync->follow, &status);
+	follow_status(follow, &status);
 	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state", follow_state_name(status.state),
 				    "provider", "ldif", "lag_ms", 0, "entries", (json_int_t)status.entries, "held_deletes",
 				    (json_int_t)status.held.n, "version", (json_int_t)status.version, "loads", (json_int_t)status.loads,
@@ -35,25 +38,38 @@ static void answer_status(struct control_request *request, void *arg)
 				    (json_int_t)status.last.complaints.conflicts, "trouble", status.trouble));
 }
 
-// directory.release: loads what the brake holds and says how that ended.
-static void release_held(struct control_request *request, void *arg)
+static struct replica_status *replica_status_now(struct replica *replica)
+{
+	struct replica_status *status = malloc(sizeof *status); // too large for a fiber's stack
+	must(status != NULL);
+	replica_status(replica, status);
+	return status;
+}
+
+static void answer_status(struct control_request *request, void *arg)
 {
 	struct ldapsync *ldapsync = arg;
-	struct follow_status status;
-	struct err *err = calloc(1, sizeof *err);
-	must(err != NULL);
-	enum err_code code = follow_release(ldapsync->follow, err);
-	if (code) {
-		control_fail(request, code, "%s", err->text);
-		free(err);
+	if (ldapsync->follow) {
+		answer_follow_status(request, ldapsync->follow);
 		return;
 	}
-	free(err);
-	log_warning(NULL, "an administrator releases what the brake held");
+	struct replica_status *status = replica_status_now(ldapsync->replica);
+	control_ok(request, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state", replica_state_name(status->state),
+				    "provider", status->provider, "lag_ms", (json_int_t)status->lag_ms, "entries", (json_int_t)status->entries,
+				    "held_deletes", (json_int_t)status->held.n, "version", (json_int_t)status->version, "loads",
+				    (json_int_t)status->full_refreshes, "resumes", (json_int_t)(status->refreshes - status->full_refreshes),
+				    "failures", (json_int_t)status->failures, "refused", (json_int_t)status->refused, "conflicts",
+				    (json_int_t)status->conflicts, "trouble", status->trouble));
+	free(status);
+}
+
+static void answer_follow_release(struct control_request *request, struct follow *follow)
+{
+	struct follow_status status;
 	do {
-		if (fiber_sleep_ms(ACCEPT_POLL_MS) & FIBER_CANCELLED)
+		if (fiber_sleep_ms(RELEASE_POLL_MS) & FIBER_CANCELLED)
 			return;
-		follow_status(ldapsync->follow, &status);
+		follow_status(follow, &status);
 	} while (status.state == FOLLOW_REFRESH);
 	if (status.state == FOLLOW_PERSIST)
 		control_ok(request, json_pack("{s:I, s:I, s:I}", "version", (json_int_t)status.version, "entries", (json_int_t)status.entries,
@@ -62,21 +78,90 @@ static void release_held(struct control_request *request, void *arg)
 		control_fail(request, ERR_BUSY, "%s", status.trouble);
 }
 
-static struct follow_set follow_set_of(const struct settings *settings)
+// What the next refresh comes to; before: the status when it was asked for.
+static void answer_refresh(struct control_request *request, struct replica *replica, const struct replica_status *before)
 {
-	return (struct follow_set){.ldif_path = settings->shadow_ldif, .check_ms = settings->shadow_check_ms,
-		.brake = {.percent = (uint64_t)settings->shadow_brake_percent, .at_least = (uint64_t)settings->shadow_brake_min}};
+	struct replica_status *status = NULL;
+	do {
+		free(status);
+		if (fiber_sleep_ms(RELEASE_POLL_MS) & FIBER_CANCELLED)
+			return;
+		status = replica_status_now(replica);
+	} while (status->refreshes == before->refreshes && status->holds == before->holds && status->failures == before->failures);
+	if (status->refreshes > before->refreshes)
+		control_ok(request, json_pack("{s:I, s:I, s:I, s:I, s:I}", "version", (json_int_t)status->version, "entries",
+			(json_int_t)status->entries, "added", (json_int_t)status->added, "changed", (json_int_t)status->changed, "deleted",
+			(json_int_t)status->deleted));
+	else
+		control_fail(request, ERR_BUSY, "%s", status->trouble);
+	free(status);
 }
 
-static enum err_code start_follow(struct ldapsync *ldapsync, const struct settings *settings, struct err *err)
+// directory.release: lets go what the brake holds and says how that ended.
+static void release_held(struct control_request *request, void *arg)
 {
+	struct ldapsync *ldapsync = arg;
+	struct err *err = calloc(1, sizeof *err);
+	must(err != NULL);
+	struct replica_status *before = ldapsync->replica ? replica_status_now(ldapsync->replica) : NULL;
+	enum err_code code = ldapsync->follow ? follow_release(ldapsync->follow, err) : replica_release(ldapsync->replica, err);
+	if (code)
+		control_fail(request, code, "%s", err->text);
+	free(err);
+	if (code == ERR_OK) {
+		log_warning(NULL, "an administrator releases what the brake held");
+		if (ldapsync->follow)
+			answer_follow_release(request, ldapsync->follow);
+		else
+			answer_refresh(request, ldapsync->replica, before);
+	}
+	free(before);
+}
+
+// directory.reconcile: the whole directory is read and compared once more.
+static void reconcile(struct control_request *request, void *arg)
+{
+	struct ldapsync *ldapsync = arg;
+	if (ldapsync->follow) {
+		control_fail(request, ERR_UNSUPPORTED, "the directory is a file, and is compared as a whole each time it is read");
+		return;
+	}
+	struct replica_status *before = replica_status_now(ldapsync->replica);
+	replica_reconcile(ldapsync->replica);
+	answer_refresh(request, ldapsync->replica, before);
+	free(before);
+}
+
+static struct brake_limits brake_of(const struct settings *settings)
+{
+	return (struct brake_limits){.percent = (uint64_t)settings->shadow_brake_percent, .at_least = (uint64_t)settings->shadow_brake_min};
+}
+
+static struct follow_set follow_set_of(const struct settings *settings)
+{
+	return (struct follow_set){.ldif_path = settings->shadow_ldif, .check_ms = settings->shadow_check_ms, .brake = brake_of(settings)};
+}
+
+static struct replica_set replica_set_of(const struct settings *settings)
+{
+	return (struct replica_set){.brake = brake_of(settings), .brake_window_ms = settings->shadow_brake_window_s * 1000};
+}
+
+static enum err_code start_source(struct ldapsync *ldapsync, struct settings_snapshot *snapshot, struct err *err)
+{
+	const struct settings *settings = settings_of(snapshot);
 	struct arena *arena = arena_new(16384);
-	struct follow_config config = {
-		.shadow_path = settings_data_path(settings, arena, "shadow/shadow.db").p,
-		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
-		.set = follow_set_of(settings),
-	};
-	enum err_code code = follow_start(&config, &ldapsync->follow, err);
+	enum err_code code;
+	const char *shadow_path = settings_data_path(settings, arena, "shadow/shadow.db").p;
+	const char *credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p;
+	if (settings->ldap_uri.n) {
+		struct replica_config config = {
+			.shadow_path = shadow_path, .credentials_path = credentials_path, .settings = snapshot, .set = replica_set_of(settings)};
+		code = replica_start(&config, &ldapsync->replica, err);
+	} else {
+		struct follow_config config = {.shadow_path = shadow_path, .credentials_path = credentials_path, .set = follow_set_of(settings)};
+		code = follow_start(&config, &ldapsync->follow, err);
+	}
 	arena_free(&arena);
 	return code;
 }
@@ -92,16 +177,18 @@ static enum err_code ldapsync_post_jail(struct daemon *daemon, struct err *err)
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	static const struct runtime_config config = {.name = "ldapsync", .schedulers = 1, .workers = 1};
 	metrics_register(ldapsync_metrics);
+	ldap_link_prepare(settings_of(snapshot));
 	enum err_code code = runtime_new(&config, &ldapsync->runtime, err);
 	if (code == ERR_OK)
-		code = start_follow(ldapsync, settings_of(snapshot), err);
+		code = start_source(ldapsync, snapshot, err);
 	settings_unref(&snapshot);
 	if (code)
 		return code;
 	metrics_on_render(collect, ldapsync);
 	static struct control_command commands[] = {
-		{"directory.status", answer_status, NULL}, {"directory.release", release_held, NULL}, {NULL, NULL, NULL}};
-	commands[0].arg = commands[1].arg = ldapsync;
+		{"directory.status", answer_status, NULL}, {"directory.release", release_held, NULL}, {"directory.reconcile", reconcile, NULL},
+		{NULL, NULL, NULL}};
+	commands[0].arg = commands[1].arg = commands[2].arg = ldapsync;
 	struct control *control = daemon_serve_control(daemon, runtime_sched(ldapsync->runtime, 0));
 	if (control)
 		control_register(control, commands);
@@ -112,8 +199,12 @@ static void ldapsync_reload(struct daemon *daemon)
 {
 	struct ldapsync *ldapsync = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
-	const struct follow_set set = follow_set_of(settings_of(snapshot));
-	follow_set(ldapsync->follow, &set);
+	const struct follow_set of_file = follow_set_of(settings_of(snapshot));
+	const struct replica_set of_servers = replica_set_of(settings_of(snapshot));
+	if (ldapsync->follow)
+		follow_set(ldapsync->follow, &of_file);
+	else
+		replica_set(ldapsync->replica, &of_servers);
 	settings_unref(&snapshot);
 }
 
@@ -125,6 +216,7 @@ static void ldapsync_stop(struct daemon *daemon)
 		runtime_stop(ldapsync->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
 	settings_unref(&snapshot);
 	follow_stop(&ldapsync->follow);
+	replica_stop(&ldapsync->replica);
 	if (ldapsync->runtime)
 		runtime_free(&ldapsync->runtime);
 }

@@ -131,9 +131,9 @@ static enum err_code store(struct load *load, const struct raw_entry *record, st
 static enum err_code sweep(struct load *load, struct err *err)
 {
 	struct image_counters secret;
-	enum err_code code = image_sweep(load->target->credentials, &secret, err);
+	enum err_code code = image_settle(load->target->credentials, true, &secret, err);
 	if (code == ERR_OK)
-		code = image_sweep(load->target->shadow, &load->report.counters, err);
+		code = image_settle(load->target->shadow, true, &load->report.counters, err);
 	if (code == ERR_OK)
 		load->report.counters.disarmed = secret.disarmed;
 	return code;
@@ -170,9 +170,9 @@ static enum err_code run(struct load *load, struct err *err)
 	if (code)
 		return code;
 	intake_surveyed(load->intake);
-	code = image_begin(load->target->credentials, err);
+	code = image_begin(load->target->credentials, IMAGE_LOAD, err);
 	if (code == ERR_OK)
-		code = image_begin(load->target->shadow, err);
+		code = image_begin(load->target->shadow, IMAGE_LOAD, err);
 	if (code == ERR_OK)
 		code = each_record(load, store, err);
 	if (code == ERR_OK)

@@ -3,7 +3,7 @@
 #ifndef LDAPSYNC_RAW_ENTRY_H
 #define LDAPSYNC_RAW_ENTRY_H
 
-#include "base/str.h"
+#include "base/guid.h"
 
 struct raw_value {
 	struct str name;  // attribute without options
@@ -14,6 +14,7 @@ struct raw_value {
 struct raw_entry {
 	struct str dn;
 	size_t line;
+	const struct guid *uuid; // entryUUID, when the source gives it apart from the values; else NULL
 	const struct raw_value *values;
 	size_t n_values;
 };

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vectors of CSNs never go back (I3), and a server that lacks one of them is seen (I4).
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "csn.h"
+
+#define A1 "20261122010203.000001Z#000000#001#000000"
+#define A2 "20261122010203.000002Z#000000#001#000000"
+#define A3 "20261122010203.000002Z#00000a#001#000000"
+#define B1 "20251122010203.000001Z#000000#002#000000"
+#define B2 "20261122010204.000001Z#000000#002#000000"
+
+static struct csns of(const char *text)
+{
+	struct csns csns;
+	assert_true(csns_parse(str_of_c(text), &csns));
+	return csns;
+}
+
+static void assert_is(const struct csns *csns, const char *text)
+{
+	struct buf printed;
+	buf_init(&printed, CSNS_TEXT_BYTES_MAX);
+	assert_true(csns_print(csns, &printed));
+	assert_string_equal(buf_c(&printed), text);
+	buf_fini(&printed);
+}
+
+static void they_are_parsed_or_refused(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {
+		"x", A1 ";", ";" A1, "20261122010203.000001Z#000000#001#00000", "20261122010203.000001Z#000000#001#00000g", "20261122010203Z#000000#001#000000",
+		"20261122010203.000001Z#000000#01#0000000", "20261122010203.000001z#000000#001#000000", A1 "," B1,
+	};
+	struct csns csns = {0};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		if (csns_parse(str_of_c(bad[i]), &csns))
+			fail_msg("taken: %s", bad[i]);
+	assert_int_equal(csns.n, 0);
+	struct csns both = of(B1 ";" A1);
+	assert_int_equal(both.n, 2);
+	assert_int_equal(both.v[0].sid, 1);
+	assert_is(&both, A1 ";" B1);
+	csns = of("20261122010203.000001Z#000000#ABC#000000");
+	assert_int_equal(csns.v[0].sid, 0xabc);
+	assert_is(&csns, "20261122010203.000001Z#000000#abc#000000");
+}
+
+static void cookies_are_taken_apart(void **state)
+{
+	(void)state;
+	const struct {
+		const char *cookie, *csns; // NULL: none
+	} cases[] = {
+		{"rid=000,csn=" A1, A1},
+		{"rid=001,sid=002,csn=" A1 ";" B1 ",delcsn=" B2, A1 ";" B1},
+		{"csn=" A1, A1},
+		{"rid=000", NULL},
+		{"rid=000,csn=", NULL},
+		{"rid=000,xcsn=" A1, NULL},
+		{"rid=000,csn=" A1 ";x", NULL},
+		{"ldap.example:389#cn=manager:dc=x:(objectClass=*)#12", NULL}, // of 389-ds
+		{"", NULL},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct csns csns;
+		assert_int_equal(csns_parse_cookie(str_of_c(cases[i].cookie), &csns), cases[i].csns != NULL);
+		if (cases[i].csns)
+			assert_is(&csns, cases[i].csns);
+	}
+}
+
+static void a_merge_never_goes_back(void **state)
+{
+	(void)state;
+	const struct {
+		const char *held, *came, *then;
+	} cases[] = {
+		{"", A1, A1},
+		{A1, "", A1},
+		{A2, A1, A2},
+		{A1, A2, A2},
+		{A2, A3, A3},
+		{A1 ";" B2, A2, A2 ";" B2}, // a change of one SID leaves the other (the persist phase names only this one)
+		{A2 ";" B1, A1 ";" B2, A2 ";" B2},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct csns held = of(cases[i].held), came = of(cases[i].came);
+		assert_true(csns_merge(&held, &came));
+		assert_is(&held, cases[i].then);
+	}
+}
+
+static void who_lacks_one_does_not_dominate(void **state)
+{
+	(void)state;
+	const struct {
+		const char *a, *b;
+		bool dominates;
+	} cases[] = {
+		{"", "", true}, {A1, "", true}, {"", A1, false}, {A1, A1, true}, {A2, A1, true}, {A1, A2, false}, {A2 ";" B1, A1, true}, {A2, A1 ";" B1, false},
+		{A2 ";" B1, A1 ";" B2, false}, {A2 ";" B2, A1 ";" B2, true}, {B2, A1, false},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct csns a = of(cases[i].a), b = of(cases[i].b);
+		if (csns_dominate(&a, &b) != cases[i].dominates)
+			fail_msg("case %zu", i);
+		assert_int_equal(csns_eq(&a, &b), cases[i].dominates && csns_dominate(&b, &a));
+	}
+}
+
+static void too_many_are_refused(void **state)
+{
+	(void)state;
+	struct csns csns = {0};
+	char text[64];
+	for (int i = 0; i < CSNS_MAX; i++) {
+		snprintf(text, sizeof text, "20261122010203.000001Z#000000#%03x#000000", CSNS_MAX - i);
+		assert_true(csns_add(&csns, str_of_c(text)));
+	}
+	assert_false(csns_add(&csns, STR("20261122010203.000001Z#000000#fff#000000")));
+	assert_true(csns_add(&csns, STR("20271122010203.000001Z#000000#001#000000")));
+	assert_int_equal(csns.n, CSNS_MAX);
+	for (int i = 0; i < CSNS_MAX; i++)
+		assert_int_equal(csns.v[i].sid, i + 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(they_are_parsed_or_refused),
+		cmocka_unit_test(cookies_are_taken_apart),
+		cmocka_unit_test(a_merge_never_goes_back),
+		cmocka_unit_test(who_lacks_one_does_not_dominate),
+		cmocka_unit_test(too_many_are_refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

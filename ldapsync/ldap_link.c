@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: Apache-2.0
+// Talking to an LDAP server through libldap.
+//
+// libldap's own ldap_sync_* are not used: they take the head of the chain of answers for the message at hand and so lose entries when another
+// operation shares the connection, and they report the same phase for both ends of a refresh. Messages are taken one by one here, and told
+// apart by their numbers.
+//
+// Waits: libldap has a time-out for connecting and one for answers, but a TLS handshake, and the rest of a message whose beginning has come,
+// know neither. Each call is made with the watchdog armed.
+#include "ldap_link.h"
+
+#include <ldap.h>
+#include <sasl/sasl.h>
+#include <stdlib.h>
+#include <sys/time.h>
+
+#include "base/must.h"
+#include "ldap_entry.h"
+#include "ldapsync/password_file.h"
+#include "sync_wire.h"
+
+enum { MESSAGE_BYTES_MAX = 48 << 20, DN_LEVELS_MAX = 64, TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2 };
+
+struct ldap_link {
+	LDAP *ld;
+	struct watchdog *watchdog; // borrowed
+	int64_t timeout_ms;
+	struct ldap_conncb callbacks;
+	char *suffix;              // owned; the entry that has the contextCSN
+	int sync_id, csns_id;      // of the operations that run; -1: none
+	struct csns csns;          // as they come in
+	struct ldap_entry *entry;  // the values of the message at hand
+	LDAPMessage *message;      // owned
+	LDAPControl **controls;    // owned, of the message
+	char *oid;                 // owned, of the message
+	struct berval *data;       // owned, of the message
+};
+
+void ldap_link_prepare(const struct settings *settings)
+{
+	// Nobody's ldap.conf may say that certificates need not be verified.
+	must(setenv("LDAPNOINIT", "1", 1) == 0);
+	if (settings->ldap_bind != SETTINGS_LDAP_BIND_GSSAPI)
+		return;
+	must(setenv("KRB5CCNAME", "MEMORY:posthouse", 1) == 0);
+	if (settings->ldap_keytab.n)
+		must(setenv("KRB5_CLIENT_KTNAME", settings->ldap_keytab.p, 1) == 0);
+}
+
+// libldap's structures lack the const; it does not write there.
+static char *unconst(const char *p)
+{
+	return (char *)(uintptr_t)p;
+}
+
+// --- Calls ---
+
+// What libldap and the server say about a failure.
+static enum err_code failed(struct ldap_link *link, int rc, bool bitten, const char *what, struct err *err)
+{
+	char *said = NULL;
+	ldap_get_option(link->ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &said);
+	enum err_code code = bitten ? ERR_TIMEOUT : rc == LDAP_SERVER_DOWN || rc == LDAP_CONNECT_ERROR ? ERR_CONNECT : rc == LDAP_INVALID_CREDENTIALS ||
+		rc == LDAP_INSUFFICIENT_ACCESS ? ERR_DENIED : rc == LDAP_TIMEOUT ? ERR_TIMEOUT : ERR_PROTOCOL;
+	err_set(err, code, "%s: %s%s%s%s", what, bitten ? "no answer in time: " : "", ldap_err2string(rc), said && *said ? ": " : "",
+		said ? said : "");
+	ldap_memfree(said);
+	return code;
+}
+
+static void arm(struct ldap_link *link)
+{
+	watchdog_arm(link->watchdog, link->timeout_ms);
+}
+
+// Ends what arm began; rc is libldap's.
+static enum err_code disarm(struct ldap_link *link, int rc, const char *what, struct err *err)
+{
+	bool bitten = watchdog_disarm(link->watchdog);
+	return rc == LDAP_SUCCESS && !bitten ? ERR_OK : failed(link, rc, bitten, what, err);
+}
+
+// --- Opening ---
+
+static int connected(LDAP *ld, Sockbuf *sockbuf, LDAPURLDesc *url, struct sockaddr *address, struct ldap_conncb *callbacks)
+{
+	struct ldap_link *link = callbacks->lc_arg;
+	int fd = -1;
+	ber_len_t bytes_max = MESSAGE_BYTES_MAX;
+	(void)ld;
+	(void)url;
+	(void)address;
+	ber_sockbuf_ctrl(sockbuf, LBER_SB_OPT_SET_MAX_INCOMING, &bytes_max);
+	ber_sockbuf_ctrl(sockbuf, LBER_SB_OPT_GET_FD, &fd);
+	watchdog_watch(link->watchdog, fd);
+	return 0;
+}
+
+static void disconnected(LDAP *ld, Sockbuf *sockbuf, struct ldap_conncb *callbacks)
+{
+	struct ldap_link *link = callbacks->lc_arg;
+	(void)ld;
+	(void)sockbuf;
+	watchdog_watch(link->watchdog, -1);
+}
+
+static bool set(struct ldap_link *link, int option, const void *value)
+{
+	return ldap_set_option(link->ld, option, value) == LDAP_OPT_SUCCESS;
+}
+
+static bool set_int(struct ldap_link *link, int option, int value)
+{
+	return set(link, option, &value);
+}
+
+static enum err_code set_options(struct ldap_link *link, struct err *err)
+{
+	const struct timeval timeout = {.tv_sec = link->timeout_ms / 1000, .tv_usec = link->timeout_ms % 1000 * 1000};
+	link->callbacks = (struct ldap_conncb){.lc_add = connected, .lc_del = disconnected, .lc_arg = link};
+	if (set_int(link, LDAP_OPT_PROTOCOL_VERSION, LDAP_VERSION3) && set(link, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) &&
+		set(link, LDAP_OPT_NETWORK_TIMEOUT, &timeout) && set(link, LDAP_OPT_TIMEOUT, &timeout) && set(link, LDAP_OPT_CONNECT_CB, &link->callbacks))
+		return ERR_OK;
+	return err_set(err, ERR_UNSUPPORTED, "libldap refuses an option");
+}
+
+static enum err_code set_tls(struct ldap_link *link, const struct settings *settings, struct err *err)
+{
+	struct str ca_file = settings_ldap_ca_file(settings);
+	bool good = (ca_file.n == 0 || set(link, LDAP_OPT_X_TLS_CACERTFILE, ca_file.p)) &&
+		    set_int(link, LDAP_OPT_X_TLS_REQUIRE_CERT, LDAP_OPT_X_TLS_HARD) && set_int(link, LDAP_OPT_X_TLS_PROTOCOL_MIN, TLS_MIN);
+	if (good && settings->ldap_certificate.n)
+		good = set(link, LDAP_OPT_X_TLS_CERTFILE, settings->ldap_certificate.p) && set(link, LDAP_OPT_X_TLS_KEYFILE, settings->ldap_key.p);
+	if (good && set_int(link, LDAP_OPT_X_TLS_NEWCTX, 0))
+		return ERR_OK;
+	return err_set(err, ERR_TLS, "cannot set TLS up: are ldap_ca_file, ldap_certificate and ldap_key readable and PEM?");
+}
+
+static enum err_code bind_simple(struct ldap_link *link, const struct settings *settings, struct err *err)
+{
+	struct buf password;
+	enum err_code code = ERR_OK;
+	buf_init(&password, PASSWORD_FILE_BYTES_MAX);
+	if (settings->ldap_bind_dn.n)
+		code = password_file_read(settings->ldap_password_file.p, &password, err);
+	if (code == ERR_OK) {
+		struct berval secret = {.bv_len = password.n, .bv_val = password.n ? password.p : unconst("")};
+		arm(link);
+		int rc = ldap_sasl_bind_s(link->ld, settings->ldap_bind_dn.n ? settings->ldap_bind_dn.p : NULL, LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
+		code = disarm(link, rc, "bind", err);
+	}
+	if (password.n)
+		explicit_bzero(password.p, password.n);
+	buf_fini(&password);
+	return code;
+}
+
+// Whatever a mechanism asks for has its default.
+static int interact(LDAP *ld, unsigned flags, void *defaults, void *questions)
+{
+	(void)ld;
+	(void)flags;
+	(void)defaults;
+	for (sasl_interact_t *question = questions; question->id != SASL_CB_LIST_END; question++) {
+		question->result = question->defresult ? question->defresult : "";
+		question->len = (unsigned)strlen(question->result);
+	}
+	return LDAP_SUCCESS;
+}
+
+static enum err_code bind_sasl(struct ldap_link *link, const char *mechanism, struct err *err)
+{
+	arm(link);
+	int rc = ldap_sasl_interactive_bind_s(link->ld, NULL, mechanism, NULL, NULL, LDAP_SASL_QUIET, interact, NULL);
+	return disarm(link, rc, "bind", err);
+}
+
+static enum err_code bind_as(struct ldap_link *link, const struct settings *settings, struct err *err)
+{
+	switch ((enum settings_ldap_bind)settings->ldap_bind) {
+	case SETTINGS_LDAP_BIND_SIMPLE:
+		return bind_simple(link, settings, err);
+	case SETTINGS_LDAP_BIND_EXTERNAL:
+		return bind_sasl(link, "EXTERNAL", err);
+	case SETTINGS_LDAP_BIND_GSSAPI:
+		return bind_sasl(link, "GSSAPI", err);
+	}
+	unreachable("ldap_bind");
+}
+
+static enum err_code open_link(struct ldap_link *link, const struct settings *settings, const char *uri, struct err *err)
+{
+	struct settings_ldap_server server;
+	must(settings_ldap_server(str_of_c(uri), &server)); // the rules between settings have seen it
+	int rc = ldap_initialize(&link->ld, uri);
+	if (rc != LDAP_SUCCESS)
+		return err_set(err, ERR_INVALID, "%s", ldap_err2string(rc));
+	bool starttls = server.kind == SETTINGS_LDAP_PLAIN && settings_ldap_wants_starttls(settings, &server);
+	enum err_code code = set_options(link, err);
+	if (code == ERR_OK && (starttls || server.kind == SETTINGS_LDAP_TLS))
+		code = set_tls(link, settings, err);
+	if (code == ERR_OK && starttls) {
+		arm(link);
+		code = disarm(link, ldap_start_tls_s(link->ld, NULL, NULL), "StartTLS", err);
+	}
+	return code ? code : bind_as(link, settings, err);
+}
+
+enum err_code ldap_link_open(const struct settings *settings, const char *uri, struct watchdog *watchdog, struct ldap_link **link_out,
+	struct err *err)
+{
+	struct ldap_link *link = calloc(1, sizeof *link);
+	must(link != NULL);
+	link->watchdog = watchdog;
+	link->timeout_ms = settings->ldap_timeout_s * 1000;
+	link->sync_id = link->csns_id = -1;
+	link->entry = ldap_entry_new();
+	enum err_code code = open_link(link, settings, uri, err);
+	if (code)
+		ldap_link_close(&link);
+	else
+		*link_out = link;
+	return code;
+}
+
+static void free_message(struct ldap_link *link)
+{
+	ldap_entry_clear(link->entry);
+	ldap_controls_free(link->controls);
+	ldap_memfree(link->oid);
+	ber_bvfree(link->data);
+	ldap_msgfree(link->message);
+	link->controls = NULL;
+	link->oid = NULL;
+	link->data = NULL;
+	link->message = NULL;
+}
+
+void ldap_link_close(struct ldap_link **link_in)
+{
+	struct ldap_link *link = *link_in;
+	if (link == NULL)
+		return;
+	free_message(link);
+	if (link->ld) {
+		arm(link);
+		ldap_unbind_ext(link->ld, NULL, NULL);
+		(void)watchdog_disarm(link->watchdog);
+	}
+	watchdog_watch(link->watchdog, -1);
+	ldap_entry_free(&link->entry);
+	ldap_memfree(link->suffix);
+	free(link);
+	*link_in = NULL;
+}
+
+int ldap_link_fd(const struct ldap_link *link)
+{
+	int fd = -1;
+	ldap_get_option(link->ld, LDAP_OPT_DESC, &fd);
+	return fd;
+}
+
+// --- Asking and waiting ---
+
+static void take_csns(struct ldap_link *link, LDAPMessage *entry)
+{
+	struct berval **values = ldap_get_values_len(link->ld, entry, "contextCSN");
+	for (size_t i = 0; values && values[i]; i++)
+		(void)csns_add(&link->csns, str_of(values[i]->bv_val, values[i]->bv_len)); // one that is none is none that we hold
+	ldap_value_free_len(values);
+}
+
+static enum err_code read_csns(struct ldap_link *link, const char *dn, struct err *err)
+{
+	LDAPMessage *answer = NULL;
+	char *attributes[] = {unconst("contextCSN"), NULL};
+	link->csns.n = 0;
+	arm(link);
+	int rc = ldap_search_ext_s(link->ld, dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes, 0, NULL, NULL, NULL, 0, &answer);
+	enum err_code code = disarm(link, rc, "read contextCSN", err);
+	for (LDAPMessage *entry = code ? NULL : ldap_first_entry(link->ld, answer); entry; entry = ldap_next_entry(link->ld, entry))
+		take_csns(link, entry);
+	ldap_msgfree(answer);
+	if (code && (rc == LDAP_NO_SUCH_OBJECT || rc == LDAP_REFERRAL || rc == LDAP_INSUFFICIENT_ACCESS))
+		return ERR_OK; // above the database, or not for us to see
+	return code;
+}
+
+static char *parent_of(const char *dn)
+{
+	LDAPDN parsed = NULL;
+	char *parent = NULL;
+	if (ldap_str2dn(dn, &parsed, LDAP_DN_FORMAT_LDAPV3) == LDAP_SUCCESS && parsed && parsed[0] && parsed[1])
+		(void)ldap_dn2str(parsed + 1, &parent, LDAP_DN_FORMAT_LDAPV3);
+	ldap_dnfree(parsed);
+	return parent;
+}
+
+enum err_code ldap_link_csns(struct ldap_link *link, struct str base, struct csns *csns_out, struct err *err)
+{
+	char *dn = link->suffix ? link->suffix : ldap_strdup(base.p);
+	must(dn != NULL);
+	link->suffix = NULL;
+	for (size_t level = 0; level < DN_LEVELS_MAX; level++) {
+		enum err_code code = read_csns(link, dn, err);
+		if (code) {
+			ldap_memfree(dn);
+			return code;
+		}
+		char *parent = link->csns.n ? NULL : parent_of(dn);
+		if (parent == NULL)
+			break;
+		ldap_memfree(dn);
+		dn = parent;
+	}
+	if (link->csns.n) {
+		link->suffix = dn;
+	} else {
+		ldap_memfree(dn);
+		link->suffix = ldap_strdup(base.p); // at least a sign of life
+	}
+	*csns_out = link->csns;
+	return ERR_OK;
+}
+
+static enum err_code begin_search(struct ldap_link *link, const char *base, const char *filter, const char *const *attributes,
+	LDAPControl **controls, int *id_out, struct err *err)
+{
+	char *wanted[256];
+	size_t n = 0;
+	for (; attributes[n]; n++) {
+		must(n < sizeof wanted / sizeof *wanted - 1);
+		wanted[n] = unconst(attributes[n]);
+	}
+	wanted[n] = NULL;
+	arm(link);
+	int rc = ldap_search_ext(link->ld, base, LDAP_SCOPE_SUBTREE, filter, wanted, 0, controls, NULL, NULL, LDAP_NO_LIMIT, id_out);
+	return disarm(link, rc, "search", err);
+}
+
+enum err_code ldap_link_sync(struct ldap_link *link, const char *base, const char *filter, const char *const *attributes, struct str request,
+	struct err *err)
+{
+	// Entries that refer to other servers are entries here (RFC 3296): what is theirs is not ours to follow.
+	LDAPControl manage = {.ldctl_oid = unconst(LDAP_CONTROL_MANAGEDSAIT)};
+	LDAPControl sync = {.ldctl_oid = unconst(SYNC_OID_REQUEST), .ldctl_iscritical = 1,
+		.ldctl_value = {.bv_len = request.n, .bv_val = unconst(request.p)}};
+	LDAPControl *controls[] = {&sync, &manage, NULL};
+	return begin_search(link, base, filter, attributes, controls, &link->sync_id, err);
+}
+
+enum err_code ldap_link_ask_csns(struct ldap_link *link, struct err *err)
+{
+	char *attributes[] = {unconst("contextCSN"), NULL};
+	link->csns.n = 0;
+	arm(link);
+	int rc = ldap_search_ext(link->ld, link->suffix, LDAP_SCOPE_BASE, "(objectClass=*)", attributes, 0, NULL, NULL, NULL, 0, &link->csns_id);
+	return disarm(link, rc, "read contextCSN", err);
+}
+
+// The result that ends a search; what the server said goes into err.
+static int result_of(struct ldap_link *link, LDAPMessage *message, struct err *err)
+{
+	int result = LDAP_OTHER;
+	char *said = NULL;
+	int rc = ldap_parse_result(link->ld, message, &result, NULL, &said, NULL, NULL, 0);
+	if (rc != LDAP_SUCCESS)
+		result = rc;
+	err_set(err, ERR_PROTOCOL, "the search ended: %s%s%s", ldap_err2string(result), said && *said ? ": " : "", said ? said : "");
+	ldap_memfree(said);
+	return result;
+}
+
+static bool has_control(struct ldap_link *link, const char *oid, struct str *value_out)
+{
+	LDAPControl *control = link->controls ? ldap_control_find(oid, link->controls, NULL) : NULL;
+	if (control == NULL)
+		return false;
+	*value_out = str_of(control->ldctl_value.bv_val, control->ldctl_value.bv_len);
+	return true;
+}
+
+static enum ldap_link_next broken(struct err *err, const char *what)
+{
+	err_set(err, ERR_PROTOCOL, "%s", what);
+	return LDAP_LINK_BROKEN;
+}
+
+// A message of the persistent search.
+static enum ldap_link_next sync_message(struct ldap_link *link, int type, struct ldap_link_message *out, struct err *err)
+{
+	switch (type) {
+	case LDAP_RES_SEARCH_ENTRY:
+		if (ldap_get_entry_controls(link->ld, link->message, &link->controls) != LDAP_SUCCESS ||
+			!has_control(link, SYNC_OID_STATE, &out->control))
+			return broken(err, "an entry without a sync state control: the server does not know RFC 4533, or syncprov is not loaded");
+		if (!ldap_entry_read(link->entry, link->ld, link->message, &out->entry))
+			return broken(err, "an entry that does not parse");
+		return LDAP_LINK_ENTRY;
+	case LDAP_RES_INTERMEDIATE:
+		if (ldap_parse_intermediate(link->ld, link->message, &link->oid, &link->data, NULL, 0) != LDAP_SUCCESS || link->oid == NULL ||
+			!str_eq(str_of_c(link->oid), STR(SYNC_OID_INFO)) || link->data == NULL)
+			return broken(err, "an intermediate message that is no sync info");
+		out->control = str_of(link->data->bv_val, link->data->bv_len);
+		return LDAP_LINK_INFO;
+	case LDAP_RES_SEARCH_REFERENCE:
+		return broken(err, "a referral: part of the directory is on another server");
+	case LDAP_RES_SEARCH_RESULT:
+		link->sync_id = -1;
+		out->result = result_of(link, link->message, err);
+		return LDAP_LINK_END;
+	}
+	return broken(err, "a message of an unknown type");
+}
+
+static enum ldap_link_next csns_message(struct ldap_link *link, int type, struct ldap_link_message *out, struct err *err)
+{
+	if (type == LDAP_RES_SEARCH_ENTRY) {
+		take_csns(link, link->message);
+		return LDAP_LINK_NOTHING;
+	}
+	link->csns_id = -1;
+	if (type != LDAP_RES_SEARCH_RESULT || result_of(link, link->message, err) != LDAP_SUCCESS) {
+		err_wrap(err, "read contextCSN");
+		return LDAP_LINK_BROKEN;
+	}
+	out->csns = &link->csns;
+	return LDAP_LINK_CSNS;
+}
+
+enum ldap_link_next ldap_link_next(struct ldap_link *link, struct ldap_link_message *message_out, struct err *err)
+{
+	for (;;) {
+		struct timeval none = {0, 0};
+		enum ldap_link_next next = LDAP_LINK_NOTHING;
+		free_message(link);
+		arm(link);
+		int type = ldap_result(link->ld, LDAP_RES_ANY, LDAP_MSG_ONE, &none, &link->message);
+		bool bitten = watchdog_disarm(link->watchdog);
+		if (type < 0 || bitten) {
+			int rc = LDAP_SERVER_DOWN;
+			ldap_get_option(link->ld, LDAP_OPT_RESULT_CODE, &rc);
+			failed(link, rc, bitten, "connection", err);
+			return LDAP_LINK_BROKEN;
+		}
+		if (type == 0)
+			return LDAP_LINK_NOTHING;
+		*message_out = (struct ldap_link_message){0};
+		int id = ldap_msgid(link->message);
+		if (id == link->sync_id)
+			next = sync_message(link, type, message_out, err);
+		else if (id == link->csns_id)
+			next = csns_message(link, type, message_out, err);
+		if (next != LDAP_LINK_NOTHING) // others are notices (RFC 4511, 4.4); the connection then ends by itself
+			return next;
+	}
+}
+
+enum err_code ldap_link_each(struct ldap_link *link, const char *base, const char *filter, const char *const *attributes, ldap_link_each_fn *each,
+	void *context, struct err *err)
+{
+	int id;
+	enum err_code code = begin_search(link, base, filter, attributes, NULL, &id, err);
+	while (code == ERR_OK) {
+		struct raw_entry entry;
+		free_message(link);
+		arm(link);
+		int type = ldap_result(link->ld, id, LDAP_MSG_ONE, NULL, &link->message);
+		code = disarm(link, type > 0 ? LDAP_SUCCESS : LDAP_TIMEOUT, "search", err);
+		if (code)
+			break;
+		if (type == LDAP_RES_SEARCH_ENTRY && ldap_entry_read(link->entry, link->ld, link->message, &entry)) {
+			each(context, &entry);
+		} else if (type == LDAP_RES_SEARCH_RESULT) {
+			if (result_of(link, link->message, err) != LDAP_SUCCESS)
+				code = ERR_PROTOCOL;
+			break;
+		} else {
+			code = err_set(err, ERR_PROTOCOL, "search: an answer that is no entry");
+		}
+	}
+	free_message(link);
+	return code;
+}

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ldapsync follows a slapd: changes arrive, a restart goes on from the cookie, one search does it all."""
+import unittest
+
+from node import user_ldif
+from replica import ReplicaTest, people
+from slapd import BASE
+
+
+class FollowTest(ReplicaTest):
+    def test_changes_arrive(self):
+        follower = self.follow()
+        follower.wait_for("ann@uni.example", 250)
+        status = follower.status()
+        self.assertEqual((status["state"], status["entries"], status["provider"], status["fresh"]), ("PERSIST", 4, self.master.uri, True))
+        self.assertEqual(follower.code("new@uni.example"), 550)
+        self.master.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+        self.master.modify(f"dn: uid=new,ou=people,{BASE}\nchangetype: modify\nreplace: mail\nmail: newer@uni.example\n\n")
+        follower.wait_for("newer@uni.example", 250)
+        self.assertEqual(follower.code("new@uni.example"), 550)
+        self.master.modify(f"dn: uid=new,ou=people,{BASE}\nchangetype: modrdn\nnewrdn: uid=renamed\ndeleteoldrdn: 1\n\n")
+        self.assert_same(follower)
+        self.master.delete(f"uid=renamed,ou=people,{BASE}")
+        follower.wait_for("newer@uni.example", 550)
+        self.master.modify(f"dn: uid=bob,ou=people,{BASE}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: ann@uni.example\n\n")
+        follower.wait_for("ann@uni.example", 451)  # two owners (I11)
+        self.assertIn("several entries claim one key", follower.log_text())
+        self.master.delete(f"uid=bob,ou=people,{BASE}")
+        follower.wait_for("ann@uni.example", 250)
+        self.assert_same(follower)
+        self.assertEqual(len(follower.uuids("credentials")), 1)
+        self.assertEqual(len(self.master.lines('SRCH base="dc=uni,dc=example" scope=2 .*objectClass=phMailRecipient')), 1)
+
+    def test_restart_goes_on_from_the_cookie(self):
+        follower = self.follow()
+        follower.wait_for("ann@uni.example", 250)
+        follower.kill()
+        self.master.add(people(["cat"]))
+        self.master.delete(f"uid=bob,ou=people,{BASE}")
+        self.assertEqual([follower.code(f"{who}@uni.example") for who in ("ann", "bob", "cat")][:2], [250, 250])
+        mark = self.master.mark()
+        follower.start()
+        follower.wait_for("cat@uni.example", 250)
+        follower.wait_for("bob@uni.example", 550)
+        self.assert_same(follower)
+        self.assertIn("from_cookie=true", follower.log_text())
+        # Of the whole directory only the new entry was sent again.
+        follower.wait_state("PERSIST")
+        self.assertEqual(len(self.master.lines("syncprov_search_response|SRCH base=.* scope=2 .*phMailRecipient", since=mark)), 1)
+        self.assertEqual(follower.log_text().count("added=1 changed=0 deleted=1"), 1)
+        follower.stop()
+        follower.start()
+        follower.wait(lambda: follower.log_text().count("from_cookie=true entries=4 added=0 changed=0 deleted=0") == 1, "a start without news")
+
+
+if __name__ == "__main__":
+    unittest.main()
