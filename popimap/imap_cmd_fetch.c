@@ -57,6 +57,8 @@ static unsigned what_of(const struct imap_fetch *want)
 		else
 			what |= FETCH_TEXT | FETCH_CACHE;
 	}
+	if (what == 0 && !(want->items & (IMAP_FETCH_INTERNALDATE | IMAP_FETCH_SIZE)))
+		what = FETCH_FLAGS;
 	if (what & FETCH_TEXT && what & FETCH_HEADER)
 		what = (what & ~(unsigned)FETCH_HEADER) | FETCH_CACHE; // the header is where the cache says
 	return what;

@@ -193,6 +193,7 @@ enum {
 	FETCH_CACHE = 1,  // the blob of mail/cache.h; made anew from the body when it is missing or of another version
 	FETCH_HEADER = 2, // the header with its blank line: `text`, when it has at most 64 KiB
 	FETCH_IDS = 8,    // emailid and thread, which cost a look into another table
+	FETCH_FLAGS = 16, // alone: nothing but uid, found, flags and modseq, which is many times cheaper; how clients begin a session
 	FETCH_TEXT = 4,   // the whole message: `text`, when it has at most STORE_INLINE_BYTES_MAX bytes; else read it with message_read
 };
 

@@ -612,9 +612,11 @@ static void fetching_many_finds_what_fetching_one_does(void **state)
 		uids[i] = i + 3; // the last two never were
 	}
 	assert_int_equal(message_remove(mb, inbox, &uids[4], 3, test_arena, &gone, &err), ERR_OK);
-	struct message *messages;
+	struct message *messages, *flags;
 	size_t n;
 	assert_int_equal(message_fetch(mb, inbox, uids, 30, 0, test_arena, &messages, &n, &err), ERR_OK);
+	assert_int_equal(n, 30);
+	assert_int_equal(message_fetch(mb, inbox, uids, 30, FETCH_FLAGS, test_arena, &flags, &n, &err), ERR_OK);
 	assert_int_equal(n, 30);
 	for (size_t i = 0; i < 30; i++) {
 		struct message one = test_fetch(mb, inbox, uids[i], 0);
@@ -623,6 +625,8 @@ static void fetching_many_finds_what_fetching_one_does(void **state)
 		assert_int_equal(messages[i].expunged, i >= 4 && i < 7);
 		assert_true(one.flags == messages[i].flags && one.modseq == messages[i].modseq && one.bytes == messages[i].bytes &&
 			one.expunged == messages[i].expunged);
+		assert_true(flags[i].uid == uids[i] && flags[i].found == one.found && flags[i].flags == one.flags &&
+			flags[i].modseq == one.modseq && flags[i].expunged == one.expunged);
 	}
 }
 

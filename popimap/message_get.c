@@ -80,7 +80,7 @@ static enum err_code fetch_one(struct fetch_job *fetch, struct strand *strand, s
 		fill(message, &row);
 	else
 		code = find_expunged(strand, fetch->folder, fetch->uids[i], message, &row, fetch->job.err);
-	if (code || !message->found || fetch->what == 0)
+	if (code || !message->found || !(fetch->what & ~(unsigned)FETCH_FLAGS))
 		return code;
 	code = body_find(strand, row.body, &body, fetch->job.err);
 	message->emailid = body.guid;
@@ -97,11 +97,14 @@ static enum err_code fetch_one(struct fetch_job *fetch, struct strand *strand, s
 }
 
 // Reads rows ahead when those that were read are used up.
-static enum err_code read_ahead(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, size_t at, struct message_row *rows,
-	struct err *err)
+static enum err_code read_ahead(struct strand *strand, uint32_t folder, unsigned what, const uint32_t *uids, size_t n, size_t at,
+	struct message_row *rows, struct err *err)
 {
 	size_t some = n - at < ROWS_AHEAD ? n - at : ROWS_AHEAD;
-	return at % ROWS_AHEAD ? ERR_OK : message_rows_read(strand, folder, uids + at, some, rows, err);
+	if (at % ROWS_AHEAD)
+		return ERR_OK;
+	return what == FETCH_FLAGS ? message_rows_read_flags(strand, folder, uids + at, some, rows, err) :
+				     message_rows_read(strand, folder, uids + at, some, rows, err);
 }
 
 static enum job_step fetch_run(struct job *job, struct strand *strand)
@@ -117,7 +120,7 @@ static enum job_step fetch_run(struct job *job, struct strand *strand)
 	must(fetch->rows != NULL);
 	while (fetch->n_out < max && bytes < FETCH_BYTES_MAX) {
 		const struct message *message = &fetch->messages[fetch->n_out];
-		code = read_ahead(strand, fetch->folder, fetch->uids, max, fetch->n_out, fetch->rows, job->err);
+		code = read_ahead(strand, fetch->folder, fetch->what, fetch->uids, max, fetch->n_out, fetch->rows, job->err);
 		if (code == ERR_OK)
 			code = fetch_one(fetch, strand, fetch->n_out);
 		if (code)
@@ -235,7 +238,7 @@ static enum err_code scan_slice(struct scan_job *scan, struct strand *strand, st
 	int64_t until_ms = clock_mono_exact_ms() + SCAN_SLICE_MS;
 	enum err_code code = ERR_OK;
 	for (size_t i = 0; i < max && code == ERR_OK; i++) {
-		code = read_ahead(strand, scan->folder, uids, max, i, rows, scan->job.err);
+		code = read_ahead(strand, scan->folder, scan->what, uids, max, i, rows, scan->job.err);
 		if (code == ERR_OK)
 			code = scan_one(scan, strand, &rows[i % ROWS_AHEAD]);
 		scan->at++;

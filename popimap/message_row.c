@@ -11,17 +11,15 @@
 
 enum { MSG_COLUMNS = 7 };
 
-// From a statement over MAIL_MSG_COLUMNS.
-static void read_row(sqlite3_stmt *stmt, struct message_row *row_out)
+// From a statement over MAIL_MSG_COLUMNS: all but flags and MODSEQ.
+static void read_row(sqlite3_stmt *stmt, struct message_row *row)
 {
-	*row_out = (struct message_row){
-		.folder = (uint32_t)db_col_i64(stmt, 0),
-		.uid = (uint32_t)db_col_i64(stmt, 1),
-		.body = db_col_i64(stmt, 2),
-		.bytes = (uint64_t)db_col_i64(stmt, 3),
-		.received = {.utc_s = db_col_i64(stmt, 4), .zone_min = (int16_t)db_col_i64(stmt, 5)},
-		.saved_ms = db_col_i64(stmt, 6),
-	};
+	row->folder = (uint32_t)db_col_i64(stmt, 0);
+	row->uid = (uint32_t)db_col_i64(stmt, 1);
+	row->body = db_col_i64(stmt, 2);
+	row->bytes = (uint64_t)db_col_i64(stmt, 3);
+	row->received = (struct date){.utc_s = db_col_i64(stmt, 4), .zone_min = (int16_t)db_col_i64(stmt, 5)};
+	row->saved_ms = db_col_i64(stmt, 6);
 }
 
 static sqlite3_stmt *find_stmt(struct strand *strand, size_t sql, uint32_t folder, uint32_t uid)
@@ -39,6 +37,7 @@ enum err_code message_row_find(struct strand *strand, uint32_t folder, uint32_t 
 	enum db_step step = db_step(strand->db, stmt, err);
 	if (step == DB_FAILED)
 		return err->code;
+	*row_out = (struct message_row){0};
 	if (step == DB_ROW)
 		read_row(stmt, row_out);
 	db_reset(stmt);
@@ -53,6 +52,7 @@ enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, 
 	enum db_step step = db_step(strand->db, stmt, err);
 	if (step == DB_FAILED)
 		return err->code;
+	*row_out = (struct message_row){0};
 	if (step == DB_ROW) {
 		read_row(stmt, row_out);
 		row_out->flags = (uint64_t)db_col_i64(stmt, MSG_COLUMNS);
@@ -67,6 +67,24 @@ enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, 
 
 enum { DENSE_MIN = 8, DENSE_FACTOR = 4 };
 
+enum err_code message_rows_read_flags(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows,
+	struct err *err)
+{
+	struct folder_change *flags = calloc(n + 1, sizeof *flags);
+	size_t flags_n = 0, next = 0;
+	must(flags != NULL);
+	enum err_code code = message_flags_read(strand, folder, uids, n, flags, &flags_n, err);
+	for (size_t i = 0; i < n; i++) {
+		rows[i] = (struct message_row){0};
+		if (next == flags_n || flags[next].uid != uids[i])
+			continue;
+		rows[i] = (struct message_row){.folder = folder, .uid = uids[i], .flags = flags[next].flags, .modseq = flags[next].modseq};
+		next++;
+	}
+	free(flags);
+	return code;
+}
+
 static enum err_code read_dense(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_RANGE);
@@ -79,50 +97,37 @@ static enum err_code read_dense(struct strand *strand, uint32_t folder, const ui
 		uint32_t uid = (uint32_t)db_col_i64(stmt, 1);
 		while (i < n && uids[i] < uid)
 			i++;
-		if (i < n && uids[i] == uid)
+		if (i < n && rows[i].uid == uid)
 			read_row(stmt, &rows[i]);
 	}
 	return mailbox_all_rows(stmt, step, err);
 }
 
-static enum err_code read_each(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
+static enum err_code read_each(struct strand *strand, uint32_t folder, size_t n, struct message_row *rows, struct err *err)
 {
 	enum err_code code = ERR_OK;
 	for (size_t i = 0; i < n && code == ERR_OK; i++) {
-		bool found;
-		code = message_row_find(strand, folder, uids[i], &rows[i], &found, err);
-	}
-	return code;
-}
-
-// Flags and MODSEQ of the rows that are there. A message is in msg and in flags, or in neither.
-static enum err_code add_flags(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
-{
-	struct folder_change *flags = calloc(n + 1, sizeof *flags);
-	size_t flags_n, next = 0;
-	must(flags != NULL);
-	enum err_code code = message_flags_read(strand, folder, uids, n, flags, &flags_n, err);
-	for (size_t i = 0; i < n && code == ERR_OK; i++) {
 		if (rows[i].uid == 0)
 			continue;
-		if (next == flags_n || flags[next].uid != rows[i].uid) {
-			code = err_set(err, ERR_CORRUPT, "a message without its flags");
-			break;
-		}
-		rows[i].flags = flags[next].flags;
-		rows[i].modseq = flags[next++].modseq;
+		sqlite3_stmt *stmt = find_stmt(strand, SQL_MSG, folder, rows[i].uid);
+		enum db_step step = db_step(strand->db, stmt, err);
+		if (step == DB_ROW)
+			read_row(stmt, &rows[i]);
+		code = mailbox_all_rows(stmt, step, err);
 	}
-	free(flags);
 	return code;
 }
 
 enum err_code message_rows_read(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
 {
 	bool dense = n >= DENSE_MIN && uids[n - 1] - uids[0] <= n * DENSE_FACTOR;
-	for (size_t i = 0; i < n; i++)
-		rows[i] = (struct message_row){0};
-	enum err_code code = dense ? read_dense(strand, folder, uids, n, rows, err) : read_each(strand, folder, uids, n, rows, err);
-	return code ? code : add_flags(strand, folder, uids, n, rows, err);
+	enum err_code code = message_rows_read_flags(strand, folder, uids, n, rows, err);
+	if (code == ERR_OK)
+		code = dense ? read_dense(strand, folder, uids, n, rows, err) : read_each(strand, folder, n, rows, err);
+	for (size_t i = 0; i < n && code == ERR_OK; i++)
+		if (rows[i].uid && rows[i].body == 0) // a message is in msg and in flags, or in neither
+			code = err_set(err, ERR_CORRUPT, "flags without their message");
+	return code;
 }
 
 struct listing {

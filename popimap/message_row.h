@@ -28,6 +28,10 @@ struct message_row {
 enum err_code message_rows_read(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
 	ERR_CHECKED;
 
+// The same with uid, flags and MODSEQ alone.
+enum err_code message_rows_read_flags(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows,
+	struct err *err) ERR_CHECKED;
+
 // One among the messages, without its flags and MODSEQ, which are left 0; and among the expunged ones (trash), with them. found_out: false:
 // not there.
 enum err_code message_row_find(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out, bool *found_out,

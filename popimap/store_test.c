@@ -381,6 +381,13 @@ static void damaged_flags_are_said(void **state)
 	assert_int_equal(message_flag(mb, test_status(mb, "Sent").id, &uid, 1, &request, test_arena, &result, &err), ERR_OK);
 	assert_int_equal(message_flag(mb, 1, &uid, 1, &request, test_arena, &result, &err), ERR_CORRUPT);
 	test_close(&mb);
+	struct message *messages;
+	size_t n;
+	test_deliver(17, 1);
+	change_file(17, "DELETE FROM msg");
+	mb = test_mailbox(17);
+	assert_int_equal(message_fetch(mb, test_status(mb, "INBOX").id, &uid, 1, 0, test_arena, &messages, &n, &err), ERR_CORRUPT);
+	test_close(&mb);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, test_setup, test_teardown)
