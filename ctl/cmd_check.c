@@ -15,6 +15,7 @@
 #include "ctl.h"
 #include "ldapsync/check_ldif.h"
 #include "ldapsync/password_file.h"
+#include "router/rules_load.h"
 #include "schema/settings_tls.h"
 
 static void check_users(const struct settings *s, struct settings_report *report)
@@ -118,8 +119,30 @@ static void check_directory(const struct settings *s, struct settings_report *re
 		settings_complain(report, "shadow_ldif", "%s; correct that file, or name another", err.text);
 }
 
+static void complain_row(void *context, struct str file, size_t line, struct str key, const char *what)
+{
+	struct buf path;
+	char name[200], text[1024];
+	buf_init(&path, file.n + 1);
+	buf_add(&path, file);
+	snprintf(name, sizeof name, "%.*s", (int)(key.n < 150 ? key.n : 150), key.p);
+	snprintf(text, sizeof text, "%s; correct the row", what);
+	settings_complain_at(context, buf_c(&path), (int)line, name, text);
+	buf_fini(&path);
+}
+
+static void check_tables(const struct settings *s, struct settings_report *report)
+{
+	struct rules *rules = NULL;
+	struct err err;
+	size_t before = report->errors;
+	if (rules_load(s, complain_row, report, &rules, &err) && report->errors == before)
+		settings_complain(report, s->routes_file.n ? "routes_file" : "access_file", "%s; name a file that can be read, or none", err.text);
+	rules_drop(&rules);
+}
+
 static void (*const checks[])(const struct settings *, struct settings_report *) = {
-	check_users, check_sandbox, check_tls, check_directory,
+	check_users, check_sandbox, check_tls, check_tables, check_directory,
 };
 
 static void check_all(const void *values, struct settings_report *report)

@@ -2,13 +2,15 @@
 // posthouse why: what happens to mail for an address, decided by the very code that decides RCPT TO, from the shadow on this disk. No
 // daemon is asked, so it answers when all are down.
 //
-// The answer is that for a client that has logged in; with --outside, for one that has not (another server on port 25). The two differ for
-// outside addresses, and for lists that ask for it. Who may post to a list is asked of the sender that --from names.
+// The answer is that for a client that has logged in; with --outside, for one that has not (another server on port 25), and with --client for one
+// at that address: what the access table and relay_networks say of it counts too. They differ for outside addresses, for lists that ask for
+// it, and where the access table has rows. The sender that --from names is asked about as MAIL asks, and for who may post to a list.
 #include <stdio.h>
 
 #include "base/log.h"
 #include "ctl.h"
 #include "router/recipient.h"
+#include "router/rules_load.h"
 
 enum { ANSWER_BYTES_MAX = 1 << 30 };
 
@@ -19,6 +21,8 @@ struct question {
 	struct str relayhost, default_domain;
 	struct addr *sender; // who may post to a list: by --from
 	bool outside; // as a client that has not logged in
+	struct netaddr client; // NETADDR_NONE: not said
+	struct rules *rules;   // owned
 	bool json;
 };
 
@@ -29,6 +33,81 @@ static void syntax_verdict(struct question *q, struct str text, enum addr_result
 	*reason = (struct recipient_reason){.rule = "bad address", .attribute = "", .value = text};
 	*verdict_out = (struct recipient_verdict){.outcome = RECIPIENT_REFUSE, .code = 501, .enhanced = STR("5.1.3"),
 		.text = str_of_c(addr_result_text(result)), .reasons = reason, .n_reasons = 1, .shadow = directory_status(q->directory)};
+}
+
+// Puts what the access table said before the reasons of the recipient.
+static void put_before(struct question *q, const char *rule, const struct access *access, struct recipient_verdict *verdict)
+{
+	struct recipient_reason *reasons = arena_must(q->arena, (verdict->n_reasons + 1) * sizeof *reasons);
+	if (!access->found)
+		return;
+	reasons[0] = (struct recipient_reason){.rule = rule, .entry = access->entry, .attribute = access->attribute, .value = access->value};
+	for (size_t i = 0; i < verdict->n_reasons; i++)
+		reasons[i + 1] = verdict->reasons[i];
+	verdict->reasons = reasons;
+	verdict->n_reasons++;
+}
+
+static void refused_verdict(struct question *q, const char *rule, const struct access *access, struct recipient_verdict *verdict_out)
+{
+	*verdict_out = (struct recipient_verdict){.outcome = access->reply.code < 500 ? RECIPIENT_DEFER : RECIPIENT_REFUSE,
+		.code = access->reply.code, .enhanced = access->reply.enhanced, .text = access->reply.text, .shadow = directory_status(q->directory)};
+	put_before(q, rule, access, verdict_out);
+}
+
+// DISCARD and QUARANTINE of client or sender.
+static void apply_access(const struct access *access, struct recipient_verdict *verdict)
+{
+	if (verdict->code >= 400)
+		return;
+	if (access->discards) {
+		verdict->outcome = RECIPIENT_DISCARD;
+		verdict->n_targets = 0;
+	}
+	if (access->quarantine.n)
+		verdict->quarantine = access->quarantine;
+}
+
+static void decide_recipient(struct question *q, const struct addr *addr, const struct access *client_access, struct recipient_verdict *verdict_out)
+{
+	const struct relay_client client = {.address = q->client, .networks = &q->settings->relay_networks,
+		.certificates = &q->settings->relay_certificates, .access = client_access};
+	struct recipient_query query = {
+		.recipient = addr,
+		.sender = q->sender,
+		.authenticated = !q->outside,
+		.client = &client,
+		.rules = q->rules,
+		.lists = RECIPIENT_LISTS_ALL,
+		.delimiters = q->settings->delimiter,
+		.relayhost = q->relayhost,
+		.default_domain = q->default_domain,
+		.entries_max = RECIPIENT_ENTRIES_MAX,
+	};
+	recipient_decide(q->directory, &query, q->arena, verdict_out);
+}
+
+// The session up to RCPT: the client before its greeting, the sender at MAIL, the recipient.
+static void decide_session(struct question *q, const struct addr *addr, struct recipient_verdict *verdict_out)
+{
+	const struct access_table table = {.directory = q->directory, .rules = q->rules, .delimiters = q->settings->delimiter};
+	struct access client, sender = {.attribute = ""};
+	access_client(&table, &q->client, q->arena, &client);
+	if (client.refuses) {
+		refused_verdict(q, "access client", &client, verdict_out);
+		return;
+	}
+	if (q->sender)
+		access_sender(&table, q->sender, q->arena, &sender);
+	if (sender.refuses) {
+		refused_verdict(q, "access sender", &sender, verdict_out);
+		return;
+	}
+	decide_recipient(q, addr, &client, verdict_out);
+	apply_access(&sender, verdict_out);
+	apply_access(&client, verdict_out);
+	put_before(q, "access sender", &sender, verdict_out);
+	put_before(q, "access client", &client, verdict_out);
 }
 
 static void decide(struct question *q, struct str text, struct recipient_verdict *verdict_out)
@@ -42,17 +121,7 @@ static void decide(struct question *q, struct str text, struct recipient_verdict
 		syntax_verdict(q, text, result, verdict_out);
 		return;
 	}
-	struct recipient_query query = {
-		.recipient = &addr,
-		.sender = q->sender,
-		.authenticated = !q->outside,
-		.lists = RECIPIENT_LISTS_ALL,
-		.delimiters = q->settings->delimiter,
-		.relayhost = q->relayhost,
-		.default_domain = q->default_domain,
-		.entries_max = RECIPIENT_ENTRIES_MAX,
-	};
-	recipient_decide(q->directory, &query, q->arena, verdict_out);
+	decide_session(q, &addr, verdict_out);
 }
 
 // --- For scripts ---
@@ -95,9 +164,9 @@ static void print_json(struct str address, const struct recipient_verdict *v)
 {
 	json_t *shadow = json_pack("{s:I, s:b, s:b, s:I}", "version", (json_int_t)v->shadow.version, "complete", v->shadow.complete, "fresh",
 		v->shadow.fresh, "age_s", (json_int_t)v->shadow.age_s);
-	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o, s:o, s:o}", "address", json_of(address), "verdict",
+	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o, s:o, s:o}", "address", json_of(address), "verdict",
 		recipient_outcome_name(v->outcome), "code", v->code, "enhanced", json_of(v->enhanced), "text", json_of(v->text), "owner",
-		v->owner.n ? json_of(v->owner) : NULL, "targets",
+		v->owner.n ? json_of(v->owner) : NULL, "held", v->quarantine.n ? json_of(v->quarantine) : NULL, "targets",
 		json_targets(v), "reasons", json_reasons(v), "shadow", shadow));
 }
 
@@ -183,6 +252,11 @@ static void print_text(struct str address, const struct recipient_verdict *v)
 		buf_add_c(&b, "\n");
 	}
 	add_targets(&b, v);
+	if (v->quarantine.n) {
+		buf_add_c(&b, "  and is held there until it is released: ");
+		add_safe(&b, v->quarantine);
+		buf_add_c(&b, "\n");
+	}
 	add_reasons(&b, v);
 	if (!v->shadow.complete)
 		buf_add_c(&b, "  from no shadow: none was ever loaded completely, or it cannot be read\n");
@@ -240,16 +314,30 @@ static bool parse_sender(struct ctl *ctl, struct str text, struct question *q)
 	return addr_parse_path(ctl->arena, &path, ADDR_UTF8 | ADDR_ALLOW_NULL | ADDR_LONG_LOCAL, q->sender) == ADDR_OK && path.n == 0;
 }
 
+static void complain_row(void *context, struct str file, size_t line, struct str key, const char *what)
+{
+	(void)context;
+	fprintf(stderr, "%.*s:%zu: %.*s %s\n", STR_FMT(file), line, STR_FMT(key), what);
+}
+
 int cmd_why(struct ctl *ctl, int argc, char **argv)
 {
 	struct question q = {.json = ctl->json};
 	int first = 1, code = CTL_YES;
 	for (; first < argc; first++) {
-		if (str_eq(str_of_c(argv[first]), STR("--outside")))
+		if (str_eq(str_of_c(argv[first]), STR("--outside"))) {
 			q.outside = true;
-		else if (!str_eq(str_of_c(argv[first]), STR("--from")) || ++first == argc)
+			continue;
+		}
+		if (str_eq(str_of_c(argv[first]), STR("--client")) && first + 1 < argc) {
+			q.outside = true;
+			if (!netaddr_parse(str_of_c(argv[++first]), 0, &q.client))
+				return ctl_usage(ctl);
+			continue;
+		}
+		if (!str_eq(str_of_c(argv[first]), STR("--from")) || ++first == argc)
 			break;
-		else if (!parse_sender(ctl, str_of_c(argv[first]), &q))
+		if (!parse_sender(ctl, str_of_c(argv[first]), &q))
 			return ctl_usage(ctl);
 	}
 	if (first >= argc || argv[first][0] == '-')
@@ -260,9 +348,15 @@ int cmd_why(struct ctl *ctl, int argc, char **argv)
 	q.default_domain = settings_default_domain(q.settings);
 	if (q.settings->relayhost.host.n)
 		q.relayhost = arena_printf(ctl->arena, "%.*s:%u", STR_FMT(q.settings->relayhost.host), (unsigned)q.settings->relayhost.port);
+	struct err err;
+	if (rules_load(q.settings, complain_row, NULL, &q.rules, &err)) {
+		fprintf(stderr, "posthouse: %s\n", err.text);
+		return CTL_NO;
+	}
 	q.directory = directory_open(settings_data_path(q.settings, ctl->arena, "shadow/shadow.db").p, q.settings->fresh_s);
 	for (int i = first; i < argc; i++)
 		code = worse(code, answer(&q, str_of_c(argv[i])));
 	directory_close(&q.directory);
+	rules_drop(&q.rules);
 	return code;
 }

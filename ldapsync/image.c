@@ -159,6 +159,7 @@ static struct image_gone *counted(struct image *image, enum directory_key kind)
 	case DIRECTORY_DN:
 	case DIRECTORY_PIN:
 	case DIRECTORY_ROUTE:
+	case DIRECTORY_ACCESS:
 		return NULL;
 	}
 	unreachable("kind of a key");

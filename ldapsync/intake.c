@@ -7,6 +7,7 @@
 #include "base/must.h"
 #include "dn.h"
 #include "keys.h"
+#include "mail/access_rule.h"
 #include "mail/addr.h"
 #include "mail/route_rule.h"
 #include "value.h"
@@ -186,7 +187,9 @@ static const char *check_rule(unsigned classes, enum attr attr, struct str text,
 	struct route_rule rule = ROUTE_RULE_NONE;
 	const char *wrong = NULL;
 	struct str key;
-	bool is_route = classes & ENTRY_ROUTE;
+	struct access_rule_keys keys;
+	struct access_rule action;
+	bool is_route = classes & ENTRY_ROUTE, is_access = classes & ENTRY_ACCESS;
 	if (is_route && attr == ATTR_PH_ROUTE_KEY)
 		wrong = route_rule_key(scratch, text, &key);
 	else if ((is_route && attr == ATTR_PH_ROUTE_TARGET) || attr == ATTR_PH_RELAY_TRANSPORT)
@@ -195,6 +198,10 @@ static const char *check_rule(unsigned classes, enum attr attr, struct str text,
 		wrong = route_rule_tls(scratch, text, &rule);
 	else if (is_route && attr == ATTR_PH_ROUTE_OPTIONS)
 		wrong = route_rule_option(scratch, text, &rule);
+	else if (is_access && attr == ATTR_PH_ACCESS_KEY)
+		wrong = access_rule_keys(scratch, text, &keys);
+	else if (is_access && attr == ATTR_PH_ACCESS_ACTION)
+		wrong = access_rule_action(scratch, text, &action);
 	if (wrong == NULL && route_rule_needs_mx(&rule))
 		wrong = "needs MX records, which are not looked up yet: write the next hop as [name]; until then its mail is deferred";
 	return wrong;
@@ -338,6 +345,15 @@ static void add_route_key(struct intake *intake, struct str text)
 		keys_add(&intake->keys, DIRECTORY_ROUTE, key);
 }
 
+static void add_access_keys(struct intake *intake, struct str text)
+{
+	struct access_rule_keys keys;
+	arena_reset(intake->scratch);
+	if (access_rule_keys(intake->scratch, text, &keys) == NULL)
+		for (size_t i = 0; i < keys.n; i++)
+			keys_add(&intake->keys, DIRECTORY_ACCESS, keys.v[i]);
+}
+
 static void add_keys(struct intake *intake, const struct item *items, size_t n, const struct entry *entry)
 {
 	struct guid dn = dn_key(entry->dn);
@@ -355,6 +371,8 @@ static void add_keys(struct intake *intake, const struct item *items, size_t n, 
 			keys_add(&intake->keys, DIRECTORY_PIN, items[i].text);
 		if ((entry->classes & ENTRY_ROUTE) && attr == ATTR_PH_ROUTE_KEY)
 			add_route_key(intake, items[i].text);
+		if ((entry->classes & ENTRY_ACCESS) && attr == ATTR_PH_ACCESS_KEY)
+			add_access_keys(intake, items[i].text);
 	}
 	if (entry->classes & ENTRY_USER)
 		add_user_keys(intake, items, n, entry);
@@ -379,6 +397,24 @@ static bool fill_blobs(struct intake *intake, const struct item *items, size_t n
 			entry_add(&intake->secret_data, items[i].info->attr, items[i].text);
 	}
 	return !intake->data.overflow && !intake->secret_data.overflow;
+}
+
+// Keys and action of an access entry are each right, and may be wrong together: RELAY for everybody.
+static void check_access(struct intake *intake, const struct raw_entry *record, const struct item *items, size_t n)
+{
+	const struct item *action = find_item(items, n, ATTR_PH_ACCESS_ACTION);
+	struct access_rule_keys keys;
+	struct access_rule rule;
+	arena_reset(intake->scratch);
+	if (action == NULL || access_rule_action(intake->scratch, action->text, &rule) != NULL)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (items[i].info->attr != ATTR_PH_ACCESS_KEY || access_rule_keys(intake->scratch, items[i].text, &keys) != NULL)
+			continue;
+		const char *wrong = access_rule_check(&keys, &rule);
+		if (wrong)
+			refuse(intake, record, record->line, STR("phAccessAction"), wrong);
+	}
 }
 
 static void clear(struct intake *intake)
@@ -422,6 +458,8 @@ enum intake_result intake_make(struct intake *intake, const struct raw_entry *re
 	if ((head.classes & ENTRY_USER) && !entry_mailbox_id(&head, &mailbox_id))
 		refuse(intake, record, record->line, STR_NONE,
 			"has neither phMailboxId nor entryUUID: its mail is deferred until it has one");
+	if (head.classes & ENTRY_ACCESS)
+		check_access(intake, record, sorted, n);
 	add_keys(intake, sorted, n, &head);
 	*made_out = (struct intake_made){.uuid = head.uuid, .data = buf_str(&intake->data), .keys = buf_str(&intake->keys)};
 	if (intake->secret_keys.n) {

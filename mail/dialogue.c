@@ -224,6 +224,10 @@ static bool greet(struct dialogue *d)
 			return false;
 		}
 	}
+	if (d->config.refusal.code) {
+		dialogue_say(d, d->config.refusal);
+		return d->state != DIALOGUE_ENDED;
+	}
 	conn_printf(d->conn, "220 %.*s %s Posthouse\r\n", STR_FMT(d->config.hostname), d->config.protocol->name);
 	return true;
 }

@@ -15,6 +15,7 @@
 #include "mail/charset.h"
 #include "mta/queue.h"
 #include "mta_directory.h"
+#include "mta_rules.h"
 #include "mta_tls.h"
 #include "router/login.h"
 #include "schema/daemons.h"
@@ -33,6 +34,7 @@ struct mta {
 	struct login *login;
 	struct directory_views *views;
 	struct mta_tls tls;
+	struct mta_rules rules;
 	struct queue *queue;
 	struct smtp_server smtp;
 	struct smtp_service services[3];
@@ -50,6 +52,12 @@ static struct settings_snapshot *settings_now(void *arg)
 {
 	struct mta *mta = arg;
 	return daemon_settings(mta->daemon);
+}
+
+static struct rules *rules_now(void *arg)
+{
+	struct mta *mta = arg;
+	return mta_rules_get(&mta->rules);
 }
 
 static struct directory *directory_here(void *arg)
@@ -74,6 +82,8 @@ static enum err_code mta_pre_jail(struct daemon *daemon, struct err *err)
 	mta->daemon = daemon;
 	charset_preload(); // iconv reads modules from disk at a charset's first use
 	enum err_code code = mta_tls_load(settings_of(snapshot), &mta->tls, err);
+	if (code == ERR_OK)
+		code = mta_rules_load(&mta->rules, settings_of(snapshot), err);
 	settings_unref(&snapshot);
 	return code;
 }
@@ -173,6 +183,7 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 	metrics_on_render(collect, mta);
 	mta->smtp.directory = directory_here;
 	mta->smtp.settings_get = settings_now;
+	mta->smtp.rules_get = rules_now;
 	mta->smtp.arg = mta;
 	enum err_code code = start_runtime(mta, settings, err);
 	if (code == ERR_OK) {
@@ -188,6 +199,7 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 		mta->smtp.submit_rate = hour_rate_new();
 		mta->smtp.unknown_rate = hour_rate_new();
 		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
+		tls_slot_set(&mta->smtp.tls_asking, &mta->tls.asking);
 		queue_register_commands(mta->queue, daemon_serve_control(daemon, runtime_sched(mta->runtime, 0)));
 		queue_start(mta->queue);
 		code = start_listeners(mta, err);
@@ -204,6 +216,8 @@ static void mta_reload(struct daemon *daemon)
 	const struct settings *settings = settings_of(snapshot);
 	struct err err;
 	listen_caps_set(mta->caps, (size_t)settings->smtp_connections_max, (size_t)settings->smtp_connections_per_address_max);
+	if (mta_rules_load(&mta->rules, settings, &err))
+		log_error(NULL, "the tables of routes_file and access_file were not read again; the old ones stay in use", log_err(&err));
 	if (mta_tls_load(settings, &fresh, &err)) {
 		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
 		queue_reload(mta->queue, snapshot, &mta->tls.out);
@@ -211,6 +225,7 @@ static void mta_reload(struct daemon *daemon)
 		mta_tls_drop(&mta->tls);
 		mta->tls = fresh;
 		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
+		tls_slot_set(&mta->smtp.tls_asking, &mta->tls.asking);
 		queue_reload(mta->queue, snapshot, &mta->tls.out);
 	}
 	settings_unref(&snapshot);
@@ -239,11 +254,13 @@ static void mta_stop(struct daemon *daemon)
 	mta_tls_drop(&mta->tls);
 	struct tls_server *none = NULL;
 	tls_slot_set(&mta->smtp.tls, &none);
+	tls_slot_set(&mta->smtp.tls_asking, &none);
+	mta_rules_drop(&mta->rules);
 }
 
 int main(int argc, char **argv)
 {
-	static struct mta mta = {.smtp.tls = TLS_SLOT_INIT};
+	static struct mta mta = {.smtp.tls = TLS_SLOT_INIT, .smtp.tls_asking = TLS_SLOT_INIT, .rules = MTA_RULES_INIT};
 	static const struct daemon_spec spec = {
 		.name = "mta",
 		.settings = &settings_table,

@@ -10,6 +10,8 @@ enum err_code mta_tls_load(const struct settings *settings, struct mta_tls *tls_
 	struct err none;
 	enum err_code code = settings_tls_server(settings, &tls.server, err);
 	if (code == ERR_OK)
+		code = settings_tls_asking_server(settings, &tls.asking, err);
+	if (code == ERR_OK)
 		code = settings_tls_node_client(settings, &tls.out.lmtp, err);
 	if (code == ERR_OK)
 		code = settings_tls_relay(settings, &tls.out.relay, err);
@@ -27,6 +29,7 @@ enum err_code mta_tls_load(const struct settings *settings, struct mta_tls *tls_
 void mta_tls_drop(struct mta_tls *tls)
 {
 	tls_server_drop(&tls->server);
+	tls_server_drop(&tls->asking);
 	tls_client_drop(&tls->out.lmtp);
 	tls_client_drop(&tls->out.relay);
 	tls_client_drop(&tls->out.open);

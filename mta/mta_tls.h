@@ -9,6 +9,7 @@
 
 struct mta_tls {
 	struct tls_server *server; // owned; NULL: no tls_certificate
+	struct tls_server *asking; // owned; for port 25; NULL: no relay_certificates
 	struct queue_tls out;      // owned; lmtp NULL: no node_certificate, peers are known by their pins and not by a CA; relay NULL:
 	                           // relayhost_tls is none; verified NULL: tls_ca_file cannot be read
 };

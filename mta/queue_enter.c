@@ -145,7 +145,7 @@ static struct call *prepare(struct queue *queue, const struct queue_message *m, 
 	struct record record = {.type = RECORD_ENTER,
 		.enter = {.guid = c->guid, .root = guid_is_zero(&m->root) ? c->guid : m->root, .kind = RECORD_ACCEPTED, .sender = m->sender,
 			.flags = (uint8_t)(m->flags | (c->file ? RECORD_FLAG_SPOOL : 0)), .envid = m->envid, .source = m->source,
-			.received_ms = clock_wall_ms(), .body_bytes = c->bytes, .digest = str_of((const char *)c->digest, sizeof c->digest)}};
+			.held = m->held, .received_ms = clock_wall_ms(), .body_bytes = c->bytes, .digest = str_of((const char *)c->digest, sizeof c->digest)}};
 	struct record_recipients *to = &record.enter.recipients;
 	to->v = number_recipients(arena, m, &to->n);
 	struct call *call = to->v ? queue_proposal_call(queue, &record, 0) : NULL;

@@ -21,8 +21,8 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_MESSAGE_LESS] = "UPDATE message SET open = open - ?2 WHERE guid = ?1",
 	[SQL_MESSAGE_THERE] = "SELECT 1 FROM message WHERE guid = ?1",
 	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient(guid, number, state, next_try, tries, waited, warned, attempt, target, notify,"
-			      " destination, address, akey, original, orcpt, mailbox, detail, list)"
-			      " VALUES(?1, ?2, 0, ?3, 0, 0, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+			      " destination, address, akey, original, orcpt, mailbox, detail, list, reply)"
+			      " VALUES(?1, ?2, ?15, ?3, 0, 0, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
 	[SQL_RECIPIENT_END] = "DELETE FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = ?3",
 	[SQL_RECIPIENT_DEFER] = "UPDATE recipient SET next_try = ?4, waited = ?5, reply = ?6, tries = tries + 1, attempt = 0"
 				" WHERE guid = ?1 AND number = ?2 AND attempt = ?3 RETURNING destination, state",

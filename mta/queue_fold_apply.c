@@ -42,7 +42,8 @@ static void bind_text(sqlite3_stmt *stmt, int parameter, struct str s)
 		db_bind_null(stmt, parameter);
 }
 
-static enum err_code add_recipient(struct apply *a, const struct guid *guid, const struct record_recipient *r, int64_t next_try_ms)
+// held: why it rests; empty: it does not.
+static enum err_code add_recipient(struct apply *a, const struct guid *guid, const struct record_recipient *r, int64_t next_try_ms, struct str held)
 {
 	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_RECIPIENT_ADD);
 	db_bind_blob(stmt, 1, guid_bytes(guid));
@@ -58,6 +59,8 @@ static enum err_code add_recipient(struct apply *a, const struct guid *guid, con
 	bind_text(stmt, 11, r->mailbox_id);
 	bind_text(stmt, 12, r->detail);
 	bind_text(stmt, 13, r->list);
+	bind_text(stmt, 14, held);
+	db_bind_i64(stmt, 15, held.n ? DDL_QUEUE_HELD : DDL_QUEUE_WAITS);
 	return db_run(a->db, stmt, a->err);
 }
 
@@ -164,14 +167,15 @@ static enum err_code enter(struct apply *a, const struct record_enter *e)
 		return code;
 	}
 	for (size_t i = 0; i < e->recipients.n && code == ERR_OK; i++)
-		code = add_recipient(a, &e->guid, &e->recipients.v[i], first_try_ms(&e->recipients.v[i], e->received_ms));
+		code = add_recipient(a, &e->guid, &e->recipients.v[i], first_try_ms(&e->recipients.v[i], e->received_ms), e->held);
 	if (code == ERR_OK && !spool)
 		code = add_body(a, body_id, body);
 	if (code)
 		return code;
 	count(a, e->kind == RECORD_ACCEPTED ? LEDGER_ACCEPTED : LEDGER_GENERATED, (int64_t)e->recipients.n);
 	count(a, LEDGER_QUEUED, (int64_t)e->recipients.n);
-	stage_arrival(a, e, body_id, body);
+	if (e->held.n == 0)
+		stage_arrival(a, e, body_id, body);
 	return ERR_OK;
 }
 
@@ -381,7 +385,7 @@ static enum err_code apply_expand(struct apply *a, const struct record *record)
 	count(a, LEDGER_EXPANDED, 1);
 	fold_stage_gone(a->fold, &x->guid, x->number);
 	for (size_t i = 0; i < x->into.n && code == ERR_OK; i++) {
-		code = add_recipient(a, &x->guid, &x->into.v[i], x->at_ms);
+		code = add_recipient(a, &x->guid, &x->into.v[i], x->at_ms, STR_NONE);
 		fold_stage_due(a->fold, x->into.v[i].destination, x->at_ms);
 	}
 	int64_t n = (int64_t)x->into.n;

@@ -5,6 +5,7 @@
 #include "base/must.h"
 #include "mta/queue.h"
 #include "router/sender.h"
+#include "smtp_access.h"
 #include "smtp_metrics.h"
 #include "smtp_session.h"
 
@@ -30,8 +31,11 @@ static struct reply may_send(struct smtp_session *s, const struct addr *from)
 struct reply smtp_sender(struct dialogue *d, struct smtp_mail *mail)
 {
 	struct smtp_session *s = d->session;
+	struct reply why;
 	enum err_code code = queue_accepts(s->server->queue, &d->err);
-	return code ? reply_of_err(code) : may_send(s, &mail->from);
+	if (code)
+		return reply_of_err(code);
+	return smtp_access_sender(s, &mail->from, &why) ? may_send(s, &mail->from) : why;
 }
 
 static bool accepts(enum recipient_outcome outcome)
@@ -89,8 +93,9 @@ struct reply smtp_recipient(struct dialogue *d, void *one)
 		metric_add(&metric_mta_rcpt_guessing, 1);
 		return (struct reply){.code = 450, .enhanced = STR("4.7.1"), .text = STR("too many unknown recipients from your address, try again later")};
 	}
+	const struct relay_client client = smtp_access_relay(s);
 	const struct recipient_query query = {.recipient = &recipient->rcpt.to, .sender = &d->txn.mail.from, .account = s->account,
-		.authenticated = s->login.n != 0};
+		.authenticated = s->login.n != 0, .client = &client, .rules = s->rules};
 	smtp_server_decide(s->server, s->settings, &query, d->txn.arena, verdict);
 	if (!accepts(verdict->outcome)) {
 		if (str_eq(verdict->enhanced, STR("5.1.1")))
@@ -101,6 +106,7 @@ struct reply smtp_recipient(struct dialogue *d, void *one)
 			log_str("enhanced", verdict->enhanced), log_str("reason", verdict->text));
 		return (struct reply){.code = verdict->code, .enhanced = verdict->enhanced, .text = verdict->text};
 	}
+	smtp_access_accepted(s, &recipient->rcpt.to, verdict);
 	s->targets_n += verdict->n_targets;
 	metric_add(&metric_mta_rcpt_accepted, 1);
 	return reply_of(REPLY_RECIPIENT_OK);

@@ -150,6 +150,7 @@ static void enter(struct smtp_session *s)
 		.envid = txn->mail.envid,
 		.source = s->login.n ? s->login : str_of_c(d->who.peer),
 		.flags = (uint8_t)(flags_of(&txn->mail) | (s->login.n ? RECORD_FLAG_LOGIN : 0u)),
+		.held = s->quarantine,
 		.recipients = list_targets(s),
 		.n = s->targets_n,
 	};
@@ -168,7 +169,7 @@ static void enter(struct smtp_session *s)
 		metric_add(&metric_mta_accepted, 1);
 		log_info(&d->who.log, "message accepted", log_c("queue_id", id), log_str("sender", txn->mail.from.text),
 			log_u64("size_bytes", bytes), log_u64("recipients", txn->recipients_n), log_u64("targets", s->targets_n),
-			log_str("login", s->login));
+			log_str("login", s->login), log_str("held", s->quarantine));
 		dialogue_say(d, text.p ? reply_with(REPLY_OK, text) : reply_of(REPLY_OK));
 		return;
 	}
@@ -214,4 +215,6 @@ void smtp_message_forget(struct dialogue *d)
 	spool_drop(&s->intake.spool);
 	s->intake = (struct smtp_intake){0};
 	s->targets_n = 0;
+	s->quarantine = STR_NONE;
+	s->sender_access = (struct access){.attribute = ""};
 }

@@ -31,6 +31,7 @@
 	X(COUNTER, mta_rcpt_deferred, "", "Recipients that could not be decided: 4xx at RCPT.")                               \
 	X(COUNTER, mta_rcpt_refused, "", "Recipients refused for good: 5xx at RCPT.")                                         \
 	X(COUNTER, mta_rcpt_guessing, "", "Recipients deferred because their client has asked for too many unknown ones.")         \
+	X(COUNTER, mta_access_refused, "", "Clients and senders refused by the access table.")                                 \
 	X(COUNTER, mta_accepted, "", "Messages that got their 250.")                                               \
 	X(HISTOGRAM, mta_commit, "seconds", "From the end of a message to the queue's verdict. Observed in microseconds.")
 

@@ -49,11 +49,15 @@ void smtp_server_decide(struct smtp_server *server, const struct settings *setti
 	query.relayhost = smtp_server_relayhost(settings, arena);
 	query.default_domain = settings_default_domain(settings);
 	query.entries_max = RECIPIENT_ENTRIES_FIBER;
+	struct rules *rules = query.rules ? NULL : server->rules_get(server->arg); // a session has its own; verdicts keep nothing of them
+	if (rules)
+		query.rules = rules;
 	recipient_decide(server->directory(server->arg), &query, arena, verdict_out);
-	if (!verdict_out->too_big)
-		return;
-	query.entries_max = RECIPIENT_ENTRIES_MAX;
-	struct large_group job = {.settings = settings, .query = &query, .arena = arena, .verdict = verdict_out};
-	if (worker_run(server->workers, decide_large, &job, &err) != ERR_OK)
-		log_warning(NULL, "no worker for a large group", log_err(&err)); // the verdict stays DEFER
+	if (verdict_out->too_big) {
+		query.entries_max = RECIPIENT_ENTRIES_MAX;
+		struct large_group job = {.settings = settings, .query = &query, .arena = arena, .verdict = verdict_out};
+		if (worker_run(server->workers, decide_large, &job, &err) != ERR_OK)
+			log_warning(NULL, "no worker for a large group", log_err(&err)); // the verdict stays DEFER
+	}
+	rules_drop(&rules);
 }

@@ -21,11 +21,14 @@ struct smtp_server {
 	struct hour_rate *submit_rate;   // recipients of a login
 	struct hour_rate *unknown_rate;  // unknown recipients of an address
 	struct tls_slot tls;             // certificates of 587, 465 and of STARTTLS on 25
+	struct tls_slot tls_asking;      // the same for 25 when clients are asked for theirs; empty: they are not
 	// The view of the shadow that belongs to the calling thread's scheduler; borrowed.
 	struct directory *(*directory)(void *arg);
 	// A reference to the settings of now.
 	struct settings_snapshot *(*settings_get)(void *arg);
-	void *arg; // of both
+	// A reference to the tables in files of now; NULL: none.
+	struct rules *(*rules_get)(void *arg);
+	void *arg; // of these
 };
 
 // One kind of listener: 25, 587 or 465.

@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "mail/sasl.h"
+#include "smtp_access.h"
 #include "smtp_metrics.h"
 
 enum {
@@ -51,7 +52,9 @@ static bool may_run(struct dialogue *d, const struct dialogue_command *row, stru
 {
 	const struct smtp_session *s = d->session;
 	bool submission = s->service->submission;
-	if ((row->flags & SMTP_ONLY_SUBMISSION) && !submission)
+	if (s->client_access.refuses && row->run != dialogue_cmd_quit && row->run != dialogue_cmd_bdat) // RFC 5321 section 3.1
+		*why_out = reply_of(REPLY_BAD_SEQUENCE);
+	else if ((row->flags & SMTP_ONLY_SUBMISSION) && !submission)
 		*why_out = reply_of(REPLY_NOT_IMPLEMENTED);
 	else if ((row->flags & SMTP_NEEDS_TLS) && submission && !smtp_may_plaintext(s))
 		*why_out = reply_of(REPLY_TLS_REQUIRED);
@@ -102,7 +105,8 @@ static struct dialogue_config configure(struct smtp_session *s)
 	return (struct dialogue_config){
 		.protocol = &protocol,
 		.session = s,
-		.tls = &s->server->tls,
+		.tls = submission || !tls_slot_is_set(&s->server->tls_asking) ? &s->server->tls : &s->server->tls_asking,
+		.refusal = smtp_access_refusal(s),
 		.tls_at_start = s->service->tls_at_start,
 		.hostname = settings->hostname,
 		.forbidden = settings->smtp_forbidden_commands.v,
@@ -130,14 +134,19 @@ void smtp_server_serve(struct conn *conn, void *arg)
 	s->server = service->server;
 	s->snapshot = s->server->settings_get(s->server->arg);
 	s->settings = settings_of(s->snapshot);
+	s->rules = s->server->rules_get(s->server->arg);
 	s->login_arena = arena_new(LOGIN_BYTES_MAX);
+	smtp_access_client(s, conn);
 	const struct dialogue_config config = configure(s);
 	dialogue_init(&s->d, conn, &config);
+	smtp_access_log(s);
 
 	dialogue_run(&s->d);
 
 	dialogue_fini(&s->d);
 	arena_free(&s->login_arena);
+	arena_free(&s->client_arena);
+	rules_drop(&s->rules);
 	settings_unref(&s->snapshot);
 	free(s);
 }

@@ -35,6 +35,11 @@ struct smtp_session {
 	struct str login;          // authenticated as; empty: not
 	struct str account;        // the directory's name for it (mail/sasl.h)
 	unsigned auth_failures;
+	struct arena *client_arena; // owned; what the access table said of the client; NULL: nothing
+	struct access client_access;
+	struct rules *rules;       // owned; the session keeps the tables in files that it began with; NULL: none
+	struct access sender_access; // of the transaction's sender
+	struct str quarantine;     // why the message will be held; in the transaction's arena; empty: not
 	size_t targets_n;          // mailboxes and next hops that the recipients became
 	struct smtp_intake intake;
 };

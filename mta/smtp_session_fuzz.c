@@ -235,6 +235,12 @@ static struct settings_snapshot *get_settings(void *arg)
 	return settings_ref(settings[flags & NORMALIZE ? 1 : 0]);
 }
 
+static struct rules *get_rules(void *arg)
+{
+	(void)arg;
+	return NULL;
+}
+
 static struct settings_snapshot *load_settings(const char *text)
 {
 	char path[] = "/tmp/posthouse-fuzz-XXXXXX";
@@ -292,7 +298,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	struct smtp_server server = {.submit_rate = hour_rate_new(), .unknown_rate = hour_rate_new(),
-		.tls = TLS_SLOT_INIT, .directory = get_directory, .settings_get = get_settings};
+		.tls = TLS_SLOT_INIT, .tls_asking = TLS_SLOT_INIT, .directory = get_directory, .settings_get = get_settings,
+		.rules_get = get_rules};
 	const struct smtp_service service = {.server = &server, .submission = data[0] & SUBMISSION};
 	struct buf out;
 	struct netaddr peer;

@@ -282,6 +282,8 @@ void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
 		cause = CAUSE_TOO_BIG;
 		verdict = (struct recipient_verdict){.shadow = d->shadow, .too_big = d->too_big};
 	}
+	if (d->access.quarantine.n && verdict.n_targets > 0)
+		verdict.quarantine = arena_dup(d->arena, d->access.quarantine);
 	verdict.code = causes[cause].code;
 	verdict.enhanced = str_of_c(causes[cause].enhanced);
 	verdict.text = str_of_c(causes[cause].text);

@@ -76,6 +76,7 @@ struct decision {
 	struct str domain_key; // and the last domain
 	struct entry domain;
 	struct str outside_key; // and the last that is none of ours
+	struct access access;  // what the access table says of the recipient itself
 	enum decision_cause later, gone; // the first of each
 	struct reply said_later, said_gone; // the words of CAUSE_RULE_NOW and CAUSE_RULE
 	enum recipient_outcome outcome;

@@ -92,7 +92,7 @@ static void reason_route(struct decision *d, const struct route *route)
 static void go(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
 	const struct route_query query = {.directory = d->directory, .addr = addr, .sender = d->query->sender, .domain = domain,
-		.delimiters = d->query->delimiters};
+		.rules = d->query->rules, .delimiters = d->query->delimiters};
 	struct route route;
 	d->entries++;
 	switch (route_find(&query, d->scratch, &route)) {
@@ -117,20 +117,53 @@ static void go(struct decision *d, struct decision_item *item, const struct addr
 	to_relayhost(d, item, addr, domain);
 }
 
+bool outside_admits(struct decision *d, struct decision_item *item)
+{
+	const struct access_table table = {.directory = d->directory, .rules = d->query->rules, .delimiters = d->query->delimiters};
+	struct access *access = &d->access;
+	d->access = (struct access){.attribute = ""};
+	if (d->query->client == NULL)
+		return true;
+	access_recipient(&table, item->addr, d->work, access);
+	if (access->found)
+		decision_reason_of(d, "access recipient", access->entry, access->attribute, access->value);
+	if (access->refuses) {
+		decision_says(d, &access->reply);
+		return false;
+	}
+	if (!access->discards)
+		return true;
+	decision_is(d, RECIPIENT_DISCARD);
+	decision_reason(d, "discarded", access->entry, ATTR_NONE, item->addr->text);
+	add_target(d, item, item->addr, route_rule_text(d->scratch, &(struct route_rule){.kind = ROUTE_RULE_DISCARD}));
+	return false;
+}
+
+// Somebody of ours wants it there: an entry that names it, or a client that may relay.
+static bool may_relay(struct decision *d, const struct decision_item *item, const struct addr *addr)
+{
+	struct relay_why why;
+	bool literal = domain_is_literal(&addr->domain);
+	if (item->depth > 0)
+		return true;
+	if (!relay_allowed(d->query->client, d->query->authenticated, &d->access, &why)) {
+		decision_reason(d, literal ? "literal" : "relay refused", STR_NONE, ATTR_NONE, literal ? addr->text : addr->domain.key);
+		decision_gone(d, literal ? CAUSE_LITERAL : CAUSE_RELAY_DENIED);
+		return false;
+	}
+	decision_reason_of(d, why.rule, why.entry, why.attribute, why.value);
+	if (!d->query->authenticated && holds_a_route(addr)) {
+		decision_reason(d, "old form", STR_NONE, ATTR_NONE, addr->text);
+		decision_gone(d, CAUSE_OLD_FORM);
+		return false;
+	}
+	return true;
+}
+
 void outside_address(struct decision *d, struct decision_item *item, const struct addr *addr)
 {
-	bool may_relay = d->query->authenticated || item->depth > 0; // somebody of ours wants it there: a login, or an entry that forwards
-	if (domain_is_literal(&addr->domain) && !may_relay) {
-		decision_reason(d, "literal", STR_NONE, ATTR_NONE, addr->text);
-		decision_gone(d, CAUSE_LITERAL);
-		return;
-	}
-	if (!may_relay) {
-		decision_reason(d, "relay refused", STR_NONE, ATTR_NONE, addr->domain.key);
-		decision_gone(d, CAUSE_RELAY_DENIED);
-		return;
-	}
-	go(d, item, addr, NULL);
+	if (may_relay(d, item, addr))
+		go(d, item, addr, NULL);
 }
 
 void outside_of_domain(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)

@@ -5,6 +5,10 @@
 
 #include "decision.h"
 
+// What the access table says of the recipient itself: false when that settles it. The table is about the envelope: what an entry names is not
+// looked up.
+bool outside_admits(struct decision *d, struct decision_item *item);
+
 // An address in nobody's domain of ours: relayed for those who may.
 void outside_address(struct decision *d, struct decision_item *item, const struct addr *addr);
 

@@ -575,6 +575,8 @@ void recipient_decide(struct directory *directory, const struct recipient_query 
 		item->addr = query->recipient;
 	}
 	while ((item = decision_next(&d))) {
+		if (item->depth == 0 && !outside_admits(&d, item))
+			continue;
 		if (item->depth > RECIPIENT_DEPTH_MAX) {
 			decision_reason(&d, "too deep", STR_NONE, ATTR_NONE, item->text);
 			decision_gone(&d, CAUSE_LOOP);

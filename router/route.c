@@ -28,15 +28,18 @@ static enum route_answer conclude(struct search *s)
 	return ROUTE_FOUND;
 }
 
+static enum route_answer read_row(struct search *s)
+{
+	const char *wrong = route_rule_value(s->arena, s->route->value, &s->route->rule);
+	return wrong ? doubt(s, wrong) : conclude(s);
+}
+
 static enum route_answer read_entry(struct search *s, const struct entry *entry)
 {
 	struct route *route = s->route;
 	struct entry_cursor targets = {0}, options = {0};
 	struct str value, tls = entry_first(entry, ATTR_PH_ROUTE_TLS);
 	const char *wrong = NULL;
-	route->entry = entry->dn;
-	route->attribute = attr_name(ATTR_PH_ROUTE_TARGET);
-	route->value = entry_first(entry, ATTR_PH_ROUTE_TARGET);
 	if (route->value.p == NULL)
 		return doubt(s, "it has no target");
 	while (wrong == NULL && entry_next(entry, ATTR_PH_ROUTE_TARGET, &targets, &value))
@@ -51,22 +54,25 @@ static enum route_answer read_entry(struct search *s, const struct entry *entry)
 // ROUTE_NONE: no row has the key, go on; *found_out: a row had it.
 static enum route_answer try_key(struct search *s, struct str key, bool *found_out)
 {
-	struct directory_match match;
-	switch (directory_find(s->query->directory, DIRECTORY_ROUTE, key, s->arena, &match)) {
-	case DIRECTORY_NONE:
+	struct rules_row row;
+	switch (rules_find(s->query->rules, RULES_ROUTES, s->query->directory, key, ATTR_PH_ROUTE_TARGET, s->arena, &row)) {
+	case RULES_NONE:
 		return ROUTE_NONE;
-	case DIRECTORY_UNAVAILABLE:
+	case RULES_UNAVAILABLE:
 		return doubt(s, "the directory cannot say now");
-	case DIRECTORY_AMBIGUOUS:
-		s->route->entry = match.entry->dn;
+	case RULES_TWICE:
+		s->route->entry = row.entry;
 		*found_out = true;
 		return doubt(s, "two entries have its key");
-	case DIRECTORY_FOUND:
+	case RULES_FOUND:
 		break;
 	}
 	*found_out = true;
 	s->route->key = arena_dup(s->arena, key);
-	return read_entry(s, match.entry);
+	s->route->entry = row.entry;
+	s->route->attribute = row.attribute;
+	s->route->value = row.value;
+	return row.of_directory ? read_entry(s, row.of_directory) : read_row(s);
 }
 
 static enum route_answer try_address(struct search *s, bool *found_out)
@@ -137,8 +143,7 @@ static enum route_answer try_sender(struct search *s)
 // Does the table have a row whose key begins so?
 static bool has_rows(struct search *s, struct str prefix)
 {
-	struct str first = directory_next_key(s->query->directory, DIRECTORY_ROUTE, prefix, s->arena);
-	return first.n > 0 && str_starts(first, prefix);
+	return rules_have(s->query->rules, RULES_ROUTES, s->query->directory, prefix, s->arena);
 }
 
 enum route_answer route_find(const struct route_query *query, struct arena *arena, struct route *route_out)

@@ -32,6 +32,7 @@ enum place {
 	FOLDER_OF_LDIF, // where shadow_ldif stands: it is replaced by a rename
 	LDAP_FILES,   // password, CAs, certificate and Kerberos' files, when the directory is over LDAP
 	LDAP_SERVERS, // nothing but the network, when a server of ldap_uri is there
+	TABLE_FILES,  // folders of routes_file and access_file, read again on reload
 	NODE_FILES,   // certificates, keys and CAs of the settings, read again on reload
 	NOWHERE,
 };
@@ -55,6 +56,7 @@ static const struct may {
 	{DAEMONS_MTA, SANDBOX_READ_WRITE, BELOW_DATA, "shadow"},
 	{DAEMONS_MTA, SANDBOX_READ_WRITE, BELOW_DATA, "credentials"},
 	{DAEMONS_MTA, SANDBOX_READ, NODE_FILES, NULL},
+	{DAEMONS_MTA, SANDBOX_READ, TABLE_FILES, NULL},
 	{DAEMONS_MTA, SANDBOX_NETWORK, NOWHERE, NULL},
 
 	{DAEMONS_POPIMAP, SANDBOX_READ_WRITE, BELOW_DATA, "mailboxes"},
@@ -126,6 +128,10 @@ static void add_rule(struct rules *rules, const struct settings *s, struct arena
 	case LDAP_SERVERS:
 		if (has_ldap_server_elsewhere(s))
 			add(rules, row->permission, NULL);
+		return;
+	case TABLE_FILES:
+		add_set(rules, row->permission, folder_of(arena, s->routes_file));
+		add_set(rules, row->permission, folder_of(arena, s->access_file));
 		return;
 	case NODE_FILES:
 		for (size_t i = 0; i < s->tls_certificate.n; i++)

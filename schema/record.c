@@ -103,6 +103,7 @@ static const struct field enter_fields[] = {
 	{10, U64, 0, AT(record_enter, body_bytes), INT64_MAX, NULL},
 	{11, DIGEST, REQUIRED, AT(record_enter, digest), 0, NULL},
 	{12, LIST, REQUIRED, AT(record_enter, recipients), RECORD_RECIPIENTS_MAX, &recipient_shape},
+	{13, STR, 0, AT(record_enter, held), RECORD_TEXT_BYTES_MAX, NULL},
 };
 static const struct shape enter_shape = {sizeof(struct record_enter), FIELDS(enter_fields), check_enter};
 

@@ -17,7 +17,7 @@ static enum tls_version least(const struct settings *settings)
 	unreachable("tls_min");
 }
 
-enum err_code settings_tls_server(const struct settings *settings, struct tls_server **server_out, struct err *err)
+static enum err_code make_server(const struct settings *settings, bool asks, struct tls_server **server_out, struct err *err)
 {
 	size_t n = settings->tls_certificate.n;
 	struct tls_server *server = NULL;
@@ -27,13 +27,26 @@ enum err_code settings_tls_server(const struct settings *settings, struct tls_se
 		must(files != NULL && settings->tls_key.n == n); // the rule between the two settings was checked when they were read
 		for (size_t i = 0; i < n; i++)
 			files[i] = (struct tls_files){.cert_path = settings->tls_certificate.v[i].p, .key_path = settings->tls_key.v[i].p};
-		const struct tls_server_config config = {.files = files, .n = n, .min = least(settings)};
+		const struct tls_server_config config = {.files = files, .n = n, .min = least(settings), .asks = asks};
 		code = tls_server_new(&config, &server, err);
 		free(files);
 	}
 	if (code == ERR_OK)
 		*server_out = server;
 	return code;
+}
+
+enum err_code settings_tls_server(const struct settings *settings, struct tls_server **server_out, struct err *err)
+{
+	return make_server(settings, false, server_out, err);
+}
+
+enum err_code settings_tls_asking_server(const struct settings *settings, struct tls_server **server_out, struct err *err)
+{
+	if (settings->relay_certificates.n)
+		return make_server(settings, true, server_out, err);
+	*server_out = NULL;
+	return ERR_OK;
 }
 
 static struct tls_files node_files(const struct settings *settings)

@@ -40,7 +40,8 @@ enum directory_key {
 	DIRECTORY_UUID = 7,    // 16 bytes
 	DIRECTORY_PIN = 8,     // "sha256:<64 hex digits>": phHostTlsPin; AMBIGUOUS is a known pin too: a node may be several hosts
 	DIRECTORY_ROUTE = 9,   // route_rule_key() (mail/route_rule.h): phRouteKey
-	                       // 10 access, 11 class of service are kept for phAccessKey and classes
+	DIRECTORY_ACCESS = 10, // access_rule_keys() (mail/access_rule.h): phAccessKey
+	                       // 11 class of service is kept for classes
 };
 
 enum directory_answer {

@@ -138,6 +138,8 @@ struct dialogue_config {
 	void *session;            // d->session
 	struct tls_slot *tls;     // empty: STARTTLS is not offered. NULL: never
 	bool tls_at_start;        // RFC 8314
+	struct reply refusal;     // instead of a greeting (RFC 5321 section 3.1): 421 ends the session, 554 leaves it to may_run to run QUIT only. code
+	                          // 0: the client is welcome
 	struct str hostname;
 	const struct str *forbidden; // commands that end the session: other protocols
 	size_t forbidden_n;

@@ -51,6 +51,7 @@ struct queue_message {
 	struct str sender;        // struct addr's text; "" for <>
 	struct str envid;         // decoded
 	struct str source;        // for people: peer address or login
+	struct str held;          // why it rests until it is released; empty: it does not
 	uint8_t flags;            // RECORD_FLAG_UTF8, _8BIT, _RET_FULL, _RET_HDRS, _LOGIN
 	const struct record_recipient *recipients; // number may be left 0: 1 … n are given
 	size_t n;

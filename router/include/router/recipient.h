@@ -36,6 +36,8 @@
 #include "base/guid.h"
 #include "ldapsync/directory.h"
 #include "mail/addr.h"
+#include "router/relay.h"
+#include "router/rules.h"
 
 enum {
 	RECIPIENT_ENTRIES_FIBER = 2000,   // look-ups of one decision on a scheduler thread
@@ -59,6 +61,8 @@ struct recipient_query {
 	const struct addr *sender;     // of MAIL FROM, for who may post to a list and for routes by sender; NULL: not asked
 	struct str account;            // of a log-in, as credentials_lookup() named it; empty: none
 	bool authenticated;            // the client logged in: it may send to outside addresses, and is internal for lists
+	const struct relay_client *client; // who asks, for relay control and the access table; NULL: ours, only authenticated counts
+	const struct rules *rules;     // routes_file and access_file; NULL: none
 	enum recipient_lists lists;
 	struct str delimiters;         // setting delimiter: where the domain says nothing
 	struct str relayhost;          // "host:port" of the setting; empty: there is none
@@ -109,14 +113,22 @@ struct recipient_target {
 	X("route dropped", "the source route before the address was dropped")                                     \
 	X("old form", "the local part holds a route (% ! @), which is not passed on to another server")           \
 	X("literal", "the domain is an address literal, which is not accepted here")                              \
-	X("relay refused", "the domain is not ours, and the client has not logged in")                            \
+	X("relay refused", "the domain is not ours, and the client may not relay")                                \
+	X("relay login", "the client has logged in, so it may relay")                                             \
+	X("relay network", "the client's address is in relay_networks, so it may relay")                          \
+	X("relay certificate", "the client has shown a key of relay_certificates, so it may relay")               \
+	X("relay client", "the access table lets the client relay")                                               \
+	X("relay recipient", "the access table lets mail be relayed there")                                       \
+	X("access client", "the access table says so of the client")                                              \
+	X("access sender", "the access table says so of the sender")                                              \
+	X("access recipient", "the access table says so of the recipient")                                        \
 	X("no relayhost", "the address is outside, no route is for it, and the setting relayhost is empty")       \
 	X("outside", "the address is outside and goes to the relayhost")                                          \
 	X("route", "the route table says where its mail goes")                                                    \
 	X("sender route", "the route table says where this sender's mail goes")                                   \
 	X("relay transport", "the domain's entry says where its mail goes")                                       \
 	X("bad route", "the route that is for it cannot be followed")                                             \
-	X("discarded", "the route throws its mail away")                                                          \
+	X("discarded", "a rule throws its mail away")                                                             \
 	X("mailbox", "the address belongs to a mailbox")                                                          \
 	X("alias address", "the address is an alias")                                                             \
 	X("group address", "the address is a group or a list")                                                    \
@@ -181,6 +193,7 @@ struct recipient_verdict {
 	const struct recipient_reason *reasons;
 	size_t n_reasons;         // of a large group the first RECIPIENT_REASONS_MAX
 	struct directory_status shadow; // what the decision was made from
+	struct str quarantine;    // accepted, to be held: why; empty: not
 	bool too_big;             // DEFER, because entries_max was reached
 };
 

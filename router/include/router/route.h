@@ -21,11 +21,13 @@
 
 #include "ldapsync/directory.h"
 #include "mail/route_rule.h"
+#include "router/rules.h"
 
 enum route_answer { ROUTE_FOUND, ROUTE_NONE, ROUTE_DOUBT };
 
 struct route_query {
 	struct directory *directory;
+	const struct rules *rules;   // routes_file; NULL: none
 	const struct addr *addr;     // the recipient
 	const struct addr *sender;   // of the envelope; NULL: not known, no routes by sender
 	const struct entry *domain;  // phMailDomain of addr.domain; NULL: none
@@ -34,8 +36,8 @@ struct route_query {
 
 struct route {
 	struct route_rule rule;  // RELAY: complete, no next hop needs DNS
-	struct str entry;        // DN
-	const char *attribute;   // what the route stands in
+	struct str entry;        // DN, or FILE:LINE
+	const char *attribute;   // what the route stands in; "" in a file
 	struct str value;        // and says
 	struct str key;          // the key that was found; empty for phRelayTransport
 	bool by_sender;

@@ -108,6 +108,7 @@ struct record_enter {
 	uint64_t body_bytes;
 	struct str digest;        // SHA-256 of the body
 	struct record_recipients recipients;
+	struct str held;          // why its recipients rest from the start, as after a HOLD; empty: they do not
 };
 
 struct record_enters {

@@ -16,6 +16,9 @@
 // To the world: tls_certificate and tls_key. NULL without any.
 enum err_code settings_tls_server(const struct settings *settings, struct tls_server **server_out, struct err *err) ERR_CHECKED;
 
+// The same, and it asks clients for a certificate: those of relay_certificates are known by their keys. NULL when none are named.
+enum err_code settings_tls_asking_server(const struct settings *settings, struct tls_server **server_out, struct err *err) ERR_CHECKED;
+
 // To our other nodes, which show us their certificate too and are known by their pins: node_certificate. NULL without it.
 enum err_code settings_tls_node_server(const struct settings *settings, struct tls_server **server_out, struct err *err) ERR_CHECKED;
 enum err_code settings_tls_node_client(const struct settings *settings, struct tls_client **client_out, struct err *err) ERR_CHECKED;

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// A row of an access table: whom it is about, and what becomes of them. The syntax of phAccessKey and phAccessAction, which is that of sendmail's
+// access map.
+//
+//     struct access_rule_keys keys;
+//     const char *wrong = access_rule_keys(arena, STR("Connect:192.0.2"), &keys);      // "connect:4/24/192.0.2.0"
+//     struct access_rule rule;
+//     wrong = access_rule_action(arena, STR("ERROR:5.7.1:550 go away"), &rule);
+//
+// Keys, with a tag that says what is compared:
+//     Connect:192.0.2.7  Connect:192.0.2  Connect:192.0.2.0/25  Connect:IPv6:2001:db8  Connect:2001:db8::/32    clients
+//     From:user@dom  From:dom  From:.dom  From:user@  From:<>    envelope senders: this one, dom and what is below it, what is below it, any
+//                                                                domain, the empty one
+//     To:user@dom  To:dom  To:.dom  To:user@                     envelope recipients
+// Without a tag: a network is Connect:, anything else is From:, and a domain with RELAY also lets mail be relayed to it. Names of clients need
+// DNS and are refused (Connect:host.example), and so are sendmail's other tags.
+//
+// Actions: OK, RELAY, REJECT, DISCARD, SKIP, QUARANTINE:why, ERROR:d.s.n:code text, code text (mail/rule_reply.h).
+//
+// Pure; results live in the arena. Functions that return a const char * give NULL when all is well, else a sentence for whoever wrote the rule.
+#ifndef MAIL_ACCESS_RULE_H
+#define MAIL_ACCESS_RULE_H
+
+#include "base/arena.h"
+#include "mail/reply.h"
+
+enum {
+	ACCESS_RULE_KEYS_MAX = 2,
+	ACCESS_RULE_RELAY_BITS_MIN = 8, // a network that may relay has at least so long a prefix: "everybody" is nobody
+};
+
+// The keys of one row, as they are stored and looked up: "connect:4/BITS/ADDRESS", "connect:6/BITS/ADDRESS", "from:", "to:" with an address
+// (addr.key), "user@", ".domain" or "domain", "from:<>"; and "relay:" with a domain, for one without a tag.
+struct access_rule_keys {
+	struct str v[ACCESS_RULE_KEYS_MAX];
+	size_t n;
+};
+const char *access_rule_keys(struct arena *arena, struct str text, struct access_rule_keys *keys_out);
+
+enum access_rule_action {
+	ACCESS_RULE_OK,         // goes on, although a less special row says otherwise; lets nothing be relayed
+	ACCESS_RULE_RELAY,      // and may be relayed: from this client, to this domain
+	ACCESS_RULE_REJECT,
+	ACCESS_RULE_DISCARD,    // accepted and thrown away
+	ACCESS_RULE_SKIP,       // as if no row were there, the less special ones neither
+	ACCESS_RULE_QUARANTINE, // accepted and held
+	ACCESS_RULE_ERROR,      // REJECT in the administrator's words
+};
+
+struct access_rule {
+	enum access_rule_action action;
+	struct reply reply; // REJECT, ERROR
+	struct str why;     // QUARANTINE
+};
+const char *access_rule_action(struct arena *arena, struct str text, struct access_rule *rule_out);
+
+// What is wrong with a row as a whole: RELAY for everybody, for a sender, who is whoever he says he is, or for a user in any domain.
+const char *access_rule_check(const struct access_rule_keys *keys, const struct access_rule *rule);
+
+#endif
