@@ -38,6 +38,7 @@ class Ours:
         options = argparse.Namespace(dir=os.path.join(folder, "ours"), address=address, port_base=PORT_BASE, users=users, password_scheme="SSHA")
         self.node = BenchNode(options)
         self.groups = {}
+        self.university = None  # of directory.py
         self.password = example.PASSWORD
 
     def address(self, service):
@@ -68,7 +69,11 @@ class Ours:
             raise node.Failed(f"our node did not end cleanly: {self.node.log_tail()}")
 
     def down(self):
-        self.stop()
+        try:
+            self.stop()
+        finally:
+            if self.university:
+                self.university.down()
 
     def remove(self):
         shutil.rmtree(self.node.dir, ignore_errors=True)

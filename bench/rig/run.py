@@ -14,12 +14,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from rig import flushes, limits, machine, measure, table, workloads  # noqa: E402
+from rig import directory, flushes, limits, machine, measure, table, workloads  # noqa: E402
 from rig.ours import ROOT, Ours, node  # noqa: E402
 from rig.peers import Peers  # noqa: E402
 
 MARK = "made-by-bench-run"
-FAULTS = (measure.Spoilt, node.Failed, TimeoutError, OSError, subprocess.SubprocessError, KeyError)
+FAULTS = (measure.Spoilt, node.Failed, TimeoutError, OSError, subprocess.SubprocessError, KeyError, *directory.FAULTS)
 
 
 def arguments():
@@ -73,7 +73,7 @@ def build(options):
     tree = os.path.join(ROOT, "build", "release")
     if not os.path.exists(os.path.join(tree, "build.ninja")):
         node.run("cmake", "--preset", "release", cwd=ROOT)
-    node.run("cmake", "--build", "--preset", "release", "--target", *node.PROGRAMS, "mailload", cwd=ROOT)
+    node.run("cmake", "--build", "--preset", "release", "--target", *node.PROGRAMS, "mailload", "decide", cwd=ROOT)
 
 
 def plan_of(options):
@@ -88,16 +88,18 @@ def shown(workload, result):
     return ", ".join(f"{row.name} {table.significant(values[row.name][0])} {row.unit}" for row in workload.rows) + rate + noise
 
 
+RUNS = {"flushes": flushes.run, "directory": lambda side, _workload, plan, _repeat, _filled: directory.run(side, plan)}
+
+
 def measure_all(options, sides, emit):
     """Every workload, on one side and then on the other, so that what drifts in the machine hits both."""
     plan, filled, failed = plan_of(options), set(), []
     for workload in options.chosen:
         found = {row.name: {side.name: ([], [], []) for side in sides} for row in workload.rows}
         for repeat in range(options.repeats):
-            for side in sides:
+            for side in sides if workload.kind != "directory" else sides[-1:]:
                 try:
-                    run = flushes.run if workload.kind == "flushes" else measure.run
-                    result = run(side, workload, plan, repeat, filled)
+                    result = RUNS.get(workload.kind, measure.run)(side, workload, plan, repeat, filled)
                 except FAULTS as problem:
                     failed.append(workload.name)
                     say(f"{side.name:6} {workload.name}: FAILED: {problem}")

@@ -17,6 +17,7 @@ class Plan:
     def __init__(self, scale=1.0, users=20000, idle=1000, repeats=1):
         self.scale, self.users, self.idle, self.repeats = scale, users, idle, repeats
         self.tenth = users // 10
+        self.people = max(1000, min(200000, int(1000000 * scale)))  # of the university whose directory is followed
 
     def n(self, full):
         return max(20, int(full * self.scale))
@@ -31,7 +32,7 @@ class Row:
     name: str
     about: str
     unit: str
-    figure: str          # of the result: cpu_ms, rate, ms, cpu_ms_of, pss_kib, flushes
+    figure: str          # of the result: cpu_ms, rate, ms, cpu_ms_of, pss_kib, flushes, and those of directory.py
     phase: str = ""      # of imap-fetch
     design: float = 0.0  # what the design asks of us first; 0: nothing
     more_is_better: bool = False
@@ -44,7 +45,7 @@ class Workload:
     service: str
     arguments: object  # of a plan and the number of the repeat
     rows: list
-    kind: str = "load"  # load, idle, fetch or flushes
+    kind: str = "load"  # load, idle, fetch, flushes or directory (ours alone)
     mailboxes: object = None  # of a plan: arguments of the LMTP run that must have filled mailboxes before
 
 
@@ -92,6 +93,12 @@ WORKLOADS = [
              [cpu("rcpt-known", "RCPT TO, known", 0.03)]),
     Workload("rcpt-unknown", "rcpt", "rcpt", lambda p, r: [*spread(30000, 20, 0)(p, r), "--recipients", RCPT_BATCH, "--unknown", 100],
              [cpu("rcpt-unknown", "RCPT TO, unknown", 0.03)]),
+    Workload("directory-shadow", "", "", None, [
+        Row("directory-decide", "recipients decided from the shadow, one thread", "/s", "decide_rate", design=200000, more_is_better=True),
+        Row("directory-decide-p99", "the slowest in a hundred of them", "\u00b5s", "decide_us", design=10),
+        Row("directory-sync", "first sync from slapd", "entries/s", "sync_rate", design=50000, more_is_better=True),
+        Row("directory-visible", "a change on the master is in the shadow, p99", "ms", "visible_ms", design=10),
+        Row("directory-memory", "ldapsync, after the first sync and changes", "MiB PSS", "memory_mib", design=40)], kind="directory"),
     Workload("submission", "submit", "submission", spread(1500, 20, 0), [cpu("submission", "STARTTLS, AUTH, a message, QUIT", 1.2)],
              mailboxes=lmtp_fill(((0,), EACH(1)))),
     Workload("lmtp", "lmtp", "lmtp", spread(6000, 16, 2, 2), [cpu("lmtp", "LMTP delivery, many mailboxes", 0.25)],
@@ -128,16 +135,20 @@ WORKLOADS = [
 ]
 
 
+GROUPS = {"directory": ("directory-shadow", "rcpt-known", "rcpt-unknown")}  # names for several
+
+
 def mailbox_messages(p):
     """Of the mailbox that is read: the same in a quick run, whose figures are to be comparable."""
     return 5000 if p.scale >= 0.1 else p.n(5000)
 
 
 def chosen(names):
-    """Workloads that have a row, or the name, of one of these; all without names."""
+    """Workloads that have a row, or the name, of one of these, or are in a group of that name; all without names."""
+    names = [one for name in names for one in GROUPS.get(name, (name,))]
     found = [w for w in WORKLOADS if not names or w.name in names or any(row.name in names for row in w.rows)]
     known = {w.name for w in WORKLOADS} | {row.name for w in WORKLOADS for row in w.rows}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"no row {', '.join(unknown)}; there are: {' '.join(row.name for w in WORKLOADS for row in w.rows)}")
+        raise ValueError(f"no row {', '.join(unknown)}; there are: {' '.join([*(row.name for w in WORKLOADS for row in w.rows), *GROUPS])}")
     return found

@@ -127,7 +127,8 @@ class Readme(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.node = node.Node()
+        cls.node = node.Node(wrapper=("unshare", "--mount", "sh", "-c", 'mount --bind "$0/hosts" /etc/hosts && exec "$@"'))
+        cls.node.wrapper += (cls.node.dir,)
         cls.slapd = None
         try:
             cls.slapd = StockSlapd(cls.node.address)
@@ -156,6 +157,41 @@ class Readme(unittest.TestCase):
         if n != 1:
             raise AssertionError(f"the README has no {pattern}")
         return text
+
+    def start_node(self):
+        """With the settings of the README, its files where it says, and HOST a name that resolves."""
+        shutil.copyfile("/etc/hosts", self.node.path("hosts"))
+        with open(self.node.path("hosts"), "a", encoding="ascii") as stream:
+            stream.write(f"\n{self.slapd.address} {HOST}\n")
+        for source, target, mode in (("etc/ldap/ldapsync.password", "ldap.password", 0o640), ("etc/ldap/tls/slapd.pem", "ldap-ca.pem", 0o644)):
+            shutil.copyfile(self.slapd.path(source), self.node.path(target))
+            os.chmod(self.node.path(target), mode)
+        for name, value in re.findall(r"^(\w+) = (.*)$", blocks("conf")[0], flags=re.M):
+            value = value.replace("/etc/posthouse/", self.node.dir + "/")
+            self.node.overrides[name] = re.findall(r'"([^"]*)"', value) if value.startswith("{") else value.strip('"')
+        self.node.overrides["shadow_ldif"] = ""
+        self.node.start()
+
+    def test_a_node_follows_and_somebody_who_was_just_added_receives_mail(self):
+        """Steps 9 and 10."""
+        self.start_node()
+        self.addCleanup(self.node.stop)
+        commands = blocks("node")[0].splitlines()
+        self.assertEqual(len(commands), 3)
+        for command in commands:
+            said = self.node.run(*command.split()[1:], check=0).stdout
+        self.assertIn("uid=ada,ou=people", said)
+        self.assertEqual(self.node.why("bob@uni.example")["code"], 550)
+        self.follow(blocks("sh")[-1])
+        self.node.wait(lambda: self.node.why("bob@uni.example")["code"] == 250, "bob to be known")
+        with self.node.smtp() as smtp:
+            smtp.sendmail("friend@elsewhere.example", ["bob.birke@uni.example"], node.message("welcome"))
+        values = self.node.run("directory", "password", "--scheme", "SSHA", "bob", input=node.PASSWORD + "\n", check=0).stdout
+        lines = dict(line.split(": ", 1) for line in values.splitlines() if not line.startswith("#"))
+        self.follow(f"data <<'END'\ndn: uid=bob,ou=people,{BASE}\nchangetype: modify\nadd: userPassword\nuserPassword: {lines['userPassword']}\n-\n"
+                    f"add: phScram\nphScram: {lines['phScram']}\nEND\n")
+        self.assertIn(b"Subject: welcome", self.node.wait_messages(1, "bob")[0])
+        self.assertEqual(self.node.unexpected_errors(), [])
 
     def follow(self, script):
         return self.slapd.run("sh", "-eu", "-c", "\n".join((self.names, self.helpers, script)))

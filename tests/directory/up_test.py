@@ -58,7 +58,7 @@ class UpTest(unittest.TestCase):
                               check=False)
         result = json.loads(done.stdout.splitlines()[-1])
         self.assertEqual((done.returncode, result["error"]), (0, None), done.stderr)
-        self.assertEqual((result["ok"], result["users"], result["shadows"], result["shadows_equal"]), (True, 5, 2, True))
+        self.assertEqual(result, {"ok": True, "users": 5, "shadows": 2, "shadows_equal": True, "node_synced": True, "error": None})
         self.assertFalse(os.path.exists(self.endpoints))
 
     def test_it_serves_until_it_is_told_to_end_and_keeps_what_was_changed(self):

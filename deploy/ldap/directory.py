@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""deploy/ldap/rig.py: a slapd master and shadows on loopback, filled with the example directory. Called by deploy/ldap/up.
+"""deploy/ldap/directory.py: a slapd master and shadows on loopback, filled with the example directory. Called by deploy/ldap/up.
 
 The folder is that of a node (deploy/node.py), whose directory is these servers instead of a file: its posthouse.conf is what endpoints.json
 names. A second run on it keeps the directory, with what was changed in it, as long as the first run's arguments are the same.
 """
 import argparse
 import fcntl
+import imaplib
 import json
 import os
+import poplib
 import secrets
 import shutil
 import signal
+import smtplib
 import subprocess
 import sys
 import time
@@ -22,7 +25,7 @@ import server  # noqa: E402
 
 LDAP = 389      # the master's offset from the port base; shadow n is n above it
 FOLLOW_S = 120  # until a change is on all shadows
-SYNC_S = 300    # until the node has all
+node.START_S = 300  # until a node has hundreds of thousands of people
 UP = "deploy/ldap/up"
 
 
@@ -145,21 +148,32 @@ class Rig(node.Node):
 
     # --- proving ---
 
-    def prove_shadows(self):
-        """Somebody who is added on the master is on all shadows, and gone again from all."""
+    def prove_shadows_and_node(self, result):
+        """Somebody who is added on the master is on all shadows and known to a node that follows them, and is gone again from all; and a message
+        goes from one person of the directory to another."""
         uid = f"proof{os.getpid()}"
         dn = f"uid={uid},ou=people,{example.BASE}"
         change = example.entry(dn, ("inetOrgPerson", "phMailUser"), f"uid: {uid}", f"cn: {uid}", f"sn: {uid}", f"mail: {uid}@{example.DOMAIN}",
                                f"mailHost: {example.HOSTS[0]}", f"phMailboxId: {example.mailbox_id(uid)}")
+
+        def node_says(code):
+            return self.posthouse("why", f"{uid}@{example.DOMAIN}").returncode == code
+        self.start()
+        self.wait_until_up()
         self.master.ask("ldapadd", *self.master.as_admin(), input=change)
         try:
             self.wait_until_equal()
             for one in self.shadows:
                 if dn not in one.ask("ldapsearch", *one.as_admin(), "-LLL", "-b", example.BASE, f"(uid={uid})", "1.1"):
                     raise node.Failed(f"{one.uri} has the contextCSN of the master and not its newest entry")
+            result["shadows_equal"] = True
+            self.wait("the node to know who was just added", FOLLOW_S, lambda: node_says(0))
         finally:
             self.master.ask("ldapdelete", *self.master.as_admin(), dn)
         self.wait_until_equal()
+        self.wait("the node to know who was just deleted", FOLLOW_S, lambda: node_says(1))
+        sent = self.prove()
+        result["node_synced"] = sent["imap_equal"] and sent["pop3_equal"]
 
 
 def explain(rig):
@@ -190,21 +204,23 @@ def main():
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     rig = Rig(options)
-    result = {"users": options.users, "shadows": options.shadows, "shadows_equal": False}
+    result = {"users": options.users, "shadows": options.shadows, "shadows_equal": False, "node_synced": False}
     error, stopped = None, False
     try:
         rig.install()
         rig.start_servers()
         rig.write_endpoints()
         if options.once:
-            rig.prove_shadows()
-            result["shadows_equal"] = True
+            rig.prove_shadows_and_node(result)
+            if not result["node_synced"]:
+                error = "the message that was read is not the message that was sent"
         else:
             explain(rig)
             rig.watch()
     except node.Stopped:
         stopped = True
-    except (node.Failed, server.Failed, OSError, RuntimeError, subprocess.SubprocessError) as problem:
+    except (node.Failed, server.Failed, OSError, RuntimeError, subprocess.SubprocessError, smtplib.SMTPException,
+            imaplib.IMAP4.error, poplib.error_proto) as problem:
         error = str(problem) or type(problem).__name__
     if not rig.stop() and error is None:
         error = "a server did not end cleanly"
