@@ -84,6 +84,7 @@ def plan_of(options):
 def shown(workload, result):
     values = measure.figures(workload, result)
     noise = f", other {result['other_pct']:.0f} %" if "other_pct" in result else ""
+    noise += f", the machine {result['busy_pct']:.0f} % busy" if "busy_pct" in result else ""
     rate = f", {result['rate']:.0f}/s" if "rate" in result else ""
     return ", ".join(f"{row.name} {table.significant(values[row.name][0])} {row.unit}" for row in workload.rows) + rate + noise
 

@@ -20,7 +20,8 @@ def side_of(values, results):
     middle = statistics.median_low(values)
     details = results[values.index(middle)]
     kept = {key: round(value, 4) if isinstance(value, float) else value for key, value in details.items()
-            if key in ("rate", "p50_ms", "p99_ms", "client_cpu_s", "cpu_ms_by", "drained_rate", "ok", "empty_kib", "flushes_in_all")}
+            if key in ("rate", "p50_ms", "p99_ms", "client_cpu_s", "cpu_ms_by", "drained_rate", "ok", "empty_kib", "flushes_in_all", "users", "visible_p50_ms", "decide_cpu_rate",
+                    "sync_cpu_rate", "busy_pct")}
     return {"value": round(middle, 4), "min": round(min(values), 4), "max": round(max(values), 4), "repeats": len(values), **kept}
 
 
