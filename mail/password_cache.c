@@ -3,9 +3,10 @@
 // goes. Keys are HMACs under a key of this process, so that nobody outside can choose what collides.
 #include "mail/password_cache.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/sha.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -24,15 +25,35 @@ static size_t buckets_for(size_t entries)
 	return buckets;
 }
 
-// HMAC over the parts, each with its length before it, so that no two lists of parts are the same text.
-static void digest(const unsigned char *key, const struct str *parts, size_t n, unsigned char *out)
+// HMAC-SHA-256 under a key of its own, made ready once: what is put in is added to a copy.
+static EVP_MAC_CTX *keyed_new(void)
 {
-	unsigned char text[SHA256_DIGEST_LENGTH * 4];
-	must(n * SHA256_DIGEST_LENGTH <= sizeof text);
-	for (size_t i = 0; i < n; i++)
-		must(HMAC(EVP_sha256(), key, KEY_BYTES, (const unsigned char *)parts[i].p, parts[i].n, text + i * SHA256_DIGEST_LENGTH, NULL) != NULL);
-	must(HMAC(EVP_sha256(), key, KEY_BYTES, text, n * SHA256_DIGEST_LENGTH, out, NULL) != NULL);
-	OPENSSL_cleanse(text, sizeof text);
+	unsigned char key[KEY_BYTES];
+	char sha256[] = "SHA256";
+	const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0), OSSL_PARAM_construct_end()};
+	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	must(hmac != NULL);
+	EVP_MAC_CTX *keyed = EVP_MAC_CTX_new(hmac);
+	EVP_MAC_free(hmac); // keyed has it
+	password_random(key, sizeof key);
+	must(keyed != NULL && EVP_MAC_init(keyed, key, sizeof key, params) == 1);
+	OPENSSL_cleanse(key, sizeof key);
+	return keyed;
+}
+
+// Each part has its length before it, so that no two lists of parts are the same text.
+static void digest(const EVP_MAC_CTX *keyed, const struct str *parts, size_t n, unsigned char *out)
+{
+	size_t bytes;
+	EVP_MAC_CTX *mac = EVP_MAC_CTX_dup(keyed);
+	must(mac != NULL);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t part_bytes = parts[i].n;
+		must(EVP_MAC_update(mac, (const unsigned char *)&part_bytes, sizeof part_bytes) == 1 &&
+			EVP_MAC_update(mac, (const unsigned char *)parts[i].p, parts[i].n) == 1);
+	}
+	must(EVP_MAC_final(mac, out, &bytes, SHA256_DIGEST_LENGTH) == 1 && bytes == SHA256_DIGEST_LENGTH);
+	EVP_MAC_CTX_free(mac);
 }
 
 static uint64_t first_word(const unsigned char *bytes)
@@ -51,7 +72,7 @@ struct match {
 
 struct password_cache {
 	pthread_mutex_t mutex;
-	unsigned char key[KEY_BYTES];
+	EVP_MAC_CTX *keyed; // owned
 	uint64_t ttl_ms;
 	size_t buckets;
 	struct match *matches; // owned, buckets * WAYS
@@ -65,7 +86,7 @@ struct password_cache *password_cache_new(size_t entries, uint64_t ttl_ms)
 	cache->buckets = buckets_for(entries);
 	cache->matches = calloc(cache->buckets * WAYS, sizeof *cache->matches);
 	must(cache->matches != NULL);
-	password_random(cache->key, sizeof cache->key);
+	cache->keyed = keyed_new();
 	must(pthread_mutex_init(&cache->mutex, NULL) == 0);
 	return cache;
 }
@@ -75,7 +96,7 @@ void password_cache_free(struct password_cache **cache)
 	if (*cache == NULL)
 		return;
 	pthread_mutex_destroy(&(*cache)->mutex);
-	OPENSSL_cleanse((*cache)->key, sizeof (*cache)->key);
+	EVP_MAC_CTX_free((*cache)->keyed);
 	free((*cache)->matches);
 	free(*cache);
 	*cache = NULL;
@@ -90,7 +111,7 @@ bool password_cache_has(struct password_cache *cache, struct str login, struct s
 {
 	unsigned char wanted[SHA256_DIGEST_LENGTH];
 	bool found = false;
-	digest(cache->key, (const struct str[]){login, stored, password}, 3, wanted);
+	digest(cache->keyed, (const struct str[]){login, stored, password}, 3, wanted);
 	pthread_mutex_lock(&cache->mutex);
 	const struct match *bucket = bucket_of(cache, wanted);
 	for (size_t i = 0; i < WAYS; i++)
@@ -103,7 +124,7 @@ bool password_cache_has(struct password_cache *cache, struct str login, struct s
 void password_cache_add(struct password_cache *cache, struct str login, struct str stored, struct str password, uint64_t now_ms)
 {
 	struct match made = {.expires_ms = now_ms + cache->ttl_ms};
-	digest(cache->key, (const struct str[]){login, stored, password}, 3, made.digest);
+	digest(cache->keyed, (const struct str[]){login, stored, password}, 3, made.digest);
 	pthread_mutex_lock(&cache->mutex);
 	struct match *bucket = bucket_of(cache, made.digest), *slot = bucket;
 	for (size_t i = 0; i < WAYS; i++) {
@@ -131,7 +152,7 @@ enum throttle_kind { THROTTLE_LOGIN, THROTTLE_ADDRESS, THROTTLE_HOME, THROTTLE_K
 
 struct password_throttle {
 	pthread_mutex_t mutex;
-	unsigned char key[KEY_BYTES];
+	EVP_MAC_CTX *keyed; // owned
 	struct password_throttle_limits limits;
 	size_t buckets;
 	struct failures *tables[THROTTLE_KINDS]; // owned
@@ -147,7 +168,7 @@ struct password_throttle *password_throttle_new(const struct password_throttle_l
 		throttle->tables[i] = calloc(throttle->buckets * WAYS, sizeof *throttle->tables[i]);
 		must(throttle->tables[i] != NULL);
 	}
-	password_random(throttle->key, sizeof throttle->key);
+	throttle->keyed = keyed_new();
 	must(pthread_mutex_init(&throttle->mutex, NULL) == 0);
 	return throttle;
 }
@@ -159,6 +180,7 @@ void password_throttle_free(struct password_throttle **throttle)
 	pthread_mutex_destroy(&(*throttle)->mutex);
 	for (size_t i = 0; i < THROTTLE_KINDS; i++)
 		free((*throttle)->tables[i]);
+	EVP_MAC_CTX_free((*throttle)->keyed);
 	free(*throttle);
 	*throttle = NULL;
 }
@@ -166,7 +188,7 @@ void password_throttle_free(struct password_throttle **throttle)
 static uint64_t id_of(const struct password_throttle *throttle, const struct str *parts, size_t n)
 {
 	unsigned char bytes[SHA256_DIGEST_LENGTH];
-	digest(throttle->key, parts, n, bytes);
+	digest(throttle->keyed, parts, n, bytes);
 	uint64_t id = first_word(bytes);
 	return id ? id : 1;
 }
