@@ -28,6 +28,7 @@ enum {
 	PARTS = 8,                    // a segment is at most this part of all
 	PART_BYTES_MIN = 4096,
 	SYNC_MS = 1000,
+	GATHER_MS = 20,               // nobody waits for what is written here: under load many entries go out together
 	LOOK_MS = 60000,              // for segments that got too old, while nothing comes
 	HOUR_MS = 3600 * 1000,
 	NAME_BYTES = 40,
@@ -394,6 +395,7 @@ static void *run(void *arg)
 		r->waiting_bytes = r->waiting_files = 0;
 		stopping = r->stopping;
 		pthread_mutex_unlock(&r->mutex);
+		bool some = list != NULL;
 		write_entries(r, list, &limits);
 		if (clock_mono_exact_ms() - r->synced_ms >= SYNC_MS || stopping) {
 			sync_now(r);
@@ -401,6 +403,8 @@ static void *run(void *arg)
 		} else if (r->bytes > limits.bytes) {
 			purge(r, &limits);
 		}
+		if (some && !stopping)
+			nanosleep(&(struct timespec){.tv_nsec = GATHER_MS * 1000000}, NULL);
 	} while (!stopping);
 	return NULL;
 }
