@@ -9,6 +9,8 @@
 // commit that no recovery would find. So from then on nothing is written behind what was lost, until SQLite appends there again or before
 // it: after the whole transaction, or all since those frames, was undone.
 //
+// A checkpoint syncs the WAL first, which the last commit has done: what was not written since is not synced again.
+//
 // Reading, truncating, asking for the size: what is gathered goes out first. All files but WALs are the lower VFS's own.
 #include "db_wal.h"
 
@@ -29,6 +31,7 @@ struct wal {
 	char *gathered;    // owned, GATHERED_BYTES; NULL: nothing
 	size_t n;
 	sqlite3_int64 at;  // of the first gathered byte
+	bool synced;       // nothing was written since the last sync
 	int lost;          // why what began at lost_at was not written; SQLITE_OK: nothing is lost
 	sqlite3_int64 lost_at;
 	sqlite3_file *lower; // behind us, in the same memory
@@ -76,6 +79,7 @@ static int wal_write(sqlite3_file *file, const void *p, int n, sqlite3_int64 at)
 	if (wal->lost != SQLITE_OK && !appends_again(wal, n, at))
 		return wal->lost;
 	wal->lost = SQLITE_OK;
+	wal->synced = false;
 	if (at != wal->at + (sqlite3_int64)wal->n || wal->n + (size_t)n > GATHERED_BYTES)
 		rc = put_out(wal);
 	if (rc != SQLITE_OK)
@@ -104,14 +108,18 @@ static int wal_read(sqlite3_file *file, void *p, int n, sqlite3_int64 at)
 static int wal_sync(sqlite3_file *file, int flags)
 {
 	struct wal *wal = wal_of(file);
-	int rc = put_out(wal);
-	return rc == SQLITE_OK ? wal->lower->pMethods->xSync(wal->lower, flags) : rc;
+	int rc = wal->synced ? SQLITE_OK : put_out(wal);
+	if (rc == SQLITE_OK && !wal->synced)
+		rc = wal->lower->pMethods->xSync(wal->lower, flags);
+	wal->synced = rc == SQLITE_OK;
+	return rc;
 }
 
 static int wal_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
 	struct wal *wal = wal_of(file);
 	int rc = put_out(wal);
+	wal->synced = false;
 	return rc == SQLITE_OK ? wal->lower->pMethods->xTruncate(wal->lower, size) : rc;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A transaction that is larger than the cache and meets a full disk in the middle: what is committed in the end is there, all of it.
+// A transaction that is larger than the cache and meets a full disk in the middle: what is committed in the end is there, all of it. What
+// a checkpoint syncs.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,9 +147,44 @@ static void a_full_disk_in_a_large_transaction_loses_nothing_that_is_committed(v
 	assert_true(failed > 0 && copies_failed > 0);
 }
 
+static void commit_rows(struct db *db, int64_t from)
+{
+	struct err err;
+	assert_int_equal(db_begin(db, &err), ERR_OK);
+	assert_int_equal(add_rows(db, from, &err), ERR_OK);
+	assert_int_equal(db_commit(db, &err), ERR_OK);
+}
+
+// Whether the checkpoint syncs more than once: its second sync would fail.
+static bool syncs_twice(struct db *db)
+{
+	struct err err;
+	test_disk_fail_sort(TEST_DISK_SYNCS);
+	test_disk_fail(2, 1, EIO);
+	enum err_code code = db_checkpoint(db, false, &err);
+	test_disk_fail(0, 0, 0);
+	return code != ERR_OK;
+}
+
+static void a_checkpoint_syncs_the_wal_unless_its_commit_did(void **state)
+{
+	(void)state;
+	struct db *db = open_test(5000);
+	commit_rows(db, 0);
+	assert_false(syncs_twice(db));
+	commit_rows(db, 100);
+	db_close(&db);
+	db = open_test(5000); // whoever wrote this may have died before the sync
+	assert_true(syncs_twice(db));
+	db_close(&db);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_full_disk_in_a_large_transaction_loses_nothing_that_is_committed)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_full_disk_in_a_large_transaction_loses_nothing_that_is_committed),
+		cmocka_unit_test(a_checkpoint_syncs_the_wal_unless_its_commit_did),
+	};
 	if (mkdtemp(dir) == NULL)
 		return 1;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
