@@ -15,7 +15,11 @@
 #include "base/must.h"
 #include "mail_make.h"
 
-enum { CLOSED_TO_TRIM = 32 };
+enum {
+	CLOSED_TO_TRIM = 32,
+	TRIM_MS = 1000,
+	TOGETHER_MS = 1000, // databases of so long are closed together
+};
 
 // --- Jobs ---
 
@@ -479,42 +483,50 @@ static void turn(struct store *store, struct strand *strand)
 	rest(store, strand); // this thread looks at the queue next
 }
 
-// What the allocator holds of closed databases goes back to the system, when it is much. True when the mutex was given up for it.
-static bool give_memory_back(struct store *store)
+// What the allocator holds of closed databases goes back to the system, when it is much, and at most once in TRIM_MS: it looks at all that is
+// free. Gives up the mutex meanwhile.
+static void give_memory_back(struct store *store, int64_t now_ms)
 {
-	if (store->stats.closed - store->closed_at_trim < CLOSED_TO_TRIM)
-		return false;
 	store->closed_at_trim = store->stats.closed;
+	store->trimmed_ms = now_ms;
 	pthread_mutex_unlock(&store->mutex);
 	malloc_trim(0);
 	pthread_mutex_lock(&store->mutex);
-	return true;
 }
 
 static void wait_until(struct store *store, int64_t left_ms)
 {
 	struct timespec until;
 	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-	until.tv_sec += left_ms / 1000 + 1; // some together
-	store->closer_waits = true;
+	until.tv_sec += left_ms / 1000;
+	until.tv_nsec += left_ms % 1000 * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	store->keeper_waits = true;
 	pthread_cond_clockwait(&store->changed, &store->mutex, CLOCK_MONOTONIC, &until);
-	store->closer_waits = false;
+	store->keeper_waits = false;
 }
 
-// Nothing to do: one of the threads that wait closes meanwhile what nobody used for idle_ms. A thread that works has no time for it; when it
-// comes back here, it looks.
+// Nothing to do: one of the threads that wait keeps house meanwhile: closes what nobody used for idle_ms, gives memory back. A thread that
+// works has no time for it; when it comes back here, it looks.
 static void wait_for_work(struct store *store)
 {
-	bool closes = store->lru_last && !store->closer_waits;
-	int64_t left_ms = closes ? store->lru_last->rested_ms + store->idle_ms - clock_mono_exact_ms() : 0;
-	if (closes && left_ms <= 0)
-		close_last(store);
-	else if (give_memory_back(store))
-		return; // work may have come meanwhile
-	else if (closes)
-		wait_until(store, left_ms);
-	else
+	bool closes = store->lru_last, trims = store->stats.closed - store->closed_at_trim >= CLOSED_TO_TRIM;
+	if (store->keeper_waits || !(closes || trims)) {
 		pthread_cond_wait(&store->changed, &store->mutex);
+		return;
+	}
+	int64_t now_ms = clock_mono_exact_ms();
+	int64_t close_ms = closes ? store->lru_last->rested_ms + store->idle_ms : CLOCK_NEVER;
+	int64_t trim_ms = trims ? store->trimmed_ms + TRIM_MS : CLOCK_NEVER;
+	if (close_ms <= now_ms)
+		close_last(store);
+	else if (trim_ms <= now_ms)
+		give_memory_back(store, now_ms);
+	else
+		wait_until(store, clock_earlier(closes ? close_ms + TOGETHER_MS : CLOCK_NEVER, trim_ms) - now_ms);
 }
 
 void *strand_thread(void *arg)

@@ -157,8 +157,9 @@ struct store {
 	struct node_news *news;  // of closed mailboxes, for node.db
 	pthread_cond_t rested; // busy has become 0
 	bool closing;
-	bool closer_waits;       // a thread waits for the next database to close
+	bool keeper_waits;       // a thread waits for what is to be closed, or given back, next
 	uint64_t closed_at_trim; // stats.closed at the last malloc_trim
+	int64_t trimmed_ms;      // when that was
 	struct store_stats stats;
 
 	unsigned threads_n;
