@@ -66,7 +66,7 @@ struct client {
 
 	// What workloads keep.
 	long op; // the operation that is being done; -1: none
-	uint64_t begin_us, poll_us;
+	uint64_t begin_us, poll_us, poll_step_us;
 	long i, done; // of a loop over recipients or messages; operations on this connection
 	long n, batch_next, batch_first, base;
 	int phase;
