@@ -114,11 +114,12 @@ static bool enqueue(struct worker_pool *pool, struct job *job)
 		*pool->end = job;
 		pool->end = &job->next;
 		pool->queued++;
-		pthread_cond_signal(&pool->changed);
 	} else {
 		pool->refused++;
 	}
 	pthread_mutex_unlock(&pool->mutex);
+	if (fits)
+		pthread_cond_signal(&pool->changed); // not before: who wakes up wants the mutex
 	return fits;
 }
 

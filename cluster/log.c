@@ -100,9 +100,9 @@ static void enqueue(struct cluster_log *log, struct cluster_proposal *p)
 	*log->tail = p;
 	log->tail = &p->next;
 	log->waiting++;
-	if (was_empty)
-		pthread_cond_signal(&log->wake);
 	pthread_mutex_unlock(&log->mutex);
+	if (was_empty)
+		pthread_cond_signal(&log->wake); // not before: who wakes up wants the mutex
 }
 
 static void answer(struct cluster_proposal *p)

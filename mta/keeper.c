@@ -343,8 +343,8 @@ static enum err_code start(struct keeper *k, const struct guid *guids, size_t n,
 	pthread_mutex_lock(&k->mutex);
 	*k->requests_tail = &r;
 	k->requests_tail = &r.next;
-	pthread_cond_signal(&k->wake);
 	pthread_mutex_unlock(&k->mutex);
+	pthread_cond_signal(&k->wake); // not before: who wakes up wants the mutex
 	completion_await(&r.completion);
 	return r.code == ERR_OK ? ERR_OK : err_set(err, ERR_BUSY, "%d messages are being tried", KEEPER_SLOTS);
 }
