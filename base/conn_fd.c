@@ -17,6 +17,8 @@
 ptrdiff_t conn_fd_read(struct conn_fd *self, char *p, size_t n, struct err *err)
 {
 	ssize_t got;
+	if (fiber_io_is_drained(self->io, FIBER_READABLE))
+		return CONN_IO_WANT_READ;
 	do
 		got = recv(self->fd, p, n, 0);
 	while (got < 0 && errno == EINTR);
@@ -110,7 +112,7 @@ struct conn_fd *conn_fd_open(int fd, struct err *err)
 {
 	int flags = fcntl(fd, F_GETFL), one = 1;
 	struct fiber_io *io = NULL;
-	if (flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0)
+	if (flags >= 0 && ((flags & O_NONBLOCK) || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0))
 		io = fiber_io_open(fd);
 	if (io == NULL) {
 		err_errno(err, "watch a socket");

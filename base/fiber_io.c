@@ -86,6 +86,11 @@ void fiber_io_drained(struct fiber_io *io, unsigned events)
 	io->ready &= ~events;
 }
 
+bool fiber_io_is_drained(const struct fiber_io *io, unsigned events)
+{
+	return (io->ready & events) == 0;
+}
+
 bool fiber_io_hung_up(const struct fiber_io *io)
 {
 	return io->hung_up;

@@ -80,6 +80,9 @@ struct fiber_io *fiber_io_open(int fd);
 void fiber_io_close(struct fiber_io **io);
 void fiber_io_drained(struct fiber_io *io, unsigned events);
 
+// True: nothing was heard from the kernel since fiber_io_drained, so a call would only say EAGAIN again; waiting is right.
+bool fiber_io_is_drained(const struct fiber_io *io, unsigned events);
+
 // True once the peer has shut its side or the socket has an error: a short read then says nothing about more to come.
 bool fiber_io_hung_up(const struct fiber_io *io);
 
