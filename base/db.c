@@ -102,10 +102,15 @@ enum err_code db_error(struct db *db, int rc, const char *what, struct err *err)
 	return err_set(err, code, "%s: %s: %s", db->path, what, db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc));
 }
 
-// Statistics of its memory would put one lock around every allocation of all threads; nobody asks for them.
+// Statistics of its memory would put one lock around every allocation of all threads; nobody asks for them. A mailbox's database is open
+// for some seconds and uses a dozen pages: of the 87 KiB of pages and 48 KiB of small pieces that each would begin with most are touched
+// and never used. All refused where SQLite runs already, which only costs speed.
 static void configure_sqlite(void)
 {
-	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); // refused where SQLite runs already, which only costs speed
+	enum { SMALL_BYTES = 1200, SMALL_N = 8 };
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, SMALL_BYTES, SMALL_N);
 }
 
 static int count_wal(void *ctx, sqlite3 *handle, const char *name, int pages)
