@@ -9,8 +9,9 @@
 // "sleeping". Both orders are sequentially consistent, so a line cannot be missed. Lines that a thread writes while log_stop() runs may
 // be lost; all before it are written.
 //
-// Under load a wake and a write for each line would cost more than the line. So after a batch the writer naps, in which only an error, a
-// quarter of the ring or the end wakes it: the first line after a quiet time goes out at once, the next ones together.
+// Under load a wake and a write for each line would cost more than the line. So after more than BUSY_BATCHES in BUSY_MS the writer naps
+// before the next, and only a warning, an error, a quarter of the ring or the end wakes it: lines go out together then, and at once
+// otherwise.
 #include "base/log.h"
 
 #include <errno.h>
@@ -25,12 +26,15 @@
 #include <unistd.h>
 
 #include "metrics_base.h"
+#include "base/clock.h"
 #include "base/must.h"
 
 enum {
 	SLOTS = 2048, // a power of two
 	BATCH_BYTES = 64 << 10,
 	NAP_MS = 5,
+	BUSY_MS = 100,
+	BUSY_BATCHES = 20,
 	CONTEXTS_MAX = 8, // deeper chains are cut: a cycle would be a bug, and must not hang
 };
 
@@ -293,7 +297,7 @@ static void event_ring(enum log_level level, const struct log_context *context, 
 	slot->level = level;
 	slot->n = (uint32_t)format(slot->text, destination == LOG_TO_STDERR && !under_systemd, level, context, message, fields);
 	atomic_store(&slot->sequence, at + 1);
-	wake_writer(level == LOG_LEVEL_ERROR || at % (SLOTS / 4) == 0);
+	wake_writer(level <= LOG_LEVEL_WARNING || at % (SLOTS / 4) == 0);
 }
 
 void log_event(enum log_level level, const struct log_context *context, const char *message, const struct log_field *fields)
@@ -371,6 +375,19 @@ static void await_wake(void)
 		must(errno == EINTR);
 }
 
+// Called once a batch.
+static bool is_busy(void)
+{
+	static int64_t since_ms; // the writer's, as the next
+	static unsigned batches;
+	int64_t now_ms = clock_mono_exact_ms();
+	if (now_ms - since_ms >= BUSY_MS) {
+		since_ms = now_ms;
+		batches = 0;
+	}
+	return ++batches > BUSY_BATCHES;
+}
+
 static void nap(void)
 {
 	struct pollfd wake = {.fd = wake_fd, .events = POLLIN};
@@ -388,7 +405,7 @@ static void *write_lines(void *unused)
 	for (;;) {
 		if (drain(&batch)) {
 			report_dropped(&batch, &reported); // goes out with the next batch
-			if (!line_waits() && !atomic_load(&stopping))
+			if (is_busy() && !line_waits() && !atomic_load(&stopping))
 				nap();
 			continue;
 		}
