@@ -39,7 +39,11 @@ class Follower:
                   "log_level": "debug", "ldap_reconcile_hour": 24, "ldap_timeout_s": 2, "ldap_heartbeat_ms": 200, **settings})
         self.daemon = None
 
+    def set_values(self, **settings):
+        self.set({**self.settings, **settings})
+
     def set(self, settings):
+        self.settings = settings
         def value(what):
             return "{" + ", ".join(value(one) for one in what) + "}" if isinstance(what, list) else f'"{what}"'
         with open(self.conf, "w", encoding="utf-8") as stream:

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers that die, hang, lag, lie or refuse: the shadow serves, nobody is unknown for good by a view that is not fresh, and nothing is loaded
+that should not be. Threats ldap-down, ldap-partial, lag, mass-delete."""
+import os
+import unittest
+
+from node import user_ldif
+from replica import ReplicaTest, people
+from slapd import BASE
+
+USERS = [f"u{n}" for n in range(40)]
+
+
+def delete_all(server, names):
+    server.modify("".join(f"dn: uid={name},ou=people,{BASE}\nchangetype: delete\n\n" for name in names))
+
+
+class DownTest(ReplicaTest):
+    """Threats ldap-down and lag."""
+
+    def test_never_complete(self):
+        self.master.stop()
+        follower = self.follow()
+        follower.wait(lambda: "directory server is left" in follower.log_text(), "a server that is down is said so")
+        self.assertEqual(follower.status()["state"], "EMPTY")
+        self.assertEqual([follower.code("ann@uni.example"), follower.code("nobody@uni.example")], [451, 451])
+        self.master.start()
+        follower.wait_for("ann@uni.example", 250)
+        self.assertEqual(follower.code("nobody@uni.example"), 550)
+
+    def test_every_server_down(self):
+        follower = self.follow(fresh_s=2)
+        follower.wait_for("ann@uni.example", 250)
+        self.assertEqual(follower.code("nobody@uni.example"), 550)
+        self.master.kill()
+        follower.wait_for("nobody@uni.example", 451)
+        self.assertEqual(follower.code("ann@uni.example"), 250)
+        follower.wait_state("STALE")
+        follower.kill()
+        follower.start()  # with nobody to ask
+        follower.wait_state("STALE")
+        self.assertEqual([follower.code("ann@uni.example"), follower.code("nobody@uni.example")], [250, 451])
+        self.master.start()
+        follower.wait_for("nobody@uni.example", 550)
+        self.master.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+        self.assert_same(follower)
+
+    def test_wrong_password(self):
+        follower = self.follow()
+        follower.wait_for("ann@uni.example", 250)
+        follower.stop()
+        with open(self.directory.path("ldap.password"), "w", encoding="utf-8") as stream:
+            stream.write("wrong\n")
+        follower.start()
+        follower.wait(lambda: "Invalid credentials" in follower.status()["trouble"], "the refusal is said")
+        self.assertEqual(follower.code("ann@uni.example"), 250)
+        with open(self.directory.path("ldap.password"), "w", encoding="utf-8") as stream:
+            stream.write(self.directory.sync_password + "\n")
+        os.chmod(self.directory.path("ldap.password"), 0o644)  # nor is a file used that everybody can read
+        follower.wait(lambda: "mode 644" in follower.status()["trouble"], "the mode is said")
+        os.chmod(self.directory.path("ldap.password"), 0o600)
+        follower.wait_state("PERSIST")
+
+
+class HangTest(ReplicaTest):
+    """A server that is stopped in the middle of things holds nobody up (I10)."""
+    shadows = 1
+
+    def wait_moved(self, follower, name):
+        self.directory.master.add(user_ldif(name))
+        follower.wait_for(f"{name}@uni.example", 250)
+        self.assert_same(follower)
+
+    def test_in_persist(self):
+        shadow = self.directory.shadows[0]
+        follower = self.follow(shadow, self.master)
+        follower.wait_for("ann@uni.example", 250)
+        self.assertEqual(follower.status()["provider"], shadow.uri)
+        shadow.pause()
+        self.wait_moved(follower, "cat")
+        self.assertEqual(follower.status()["provider"], self.master.uri)
+        self.assertIn("from_cookie=true", follower.log_text().rsplit("directory refreshed", 1)[1])
+        shadow.resume()
+
+    def test_in_connect(self):
+        shadow = self.directory.shadows[0]
+        shadow.pause()
+        # In the TLS handshake, in StartTLS, in the bind: libldap's own time-outs end only the last.
+        for settings in ({"ldap_uri": [shadow.tls_uri, self.master.uri]}, {"ldap_uri": [shadow.uri, self.master.uri]},
+                         {"ldap_uri": [shadow.uri, self.master.uri], "ldap_starttls": "always"}):
+            with self.subTest(settings=settings):
+                follower = self.follow(**settings)
+                follower.wait_for("ann@uni.example", 250)
+                self.assertEqual(follower.status()["provider"], self.master.uri)
+                self.assertIn("no answer in time", follower.log_text())
+                follower.stop()
+        shadow.resume()
+
+    def test_stops_at_once(self):
+        self.master.pause()
+        follower = self.follow(ldap_timeout_s=600)
+        follower.wait(lambda: follower.run("status").returncode in (0, 1, 75) and os.path.exists(os.path.join(follower.dir, "run/ldapsync.sock")), "it is up")
+        follower.stop()  # within its deadline, though a bind waits
+        self.master.resume()
+
+
+class LagTest(ReplicaTest):
+    """A server that lacks changes is not loaded from (I4)."""
+    shadows = 1
+
+    def test_lagging(self):
+        shadow = self.directory.shadows[0]
+        follower = self.follow(self.master, shadow)
+        follower.wait_for("ann@uni.example", 250)
+        shadow.follow(None)
+        self.master.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+        self.master.stop()
+        follower.wait(lambda: "it lacks changes that we hold" in follower.log_text(), "the shadow is seen to lag")
+        self.assertEqual(follower.code("new@uni.example"), 250)
+        self.assertEqual(follower.run("directory", "release").returncode, 1)  # one server is down, not behind
+        self.master.start()
+        follower.wait_state("PERSIST")
+        self.assertEqual(follower.code("new@uni.example"), 250)
+        self.assert_same(follower)
+
+    def test_set_back(self):
+        """All servers were restored from an old backup: an administrator says that this is so."""
+        shadow = self.directory.shadows[0]
+        follower = self.follow(self.master)
+        follower.wait_for("ann@uni.example", 250)
+        shadow.follow(None)
+        self.master.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+        follower.stop()
+        follower.set_values(ldap_uri=[shadow.uri])
+        follower.start()
+        follower.wait(lambda: "posthouse directory release" in follower.status()["trouble"], "the way out is said")
+        self.assertEqual([follower.code("new@uni.example"), follower.code("ann@uni.example")], [250, 250])
+        done = follower.run("directory", "release")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([follower.code("new@uni.example"), follower.code("ann@uni.example")], [550, 250])
+        self.assert_same(follower, shadow)
+
+
+class BrakeTest(ReplicaTest):
+    """Threat mass-delete, from a server (I6)."""
+    ldif = ReplicaTest.ldif + people(USERS)
+
+    def codes(self, follower, *names):
+        return [follower.code(f"{name}@uni.example") for name in names]
+
+    def test_emptied(self):
+        follower = self.follow()
+        follower.wait_for("ann@uni.example", 250)
+        self.master.empty(ReplicaTest.ldif)  # ann and bob alone
+        follower.wait_state("BRAKED")
+        status = follower.status()
+        self.assertEqual(status["held_deletes"], 40)
+        self.assertFalse(status["fresh"])
+        self.assertEqual(self.codes(follower, "u1", "ann", "nobody"), [250, 250, 451])
+        follower.kill()
+        follower.start()  # and it is still held
+        follower.wait_state("BRAKED")
+        self.assertEqual(self.codes(follower, "u1", "ann", "nobody"), [250, 250, 451])
+        done = follower.run("directory", "release", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.codes(follower, "u1", "ann", "nobody"), [550, 250, 550])
+        self.assertEqual(follower.status()["held_deletes"], 0)
+        self.assert_same(follower)
+        self.assertEqual(follower.run("directory", "release").returncode, 1)
+
+    def test_emptied_of_everything(self):
+        with open(self.directory.path("admin.password"), "w", encoding="utf-8") as stream:  # whom slapd knows without an entry
+            stream.write(self.master.admin_password + "\n")
+        os.chmod(self.directory.path("admin.password"), 0o600)
+        follower = self.follow(ldap_bind_dn=self.master.admin_dn, ldap_password_file=self.directory.path("admin.password"))
+        follower.wait_for("ann@uni.example", 250)
+        self.master.empty()
+        follower.wait(lambda: "does not show us contextCSN" in follower.log_text(), "a server without content is not believed")
+        self.assertEqual(self.codes(follower, "u1", "ann"), [250, 250])
+
+    def test_storm(self):
+        """One by one, as a tool in a loop does it."""
+        follower = self.follow()
+        follower.wait_for("ann@uni.example", 250)
+        delete_all(self.master, USERS[:30])
+        follower.wait_state("BRAKED")
+        self.assertGreaterEqual(len(follower.uuids()), 44 * 0.7)  # what went before the brake bit stays gone
+        left = [name for name in USERS[:30] if follower.code(f"{name}@uni.example") == 250]
+        self.assertGreater(len(left), 15)
+        self.assertEqual(self.codes(follower, "nobody"), [451])
+        for _ in range(3):  # what is held is counted at the next look; it is let through as far as it was shown
+            if follower.run("directory", "release").returncode == 0:
+                break
+        self.assert_same(follower)
+        self.assertEqual(self.codes(follower, "u1", "u35", "nobody"), [550, 250, 550])
+
+    def test_few_are_no_storm(self):
+        follower = self.follow()
+        follower.wait_for("ann@uni.example", 250)
+        delete_all(self.master, USERS[:5])
+        follower.wait_for("u4@uni.example", 550)
+        self.assert_same(follower)
+        self.assertEqual(follower.status()["state"], "PERSIST")
+
+    def test_moves(self):
+        follower = self.follow()
+        follower.wait_for("ann@uni.example", 250)
+        self.master.modify("".join(f"dn: uid={name},ou=people,{BASE}\nchangetype: modify\nreplace: mailHost\nmailHost: mb2.uni.example\n\n"
+                                   for name in USERS))
+        follower.wait_state("BRAKED")
+        self.assertIn("users moved to another host", follower.status()["trouble"])
+
+
+class PartialTest(ReplicaTest):
+    """Threat ldap-partial: part of an answer is no answer."""
+    ldif = ReplicaTest.ldif + people(USERS)
+
+    def limit(self, size):
+        """The sync identity's limit, while the server is down."""
+        path = self.master.path("slapd.conf")
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text.replace("size=unlimited", f"size={size}"))
+        self.master.start()
+
+    def test_size_limit(self):
+        self.master.stop()
+        self.limit(10)
+        follower = self.follow()
+        follower.wait(lambda: "Size limit exceeded" in follower.log_text(), "the limit is said")
+        self.assertEqual(follower.status()["state"], "EMPTY")
+        self.assertEqual([follower.code("ann@uni.example"), follower.code("u39@uni.example")], [451, 451])
+
+    def test_size_limit_later(self):
+        follower = self.follow(fresh_s=2)
+        follower.wait_for("u39@uni.example", 250)
+        follower.stop()
+        self.master.stop()
+        self.limit(10)
+        follower.start()
+        done = follower.run("directory", "reconcile")
+        follower.wait(lambda: "Size limit exceeded" in follower.log_text() or "from_cookie=true" in follower.log_text(), "it asked")
+        self.assertEqual([follower.code("ann@uni.example"), follower.code("u39@uni.example")], [250, 250])
+        self.assertEqual(len(follower.uuids()), 44, done)
+
+    def test_elsewhere(self):
+        """A base that the server does not have: it refers us to another."""
+        self.master.stop()
+        with open(self.master.path("slapd.conf"), encoding="utf-8") as stream:
+            text = stream.read()
+        with open(self.master.path("slapd.conf"), "w", encoding="utf-8") as stream:
+            stream.write("referral ldap://127.0.0.1:1/\n" + text)
+        self.master.start()
+        follower = self.follow(ldap_base="dc=other,dc=example")
+        follower.wait(lambda: "Referral" in follower.log_text() or "No such object" in follower.log_text(), "the refusal is said")
+        self.assertEqual(follower.status()["state"], "EMPTY")
+        self.assertEqual(follower.code("ann@uni.example"), 451)
+
+
+if __name__ == "__main__":
+    unittest.main()
