@@ -85,8 +85,10 @@ class Node:
         return os.path.join(self.dir, *parts)
 
     def write(self, name, text):
-        with open(self.path(name), "w", encoding="utf-8") as stream:
+        """Replaces a file of the node's folder, as an administrator should: by a rename. A reload never meets half of it."""
+        with open(self.path(name + ".new"), "w", encoding="utf-8") as stream:
             stream.write(text)
+        os.rename(self.path(name + ".new"), self.path(name))
         return self.path(name)
 
     def make_certificates(self):
@@ -108,9 +110,7 @@ class Node:
         return "version: 1\n\n" + domain + hosts + "".join(user_ldif(u) for u in self.users) + self.extra_ldif
 
     def write_ldif(self, text=None):
-        """Replaces the directory, as an administrator should: by a rename."""
-        self.write("directory.ldif.new", text if text is not None else self.directory_ldif())
-        os.rename(self.path("directory.ldif.new"), self.path("directory.ldif"))
+        self.write("directory.ldif", text if text is not None else self.directory_ldif())
 
     def write_config(self):
         values = {
