@@ -128,7 +128,7 @@ function(posthouse_fuzz_target FILE LIBRARY)
   get_filename_component(STEM ${FILE} NAME_WE)
   add_executable(${LIBRARY}_${STEM} ${FILE})
   target_include_directories(${LIBRARY}_${STEM} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
-  target_link_libraries(${LIBRARY}_${STEM} PRIVATE ${LIBRARY} cmocka) # the fixtures of tests serve here too
+  target_link_libraries(${LIBRARY}_${STEM} PRIVATE ${LIBRARY} fuzz_rows cmocka) # the fixtures of tests serve here too
   target_link_options(${LIBRARY}_${STEM} PRIVATE -fsanitize=fuzzer)
   if(POSTHOUSE_FLAVOUR STREQUAL "asan")
     target_compile_options(${LIBRARY} PRIVATE -fsanitize=fuzzer-no-link)

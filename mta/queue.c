@@ -156,15 +156,17 @@ static void look_for_attempt(struct db *db, void *arg)
 	x->n = 0;
 	x->err.code = ERR_OK;
 	while (x->n < RESULTS_OF_RECORD && (step = db_step(db, stmt, &x->err)) == DB_ROW) {
+		struct guid guid = {{0}};
+		if (fold_guid(stmt, 0, &guid, &x->err))
+			break;
 		uint64_t attempt = (uint64_t)db_col_i64(stmt, 2);
 		if (x->n > 0 && attempt != x->attempt)
 			break;
 		x->attempt = attempt;
 		struct record_one_result *r = &x->results[x->n++];
-		*r = (struct record_one_result){.number = (uint32_t)db_col_i64(stmt, 1), .outcome = RECORD_DEFERRED,
+		*r = (struct record_one_result){.guid = guid, .number = (uint32_t)db_col_i64(stmt, 1), .outcome = RECORD_DEFERRED,
 			.next_try_ms = clock_wall_ms(), .waited_s = (uint32_t)db_col_i64(stmt, 3),
 			.reply = STR("451 4.4.2 interrupted by a restart")};
-		memcpy(r->guid.b, db_col_blob(stmt, 0).p, sizeof r->guid.b);
 	}
 	if (step != DB_FAILED)
 		db_reset(stmt);
@@ -178,7 +180,10 @@ static enum err_code close_attempts(struct queue *queue, struct err *err)
 	while ((code = cluster_log_read(queue->log, look_for_attempt, x, err)) == ERR_OK && x->n > 0 && x->err.code == ERR_OK) {
 		struct record record = {.type = RECORD_RESULT,
 			.result = {.attempt = x->attempt, .at_ms = clock_wall_ms(), .results = {x->results, x->n}}};
-		code = queue_say(queue, &record, NULL, err);
+		struct queue_fold_answer answer = {0};
+		code = queue_say(queue, &record, &answer, err);
+		if (code == ERR_OK && answer.counted == 0) // else it would be found again for ever
+			code = err_set(err, ERR_CORRUPT, "queue.db: an attempt is open that no result ends");
 		if (code)
 			break;
 	}

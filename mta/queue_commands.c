@@ -107,7 +107,8 @@ static void read_list(struct db *db, void *arg)
 	enum db_step step = DB_DONE;
 	while (page->err.code == ERR_OK && (step = db_step(db, stmt, &page->err)) == DB_ROW) {
 		page->err.code = ERR_OK;
-		memcpy(page->after.b, db_col_blob(stmt, 0).p, sizeof page->after.b);
+		if (fold_guid(stmt, 0, &page->after, &page->err))
+			break;
 		page->n++;
 		if (memcmp(page->after.b, page->last.b, sizeof page->last.b) > 0) {
 			page->n = 0; // the end
@@ -217,8 +218,8 @@ static void read_guids(struct db *db, void *arg)
 	enum db_step step = DB_DONE;
 	page->n = 0;
 	page->err.code = ERR_OK;
-	while (page->n < GUIDS_MAX && (step = db_step(db, stmt, &page->err)) == DB_ROW)
-		memcpy(page->guids[page->n++].b, db_col_blob(stmt, 0).p, sizeof(struct guid));
+	while (page->n < GUIDS_MAX && (step = db_step(db, stmt, &page->err)) == DB_ROW && fold_guid(stmt, 0, &page->guids[page->n], &page->err) == ERR_OK)
+		page->n++;
 	if (step == DB_FAILED)
 		return;
 	db_reset(stmt);

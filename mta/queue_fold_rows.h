@@ -4,6 +4,7 @@
 #define MTA_QUEUE_FOLD_ROWS_H
 
 #include <pthread.h>
+#include <string.h>
 
 #include "queue_fold.h"
 
@@ -79,6 +80,16 @@ struct queue_fold {
 static inline sqlite3_stmt *fold_stmt(struct db *db, enum fold_sql statement)
 {
 	return db_stmt(db, CLUSTER_LOG_SQL + (size_t)statement);
+}
+
+// The guid in a column. A row that has none is damaged: ERR_CORRUPT, guid_out untouched.
+static inline enum err_code fold_guid(sqlite3_stmt *stmt, int column, struct guid *guid_out, struct err *err)
+{
+	struct str bytes = db_col_blob(stmt, column);
+	if (bytes.n != sizeof guid_out->b)
+		return err_set(err, ERR_CORRUPT, "queue.db: a row has %zu bytes where a guid has %zu", bytes.n, sizeof guid_out->b);
+	memcpy(guid_out->b, bytes.p, bytes.n);
+	return ERR_OK;
 }
 
 // Staging; strings are copied.

@@ -7,24 +7,27 @@
 #include "base/runtime.h"
 #include "queue_fold_rows.h"
 
-static struct guid guid_at(sqlite3_stmt *stmt, int column)
+static bool is_target(int64_t target)
 {
-	struct guid guid = {{0}};
-	struct str bytes = db_col_blob(stmt, column);
-	if (bytes.n == sizeof guid.b)
-		memcpy(guid.b, bytes.p, bytes.n);
-	return guid;
+	return target == RECORD_TO_MAILBOX || target == RECORD_TO_RELAY || target == RECORD_TO_EXPAND;
 }
 
-// Rows of one message stand together, as they have the same time: they share the message.
-static struct item *read_item(sqlite3_stmt *stmt, const struct item *last)
+// Rows of one message stand together, as they have the same time: they share the message. NULL: the row is damaged. It must not be tried: its
+// result would not find it again.
+static struct item *read_item(sqlite3_stmt *stmt, const struct item *last, struct err *err)
 {
-	struct guid guid = guid_at(stmt, 0);
+	struct guid guid = {{0}}, root = {{0}};
 	struct item_message *message;
+	if (fold_guid(stmt, 0, &guid, err) || fold_guid(stmt, 16, &root, err))
+		return NULL;
+	if (!is_target(db_col_i64(stmt, 6))) {
+		err_set(err, ERR_CORRUPT, "queue.db: a recipient has no kind of destination that there is");
+		return NULL;
+	}
 	if (last && guid_eq(&last->message->guid, &guid)) {
 		message = item_message_ref(last->message);
 	} else {
-		struct record_enter e = {.guid = guid, .root = guid_at(stmt, 16), .kind = (enum record_kind)db_col_i64(stmt, 17),
+		struct record_enter e = {.guid = guid, .root = root, .kind = (enum record_kind)db_col_i64(stmt, 17),
 			.flags = (uint8_t)db_col_i64(stmt, 18), .sender = db_col_str(stmt, 19), .envid = db_col_str(stmt, 20),
 			.received_ms = db_col_i64(stmt, 21), .body_bytes = (uint64_t)db_col_i64(stmt, 22), .digest = db_col_blob(stmt, 24)};
 		message = item_message_new(&e, db_col_i64(stmt, 23), STR_NONE);
@@ -68,14 +71,18 @@ void queue_rows_page(struct db *db, void *arg)
 	db_bind_i64(stmt, 3, (int64_t)page->limit);
 	enum db_step step;
 	while ((step = db_step(db, stmt, &page->err)) == DB_ROW) {
-		last = read_item(stmt, last);
-		*tail = last;
+		struct item *item = read_item(stmt, last, &page->err);
+		if (item == NULL)
+			break;
+		last = *tail = item;
 		tail = &last->next;
 		page->n++;
 	}
 	if (step == DB_FAILED)
 		return;
 	db_reset(stmt);
+	if (step == DB_ROW) // damaged
+		return;
 	if (page->n == page->limit)
 		page->next_due_ms = last->next_try_ms;
 	else

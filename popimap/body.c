@@ -12,6 +12,8 @@
 
 // --- One piece of memory ---
 
+static const uint64_t BODY_BYTES_MAX = INT64_MAX / 2; // no sum of two overflows
+
 // prefix and a file of n bytes: the file is mapped at a page boundary, the prefix lies right before it in anonymous memory.
 static enum err_code map_file(int fd, uint64_t n, struct str prefix, struct body_view *view_out, struct err *err)
 {
@@ -272,7 +274,7 @@ enum err_code body_find(struct strand *strand, int64_t id, struct body *body_out
 	if (guid.n == sizeof body_out->guid)
 		memcpy(&body_out->guid, guid.p, guid.n);
 	db_reset(stmt);
-	return ERR_OK;
+	return body_out->bytes > BODY_BYTES_MAX ? err_set(err, ERR_CORRUPT, "a body of a size that none has") : ERR_OK;
 }
 
 // The file of a body, which stays open until another one is wanted.
@@ -348,7 +350,9 @@ static enum err_code read_file(struct strand *strand, const struct body *body, u
 
 enum err_code body_read(struct strand *strand, const struct body *body, uint64_t at, size_t n, struct buf *out, struct err *err)
 {
-	must(at + n <= body->prefix_bytes + body->bytes);
+	uint64_t bytes = body->prefix_bytes + body->bytes;
+	if (at > bytes || n > bytes - at) // what its row in msg says is more than there is
+		return err_set(err, ERR_CORRUPT, "a message is longer than its body");
 	size_t in_row = !body->big ? n : at >= body->prefix_bytes ? 0 : body->prefix_bytes - at < n ? (size_t)(body->prefix_bytes - at) : n;
 	size_t before = out->n;
 	enum err_code code = in_row ? read_row(strand, body, at, in_row, out, err) : ERR_OK;

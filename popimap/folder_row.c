@@ -8,7 +8,8 @@
 static void guid_from(struct str bytes, struct guid *guid)
 {
 	*guid = (struct guid){0};
-	memcpy(guid->b, bytes.p, bytes.n < sizeof guid->b ? bytes.n : sizeof guid->b);
+	if (bytes.n == sizeof guid->b)
+		memcpy(guid->b, bytes.p, bytes.n);
 }
 
 void folder_row_read(sqlite3_stmt *stmt, struct folder_row *row_out)

@@ -18,6 +18,8 @@
 static const char *const mail_sql[] = {MAIL_SQL(SQL_TEXT)};
 static const char *const node_sql[] = {NODE_SQL(SQL_TEXT)};
 
+static const uint64_t CHANGE_SEQ_MAX = INT64_MAX / 2;
+
 enum { MAILBOX_DIR_MODE = 0700, PATH_BYTES = 256, NODE_NEWS_MAX = 64 };
 
 void mail_db_place(const struct guid *id, struct mail_place *place_out)
@@ -72,6 +74,8 @@ static enum err_code read_sums(struct strand *strand, struct err *err)
 	if (counts->change_seq < counts->folder_seq)
 		counts->change_seq = counts->folder_seq;
 	strand->now = *counts;
+	if (counts->change_seq > CHANGE_SEQ_MAX)
+		return err_set(err, ERR_CORRUPT, "the counter of changes is where no mailbox gets");
 	return ERR_OK;
 }
 

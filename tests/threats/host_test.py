@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import ssl
 import subprocess
 import tempfile
@@ -223,6 +224,26 @@ class FsRace(unittest.TestCase):
             texts = self.node.messages(user)
             self.assertEqual(sum(b"Subject: secret-of-" in t for t in texts), 1)
             self.assertTrue([t for t in texts if f"secret-of-{user}".encode() in t])
+
+    def test_rows_of_one_mailbox_are_damaged(self):
+        """A message is longer than its body, says its row. It is not shown; its mailbox, the others and the daemon go on."""
+        with sqlite3.connect(self.box("ann", "mail.db")) as db:
+            db.execute("UPDATE msg SET bytes = bytes + 1000 WHERE uid = 1")
+        db.close()
+        self.node.start()
+        pids = self.node.daemon_pids()
+        imap = self.node.imap("ann")
+        imap.select()
+        with self.assertRaises((imaplib.IMAP4.error, imaplib.IMAP4.abort, AssertionError)):
+            kind, data = imap.fetch("1", "(BODY.PEEK[])")
+            self.assertEqual((kind, len(data)), ("OK", 2))
+        imap.shutdown()
+        self.assertTrue(self.node.messages("bob"))
+        imap = self.node.imap("ann")
+        imap.select()
+        self.assertIn(b"Subject: big", imap.fetch("2", "(BODY.PEEK[HEADER])")[1][0][1])
+        imap.logout()
+        self.assertEqual(self.node.daemon_pids(), pids)
 
     def test_fs_race_of_sockets(self):
         """The place of a control socket is taken: by a link to a file of somebody else's, by a folder."""

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the queue finds in its database, and what administrators ask of it. An input is lines: rows of queue.db (tests/fuzz/fuzz_rows.h), and requests
+// of the control socket ("{…"). With rows the queue is what they say, and it is only read; without any it has three messages, and whatever is asked
+// is done. Each request is answered once; what is answered is JSON; a damaged row is an error, and nothing is read beside it.
+//
+// The control socket is a stand-in below: the functions of base/control.h are defined here, so the linker takes these.
+// Covers: cluster/log.c mta/queue_rows.c mta/queue_commands.c
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/control.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "base/random.h"
+#include "dispatch.h"
+#include "fuzz_rows.h"
+#include "queue_core.h"
+#include "queue_rows.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { BODY_BYTES_MAX = 64 << 10, PAGE = 5, DESTINATIONS_MAX = 8, MESSAGES = 3, FILE_BYTES = 100, ITEMS_MAX = 100 };
+
+static struct settings_snapshot *settings;
+static const struct control_command *commands;
+
+// --- The control socket that is none ---
+
+struct control_request {
+	json_t *args;
+	size_t items;
+	bool answered;
+};
+
+const json_t *control_args(const struct control_request *request)
+{
+	return request->args;
+}
+
+struct str control_arg_str(const struct control_request *request, const char *name)
+{
+	const json_t *value = json_object_get(request->args, name);
+	return json_is_string(value) ? str_of(json_string_value(value), json_string_length(value)) : STR_NONE;
+}
+
+static void check_json(json_t *object)
+{
+	char *text = json_dumps(object, JSON_COMPACT | JSON_ENCODE_ANY);
+	must(text != NULL);
+	free(text);
+	json_decref(object);
+}
+
+// The asker leaves when it has heard enough.
+enum err_code control_item(struct control_request *request, json_t *item)
+{
+	must(!request->answered && item != NULL);
+	check_json(item);
+	return ++request->items < ITEMS_MAX ? ERR_OK : ERR_CLOSED;
+}
+
+void control_ok(struct control_request *request, json_t *result)
+{
+	must(!request->answered);
+	request->answered = true;
+	if (result)
+		check_json(result);
+}
+
+void control_fail(struct control_request *request, enum err_code code, const char *format, ...)
+{
+	char text[ERR_TEXT_BYTES];
+	va_list args;
+	must(!request->answered && code != ERR_OK);
+	request->answered = true;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	must(text[0] != '\0');
+}
+
+void control_register(struct control *control, const struct control_command *table)
+{
+	(void)control;
+	commands = table;
+}
+
+static bool only_reads(struct str name)
+{
+	return str_eq(name, STR("queue.list")) || str_eq(name, STR("queue.stats"));
+}
+
+static void ask(struct str line, bool may_change)
+{
+	struct control_request request = {.args = json_loadb(line.n ? line.p : "", line.n, JSON_REJECT_DUPLICATES, NULL)};
+	struct str name = json_is_object(request.args) ? control_arg_str(&request, "command") : STR_NONE;
+	for (const struct control_command *row = commands; row->name; row++) {
+		if (!str_eq(name, str_of_c(row->name)) || str_eq(name, STR("queue.replay")) || (!may_change && !only_reads(name)))
+			continue;
+		row->handler(&request, row->arg);
+		must(request.answered || request.items == ITEMS_MAX);
+	}
+	json_decref(request.args);
+}
+
+static void ask_all(struct str in, bool may_change)
+{
+	struct str line;
+	while (str_cut(in, '\n', &line, &in))
+		if (str_starts(line, STR("{")))
+			ask(line, may_change);
+}
+
+// --- Rows that were found ---
+
+struct destinations {
+	struct buf name[DESTINATIONS_MAX];
+	size_t n;
+};
+
+static void note(void *arg, struct str destination, int64_t next_try_ms)
+{
+	struct destinations *d = arg;
+	(void)next_try_ms;
+	if (d->n == DESTINATIONS_MAX)
+		return;
+	buf_init(&d->name[d->n], BODY_BYTES_MAX);
+	buf_add(&d->name[d->n++], destination);
+}
+
+static void read_body(struct queue *queue, const struct item_message *message)
+{
+	struct buf text;
+	struct err err = {0};
+	buf_init(&text, BODY_BYTES_MAX);
+	enum err_code code = queue_rows_body(queue, message, &text, &err);
+	must(code == ERR_OK || err.text[0]);
+	must(code || !(message->flags & RECORD_FLAG_SPOOL) || text.n == message->body_bytes);
+	buf_fini(&text);
+}
+
+static void read_page(struct queue *queue, struct str destination)
+{
+	struct queue_page page = {.destination = destination, .until_ms = INT64_MAX, .limit = PAGE};
+	size_t n = 0;
+	must(cluster_log_read(queue->log, queue_rows_page, &page, NULL) == ERR_OK);
+	for (struct item *item = page.items; item; item = item->next, n++)
+		read_body(queue, item->message);
+	must(n == page.n && n <= PAGE);
+	item_free_list(&page.items);
+}
+
+static void read_all(struct queue *queue)
+{
+	struct destinations found = {.n = 0};
+	struct queue_destinations d = {.each = note, .arg = &found};
+	must(cluster_log_read(queue->log, queue_rows_destinations, &d, NULL) == ERR_OK);
+	for (size_t i = 0; i < found.n; i++) {
+		read_page(queue, buf_str(&found.name[i]));
+		buf_fini(&found.name[i]);
+	}
+}
+
+// --- A queue of rows ---
+
+static bool has_room(void *self, uint64_t bytes)
+{
+	(void)self;
+	(void)bytes;
+	return false;
+}
+
+static void died(const struct err *err)
+{
+	fprintf(stderr, "died: %s\n", err->text);
+	abort();
+}
+
+static bool put_rows(const char *dir, struct str in)
+{
+	char path[128];
+	struct db *db;
+	struct str line;
+	bool any = false;
+	snprintf(path, sizeof path, "%s/queue.db", dir);
+	const struct db_options options = {.path = path, .mode = DB_CREATE, .schema = &ddl_queue, .exclusive = true};
+	must(db_open(&options, &db, NULL) == ERR_OK && db_begin(db, NULL) == ERR_OK);
+	while (str_cut(in, '\n', &line, &in))
+		any = fuzz_rows_put(db, line) || any;
+	must(db_commit(db, NULL) == ERR_OK);
+	db_close(&db);
+	if (!any)
+		unlink(path);
+	return any;
+}
+
+// One body that may be named: spool/000102030405060708090a0b0c0d0e0f.
+static void open_spool(struct queue *queue, const char *dir)
+{
+	char bytes[FILE_BYTES] = {0};
+	const struct str part = str_of(bytes, sizeof bytes);
+	must(file_dir_open(str_of_c(dir), &queue->dir, NULL) == ERR_OK);
+	must(file_dir_make(queue->dir, STR("spool"), 0700, NULL, NULL) == ERR_OK);
+	must(file_dir_open_at(queue->dir, STR("spool"), &queue->spool_dir, NULL) == ERR_OK);
+	must(file_write_new(queue->spool_dir, STR("000102030405060708090a0b0c0d0e0f"), &part, 1, NULL) == ERR_OK);
+}
+
+static void look_at_rows(const char *dir, struct str in)
+{
+	struct queue queue = {.settings = settings};
+	const struct queue_fold_sink sink = {.self = NULL, .has_room = has_room};
+	struct err err;
+	pthread_mutex_init(&queue.mutex, NULL);
+	open_spool(&queue, dir);
+	queue.dispatch = dispatch_new(&queue);
+	queue.fold = queue_fold_new(&sink);
+	// No space is left: nothing new comes in, and no ballast is made.
+	const struct cluster_log_config config = {.dir = dir, .fold = queue_fold_table(queue.fold), .reserve_bytes = UINT64_MAX, .died = died};
+	if (cluster_log_open(&config, &queue.log, &err) == ERR_OK) {
+		queue_register_commands(&queue, NULL);
+		read_all(&queue);
+		ask_all(in, false);
+		cluster_log_close(&queue.log);
+	}
+	queue_fold_free(&queue.fold);
+	dispatch_free(&queue.dispatch);
+	free(queue.commands);
+	file_close(queue.spool_dir);
+	file_close(queue.dir);
+	pthread_mutex_destroy(&queue.mutex);
+}
+
+// --- A queue with mail ---
+
+static void enter(struct queue *queue, size_t bytes)
+{
+	static const char text[2 * BODY_BYTES_MAX];
+	struct record_recipient to[] = {
+		{.target = RECORD_TO_MAILBOX, .address = STR("a@uni.example"), .key = STR("a@uni.example"), .destination = STR("mb1.uni.example"),
+			.mailbox_id = STR("0123456789abcdef")},
+		{.target = RECORD_TO_RELAY, .address = STR("b@\xff.example"), .key = STR("b@out.example"), .destination = STR("relay:25")}};
+	const struct queue_message message = {.sender = STR("s@out.example"), .source = STR("fuzz"), .recipients = to, .n = 2};
+	struct spool *spool;
+	must(spool_open(queue, &spool, NULL) == ERR_OK && spool_append(spool, str_of(text, bytes), NULL) == ERR_OK);
+	must(queue_enter(queue, &message, &spool, NULL) == QUEUE_COMMITTED);
+}
+
+static void work_with_mail(const char *dir, struct str in)
+{
+	struct queue *queue;
+	struct err err;
+	const struct queue_config config = {.dir = dir, .settings = settings, .died = died};
+	must(queue_open(&config, &queue, &err) == ERR_OK);
+	queue_register_commands(queue, NULL);
+	for (size_t i = 0; i < MESSAGES; i++)
+		enter(queue, 10 + i * (BODY_BYTES_MAX - 5)); // the last one has a file
+	ask_all(in, true);
+	read_all(queue);
+	queue_close(&queue);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	static const char text[] = "hostname = mx.uni.example\nlisten_submissions = {}\nlisten_imaps = {}\nlisten_pop3s = {}\nqueue_reserve_bytes = 0\n";
+	char path[] = "/tmp/posthouse-fuzz-XXXXXX";
+	int fd = mkstemp(path);
+	struct settings_report report;
+	(void)argc;
+	(void)argv;
+	must(fd >= 0 && write(fd, text, sizeof text - 1) == sizeof text - 1 && close(fd) == 0);
+	settings_report_init(&report);
+	must(settings_load(&settings_table, path, &report, &settings) == ERR_OK);
+	settings_report_fini(&report);
+	unlink(path);
+	log_set_level(LOG_LEVEL_ERROR);
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct str in = str_of((const char *)data, size);
+	const char *dir = fuzz_rows_dir();
+	random_inject(1); // the same ids in each run
+	if (put_rows(dir, in))
+		look_at_rows(dir, in);
+	else
+		work_with_mail(dir, in);
+	random_inject_end();
+	return 0;
+}
