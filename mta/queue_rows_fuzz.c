@@ -284,11 +284,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str in = str_of((const char *)data, size);
 	const char *dir = fuzz_rows_dir();
+	struct buf said; // what is damaged is said at level error, in each run
+	buf_init(&said, BODY_BYTES_MAX);
+	log_capture_begin(&said);
 	random_inject(1); // the same ids in each run
 	if (put_rows(dir, in))
 		look_at_rows(dir, in);
 	else
 		work_with_mail(dir, in);
 	random_inject_end();
+	log_capture_end();
+	buf_fini(&said);
 	return 0;
 }

@@ -16,6 +16,8 @@ struct select_job {
 	struct folder_view view;
 };
 
+enum { LISTING_UIDS_MAX = 1 << 20 };
+
 struct listing {
 	struct uid_buf uids;
 	uint32_t first_unseen;
@@ -32,8 +34,9 @@ static void list_one(void *arg, const struct folder_change *message)
 static enum err_code read_uids(struct strand *strand, const struct folder_row *row, struct arena *arena, struct folder_view *view,
 	struct err *err)
 {
-	struct listing listing = {.uids.size = row->messages};
-	listing.uids.p = malloc((row->messages + 1) * sizeof *listing.uids.p);
+	// Room for what the folder's row says there is, within reason; the list grows by itself.
+	struct listing listing = {.uids.size = row->messages < LISTING_UIDS_MAX ? row->messages + 1 : LISTING_UIDS_MAX};
+	listing.uids.p = malloc(listing.uids.size * sizeof *listing.uids.p);
 	must(listing.uids.p != NULL);
 	enum err_code code = message_flags_each(strand, row->id, 0, 0, list_one, &listing, err);
 	if (code == ERR_OK)

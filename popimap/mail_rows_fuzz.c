@@ -136,7 +136,6 @@ static void use_folder(struct mailbox *mb, const struct folder_info *info, struc
 	seen.uidnext = 1;
 	(void)!folder_changes(mb, view.info.id, &seen, arena, &changes, &err);
 	(void)!folder_status(mb, &info->name, arena, &status, &err);
-	free(view.uids.p);
 }
 
 static void deliver(void)
@@ -176,6 +175,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mailbox_access access = {.account = id, .actor = id};
 	struct mailbox *mb;
 	struct err err;
+	struct buf said; // what is damaged is said at level error, in each run
+	buf_init(&said, ARENA_BYTES);
+	log_capture_begin(&said);
 	random_inject(1);
 	write_rows(dir, str_of((const char *)data, size));
 	const struct store_config config = {.dir = str_of_c(dir), .threads = 1, .open_max = 10, .key_days = 30, .on_eio = died};
@@ -188,5 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	arena_free(&arena);
 	store_close(&store);
 	random_inject_end();
+	log_capture_end();
+	buf_fini(&said);
 	return 0;
 }

@@ -103,12 +103,14 @@ enum err_code message_flags_each(struct strand *strand, uint32_t folder, uint32_
 	bool good = true;
 	enum db_step step;
 	while (good && (step = db_step(strand->db, stmt, err)) == DB_ROW) {
-		struct flag_cursor cursor = flag_block_begin(db_col_blob(stmt, 1), (uint32_t)db_col_i64(stmt, 0));
+		uint32_t first = (uint32_t)db_col_i64(stmt, 0);
+		good = first == flag_block_first(first); // else blocks overlap, and uids do not ascend
+		struct flag_cursor cursor = flag_block_begin(good ? db_col_blob(stmt, 1) : STR_NONE, first);
 		struct folder_change message;
 		while (flag_block_next(&cursor, &message))
 			if (message.uid >= from && message.modseq > since)
 				each(arg, &message);
-		good = !cursor.damaged;
+		good = good && !cursor.damaged;
 	}
 	if (good && step == DB_FAILED)
 		return err->code;
