@@ -5,7 +5,7 @@ import re
 import unittest
 
 from ds389 import DirectoryServer389
-from node import user_ldif
+from node import Node, user_ldif
 from schema_test import forms, statements
 from slapd import BASE, deployed
 
@@ -58,6 +58,33 @@ class Ds389(unittest.TestCase):
         later = told("/" + cookie[-1])
         self.assertIn("uid=eve,", later)
         self.assertNotIn("uid=ann,", later)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "389-ds runs below its root by chroot")
+class Followed(unittest.TestCase):
+    def test_a_node_follows_it(self):
+        node = Node()
+        self.addCleanup(node.remove)
+        node.make_certificates()
+        server = DirectoryServer389(ldif=node.directory_ldif().removeprefix("version: 1\n\n")).start()
+        self.addCleanup(server.remove)
+        node.overrides.update(server.settings())
+        node.start()
+        self.addCleanup(node.stop)
+
+        def becomes(address, code):
+            node.wait(lambda: node.why(address)["code"] == code, f"{code} for {address}")
+        becomes("ann@uni.example", 250)
+        becomes("new@uni.example", 550)
+        server.add(user_ldif("new"))
+        becomes("new@uni.example", 250)
+        server.restart()
+        server.delete(f"uid=bob,ou=people,{BASE}")
+        server.modify(f"dn: uid=new,ou=people,{BASE}\nchangetype: modify\nreplace: mail\nmail: newer@uni.example\n")
+        becomes("bob@uni.example", 550)
+        becomes("new@uni.example", 550)
+        becomes("newer@uni.example", 250)
+        self.assertEqual(node.unexpected_errors(), [])
 
 
 if __name__ == "__main__":

@@ -137,13 +137,14 @@ def entries(ldif):
 
 
 class Directory:
-    def __init__(self, shadows=0, ldif="", base=BASE, log_level="stats", extra=(), identities=(), session_log="default", environment=None):
-        """extra, identities, session_log, environment: as in deploy/ldap/server.py, for all its servers."""
+    def __init__(self, shadows=0, ldif="", base=BASE, log_level="stats", extra=(), identities=(), session_log="default", environment=None,
+                 address=None):
+        """extra, identities, session_log, environment: as in deploy/ldap/server.py, for all its servers. address: in place of one of its own."""
         self.base = base
         self.programs = deployed.Programs()
         self.dir = tempfile.mkdtemp(prefix="posthouse-slapd-")
         rng = random.Random(f"slapd-{os.getpid()}-{time.monotonic_ns()}")
-        self.address = f"127.{rng.randrange(64, 128)}.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}"  # as in node.py
+        self.address = address or f"127.{rng.randrange(64, 128)}.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}"  # as in node.py
         self.certificates = deployed.Certificates(os.path.join(self.dir, "tls"), self.address)
         common = {"log_level": log_level, "extra": extra, "identities": identities, "session_log": session_log, "durable": False,
                   "environment": environment, "end_signal": signal.SIGKILL}  # which also ends what was stopped
