@@ -336,6 +336,25 @@ static void deferred_ones_wait_and_administrators_may_act(void **state)
 	drop_bench(&b);
 }
 
+static void a_message_may_rest_from_the_start(void **state)
+{
+	(void)state;
+	struct bench b;
+	new_bench(&b);
+	struct record_recipient to = to_mailbox(1);
+	struct record enter = enter_of(7, &to, 1);
+	enter.enter.held = STR("an odd sender");
+	say_with(&b, &enter, STR("body"), NULL, NULL);
+	assert_int_equal(b.arrived, 0); // nobody is to try it
+	assert_int_equal(b.due, 0);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient WHERE state = 1 AND reply = 'an odd sender'"), 1);
+	struct record release = {.type = RECORD_RELEASE, .release = {.guid = guid_of(7), .at_ms = 70000}};
+	assert_int_equal(say(&b, &release).counted, 1);
+	assert_int_equal(b.due_at_ms, 70000);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient WHERE state = 0"), 1);
+	drop_bench(&b);
+}
+
 static void an_expanded_recipient_becomes_others(void **state)
 {
 	(void)state;
@@ -552,6 +571,7 @@ int main(void)
 		cmocka_unit_test(a_cancelled_guid_never_counts),
 		cmocka_unit_test(results_count_only_under_their_attempt),
 		cmocka_unit_test(deferred_ones_wait_and_administrators_may_act),
+		cmocka_unit_test(a_message_may_rest_from_the_start),
 		cmocka_unit_test(an_expanded_recipient_becomes_others),
 		cmocka_unit_test(a_list_becomes_a_message_of_its_own),
 		cmocka_unit_test(replay_gives_the_same_rows),

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any directory, any recipient: the first line is the address, the rest LDIF. A verdict is whole and the same twice; what is not from a complete
 // and fresh shadow is never final; a mailbox is at home where the front-end would send it.
-// Covers: router/recipient.c router/list.c router/decision.c router/host.c router/home.c router/sender.c ldapsync/directory_memory.c
+// Covers: router/recipient.c router/list.c router/decision.c router/outside.c router/relay.c router/route.c router/access.c router/rules.c router/host.c router/home.c router/sender.c ldapsync/directory_memory.c
 #include <stdint.h>
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "mail/route_rule.h"
 #include "ldapsync/directory_memory.h"
 #include "router/home.h"
 #include "router/host.h"
@@ -21,6 +22,7 @@ enum { ARENA_BYTES = 8 << 20, ENTRIES_MAX = 300, ACCOUNTS = 6 };
 static void check_target(const struct recipient_target *target, struct arena *arena)
 {
 	struct addr again;
+	struct route_rule route;
 	must(addr_parse(arena, target->address->text, ADDR_UTF8 | ADDR_LONG_LOCAL, &again) == ADDR_OK && addr_same(&again, target->address));
 	must((target->host.n > 0) == (target->kind != RECIPIENT_LIST));
 	switch (target->kind) {
@@ -28,7 +30,8 @@ static void check_target(const struct recipient_target *target, struct arena *ar
 		must(!guid_is_zero(&target->mailbox_id));
 		return;
 	case RECIPIENT_OUTSIDE:
-		must(guid_is_zero(&target->mailbox_id) && str_eq(target->host, STR("relay.example:25")));
+		must(guid_is_zero(&target->mailbox_id));
+		must(str_eq(target->host, STR("relay.example:25")) || route_rule_of_text(arena, target->host, &route));
 		return;
 	case RECIPIENT_LIST:
 		must(guid_is_zero(&target->mailbox_id));
@@ -43,11 +46,18 @@ static void decide_as(struct directory *directory, const struct addr *to, bool a
 	struct addr author;
 	bool named = addr_parse(arena, STR("anna@uni.example"), 0, &author) == ADDR_OK;
 	must(named);
-	const struct recipient_query query = {.recipient = to, .sender = lists == RECIPIENT_LISTS_ALL ? NULL : &author,
+	const struct access_table table = {.directory = directory, .delimiters = STR("+")};
+	struct relay_client client = {.address = {.family = NETADDR_IPV4, .ip = {192, 0, 2, 7}}};
+	struct access access, of_sender;
+	access_client(&table, &client.address, arena, &access);
+	access_sender(&table, &author, arena, &of_sender);
+	must(!of_sender.relays && (!access.refuses || (access.reply.code >= 400 && access.reply.code < 600)));
+	client.access = &access;
+	const struct recipient_query query = {.recipient = to, .client = lists == RECIPIENT_LISTS_NOW ? NULL : &client, .sender = lists == RECIPIENT_LISTS_ALL ? NULL : &author,
 		.authenticated = authenticated, .lists = lists, .delimiters = STR("+"),
 		.relayhost = STR("relay.example:25"), .default_domain = STR("uni.example"), .entries_max = ENTRIES_MAX};
 	recipient_decide(directory, &query, arena, out);
-	must(out->enhanced.n == 5 && out->enhanced.p[0] == '0' + out->code / 100 && str_is_printable(out->text));
+	must(out->enhanced.n >= 5 && out->enhanced.p[0] == '0' + out->code / 100 && str_is_printable(out->text));
 	switch (out->outcome) {
 	case RECIPIENT_DELIVER:
 	case RECIPIENT_EXPAND:

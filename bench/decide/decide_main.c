@@ -58,7 +58,8 @@ static bool decide(struct run *run)
 	if (addr_parse(run->arena, str_of_c(text), 0, &addr) != ADDR_OK ||
 		addr_parse(run->arena, STR("friend@elsewhere.example"), 0, &sender) != ADDR_OK)
 		return false;
-	const struct recipient_query query = {.recipient = &addr, .sender = &sender, .delimiters = STR("+"),
+	const struct relay_client client = {.address = {.family = NETADDR_IPV4, .ip = {192, 0, 2, 7}}};
+	const struct recipient_query query = {.recipient = &addr, .sender = &sender, .client = &client, .delimiters = STR("+"),
 		.default_domain = str_of_c(run->domain)};
 	recipient_decide(run->directory, &query, run->arena, &verdict);
 	run->decided++;
