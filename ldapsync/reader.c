@@ -23,7 +23,7 @@ static const char *const sql[STATEMENTS] = {
 	[STATE] = "SELECT version, complete, source = 'ldif', source_ok, confirmed_ms, entries FROM state",
 };
 
-enum { RETRY_MS = 1000, CACHE_KIB = 512, RECENT_MAX = 16, RECENT_BYTES_MAX = 16 << 10 };
+enum { RETRY_MS = 1000, CACHE_KIB = 512, RECENT_MAX = 16, NEXT_MAX = 64, RECENT_BYTES_MAX = 16 << 10 };
 static const uint64_t MMAP_BYTES = (uint64_t)4 << 30;
 
 // Domains and hosts are asked for at every recipient and hardly change: the last ones are kept, for one version of the shadow.
@@ -51,7 +51,7 @@ struct reader {
 	bool in_transaction;
 	struct reader_state state;
 	struct recent recent[RECENT_MAX]; // by hash of the key
-	struct recent_next next[RECENT_MAX];
+	struct recent_next next[NEXT_MAX];
 	struct err trouble;
 };
 
@@ -65,6 +65,8 @@ struct reader *reader_new(const char *path, const struct db_schema *schema)
 	for (size_t i = 0; i < RECENT_MAX; i++) {
 		buf_init(&reader->recent[i].key, RECENT_BYTES_MAX);
 		buf_init(&reader->recent[i].blob, RECENT_BYTES_MAX);
+	}
+	for (size_t i = 0; i < NEXT_MAX; i++) {
 		buf_init(&reader->next[i].from, RECENT_BYTES_MAX);
 		buf_init(&reader->next[i].key, RECENT_BYTES_MAX);
 	}
@@ -81,6 +83,8 @@ void reader_free(struct reader **reader_in)
 	for (size_t i = 0; i < RECENT_MAX; i++) {
 		buf_fini(&reader->recent[i].key);
 		buf_fini(&reader->recent[i].blob);
+	}
+	for (size_t i = 0; i < NEXT_MAX; i++) {
 		buf_fini(&reader->next[i].from);
 		buf_fini(&reader->next[i].key);
 	}
@@ -116,7 +120,9 @@ static void look_at_path(struct reader *reader)
 		db_close(&reader->db);
 	if (reader->db == NULL) {
 		for (size_t i = 0; i < RECENT_MAX; i++)
-			reader->recent[i].version = reader->next[i].version = 0; // another file may have the same version
+			reader->recent[i].version = 0; // another file may have the same version
+		for (size_t i = 0; i < NEXT_MAX; i++)
+			reader->next[i].version = 0;
 		open_file(reader);
 	}
 }
@@ -293,7 +299,7 @@ struct str reader_next_key(struct reader *reader, enum directory_key kind, struc
 {
 	if (!reader->in_transaction || !reader->state.complete)
 		return STR_NONE;
-	struct recent_next *next = &reader->next[(str_hash(from) + (uint64_t)kind) % RECENT_MAX];
+	struct recent_next *next = &reader->next[(str_hash(from) + (uint64_t)kind) % NEXT_MAX];
 	if (next->version != reader->state.version || next->kind != kind || !str_eq(buf_str(&next->from), from)) {
 		sqlite3_stmt *stmt = db_stmt(reader->db, NEXT_KEY);
 		buf_clear(&next->from);

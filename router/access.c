@@ -88,14 +88,22 @@ static bool has_rows(struct search *s, const char *prefix)
 	return rules_have(s->table->rules, RULES_ACCESS, s->table->directory, str_of_c(prefix), s->arena);
 }
 
+// The same for a key that is asked about at many recipients: what comes behind a key is kept for each version of the shadow.
+static bool try_common(struct search *s, const char *tag, const char *before, struct str name)
+{
+	struct str key = arena_printf(s->arena, "%s%s%.*s", tag, before, STR_FMT(name));
+	struct str next = rules_next_key(s->table->rules, RULES_ACCESS, s->table->directory, key, s->arena);
+	return str_eq(next, key) && try_key(s, key);
+}
+
 // dom, then for each domain above it ".parent", which is for what is below it only, and "parent".
 static bool try_domain(struct search *s, const char *tag, struct str domain)
 {
 	struct str label, rest = domain;
-	if (try_tagged(s, tag, "", domain, ""))
+	if (try_common(s, tag, "", domain))
 		return true;
 	while (str_cut(rest, '.', &label, &rest))
-		if (try_tagged(s, tag, ".", rest, "") || try_tagged(s, tag, "", rest, ""))
+		if (try_common(s, tag, ".", rest) || try_common(s, tag, "", rest))
 			return true;
 	return false;
 }

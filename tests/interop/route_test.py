@@ -116,6 +116,9 @@ class Routes(unittest.TestCase):
             code, text = smtp.rcpt("x@mx.example")
             self.assertEqual((code, text[:5]), (451, b"4.3.5"))
             self.assertEqual(smtp.rcpt("x@[127.0.0.1]")[0], 550)
+        done = self.node.run("check")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stdout, r"directory.ldif:\d+: phRouteTarget: needs MX records")
 
     def test_a_route_is_no_permission(self):
         with self.node.smtp() as smtp:
