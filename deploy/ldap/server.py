@@ -116,7 +116,7 @@ class Certificates:
         os.rename(new, self.path(name + ".pem"))
 
 
-def parents(base, units=("people", "aliases", "groups", "domains", "hosts", "routes", "access", "services")):
+def parents(base, units=("people", "aliases", "groups", "lists", "domains", "hosts", "routes", "access", "services")):
     """LDIF of the base and of the units below it."""
     name = base.split(",")[0].split("=")[1]
     yield f"dn: {base}\nobjectClass: dcObject\nobjectClass: organization\ndc: {name}\no: {name}\n\n"

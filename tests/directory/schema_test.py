@@ -82,6 +82,15 @@ class Loaded(unittest.TestCase):
                 self.directory.master.add(f"dn: {dn}\n" + "\n".join(lines) + "\n")
                 self.directory.master.delete(dn)
 
+    def test_what_the_router_reads_of_an_entry_fits_into_it(self):
+        """Owners of aliases, groups and domains, and who stands in for them: router/list.c, router/recipient.c."""
+        owner, names = f"owner: {BASE}", ("phListOwnerAddress", "phListRequestAddress", "phListErrorsTo")
+        addresses = "\n".join(f"{name}: x@uni.example" for name in names)
+        for dn, lines in (("cn=a", f"objectClass: phMailAlias\ncn: a\nmail: a@uni.example\n{owner}\n{addresses}"),
+                          ("cn=g", f"objectClass: phMailGroup\ncn: g\nmail: g@uni.example\n{owner}\n{addresses}\nphSendAsGrant: {BASE}"),
+                          ("associatedDomain=d.example", f"objectClass: phMailDomain\nassociatedDomain: d.example\nphDomainType: local\n{owner}")):
+            self.directory.master.add(f"dn: {dn},{BASE}\n{lines}\n")
+
     def test_a_value_of_the_wrong_kind_is_refused(self):
         for line in ("phQuotaBytes: many", "phForwardKeepCopy: perhaps", "phExpires: tomorrow", "phSendAsGrant: nobody",
                      "phStatus: active\nphStatus: hold"):
