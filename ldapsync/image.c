@@ -25,7 +25,7 @@ static const char *const sql[STATEMENTS] = {
 	[SET_STATE] = "INSERT OR REPLACE INTO state VALUES(1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)", // columns as in ddl_shadow.c
 	[CONFIRM] = "UPDATE state SET source_ok = ?1, confirmed_ms = ?2",
 	[FIND] = "SELECT id, keys, data FROM entry WHERE uuid = ?1",
-	[INSERT] = "INSERT INTO entry(uuid, keys, data) VALUES(?1, ?2, ?3)",
+	[INSERT] = "INSERT INTO entry(uuid, keys, data) VALUES(?1, ?2, ?3) ON CONFLICT(uuid) DO NOTHING",
 	[UPDATE] = "UPDATE entry SET keys = ?2, data = ?3 WHERE id = ?1",
 	[DELETE] = "DELETE FROM entry WHERE id = ?1",
 	[ADD_KEY] = "INSERT INTO key(kind, key, id) VALUES(?1, ?2, ?3)",
@@ -327,14 +327,16 @@ static enum err_code count_gone(struct image *image, struct err *err)
 	return ERR_OK;
 }
 
-static enum err_code insert(struct image *image, const struct guid *uuid, struct str keys, struct str data, struct err *err)
+// Unless the uuid is there.
+static enum err_code insert(struct image *image, const struct guid *uuid, struct str keys, struct str data, bool *inserted_out, struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(image->db, INSERT);
 	db_bind_blob(stmt, 1, guid_bytes(uuid));
 	db_bind_blob(stmt, 2, keys);
 	db_bind_blob(stmt, 3, data);
 	enum err_code code = db_run(image->db, stmt, err);
-	if (code)
+	*inserted_out = code == ERR_OK && db_changes(image->db) > 0;
+	if (code || !*inserted_out)
 		return code;
 	int64_t id = db_last_rowid(image->db);
 	mark(image, id);
@@ -388,15 +390,23 @@ static enum err_code change(struct image *image, sqlite3_stmt *find, struct str 
 enum err_code image_put(struct image *image, const struct guid *uuid, struct str keys, struct str data, enum image_put *put_out,
 	struct err *err)
 {
-	sqlite3_stmt *find = db_stmt(image->db, FIND);
-	db_bind_blob(find, 1, guid_bytes(uuid));
 	enum err_code code = ERR_OK;
 	enum image_put put = IMAGE_STORED;
+	bool inserted = false;
+	if (image->counters.entries == 0) { // a first load: hardly one is there
+		code = insert(image, uuid, keys, data, &inserted, err);
+		if (code || inserted) {
+			*put_out = IMAGE_STORED;
+			return code;
+		}
+	}
+	sqlite3_stmt *find = db_stmt(image->db, FIND);
+	db_bind_blob(find, 1, guid_bytes(uuid));
 	switch (db_step(image->db, find, err)) {
 	case DB_FAILED:
 		return err->code;
 	case DB_DONE:
-		code = insert(image, uuid, keys, data, err);
+		code = insert(image, uuid, keys, data, &inserted, err);
 		break;
 	case DB_ROW:
 		put = mark(image, db_col_i64(find, 0)) || image->how == IMAGE_CHANGE ? IMAGE_STORED : IMAGE_DUPLICATE;

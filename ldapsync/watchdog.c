@@ -132,7 +132,7 @@ void watchdog_arm(struct watchdog *watchdog, int64_t timeout_ms)
 bool watchdog_disarm(struct watchdog *watchdog)
 {
 	atomic_store(&watchdog->deadline_ms, 0);
-	return atomic_load(&watchdog->bit);
+	return atomic_exchange(&watchdog->bit, false);
 }
 
 void watchdog_end_waits(struct watchdog *watchdog)

@@ -16,11 +16,20 @@ const struct attr_info *attr_by_number(unsigned number)
 	return number <= ATTR_NUMBER_MAX && rows[number].name ? &rows[number] : NULL;
 }
 
+// Asked for every value of every entry that is loaded: most rows differ in length.
 const struct attr_info *attr_by_name(struct str name)
 {
-	for (size_t i = 0; i <= ATTR_NUMBER_MAX; i++)
-		if (rows[i].name && str_eq_nocase(name, str_of_c(rows[i].name)))
-			return &rows[i];
+	static const struct {
+		struct str name;
+		uint8_t number;
+	} names[] = {
+#define ATTR(id, number_, name_, syntax, values, check, where) {{name_, sizeof name_ - 1}, number_},
+#include "schema/attr.def"
+#undef ATTR
+	};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (names[i].name.n == name.n && str_eq_nocase(name, names[i].name))
+			return &rows[names[i].number];
 	return NULL;
 }
 

@@ -214,7 +214,7 @@ class Server:
                          f'bindmethod=simple binddn="{self.sync_dn}" credentials={self.sync_password}')
         if self.providers:
             lines.append(f"updateref {self.providers[0].uri}")
-        lines += ["overlay syncprov", "syncprov-checkpoint 100 1"]
+        lines += ["overlay syncprov", "syncprov-checkpoint 1 1"]
         if self.session_log == "memory":
             lines.append("syncprov-sessionlog 10000")
         elif self.session_log == "accesslog":

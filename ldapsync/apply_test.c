@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+// Entries from a server into both images: whole or not at all, idempotent by entryUUID (I1, I9), the cookie with its data (I2), and the brake
+// over changes that come one by one (I6).
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "apply.h"
+#include "ldapsync/directory.h"
+
+#define A1 "20261122010203.000001Z#000000#001#000000"
+#define A2 "20261122010203.000002Z#000000#001#000000"
+
+enum { PEOPLE = 100 };
+
+struct place {
+	char dir[64], shadow_path[128], credentials_path[128];
+	struct images images;
+	struct apply *apply;
+	struct sync_cookie cookie;
+};
+
+static int set_up(void **state)
+{
+	struct place *place = calloc(1, sizeof *place);
+	struct err err;
+	snprintf(place->dir, sizeof place->dir, "/tmp/apply_test.XXXXXX");
+	assert_non_null(mkdtemp(place->dir));
+	snprintf(place->shadow_path, sizeof place->shadow_path, "%s/shadow.db", place->dir);
+	snprintf(place->credentials_path, sizeof place->credentials_path, "%s/credentials.db", place->dir);
+	assert_int_equal(images_open(&place->images, place->shadow_path, place->credentials_path, &err), ERR_OK);
+	place->apply = apply_new(&place->images, "test");
+	place->cookie = (struct sync_cookie){.usable = true};
+	assert_true(csns_parse(STR(A1), &place->cookie.csns));
+	*state = place;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *place = *state;
+	char path[160];
+	apply_free(&place->apply);
+	images_close(&place->images);
+	static const char *const names[] = {"shadow.db", "shadow.db-wal", "shadow.db-shm", "credentials.db", "credentials.db-wal", "credentials.db-shm"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(path, sizeof path, "%s/%s", place->dir, names[i]);
+		unlink(path);
+	}
+	rmdir(place->dir);
+	free(place);
+	return 0;
+}
+
+static struct guid uuid_of(unsigned n)
+{
+	struct guid uuid = {.b = {0x10, (uint8_t)(n >> 8), (uint8_t)n}};
+	return uuid;
+}
+
+static void put(struct place *place, unsigned n, const char *mail, const char *password)
+{
+	struct guid uuid = uuid_of(n);
+	char dn[64], uid[32];
+	snprintf(dn, sizeof dn, "uid=u%u,dc=uni", n);
+	snprintf(uid, sizeof uid, "u%u", n);
+	struct raw_value values[] = {
+		{STR("objectClass"), STR("phMailUser"), 0}, {STR("uid"), str_of_c(uid), 0}, {STR("mail"), str_of_c(mail), 0},
+		{STR("mailHost"), STR("mb1.uni.example"), 0}, {STR("userPassword"), password ? str_of_c(password) : STR_NONE, 0},
+	};
+	struct raw_entry entry = {.dn = str_of_c(dn), .uuid = &uuid, .values = values, .n_values = password ? 5 : 4};
+	struct err err;
+	assert_int_equal(apply_put(place->apply, &entry, &err), ERR_OK);
+}
+
+static void put_person(struct place *place, unsigned n)
+{
+	char mail[64];
+	snprintf(mail, sizeof mail, "u%u@uni.example", n);
+	put(place, n, mail, "{SSHA}x");
+}
+
+static void drop(struct place *place, unsigned n)
+{
+	struct guid uuid = uuid_of(n);
+	struct err err;
+	assert_int_equal(apply_drop(place->apply, &uuid, &err), ERR_OK);
+}
+
+static enum apply_result commit(struct place *place, bool refresh, bool purge, const struct image_counters *released)
+{
+	struct apply_commit how = {.refresh = refresh, .purge = purge, .cookie = &place->cookie, .confirmed_ms = 5, .limits = {20, 10},
+		.brake_window_ms = 600000, .released = released};
+	struct err err;
+	return apply_commit(place->apply, &how, &err);
+}
+
+static void load(struct place *place)
+{
+	for (unsigned n = 0; n < PEOPLE; n++)
+		put_person(place, n);
+	assert_int_equal(commit(place, true, true, NULL), APPLY_DONE);
+}
+
+static uint64_t entries(struct place *place)
+{
+	struct image_state state;
+	struct err err;
+	assert_int_equal(image_state(place->images.shadow, &state, &err), ERR_OK);
+	return state.entries;
+}
+
+static enum directory_answer find(struct place *place, const char *address)
+{
+	struct directory *directory = directory_open(place->shadow_path, 30);
+	struct arena *arena = arena_new(1 << 20);
+	struct directory_match match;
+	enum directory_answer answer = directory_find(directory, DIRECTORY_ADDRESS, str_of_c(address), arena, &match);
+	arena_free(&arena);
+	directory_close(&directory);
+	return answer;
+}
+
+static void a_refresh_is_whole_or_nothing(void **state)
+{
+	struct place *place = *state;
+	put_person(place, 1);
+	assert_true(apply_has_begun(place->apply));
+	apply_abort(place->apply);
+	assert_int_equal(find(place, "u1@uni.example"), DIRECTORY_UNAVAILABLE);
+	load(place);
+	assert_int_equal(entries(place), PEOPLE);
+	assert_int_equal(apply_counters(place->apply)->added, PEOPLE);
+	load(place); // the same once more
+	assert_int_equal(apply_counters(place->apply)->added + apply_counters(place->apply)->changed, 0);
+	for (unsigned n = 1; n < PEOPLE; n++) { // a present phase, in which one is not mentioned
+		struct guid uuid = uuid_of(n);
+		struct err err;
+		assert_int_equal(apply_keep(place->apply, &uuid, &err), ERR_OK);
+	}
+	struct guid unknown = uuid_of(5000);
+	struct err err;
+	assert_int_equal(apply_keep(place->apply, &unknown, &err), ERR_OK);
+	assert_int_equal(commit(place, true, true, NULL), APPLY_DONE);
+	assert_int_equal(find(place, "u0@uni.example"), DIRECTORY_NONE);
+	assert_int_equal(entries(place), PEOPLE - 1);
+}
+
+static void the_last_word_on_an_entry_counts(void **state)
+{
+	struct place *place = *state;
+	load(place);
+	put(place, 1, "first@uni.example", "{SSHA}x");
+	put(place, 1, "second@uni.example", NULL);
+	put_person(place, 200);
+	drop(place, 200);
+	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+	assert_int_equal(find(place, "first@uni.example"), DIRECTORY_NONE);
+	assert_int_equal(find(place, "second@uni.example"), DIRECTORY_FOUND);
+	assert_int_equal(find(place, "u1@uni.example"), DIRECTORY_NONE);
+	assert_int_equal(entries(place), PEOPLE);
+	put(place, 1, "not an address", NULL); // a value that is refused leaves the entry
+	put(place, 2, "u3@uni.example", NULL); // and a second owner is kept
+	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+	assert_int_equal(find(place, "u3@uni.example"), DIRECTORY_AMBIGUOUS);
+	assert_int_equal(apply_complaints(place->apply)->conflicts, 1);
+	assert_int_equal(entries(place), PEOPLE);
+}
+
+static void changes_one_by_one_meet_the_brake(void **state)
+{
+	struct place *place = *state;
+	struct image_counters held;
+	load(place);
+	unsigned gone = 0;
+	while (gone < PEOPLE) {
+		drop(place, gone);
+		if (commit(place, false, false, NULL) != APPLY_DONE)
+			break;
+		gone++;
+	}
+	assert_int_equal(gone, 20); // a fifth, and no more
+	assert_int_equal(entries(place), 80);
+	assert_int_equal(find(place, "u20@uni.example"), DIRECTORY_FOUND); // rolled back
+	assert_string_equal(apply_held(place->apply, &held).what, "recipients");
+	assert_int_equal(apply_held(place->apply, &held).n, 21);
+	for (unsigned n = 20; n < 60; n++)
+		drop(place, n);
+	assert_int_equal(commit(place, true, false, &held), APPLY_HELD); // 40 more is not what was released
+	assert_int_equal(apply_held(place->apply, &held).n, 60);
+	for (unsigned n = 20; n < 60; n++)
+		drop(place, n);
+	assert_int_equal(commit(place, true, false, &held), APPLY_DONE);
+	assert_int_equal(entries(place), 40);
+	drop(place, 60); // the count begins anew
+	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+}
+
+static void nothing_at_all_is_never_loaded(void **state)
+{
+	struct place *place = *state;
+	struct image_counters held;
+	assert_int_equal(commit(place, true, true, NULL), APPLY_HELD);
+	assert_string_equal(apply_held(place->apply, &held).what, "entries");
+	assert_int_equal(find(place, "u1@uni.example"), DIRECTORY_UNAVAILABLE);
+}
+
+static void the_older_cookie_counts(void **state)
+{
+	struct place *place = *state;
+	struct sync_cookie *stored = malloc(sizeof *stored);
+	struct err err;
+	load(place);
+	assert_int_equal(apply_read_cookie(place->apply, stored, &err), ERR_OK);
+	assert_true(stored->usable);
+	// The credentials are a commit ahead: killed between the two.
+	struct buf ahead;
+	buf_init(&ahead, IMAGE_COOKIE_BYTES_MAX);
+	struct sync_cookie later = place->cookie;
+	assert_true(csns_parse(STR(A2), &later.csns) && sync_cookie_write(&later, &ahead));
+	struct image_counters ignored;
+	struct image_state written = {.complete = true, .source_ok = true, .source = STR("ldap"), .cookie = buf_str(&ahead)};
+	assert_int_equal(image_begin(place->images.credentials, IMAGE_CHANGE, &err), ERR_OK);
+	assert_int_equal(image_settle(place->images.credentials, false, &ignored, &err), ERR_OK);
+	assert_int_equal(image_commit(place->images.credentials, &written, &err), ERR_OK);
+	assert_int_equal(apply_read_cookie(place->apply, stored, &err), ERR_OK);
+	assert_true(stored->usable && csns_eq(&stored->csns, &place->cookie.csns));
+	// The shadow ahead: the credentials are of another time, everything is loaded.
+	assert_int_equal(image_begin(place->images.shadow, IMAGE_CHANGE, &err), ERR_OK);
+	assert_int_equal(image_settle(place->images.shadow, false, &ignored, &err), ERR_OK);
+	later.csns.v[0].text[0] = '3';
+	buf_clear(&ahead);
+	assert_true(sync_cookie_write(&later, &ahead));
+	written.cookie = buf_str(&ahead);
+	assert_int_equal(image_commit(place->images.shadow, &written, &err), ERR_OK);
+	assert_int_equal(apply_read_cookie(place->apply, stored, &err), ERR_OK);
+	assert_false(stored->usable);
+	assert_int_equal(stored->csns.n, 1);
+	buf_fini(&ahead);
+	free(stored);
+}
+
+static void windows_of_the_brake(void **state)
+{
+	(void)state;
+	const struct brake_limits limits = {20, 10};
+	const struct image_counters some = {.entries = 100, .deleted = 8, .recipients = {100, 8}};
+	struct brake_window window = {0};
+	struct image_counters sum;
+	struct brake_held held;
+	brake_window_sum(&window, &some, 1000, 600, &sum);
+	assert_false(brake_holds(&limits, &sum, &held));
+	brake_window_take(&window, &sum, 1000, 600);
+	brake_window_sum(&window, &some, 1100, 600, &sum);
+	assert_int_equal(sum.deleted, 16);
+	brake_window_take(&window, &sum, 1100, 600);
+	brake_window_sum(&window, &some, 1599, 600, &sum);
+	assert_true(brake_holds(&limits, &sum, &held));
+	assert_int_equal(held.n, 24);
+	brake_window_sum(&window, &some, 1600, 600, &sum); // over: only these
+	assert_int_equal(sum.deleted, 8);
+	brake_window_sum(&window, &some, 1100, 0, &sum); // no window
+	assert_int_equal(sum.deleted, 8);
+	struct image_counters more = some;
+	more.deleted += 10;
+	more.recipients.gone += 10;
+	assert_true(brake_is_released(&limits, &some, &more));
+	more.recipients.gone++;
+	assert_false(brake_is_released(&limits, &some, &more));
+	more = some;
+	more.domains = (struct image_gone){4, 1};
+	assert_false(brake_is_released(&limits, &some, &more));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_refresh_is_whole_or_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_last_word_on_an_entry_counts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(changes_one_by_one_meet_the_brake, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nothing_at_all_is_never_loaded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_older_cookie_counts, set_up, tear_down),
+		cmocka_unit_test(windows_of_the_brake),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
