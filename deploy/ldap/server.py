@@ -242,6 +242,10 @@ class Server:
                 feed.stdin.write(piece)
         except BrokenPipeError:
             pass  # it says why
+        except BaseException:
+            feed.kill()
+            feed.communicate()
+            raise
         said = feed.communicate()[1]
         if feed.returncode != 0:
             raise Failed(f"slapadd ended with {feed.returncode}: {said.strip()[-1000:]}")
