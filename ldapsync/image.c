@@ -77,8 +77,12 @@ enum err_code image_open(const char *path, const struct db_schema *schema, struc
 	enum err_code code = db_open(&options, &db, err);
 	if (code)
 		return code;
+	// What is here can be had again from the source: a power cut may cost the last commits, never a whole file, and a change is visible before
+	// any disk has turned. Should the two files come back from different moments, their cookies say so.
+	code = db_exec(db, "PRAGMA synchronous = NORMAL", err);
 	// A write makes -wal and -shm exist, so that readers can open the file while nobody writes.
-	code = db_begin(db, err);
+	if (code == ERR_OK)
+		code = db_begin(db, err);
 	if (code == ERR_OK)
 		code = db_exec(db, "DELETE FROM state WHERE id = 0", err);
 	if (code == ERR_OK)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ldapsync follows a slapd: changes arrive, a restart goes on from the cookie, one search does it all."""
+import os
+import time
 import unittest
 
 from node import user_ldif
@@ -31,6 +33,32 @@ class FollowTest(ReplicaTest):
         self.assert_same(follower)
         self.assertEqual(len(follower.uuids("credentials")), 1)
         self.assertEqual(len(self.master.lines('SRCH base="dc=uni,dc=example" scope=2 .*objectClass=phMailRecipient')), 1)
+
+    def test_changes_outside(self):
+        """What the filter does not find changes the server's contextCSN too: the shadow stays equal to it, and fresh."""
+        follower = self.follow(fresh_s=2)
+        follower.wait_for("ann@uni.example", 250)
+        for turn in range(12):
+            self.master.modify(f"dn: ou=people,{BASE}\nchangetype: modify\nreplace: description\ndescription: {turn}\n\n")
+            self.assertEqual(follower.code("nobody@uni.example"), 550)
+            time.sleep(0.3)
+        follower.wait(lambda: follower.status()["lag_ms"] == 0, "no lag")
+        self.assertEqual(follower.status()["version"], 1)
+
+    def test_check(self):
+        """`posthouse check` says what would not work."""
+        follower = self.follow()
+        self.assertEqual(follower.run("check").stdout, "ok\n")
+        password = self.directory.path("ldap.password")
+        os.chmod(password, 0o644)
+        done = follower.run("check")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"ldap_password_file: {password}: mode 644 lets others read or write it", done.stdout)
+        follower.set_values(ldap_starttls="never", ldap_uri=["ldap://ldap.uni.example", "http://x"], ldap_base="", shadow_ldif="/x.ldif")
+        lines = follower.run("check").stdout
+        for wanted in ("shadow_ldif: is set and ldap_uri too", "ldap_base: is not set", "the password would go to ldap.uni.example in the clear",
+                       "http://x is no LDAP server"):
+            self.assertIn(wanted, lines)
 
     def test_restart_goes_on_from_the_cookie(self):
         follower = self.follow()
