@@ -2,7 +2,8 @@
 // libsasl2's side: set-up, options, and the callbacks through which it asks for names, passwords and secrets.
 //
 // libsasl2 is given no configuration file (the option callback answers first), no realm, no plug-in of its own for secrets: an
-// auxiliary property plug-in of ours, "posthouse", is the only one asked, and it answers `*authPassword` only.
+// auxiliary property plug-in of ours, "posthouse", is the only one asked, and it answers `*authPassword` only. Of those on the disk it loads
+// the mechanisms that we offer: others bring libraries (Kerberos, databases) into daemons that have no use for them.
 #include "sasl_library.h"
 
 #include <openssl/crypto.h>
@@ -68,6 +69,19 @@ static int get_option(void *context, const char *plugin, const char *option, con
 		return SASL_OK;
 	}
 	return SASL_FAIL;
+}
+
+static int is_wanted(void *context, const char *file, sasl_verify_type_t type)
+{
+	static const char *const plugins[] = {"libscram.", "libplain.", "liblogin."};
+	(void)context;
+	const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+	if (type != SASL_VRFY_PLUGIN)
+		return SASL_OK;
+	for (size_t i = 0; i < sizeof plugins / sizeof *plugins; i++)
+		if (str_starts(str_of_c(name), str_of_c(plugins[i])))
+			return SASL_OK;
+	return SASL_CONTINUE;
 }
 
 // libsasl2 would write to syslog, with names that a peer chose. The callers log outcomes themselves.
@@ -236,6 +250,7 @@ enum err_code sasl_library_init(const struct sasl_config *config, struct err *er
 	static const sasl_callback_t callbacks[] = {
 		{SASL_CB_GETOPT, CALLBACK(get_option), NULL},
 		{SASL_CB_LOG, CALLBACK(drop_log), NULL},
+		{SASL_CB_VERIFYFILE, CALLBACK(is_wanted), NULL},
 		{SASL_CB_LIST_END, NULL, NULL},
 	};
 	must(!library.ready && config->lookup != NULL);
