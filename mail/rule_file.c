@@ -2,6 +2,9 @@
 // Rows of tables in files.
 #include "mail/rule_file.h"
 
+#include "base/buf.h"
+#include "base/must.h"
+
 static bool is_space(char c)
 {
 	return c == ' ' || c == '\t';
@@ -27,22 +30,57 @@ static bool goes_on(struct str rest)
 	return rest.n && is_space(rest.p[0]);
 }
 
-bool rule_file_next(struct rule_file *file, struct arena *arena, struct rule_file_row *row_out)
+// The continuation lines behind a row's first, put together with it; linear in their length.
+static struct str join(struct rule_file *file, struct arena *arena, struct str line)
 {
-	struct str line, more;
+	struct str more;
+	struct buf joined;
+	buf_init(&joined, line.n + file->rest.n + 1);
+	buf_add(&joined, line);
+	while (goes_on(file->rest) && next_line(file, &more))
+		if (!is_blank(more)) {
+			buf_add_byte(&joined, ' ');
+			buf_add(&joined, str_trim(more));
+		}
+	must(!joined.overflow); // each space stands where a line end was
+	line = arena_dup(arena, buf_str(&joined));
+	buf_fini(&joined);
+	return line;
+}
+
+bool rule_file_next_text(struct rule_file *file, struct arena *arena, struct str *text_out, size_t *line_out)
+{
+	struct str line;
 	do {
 		if (!next_line(file, &line))
 			return false;
 	} while (is_blank(line));
-	size_t began = file->line;
-	line = str_trim(line);
-	while (goes_on(file->rest) && next_line(file, &more)) {
-		if (!is_blank(more))
-			line = arena_printf(arena, "%.*s %.*s", STR_FMT(line), STR_FMT(str_trim(more)));
+	*line_out = file->line;
+	*text_out = goes_on(file->rest) ? join(file, arena, str_trim(line)) : str_trim(line);
+	return true;
+}
+
+// Where the key ends: at the first white space that is not in quotes ("\"John Doe\"@uni.example").
+static size_t key_bytes(struct str text)
+{
+	size_t n = 0;
+	bool quoted = false;
+	for (; n < text.n && (quoted || !is_space(text.p[n])); n++) {
+		if (text.p[n] == '"')
+			quoted = !quoted;
+		else if (text.p[n] == '\\' && n + 1 < text.n && quoted)
+			n++;
 	}
-	size_t key = 0;
-	while (key < line.n && !is_space(line.p[key]))
-		key++;
-	*row_out = (struct rule_file_row){.key = str_upto(line, key), .value = str_trim(str_from(line, key)), .line = began};
+	return n;
+}
+
+bool rule_file_next(struct rule_file *file, struct arena *arena, struct rule_file_row *row_out)
+{
+	struct str text;
+	size_t line;
+	if (!rule_file_next_text(file, arena, &text, &line))
+		return false;
+	size_t key = key_bytes(text);
+	*row_out = (struct rule_file_row){.key = str_upto(text, key), .value = str_trim(str_from(text, key)), .line = line};
 	return true;
 }

@@ -6,7 +6,7 @@
 //     while (rule_file_next(&file, arena, &row))
 //         take(row.key, row.value, row.line);
 //
-// A row is a key, white space, and a value; a line that begins with white space goes on with the row before; empty lines and lines that begin with
+// A row is a key, white space, and a value; white space in quotes is part of the key ("John Doe"@uni.example). A line that begins with white space goes on with the row before; empty lines and lines that begin with
 // "#" are left out. Line ends are LF or CRLF. Pure; rows borrow from the text, or, of several lines, live in the arena.
 #ifndef MAIL_RULE_FILE_H
 #define MAIL_RULE_FILE_H
@@ -27,6 +27,9 @@ static inline struct rule_file rule_file_of(struct str text)
 {
 	return (struct rule_file){.rest = text};
 }
+
+// The next row as it stands, its lines put together: for tables whose keys end otherwise. False at the end.
+bool rule_file_next_text(struct rule_file *file, struct arena *arena, struct str *text_out, size_t *line_out);
 
 // The next row; false at the end.
 bool rule_file_next(struct rule_file *file, struct arena *arena, struct rule_file_row *row_out);

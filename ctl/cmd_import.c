@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// posthouse directory import: a table of sendmail's or Postfix's, as LDIF on standard output (import.h says what becomes of what).
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "import.h"
+#include "mail/domain.h"
+
+enum { LDIF_BYTES_MAX = 1 << 30, ARENA_SLACK_BYTES = 4096, PATH_BYTES_MAX = 2048 };
+
+static enum err_code read_all(int fd, const char *path, struct arena *arena, struct str *text_out, struct err *err)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return err_errno(err, "look at %s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_INVALID, "%s is no plain file", path);
+	if (st.st_size > IMPORT_BYTES_MAX)
+		return err_set(err, ERR_LIMIT, "%s is larger than 64 MiB; split it", path);
+	char *text = arena_must(arena, (size_t)st.st_size + 1);
+	size_t n = 0;
+	while (n < (size_t)st.st_size) {
+		ssize_t got = pread(fd, text + n, (size_t)st.st_size - n, (off_t)n);
+		if (got < 0)
+			return err_errno(err, "read %s", path);
+		if (got == 0)
+			break; // it became shorter
+		n += (size_t)got;
+	}
+	*text_out = str_of(text, n);
+	return ERR_OK;
+}
+
+static enum err_code read_path(const char *path, int flags, struct arena *arena, struct str *text_out, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
+	if (fd < 0)
+		return err_errno(err, "open %s", path);
+	enum err_code code = read_all(fd, path, arena, text_out, err);
+	close(fd);
+	return code;
+}
+
+// Lists belong to people, and whoever owns one could otherwise have root read what he may not: no links.
+static const char *read_include(void *context, struct str path, struct arena *arena, struct str *text_out)
+{
+	char name[PATH_BYTES_MAX];
+	(void)context;
+	if (!str_to_c(path, name, sizeof name))
+		return "is not included: its name is too long; shorten it";
+	return read_path(name, O_NOFOLLOW, arena, text_out, NULL) ? "cannot be read as a plain file; make it one that you may read, no link" : NULL;
+}
+
+static void print_complaint(void *context, enum import_say kind, struct str file, size_t line, struct str key, const char *what)
+{
+	const char *begins = kind == IMPORT_NOTE ? "note: " : "";
+	(void)context;
+	fprintf(stderr, "%.*s:%zu: %s%.*s: %s\n", STR_FMT(file), line, begins, STR_FMT(key), what);
+}
+
+static int import(enum import_kind kind, const struct import_options *options, const char *path)
+{
+	const struct import_io io = {.read = read_include, .say = print_complaint};
+	struct arena *arena = arena_new((size_t)IMPORT_BYTES_MAX + ARENA_SLACK_BYTES);
+	struct str text;
+	struct err err;
+	if (read_path(path, 0, arena, &text, &err)) {
+		arena_free(&arena);
+		return ctl_fail(&err);
+	}
+	struct buf ldif;
+	buf_init(&ldif, LDIF_BYTES_MAX);
+	bool whole = import_file(kind, options, str_of_c(path), text, &io, &ldif);
+	int code = whole ? CTL_YES : CTL_NO;
+	if (ldif.overflow)
+		code = ctl_fail(&(struct err){ERR_LIMIT, "the table becomes more than 1 GiB of LDIF; split it"});
+	else if (fwrite(ldif.p, 1, ldif.n, stdout) != ldif.n)
+		code = ctl_fail(&(struct err){ERR_IO, "standard output takes no more"});
+	buf_fini(&ldif);
+	arena_free(&arena);
+	return code;
+}
+
+// Where options say nothing: the domain and base of the settings, or a base made from the domain.
+static bool complete(struct ctl *ctl, struct import_options *options)
+{
+	const struct settings *settings;
+	struct domain domain;
+	if (options->domain.n == 0) {
+		if ((settings = ctl_settings(ctl)) == NULL)
+			return false;
+		options->domain = settings_default_domain(settings);
+		if (!options->below_base)
+			options->base = settings->ldap_base;
+	}
+	if (domain_parse(ctl->arena, options->domain, DOMAIN_UTF8, &domain) != DOMAIN_OK || domain.kind != DOMAIN_NAME) {
+		fprintf(stderr, "posthouse: --domain: is no domain; write uni.example\n");
+		return false;
+	}
+	options->domain = domain.key;
+	struct str label, rest = domain.key;
+	bool more = options->base.n == 0;
+	for (struct str dn = STR_NONE; more;) {
+		more = str_cut(rest, '.', &label, &rest);
+		dn = arena_printf(ctl->arena, "%.*s%sdc=%.*s", STR_FMT(dn), dn.n ? "," : "", STR_FMT(more ? label : rest));
+		options->base = dn;
+	}
+	return true;
+}
+
+static bool take_tag(const char *text, struct str *tag_out)
+{
+	static const char *const tags[] = {"Connect", "From", "To"};
+	for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+		if (str_eq_nocase(str_of_c(text), str_of_c(tags[i]))) {
+			static const char *const written[] = {"Connect:", "From:", "To:"};
+			*tag_out = str_of_c(written[i]);
+			return true;
+		}
+	return false;
+}
+
+int cmd_directory_import(struct ctl *ctl, int argc, char **argv)
+{
+	struct import_options options = {.base = STR_NONE};
+	enum import_kind kind;
+	int at = 1;
+	for (; at < argc && argv[at][0] == '-'; at++) {
+		const char *value = at + 1 < argc ? argv[at + 1] : NULL;
+		if (strcmp(argv[at], "--domains") == 0) {
+			options.domains = true;
+			continue;
+		}
+		if (value == NULL)
+			return ctl_usage(ctl);
+		if (strcmp(argv[at], "--base") == 0) {
+			options.base = str_of_c(value);
+			options.below_base = true;
+		} else if (strcmp(argv[at], "--domain") == 0) {
+			options.domain = str_of_c(value);
+		} else if (strcmp(argv[at], "--tag") != 0 || !take_tag(value, &options.tag)) {
+			return ctl_usage(ctl);
+		}
+		at++;
+	}
+	if (argc - at != 2 || !import_kind_parse(str_of_c(argv[at]), &kind))
+		return ctl_usage(ctl);
+	return complete(ctl, &options) ? import(kind, &options, argv[at + 1]) : CTL_NO;
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Entries as LDIF (RFC 2849): one record each, in the order of their rows.
+#include "base/codec.h"
+#include "import_private.h"
+
+enum { NAME_BYTES_MAX = 8192 };
+
+// RFC 2849 section 2: SAFE-STRING; a space at the end is not seen, so it is none.
+static bool is_safe(struct str s)
+{
+	if (s.n && (s.p[0] == ' ' || s.p[0] == ':' || s.p[0] == '<' || s.p[s.n - 1] == ' '))
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80 || s.p[i] == '\0' || s.p[i] == '\n' || s.p[i] == '\r')
+			return false;
+	return true;
+}
+
+static void put(struct buf *out, const char *attr, struct str value)
+{
+	buf_add_c(out, attr);
+	if (is_safe(value)) {
+		buf_add_c(out, ": ");
+		buf_add(out, value);
+	} else {
+		buf_add_c(out, ":: ");
+		codec_base64_add(out, value);
+	}
+	buf_add_byte(out, '\n');
+}
+
+// RFC 4514 section 2.4. "=" need not be escaped and is, for older readers.
+static void add_escaped(struct buf *out, struct str value)
+{
+	for (size_t i = 0; i < value.n; i++) {
+		char c = value.p[i];
+		bool end = (i == 0 && (c == ' ' || c == '#')) || (i + 1 == value.n && c == ' ');
+		if (end || str_index(STR(",+\"\\<>;="), c) >= 0)
+			buf_add_byte(out, '\\');
+		buf_add_byte(out, c);
+	}
+}
+
+static void put_dn(struct buf *out, const char *type, struct str name, const char *unit, struct str base)
+{
+	struct buf dn;
+	buf_init(&dn, NAME_BYTES_MAX);
+	buf_printf(&dn, "%s=", type);
+	add_escaped(&dn, name);
+	if (unit)
+		buf_printf(&dn, ",ou=%s", unit);
+	buf_add_byte(&dn, ',');
+	buf_add(&dn, base);
+	put(out, "dn", buf_str(&dn));
+	buf_fini(&dn);
+}
+
+static const struct {
+	const char *rdn, *classes[2], *fixed; // fixed: attribute and value that all have
+} shapes[] = {
+	[IMPORT_TYPE_ALIAS] = {"cn", {"phMailAlias"}, NULL},
+	[IMPORT_TYPE_LIST] = {"cn", {"phMailGroup", "phMailList"}, NULL},
+	[IMPORT_TYPE_DOMAIN] = {"associatedDomain", {"phMailDomain"}, "phDomainType: local\n"},
+	[IMPORT_TYPE_ROUTE] = {"cn", {"phMailRoute"}, NULL},
+	[IMPORT_TYPE_ACCESS] = {"cn", {"phMailAccess"}, NULL},
+};
+
+static void put_entry(const struct import *im, const struct import_entry *entry, struct buf *out)
+{
+	buf_add_byte(out, '\n');
+	put_dn(out, shapes[entry->type].rdn, entry->name, im->options->below_base ? NULL : import_kind_name(im->kind), im->options->base);
+	for (size_t i = 0; i < 2 && shapes[entry->type].classes[i]; i++)
+		put(out, "objectClass", str_of_c(shapes[entry->type].classes[i]));
+	put(out, shapes[entry->type].rdn, entry->name);
+	if (shapes[entry->type].fixed)
+		buf_add_c(out, shapes[entry->type].fixed);
+	for (const struct import_value *value = entry->values; value; value = value->next)
+		if (!value->dropped)
+			put(out, value->attr, value->text);
+}
+
+void import_write(const struct import *im, struct buf *out)
+{
+	const char *kind = import_kind_name(im->kind);
+	buf_printf(out, "\n# made by posthouse directory import %s\n", kind);
+	if (!im->options->below_base) {
+		buf_printf(out, "dn: ou=%s,", kind);
+		buf_add(out, im->options->base);
+		buf_printf(out, "\nobjectClass: organizationalUnit\nou: %s\n", kind);
+	}
+	for (size_t i = 0; i < im->n; i++)
+		if (!im->entries[i]->dropped)
+			put_entry(im, im->entries[i], out);
+}
