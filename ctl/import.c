@@ -78,6 +78,16 @@ struct import_entry *import_add(struct import *im, enum import_type type, struct
 	return entry;
 }
 
+bool import_is_plain(struct str text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+		if ((c < 0x20 && c != '\t') || c == 0x7f || (c == 0xc2 && i + 1 < text.n && (unsigned char)text.p[i + 1] < 0xa0)) // C0, DEL, C1
+			return false;
+	}
+	return str_is_utf8(text);
+}
+
 static bool is_ascii(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
@@ -182,7 +192,7 @@ static void drop_repetitions(struct import *im, struct index *index)
 		if (first == NULL || !str_eq(index->rows[i].key, key)) {
 			first = entry;
 			key = index->rows[i].key;
-		} else if (first->type == IMPORT_TYPE_DOMAIN && entry->type == IMPORT_TYPE_DOMAIN) {
+		} else if (str_starts(key, STR("domain:"))) { // comes behind "@domain", which only one row may be for
 			*first->end = entry->values;
 			first->end = entry->values ? entry->end : first->end;
 			entry->dropped = true;
@@ -350,12 +360,13 @@ static void read_row(struct import *im, struct str text, const struct rule_file_
 	unreachable("import kind");
 }
 
-static bool has_controls(struct str text)
+// Tabs are white space like any other from here on: no value has one.
+static struct str with_spaces(struct arena *arena, struct str text)
 {
+	char *p = arena_must(arena, text.n + 1);
 	for (size_t i = 0; i < text.n; i++)
-		if (((unsigned char)text.p[i] < 0x20 && text.p[i] != '\t') || text.p[i] == 0x7f)
-			return true;
-	return false;
+		p[i] = text.p[i] == '\t' ? ' ' : text.p[i];
+	return str_of(p, text.n);
 }
 
 static void read_rows(struct import *im, struct str text)
@@ -364,15 +375,16 @@ static void read_rows(struct import *im, struct str text)
 	struct arena *lines = arena_new(4 * (size_t)IMPORT_BYTES_MAX);
 	struct str line;
 	while (rule_file_next_text(&file, lines, &line, &im->place.line)) {
+		line = with_spaces(lines, line);
 		struct rule_file one = rule_file_of(line);
 		struct rule_file_row row;
 		must(rule_file_next(&one, lines, &row));
-		im->place.key = str_is_utf8(row.key) && !has_controls(row.key) ? row.key : STR("?");
+		im->place.key = import_is_plain(row.key) ? row.key : STR("?");
 		if (im->items >= IMPORT_ITEMS_MAX) {
 			import_leave_out(im, "is beyond a million rows and members, as all that follows; split the file");
 			break;
 		}
-		if (!str_is_utf8(line) || has_controls(line))
+		if (!import_is_plain(line))
 			import_leave_out(im, "has control characters or is not UTF-8; take them out");
 		else
 			read_row(im, line, &row);

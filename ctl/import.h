@@ -6,24 +6,26 @@
 //     bool whole = import_file(IMPORT_ALIASES, &options, STR("/etc/aliases"), text, &io, &ldif);
 //
 // What becomes of what:
-//     mailertable, transport    phMailRoute; keys and targets as mail/route_rule.h has them. In transport, what follows local: is no user, and ports
-//                               may be named
-//     access                    phMailAccess; of Postfix's actions also DUNNO (SKIP), PERMIT (OK), REJECT and DEFER with a text, HOLD (QUARANTINE:).
-//                               The tag option says what keys without a tag are about (Postfix has one table for each)
-//     virtusertable, virtual    phMailAlias. "@dom %1@other" (Postfix: "@dom @other") is phCatchAll of a phMailDomain, and keeps a detail; error: is
-//                               phMailAccess To:, or for a whole domain its phUnknownUser, reject or tempfail. %1, %2, %3 of other rows are filled in. A row
-//                               that leads to itself alone (so that a catch-all does not take it) needs no entry: mailboxes come before catch-alls
-//     genericstable             phMailAlias, from the outer address to the inner one, so that answers arrive. Headers are not rewritten: what
-//                               senders show is the mail attribute of their entries
-//     aliases                   phMailAlias; with an owner-NAME, or with more than 100 members, phMailGroup and phMailList, which the queue expands;
-//                               phListErrorsTo is owner-NAME
+//     mailertable, transport    phMailRoute; keys and targets as mail/route_rule.h has them. In transport, what follows local: is no user,
+//                               and ports may be named
+//     access                    phMailAccess; of Postfix's actions also DUNNO (SKIP), PERMIT (OK), REJECT and DEFER with a text, HOLD
+//                               (QUARANTINE:). The tag option says what keys without a tag are about (Postfix has one table for each)
+//     virtusertable, virtual    phMailAlias. "@dom %1@other" (Postfix: "@dom @other") is phCatchAll of a phMailDomain, and keeps a detail;
+//                               error: is phMailAccess To:, or for a whole domain its phUnknownUser, reject or tempfail. %1, %2, %3 of
+//                               other rows are filled in. A row that leads to itself alone (so that a catch-all does not take it) needs
+//                               no entry: mailboxes come before catch-alls. "dom anything" of Postfix is a phMailDomain
+//     genericstable             phMailAlias, from the outer address to the inner one, so that answers arrive. Headers are not rewritten:
+//                               what senders show is the mail attribute of their entries
+//     aliases                   phMailAlias; with an owner-NAME, or with more than 100 members, phMailGroup and phMailList, which the queue
+//                               expands; phListErrorsTo is owner-NAME
 //
-// Left out and complained of, each with its line and what can be done instead: what has no counterpart (commands, files, patterns of details,
-// names of clients), what is wrong, what is there twice, what leads back to itself, and a user that gets a copy of his own mail by an alias
-// (two entries must not have one address: phForwardKeepCopy of his entry does it). Nothing is guessed.
+// Left out and complained of, each with its line and what can be done instead: what has no counterpart (commands, files, patterns of
+// details, names of clients), what is wrong, what is there twice, what leads back to itself, and a user that gets a copy of his own mail
+// by an alias (two entries must not have one address: phForwardKeepCopy of his entry does it). Nothing is guessed.
 //
-// The same bytes give the same LDIF, rows in their order. DNs are escaped (RFC 4514), values base64 where RFC 2849 wants it; no "version:" line, so that the text may
-// stand behind other LDIF. Files, clock and directory are not touched: includes come by io->read. Blocks only there.
+// The same bytes give the same LDIF, rows in their order. DNs are escaped (RFC 4514), values base64 where RFC 2849 wants it; no "version:"
+// line, so that the text may stand behind other LDIF. Files, clock and directory are not touched: includes come by io->read. Blocks only
+// there.
 #ifndef CTL_IMPORT_H
 #define CTL_IMPORT_H
 
@@ -37,7 +39,7 @@ enum {
 	IMPORT_LIST_MEMBERS = 100,   // more than so many: a list
 };
 
-// id, name, what its rows are
+// id, name
 #define IMPORT_KINDS(X)                                   \
 	X(IMPORT_MAILERTABLE, "mailertable")              \
 	X(IMPORT_TRANSPORT, "transport")                  \
@@ -58,7 +60,7 @@ bool import_kind_parse(struct str name, enum import_kind *kind_out);
 const char *import_kind_name(enum import_kind kind);
 
 struct import_options {
-	struct str base;   // the entries stand below ou=KIND below this DN, and that unit is written too
+	struct str base;   // the entries stand below ou=import-KIND below this DN, and that unit is written too
 	bool below_base;   // the entries stand right below base, which is there already
 	struct str domain; // of names without one
 	bool domains;      // write a phMailDomain (local) for each domain of left-hand sides but this one

@@ -5,6 +5,8 @@
 
 enum { NAME_BYTES_MAX = 8192 };
 
+#define IMPORT_UNIT "import-" // ou=aliases and the like are often there already
+
 // RFC 2849 section 2: SAFE-STRING; a space at the end is not seen, so it is none.
 static bool is_safe(struct str s)
 {
@@ -48,7 +50,7 @@ static void put_dn(struct buf *out, const char *type, struct str name, const cha
 	buf_printf(&dn, "%s=", type);
 	add_escaped(&dn, name);
 	if (unit)
-		buf_printf(&dn, ",ou=%s", unit);
+		buf_printf(&dn, ",ou=" IMPORT_UNIT "%s", unit);
 	buf_add_byte(&dn, ',');
 	buf_add(&dn, base);
 	put(out, "dn", buf_str(&dn));
@@ -84,9 +86,9 @@ void import_write(const struct import *im, struct buf *out)
 	const char *kind = import_kind_name(im->kind);
 	buf_printf(out, "\n# made by posthouse directory import %s\n", kind);
 	if (!im->options->below_base) {
-		buf_printf(out, "dn: ou=%s,", kind);
+		buf_printf(out, "dn: ou=" IMPORT_UNIT "%s,", kind);
 		buf_add(out, im->options->base);
-		buf_printf(out, "\nobjectClass: organizationalUnit\nou: %s\n", kind);
+		buf_printf(out, "\nobjectClass: organizationalUnit\nou: " IMPORT_UNIT "%s\n", kind);
 	}
 	for (size_t i = 0; i < im->n; i++)
 		if (!im->entries[i]->dropped)

@@ -138,7 +138,7 @@ static bool next_member(struct arena *arena, struct str *rest, struct member *me
 
 static void leave_out(struct import *im, struct str text, const char *what)
 {
-	bool printable = text.n <= 200 && str_is_utf8(text);
+	bool printable = text.n <= 200 && import_is_plain(text);
 	import_leave_out(im, arena_printf(im->scratch, "%.*s%s%s", (int)(printable ? text.n : 0), text.p, printable ? " " : "a member that ", what).p);
 }
 
@@ -204,8 +204,8 @@ static void add_list(struct import *im, struct import_entry *entry, struct str l
 {
 	struct arena *arena = arena_new(list.n + 4096); // of one item without its comments
 	struct member member;
-	if (!str_is_utf8(list) || str_index(list, '\0') >= 0) {
-		import_leave_out(im, "has a line that is not UTF-8; convert it");
+	if (!import_is_plain(list)) {
+		import_leave_out(im, "has a line with control characters, or not in UTF-8; take them out");
 		list = STR_NONE;
 	}
 	while (next_member(arena, &list, &member)) {

@@ -49,6 +49,9 @@ struct import {
 	bool whole;
 };
 
+// UTF-8 without control characters but tabs: what may be shown and written.
+bool import_is_plain(struct str text);
+
 // Says so about the row that is being read.
 void import_leave_out(struct import *im, const char *what);
 void import_note(struct import *im, const char *what);

@@ -123,10 +123,13 @@ void import_access(struct import *im, struct str key, struct str value)
 	}
 	value = access_action(im->scratch, value);
 	wrong = access_rule_action(im->scratch, value, &rule);
-	if (wrong == NULL)
-		wrong = access_rule_check(&keys, &rule);
 	if (wrong) {
-		wrong_key(im, wrong, "write one of these actions, for what you mean to name");
+		wrong_key(im, wrong, "write one of these actions");
+		return;
+	}
+	wrong = access_rule_check(&keys, &rule);
+	if (wrong) {
+		wrong_key(im, wrong, "name the networks or domains that you mean");
 		return;
 	}
 	struct import_entry *entry = import_add(im, IMPORT_TYPE_ACCESS, key, keys.v[0]);

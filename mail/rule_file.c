@@ -24,10 +24,14 @@ static bool is_blank(struct str line)
 	return trimmed.n == 0 || trimmed.p[0] == '#';
 }
 
-// Is the next line more of the row?
+// Is the next line that is neither empty nor a comment more of the row?
 static bool goes_on(struct str rest)
 {
-	return rest.n && is_space(rest.p[0]);
+	struct str line;
+	while (str_next_line(&rest, &line))
+		if (!is_blank(line))
+			return is_space(line.p[0]);
+	return false;
 }
 
 // The continuation lines behind a row's first, put together with it; linear in their length.
@@ -37,11 +41,13 @@ static struct str join(struct rule_file *file, struct arena *arena, struct str l
 	struct buf joined;
 	buf_init(&joined, line.n + file->rest.n + 1);
 	buf_add(&joined, line);
-	while (goes_on(file->rest) && next_line(file, &more))
-		if (!is_blank(more)) {
-			buf_add_byte(&joined, ' ');
-			buf_add(&joined, str_trim(more));
-		}
+	while (goes_on(file->rest)) {
+		do
+			must(next_line(file, &more));
+		while (is_blank(more));
+		buf_add_byte(&joined, ' ');
+		buf_add(&joined, str_trim(more));
+	}
 	must(!joined.overflow); // each space stands where a line end was
 	line = arena_dup(arena, buf_str(&joined));
 	buf_fini(&joined);
