@@ -106,7 +106,8 @@ static enum err_code drop_both(struct apply *apply, const struct guid *uuid, str
 	enum err_code code = image_get(apply->images->shadow, uuid, &apply->domain, err);
 	if (code)
 		return code;
-	if (apply->domain.n && entry_decode(buf_str(&apply->domain), &entry) && (entry.classes & ENTRY_DOMAIN) && entry_has(&entry, ATTR_PH_AUTH_REALM))
+	if (apply->domain.n && entry_decode(buf_str(&apply->domain), &entry) && (entry.classes & ENTRY_DOMAIN) &&
+		entry_has(&entry, ATTR_PH_AUTH_REALM))
 		apply->realms_changed = true;
 	code = image_drop(apply->images->shadow, uuid, err);
 	return code ? code : image_drop(apply->images->credentials, uuid, err);
@@ -263,10 +264,11 @@ enum err_code apply_read_cookie(struct apply *apply, struct sync_cookie *cookie_
 		code = image_state(apply->images->shadow, &state, err);
 	if (code == ERR_OK) {
 		(void)sync_cookie_read(state.complete ? state.cookie : STR_NONE, cookie_out);
-		bool same_opaque = has_secret && secret->opaque_n == cookie_out->opaque_n && memcmp(secret->opaque, cookie_out->opaque, secret->opaque_n) == 0;
+		bool same_opaque = has_secret && secret->opaque_n == cookie_out->opaque_n &&
+				   memcmp(secret->opaque, cookie_out->opaque, secret->opaque_n) == 0;
 		// The credentials may be a commit ahead, never behind: then they are of another time.
-		if (!has_secret || !secret->usable || !guid_eq(&secret->scope, &cookie_out->scope) || !csns_dominate(&secret->csns, &cookie_out->csns) ||
-			!same_opaque)
+		if (!same_opaque || !secret->usable || !guid_eq(&secret->scope, &cookie_out->scope) ||
+			!csns_dominate(&secret->csns, &cookie_out->csns))
 			cookie_out->usable = false;
 	}
 	free(secret);

@@ -60,8 +60,13 @@ static enum err_code failed(struct ldap_link *link, int rc, bool bitten, const c
 {
 	char *said = NULL;
 	ldap_get_option(link->ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &said);
-	enum err_code code = bitten ? ERR_TIMEOUT : rc == LDAP_SERVER_DOWN || rc == LDAP_CONNECT_ERROR ? ERR_CONNECT : rc == LDAP_INVALID_CREDENTIALS ||
-		rc == LDAP_INSUFFICIENT_ACCESS ? ERR_DENIED : rc == LDAP_TIMEOUT ? ERR_TIMEOUT : ERR_PROTOCOL;
+	enum err_code code = ERR_PROTOCOL;
+	if (bitten || rc == LDAP_TIMEOUT)
+		code = ERR_TIMEOUT;
+	else if (rc == LDAP_SERVER_DOWN || rc == LDAP_CONNECT_ERROR)
+		code = ERR_CONNECT;
+	else if (rc == LDAP_INVALID_CREDENTIALS || rc == LDAP_INSUFFICIENT_ACCESS)
+		code = ERR_DENIED;
 	err_set(err, code, "%s: %s%s%s%s", what, bitten ? "no answer in time: " : "", ldap_err2string(rc), said && *said ? ": " : "",
 		said ? said : "");
 	ldap_memfree(said);
@@ -119,7 +124,8 @@ static enum err_code set_options(struct ldap_link *link, struct err *err)
 	const struct timeval timeout = {.tv_sec = link->timeout_ms / 1000, .tv_usec = link->timeout_ms % 1000 * 1000};
 	link->callbacks = (struct ldap_conncb){.lc_add = connected, .lc_del = disconnected, .lc_arg = link};
 	if (set_int(link, LDAP_OPT_PROTOCOL_VERSION, LDAP_VERSION3) && set(link, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) &&
-		set(link, LDAP_OPT_NETWORK_TIMEOUT, &timeout) && set(link, LDAP_OPT_TIMEOUT, &timeout) && set(link, LDAP_OPT_CONNECT_CB, &link->callbacks))
+		set(link, LDAP_OPT_NETWORK_TIMEOUT, &timeout) && set(link, LDAP_OPT_TIMEOUT, &timeout) &&
+		set(link, LDAP_OPT_CONNECT_CB, &link->callbacks))
 		return ERR_OK;
 	return err_set(err, ERR_UNSUPPORTED, "libldap refuses an option");
 }

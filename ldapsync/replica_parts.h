@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the replica share: the thread's state, and which file does what with it.
+//
+//     replica.c          start and stop, the servers in turn, what other threads ask for
+//     replica_state.c    the states and which may follow which; what is shown of them
+//     replica_search.c   one connection: verify, search, heartbeats, the nightly comparison
+//     replica_take.c     one message: into the images, and when they are committed
+#ifndef LDAPSYNC_REPLICA_PARTS_H
+#define LDAPSYNC_REPLICA_PARTS_H
+
+#include <pthread.h>
+
+#include "apply.h"
+#include "base/arena.h"
+#include "heartbeat.h"
+#include "ldap_link.h"
+#include "replica.h"
+#include "sync_step.h"
+
+struct replica {
+	pthread_t thread;
+	struct settings_snapshot *snapshot; // owned reference
+	const struct settings *settings;    // of it
+	struct images images;
+	struct watchdog *watchdog;
+	int wake_fd; // eventfd
+
+	// of the thread
+	struct apply *apply;
+	struct ldap_link *link;   // NULL: none
+	const char *uri;          // borrowed from the settings
+	size_t server;            // which of them
+	struct arena *arena;      // filter, scope
+	const char *filter;
+	const char **attributes;  // NULL ends them
+	struct guid scope;
+	struct sync_cookie stored; // as of the last commit
+	struct sync_step step;
+	struct heartbeat heartbeat;
+	bool complete, full, taking_older; // a whole refresh is stored; this search sent no cookie; a release lets an older directory in
+	size_t lagging;           // servers in a row that lacked changes of ours
+	int64_t confirmed_ms;     // wall clock, of the shadow
+	int64_t confirm_written_ms;
+	int64_t heard_ms, batch_ms, refresh_began_ms;
+	int64_t next_reconcile_ms; // wall clock
+	unsigned fails;           // in a row
+	bool has_released;
+	struct image_counters released;
+
+	pthread_mutex_t mutex; // guards the rest
+	struct replica_set set;
+	bool stopping, release, reconcile;
+	struct replica_status status;
+	struct image_counters held_counters;
+};
+
+// How one connection ended.
+enum outcome {
+	ENDED_FAILED,  // this server is of no use now
+	ENDED_RELOAD,  // connect again, without a cookie
+	ENDED_AGAIN,   // connect again
+	ENDED_BRAKED,
+	ENDED_STOPPED,
+};
+
+// --- replica_state.c ---
+void replica_enter(struct replica *replica, enum replica_state state); // must be a successor of the state that it is in
+void replica_set_trouble(struct replica *replica, const char *text);
+void replica_set_lag(struct replica *replica);
+void replica_read_state(struct replica *replica); // what is committed, for the status
+bool replica_is_stopping(struct replica *replica);
+struct replica_set replica_set_now(struct replica *replica);
+
+// --- replica_search.c ---
+enum outcome replica_serve(struct replica *replica, bool reload, struct err *err); // from the server at replica->uri, until that ends
+void replica_plan_reconcile(struct replica *replica);
+
+// --- replica_take.c; false: *outcome_out says how the connection ends, and err why ---
+bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap_link_message *message, enum outcome *outcome_out,
+	struct err *err);
+bool replica_commit_batch(struct replica *replica, enum outcome *outcome_out, struct err *err); // what waits in PERSIST becomes visible
+
+#endif

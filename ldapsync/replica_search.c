@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// One connection to one server: is it up to date, the search, and what there is to do between two messages.
+#include "replica_parts.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+
+enum {
+	BATCH_MS = 50, // changes that keep coming are committed after so long
+	HEARTBEATS_PER_FRESH = 3,
+	NEVER_HOUR = 24,
+};
+
+// --- One connection ---
+
+static bool is_asked_to_reconcile(struct replica *replica)
+{
+	int64_t wall_ms = clock_wall_ms();
+	bool due = replica->next_reconcile_ms && wall_ms >= replica->next_reconcile_ms;
+	pthread_mutex_lock(&replica->mutex);
+	bool asked = replica->reconcile;
+	replica->reconcile = false;
+	pthread_mutex_unlock(&replica->mutex);
+	return due || asked;
+}
+
+void replica_plan_reconcile(struct replica *replica)
+{
+	static const struct guid none;
+	struct guid name = guid_derive(&none, replica->settings->hostname, STR("reconcile")); // not all nodes at once
+	int hour = (int)replica->settings->ldap_reconcile_hour;
+	replica->next_reconcile_ms = hour == NEVER_HOUR ? 0 : replica_next_reconcile_ms(clock_wall_ms(), hour, name.b[0] % 60);
+}
+
+int64_t replica_next_reconcile_ms(int64_t wall_ms, int hour, int minute)
+{
+	time_t now = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	localtime_r(&now, &tm);
+	tm.tm_hour = hour;
+	tm.tm_min = minute;
+	tm.tm_sec = 0;
+	tm.tm_isdst = -1;
+	struct tm tomorrow = tm;
+	tomorrow.tm_mday++;
+	time_t at = mktime(&tm);
+	return (int64_t)(at > now ? at : mktime(&tomorrow)) * 1000;
+}
+
+static int64_t heartbeat_ms(const struct replica *replica)
+{
+	return clock_earlier(replica->settings->ldap_heartbeat_ms, replica->settings->fresh_s * 1000 / HEARTBEATS_PER_FRESH);
+}
+
+// Between two messages, when none waits. False: the connection ends.
+static bool look_around(struct replica *replica, enum outcome *outcome_out, struct err *err)
+{
+	int64_t now_ms = clock_mono_exact_ms();
+	if (replica_is_stopping(replica)) {
+		*outcome_out = ENDED_STOPPED;
+		return false;
+	}
+	*outcome_out = ENDED_AGAIN;
+	if (!replica->step.refreshing && apply_realms_changed(replica->apply))
+		return false; // names to log in by follow from the realms of domains: all entries are taken in again
+	if (!replica->step.refreshing && is_asked_to_reconcile(replica)) {
+		replica_plan_reconcile(replica);
+		*outcome_out = ENDED_RELOAD;
+		return false;
+	}
+	*outcome_out = ENDED_FAILED;
+	if (replica->heartbeat.waits && now_ms - replica->heartbeat.sent_ms > replica->settings->ldap_timeout_s * 1000 &&
+		now_ms - replica->heard_ms > replica->settings->ldap_timeout_s * 1000) {
+		err_set(err, ERR_TIMEOUT, "no answer to a heartbeat for %lld s", (long long)replica->settings->ldap_timeout_s);
+		return false;
+	}
+	if (!replica->heartbeat.waits && now_ms - replica->heartbeat.sent_ms >= heartbeat_ms(replica)) {
+		heartbeat_sent(&replica->heartbeat, &replica->step.cookie.csns, now_ms);
+		if (ldap_link_ask_csns(replica->link, err))
+			return false;
+	}
+	replica_set_lag(replica);
+	return true;
+}
+
+static void wait_for_message(struct replica *replica)
+{
+	struct pollfd fds[] = {{.fd = ldap_link_fd(replica->link), .events = POLLIN}, {.fd = replica->wake_fd, .events = POLLIN}};
+	int64_t next_ms = replica->heartbeat.waits ? replica->settings->ldap_timeout_s * 1000 :
+						     replica->heartbeat.sent_ms + heartbeat_ms(replica) - clock_mono_exact_ms();
+	uint64_t count;
+	if (poll(fds, 2, next_ms > 0 ? (int)next_ms + 1 : 0) > 0 && fds[1].revents)
+		(void)!read(replica->wake_fd, &count, sizeof count);
+}
+
+// The persistent search, to its end.
+static enum outcome follow_search(struct replica *replica, struct err *err)
+{
+	enum outcome outcome = ENDED_FAILED;
+	for (;;) {
+		struct ldap_link_message message;
+		enum ldap_link_next next = ldap_link_next(replica->link, &message, err);
+		if (next != LDAP_LINK_NOTHING) {
+			if (!replica_take(replica, next, &message, &outcome, err))
+				return outcome;
+			if (replica->batch_ms && clock_mono_exact_ms() - replica->batch_ms > BATCH_MS && !replica_commit_batch(replica, &outcome, err))
+				return outcome;
+			continue;
+		}
+		if (!replica_commit_batch(replica, &outcome, err) || !look_around(replica, &outcome, err))
+			return outcome;
+		wait_for_message(replica);
+	}
+}
+
+static void survey(void *context, const struct raw_entry *entry)
+{
+	intake_survey(context, entry);
+}
+
+// The scope of what is asked for and how it is taken in: a cookie is good for one scope only.
+static struct guid scope_of(struct replica *replica)
+{
+	struct intake *intake = apply_intake(replica->apply);
+	struct guid scope = intake_realms_hash(intake);
+	scope = guid_derive(&scope, replica->settings->ldap_base, str_of_c(replica->filter));
+	for (size_t i = 0; replica->attributes[i]; i++)
+		scope = guid_derive(&scope, str_of_c(replica->attributes[i]), STR("attribute"));
+	char version[16];
+	snprintf(version, sizeof version, "%d", INTAKE_VERSION);
+	return guid_derive(&scope, str_of_c(version), STR("intake"));
+}
+
+static enum err_code survey_realms(struct replica *replica, struct err *err)
+{
+	static const char *const attributes[] = {"objectClass", "associatedDomain", "phAuthRealm", NULL};
+	apply_forget_realms(replica->apply);
+	enum err_code code = ldap_link_each(replica->link, replica->settings->ldap_base.p, "(&(objectClass=phMailDomain)(phAuthRealm=*))", attributes,
+		survey, apply_intake(replica->apply), err);
+	if (code)
+		return err_wrap(err, "read the realms of domains");
+	intake_surveyed(apply_intake(replica->apply));
+	replica->scope = scope_of(replica);
+	return ERR_OK;
+}
+
+// I4, and what the first heartbeat would say.
+static enum err_code verify(struct replica *replica, struct err *err)
+{
+	struct csns csns;
+	heartbeat_begin(&replica->heartbeat);
+	heartbeat_sent(&replica->heartbeat, &replica->stored.csns, clock_mono_exact_ms());
+	enum err_code code = ldap_link_csns(replica->link, replica->settings->ldap_base, &csns, err);
+	if (code)
+		return code;
+	bool takes_older = replica->taking_older;
+	if (takes_older) {
+		replica->stored.csns.n = 0;
+		replica->stored.usable = false;
+	}
+	switch (sync_step_check_server(&replica->stored, &csns)) {
+	case SYNC_SERVER_GOOD:
+		break;
+	case SYNC_SERVER_LAGS:
+		replica->lagging++;
+		pthread_mutex_lock(&replica->mutex);
+		replica->status.lagging = replica->lagging >= replica->settings->ldap_uri.n;
+		pthread_mutex_unlock(&replica->mutex);
+		return err_set(err, ERR_BUSY, "it lacks changes that we hold; were all servers set back, `posthouse directory release` takes it as it is");
+	case SYNC_SERVER_MUTE:
+		return err_set(err, ERR_DENIED, "it does not show us contextCSN: may %s read it?",
+			replica->settings->ldap_bind_dn.n ? replica->settings->ldap_bind_dn.p : "anybody");
+	}
+	heartbeat_sent(&replica->heartbeat, &replica->stored.csns, replica->heartbeat.sent_ms);
+	(void)heartbeat_answered(&replica->heartbeat, &csns, &replica->stored.csns, clock_mono_exact_ms());
+	return survey_realms(replica, err);
+}
+
+static enum err_code begin_search(struct replica *replica, bool reload, struct err *err)
+{
+	struct buf cookie, request;
+	buf_init(&cookie, IMAGE_COOKIE_BYTES_MAX);
+	buf_init(&request, IMAGE_COOKIE_BYTES_MAX + 64);
+	if (!reload)
+		sync_cookie_request(&replica->stored, &replica->scope, str_of_c(replica->uri), &cookie);
+	must(sync_request_add(&request, buf_str(&cookie), false));
+	replica->full = cookie.n == 0;
+	sync_step_begin(&replica->step, &replica->stored, &replica->scope, str_of_c(replica->uri), !replica->full);
+	replica->refresh_began_ms = replica->heard_ms = clock_mono_exact_ms();
+	enum err_code code = ldap_link_sync(replica->link, replica->settings->ldap_base.p, replica->filter, replica->attributes, buf_str(&request), err);
+	buf_fini(&cookie);
+	buf_fini(&request);
+	return code;
+}
+
+enum outcome replica_serve(struct replica *replica, bool reload, struct err *err)
+{
+	replica_enter(replica, REPLICA_CONNECT);
+	if (ldap_link_open(replica->settings, replica->uri, replica->watchdog, &replica->link, err))
+		return ENDED_FAILED;
+	replica_enter(replica, REPLICA_VERIFY);
+	if (verify(replica, err))
+		return ENDED_FAILED;
+	replica_enter(replica, REPLICA_REFRESH);
+	if (begin_search(replica, reload, err))
+		return ENDED_FAILED;
+	log_info(NULL, "directory server is followed", log_c("server", replica->uri), log_bool("from_cookie", !replica->full));
+	return follow_search(replica, err);
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages of the persistent search, into the images. Nothing is committed in REFRESH before refreshDone; in PERSIST whatever waits is one
+// transaction.
+#include "replica_parts.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "ldapsync_metrics.h"
+
+enum { CONFIRMS_PER_FRESH = 6 }; // a confirmation is written so often in fresh_s at most
+
+// --- Databases ---
+
+// A database that failed is made anew when it is damaged; all else may be better the next time.
+static enum outcome database_failed(struct replica *replica, const struct err *err)
+{
+	log_error(NULL, "cannot write to the shadow", log_err(err));
+	replica_set_trouble(replica, err->text);
+	apply_abort(replica->apply);
+	if (images_are_damaged(err->code)) {
+		images_remake(&replica->images);
+		replica->stored = (struct sync_cookie){0};
+		replica->confirmed_ms = 0;
+		replica_read_state(replica);
+	}
+	return ENDED_FAILED;
+}
+
+static void confirm(struct replica *replica, int64_t asked_mono_ms, bool at_once)
+{
+	struct err err;
+	int64_t now_ms = clock_mono_ms();
+	int64_t confirmed_ms = clock_wall_ms() - (now_ms - asked_mono_ms);
+	if (!replica->complete || replica->step.refreshing)
+		return;
+	replica->confirmed_ms = confirmed_ms;
+	if (!at_once && now_ms - replica->confirm_written_ms < replica->settings->fresh_s * 1000 / CONFIRMS_PER_FRESH)
+		return;
+	if (apply_has_begun(replica->apply))
+		return; // the commit writes it
+	replica->confirm_written_ms = now_ms;
+	if (apply_confirm(replica->apply, true, confirmed_ms, &err))
+		log_error(NULL, "cannot write to the shadow", log_err(&err));
+}
+
+static void unconfirm(struct replica *replica)
+{
+	struct err err;
+	if (replica->complete && apply_confirm(replica->apply, false, replica->confirmed_ms, &err))
+		log_error(NULL, "cannot write to the shadow", log_err(&err));
+}
+
+// --- Commits ---
+
+static void held(struct replica *replica, const struct err *err)
+{
+	struct image_counters counters;
+	struct brake_held held = apply_held(replica->apply, &counters);
+	replica->has_released = false;
+	unconfirm(replica);
+	pthread_mutex_lock(&replica->mutex);
+	bool is_news = replica->status.held.n != held.n || replica->status.held.what != held.what;
+	replica->status.held = held;
+	replica->status.holds++;
+	replica->held_counters = counters;
+	pthread_mutex_unlock(&replica->mutex);
+	replica_set_trouble(replica, err->text);
+	metric_add(&metric_ldapsync_holds, 1);
+	metric_set(&metric_ldapsync_held, (int64_t)held.n);
+	if (is_news)
+		log_error(NULL, "the directory's changes are held by the brake; the last good view serves, and nobody is unknown for good",
+			log_c("server", replica->uri), log_c("what", held.what), log_u64("gone", held.n), log_u64("of", held.of), log_err(err));
+}
+
+static void not_held(struct replica *replica)
+{
+	pthread_mutex_lock(&replica->mutex);
+	replica->status.held = (struct brake_held){0};
+	pthread_mutex_unlock(&replica->mutex);
+	metric_set(&metric_ldapsync_held, 0);
+	replica->has_released = false;
+}
+
+static enum apply_result commit(struct replica *replica, bool refresh, struct err *err)
+{
+	struct replica_set set = replica_set_now(replica);
+	struct apply_commit how = {.refresh = refresh, .purge = refresh && replica->step.purge, .cookie = &replica->step.cookie,
+		.confirmed_ms = replica->confirmed_ms, .limits = set.brake, .brake_window_ms = set.brake_window_ms,
+		.released = replica->has_released ? &replica->released : NULL};
+	enum apply_result result = apply_commit(replica->apply, &how, err);
+	replica->batch_ms = 0;
+	if (result != APPLY_DONE)
+		return result;
+	replica->stored = replica->step.cookie;
+	if (refresh)
+		not_held(replica);
+	replica_read_state(replica);
+	return result;
+}
+
+static enum outcome not_committed(struct replica *replica, enum apply_result result, const struct err *err)
+{
+	if (result != APPLY_HELD)
+		return database_failed(replica, err);
+	held(replica, err);
+	return ENDED_BRAKED;
+}
+
+static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, struct err *err)
+{
+	// Equal to what the last answer said, so confirmed as of its question.
+	if (csns_dominate(&replica->step.cookie.csns, &replica->heartbeat.theirs))
+		replica->confirmed_ms = clock_wall_ms() - (clock_mono_ms() - replica->heartbeat.answer_of_ms);
+	// It had all changes: what is put right now should not have been wrong.
+	bool had_all = replica->full && replica->complete && guid_eq(&replica->stored.scope, &replica->step.cookie.scope) &&
+		       csns_eq(&replica->stored.csns, &replica->step.cookie.csns);
+	enum apply_result result = commit(replica, true, err);
+	if (result != APPLY_DONE) {
+		*outcome_out = not_committed(replica, result, err);
+		return false;
+	}
+	const struct image_counters *c = apply_counters(replica->apply);
+	bool drifted = had_all && (c->added || c->changed || c->deleted);
+	pthread_mutex_lock(&replica->mutex);
+	replica->status.refreshes++;
+	replica->status.full_refreshes += replica->full;
+	replica->status.added = c->added;
+	replica->status.changed = c->changed;
+	replica->status.deleted = c->deleted;
+	replica->status.lagging = false;
+	pthread_mutex_unlock(&replica->mutex);
+	(void)heartbeat_advanced(&replica->heartbeat, &replica->stored.csns);
+	replica->fails = 0;
+	replica->lagging = 0;
+	replica->taking_older = false;
+	replica->confirm_written_ms = clock_mono_ms();
+	metric_add(replica->full ? &metric_ldapsync_loads : &metric_ldapsync_resumes, 1);
+	metric_add(&metric_ldapsync_drift, drifted ? c->added + c->changed + c->deleted : 0);
+	replica_enter(replica, REPLICA_PERSIST);
+	log_info(NULL, "directory refreshed", log_c("server", replica->uri), log_bool("from_cookie", !replica->full),
+		log_u64("entries", c->entries + c->added - c->deleted), log_u64("added", c->added), log_u64("changed", c->changed),
+		log_u64("deleted", c->deleted), log_u64("moved", c->moved), log_u64("refused", apply_complaints(replica->apply)->refused),
+		log_u64("conflicts", apply_complaints(replica->apply)->conflicts), log_i64("ms", clock_mono_ms() - replica->refresh_began_ms));
+	if (drifted)
+		log_warning(NULL, "the copy differed from the directory although it had all changes; it is equal again", log_c("server", replica->uri),
+			log_u64("entries", c->added + c->changed + c->deleted));
+	return true;
+}
+
+// --- Messages ---
+
+static enum err_code each_uuid(struct replica *replica, struct str uuids, enum err_code (*each)(struct apply *, const struct guid *, struct err *),
+	struct err *err)
+{
+	struct guid uuid;
+	enum err_code code = ERR_OK;
+	while (code == ERR_OK && sync_uuid_next(&uuids, &uuid))
+		code = each(replica->apply, &uuid, err);
+	return code;
+}
+
+// Does what a step says. False: *outcome_out says how the connection ends, and err why.
+static bool act(struct replica *replica, enum sync_do what, struct ldap_link_message *message, const struct sync_state *state,
+	const struct sync_info *info, enum outcome *outcome_out, struct err *err)
+{
+	enum err_code code = ERR_OK;
+	switch (what) {
+	case SYNC_NOTHING:
+		return true;
+	case SYNC_PUT:
+		message->entry.uuid = &state->uuid;
+		code = apply_put(replica->apply, &message->entry, err);
+		break;
+	case SYNC_KEEP:
+		code = apply_keep(replica->apply, &state->uuid, err);
+		break;
+	case SYNC_DROP:
+		code = apply_drop(replica->apply, &state->uuid, err);
+		break;
+	case SYNC_KEEP_ALL:
+		code = each_uuid(replica, info->uuids, apply_keep, err);
+		break;
+	case SYNC_DROP_ALL:
+		code = each_uuid(replica, info->uuids, apply_drop, err);
+		break;
+	case SYNC_FINISH:
+		return finish_refresh(replica, outcome_out, err);
+	case SYNC_COMMIT:
+		if (replica->batch_ms == 0)
+			replica->batch_ms = clock_mono_exact_ms();
+		return true;
+	case SYNC_RELOAD:
+		*outcome_out = ENDED_RELOAD;
+		return false;
+	case SYNC_FAIL:
+		*outcome_out = ENDED_FAILED;
+		return false;
+	}
+	if (code) {
+		*outcome_out = database_failed(replica, err);
+		return false;
+	}
+	if (!replica->step.refreshing) {
+		metric_add(&metric_ldapsync_changes, 1);
+		if (replica->batch_ms == 0)
+			replica->batch_ms = clock_mono_exact_ms();
+	}
+	return true;
+}
+
+static bool take_entry(struct replica *replica, struct ldap_link_message *message, enum outcome *outcome_out, struct err *err)
+{
+	struct sync_state state;
+	*outcome_out = ENDED_FAILED;
+	if (!sync_state_parse(message->control, &state)) {
+		err_set(err, ERR_PROTOCOL, "a sync state control that does not parse");
+		return false;
+	}
+	enum sync_do what = sync_step_state(&replica->step, &state);
+	if (what == SYNC_FAIL)
+		err_set(err, ERR_PROTOCOL, "%s", replica->step.trouble);
+	return act(replica, what, message, &state, NULL, outcome_out, err);
+}
+
+static bool take_info(struct replica *replica, struct ldap_link_message *message, enum outcome *outcome_out, struct err *err)
+{
+	struct sync_info info;
+	*outcome_out = ENDED_FAILED;
+	if (!sync_info_parse(message->control, &info)) {
+		err_set(err, ERR_PROTOCOL, "a sync info message that does not parse");
+		return false;
+	}
+	enum sync_do what = sync_step_info(&replica->step, &info);
+	if (what == SYNC_FAIL)
+		err_set(err, ERR_PROTOCOL, "%s", replica->step.trouble);
+	return act(replica, what, message, NULL, &info, outcome_out, err);
+}
+
+static bool take_csns(struct replica *replica, const struct csns *csns, enum outcome *outcome_out, struct err *err)
+{
+	*outcome_out = ENDED_FAILED;
+	switch (heartbeat_answered(&replica->heartbeat, csns, &replica->step.cookie.csns, clock_mono_ms())) {
+	case HEARTBEAT_EQUAL:
+		confirm(replica, replica->heartbeat.answer_of_ms, false);
+		return true;
+	case HEARTBEAT_BEHIND:
+		return true;
+	case HEARTBEAT_BACK:
+		err_set(err, ERR_PROTOCOL, "it no longer has changes that it gave us");
+		return false;
+	case HEARTBEAT_MUTE:
+		err_set(err, ERR_DENIED, "it does not show us contextCSN any more");
+		return false;
+	}
+	unreachable("heartbeat_answer");
+}
+
+bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap_link_message *message, enum outcome *outcome_out, struct err *err)
+{
+	replica->heard_ms = clock_mono_exact_ms();
+	switch (next) {
+	case LDAP_LINK_NOTHING:
+		return true;
+	case LDAP_LINK_ENTRY:
+		return take_entry(replica, message, outcome_out, err);
+	case LDAP_LINK_INFO:
+		return take_info(replica, message, outcome_out, err);
+	case LDAP_LINK_CSNS:
+		return take_csns(replica, message->csns, outcome_out, err);
+	case LDAP_LINK_END:
+		*outcome_out = sync_step_end(&replica->step, message->result) == SYNC_RELOAD ? ENDED_RELOAD : ENDED_FAILED;
+		return false;
+	case LDAP_LINK_BROKEN:
+		*outcome_out = ENDED_FAILED;
+		return false;
+	}
+	unreachable("ldap_link_next");
+}
+
+// What waits in PERSIST becomes visible. False: the connection ends.
+bool replica_commit_batch(struct replica *replica, enum outcome *outcome_out, struct err *err)
+{
+	if (replica->step.refreshing || replica->batch_ms == 0)
+		return true;
+	if (heartbeat_advanced(&replica->heartbeat, &replica->step.cookie.csns))
+		replica->confirmed_ms = clock_wall_ms() - (clock_mono_ms() - replica->heartbeat.answer_of_ms);
+	enum apply_result result = commit(replica, false, err);
+	if (result == APPLY_DONE)
+		return true;
+	*outcome_out = not_committed(replica, result, err);
+	return false;
+}
