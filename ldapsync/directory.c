@@ -102,6 +102,14 @@ struct str directory_next_key(struct directory *directory, enum directory_key ki
 	return key;
 }
 
+enum directory_answer directory_each(struct directory *directory, bool (*each)(void *arg, const struct entry *entry), void *arg)
+{
+	directory_begin(directory);
+	enum directory_answer answer = directory->ops->each(directory->source, each, arg);
+	directory_end(directory);
+	return answer;
+}
+
 struct directory_status directory_status(struct directory *directory)
 {
 	directory_begin(directory);

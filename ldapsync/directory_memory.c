@@ -134,6 +134,18 @@ static enum directory_answer memory_find(void *source, enum directory_key kind, 
 	return match.other ? DIRECTORY_AMBIGUOUS : DIRECTORY_FOUND;
 }
 
+static enum directory_answer memory_each(void *source, bool (*each)(void *arg, const struct entry *entry), void *arg)
+{
+	struct directory_memory *memory = source;
+	struct entry entry;
+	if (!memory->status.complete)
+		return DIRECTORY_UNAVAILABLE;
+	for (size_t i = 0; i < memory->n; i++)
+		if (memory->keys[i].kind == DIRECTORY_UUID && entry_decode(memory->keys[i].data, &entry) && !each(arg, &entry))
+			break;
+	return DIRECTORY_FOUND;
+}
+
 static struct directory_status memory_status(void *source)
 {
 	struct directory_memory *memory = source;
@@ -150,6 +162,7 @@ static const struct directory_ops memory_ops = {
 	.begin = memory_nothing,
 	.end = memory_nothing,
 	.find = memory_find,
+	.each = memory_each,
 	.next_key = memory_next_key,
 	.status = memory_status,
 	.trouble = memory_trouble,

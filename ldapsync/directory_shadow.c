@@ -53,6 +53,12 @@ static struct str shadow_next_key(void *source, enum directory_key kind, struct 
 	return reader_next_key(shadow->reader, kind, from, arena);
 }
 
+static enum directory_answer shadow_each(void *source, bool (*each)(void *arg, const struct entry *entry), void *arg)
+{
+	struct directory_shadow *shadow = source;
+	return reader_each(shadow->reader, each, arg);
+}
+
 // I8: an LDIF file is fresh while its last parse succeeded; a replicated directory while a heartbeat came within fresh_s.
 static struct directory_status shadow_status(void *source)
 {
@@ -77,6 +83,7 @@ const struct directory_ops directory_shadow_ops = {
 	.begin = shadow_begin,
 	.end = shadow_end,
 	.find = shadow_find,
+	.each = shadow_each,
 	.next_key = shadow_next_key,
 	.status = shadow_status,
 	.trouble = shadow_trouble,

@@ -29,6 +29,7 @@ struct reader_state reader_state(const struct reader *reader);
 enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, struct arena *arena,
 	struct directory_match *match_out);
 struct str reader_next_key(struct reader *reader, enum directory_key kind, struct str from, struct arena *arena);
+enum directory_answer reader_each(struct reader *reader, bool (*each)(void *arg, const struct entry *entry), void *arg);
 const char *reader_trouble(const struct reader *reader);
 
 // What is looked up for a key as a caller gives it: DNs become their hash, the rest stays. The result lives in the arena.

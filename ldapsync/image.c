@@ -164,6 +164,7 @@ static struct image_gone *counted(struct image *image, enum directory_key kind)
 	case DIRECTORY_PIN:
 	case DIRECTORY_ROUTE:
 	case DIRECTORY_ACCESS:
+	case DIRECTORY_CLASS_OF_SERVICE:
 		return NULL;
 	}
 	unreachable("kind of a key");

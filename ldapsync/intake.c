@@ -367,6 +367,10 @@ static void add_keys(struct intake *intake, const struct item *items, size_t n, 
 			keys_add(&intake->keys, DIRECTORY_DOMAIN, items[i].key);
 		if ((entry->classes & ENTRY_HOST) && attr == ATTR_CN)
 			add_host_key(intake, items[i].text);
+		if ((entry->classes & ENTRY_CLASS_OF_SERVICE) && attr == ATTR_CN) {
+			arena_reset(intake->scratch);
+			keys_add(&intake->keys, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(intake->scratch, items[i].text));
+		}
 		if ((entry->classes & ENTRY_HOST) && attr == ATTR_PH_HOST_TLS_PIN)
 			keys_add(&intake->keys, DIRECTORY_PIN, items[i].text);
 		if ((entry->classes & ENTRY_ROUTE) && attr == ATTR_PH_ROUTE_KEY)

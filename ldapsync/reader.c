@@ -12,7 +12,7 @@
 #include "directory_source.h"
 #include "dn.h"
 
-enum { BEGIN, END, FIND, FIND_UUID, NEXT_KEY, STATE, STATEMENTS };
+enum { BEGIN, END, FIND, FIND_UUID, NEXT_KEY, EACH, STATE, STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
 	[BEGIN] = "BEGIN",
@@ -20,6 +20,7 @@ static const char *const sql[STATEMENTS] = {
 	[FIND] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 LIMIT 2",
 	[FIND_UUID] = "SELECT data FROM entry WHERE uuid = ?1",
 	[NEXT_KEY] = "SELECT key FROM key WHERE kind = ?1 AND key >= ?2 ORDER BY key LIMIT 1",
+	[EACH] = "SELECT data FROM entry",
 	[STATE] = "SELECT version, complete, source = 'ldif', source_ok, confirmed_ms, entries FROM state",
 };
 
@@ -321,4 +322,32 @@ struct str reader_next_key(struct reader *reader, enum directory_key kind, struc
 			next->version = reader->state.version;
 	}
 	return next->key.n ? arena_dup(arena, buf_str(&next->key)) : STR_NONE;
+}
+
+enum directory_answer reader_each(struct reader *reader, bool (*each)(void *arg, const struct entry *entry), void *arg)
+{
+	struct entry entry;
+	enum db_step step;
+	bool more = true;
+	if (!reader->in_transaction)
+		return DIRECTORY_UNAVAILABLE;
+	if (!reader->state.complete) {
+		err_set(&reader->trouble, ERR_NOTFOUND, "%s: never loaded completely", reader->path);
+		return DIRECTORY_UNAVAILABLE;
+	}
+	sqlite3_stmt *stmt = db_stmt(reader->db, EACH);
+	while (more && (step = db_step(reader->db, stmt, &reader->trouble)) == DB_ROW) {
+		if (!entry_decode(db_col_blob(stmt, 0), &entry)) {
+			err_set(&reader->trouble, ERR_CORRUPT, "%s: an entry does not decode", reader->path);
+			db_reset(stmt);
+			return DIRECTORY_UNAVAILABLE;
+		}
+		more = each(arg, &entry);
+	}
+	if (more && step == DB_FAILED) {
+		give_up(reader);
+		return DIRECTORY_UNAVAILABLE;
+	}
+	db_reset(stmt);
+	return DIRECTORY_FOUND;
 }

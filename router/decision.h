@@ -77,6 +77,8 @@ struct decision {
 	struct entry domain;
 	struct str outside_key; // and the last that is none of ours
 	struct access access;  // what the access table says of the recipient itself
+	struct entry role_domain; // of a recipient that must be reachable (RFC 2142); dn empty: it is none
+	unsigned role_tries;      // who has been tried in its place
 	enum decision_cause later, gone; // the first of each
 	struct reply said_later, said_gone; // the words of CAUSE_RULE_NOW and CAUSE_RULE
 	enum recipient_outcome outcome;

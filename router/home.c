@@ -59,6 +59,16 @@ static bool status_allows(struct directory *directory, const struct entry *entry
 	return true;
 }
 
+// While the last delta is copied nobody writes: a delivery waits in the queue, a log-in comes again. Before, the old host has it, after,
+// mailHost names the new one.
+static bool is_being_moved(const struct entry *entry, enum purpose purpose, struct home *home)
+{
+	if (!str_eq_nocase(entry_first(entry, ATTR_PH_MOVE_STATE), STR("cutover")))
+		return false;
+	answer(home, purpose == TO_LOG_IN ? HOME_UNAVAILABLE : HOME_HELD, "mailbox is being moved");
+	return true;
+}
+
 static bool serves(const struct home_rules *rules, struct str host)
 {
 	for (size_t i = 0; i < rules->n_serves; i++)
@@ -95,7 +105,7 @@ static void decide(struct directory *directory, const struct home_rules *rules, 
 		answer_for_good(directory, home, HOME_NONE, "no mailbox of this name");
 		return;
 	}
-	if (!status_allows(directory, entry, purpose, home))
+	if (!status_allows(directory, entry, purpose, home) || is_being_moved(entry, purpose, home))
 		return;
 	if (!entry_mailbox_id(entry, &home->mailbox_id)) {
 		answer(home, HOME_UNAVAILABLE, "mailbox has no identity yet");

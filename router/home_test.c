@@ -33,6 +33,8 @@ static const char people[] =
 	USER("hol", "06", "mailHost: mb1.uni.example\nphStatus: hold\n")
 	USER("exp", "07", "mailHost: mb1.uni.example\nphExpires: 20200101000000Z\n")
 	USER("non", "08", "")
+	USER("cut", "0b", "mailHost: mb1.uni.example\nphMoveState: Cutover\nphMoveTo: mb2.uni.example\n")
+	USER("cop", "0c", "mailHost: mb1.uni.example\nphMoveState: copying\nphMoveTo: mb2.uni.example\n")
 	USER("one", "09", "mailHost: mb1.uni.example\nphMailboxId: 77777777777777777777777777777777\n")
 	USER("two", "0a", "mailHost: mb1.uni.example\nphMailboxId: 77777777-7777-7777-7777-777777777777\n")
 	"dn: cn=info\nobjectClass: phMailAlias\nmailLocalAddress: info@uni.example\nrfc822MailMember: anna@uni.example\n"
@@ -127,6 +129,8 @@ static const struct delivery_row {
 	{"anna+x@dash.example", HOME_NONE, ""},
 	{"bob@uni.example", HOME_ELSEWHERE, ""},
 	{"hol@uni.example", HOME_HELD, ""},
+	{"cut@uni.example", HOME_HELD, ""}, // nobody writes while the last delta is copied
+	{"cop@uni.example", HOME_HERE, ""},
 	{"sue@uni.example", HOME_REFUSED, ""},
 	{"nol@uni.example", HOME_HERE, ""},
 	{"info@uni.example", HOME_NONE, ""}, // not followed here

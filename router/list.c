@@ -7,6 +7,7 @@
 #include "list.h"
 
 #include "base/must.h"
+#include "member_url.h"
 
 enum {
 	PROBE_BYTES_MAX = 64 << 20, // one entry at a time
@@ -236,6 +237,23 @@ static int is_named(struct decision *d, const struct poster *p, const struct ent
 	return unsure ? -1 : 0;
 }
 
+static bool is_found_by_url(struct decision *d, const struct poster *p, const struct entry *list)
+{
+	struct entry_cursor cursor = {0};
+	struct str text;
+	struct member_url url;
+	while (entry_next(list, ATTR_MEMBER_URL, &cursor, &text)) {
+		if (member_url_parse(d->scratch, text, &url))
+			continue; // the expansion says so
+		for (size_t i = 0; i < p->n; i++)
+			if (member_url_matches(&url, p->entries[i], d->scratch)) {
+				may_post(d, list, ATTR_MEMBER_URL, text);
+				return true;
+			}
+	}
+	return false;
+}
+
 enum policy { POLICY_ANYONE, POLICY_INTERNAL, POLICY_MEMBERS, POLICY_LISTED, POLICY_MODERATED, POLICY_NOBODY, POLICY_BAD };
 
 // Allowed senders without a policy mean that there is one.
@@ -286,7 +304,7 @@ static enum list_post by_policy(struct decision *d, struct decision_item *item, 
 		named = d->query->authenticated;
 		break;
 	case POLICY_MEMBERS:
-		named = is_named(d, p, list, ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER);
+		named = is_found_by_url(d, p, list) ? 1 : is_named(d, p, list, ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER);
 		break;
 	case POLICY_LISTED:
 	case POLICY_NOBODY:
@@ -352,6 +370,57 @@ bool list_is_author(struct decision *d, const struct entry *user)
 	       (addr_detail(d->scratch, sender, d->query->delimiters, &base, &detail) && is_address_of(d, user, base.key));
 }
 
+// --- Members by URL ---
+
+struct finding {
+	struct decision *d;
+	struct decision_item *item;
+	const struct member_url *url;
+	struct arena *scratch;
+	size_t n;
+};
+
+// Whoever may receive mail.
+static bool find_member(void *arg, const struct entry *entry)
+{
+	enum { NOBODY = ENTRY_DOMAIN | ENTRY_HOST | ENTRY_ROUTE | ENTRY_ACCESS | ENTRY_CLASS_OF_SERVICE };
+	struct finding *f = arg;
+	arena_reset(f->scratch);
+	if (!(entry->classes & NOBODY) && member_url_matches(f->url, entry, f->scratch)) {
+		decision_add(f->d, f->item, entry->dn, true);
+		f->n++;
+	}
+	return !f->d->too_big;
+}
+
+size_t list_add_by_url(struct decision *d, struct decision_item *item, const struct entry *list)
+{
+	enum { SCRATCH_BYTES = 8 << 20 };
+	struct entry_cursor cursor = {0};
+	struct str text;
+	struct member_url url;
+	struct finding f = {.d = d, .item = item, .url = &url};
+	while (entry_next(list, ATTR_MEMBER_URL, &cursor, &text) && !d->too_big) {
+		const char *wrong = member_url_parse(d->scratch, text, &url);
+		if (wrong) {
+			decision_reason(d, "bad member URL", list->dn, ATTR_MEMBER_URL, text);
+			decision_reason(d, "bad member URL", list->dn, ATTR_MEMBER_URL, arena_printf(d->scratch, "the URL %s", wrong));
+			decision_later(d, CAUSE_LIST);
+			continue;
+		}
+		if (d->entries_max <= RECIPIENT_ENTRIES_FIBER) {
+			d->too_big = true;
+			break;
+		}
+		decision_reason(d, "member URL", list->dn, ATTR_MEMBER_URL, text);
+		f.scratch = arena_new(SCRATCH_BYTES);
+		if (directory_each(d->directory, find_member, &f) != DIRECTORY_FOUND)
+			decision_later(d, CAUSE_UNAVAILABLE);
+		arena_free(&f.scratch);
+	}
+	return f.n;
+}
+
 // --- Who runs it ---
 
 static bool has_owner(const struct entry *entry)
@@ -365,7 +434,7 @@ bool list_is_one(struct decision *d, const struct entry *entry, const struct add
 	struct addr owner;
 	struct str errors_to = entry_first(entry, ATTR_PH_LIST_ERRORS_TO);
 	bool from_nobody = d->query->sender && addr_is_null(d->query->sender);
-	bool is_list = (entry->classes & ENTRY_LIST) || errors_to.p || has_owner(entry);
+	bool is_list = (entry->classes & ENTRY_LIST) || errors_to.p || has_owner(entry) || entry_has(entry, ATTR_MEMBER_URL);
 	*owner_out = STR_NONE;
 	bool fits = addr_with_local(d->scratch, addr, arena_printf(d->scratch, "owner-%.*s", STR_FMT(addr->local)), &owner) == ADDR_OK;
 	if (!is_list) // sendmail's owner-x: an entry of its own

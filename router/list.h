@@ -26,6 +26,9 @@ bool list_is_one(struct decision *d, const struct entry *entry, const struct add
 // (phListRequestAddress, else the owners), else postmaster of the domain (RFC 2142 section 6). False: addr is not of that form, or x is no list.
 bool list_try_role(struct decision *d, struct decision_item *item, const struct addr *addr);
 
+// Adds the members that memberURL finds as items; returns how many. Of a decision on a fiber it is too big: the shadow is read whole.
+size_t list_add_by_url(struct decision *d, struct decision_item *item, const struct entry *list);
+
 // phListSuppressSender: is this the author of the message?
 bool list_is_author(struct decision *d, const struct entry *user);
 

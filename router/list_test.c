@@ -38,6 +38,8 @@ static const char world_ldif[] =
 	LIST("one") "member: uid=ring1,dc=uni\n" LIST("two") "member: uid=ring2,dc=uni\nmember: uid=anna,dc=uni\n"
 	"\n" USER("ring1", "1a") "phForwardAddress: two@uni.example\n\n" USER("ring2", "1b") "phForwardAddress: one@uni.example\n"
 	LIST("loose") "member: uid=carl,dc=uni\nmember: uid=anna,dc=uni\n"
+	LIST("dynamic") "memberURL: ldap:///dc=uni??one?(&(mail=*@uni.example)(objectClass=phMailUser))\nphListPostPolicy: members\n"
+	LIST("bad") "memberURL: ldap:///dc=uni??sub?(departmentNumber=5)\nmember: uid=anna,dc=uni\n"
 	GROUP("inner") "member: cn=deep,dc=uni\n" GROUP("deep") "member: uid=carl,dc=uni\nmember: cn=inner,dc=uni\n"
 	GROUP("team") "member: uid=anna,dc=uni\nmember: cn=closed,dc=uni\n"
 	"\ndn: cn=help,dc=uni\nobjectClass: phMailAlias\ncn: help\nmailLocalAddress: help@uni.example\nrfc822MailMember: anna@uni.example\n"
@@ -134,6 +136,8 @@ static const struct row at_rcpt[] = {
 	{"typo@uni.example", "anna@uni.example", LOGGED_IN, 451, "", "post policy", "phListPostPolicy"},
 	{"login@uni.example", "anna@uni.example", GUEST, 550, "", "may not post", "phListRequireAuth"},
 	{"login@uni.example", "anna@uni.example", LOGGED_IN, 250, "list:login@uni.example", "list", ""},
+	{"dynamic@uni.example", "anna@uni.example", GUEST, 250, "list:dynamic@uni.example", "may post", "memberURL"},
+	{"dynamic@uni.example", "z@else.example", GUEST, 550, "", "may not post", "phListPostPolicy"},
 	// through an alias or a group the list is asked as well; one that is refused is left out
 	{"team@uni.example", "anna@uni.example", GUEST, 250, "anna@uni.example list:closed@uni.example", "may post", "member"},
 	{"team@uni.example", "z@else.example", GUEST, 250, "anna@uni.example", "may not post", "phListPostPolicy"},
@@ -252,12 +256,39 @@ static void test_large(void **state)
 	buf_fini(&ldif);
 }
 
+// Members by URL are looked for on a worker; a URL that the shadow cannot answer stops the whole list.
+static void test_members_by_url(void **state)
+{
+	struct world *world = *state;
+	struct addr to;
+	struct recipient_verdict v;
+	assert_int_equal(addr_parse(world->arena, STR("dynamic@uni.example"), 0, &to), ADDR_OK);
+	struct recipient_query query = {.recipient = &to, .relayhost = STR("smart.example:25"), .default_domain = STR("uni.example"),
+		.lists = RECIPIENT_LISTS_NOW};
+	recipient_decide(world->directory, &query, world->arena, &v);
+	assert_true(v.too_big);
+	query.entries_max = RECIPIENT_ENTRIES_MAX;
+	recipient_decide(world->directory, &query, world->arena, &v);
+	assert_int_equal(v.code, 250);
+	assert_true(has_reason(&v, "member URL", "memberURL"));
+	size_t annas = 0;
+	for (size_t i = 0; i < v.n_targets; i++)
+		annas += str_eq(v.targets[i].address->key, STR("anna@uni.example"));
+	assert_int_equal(annas, 1);
+	assert_true(v.n_targets >= 5);
+	assert_int_equal(addr_parse(world->arena, STR("bad@uni.example"), 0, &to), ADDR_OK);
+	recipient_decide(world->directory, &query, world->arena, &v);
+	assert_int_equal(v.code, 451);
+	assert_true(has_reason(&v, "bad member URL", "memberURL"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_at_rcpt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_expansion, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_why_names_everybody, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_members_by_url, setup, teardown),
 		cmocka_unit_test(test_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

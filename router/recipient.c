@@ -238,7 +238,8 @@ static void apply_group(struct decision *d, struct decision_item *item, const st
 		return;
 	for (size_t i = 0; i < sizeof named / sizeof *named; i++)
 		n += recipient_add_values(d, item, group, named[i], group->classes & ENTRY_ALIAS ? "alias" : "member");
-	if (n == 0) {
+	n += list_add_by_url(d, item, group);
+	if (n == 0 && !d->too_big) {
 		decision_reason(d, "no members", group->dn, ATTR_NONE, STR_NONE);
 		decision_gone(d, CAUSE_EMPTY);
 	}
@@ -470,10 +471,43 @@ static bool follow_alias(struct decision *d, const struct addr *addr, const stru
 	       addr_with_domain(d->scratch, addr, &parsed, addr_out) == ADDR_OK;
 }
 
+// The recipient itself is postmaster or a role in a domain of ours: if what it stands for is gone, somebody else must read it.
+static void note_role(struct decision *d, const struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	if (item->parent || !(addr_is_postmaster(addr) || is_role(addr->local)))
+		return;
+	d->role_domain = *domain;
+	d->role_domain.dn = arena_dup(d->work, domain->dn);
+	d->role_domain.values = arena_dup(d->work, domain->values);
+}
+
+// Nothing came of a role: postmaster of the default domain, then the owners of its domain, then not now. False: it is no matter of roles.
+static bool try_for_role(struct decision *d)
+{
+	struct str postmaster = arena_printf(d->scratch, "postmaster@%.*s", STR_FMT(d->query->default_domain));
+	struct decision_item top = {0};
+	if (d->role_domain.dn.n == 0 || d->n_targets > 0 || d->too_big || d->later != CAUSE_NONE || d->role_tries > 2)
+		return false;
+	switch (d->role_tries++) {
+	case 0:
+		decision_reason(d, "postmaster", d->role_domain.dn, ATTR_NONE, postmaster);
+		decision_add(d, NULL, postmaster, false);
+		break;
+	case 1:
+		recipient_add_values(d, &top, &d->role_domain, ATTR_OWNER, "postmaster");
+		break;
+	default:
+		decision_reason(d, "no postmaster", d->role_domain.dn, ATTR_OWNER, STR_NONE);
+		decision_later(d, CAUSE_NO_POSTMASTER);
+	}
+	return true;
+}
+
 static void route_ours(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
 	switch (type_of(domain)) {
 	case TYPE_LOCAL:
+		note_role(d, item, addr, domain);
 		if (!try_address(d, item, addr, domain))
 			route_unknown(d, item, addr, domain);
 		return;
@@ -562,6 +596,20 @@ static void look_at_address(struct decision *d, struct decision_item *item)
 	route(d, item, addr);
 }
 
+static void look_at(struct decision *d, struct decision_item *item)
+{
+	if (item->addr && !outside_admits(d, item)) // the recipient itself
+		return;
+	if (item->depth > RECIPIENT_DEPTH_MAX) {
+		decision_reason(d, "too deep", STR_NONE, ATTR_NONE, item->text);
+		decision_gone(d, CAUSE_LOOP);
+	} else if (item->is_dn) {
+		look_at_dn(d, item);
+	} else {
+		look_at_address(d, item);
+	}
+}
+
 void recipient_decide(struct directory *directory, const struct recipient_query *query, struct arena *arena,
 	struct recipient_verdict *verdict_out)
 {
@@ -574,18 +622,10 @@ void recipient_decide(struct directory *directory, const struct recipient_query 
 	} else if ((item = decision_add(&d, NULL, query->recipient->text, false))) {
 		item->addr = query->recipient;
 	}
-	while ((item = decision_next(&d))) {
-		if (item->depth == 0 && !outside_admits(&d, item))
-			continue;
-		if (item->depth > RECIPIENT_DEPTH_MAX) {
-			decision_reason(&d, "too deep", STR_NONE, ATTR_NONE, item->text);
-			decision_gone(&d, CAUSE_LOOP);
-		} else if (item->is_dn) {
-			look_at_dn(&d, item);
-		} else {
-			look_at_address(&d, item);
-		}
-	}
+	do
+		while ((item = decision_next(&d)))
+			look_at(&d, item);
+	while (try_for_role(&d));
 	bool whole = query->lists == RECIPIENT_LISTS_LATER && query->recipient->domain.kind == DOMAIN_NAME;
 	if (whole && d.n_targets > RECIPIENT_TARGETS_MAX)
 		decision_only_target(&d, "many", &(struct recipient_target){.kind = RECIPIENT_LIST, .address = query->recipient});

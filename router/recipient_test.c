@@ -87,6 +87,10 @@ static const char people[] =
 	"dn: cn=news,dc=uni\nobjectClass: groupOfNames\nobjectClass: phMailList\ncn: news\nmail: News@uni.example\nmember: uid=anna,dc=uni\n\n"
 	"dn: cn=postmaster,dc=uni\nobjectClass: phMailAlias\ncn: postmaster\nmailLocalAddress: postmaster@uni.example\n"
 	"rfc822MailMember: anna@uni.example\n\n"
+	"dn: dc=role\nobjectClass: phMailDomain\nassociatedDomain: role.example\nphDomainType: local\nowner: uid=anna,dc=uni\n\n"
+	"dn: cn=rolepm\nobjectClass: phMailAlias\nmailLocalAddress: postmaster@role.example\nrfc822MailMember: off@uni.example\n\n"
+	"dn: cn=roleabuse\nobjectClass: phMailAlias\nmailLocalAddress: abuse@role.example\nrfc822MailMember: gone@uni.example\n\n"
+	"dn: cn=rolenoc\nobjectClass: phMailAlias\nmailLocalAddress: noc@role.example\nrfc822MailMember: hold@uni.example\n\n"
 	"dn: cn=dept,dc=uni\nobjectClass: phMailAlias\ncn: dept\nmailLocalAddress: @later.example\nrfc822MailMember: anna@uni.example\n";
 
 struct world {
@@ -242,6 +246,11 @@ static const struct row {
 	{"postmaster@later.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "alias"},
 	{"postmaster@all.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
 	{"abuse@uni.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "role"},
+	// whom it names is disabled, or gone: somebody must read it all the same
+	{"postmaster@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
+	{"Abuse@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
+	{"security@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "role"},
+	{"info@role.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown user"},
 };
 
 static void check_row(struct world *world, const struct row *row)

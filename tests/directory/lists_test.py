@@ -22,6 +22,9 @@ LISTS = (
     + group_ldif("board", "phMailGroup\nobjectClass: phMailList",
                  "member: uid=ann,ou=people,dc=uni,dc=example\nphListPostPolicy: moderated\n"
                  "phListModerator: uid=bob,ou=people,dc=uni,dc=example\n")
+    + group_ldif("all", "phMailGroup\nobjectClass: phMailList",
+                 "memberURL: ldap:///ou=people,dc=uni,dc=example??one?(&(objectClass=phMailUser)(uid=*b*))\n")
+    + group_ldif("odd", "phMailGroup\nobjectClass: phMailList", "memberURL: ldap:///ou=people,dc=uni,dc=example??sub?(ou=x)\n")
     + group_ldif("many", "phMailGroup\nobjectClass: phMailList",
                  "".join(f"rfc822MailMember: m{i}@out.example\n" for i in range(MANY)) + "phListErrorsTo: eve@uni.example\n")
     + group_ldif("crowd", "phMailGroup",
@@ -83,6 +86,18 @@ class Lists(NodeTest):
         self.assertFalse(self.found("ann", "please"))
         self.post("approved", "board@uni.example", sender="bob@uni.example")
         self.assertIn(b"Return-Path: <owner-board@uni.example>", self.wait_found("ann", "approved")[0])
+
+    def test_members_by_url(self):
+        self.post("to all", "all@uni.example")
+        self.assertIn(b"Return-Path: <owner-all@uni.example>", self.wait_found("bob", "to all")[0])
+        self.node.wait_queue_empty()
+        self.assertFalse(self.found("ann", "to all"))
+        # What the shadow cannot answer waits, with the reason, and is nobody's bounce.
+        self.post("odd one", "odd@uni.example")
+        waiting = self.node.wait(lambda: [m for m in self.node.queue() if m["recipients"][0]["tries"] > 0], "a first try")
+        self.assertRegex(waiting[0]["recipients"][0]["last_reply"], "^451 4.3.0 list")
+        self.assertIn("asks for an attribute", self.node.run("why", "odd@uni.example").stdout)
+        self.node.run("queue", "delete", "--all", check=0)
 
     def test_owner_and_request(self):
         for address in ("owner-news@uni.example", "news-request@uni.example", "owner-club@uni.example"):

@@ -160,6 +160,8 @@ struct recipient_target {
 	X("may post", "the sender may post because of this")                                                      \
 	X("may not post", "the sender may not post because of this")                                              \
 	X("moderator", "the message goes to a moderator, who may post it")                                        \
+	X("member URL", "the list's members are found by this URL")                                               \
+	X("bad member URL", "this cannot be asked of the shadow")                                                 \
 	X("own copy", "the list sends its author no copy")                                                        \
 	X("no members", "the entry names nobody")                                                                 \
 	X("unknown user", "nobody has this address")                                                              \

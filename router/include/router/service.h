@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an account is granted: quota and limits of its entry, else of its class of service (phClassOfService names a phClassOfServiceEntry).
+//
+//     struct service_grant grant;
+//     switch (service_number(directory, entry, ATTR_PH_QUOTA_BYTES, arena, &grant)) {
+//     case SERVICE_SET:         ... grant.value, or SERVICE_UNLIMITED ...
+//     case SERVICE_UNSET:       ... neither says anything: the setting, or no limit ...
+//     case SERVICE_UNAVAILABLE: ... cannot know now: no refusal for good may rest on it ...
+//     }
+//
+// A class that is named and does not exist grants nothing: SERVICE_UNSET, like no class. Pure; results live in the arena.
+#ifndef ROUTER_SERVICE_H
+#define ROUTER_SERVICE_H
+
+#include "base/arena.h"
+#include "ldapsync/directory.h"
+
+#define SERVICE_UNLIMITED (-1)
+
+enum service_answer { SERVICE_SET, SERVICE_UNSET, SERVICE_UNAVAILABLE };
+
+struct service_grant {
+	int64_t value;     // SERVICE_UNLIMITED: none
+	struct str entry;  // DN of the entry that says so: the account's, or its class's
+	const char *attribute;
+};
+
+// attr: phQuotaBytes, phQuotaMessages, phMaxMessageBytes, phMaxRecipients, phSubmitRate (all integers, -1: unlimited).
+enum service_answer service_number(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
+	struct service_grant *grant_out);
+
+// Does phService grant the word (imap, pop3, submission, sieve)? Values of the account's entry, else of its class; without any all are granted.
+enum service_answer service_granted(struct directory *directory, const struct entry *entry, struct str word, struct arena *arena,
+	bool *granted_out);
+
+#endif

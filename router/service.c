@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Class of service: the entry of an account first, then the class that it names.
+#include "router/service.h"
+
+#include "base/must.h"
+#include "mail/addr.h"
+
+// The entry that has values of attr. UNSET: neither has.
+static enum service_answer find_source(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
+	const struct entry **source_out)
+{
+	struct directory_match match;
+	struct str class = entry_first(entry, ATTR_PH_CLASS_OF_SERVICE);
+	*source_out = entry;
+	if (entry_has(entry, attr))
+		return SERVICE_SET;
+	if (class.p == NULL)
+		return SERVICE_UNSET;
+	switch (directory_find(directory, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(arena, class), arena, &match)) {
+	case DIRECTORY_FOUND:
+		*source_out = match.entry;
+		return entry_has(match.entry, attr) ? SERVICE_SET : SERVICE_UNSET;
+	case DIRECTORY_NONE:
+		return SERVICE_UNSET;
+	case DIRECTORY_AMBIGUOUS:
+	case DIRECTORY_UNAVAILABLE:
+		return SERVICE_UNAVAILABLE;
+	}
+	unreachable("directory_answer");
+}
+
+enum service_answer service_number(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
+	struct service_grant *grant_out)
+{
+	const struct entry *source;
+	uint64_t number;
+	enum service_answer answer = find_source(directory, entry, attr, arena, &source);
+	if (answer != SERVICE_SET)
+		return answer;
+	struct str text = entry_first(source, attr);
+	*grant_out = (struct service_grant){.value = SERVICE_UNLIMITED, .entry = source->dn, .attribute = attr_name(attr)};
+	if (str_to_u64(text, INT64_MAX, &number))
+		grant_out->value = (int64_t)number;
+	return SERVICE_SET; // the intake lets only numbers and -1 through
+}
+
+enum service_answer service_granted(struct directory *directory, const struct entry *entry, struct str word, struct arena *arena,
+	bool *granted_out)
+{
+	const struct entry *source;
+	struct entry_cursor cursor = {0};
+	struct str value;
+	enum service_answer answer = find_source(directory, entry, ATTR_PH_SERVICE, arena, &source);
+	if (answer == SERVICE_UNAVAILABLE)
+		return answer;
+	*granted_out = answer == SERVICE_UNSET;
+	while (answer == SERVICE_SET && !*granted_out && entry_next(source, ATTR_PH_SERVICE, &cursor, &value))
+		*granted_out = str_eq_nocase(value, word);
+	return answer;
+}
