@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Is a message to be answered for somebody who is away (RFC 3834)? The decision only: whoever delivers the message sends the answer, and
+// remembers correspondent and time in the same commit as the delivery.
+//
+//     struct vacation_facts facts = {.user = home.entry, .sender = &mail_from, .list = key.list, .header = header, .now_ms = clock_wall_ms(),
+//         .last_answer_ms = last};                                  // to answer.correspondent; 0: never
+//     if (vacation_decide(arena, &facts, &answer) == VACATION_ANSWER)
+//         ... a message from <> to answer.to, Auto-Submitted: auto-replied, answer.subject, answer.text ...
+//
+// Nobody is answered whose message was not written to this person by a person: no reports, lists, bulk mail, other answers, no address that
+// only a program has, nothing in whose To, Cc or their Resent- forms none of the user's addresses stands. One answer a correspondent in
+// phVacationInterval days (7; at least 1). Pure; results live in the arena.
+#ifndef ROUTER_VACATION_H
+#define ROUTER_VACATION_H
+
+#include "base/arena.h"
+#include "mail/addr.h"
+#include "schema/entry.h"
+
+// verdict, why, for the log and for `posthouse why`
+#define VACATION_VERDICTS(X)                                                                                          \
+	X(VACATION_ANSWER, "the user is away, and the message is personal")                                           \
+	X(VACATION_OFF, "phVacation is not on")                                                                       \
+	X(VACATION_NOT_NOW, "it is before phVacationStart or after phVacationEnd")                                    \
+	X(VACATION_NO_TEXT, "there is no phVacationText")                                                             \
+	X(VACATION_NULL_SENDER, "the message is a report: it comes from <>")                                          \
+	X(VACATION_OWN_ADDRESS, "the sender is the user")                                                             \
+	X(VACATION_PROGRAM, "the sender's address is a program's")                                                    \
+	X(VACATION_LIST, "the message came by a list")                                                                \
+	X(VACATION_BULK, "the message says that it is bulk mail, or wants no answer of this kind")                    \
+	X(VACATION_AUTOMATIC, "the message was made by a program (Auto-Submitted)")                                   \
+	X(VACATION_NOT_ADDRESSED, "none of the user's addresses is in To or Cc")                                      \
+	X(VACATION_ANSWERED, "the sender has had an answer already")
+
+enum vacation_verdict {
+#define VACATION_ENUM(verdict, why) verdict,
+	VACATION_VERDICTS(VACATION_ENUM)
+#undef VACATION_ENUM
+};
+
+const char *vacation_why(enum vacation_verdict verdict);
+
+struct vacation_facts {
+	const struct entry *user;
+	const struct addr *sender; // of MAIL FROM
+	struct str list;           // the list that the delivery came through (delivery key); empty: none
+	struct str header;         // of the message; more may follow
+	int64_t now_ms, last_answer_ms;
+};
+
+struct vacation_answer {
+	const struct addr *to;     // the sender
+	struct str correspondent;  // its key, under which the answer is remembered
+	struct str subject;        // phVacationSubject, else "Auto: " and the message's; UTF-8, one line
+	struct str text;           // phVacationText: UTF-8, line ends as the directory has them
+	struct str in_reply_to;    // the message's Message-ID with its brackets; may be empty
+	int64_t again_ms;          // not before this time
+};
+
+enum vacation_verdict vacation_decide(struct arena *arena, const struct vacation_facts *facts, struct vacation_answer *answer_out);
+
+#endif

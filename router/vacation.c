@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// RFC 3834, sections 2 and 4: what a personal responder answers.
+#include "router/vacation.h"
+
+#include "base/must.h"
+#include "mail/addrlist.h"
+#include "mail/header.h"
+
+enum {
+	INTERVAL_DAYS = 7, // RFC 3834 section 2
+	SUBJECT_BYTES_MAX = 400,
+	ADDRESSES_MAX = 1000,
+};
+static const int64_t DAY_MS = 24 * 3600 * 1000;
+
+const char *vacation_why(enum vacation_verdict verdict)
+{
+	static const char *const why[] = {
+#define VACATION_WHY(verdict, why) [verdict] = why,
+		VACATION_VERDICTS(VACATION_WHY)
+#undef VACATION_WHY
+	};
+	return why[verdict];
+}
+
+// --- When ---
+
+static bool is_before(const struct entry *user, enum attr attr, int64_t now_ms)
+{
+	int64_t at_ms;
+	struct str text = entry_first(user, attr);
+	return text.p && entry_time_parse(text, &at_ms) && now_ms < at_ms;
+}
+
+static enum vacation_verdict by_time(const struct vacation_facts *f)
+{
+	struct str word = entry_first(f->user, ATTR_PH_VACATION);
+	bool scheduled = str_eq_nocase(word, STR("scheduled"));
+	if (!scheduled && !str_eq_nocase(word, STR("on")))
+		return VACATION_OFF;
+	bool ended = entry_has(f->user, ATTR_PH_VACATION_END) && !is_before(f->user, ATTR_PH_VACATION_END, f->now_ms);
+	if (scheduled && (ended || is_before(f->user, ATTR_PH_VACATION_START, f->now_ms)))
+		return VACATION_NOT_NOW;
+	return entry_first(f->user, ATTR_PH_VACATION_TEXT).n ? VACATION_ANSWER : VACATION_NO_TEXT;
+}
+
+// --- Who ---
+
+static bool is_own(struct arena *arena, const struct entry *user, struct str key)
+{
+	static const enum attr by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS, ATTR_PH_INTL_ADDRESS};
+	for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
+		struct entry_cursor cursor = {0};
+		struct str own;
+		struct addr addr;
+		while (entry_next(user, by[i], &cursor, &own))
+			if (addr_parse(arena, own, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK && str_eq(addr.key, key))
+				return true;
+	}
+	return false;
+}
+
+// Of either kind of delimiter: the user's addresses have any detail.
+static bool is_own_with_detail(struct arena *arena, const struct entry *user, const struct addr *addr)
+{
+	struct addr base;
+	struct str detail;
+	return is_own(arena, user, addr->key) ||
+	       (addr_detail(arena, addr, STR("+-_="), &base, &detail) && is_own(arena, user, base.key));
+}
+
+// RFC 3834 section 2: these belong to lists and mailers.
+static bool is_program(struct str local)
+{
+	static const struct str names[] = {STR("mailer-daemon"), STR("double-bounce"), STR("postmaster"), STR("listserv"), STR("majordomo"),
+		STR("mailman"), STR("noreply"), STR("no-reply"), STR("donotreply"), STR("do-not-reply"), STR("bounce"), STR("bounces")};
+	static const struct str starts[] = {STR("owner-"), STR("bounce-"), STR("bounces-"), STR("bounces+"), STR("noreply+"), STR("no-reply+")};
+	static const struct str ends[] = {STR("-request"), STR("-owner"), STR("-bounces"), STR("-relay")};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (str_eq_nocase(local, names[i]))
+			return true;
+	for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+		if (str_starts_nocase(local, starts[i]))
+			return true;
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+		if (str_ends_nocase(local, ends[i]))
+			return true;
+	return false;
+}
+
+// --- What ---
+
+static bool has_word(struct str body, const struct str *words, size_t n)
+{
+	for (struct str rest = body, word; rest.n > 0;) {
+		if (!str_cut(rest, ',', &word, &rest)) {
+			word = rest;
+			rest = STR("");
+		}
+		word = str_trim(word);
+		for (size_t i = 0; i < n; i++)
+			if (str_eq_nocase(word, words[i]))
+				return true;
+	}
+	return false;
+}
+
+// One field of the header.
+static enum vacation_verdict by_field(struct arena *arena, const struct header_field *field)
+{
+	static const struct str lists[] = {STR("List-Id"), STR("List-Help"), STR("List-Post"), STR("List-Unsubscribe"), STR("List-Subscribe"),
+		STR("List-Owner"), STR("List-Archive"), STR("Mailing-List"), STR("X-Mailing-List"), STR("X-BeenThere")};
+	static const struct str bulk[] = {STR("bulk"), STR("list"), STR("junk")};
+	static const struct str no_reply[] = {STR("All"), STR("OOF"), STR("AutoReply")};
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		if (str_eq_nocase(field->name, lists[i]))
+			return VACATION_LIST;
+	if (str_eq_nocase(field->name, STR("Precedence")))
+		return has_word(header_unfold(arena, field->body), bulk, 3) ? VACATION_BULK : VACATION_ANSWER;
+	if (str_eq_nocase(field->name, STR("X-Auto-Response-Suppress")))
+		return has_word(header_unfold(arena, field->body), no_reply, 3) ? VACATION_BULK : VACATION_ANSWER;
+	if (!str_eq_nocase(field->name, STR("Auto-Submitted")))
+		return VACATION_ANSWER;
+	struct str value = header_skip_cfws(header_unfold(arena, field->body)); // RFC 3834 section 5: "no", then parameters or a comment
+	struct str word = str_upto(value, 2);
+	bool alone = value.n == 2 || (value.n > 2 && (value.p[2] == ';' || value.p[2] == ' ' || value.p[2] == '('));
+	return alone && str_eq_nocase(word, STR("no")) ? VACATION_ANSWER : VACATION_AUTOMATIC;
+}
+
+static bool names_user(struct arena *arena, const struct vacation_facts *f, struct str body)
+{
+	struct addrlist list;
+	struct addr addr;
+	addrlist_parse(arena, body, ADDRESSES_MAX, &list);
+	for (size_t i = 0; i < list.n; i++) {
+		const struct addrlist_item *item = &list.items[i];
+		if (item->kind == ADDRLIST_MAILBOX &&
+			addr_from_parts(arena, item->local, item->domain, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
+			is_own_with_detail(arena, f->user, &addr))
+			return true;
+	}
+	return false;
+}
+
+static bool is_addressing(struct str name)
+{
+	static const struct str names[] = {STR("To"), STR("Cc"), STR("Bcc"), STR("Resent-To"), STR("Resent-Cc"), STR("Resent-Bcc")};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (str_eq_nocase(name, names[i]))
+			return true;
+	return false;
+}
+
+static enum vacation_verdict by_header(struct arena *arena, const struct vacation_facts *f)
+{
+	struct header_walk walk;
+	struct header_field field;
+	bool addressed = false;
+	header_walk_init(&walk, f->header);
+	while (header_walk_next(&walk, &field)) {
+		enum vacation_verdict verdict = by_field(arena, &field);
+		if (verdict != VACATION_ANSWER)
+			return verdict;
+		addressed = addressed || (is_addressing(field.name) && names_user(arena, f, field.body));
+	}
+	return addressed ? VACATION_ANSWER : VACATION_NOT_ADDRESSED;
+}
+
+// --- The answer ---
+
+static int64_t interval_ms(const struct entry *user)
+{
+	uint64_t days = INTERVAL_DAYS;
+	struct str text = entry_first(user, ATTR_PH_VACATION_INTERVAL);
+	if (text.p && str_to_u64(text, 3650, &days) && days == 0)
+		days = 1;
+	return (int64_t)days * DAY_MS;
+}
+
+static struct str subject_of(struct arena *arena, const struct vacation_facts *f)
+{
+	struct header_field field;
+	struct str own = entry_first(f->user, ATTR_PH_VACATION_SUBJECT);
+	if (own.n)
+		return own;
+	struct str theirs = header_find(f->header, STR("Subject"), &field) ? header_text(arena, field.body) : STR("");
+	theirs = str_upto(theirs, SUBJECT_BYTES_MAX);
+	while (theirs.n > 0 && !str_is_utf8(theirs)) // cut in the middle of a character
+		theirs = str_upto(theirs, theirs.n - 1);
+	return arena_printf(arena, "Auto: %.*s", STR_FMT(theirs));
+}
+
+static struct str message_id(struct arena *arena, const struct vacation_facts *f)
+{
+	struct header_field field;
+	struct header_msgids ids = {0};
+	if (!header_find(f->header, STR("Message-ID"), &field))
+		return STR("");
+	header_msgids(arena, field.body, 1, &ids);
+	return ids.n ? arena_printf(arena, "<%.*s>", STR_FMT(ids.ids[0])) : STR("");
+}
+
+static enum vacation_verdict by_sender(struct arena *arena, const struct vacation_facts *f)
+{
+	if (addr_is_null(f->sender))
+		return VACATION_NULL_SENDER;
+	if (is_own_with_detail(arena, f->user, f->sender))
+		return VACATION_OWN_ADDRESS;
+	if (is_program(f->sender->local))
+		return VACATION_PROGRAM;
+	return f->list.n ? VACATION_LIST : VACATION_ANSWER;
+}
+
+enum vacation_verdict vacation_decide(struct arena *arena, const struct vacation_facts *f, struct vacation_answer *answer_out)
+{
+	enum vacation_verdict verdict = by_time(f);
+	if (verdict == VACATION_ANSWER)
+		verdict = by_sender(arena, f);
+	if (verdict == VACATION_ANSWER)
+		verdict = by_header(arena, f);
+	// A clock that was set back makes nobody wait for ever.
+	int64_t since_ms = f->now_ms - f->last_answer_ms;
+	if (verdict == VACATION_ANSWER && f->last_answer_ms > 0 && since_ms >= 0 && since_ms < interval_ms(f->user))
+		verdict = VACATION_ANSWERED;
+	if (verdict == VACATION_ANSWER)
+		*answer_out = (struct vacation_answer){.to = f->sender, .correspondent = f->sender->key, .subject = subject_of(arena, f),
+			.text = entry_first(f->user, ATTR_PH_VACATION_TEXT), .in_reply_to = message_id(arena, f),
+			.again_ms = f->now_ms + interval_ms(f->user)};
+	return verdict;
+}

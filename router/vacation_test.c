@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who is answered while somebody is away.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "ldapsync/directory_memory.h"
+#include "router/vacation.h"
+
+#define USER(name, more) \
+	"dn: uid=" name ",dc=uni\nobjectClass: phMailUser\nuid: " name "\nmail: " name "@uni.example\nmailLocalAddress: " name ".b@uni.example\n" more "\n"
+
+static const char ldif[] =
+	USER("on", "phVacation: on\nphVacationText: away\nphVacationInterval: 2\n")
+	USER("off", "phVacation: off\nphVacationText: away\n")
+	USER("none", "phVacationText: away\n")
+	USER("mute", "phVacation: on\n")
+	USER("plan", "phVacation: scheduled\nphVacationStart: 20261101000000Z\nphVacationEnd: 20261201000000Z\nphVacationText: away\n"
+		"phVacationSubject: In Rome\n")
+	USER("past", "phVacation: scheduled\nphVacationEnd: 20261101000000Z\nphVacationText: away\n")
+	USER("soon", "phVacation: scheduled\nphVacationStart: 20261224000000Z\nphVacationText: away\n");
+
+enum { DAY_S = 24 * 3600 };
+static const int64_t now_ms = 1795286655000; // 21 November 2026
+
+static struct directory *directory;
+static struct arena *arena;
+
+static int setup(void **state)
+{
+	struct err err;
+	(void)state;
+	arena = arena_new(4 << 20);
+	directory = directory_memory_new(str_of_c(ldif), NULL, &err);
+	assert_non_null(directory);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	directory_close(&directory);
+	arena_free(&arena);
+	return 0;
+}
+
+static enum vacation_verdict decide(const char *user, const char *sender, const char *list, const char *header, int64_t answered_days,
+	struct vacation_answer *answer)
+{
+	struct directory_match match;
+	struct addr *from = ARENA_NEW(arena, struct addr);
+	*from = addr_null();
+	struct str key = arena_printf(arena, "%s@uni.example", user);
+	assert_int_equal(directory_find(directory, DIRECTORY_ADDRESS, key, arena, &match), DIRECTORY_FOUND);
+	if (*sender)
+		assert_int_equal(addr_parse(arena, str_of_c(sender), ADDR_UTF8 | ADDR_LONG_LOCAL, from), ADDR_OK);
+	const struct vacation_facts facts = {.user = match.entry, .sender = from, .list = str_of_c(list), .header = str_of_c(header),
+		.now_ms = now_ms, .last_answer_ms = answered_days < 0 ? 0 : now_ms - answered_days * DAY_S * 1000};
+	return vacation_decide(arena, &facts, answer);
+}
+
+#define TO_ON "To: On <ON.B+x@uni.example>\r\n"
+
+static void test_verdicts(void **state)
+{
+	static const struct {
+		const char *user, *sender, *list, *header;
+		int days; // since the last answer; -1: never
+		enum vacation_verdict verdict;
+	} rows[] = {
+		{"on", "pat@else.example", "", TO_ON, -1, VACATION_ANSWER},
+		{"on", "pat@else.example", "", "cc: a@b.example, on@uni.example\r\nSubject: x\r\n", -1, VACATION_ANSWER},
+		{"off", "pat@else.example", "", "To: off@uni.example\r\n", -1, VACATION_OFF},
+		{"none", "pat@else.example", "", "To: none@uni.example\r\n", -1, VACATION_OFF},
+		{"mute", "pat@else.example", "", "To: mute@uni.example\r\n", -1, VACATION_NO_TEXT},
+		{"plan", "pat@else.example", "", "To: plan@uni.example\r\n", -1, VACATION_ANSWER},
+		{"past", "pat@else.example", "", "To: past@uni.example\r\n", -1, VACATION_NOT_NOW},
+		{"soon", "pat@else.example", "", "To: soon@uni.example\r\n", -1, VACATION_NOT_NOW},
+		{"on", "", "", TO_ON, -1, VACATION_NULL_SENDER},
+		{"on", "on.b+y@uni.example", "", TO_ON, -1, VACATION_OWN_ADDRESS},
+		{"on", "Mailer-Daemon@else.example", "", TO_ON, -1, VACATION_PROGRAM},
+		{"on", "owner-news@else.example", "", TO_ON, -1, VACATION_PROGRAM},
+		{"on", "news-REQUEST@else.example", "", TO_ON, -1, VACATION_PROGRAM},
+		{"on", "news-bounces@else.example", "", TO_ON, -1, VACATION_PROGRAM},
+		{"on", "no-reply@else.example", "", TO_ON, -1, VACATION_PROGRAM},
+		{"on", "pat@else.example", "news@uni.example", TO_ON, -1, VACATION_LIST},
+		{"on", "pat@else.example", "", TO_ON "List-Id: <x.example>\r\n", -1, VACATION_LIST},
+		{"on", "pat@else.example", "", TO_ON "list-unsubscribe: <mailto:x>\r\n", -1, VACATION_LIST},
+		{"on", "pat@else.example", "", TO_ON "Precedence:  Bulk \r\n", -1, VACATION_BULK},
+		{"on", "pat@else.example", "", TO_ON "Precedence: first-class\r\n", -1, VACATION_ANSWER},
+		{"on", "pat@else.example", "", TO_ON "X-Auto-Response-Suppress: DR, oof\r\n", -1, VACATION_BULK},
+		{"on", "pat@else.example", "", "Auto-Submitted: auto-replied\r\n" TO_ON, -1, VACATION_AUTOMATIC},
+		{"on", "pat@else.example", "", "Auto-Submitted:\r\n auto-generated (x)\r\n" TO_ON, -1, VACATION_AUTOMATIC},
+		{"on", "pat@else.example", "", "Auto-Submitted: (by hand) No\r\n" TO_ON, -1, VACATION_ANSWER},
+		{"on", "pat@else.example", "", "Auto-Submitted: no; x=y\r\n" TO_ON, -1, VACATION_ANSWER},
+		{"on", "pat@else.example", "", "Auto-Submitted: nobody\r\n" TO_ON, -1, VACATION_AUTOMATIC},
+		{"on", "pat@else.example", "", "To: everybody@uni.example\r\n", -1, VACATION_NOT_ADDRESSED},
+		{"on", "pat@else.example", "", "Subject: To: on@uni.example\r\n\r\nTo: on@uni.example\r\n", -1, VACATION_NOT_ADDRESSED},
+		{"on", "pat@else.example", "", "", -1, VACATION_NOT_ADDRESSED},
+		{"on", "pat@else.example", "", TO_ON, 1, VACATION_ANSWERED},
+		{"on", "pat@else.example", "", TO_ON, 2, VACATION_ANSWER},
+		{"plan", "pat@else.example", "", "To: plan@uni.example\r\n", 6, VACATION_ANSWERED}, // 7 days
+		{"plan", "pat@else.example", "", "To: plan@uni.example\r\n", 7, VACATION_ANSWER},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct vacation_answer answer;
+		enum vacation_verdict got =
+			decide(rows[i].user, rows[i].sender, rows[i].list, rows[i].header, rows[i].days, &answer);
+		if (got != rows[i].verdict)
+			fail_msg("row %zu, %s from %s: %s", i, rows[i].user, rows[i].sender, vacation_why(got));
+		arena_reset(arena);
+	}
+}
+
+static void test_answer(void **state)
+{
+	struct vacation_answer answer;
+	(void)state;
+	assert_int_equal(decide("on", "Pat@Else.example", "", "Message-ID: <1@x>\r\nSubject: =?utf-8?q?K=C3=A4se?=\r\n today\r\n" TO_ON, -1, &answer),
+		VACATION_ANSWER);
+	assert_true(str_eq(answer.to->text, STR("Pat@Else.example")));
+	assert_true(str_eq(answer.correspondent, STR("pat@else.example")));
+	assert_true(str_eq(answer.subject, STR("Auto: K\xc3\xa4se today")));
+	assert_true(str_eq(answer.text, STR("away")));
+	assert_true(str_eq(answer.in_reply_to, STR("<1@x>")));
+	assert_int_equal(answer.again_ms - now_ms, (int64_t)2 * DAY_S * 1000);
+	assert_int_equal(decide("plan", "pat@else.example", "", "Subject: x\r\nTo: plan@uni.example\r\n", -1, &answer), VACATION_ANSWER);
+	assert_true(str_eq(answer.subject, STR("In Rome")));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_verdicts),
+		cmocka_unit_test(test_answer),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
