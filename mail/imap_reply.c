@@ -37,6 +37,8 @@ enum imap_code imap_code_of_err(enum err_code code)
 	case ERR_NOSPACE:
 	case ERR_BUSY: // the mailbox is being moved
 		return IMAP_CODE_UNAVAILABLE;
+	case ERR_QUOTA:
+		return IMAP_CODE_OVERQUOTA;
 	case ERR_LIMIT:
 		return IMAP_CODE_LIMIT;
 	case ERR_INVALID:

@@ -39,6 +39,8 @@ struct reply reply_of_err(enum err_code code)
 	switch (code) {
 	case ERR_NOSPACE:
 		return reply_of(REPLY_NO_SPACE);
+	case ERR_QUOTA:
+		return reply_of(REPLY_MAILBOX_FULL);
 	case ERR_CANCELLED:
 		return reply_of(REPLY_CLOSING);
 	case ERR_IO:

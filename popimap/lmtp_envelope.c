@@ -88,6 +88,7 @@ struct reply lmtp_recipient(struct dialogue *d, void *one)
 		recipient->mailbox_id = home.mailbox_id;
 		recipient->may_make = popimap_may_make(&home, &recipient->home);
 		recipient->detail = home.detail;
+		recipient->quota = popimap_quota(s->service->popimap->directory(s->service->popimap->arg), &home, d->txn.arena);
 	} else if (was_delivered(s, recipient, &home)) {
 		return reply_of(REPLY_RECIPIENT_OK);
 	} else {

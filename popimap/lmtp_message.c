@@ -84,6 +84,7 @@ void lmtp_message_finish(struct dialogue *d)
 		deliveries[i] = (struct delivery){
 			.account = recipient->mailbox_id,
 			.home = recipient->may_make,
+			.quota = recipient->quota,
 			.root = txn->mail.root,
 			.detail = keyed ? recipient->rcpt.key.detail : recipient->detail,
 			.list = keyed ? recipient->rcpt.key.list : STR_NONE,

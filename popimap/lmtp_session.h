@@ -41,6 +41,7 @@ struct lmtp_recipient {
 	struct store_home home;
 	const struct store_home *may_make; // home, or NULL while it is being moved
 	struct str detail; // of the address, when the sender gave no key
+	struct store_quota quota;
 };
 
 struct lmtp_session {

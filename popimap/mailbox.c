@@ -35,6 +35,7 @@ enum err_code mailbox_open(struct store *store, const struct mailbox_access *acc
 	struct mailbox *mailbox = calloc(1, sizeof *mailbox);
 	must(mailbox != NULL);
 	mailbox->actor = access->actor;
+	mailbox->quota = access->quota;
 	mailbox->strand = strand_get(store, &access->account);
 	struct job job = {0};
 	enum err_code code = mailbox_run(mailbox, &job, JOB_READ, open_run, err);

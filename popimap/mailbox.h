@@ -33,6 +33,7 @@ struct mailbox;
 struct mailbox_access {
 	struct guid account, actor;
 	const struct store_home *home; // NULL: the mailbox must exist (ERR_NOTFOUND)
+	struct store_quota quota;      // as the directory said then; for message_append()
 };
 
 // Checks that the mailbox is there and serves; makes it with its default folders (store.h, struct store_home). Holds no database open.

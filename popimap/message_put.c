@@ -153,6 +153,7 @@ struct append_job {
 	struct str to;
 	const struct append *appends;
 	size_t n;
+	struct store_quota quota;
 	struct arena *arena;
 	uint32_t uidvalidity;
 	uint32_t *uids;
@@ -188,7 +189,12 @@ static enum job_step append_run(struct job *job, struct strand *strand)
 	append->bodies = arena_array(append->arena, append->n, sizeof *append->bodies);
 	if (append->uids == NULL || append->bodies == NULL)
 		return job_fail(job, ERR_LIMIT, "%zu messages are too many for one command", append->n);
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < append->n; i++)
+		bytes += incoming_bytes(append->appends[i].body);
 	enum err_code code = folder_row_selectable(strand, append->to, &to, job->err);
+	if (code == ERR_OK)
+		code = mailbox_has_room(strand, &append->quota, bytes, append->n, job->err);
 	for (size_t i = 0; i < append->n && code == ERR_OK; i++)
 		code = append_one(append, strand, &to, &delta, i);
 	if (code == ERR_OK)
@@ -213,7 +219,8 @@ enum err_code message_append(struct mailbox *mailbox, const struct mailbox_name 
 		if (code)
 			return code;
 	}
-	struct append_job append = {.job.failed = append_failed, .to = to->path, .appends = appends, .n = n, .arena = arena};
+	struct append_job append = {.job.failed = append_failed, .to = to->path, .appends = appends, .n = n, .quota = mailbox->quota,
+		.arena = arena};
 	enum err_code code = mailbox_run(mailbox, &append.job, JOB_WRITE, append_run, err);
 	if (code == ERR_OK) {
 		*uidvalidity_out = append.uidvalidity;
@@ -296,7 +303,9 @@ static enum job_step deliver_run(struct job *job, struct strand *strand)
 		return job_end(job, code);
 	if (strand->moved)
 		return job_fail(job, ERR_BUSY, "this mailbox has moved to another host");
-	return job_end(job, store_one(deliver, strand, job->err));
+	const struct delivery *delivery = deliver->delivery;
+	code = mailbox_has_room(strand, &delivery->quota, incoming_bytes(delivery->body) + delivery->prefix.n, 1, job->err);
+	return job_end(job, code ? code : store_one(deliver, strand, job->err));
 }
 
 static void deliver_failed(struct job *job, struct strand *strand)

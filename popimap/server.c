@@ -5,6 +5,7 @@
 #include "base/session.h"
 #include "popimap_metrics.h"
 #include "router/home.h"
+#include "router/service.h"
 #include "store.h"
 
 const struct store_home *popimap_may_make(const struct home *home, struct store_home *out)
@@ -16,6 +17,21 @@ const struct store_home *popimap_may_make(const struct home *home, struct store_
 	str_to_u64(entry_first(home->entry, ATTR_PH_MOVE_EPOCH), INT64_MAX, &epoch);
 	*out = (struct store_home){.host = home->host, .epoch = epoch};
 	return out;
+}
+
+// An explicit 0 lets nothing in: it is what an administrator writes who wants that.
+static uint64_t granted(struct directory *directory, const struct home *home, enum attr attr, struct arena *arena)
+{
+	struct service_grant grant;
+	if (service_number(directory, home->entry, attr, arena, &grant) != SERVICE_SET || grant.value == SERVICE_UNLIMITED)
+		return 0;
+	return grant.value ? (uint64_t)grant.value : 1;
+}
+
+struct store_quota popimap_quota(struct directory *directory, const struct home *home, struct arena *arena)
+{
+	return (struct store_quota){.bytes = granted(directory, home, ATTR_PH_QUOTA_BYTES, arena),
+		.messages = granted(directory, home, ATTR_PH_QUOTA_MESSAGES, arena)};
 }
 
 bool popimap_may_plaintext(const struct settings *settings, const struct conn *conn)

@@ -87,11 +87,17 @@ uint64_t incoming_bytes(const struct incoming *incoming);
 
 // --- Delivering ---
 
+// What a mailbox may hold over all its folders; 0: as much as there is room for. What would go over it is ERR_QUOTA.
+struct store_quota {
+	uint64_t bytes, messages;
+};
+
 // One message into one mailbox. The delivery key is (root, account, detail, list): a key that the mailbox knows is a success at once,
 // whatever else would refuse (ARCHITECTURE 5), and of two deliveries with one key at the same time one stores and the other is known.
 struct delivery {
 	struct guid account;
 	const struct store_home *home; // NULL: the mailbox must exist
+	struct store_quota quota;
 	struct guid root;
 	struct str detail, list;       // of the key, at most 1 KiB each; detail is the key's, not a folder
 	struct str prefix;             // Return-Path and Delivered-To, whole lines with CRLF; may be empty

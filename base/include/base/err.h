@@ -25,6 +25,7 @@
 	X(ERR_OK, "ok", "no error", false)                                              \
 	X(ERR_IO, "io", "input/output error", true)                                     \
 	X(ERR_NOSPACE, "nospace", "no space left", true)                                \
+	X(ERR_QUOTA, "quota", "mailbox is full", true)                                  \
 	X(ERR_NOMEM, "nomem", "a limit of the system is reached (descriptors, mappings)", true) \
 	X(ERR_TIMEOUT, "timeout", "timed out", true)                                    \
 	X(ERR_CANCELLED, "cancelled", "cancelled: this process is stopping", true)      \

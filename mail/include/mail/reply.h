@@ -97,7 +97,7 @@ struct reply reply_of(enum reply_id id);
 // The row's codes with another text (borrowed).
 struct reply reply_with(enum reply_id id, struct str text);
 
-// The reply to an operational failure of ours: always 4xx. ERR_NOSPACE is 452, stopping is 421, all else 451. Not for ERR_OK.
+// The reply to an operational failure of ours: always 4xx. ERR_NOSPACE and ERR_QUOTA are 452, stopping is 421, all else 451. Not for ERR_OK.
 struct reply reply_of_err(enum err_code code);
 
 static inline bool reply_is_positive(const struct reply *reply)
