@@ -75,9 +75,14 @@ static void dress(const struct expand *x, struct record_recipient *r)
 // joined while it was sent).
 static struct record_recipients members_of(const struct expand *x, const struct part *part, uint32_t first)
 {
-	struct record_recipients to = {arena_must(x->arena, (x->list.to.n + 1) * sizeof *to.v), 0};
-	for (size_t i = 0; i < x->list.to.n && to.n + 1 < 1u << RECORD_PART_BITS; i++) {
-		if (part->n > 1 && !is_in(part, &x->list.to.v[i]))
+	size_t n = 0;
+	for (size_t i = 0; i < x->list.to.n; i++)
+		n += is_in(part, &x->list.to.v[i]);
+	if (n >= 1u << RECORD_PART_BITS)
+		n = (1u << RECORD_PART_BITS) - 1;
+	struct record_recipients to = {arena_must(x->arena, (n + 1) * sizeof *to.v), 0};
+	for (size_t i = 0; i < x->list.to.n && to.n < n; i++) {
+		if (!is_in(part, &x->list.to.v[i]))
 			continue;
 		struct record_recipient *r = &to.v[to.n];
 		*r = x->list.to.v[i];

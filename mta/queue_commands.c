@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What administrators ask of the queue and do to it, over the control socket: list, hold, release, delete, retry, stats.
 //
-//     {"command": "queue.list", "id": "…", "state": "held"}                      one item a message; id and state may be missing
+//     {"command": "queue.list", "id": "…", "state": "held"}                      one item a message; id and state may be missing;
+//                                                                                of more than 2,000 recipients "recipients_more" are left out
 //     {"command": "queue.hold", "ids": ["008J4CT4ANK7", …], "why": "…"}          or "all": true; an id is a queue id or a guid
 //     {"command": "queue.release" | "queue.delete" | "queue.retry", …}           the same
 //     {"command": "queue.stats"}                                                 ledger, log, schedule
@@ -19,7 +20,7 @@
 #include "queue_core.h"
 #include "queue_fold_rows.h"
 
-enum { PAGE_MESSAGES = 50, PAGE_RECIPIENTS_MAX = 20000, GUIDS_MAX = 1000, SAFE_TEXT_BYTES = 1000 };
+enum { PAGE_MESSAGES = 50, PAGE_RECIPIENTS_MAX = 2000, GUIDS_MAX = 1000, SAFE_TEXT_BYTES = 1000 };
 
 // --- JSON ---
 
@@ -62,17 +63,23 @@ static const char *state_name(int64_t state, int64_t attempt)
 	return state == DDL_QUEUE_HELD ? "held" : attempt ? "trying" : "waiting";
 }
 
-static json_t *read_recipients(struct db *db, const struct guid *guid, struct str state, struct err *err)
+// Of a large list the first; *more_out counts those that one line has no room for.
+static json_t *read_recipients(struct db *db, const struct guid *guid, struct str state, size_t *more_out, struct err *err)
 {
 	json_t *list = json_array();
 	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_RECIPIENTS);
 	db_bind_blob(stmt, 1, guid_bytes(guid));
 	enum db_step step;
 	err->code = ERR_OK;
-	while ((step = db_step(db, stmt, err)) == DB_ROW && json_array_size(list) < PAGE_RECIPIENTS_MAX) {
+	*more_out = 0;
+	while ((step = db_step(db, stmt, err)) == DB_ROW) {
 		const char *name = state_name(db_col_i64(stmt, 2), db_col_i64(stmt, 6));
 		if (state.n && !str_eq(state, str_of_c(name)))
 			continue;
+		if (json_array_size(list) == PAGE_RECIPIENTS_MAX) {
+			++*more_out;
+			continue;
+		}
 		json_t *reply = db_col_is_null(stmt, 5) ? json_null() : safe_string(db_col_str(stmt, 5));
 		json_array_append_new(list, json_pack("{s:o,s:s,s:I,s:o,s:o}", "address", safe_string(db_col_str(stmt, 8)), "state", name, "tries",
 			(json_int_t)db_col_i64(stmt, 3), "next_try", time_string(db_col_i64(stmt, 4)), "last_reply", reply));
@@ -85,14 +92,16 @@ static json_t *read_recipients(struct db *db, const struct guid *guid, struct st
 static void add_message(struct db *db, sqlite3_stmt *stmt, struct list_page *page)
 {
 	char id[GUID_SHORT_BYTES], text[GUID_TEXT_BYTES];
-	json_t *to = read_recipients(db, &page->after, page->state, &page->err);
+	size_t more;
+	json_t *to = read_recipients(db, &page->after, page->state, &more, &page->err);
 	if (json_array_size(to) == 0 && page->state.n) {
 		json_decref(to);
 		return;
 	}
-	json_array_append_new(page->messages, json_pack("{s:s,s:s,s:o,s:I,s:o,s:o}", "queue_id", guid_short(&page->after, id).p, "guid",
+	json_array_append_new(page->messages, json_pack("{s:s,s:s,s:o,s:I,s:o,s:o,s:o*}", "queue_id", guid_short(&page->after, id).p, "guid",
 		guid_text(&page->after, text).p, "sender", safe_string(db_col_str(stmt, 1)), "size_bytes", (json_int_t)db_col_i64(stmt, 2),
-		"received", time_string(db_col_i64(stmt, 3)), "recipients", to));
+		"received", time_string(db_col_i64(stmt, 3)), "recipients", to,
+		"recipients_more", more ? json_integer((json_int_t)more) : NULL));
 }
 
 static void read_list(struct db *db, void *arg)

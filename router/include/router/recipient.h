@@ -41,7 +41,7 @@
 
 enum {
 	RECIPIENT_ENTRIES_FIBER = 2000,   // look-ups of one decision on a scheduler thread
-	RECIPIENT_ENTRIES_MAX = 300000,   // and on a worker: a group of 100,000 nested members fits
+	RECIPIENT_ENTRIES_MAX = 1000000,  // and on a worker: 100,000 members fit, nested or outside, each with the look-ups of domain and route
 	RECIPIENT_DEPTH_MAX = 50,         // aliases of aliases, groups in groups
 	RECIPIENT_TARGETS_MAX = 1000,     // beyond them a recipient is one target of kind RECIPIENT_LIST, as a list is
 };
