@@ -141,6 +141,28 @@ static void check_tables(const struct settings *s, struct settings_report *repor
 	rules_drop(&rules);
 }
 
+static void check_settings_and_tables(const void *values, struct settings_report *report)
+{
+	settings_table.check(values, report);
+	if (report->errors == 0)
+		check_tables(values, report);
+}
+
+bool ctl_tables_are_good(struct ctl *ctl)
+{
+	struct settings_table table = settings_table;
+	table.check = check_settings_and_tables;
+	struct settings_report report;
+	struct settings_snapshot *snapshot = NULL;
+	settings_report_init(&report);
+	bool good = settings_load(&table, ctl->path, &report, &snapshot) == ERR_OK;
+	if (!good)
+		fputs(buf_c(&report.lines), stderr);
+	settings_report_fini(&report);
+	settings_unref(&snapshot);
+	return good;
+}
+
 static void (*const checks[])(const struct settings *, struct settings_report *) = {
 	check_users, check_sandbox, check_tls, check_tables, check_directory,
 };

@@ -45,7 +45,7 @@ int cmd_reload(struct ctl *ctl, int argc, char **argv)
 	(void)argv;
 	if (argc != 1)
 		return ctl_usage(ctl);
-	if (ctl_settings(ctl) == NULL)
+	if (ctl_settings(ctl) == NULL || !ctl_tables_are_good(ctl))
 		return CTL_NO;
 	int code = CTL_YES;
 	for (enum daemons_id daemon = 0; daemon < DAEMONS_N; daemon++) {

@@ -58,6 +58,9 @@ extern const size_t ctl_commands_n;
 // The settings, read once; NULL when they have errors, which were printed.
 const struct settings *ctl_settings(struct ctl *ctl);
 
+// Reads the tables that the settings name (routes_file, access_file); false when they have errors, which were printed as `check` does.
+bool ctl_tables_are_good(struct ctl *ctl);
+
 // Prints how the command is used; CTL_USAGE.
 int ctl_usage(const struct ctl *ctl);
 

@@ -180,6 +180,9 @@ class Files(AccessTest):
         done = self.node.run("check")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn(f"{path}:6: From:newer.example: is none of OK", done.stdout)
+        done = self.node.run("reload")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{path}:6: From:newer.example: is none of OK", done.stderr)
 
 
 if __name__ == "__main__":
