@@ -12,10 +12,11 @@ int cmd_help(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl);
 	if (argc > 1)
 		snprintf(wanted, sizeof wanted, "%s%s%s", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
+	size_t n = strlen(wanted); // the first word alone stands for all commands that begin with it
 	bool found = false;
 	for (size_t i = 0; i < ctl_commands_n; i++) {
 		const struct ctl_command *row = &ctl_commands[i];
-		if (*wanted && strcmp(wanted, row->name) != 0)
+		if (*wanted && strcmp(wanted, row->name) != 0 && !(strncmp(wanted, row->name, n) == 0 && row->name[n] == ' '))
 			continue;
 		found = true;
 		printf("%s%s%s\n    %s\n", row->name, *row->arguments ? " " : "", row->arguments, row->prose);
