@@ -233,7 +233,7 @@ static void add_reasons(struct buf *b, const struct recipient_verdict *v)
 			add_safe(b, r->value);
 		}
 		if (r->entry.n) {
-			buf_add_c(b, ", in the entry ");
+			buf_add_c(b, r->entry.p[0] == '/' ? ", in " : ", in the entry "); // FILE:LINE of a table, or a DN
 			add_safe(b, r->entry);
 		}
 		buf_add_c(b, "\n");
