@@ -8,6 +8,7 @@
 
 #include "ctl.h"
 #include "import.h"
+#include "ldapsync/directory.h"
 #include "mail/domain.h"
 
 enum { LDIF_BYTES_MAX = 1 << 30, ARENA_SLACK_BYTES = 4096, PATH_BYTES_MAX = 2048 };
@@ -62,9 +63,33 @@ static void print_complaint(void *context, enum import_say kind, struct str file
 	fprintf(stderr, "%.*s:%zu: %s%.*s: %s\n", STR_FMT(file), line, begins, STR_FMT(key), what);
 }
 
-static int import(enum import_kind kind, const struct import_options *options, const char *path)
+static bool find_owner(void *context, enum import_owned owned, struct str key, struct str dn, struct arena *arena, struct str *owner_out)
 {
-	const struct import_io io = {.read = read_include, .say = print_complaint};
+	static const enum directory_key keys[] = {
+		[IMPORT_OWNED_ADDRESS] = DIRECTORY_ADDRESS, [IMPORT_OWNED_DOMAIN] = DIRECTORY_DOMAIN, [IMPORT_OWNED_ROUTE] = DIRECTORY_ROUTE,
+		[IMPORT_OWNED_ACCESS] = DIRECTORY_ACCESS,
+	};
+	struct directory_match match = {.entry = NULL};
+	const struct guid own = directory_dn_key(dn);
+	switch (directory_find(context, keys[owned], key, arena, &match)) {
+	case DIRECTORY_NONE:
+	case DIRECTORY_UNAVAILABLE: // a node without a shadow can import too
+		return false;
+	case DIRECTORY_FOUND:
+	case DIRECTORY_AMBIGUOUS:
+		break;
+	}
+	const struct guid first = directory_dn_key(match.entry->dn);
+	const struct entry *other = guid_eq(&first, &own) ? match.other : match.entry;
+	if (other)
+		*owner_out = other->dn;
+	return other != NULL;
+}
+
+// directory: the shadow; NULL: there is none.
+static int import(enum import_kind kind, const struct import_options *options, struct directory *directory, const char *path)
+{
+	const struct import_io io = {.read = read_include, .say = print_complaint, .owner = directory ? find_owner : NULL, .context = directory};
 	struct arena *arena = arena_new((size_t)IMPORT_BYTES_MAX + ARENA_SLACK_BYTES);
 	struct str text;
 	struct err err;
@@ -149,5 +174,13 @@ int cmd_directory_import(struct ctl *ctl, int argc, char **argv)
 	}
 	if (argc - at != 2 || !import_kind_parse(str_of_c(argv[at]), &kind))
 		return ctl_usage(ctl);
-	return complete(ctl, &options) ? import(kind, &options, argv[at + 1]) : CTL_NO;
+	if (!complete(ctl, &options))
+		return CTL_NO;
+	struct directory *directory = NULL;
+	const struct settings *settings = ctl->snapshot ? ctl_settings(ctl) : NULL;
+	if (settings)
+		directory = directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
+	int code = import(kind, &options, directory, argv[at + 1]);
+	directory_close(&directory);
+	return code;
 }

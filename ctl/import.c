@@ -12,7 +12,7 @@
 #include "mail/rule_file.h"
 
 enum { SCRATCH_BYTES = 1 << 20 };
-static const size_t ARENA_BYTES = (size_t)2 << 30; // IMPORT_ITEMS_MAX times an entry with an address of the longest kind; taken as needed
+static const size_t ARENA_BYTES = (size_t)4 << 30; // IMPORT_ITEMS_MAX times an entry with an address of the longest kind; taken as needed
 
 static const char *const kind_names[] = {
 #define KIND_NAME(id, name) [id] = name,
@@ -74,7 +74,7 @@ struct import_entry *import_add(struct import *im, enum import_type type, struct
 		.number = im->n, .place = keep_place(im)};
 	entry->end = &entry->values;
 	im->entries[im->n++] = entry;
-	im->items++;
+	im->items += type != IMPORT_TYPE_DOMAIN;
 	return entry;
 }
 
@@ -96,6 +96,11 @@ static bool is_ascii(struct str s)
 	return true;
 }
 
+static bool is_member(const struct import_value *value)
+{
+	return strcmp(value->attr, "rfc822MailMember") == 0;
+}
+
 bool import_add_value(struct import *im, struct import_entry *entry, const char *attr, struct str text, struct str key)
 {
 	if (!is_ascii(text) && strcmp(attr, "phIntlAddress") != 0) {
@@ -108,7 +113,7 @@ bool import_add_value(struct import *im, struct import_entry *entry, const char 
 	value->place = (struct import_place){.file = im->place.file, .line = im->place.line, .key = entry->place.key};
 	*entry->end = value;
 	entry->end = &value->next;
-	im->items++;
+	im->items += is_member(value);
 	return true;
 }
 
@@ -205,11 +210,6 @@ static void drop_repetitions(struct import *im, struct index *index)
 	}
 }
 
-static bool is_member(const struct import_value *value)
-{
-	return strcmp(value->attr, "rfc822MailMember") == 0;
-}
-
 static int compare_members(const void *a, const void *b)
 {
 	struct import_value *const *x = a, *const *y = b;
@@ -251,6 +251,36 @@ static void look_for_itself(struct import *im, struct import_entry *entry)
 	if (entry->members > 1)
 		say(im, IMPORT_LEFT_OUT, &entry->place, "is a mailbox that keeps a copy; put phForwardAddress for the others and phForwardKeepCopy: TRUE "
 							"into the entry of the mailbox");
+}
+
+// What the directory has already: two owners of a key are nobody's (ldapsync's invariant I11).
+static void look_for_owner(struct import *im, struct import_entry *entry)
+{
+	static const struct {
+		enum import_owned owned;
+		const char *instead;
+	} rows[] = {
+		[IMPORT_TYPE_ALIAS] = {IMPORT_OWNED_ADDRESS, "if it is a mailbox, put phForwardAddress there"},
+		[IMPORT_TYPE_LIST] = {IMPORT_OWNED_ADDRESS, "if it is a mailbox, put phForwardAddress there"},
+		[IMPORT_TYPE_DOMAIN] = {IMPORT_OWNED_DOMAIN, "put there what this row says (phCatchAll, phUnknownUser)"},
+		[IMPORT_TYPE_ROUTE] = {IMPORT_OWNED_ROUTE, "change that one"},
+		[IMPORT_TYPE_ACCESS] = {IMPORT_OWNED_ACCESS, "change that one"},
+	};
+	bool refusal = entry->type == IMPORT_TYPE_ACCESS && im->kind != IMPORT_ACCESS; // its key is not one of the access table's
+	struct str owner;
+	struct buf dn;
+	buf_init(&dn, IMPORT_DN_BYTES_MAX);
+	import_dn(im, entry, &dn);
+	for (size_t i = 0; i < entry->keys_n && !refusal && !entry->dropped; i++) {
+		struct str key = entry->type == IMPORT_TYPE_DOMAIN ? entry->name : entry->keys[i];
+		if (!im->io->owner(im->io->context, rows[entry->type].owned, key, buf_str(&dn), im->scratch, &owner))
+			continue;
+		entry->dropped = true;
+		if (entry->type != IMPORT_TYPE_DOMAIN || entry->values) // else there is nothing more to say of the domain
+			say(im, IMPORT_LEFT_OUT, &entry->place, arena_printf(im->scratch, "has an entry already, %.*s; %s", STR_FMT(owner),
+									rows[entry->type].instead).p);
+	}
+	buf_fini(&dn);
 }
 
 static struct import_value *next_member(struct import_value *value)
@@ -314,6 +344,11 @@ void import_finish(struct import *im)
 			continue;
 		drop_members(im, im->entries[i]);
 		look_for_itself(im, im->entries[i]);
+		arena_reset(im->scratch);
+	}
+	for (size_t i = 0; i < im->n && im->io->owner; i++) {
+		if (!im->entries[i]->dropped)
+			look_for_owner(im, im->entries[i]);
 		arena_reset(im->scratch);
 	}
 	for (size_t i = 0; i < im->n; i++) {
@@ -381,7 +416,7 @@ static void read_rows(struct import *im, struct str text)
 		must(rule_file_next(&one, lines, &row));
 		im->place.key = import_is_plain(row.key) ? row.key : STR("?");
 		if (im->items >= IMPORT_ITEMS_MAX) {
-			import_leave_out(im, "is beyond a million rows and members, as all that follows; split the file");
+			import_leave_out(im, "is beyond two million rows and members, as all that follows; split the file");
 			break;
 		}
 		if (!import_is_plain(line))

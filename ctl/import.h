@@ -21,7 +21,8 @@
 //
 // Left out and complained of, each with its line and what can be done instead: what has no counterpart (commands, files, patterns of
 // details, names of clients), what is wrong, what is there twice, what leads back to itself, and a user that gets a copy of his own mail
-// by an alias (two entries must not have one address: phForwardKeepCopy of his entry does it). Nothing is guessed.
+// by an alias (two entries must not have one address: phForwardKeepCopy of his entry does it); and what would give an address, domain or
+// key that the directory has already a second owner, for then nobody's mail is delivered. Nothing is guessed.
 //
 // The same bytes give the same LDIF, rows in their order. DNs are escaped (RFC 4514), values base64 where RFC 2849 wants it; no "version:"
 // line, so that the text may stand behind other LDIF. Files, clock and directory are not touched: includes come by io->read. Blocks only
@@ -34,7 +35,7 @@
 
 enum {
 	IMPORT_BYTES_MAX = 64 << 20, // of a file with all that it includes
-	IMPORT_ITEMS_MAX = 1000000,  // rows and members
+	IMPORT_ITEMS_MAX = 2000000,  // rows and members
 	IMPORT_INCLUDES_MAX = 8,     // deep
 	IMPORT_LIST_MEMBERS = 100,   // more than so many: a list
 };
@@ -72,9 +73,13 @@ enum import_say {
 	IMPORT_NOTE, // is written, and somebody should know something about it
 };
 
+enum import_owned { IMPORT_OWNED_ADDRESS, IMPORT_OWNED_DOMAIN, IMPORT_OWNED_ROUTE, IMPORT_OWNED_ACCESS };
+
 struct import_io {
 	// The text of an included file, living in the arena. NULL, else why it cannot be read.
 	const char *(*read)(void *context, struct str path, struct arena *arena, struct str *text_out);
+	// Has an entry of the directory this key (ldapsync/directory.h), other than the one that this import writes, dn? NULL: not known.
+	bool (*owner)(void *context, enum import_owned owned, struct str key, struct str dn, struct arena *arena, struct str *owner_out);
 	void (*say)(void *context, enum import_say say, struct str file, size_t line, struct str key, const char *what);
 	void *context;
 };

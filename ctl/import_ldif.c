@@ -3,8 +3,6 @@
 #include "base/codec.h"
 #include "import_private.h"
 
-enum { NAME_BYTES_MAX = 8192 };
-
 #define IMPORT_UNIT "import-" // ou=aliases and the like are often there already
 
 // RFC 2849 section 2: SAFE-STRING; a space at the end is not seen, so it is none.
@@ -43,20 +41,6 @@ static void add_escaped(struct buf *out, struct str value)
 	}
 }
 
-static void put_dn(struct buf *out, const char *type, struct str name, const char *unit, struct str base)
-{
-	struct buf dn;
-	buf_init(&dn, NAME_BYTES_MAX);
-	buf_printf(&dn, "%s=", type);
-	add_escaped(&dn, name);
-	if (unit)
-		buf_printf(&dn, ",ou=" IMPORT_UNIT "%s", unit);
-	buf_add_byte(&dn, ',');
-	buf_add(&dn, base);
-	put(out, "dn", buf_str(&dn));
-	buf_fini(&dn);
-}
-
 static const struct {
 	const char *rdn, *classes[2], *fixed; // fixed: attribute and value that all have
 } shapes[] = {
@@ -67,10 +51,24 @@ static const struct {
 	[IMPORT_TYPE_ACCESS] = {"cn", {"phMailAccess"}, NULL},
 };
 
+void import_dn(const struct import *im, const struct import_entry *entry, struct buf *out)
+{
+	buf_printf(out, "%s=", shapes[entry->type].rdn);
+	add_escaped(out, entry->name);
+	if (!im->options->below_base)
+		buf_printf(out, ",ou=" IMPORT_UNIT "%s", import_kind_name(im->kind));
+	buf_add_byte(out, ',');
+	buf_add(out, im->options->base);
+}
+
 static void put_entry(const struct import *im, const struct import_entry *entry, struct buf *out)
 {
+	struct buf dn;
+	buf_init(&dn, IMPORT_DN_BYTES_MAX);
+	import_dn(im, entry, &dn);
 	buf_add_byte(out, '\n');
-	put_dn(out, shapes[entry->type].rdn, entry->name, im->options->below_base ? NULL : import_kind_name(im->kind), im->options->base);
+	put(out, "dn", buf_str(&dn));
+	buf_fini(&dn);
 	for (size_t i = 0; i < 2 && shapes[entry->type].classes[i]; i++)
 		put(out, "objectClass", str_of_c(shapes[entry->type].classes[i]));
 	put(out, shapes[entry->type].rdn, entry->name);

@@ -210,7 +210,7 @@ static void add_list(struct import *im, struct import_entry *entry, struct str l
 	}
 	while (next_member(arena, &list, &member)) {
 		if (im->items >= IMPORT_ITEMS_MAX) {
-			import_leave_out(im, "is cut: the table has more than a million rows and members; split it");
+			import_leave_out(im, "is cut: the table has more than two million rows and members; split it");
 			break;
 		}
 		switch (member.kind) {

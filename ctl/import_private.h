@@ -6,6 +6,8 @@
 #include "import.h"
 #include "mail/addr.h"
 
+enum { IMPORT_DN_BYTES_MAX = 8192 };
+
 struct import_place {
 	struct str file;
 	size_t line;
@@ -78,7 +80,10 @@ void import_alias(struct import *im, struct str row);
 // A phMailAccess that says so of one recipient, or domain.
 void import_refusal(struct import *im, struct str pattern, struct str action);
 
-// Duplicates, loops, lists; then the text.
+// The DN that an entry gets; out is for it alone.
+void import_dn(const struct import *im, const struct import_entry *entry, struct buf *out);
+
+// Duplicates, owners, loops, lists; then the text.
 void import_finish(struct import *im);
 void import_write(const struct import *im, struct buf *out);
 

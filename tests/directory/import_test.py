@@ -158,6 +158,12 @@ class LeftOut(unittest.TestCase):
         code, found = self.tables.complaints("aliases", file="chain")
         self.assertEqual((code, [line for _, line, _ in found]), (1, [100001]))
 
+    def test_a_large_table(self):
+        self.tables.write("large", "".join(f"u{i}@d{i % 100}.example  a{i}@uni.example, b{i}@uni.example\n" for i in range(300000)))
+        done = self.tables.run("virtual", "--domains", file="large")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertEqual((done.stdout.count(b"\nrfc822MailMember: "), done.stdout.count(b"\nassociatedDomain: ")), (600000, 100))
+
     def test_usage(self):
         for arguments in (["aliases"], ["nokind", "x"], ["--tag", "Nobody", "access", "x"], ["--base"]):
             done = subprocess.run([os.path.join(BIN, "posthouse"), "directory", "import", *arguments], capture_output=True, timeout=60)
@@ -177,7 +183,7 @@ class Served(NodeTest):
     def start_node(cls):
         cls.hop = NextHop(cls.node.address)
         cls.addClassCleanup(cls.hop.close)
-        tables = Tables()
+        cls.tables = tables = Tables()
         cls.addClassCleanup(tables.dir.cleanup)
         with open(tables.path("mailertable"), encoding="utf-8") as stream:
             rows = stream.read().replace("[gw.partner.example]:2525", cls.hop.address)
@@ -214,6 +220,28 @@ class Served(NodeTest):
                 ("nomail@uni.example", 550, [])):
             with self.subTest(address):
                 self.assertEqual(self.fate(address), (code, targets), self.node.run("why", address).stdout)
+
+    def test_no_second_owner(self):
+        """What the directory has already is complained of, but not what an import before has written."""
+        self.tables.write("second", "ann: bob\nnew: bob\noffice: ann\n")
+        done = self.node.run("directory", "import", "aliases", self.tables.path("second"), check=1)
+        self.assertEqual(done.stderr, f"{self.tables.path('second')}:1: ann: has an entry already, uid=ann,ou=people,{BASE}; if it is a "
+                                      "mailbox, put phForwardAddress there\n")
+        self.assertEqual([line for line in done.stdout.splitlines() if line.startswith("mail:")], ["mail: new@uni.example", "mail: office@uni.example"])
+        self.tables.write("second", "new@shop.example ann\nx@moved.example ann\n")
+        done = self.node.run("directory", "import", "--domains", "virtual", self.tables.path("second"), check=0)
+        self.assertIn("mail: x@moved.example\n", done.stdout)
+        self.assertNotIn("associatedDomain", done.stdout)  # both domains are there
+        self.tables.write("second", "@moved.example @new.example\npartner.example smtp:[192.0.2.1]\n")
+        done = self.node.run("directory", "import", "virtual", self.tables.path("second"), check=1)
+        self.assertIn(f":1: @moved.example: has an entry already, associatedDomain=moved.example,ou=import-virtusertable,{BASE}; ", done.stderr)
+        self.tables.write("second", "partner.example smtp:[192.0.2.1]\nother.example smtp:[192.0.2.1]\n")
+        done = self.node.run("directory", "import", "transport", self.tables.path("second"), check=1)
+        self.assertIn(":1: partner.example: has an entry already, ", done.stderr)
+        self.assertIn("phRouteKey: other.example\n", done.stdout)
+        self.tables.write("second", "From:bad.example OK\n198.51.100 OK\n")
+        done = self.node.run("directory", "import", "--base", f"ou=access,{BASE}", "access", self.tables.path("second"), check=1)
+        self.assertEqual(len(done.stderr.splitlines()), 2, done.stderr)
 
     def test_words_of_the_tables_reach_the_sender(self):
         with self.node.submission() as smtp:
