@@ -177,7 +177,7 @@ static void include(struct import *im, struct import_entry *entry, struct str pa
 	struct arena *arena = arena_new((size_t)IMPORT_BYTES_MAX + 4096);
 	struct import_place place = im->place;
 	struct str text = STR_NONE, line;
-	const char *wrong = look_at_path(path, up);
+	const char *wrong = im->kind == IMPORT_ALIASES ? look_at_path(path, up) : "is not included: only aliases include files; write its addresses here";
 	if (wrong == NULL)
 		wrong = im->io->read(im->io->context, path, arena, &text);
 	if (wrong == NULL && text.n > IMPORT_BYTES_MAX - im->bytes)

@@ -93,13 +93,19 @@ class LeftOut(unittest.TestCase):
         for right, wanted in (
                 ("a, b,,c", ["a", "b", "c"]), ("a b", ["a", "b"]), ("a,A, a", ["a"]), ('"a b", c', ['"a b"', "c"]), ("\\a", ["a"]),
                 ('"Doe, John" <a@b.example>, c', ["a@b.example", "c"]), ("a (John, ann\\)), b", ["a", "b"]), ('"a,b"@c.example', ['"a,b"@c.example']),
-                ("A@B.Example", ["A@b.example"]), ("a,\n\tb,\n# c,\n d", ["a", "b", "d"]), ('"unclosed, a', []), ("a@, b", ["b"]),
+                ("(x, y) a, b", ["a", "b"]), ("A@B.Example", ["A@b.example"]), ("a,\n\tb,\n# c,\n d", ["a", "b", "d"]), ('"unclosed, a', []), ("a@, b", ["b"]),
                 ('"|prog a,b", c', ["c"]), ("| prog, c", ["c"]), ('"/file", c', ["c"]), ('"/file"@b.example, c', ["c"])):
             self.assertEqual(self.members(right), wanted, right)
         for right, wanted in (("a@b.example c@d.example", ["a@b.example", "c@d.example"]), ("@other.example", ["x@other.example"]),
                               ("%1@other.example", ["%1@other.example"])):
             self.assertEqual(self.members(right, "virtual"), wanted, right)
+        self.assertEqual(self.members(f":include:{self.tables.path('list')}, a", "virtual"), ["a"])
         self.assertEqual(self.members("%1-%2%3@other.example", "virtusertable"), ["x-@other.example"])
+
+    def test_targets_of_transport(self):
+        ldif = self.tables.ldif("transport")
+        for target in (": smtp:[192.0.2.26]:587", ": local:", ": smtp:[192.0.2.30],[192.0.2.31]", ": error:5.1.2 nobody is there any more"):
+            self.assertIn(f"phRouteTarget{target}\n", ldif)
 
     def test_many_members_are_a_list(self):
         for n, kind in ((100, "phMailAlias"), (101, "phMailList")):
