@@ -24,13 +24,10 @@ bool mta_directory_resolve(void *arg, struct arena *arena, struct str address, s
 	const struct addr nobody = addr_null();
 	const struct recipient_query query = {.recipient = &rcpt.to, .sender = &nobody, .authenticated = true};
 	smtp_server_decide(server, settings_of(snapshot), &query, arena, &verdict);
-	*temporary_out = verdict.outcome == RECIPIENT_DEFER;
-	recipients_out->v = arena_array(arena, verdict.n_targets ? verdict.n_targets : 1, sizeof *recipients_out->v);
-	recipients_out->n = recipients_out->v ? verdict.n_targets : 0;
-	for (size_t i = 0; i < recipients_out->n; i++)
-		target_to_record(arena, &rcpt, &verdict.targets[i], &recipients_out->v[i]);
 	settings_unref(&snapshot);
-	return recipients_out->n > 0;
+	bool fits = targets_to_records(arena, &rcpt, &verdict, recipients_out);
+	*temporary_out = verdict.outcome == RECIPIENT_DEFER || !fits;
+	return fits && recipients_out->n > 0;
 }
 
 static enum queue_expand_answer expanded(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_verdict *verdict,
@@ -38,11 +35,7 @@ static enum queue_expand_answer expanded(struct arena *arena, const struct smtp_
 {
 	out->is_list = verdict->is_list;
 	out->owner = verdict->owner;
-	out->to.v = arena_array(arena, verdict->n_targets ? verdict->n_targets : 1, sizeof *out->to.v);
-	for (size_t i = 0; out->to.v && i < verdict->n_targets; i++)
-		target_to_record(arena, rcpt, &verdict->targets[i], &out->to.v[i]);
-	out->to.n = verdict->n_targets;
-	if (arena_overflowed(arena)) {
+	if (!targets_to_records(arena, rcpt, verdict, &out->to)) {
 		out->reply = STR("451 4.3.0 too many recipients behind this address");
 		return QUEUE_EXPAND_LATER;
 	}

@@ -11,4 +11,8 @@
 void target_to_record(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_target *target,
 	struct record_recipient *record_out);
 
+// All targets of a verdict. False when the arena's cap is reached: nothing of it may be used.
+bool targets_to_records(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_verdict *verdict,
+	struct record_recipients *records_out);
+
 #endif
