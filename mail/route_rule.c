@@ -5,9 +5,10 @@
 #include "base/buf.h"
 #include "base/must.h"
 #include "base/netaddr.h"
+#include "mail/pin.h"
 #include "mail/rule_reply.h"
 
-enum { ERROR_CODE = 550, RETRY_CODE = 450, PIN_HEX_DIGITS = 64 };
+enum { ERROR_CODE = 550, RETRY_CODE = 450 };
 
 #define SPACES STR(" \t")
 #define LIST STR(", \t") // what stands between several of a kind
@@ -271,11 +272,8 @@ static const char *add_pins(struct arena *arena, struct str list, struct route_r
 	struct str pin;
 	rule->tls = ROUTE_RULE_TLS_PINNED;
 	while (next_word(&list, LIST, &pin)) {
-		if (!str_starts_nocase(pin, STR("sha256:")) || pin.n != sizeof "sha256:" - 1 + PIN_HEX_DIGITS)
+		if (!pin_is_one(pin))
 			return "has a fingerprint that is not sha256: and 64 hexadecimal digits";
-		for (size_t i = sizeof "sha256:" - 1; i < pin.n; i++)
-			if (!chr_is_digit(pin.p[i]) && !(chr_lower(pin.p[i]) >= 'a' && chr_lower(pin.p[i]) <= 'f'))
-				return "has a fingerprint that is not sha256: and 64 hexadecimal digits";
 		if (rule->pins_n == ROUTE_RULE_PINS_MAX)
 			return "has more than 8 fingerprints";
 		rule->pins[rule->pins_n++] = arena_dup(arena, pin);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the access table makes of a session. A client that is refused hears it in the place of a greeting and may then only leave; a sender hears it at
-// MAIL. DISCARD of either throws every recipient away that would have been accepted, so that nothing is learnt from it; QUARANTINE holds
-// the whole message.
+// What the access table makes of a session. A client that is refused hears it in the place of a greeting and may then only leave; a
+// sender hears it at MAIL. DISCARD of either throws every recipient away that would have been accepted, so that nothing is learnt from it;
+// QUARANTINE holds the whole message.
 #include "smtp_access.h"
 
 #include "base/must.h"
+#include "mail/pin.h"
 #include "mail/route_rule.h"
 #include "smtp_metrics.h"
 
@@ -39,7 +40,8 @@ struct reply smtp_access_refusal(const struct smtp_session *s)
 static void log_refused(struct smtp_session *s, const char *who, const struct access *access)
 {
 	metric_add(&metric_mta_access_refused, 1);
-	log_info(&s->d.who.log, "refused by the access table", log_c("who", who), log_str("key", access->key), log_str("action", access->value), log_str("entry", access->entry));
+	log_info(&s->d.who.log, "refused by the access table", log_c("who", who), log_str("key", access->key), log_str("action", access->value),
+		log_str("entry", access->entry));
 }
 
 void smtp_access_log(struct smtp_session *s)
@@ -65,8 +67,8 @@ struct relay_client smtp_access_relay(struct smtp_session *s)
 	const struct conn_tls *tls = conn_tls(s->d.conn);
 	struct relay_client client = {.address = *conn_peer(s->d.conn), .networks = &s->settings->relay_networks,
 		.certificates = &s->settings->relay_certificates, .access = &s->client_access};
-	if (tls && tls->peer_spki[0])
-		client.certificate = arena_printf(s->d.txn.arena, "sha256:%s", tls->peer_spki);
+	if (tls)
+		client.certificate = pin_of(s->d.txn.arena, tls->peer_spki);
 	return client;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "mail/pin.h"
 #include "popimap_metrics.h"
 #include "router/host.h"
 
@@ -63,7 +64,7 @@ static enum lmtp_peer look_at_peer(struct dialogue *d)
 	if (tls == NULL || tls->peer_spki[0] == '\0')
 		return LMTP_STRANGER;
 	struct popimap *popimap = s->service->popimap;
-	struct str pin = arena_printf(d->txn.arena, "sha256:%s", tls->peer_spki), name = STR_NONE;
+	struct str pin = pin_of(d->txn.arena, tls->peer_spki), name = STR_NONE;
 	enum host_answer answer = host_by_pin(popimap->directory(popimap->arg), pin, d->txn.arena, &name);
 	log_debug(&d->who.log, "peer certificate", log_str("pin", pin), log_str("host", name));
 	arena_reset(d->txn.arena);

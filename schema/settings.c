@@ -4,6 +4,9 @@
 
 #include <stddef.h>
 
+#include "mail/access_rule.h"
+#include "mail/pin.h"
+
 #define SETTINGS_CHOICE(code, word) "|" word
 
 static const struct settings_row rows[] = {
@@ -16,16 +19,7 @@ static const struct settings_row rows[] = {
 #undef SETTINGS_SECTION
 };
 
-enum { DAY_S = 86400, HOUR_S = 3600, RELAY_BITS_MIN = 8, PIN_HEX_DIGITS = 64 };
-
-static bool is_pin(struct str text)
-{
-	struct str hex = str_from(text, sizeof "sha256:" - 1);
-	for (size_t i = 0; i < hex.n; i++)
-		if (!chr_is_digit(hex.p[i]) && !(chr_lower(hex.p[i]) >= 'a' && chr_lower(hex.p[i]) <= 'f'))
-			return false;
-	return str_starts_nocase(text, STR("sha256:")) && hex.n == PIN_HEX_DIGITS;
-}
+enum { DAY_S = 86400, HOUR_S = 3600 };
 
 static void check(const void *values, struct settings_report *report)
 {
@@ -36,11 +30,11 @@ static void check(const void *values, struct settings_report *report)
 	if ((s->node_certificate.n == 0) != (s->node_key.n == 0))
 		settings_complain(report, s->node_key.n ? "node_certificate" : "node_key", "is not set but its partner is; set both or none");
 	for (size_t i = 0; i < s->relay_networks.n; i++)
-		if (s->relay_networks.v[i].bits < RELAY_BITS_MIN)
+		if (s->relay_networks.v[i].bits < ACCESS_RULE_RELAY_BITS_MIN)
 			settings_complain(report, "relay_networks",
 				"has a network with a prefix shorter than 8 bits, which makes this an open relay; name your own networks");
 	for (size_t i = 0; i < s->relay_certificates.n; i++)
-		if (!is_pin(s->relay_certificates.v[i]))
+		if (!pin_is_one(s->relay_certificates.v[i]))
 			settings_complain(report, "relay_certificates", "has \"%.*s\", which is not sha256: and 64 hexadecimal digits; write the digest "
 				"of the certificate's public key", STR_FMT(s->relay_certificates.v[i]));
 	if (s->retry_min_s > s->retry_max_s)
