@@ -36,6 +36,7 @@ START_S = 60    # until all ports answer
 DELIVER_S = 20  # until the message is in the mailboxes
 STOP_S = 40
 SOCKET_PATH_BYTES = 100
+UNEQUAL = "the message that was read is not the message that was sent"
 
 
 class Failed(Exception):
@@ -316,6 +317,10 @@ class Node:
         self.process = None
         return code == 0
 
+    def unclean(self):
+        """What to say when stop() was not clean."""
+        return f"the node did not end cleanly: {self.log_tail()}"
+
     # --- proving ---
 
     def imap(self, uid):
@@ -411,25 +416,21 @@ def explain(node, result):
           f"\nLog: {node.path('log', 'posthouse.log')}. SIGTERM or Ctrl-C ends it.", flush=True)
 
 
-def work(node):
-    """Installs, starts, proves. Returns the result of the proof."""
-    node.install()
-    node.start()
-    pids = node.wait_until_up()
-    node.write_endpoints(pids)
-    return node.prove()
-
-
-def main():
+def read_options(add):
+    """The arguments that deploy/up and deploy/ldap/up hand over, and their own."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--dir", required=True)
     parser.add_argument("--address", required=True)
     parser.add_argument("--port-base", type=int, required=True)
     parser.add_argument("--users", type=int, required=True)
-    parser.add_argument("--password-scheme", type=str.upper, default=None)
-    options = parser.parse_args()
+    add(parser)
+    return parser.parse_args()
 
+
+def see_through(node, result, work, faults=()):
+    """Does work(), which fills result in and returns what is wrong with it, or None; stops the node, whatever happened; says how it went. Returns
+    the exit code. faults: exceptions that are for the operator, beside ours."""
     def on_signal(_number, _frame):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -437,30 +438,40 @@ def main():
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    node = Node(options)
-    result = {"queue_id": None, "imap_equal": False, "pop3_equal": False, "accepted": 0, "delivered": 0}
     error, stopped = None, False
     try:
-        result = work(node)
-        if not (result["imap_equal"] and result["pop3_equal"]):
-            error = "the message that was read is not the message that was sent"
-        explain(node, result)
-        if not options.once:
-            if node.process.wait() != 0:
-                error = f"posthouse run ended: {node.log_tail()}"
+        error = work()
     except Stopped:
         stopped = True
-    except (Failed, OSError, RuntimeError, subprocess.SubprocessError, smtplib.SMTPException, imaplib.IMAP4.error, poplib.error_proto) as problem:
+    except (Failed, OSError, RuntimeError, subprocess.SubprocessError, smtplib.SMTPException, imaplib.IMAP4.error, poplib.error_proto,
+            *faults) as problem:
         error = str(problem) or type(problem).__name__
     if not node.stop() and error is None:
-        error = f"the node did not end cleanly: {node.log_tail()}"
+        error = node.unclean()
     if error:
-        print(f"deploy/up: {error}", file=sys.stderr)
-    if options.once:
+        print(f"{node.made_by}: {error}", file=sys.stderr)
+    if node.options.once:
         ok = error is None and not stopped
         print(json.dumps({"ok": ok, **result, "error": None if ok else error or "stopped by a signal"}), flush=True)
         return 0 if ok else 1
     return 1 if error else 0
+
+
+def main():
+    node = Node(read_options(lambda parser: parser.add_argument("--password-scheme", type=str.upper, default=None)))
+    result = {"queue_id": None, "imap_equal": False, "pop3_equal": False, "accepted": 0, "delivered": 0}
+
+    def work():
+        node.install()
+        node.start()
+        node.write_endpoints(node.wait_until_up())
+        result.update(node.prove())
+        explain(node, result)
+        if not node.options.once and node.process.wait() != 0:
+            return f"posthouse run ended: {node.log_tail()}"
+        return None if result["imap_equal"] and result["pop3_equal"] else UNEQUAL
+
+    return see_through(node, result, work)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,11 @@
 The folder is that of a node (deploy/node.py), whose directory is these servers instead of a file: its posthouse.conf is what endpoints.json
 names. A second run on it keeps the directory, with what was changed in it, as long as the first run's arguments are the same.
 """
-import argparse
 import fcntl
-import imaplib
 import json
 import os
-import poplib
 import secrets
 import shutil
-import signal
-import smtplib
-import subprocess
 import sys
 import time
 
@@ -146,6 +140,9 @@ class Rig(node.Node):
         node_ended = super().stop()
         return all([one.end() == 0 for one in reversed(self.servers)]) and node_ended
 
+    def unclean(self):
+        return "a server did not end cleanly"
+
     # --- proving ---
 
     def prove_shadows_and_node(self, result):
@@ -186,51 +183,23 @@ def explain(rig):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--once", action="store_true")
-    parser.add_argument("--dir", required=True)
-    parser.add_argument("--address", required=True)
-    parser.add_argument("--port-base", type=int, required=True)
-    parser.add_argument("--users", type=int, required=True)
-    parser.add_argument("--shadows", type=int, required=True)
-    options = parser.parse_args()
+    options = node.read_options(lambda parser: parser.add_argument("--shadows", type=int, required=True))
     options.password_scheme = None
-
-    def on_signal(_number, _frame):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise node.Stopped
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
     rig = Rig(options)
     result = {"users": options.users, "shadows": options.shadows, "shadows_equal": False, "node_synced": False}
-    error, stopped = None, False
-    try:
+
+    def work():
         rig.install()
         rig.start_servers()
         rig.write_endpoints()
         if options.once:
             rig.prove_shadows_and_node(result)
-            if not result["node_synced"]:
-                error = "the message that was read is not the message that was sent"
-        else:
-            explain(rig)
-            rig.watch()
-    except node.Stopped:
-        stopped = True
-    except (node.Failed, server.Failed, OSError, RuntimeError, subprocess.SubprocessError, smtplib.SMTPException,
-            imaplib.IMAP4.error, poplib.error_proto) as problem:
-        error = str(problem) or type(problem).__name__
-    if not rig.stop() and error is None:
-        error = "a server did not end cleanly"
-    if error:
-        print(f"{UP}: {error}", file=sys.stderr)
-    if options.once:
-        ok = error is None and not stopped
-        print(json.dumps({"ok": ok, **result, "error": None if ok else error or "stopped by a signal"}), flush=True)
-        return 0 if ok else 1
-    return 1 if error else 0
+            return None if result["node_synced"] else node.UNEQUAL
+        explain(rig)
+        rig.watch()
+        return None
+
+    return node.see_through(rig, result, work, (server.Failed,))
 
 
 if __name__ == "__main__":
