@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory of a large university: how fast a node takes it over from slapd, how soon it knows of a change, what it costs to keep, and how many
-recipients a second the shadow decides. A slapd and a node of their own (deploy/ldap/directory.py), beside the two sides."""
+"""The directory of a large university: how fast a node takes it over from slapd, how soon it knows of a change, what it costs to keep,
+and how many recipients a second the shadow decides. A slapd and a node of their own (deploy/ldap/directory.py), beside the two sides."""
 import argparse
 import os
 import shutil
@@ -57,7 +57,7 @@ class University:
         return self.rig.ask("ldapsync", "directory.status") or {}
 
     def first_sync(self):
-        """Entries a second into an empty node, from the start of its daemons until the shadow is complete; and entries a second of ldapsync's CPU."""
+        """Entries a second into an empty node, from the start of its daemons until the shadow is complete; and of ldapsync's CPU."""
         self.stop_node()
         shutil.rmtree(self.rig.path("data", "shadow"), ignore_errors=True)
         shutil.rmtree(self.rig.path("data", "credentials"), ignore_errors=True)
@@ -124,8 +124,9 @@ def run(side, plan):
     memory = here.group.pss_kib()
     decided = here.decide()
     busy_after, all_after = machine.cpu_of_machine()
-    return {"sync_rate": rate, "sync_cpu_rate": cpu_rate, "visible_ms": 1000 * waits[int(0.99 * (len(waits) - 1))], "visible_p50_ms": 1000 * waits[len(waits) // 2], "users": here.rig.options.users,
-            "memory_mib": memory / 1024, "decide_rate": decided["rate"], "decide_cpu_rate": decided["cpu_rate"], "decide_us": decided["p99_us"],
+    return {"sync_rate": rate, "sync_cpu_rate": cpu_rate, "visible_ms": 1000 * waits[int(0.99 * (len(waits) - 1))],
+            "visible_p50_ms": 1000 * waits[len(waits) // 2], "users": here.rig.options.users, "memory_mib": memory / 1024,
+            "decide_rate": decided["rate"], "decide_cpu_rate": decided["cpu_rate"], "decide_us": decided["p99_us"],
             "ok": decided["ok"], "seconds": time.monotonic() - start, "busy_pct": 100 * (busy_after - busy) / max(all_after - all_, 0.01)}
 
 

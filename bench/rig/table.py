@@ -13,6 +13,11 @@ def significant(value):
     return f"{value:.3g}"
 
 
+# What of the run that gave the median goes along with it.
+DETAILS = ("rate", "p50_ms", "p99_ms", "client_cpu_s", "cpu_ms_by", "drained_rate", "ok", "empty_kib", "flushes_in_all", "users", "visible_p50_ms",
+           "decide_cpu_rate", "sync_cpu_rate", "busy_pct")
+
+
 def side_of(values, results):
     """Median and spread of the repeats of one row on one side; details from the repeat of the median."""
     if not values:
@@ -20,8 +25,7 @@ def side_of(values, results):
     middle = statistics.median_low(values)
     details = results[values.index(middle)]
     kept = {key: round(value, 4) if isinstance(value, float) else value for key, value in details.items()
-            if key in ("rate", "p50_ms", "p99_ms", "client_cpu_s", "cpu_ms_by", "drained_rate", "ok", "empty_kib", "flushes_in_all", "users", "visible_p50_ms", "decide_cpu_rate",
-                    "sync_cpu_rate", "busy_pct")}
+            if key in DETAILS}
     return {"value": round(middle, 4), "min": round(min(values), 4), "max": round(max(values), 4), "repeats": len(values), **kept}
 
 
