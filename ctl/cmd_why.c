@@ -5,38 +5,26 @@
 // The answer is that for a client that has logged in; with --outside, for one that has not (another server on port 25), and with --client for one
 // at that address: what the access table and relay_networks say of it counts too. They differ for outside addresses, for lists that ask for
 // it, and where the access table has rows. The sender that --from names is asked about as MAIL asks, and for who may post to a list.
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/log.h"
-#include "ctl.h"
-#include "router/recipient.h"
 #include "router/rules_load.h"
-
-enum { ANSWER_BYTES_MAX = 1 << 30 };
-
-struct question {
-	struct directory *directory;
-	const struct settings *settings;
-	struct arena *arena; // of one answer
-	struct str relayhost, default_domain;
-	struct addr *sender; // who may post to a list: by --from
-	bool outside; // as a client that has not logged in
-	struct netaddr client; // NETADDR_NONE: not said
-	struct rules *rules;   // owned
-	bool json;
-};
+#include "why.h"
 
 // What RCPT TO would say to an address that it cannot read.
-static void syntax_verdict(struct question *q, struct str text, enum addr_result result, struct recipient_verdict *verdict_out)
+static void syntax_verdict(struct why *q, struct directory *directory, struct str text, enum addr_result result, struct recipient_verdict *verdict_out)
 {
 	struct recipient_reason *reason = ARENA_NEW(q->arena, struct recipient_reason);
 	*reason = (struct recipient_reason){.rule = "bad address", .attribute = "", .value = text};
 	*verdict_out = (struct recipient_verdict){.outcome = RECIPIENT_REFUSE, .code = 501, .enhanced = STR("5.1.3"),
-		.text = str_of_c(addr_result_text(result)), .reasons = reason, .n_reasons = 1, .shadow = directory_status(q->directory)};
+		.text = str_of_c(addr_result_text(result)), .reasons = reason, .n_reasons = 1, .shadow = directory_status(directory)};
 }
 
 // Puts what the access table said before the reasons of the recipient.
-static void put_before(struct question *q, const char *rule, const struct access *access, struct recipient_verdict *verdict)
+static void put_before(struct why *q, const char *rule, const struct access *access, struct recipient_verdict *verdict)
 {
 	struct recipient_reason *reasons = arena_must(q->arena, (verdict->n_reasons + 1) * sizeof *reasons);
 	if (!access->found)
@@ -48,10 +36,10 @@ static void put_before(struct question *q, const char *rule, const struct access
 	verdict->n_reasons++;
 }
 
-static void refused_verdict(struct question *q, const char *rule, const struct access *access, struct recipient_verdict *verdict_out)
+static void refused_verdict(struct why *q, struct directory *directory, const char *rule, const struct access *access, struct recipient_verdict *verdict_out)
 {
 	*verdict_out = (struct recipient_verdict){.outcome = access->reply.code < 500 ? RECIPIENT_DEFER : RECIPIENT_REFUSE,
-		.code = access->reply.code, .enhanced = access->reply.enhanced, .text = access->reply.text, .shadow = directory_status(q->directory)};
+		.code = access->reply.code, .enhanced = access->reply.enhanced, .text = access->reply.text, .shadow = directory_status(directory)};
 	put_before(q, rule, access, verdict_out);
 }
 
@@ -68,7 +56,7 @@ static void apply_access(const struct access *access, struct recipient_verdict *
 		verdict->quarantine = access->quarantine;
 }
 
-static void decide_recipient(struct question *q, const struct addr *addr, const struct access *client_access, struct recipient_verdict *verdict_out)
+static void decide_recipient(struct why *q, struct directory *directory, const struct addr *addr, const struct access *client_access, struct recipient_verdict *verdict_out)
 {
 	const struct relay_client client = {.address = q->client, .networks = &q->settings->relay_networks,
 		.certificates = &q->settings->relay_certificates, .access = client_access};
@@ -84,33 +72,33 @@ static void decide_recipient(struct question *q, const struct addr *addr, const 
 		.default_domain = q->default_domain,
 		.entries_max = RECIPIENT_ENTRIES_MAX,
 	};
-	recipient_decide(q->directory, &query, q->arena, verdict_out);
+	recipient_decide(directory, &query, q->arena, verdict_out);
 }
 
 // The session up to RCPT: the client before its greeting, the sender at MAIL, the recipient.
-static void decide_session(struct question *q, const struct addr *addr, struct recipient_verdict *verdict_out)
+static void decide_session(struct why *q, struct directory *directory, const struct addr *addr, struct recipient_verdict *verdict_out)
 {
-	const struct access_table table = {.directory = q->directory, .rules = q->rules, .delimiters = q->settings->delimiter};
+	const struct access_table table = {.directory = directory, .rules = q->rules, .delimiters = q->settings->delimiter};
 	struct access client, sender = {.attribute = ""};
 	access_client(&table, &q->client, q->arena, &client);
 	if (client.refuses) {
-		refused_verdict(q, "access client", &client, verdict_out);
+		refused_verdict(q, directory, "access client", &client, verdict_out);
 		return;
 	}
 	if (q->sender)
 		access_sender(&table, q->sender, q->arena, &sender);
 	if (sender.refuses) {
-		refused_verdict(q, "access sender", &sender, verdict_out);
+		refused_verdict(q, directory, "access sender", &sender, verdict_out);
 		return;
 	}
-	decide_recipient(q, addr, &client, verdict_out);
+	decide_recipient(q, directory, addr, &client, verdict_out);
 	apply_access(&sender, verdict_out);
 	apply_access(&client, verdict_out);
 	put_before(q, "access sender", &sender, verdict_out);
 	put_before(q, "access client", &client, verdict_out);
 }
 
-static void decide(struct question *q, struct str text, struct recipient_verdict *verdict_out)
+void why_decide(struct why *q, struct directory *directory, struct str text, struct recipient_verdict *verdict_out)
 {
 	struct addr addr;
 	struct str path = arena_printf(q->arena, "<%.*s>", STR_FMT(text));
@@ -118,32 +106,32 @@ static void decide(struct question *q, struct str text, struct recipient_verdict
 	if (result == ADDR_OK && path.n > 0)
 		result = ADDR_SYNTAX;
 	if (result != ADDR_OK) {
-		syntax_verdict(q, text, result, verdict_out);
+		syntax_verdict(q, directory, text, result, verdict_out);
 		return;
 	}
-	decide_session(q, &addr, verdict_out);
+	decide_session(q, directory, &addr, verdict_out);
 }
 
 // --- For scripts ---
 
-static json_t *json_of(struct str s)
+json_t *why_json_text(struct str s)
 {
 	json_t *text = json_stringn(s.n ? s.p : "", s.n);
 	return text ? text : json_string("(not UTF-8)");
 }
 
-static json_t *json_targets(const struct recipient_verdict *verdict)
+json_t *why_json_targets(const struct recipient_verdict *verdict)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; i < verdict->n_targets; i++) {
 		const struct recipient_target *t = &verdict->targets[i];
-		json_t *target = json_pack("{s:o, s:o}", "address", json_of(t->address->text), "host", json_of(t->host));
+		json_t *target = json_pack("{s:o, s:o}", "address", why_json_text(t->address->text), "host", why_json_text(t->host));
 		if (t->detail.n)
-			json_object_set_new(target, "detail", json_of(t->detail));
+			json_object_set_new(target, "detail", why_json_text(t->detail));
 		if (t->list.n)
-			json_object_set_new(target, "list", json_of(t->list));
+			json_object_set_new(target, "list", why_json_text(t->list));
 		if (t->forwarder.n)
-			json_object_set_new(target, "forwarder", json_of(t->forwarder));
+			json_object_set_new(target, "forwarder", why_json_text(t->forwarder));
 		json_array_append_new(list, target);
 	}
 	return list;
@@ -154,8 +142,8 @@ static json_t *json_reasons(const struct recipient_verdict *verdict)
 	json_t *list = json_array();
 	for (size_t i = 0; i < verdict->n_reasons; i++) {
 		const struct recipient_reason *r = &verdict->reasons[i];
-		json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:o}", "rule", r->rule, "entry", json_of(r->entry), "attribute",
-						    r->attribute, "value", json_of(r->value)));
+		json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:o}", "rule", r->rule, "entry", why_json_text(r->entry), "attribute",
+						    r->attribute, "value", why_json_text(r->value)));
 	}
 	return list;
 }
@@ -164,15 +152,15 @@ static void print_json(struct str address, const struct recipient_verdict *v)
 {
 	json_t *shadow = json_pack("{s:I, s:b, s:b, s:I}", "version", (json_int_t)v->shadow.version, "complete", v->shadow.complete, "fresh",
 		v->shadow.fresh, "age_s", (json_int_t)v->shadow.age_s);
-	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o, s:o, s:o}", "address", json_of(address), "verdict",
-		recipient_outcome_name(v->outcome), "code", v->code, "enhanced", json_of(v->enhanced), "text", json_of(v->text), "owner",
-		v->owner.n ? json_of(v->owner) : NULL, "held", v->quarantine.n ? json_of(v->quarantine) : NULL, "targets",
-		json_targets(v), "reasons", json_reasons(v), "shadow", shadow));
+	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o, s:o, s:o}", "address", why_json_text(address), "verdict",
+		recipient_outcome_name(v->outcome), "code", v->code, "enhanced", why_json_text(v->enhanced), "text", why_json_text(v->text), "owner",
+		v->owner.n ? why_json_text(v->owner) : NULL, "held", v->quarantine.n ? why_json_text(v->quarantine) : NULL, "targets",
+		why_json_targets(v), "reasons", json_reasons(v), "shadow", shadow));
 }
 
 // --- For people ---
 
-static const char *headline(enum recipient_outcome outcome)
+const char *why_headline(enum recipient_outcome outcome)
 {
 	switch (outcome) {
 	case RECIPIENT_DELIVER:
@@ -199,26 +187,30 @@ static void add_safe(struct buf *b, struct str s)
 	log_escape(b, s);
 }
 
+void why_add_target(struct buf *b, const struct recipient_target *t)
+{
+	add_safe(b, t->address->text);
+	buf_add_c(b, t->kind == RECIPIENT_MAILBOX ? " on " : " by way of ");
+	add_safe(b, t->host);
+	if (t->detail.n) {
+		buf_add_c(b, ", detail ");
+		add_safe(b, t->detail);
+	}
+	if (t->list.n) {
+		buf_add_c(b, ", as a copy of the list ");
+		add_safe(b, t->list);
+	}
+	if (t->forwarder.n) {
+		buf_add_c(b, ", forwarded by ");
+		add_safe(b, t->forwarder);
+	}
+}
+
 static void add_targets(struct buf *b, const struct recipient_verdict *v)
 {
 	for (size_t i = 0; i < v->n_targets; i++) {
-		const struct recipient_target *t = &v->targets[i];
 		buf_add_c(b, "  to ");
-		add_safe(b, t->address->text);
-		buf_add_c(b, t->kind == RECIPIENT_MAILBOX ? " on " : " by way of ");
-		add_safe(b, t->host);
-		if (t->detail.n) {
-			buf_add_c(b, ", detail ");
-			add_safe(b, t->detail);
-		}
-		if (t->list.n) {
-			buf_add_c(b, ", as a copy of the list ");
-			add_safe(b, t->list);
-		}
-		if (t->forwarder.n) {
-			buf_add_c(b, ", forwarded by ");
-			add_safe(b, t->forwarder);
-		}
+		why_add_target(b, &v->targets[i]);
 		buf_add_c(b, "\n");
 	}
 }
@@ -243,9 +235,9 @@ static void add_reasons(struct buf *b, const struct recipient_verdict *v)
 static void print_text(struct str address, const struct recipient_verdict *v)
 {
 	struct buf b;
-	buf_init(&b, ANSWER_BYTES_MAX);
+	buf_init(&b, WHY_ANSWER_BYTES_MAX);
 	add_safe(&b, address);
-	buf_printf(&b, " %s: %d %.*s %.*s\n", headline(v->outcome), v->code, STR_FMT(v->enhanced), STR_FMT(v->text));
+	buf_printf(&b, " %s: %d %.*s %.*s\n", why_headline(v->outcome), v->code, STR_FMT(v->enhanced), STR_FMT(v->text));
 	if (v->owner.n) {
 		buf_add_c(&b, "  with the sender ");
 		add_safe(&b, v->owner);
@@ -294,11 +286,11 @@ static int worse(int a, int b)
 	return a > b ? a : b;
 }
 
-static int answer(struct question *q, struct str address)
+static int answer(struct why *q, struct str address)
 {
 	struct recipient_verdict verdict;
-	q->arena = arena_new(ANSWER_BYTES_MAX);
-	decide(q, address, &verdict);
+	q->arena = arena_new(WHY_ANSWER_BYTES_MAX);
+	why_decide(q, q->after ? q->after : q->directory, address, &verdict);
 	if (q->json)
 		print_json(address, &verdict);
 	else
@@ -307,7 +299,7 @@ static int answer(struct question *q, struct str address)
 	return exit_of(verdict.outcome);
 }
 
-static bool parse_sender(struct ctl *ctl, struct str text, struct question *q)
+static bool parse_sender(struct ctl *ctl, struct str text, struct why *q)
 {
 	struct str path = arena_printf(ctl->arena, "<%.*s>", STR_FMT(text));
 	q->sender = ARENA_NEW(ctl->arena, struct addr);
@@ -320,43 +312,93 @@ static void complain_row(void *context, struct str file, size_t line, struct str
 	fprintf(stderr, "%.*s:%zu: %.*s %s\n", STR_FMT(file), line, STR_FMT(key), what);
 }
 
-int cmd_why(struct ctl *ctl, int argc, char **argv)
+static void complain_change(void *context, size_t line, struct str dn, struct str attribute, const char *what)
 {
-	struct question q = {.json = ctl->json};
-	int first = 1, code = CTL_YES;
-	for (; first < argc; first++) {
-		if (str_eq(str_of_c(argv[first]), STR("--outside"))) {
-			q.outside = true;
+	const struct why *q = context;
+	fprintf(stderr, "%s:%zu: %.*s%s%.*s %s\n", q->change, line, STR_FMT(dn), dn.n && attribute.n ? ": " : "", STR_FMT(attribute), what);
+}
+
+bool why_options(struct ctl *ctl, int argc, char **argv, struct why *q, int *next_out)
+{
+	int at = 1;
+	for (; at < argc && argv[at][0] == '-'; at++) {
+		struct str option = str_of_c(argv[at]);
+		if (str_eq(option, STR("--outside"))) {
+			q->outside = true;
 			continue;
 		}
-		if (str_eq(str_of_c(argv[first]), STR("--client")) && first + 1 < argc) {
-			q.outside = true;
-			if (!netaddr_parse(str_of_c(argv[++first]), 0, &q.client))
-				return ctl_usage(ctl);
-			continue;
+		if (++at == argc)
+			return false;
+		struct str value = str_of_c(argv[at]);
+		if (str_eq(option, STR("--client"))) {
+			q->outside = true;
+			if (!netaddr_parse(value, 0, &q->client))
+				return false;
+		} else if (str_eq(option, STR("--from"))) {
+			if (!parse_sender(ctl, value, q))
+				return false;
+		} else if (str_eq(option, STR("--ldif"))) {
+			q->change = argv[at];
+		} else {
+			return false;
 		}
-		if (!str_eq(str_of_c(argv[first]), STR("--from")) || ++first == argc)
-			break;
-		if (!parse_sender(ctl, str_of_c(argv[first]), &q))
-			return ctl_usage(ctl);
 	}
-	if (first >= argc || argv[first][0] == '-')
-		return ctl_usage(ctl);
-	q.settings = ctl_settings(ctl);
-	if (q.settings == NULL)
-		return CTL_NO;
-	q.default_domain = settings_default_domain(q.settings);
-	if (q.settings->relayhost.host.n)
-		q.relayhost = arena_printf(ctl->arena, "%.*s:%u", STR_FMT(q.settings->relayhost.host), (unsigned)q.settings->relayhost.port);
+	*next_out = at;
+	return true;
+}
+
+// 75 when the shadow cannot say what the change would do; 2 when the change is none.
+static int open_change(struct why *q)
+{
 	struct err err;
-	if (rules_load(q.settings, complain_row, NULL, &q.rules, &err)) {
+	int fd = open(q->change, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		(void)err_errno(&err, "%s", q->change);
+		fprintf(stderr, "posthouse: %s\n", err.text);
+		return CTL_USAGE;
+	}
+	q->after = directory_overlay_open(q->directory, fd, q->change, complain_change, q, &q->overlay, &err);
+	close(fd);
+	if (q->after)
+		return CTL_YES;
+	fprintf(stderr, "posthouse: %s\n", err.text);
+	return err.code == ERR_NOTFOUND || err_is_temporary(err.code) ? CTL_TEMPORARY : CTL_USAGE;
+}
+
+int why_open(struct ctl *ctl, struct why *q)
+{
+	struct err err;
+	q->json = ctl->json;
+	q->settings = ctl_settings(ctl);
+	if (q->settings == NULL)
+		return CTL_NO;
+	q->default_domain = settings_default_domain(q->settings);
+	if (q->settings->relayhost.host.n)
+		q->relayhost = arena_printf(ctl->arena, "%.*s:%u", STR_FMT(q->settings->relayhost.host), (unsigned)q->settings->relayhost.port);
+	if (rules_load(q->settings, complain_row, NULL, &q->rules, &err)) {
 		fprintf(stderr, "posthouse: %s\n", err.text);
 		return CTL_NO;
 	}
-	q.directory = directory_open(settings_data_path(q.settings, ctl->arena, "shadow/shadow.db").p, q.settings->fresh_s);
-	for (int i = first; i < argc; i++)
+	q->directory = directory_open(settings_data_path(q->settings, ctl->arena, "shadow/shadow.db").p, q->settings->fresh_s);
+	return q->change ? open_change(q) : CTL_YES;
+}
+
+void why_close(struct why *q)
+{
+	directory_close(&q->after);
+	directory_close(&q->directory);
+	rules_drop(&q->rules);
+}
+
+int cmd_why(struct ctl *ctl, int argc, char **argv)
+{
+	struct why q = {0};
+	int first;
+	if (!why_options(ctl, argc, argv, &q, &first) || first >= argc)
+		return ctl_usage(ctl);
+	int code = why_open(ctl, &q);
+	for (int i = first; q.directory && (q.after || !q.change) && i < argc; i++)
 		code = worse(code, answer(&q, str_of_c(argv[i])));
-	directory_close(&q.directory);
-	rules_drop(&q.rules);
+	why_close(&q);
 	return code;
 }

@@ -139,7 +139,7 @@ enum sasl_lookup credentials_lookup(void *context, struct str service, struct st
 		return arena_overflowed(arena) ? SASL_UNAVAILABLE : SASL_UNKNOWN;
 	pthread_mutex_lock(&credentials->mutex);
 	if (reader_begin(credentials->reader)) {
-		answer = reader_find(credentials->reader, DIRECTORY_LOGIN, key, arena, &match);
+		answer = reader_find(credentials->reader, DIRECTORY_LOGIN, key, 0, arena, &match);
 		reader_end(credentials->reader);
 	}
 	pthread_mutex_unlock(&credentials->mutex);

@@ -88,8 +88,14 @@ void directory_end(struct directory *directory)
 enum directory_answer directory_find(struct directory *directory, enum directory_key kind, struct str key, struct arena *arena,
 	struct directory_match *match_out)
 {
+	return directory_find_more(directory, kind, key, 0, arena, match_out);
+}
+
+enum directory_answer directory_find_more(struct directory *directory, enum directory_key kind, struct str key, size_t skip,
+	struct arena *arena, struct directory_match *match_out)
+{
 	directory_begin(directory);
-	enum directory_answer answer = directory->ops->find(directory->source, kind, key, arena, match_out);
+	enum directory_answer answer = directory->ops->find(directory->source, kind, key, skip, arena, match_out);
 	directory_end(directory);
 	return answer;
 }

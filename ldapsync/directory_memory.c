@@ -114,7 +114,7 @@ static struct str memory_next_key(void *source, enum directory_key kind, struct 
 	return arena_dup(arena, memory->keys[at].key);
 }
 
-static enum directory_answer memory_find(void *source, enum directory_key kind, struct str key, struct arena *arena,
+static enum directory_answer memory_find(void *source, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
 	struct directory_match *match_out)
 {
 	struct directory_memory *memory = source;
@@ -122,7 +122,7 @@ static enum directory_answer memory_find(void *source, enum directory_key kind, 
 	if (!memory->status.complete)
 		return DIRECTORY_UNAVAILABLE;
 	struct directory_match match = {NULL, NULL};
-	for (size_t i = first_from(memory, &wanted); i < memory->n && match.other == NULL && compare_keys(&memory->keys[i], &wanted) == 0; i++) {
+	for (size_t i = first_from(memory, &wanted) + skip; i < memory->n && match.other == NULL && compare_keys(&memory->keys[i], &wanted) == 0; i++) {
 		const struct entry *entry = reader_entry(memory->keys[i].data, arena);
 		if (entry == NULL)
 			return DIRECTORY_UNAVAILABLE;
@@ -174,7 +174,7 @@ struct directory *directory_memory_new(struct str ldif, struct directory_memory 
 	struct directory_memory *memory = calloc(1, sizeof *memory);
 	must(memory != NULL);
 	memory->arena = arena_new(MEMORY_BYTES_MAX);
-	memory->status = (struct directory_status){.version = 1, .complete = true, .fresh = true};
+	memory->status = (struct directory_status){.version = 1, .complete = true, .fresh = true, .is_ldif = true};
 	struct intake *intake = intake_new(ignore_complaint, NULL);
 	enum err_code code = read_all(memory, intake, ldif, true, err);
 	intake_surveyed(intake);

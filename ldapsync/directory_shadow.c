@@ -40,11 +40,11 @@ static void shadow_end(void *source)
 	reader_end(shadow->reader);
 }
 
-static enum directory_answer shadow_find(void *source, enum directory_key kind, struct str key, struct arena *arena,
+static enum directory_answer shadow_find(void *source, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
 	struct directory_match *match_out)
 {
 	struct directory_shadow *shadow = source;
-	return reader_find(shadow->reader, kind, key, arena, match_out);
+	return reader_find(shadow->reader, kind, key, skip, arena, match_out);
 }
 
 static struct str shadow_next_key(void *source, enum directory_key kind, struct str from, struct arena *arena)
@@ -64,7 +64,8 @@ static struct directory_status shadow_status(void *source)
 {
 	struct directory_shadow *shadow = source;
 	struct reader_state state = reader_state(shadow->reader);
-	struct directory_status status = {.version = state.version, .complete = state.complete, .entries = state.entries, .age_s = -1};
+	struct directory_status status = {.version = state.version, .complete = state.complete, .entries = state.entries, .age_s = -1,
+		.is_ldif = state.is_ldif};
 	if (!state.complete)
 		return status;
 	int64_t age_ms = clock_wall_ms() - state.confirmed_ms;

@@ -142,6 +142,31 @@ bool dn_is_valid(struct str dn)
 	return valid;
 }
 
+bool dn_cut(struct str dn, struct str *rdn_out, struct str *parent_out)
+{
+	bool quoted = false;
+	size_t i = 0;
+	for (; i < dn.n && (quoted || (dn.p[i] != ',' && dn.p[i] != ';')); i++) {
+		quoted ^= dn.p[i] == '"';
+		i += dn.p[i] == '\\';
+	}
+	if (dn.n == 0)
+		return false;
+	*rdn_out = str_upto(dn, i);
+	*parent_out = str_trim(str_from(dn, i + 1));
+	return true;
+}
+
+bool dn_take_part(struct str *rdn, struct str *type_out, struct buf *value)
+{
+	if (!take_type(rdn, type_out) || !take_value(rdn, value))
+		return false;
+	if (rdn->n && rdn->p[0] != '+')
+		return false;
+	*rdn = str_from(*rdn, 1);
+	return true;
+}
+
 struct guid dn_key(struct str dn)
 {
 	static const struct guid none;

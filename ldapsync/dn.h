@@ -8,11 +8,18 @@
 #ifndef LDAPSYNC_DN_H
 #define LDAPSYNC_DN_H
 
+#include "base/buf.h"
 #include "base/guid.h"
 
 struct guid dn_key(struct str dn);
 
 // Is this a DN at all: "type=value", separated by commas or semicolons? The empty DN is none.
 bool dn_is_valid(struct str dn);
+
+// The first RDN and what is after its separator, as they are written; *parent_out is empty for the last. False: dn is empty.
+bool dn_cut(struct str dn, struct str *rdn_out, struct str *parent_out);
+
+// Takes the next "type=value" off an RDN, the value without its escapes, appended to value. False at the end, and for what is none.
+bool dn_take_part(struct str *rdn, struct str *type_out, struct buf *value);
 
 #endif

@@ -25,6 +25,7 @@ struct ldif {
 	struct arena *arena; // of the record
 	struct buf decoded;
 	bool begun;          // past the version line
+	bool changes;        // change records are wanted
 };
 
 static struct ldif *open_any(const char *name)
@@ -53,6 +54,11 @@ struct ldif *ldif_open_text(struct str text, const char *name)
 	struct ldif *ldif = open_any(name);
 	ldif->text = text;
 	return ldif;
+}
+
+void ldif_allow_changes(struct ldif *ldif)
+{
+	ldif->changes = true;
 }
 
 void ldif_close(struct ldif **ldif_in)
@@ -163,6 +169,11 @@ static enum err_code logical_line(struct ldif *ldif, bool *more_out, size_t *lin
 static enum err_code split(struct ldif *ldif, struct str *name_out, struct str *value_out, struct err *err)
 {
 	struct str name, value, options, line = buf_str(&ldif->logical);
+	if (ldif->changes && str_eq(line, STR("-"))) {
+		*name_out = STR("-");
+		*value_out = STR("");
+		return ERR_OK;
+	}
 	if (!str_cut(line, ':', &name, &value))
 		return bad(ldif, ERR_INVALID, "not \"attribute: value\"", err);
 	str_cut(name, ';', &name, &options);
@@ -213,7 +224,7 @@ static enum err_code read_values(struct ldif *ldif, struct raw_entry *record, st
 		code = split(ldif, &value.name, &value.value, err);
 		if (code)
 			return code;
-		if (str_eq_nocase(value.name, STR("changetype")))
+		if (!ldif->changes && str_eq_nocase(value.name, STR("changetype")))
 			return bad(ldif, ERR_UNSUPPORTED, "a change record; only entries are read here", err);
 		if (str_eq_nocase(value.name, STR("dn")))
 			return bad(ldif, ERR_INVALID, "a second dn; put an empty line between entries", err);

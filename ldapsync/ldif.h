@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// LDIF (RFC 2849), content records only, read one record at a time: memory is bounded by the largest record, not by the file.
+// LDIF (RFC 2849), content records unless others are asked for, read one record at a time: memory is bounded by the largest record, not by the file.
 //
 //     struct ldif *ldif = ldif_open_fd(fd, "people.ldif");
 //     while ((got = ldif_next(ldif, &record, &err)) == LDIF_RECORD)
@@ -7,6 +7,9 @@
 //     if (got == LDIF_BAD)
 //         ... err.text is "people.ldif:17: what" ...
 //     ldif_close(&ldif);
+//
+// Where change records are wanted too (ldif_allow_changes), "changetype" and what follows it are values like any other, and the line that ends
+// a modification is one with the name "-". What they mean is change.c's matter.
 //
 // Folded lines, comments, base64 values and attribute options are understood; change records and values from URLs ("attr:< file:///…")
 // are refused: whoever can write the directory must not make us read other files. Blocks on the file.
@@ -29,6 +32,7 @@ enum ldif_result { LDIF_RECORD, LDIF_END, LDIF_BAD };
 // name is for messages (copied). fd stays the caller's and is read from its position on; text is borrowed until the close.
 struct ldif *ldif_open_fd(int fd, const char *name);
 struct ldif *ldif_open_text(struct str text, const char *name);
+void ldif_allow_changes(struct ldif *ldif);
 void ldif_close(struct ldif **ldif);
 
 // LDIF_BAD ends the reading: ERR_INVALID for what is not LDIF, ERR_LIMIT over the bounds above, else what reading the file gave.

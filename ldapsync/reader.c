@@ -12,13 +12,14 @@
 #include "directory_source.h"
 #include "dn.h"
 
-enum { BEGIN, END, FIND, FIND_UUID, NEXT_KEY, EACH, STATE, STATEMENTS };
+enum { BEGIN, END, FIND, FIND_UUID, FIND_MORE, NEXT_KEY, EACH, STATE, STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
 	[BEGIN] = "BEGIN",
 	[END] = "ROLLBACK", // it only read
-	[FIND] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 LIMIT 2",
+	[FIND] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 ORDER BY k.id LIMIT 2",
 	[FIND_UUID] = "SELECT data FROM entry WHERE uuid = ?1",
+	[FIND_MORE] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 ORDER BY k.id LIMIT 2 OFFSET ?3",
 	[NEXT_KEY] = "SELECT key FROM key WHERE kind = ?1 AND key >= ?2 ORDER BY key LIMIT 1",
 	[EACH] = "SELECT data FROM entry",
 	[STATE] = "SELECT version, complete, source = 'ldif', source_ok, confirmed_ms, entries FROM state",
@@ -269,29 +270,37 @@ static void keep_recent(struct reader *reader, enum directory_key kind, struct s
 	recent->version = whole ? reader->state.version : 0;
 }
 
-enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, struct arena *arena,
+// False with the trouble set: there is nothing to look into.
+static bool is_readable(struct reader *reader)
+{
+	if (reader->in_transaction && !reader->state.complete)
+		err_set(&reader->trouble, ERR_NOTFOUND, "%s: never loaded completely", reader->path);
+	return reader->in_transaction && reader->state.complete;
+}
+
+enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
 	struct directory_match *match_out)
 {
-	if (!reader->in_transaction)
+	if (!is_readable(reader))
 		return DIRECTORY_UNAVAILABLE;
-	if (!reader->state.complete) {
-		err_set(&reader->trouble, ERR_NOTFOUND, "%s: never loaded completely", reader->path);
-		return DIRECTORY_UNAVAILABLE;
-	}
+	if (kind == DIRECTORY_UUID && skip > 0)
+		return DIRECTORY_NONE; // each is there once
 	key = reader_key(kind, key, arena);
-	if (find_recent(reader, kind, key, arena, match_out))
+	if (skip == 0 && find_recent(reader, kind, key, arena, match_out))
 		return DIRECTORY_FOUND;
-	sqlite3_stmt *stmt = db_stmt(reader->db, kind == DIRECTORY_UUID ? FIND_UUID : FIND);
+	sqlite3_stmt *stmt = db_stmt(reader->db, kind == DIRECTORY_UUID ? FIND_UUID : skip > 0 ? FIND_MORE : FIND);
 	if (kind == DIRECTORY_UUID) {
 		db_bind_blob(stmt, 1, key);
 	} else {
 		db_bind_i64(stmt, 1, kind);
 		db_bind_blob(stmt, 2, key);
 	}
+	if (kind != DIRECTORY_UUID && skip > 0)
+		db_bind_i64(stmt, 3, (int64_t)skip);
 	enum directory_answer answer = collect(reader, stmt, arena, match_out);
 	if (reader->db)
 		db_reset(stmt);
-	if (answer == DIRECTORY_FOUND)
+	if (answer == DIRECTORY_FOUND && skip == 0)
 		keep_recent(reader, kind, key, match_out->entry);
 	return answer;
 }
@@ -329,12 +338,8 @@ enum directory_answer reader_each(struct reader *reader, bool (*each)(void *arg,
 	struct entry entry;
 	enum db_step step;
 	bool more = true;
-	if (!reader->in_transaction)
+	if (!is_readable(reader))
 		return DIRECTORY_UNAVAILABLE;
-	if (!reader->state.complete) {
-		err_set(&reader->trouble, ERR_NOTFOUND, "%s: never loaded completely", reader->path);
-		return DIRECTORY_UNAVAILABLE;
-	}
 	sqlite3_stmt *stmt = db_stmt(reader->db, EACH);
 	while (more && (step = db_step(reader->db, stmt, &reader->trouble)) == DB_ROW) {
 		if (!entry_decode(db_col_blob(stmt, 0), &entry)) {

@@ -62,6 +62,7 @@ struct directory_status {
 	bool fresh;        // NONE may become a 5xx (I8)
 	int64_t age_s;     // since the source was last confirmed; -1: never
 	uint64_t entries;
+	bool is_ldif;      // the source is a file: an entry has an entryUUID only when the file says so
 };
 
 // Opens the shadow at path ("…/shadow/shadow.db", copied). fresh_s: the setting. Never fails, see above. May read from the disk: at
@@ -85,6 +86,10 @@ void directory_let_go(struct directory *directory);        // ends it; nothing w
 enum directory_answer directory_find(struct directory *directory, enum directory_key kind, struct str key, struct arena *arena,
 	struct directory_match *match_out);
 
+// The same without the first `skip` of those that claim the key: for whoever needs all claimants. Their order is the same within one snapshot.
+enum directory_answer directory_find_more(struct directory *directory, enum directory_key kind, struct str key, size_t skip,
+	struct arena *arena, struct directory_match *match_out);
+
 // The first key of a kind that is not below `from` in the order of str_cmp: whether any begins with a prefix costs one look-up for each version of the
 // shadow, so that tables that nobody uses cost nothing. {NULL, 0}: there is none, or the directory cannot say. In the arena.
 struct str directory_next_key(struct directory *directory, enum directory_key kind, struct str from, struct arena *arena);
@@ -105,11 +110,11 @@ struct str directory_login_key(struct arena *arena, struct str login, struct str
 // One key for a DN in any spelling: equal DNs have equal keys.
 struct guid directory_dn_key(struct str dn);
 
-// Another source of entries behind the same calls: directory_memory.h for tests and what-ifs.
+// Another source of entries behind the same calls: directory_memory.h for tests, directory_overlay.h for what-ifs.
 struct directory_ops {
 	void (*begin)(void *source);
 	void (*end)(void *source);
-	enum directory_answer (*find)(void *source, enum directory_key kind, struct str key, struct arena *arena,
+	enum directory_answer (*find)(void *source, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
 		struct directory_match *match_out);
 	struct str (*next_key)(void *source, enum directory_key kind, struct str from, struct arena *arena);
 	enum directory_answer (*each)(void *source, bool (*each)(void *arg, const struct entry *entry), void *arg);

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `posthouse why` and `posthouse directory diff` share: the question that RCPT TO asks, of a directory as it is or as it would be.
+#ifndef CTL_WHY_H
+#define CTL_WHY_H
+
+#include "ctl.h"
+#include "ldapsync/directory_overlay.h"
+#include "router/recipient.h"
+
+enum { WHY_ANSWER_BYTES_MAX = 1 << 30 };
+
+struct why {
+	struct directory *directory; // as it is
+	struct directory *after;     // as the change would have it; NULL: none was given
+	struct directory_overlay *overlay;
+	const char *change;          // the file of --ldif, borrowed; NULL: none
+	const struct settings *settings;
+	struct arena *arena; // of one answer
+	struct str relayhost, default_domain;
+	struct addr *sender; // who may post to a list: by --from
+	bool outside; // as a client that has not logged in
+	struct netaddr client; // NETADDR_NONE: not said
+	struct rules *rules;   // owned
+	bool json;
+};
+
+// Takes --outside, --client, --from and --ldif off the arguments: *next_out is the first that is none of them. False: wrong usage.
+bool why_options(struct ctl *ctl, int argc, char **argv, struct why *why, int *next_out);
+
+// Settings, rules, the shadow and the change; CTL_YES, or the exit code after the complaint was printed. Pairs with why_close either way.
+int why_open(struct ctl *ctl, struct why *why);
+void why_close(struct why *why);
+
+// The verdict for an address, from why->directory or another; in why->arena.
+void why_decide(struct why *why, struct directory *directory, struct str address, struct recipient_verdict *verdict_out);
+
+// Pieces of the answers.
+json_t *why_json_text(struct str s);
+json_t *why_json_targets(const struct recipient_verdict *verdict);
+const char *why_headline(enum recipient_outcome outcome);
+void why_add_target(struct buf *b, const struct recipient_target *target);
+
+#endif
