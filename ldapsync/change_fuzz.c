@@ -54,17 +54,20 @@ static void check_kind(struct directory *before, struct directory *after, struct
 	}
 }
 
-static void check_entries(struct directory *after, struct arena *arena)
+struct seen {
+	struct directory *after;
+	struct arena *arena;
+};
+
+static bool check_entry(void *arg, const struct entry *entry)
 {
+	struct seen *seen = arg;
 	struct directory_match match;
-	const struct entry *entry;
-	uint64_t cursor = 0;
-	for (size_t i = 0; i < STEPS_MAX && directory_each(after, &cursor, arena, &entry) == DIRECTORY_FOUND; i++) {
-		enum directory_answer answer = directory_find(after, DIRECTORY_UUID, guid_bytes(&entry->uuid), arena, &match);
-		must(answer == DIRECTORY_FOUND || answer == DIRECTORY_AMBIGUOUS);
-		answer = directory_find(after, DIRECTORY_DN, entry->dn, arena, &match);
-		must(answer == DIRECTORY_FOUND || answer == DIRECTORY_AMBIGUOUS);
-	}
+	enum directory_answer answer = directory_find(seen->after, DIRECTORY_UUID, guid_bytes(&entry->uuid), seen->arena, &match);
+	must(answer == DIRECTORY_FOUND || answer == DIRECTORY_AMBIGUOUS);
+	answer = directory_find(seen->after, DIRECTORY_DN, entry->dn, seen->arena, &match);
+	must(answer == DIRECTORY_FOUND || answer == DIRECTORY_AMBIGUOUS);
+	return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -82,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; after && i < sizeof kinds / sizeof *kinds; i++)
 		check_kind(before, after, overlay, kinds[i], arena);
 	if (after)
-		check_entries(after, arena);
+		must(directory_each(after, check_entry, &(struct seen){after, arena}) == DIRECTORY_FOUND);
 	directory_close(&after);
 	directory_close(&before);
 	arena_free(&arena);

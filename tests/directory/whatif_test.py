@@ -29,12 +29,12 @@ GROUPS = (
 # (what, the change for ldapmodify, addresses that must be listed, some that must not)
 CHANGES = (
     ("another host", f"dn: uid=bob,{PEOPLE}\nchangetype: modify\nreplace: mailHost\nmailHost: mb2.uni.example\n",
-     {"bob@uni.example", "staff@uni.example", "all@uni.example", "help@uni.example"}, {"ann@uni.example", "news@uni.example"}),
-    ("a forward", f"dn: uid=eve,{PEOPLE}\nchangetype: modify\nadd: phForwardAddress\nphForwardAddress: eve@elsewhere.example\n-\n"
+     {"bob@uni.example", "bob@old.example", "staff@uni.example", "all@uni.example", "help@uni.example"}, {"ann@uni.example", "news@uni.example"}),
+    ("a forward", f"dn: uid=eve,{PEOPLE}\nchangetype: modify\nadd: phForwardAddress\nphForwardAddress: bob@uni.example\n-\n"
      "replace: phForwardKeepCopy\nphForwardKeepCopy: TRUE\n", {"eve@uni.example", "news@uni.example"}, {"bob@uni.example"}),
     ("one more address", f"dn: uid=ann,{PEOPLE}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: Anna@Uni.Example\n"
      "mailLocalAddress: x@any.example\n", {"anna@uni.example", "x@any.example"}, {"ann@uni.example"}),
-    ("a deleted user", f"dn: uid=fay,{PEOPLE}\nchangetype: delete\n", {"fay@uni.example", "*@any.example", "postmaster@any.example"},
+    ("a deleted user", f"dn: uid=fay,{PEOPLE}\nchangetype: delete\n", {"fay@uni.example", "*@any.example", "abuse@any.example"},
      {"ann@uni.example", "*@uni.example"}),
     ("a new user", user_ldif("new").replace("\nobjectClass", "\nchangetype: add\nobjectClass", 1), {"new@uni.example"}, {"ann@uni.example"}),
     ("another list member", f"dn: cn=news,ou=groups,{DC}\nchangetype: modify\nadd: member\nmember: uid=ann, OU=people,{DC}\n-\n"
@@ -46,7 +46,7 @@ CHANGES = (
     ("an address that has two owners", f"dn: cn=help,ou=aliases,{DC}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: dan@uni.example\n",
      {"dan@uni.example"}, {"help@uni.example"}),
     ("a domain of its own", f"dn: associatedDomain=old.example,ou=domains,{DC}\nchangetype: modify\nreplace: phDomainType\nphDomainType: local\n-\n"
-     "delete: phDomainAliasOf\n", {"*@old.example"}, {"bob@uni.example"}),
+     "delete: phDomainAliasOf\n", {"bob@old.example", "staff@old.example"}, {"bob@uni.example"}),
     ("nothing for mail", f"dn: uid=bob,{PEOPLE}\nchangetype: modify\nreplace: telephoneNumber\ntelephoneNumber: 1\n-\nreplace: userPassword\n"
      "userPassword: secret\n", set(), {"bob@uni.example"}),
 )
@@ -113,7 +113,7 @@ class WhatIf(unittest.TestCase):
 
     def not_asked(self, before, predicted):
         """Addresses that no entry has are stood for by others: *@domain, an address without its detail or in the domain that an alias is of."""
-        return {a for a in EVERYBODY if a.endswith("@old.example") or "+" in a
+        return {a for a in EVERYBODY if "+" in a
                 or (a.split("@")[0] not in ("*", "postmaster", "abuse") and before[a] == before["*@" + a.split("@")[1]]
                     and predicted[a] == predicted["*@" + a.split("@")[1]])
                 or (a.endswith("@any.example") and "fay@uni.example" in str(before[a]))}
