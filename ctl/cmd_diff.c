@@ -15,11 +15,16 @@
 #include "base/must.h"
 #include "why.h"
 
+struct alias {
+	struct str domain;
+	bool touched; // by the change
+};
+
 struct diff {
 	struct why why;
 	struct arena *keys;     // of the walk
 	struct arena *names;    // of what stays
-	struct str *aliases;    // owned; domains that stand for another one, before or after
+	struct alias *aliases;  // owned; domains that stand for another one, before or after
 	size_t n_aliases, room_aliases;
 	size_t compared, changed;
 };
@@ -148,8 +153,27 @@ static bool has_entry(struct diff *diff, struct str address)
 	       directory_find(diff->why.after, DIRECTORY_ADDRESS, address, diff->why.arena, &match) == DIRECTORY_FOUND;
 }
 
+// The same local part in another domain, unless an entry has it: then it is compared for itself.
+static bool compare_in(struct diff *diff, struct str address, struct str domain)
+{
+	struct recipient_verdict before, after;
+	struct str other = arena_printf(diff->keys, "%.*s@%.*s", STR_FMT(str_upto(address, (size_t)str_rindex(address, '@'))), STR_FMT(domain));
+	if (has_entry(diff, other))
+		return false;
+	compare(diff, other, &before, &after);
+	return before.outcome == RECIPIENT_EXPAND || after.outcome == RECIPIENT_EXPAND;
+}
+
+// What changes changes in the domains that stand for its own too. Those that the change touches are looked at by look_in_aliases.
+static void compare_in_aliases(struct diff *diff, struct str address)
+{
+	for (size_t i = 0; i < diff->n_aliases; i++)
+		if (!diff->aliases[i].touched)
+			compare_in(diff, address, diff->aliases[i].domain);
+}
+
 // Who runs a list is reached by names that no entry has.
-static void compare_roles(struct diff *diff, struct str address)
+static void compare_roles(struct diff *diff, struct str address, bool in_aliases)
 {
 	struct addr addr, role;
 	if (addr_parse(diff->keys, address, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
@@ -160,27 +184,18 @@ static void compare_roles(struct diff *diff, struct str address)
 		struct recipient_verdict before, after;
 		if (addr_with_local(diff->keys, &addr, locals[i], &role) != ADDR_OK || has_entry(diff, role.key))
 			continue;
-		compare(diff, role.text, &before, &after);
+		if (compare(diff, role.text, &before, &after) && in_aliases)
+			compare_in_aliases(diff, role.text);
 	}
-}
-
-// The same local part in another domain, unless an entry has it: then it is compared for itself.
-static void compare_in(struct diff *diff, struct str address, struct str domain)
-{
-	struct recipient_verdict before, after;
-	struct str other = arena_printf(diff->keys, "%.*s@%.*s", STR_FMT(str_upto(address, (size_t)str_rindex(address, '@'))), STR_FMT(domain));
-	if (!has_entry(diff, other))
-		compare(diff, other, &before, &after);
 }
 
 static void compare_address(struct diff *diff, struct str address)
 {
 	struct recipient_verdict before, after;
-	bool changes = compare(diff, address, &before, &after);
-	for (size_t i = 0; changes && i < diff->n_aliases; i++)
-		compare_in(diff, address, diff->aliases[i]);
+	if (compare(diff, address, &before, &after))
+		compare_in_aliases(diff, address);
 	if (before.outcome == RECIPIENT_EXPAND || after.outcome == RECIPIENT_EXPAND)
-		compare_roles(diff, address);
+		compare_roles(diff, address, true);
 }
 
 // --- All of them ---
@@ -210,14 +225,16 @@ static bool is_alias(struct diff *diff, struct directory *directory, struct str 
 
 static void keep_alias(struct diff *diff, struct str key)
 {
-	if (!is_alias(diff, diff->why.directory, key) && !is_alias(diff, diff->why.after, key))
+	(void)directory_overlay_asked(diff->why.overlay);
+	bool alias = is_alias(diff, diff->why.after, key), touched = directory_overlay_asked(diff->why.overlay);
+	if (!alias && !is_alias(diff, diff->why.directory, key))
 		return;
 	if (diff->n_aliases == diff->room_aliases) {
 		diff->room_aliases = diff->room_aliases ? 2 * diff->room_aliases : 16;
 		diff->aliases = reallocarray(diff->aliases, diff->room_aliases, sizeof *diff->aliases);
 		must(diff->aliases != NULL);
 	}
-	diff->aliases[diff->n_aliases++] = arena_dup(diff->names, key);
+	diff->aliases[diff->n_aliases++] = (struct alias){arena_dup(diff->names, key), touched};
 }
 
 static bool stands_for(struct diff *diff, struct directory *directory, struct str domain, struct str other)
@@ -235,13 +252,10 @@ static bool is_target(struct diff *diff, struct str alias, struct str domain)
 // A domain that stands for another one, or does so no more, has all names of that: they are asked for in it.
 static void look_in_aliases(struct diff *diff, struct str key)
 {
-	struct directory_match match;
 	for (size_t i = 0; i < diff->n_aliases && str_rindex(key, '@') > 0; i++) {
-		(void)directory_overlay_asked(diff->why.overlay);
-		directory_find(diff->why.after, DIRECTORY_DOMAIN, diff->aliases[i], diff->why.arena, &match);
-		struct str whose = str_from(key, (size_t)str_rindex(key, '@') + 1);
-		if (directory_overlay_asked(diff->why.overlay) && is_target(diff, diff->aliases[i], whose))
-			compare_in(diff, key, diff->aliases[i]);
+		struct str domain = diff->aliases[i].domain, own = str_from(key, (size_t)str_rindex(key, '@') + 1);
+		if (diff->aliases[i].touched && is_target(diff, domain, own) && compare_in(diff, key, domain))
+			compare_roles(diff, arena_printf(diff->keys, "%.*s@%.*s", STR_FMT(str_upto(key, key.n - own.n - 1)), STR_FMT(domain)), false);
 	}
 }
 
