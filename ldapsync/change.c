@@ -38,7 +38,7 @@ static enum err_code bad(const struct change *change, size_t line, enum err_code
 static enum err_code new_entry(struct change *change, const struct raw_entry *record, struct change_entry **entry_out, struct err *err)
 {
 	if (change->n == DIRECTORY_OVERLAY_ENTRIES_MAX)
-		return bad(change, record->line, ERR_LIMIT, "too many entries in one change", STR_NONE, err);
+		return bad(change, record->line, ERR_LIMIT, "too many entries in one change", STR(""), err);
 	if (change->n == change->room) {
 		change->room = change->room ? 2 * change->room : 64;
 		change->entries = reallocarray(change->entries, change->room, sizeof *change->entries);
@@ -380,7 +380,7 @@ static enum err_code put(struct change *change, const struct raw_entry *record, 
 		}
 		copy_value(change, entry, value->name, value->value, value->line);
 	}
-	return arena_overflowed(change->arena) ? bad(change, record->line, ERR_LIMIT, "the change is too large", STR_NONE, err) : ERR_OK;
+	return arena_overflowed(change->arena) ? bad(change, record->line, ERR_LIMIT, "the change is too large", STR(""), err) : ERR_OK;
 }
 
 static enum err_code remove_entry(struct change *change, const struct raw_entry *record, struct err *err)
@@ -438,7 +438,7 @@ static enum err_code rename_entry(struct change *change, const struct raw_entry 
 		*into = str_trim(value->value);
 	}
 	if (newrdn.n == 0 || !(str_eq(keep, STR("0")) || str_eq(keep, STR("1"))) || !dn_cut(record->dn, &rdn, &parent))
-		return bad(change, record->line, ERR_INVALID, "a rename has newrdn, and deleteoldrdn of 0 or 1", STR_NONE, err);
+		return bad(change, record->line, ERR_INVALID, "a rename has newrdn, and deleteoldrdn of 0 or 1", STR(""), err);
 	enum err_code code = find(change, record, record->dn, &entry, err);
 	if (code)
 		return code;
@@ -467,7 +467,7 @@ enum err_code change_apply(struct change *change, const struct raw_entry *record
 {
 	struct str type = STR_NONE;
 	if (record->n_values > 0 && str_eq_nocase(record->values[0].name, STR("control")))
-		return bad(change, record->values[0].line, ERR_UNSUPPORTED, "controls are not known here", STR_NONE, err);
+		return bad(change, record->values[0].line, ERR_UNSUPPORTED, "controls are not known here", STR(""), err);
 	if (!dn_is_valid(record->dn))
 		return bad(change, record->line, ERR_INVALID, "is no name", record->dn, err);
 	if (record->n_values == 0 || !str_eq_nocase(record->values[0].name, STR("changetype")))
