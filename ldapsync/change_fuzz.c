@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any text as a change of a small directory: it is refused with its line, or the view is whole: each key that can be asked for leads to entries
 // that decode, an entry is found by its uuid, and what no change touches is answered as before.
-// Covers: ldapsync/change.c ldapsync/directory_overlay.c ldapsync/ldif.c ldapsync/dn.c
+// Covers: ldapsync/change.c ldapsync/directory_overlay.c ldapsync/dn.c
 #include <stdint.h>
 
 #include "base/must.h"
