@@ -41,9 +41,6 @@ struct smtp_service {
 // A session from greeting to goodbye; for base/listen.h, arg is the struct smtp_service. Owns conn.
 void smtp_server_serve(struct conn *conn, void *arg);
 
-// The relayhost as "host:port"; empty without one.
-struct str smtp_server_relayhost(const struct settings *settings, struct arena *arena);
-
 // What happens to mail for an address (router/recipient.h), by the settings and the shadow of now; a large group is decided on a worker.
 // asked: recipient, sender, who asks, lists; the rest is filled in. verdict_out lives in the arena. On a fiber; may wait.
 void smtp_server_decide(struct smtp_server *server, const struct settings *settings, const struct recipient_query *asked,

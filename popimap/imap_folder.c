@@ -263,7 +263,7 @@ static int by_modseq(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-bool imap_own_has(const struct imap_own *own, uint64_t modseq)
+static bool own_has(const struct imap_own *own, uint64_t modseq)
 {
 	return own && own->n && bsearch(&modseq, own->modseqs, own->n, sizeof modseq, by_modseq) != NULL;
 }
@@ -333,7 +333,7 @@ static void tell_flags(const struct imap_folder *folder, struct conn *conn, cons
 	struct imap_flags_line line;
 	imap_flags_line_init(&line);
 	for (size_t i = 0; i < n; i++)
-		if (imap_folder_number(folder, changes[i].uid) && !imap_own_has(own, changes[i].modseq))
+		if (imap_folder_number(folder, changes[i].uid) && !own_has(own, changes[i].modseq))
 			imap_folder_write_flags(folder, conn, &changes[i], with_uid, &line);
 	imap_flags_line_fini(&line);
 }

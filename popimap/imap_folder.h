@@ -77,7 +77,6 @@ struct imap_own {
 	uint64_t *modseqs;
 	size_t n, size;
 };
-bool imap_own_has(const struct imap_own *own, uint64_t modseq);
 
 // After flags that the session changed and tells of itself: if nobody else changed anything, there is nothing more to ask for.
 void imap_folder_changed_by_us(struct imap_folder *folder, const struct flag_result *result, struct imap_own *own, struct arena *arena);
