@@ -93,6 +93,7 @@ class Rig(node.Node):
             return
         if os.path.exists(note):
             os.unlink(note)
+        self.forget_shadow()
         for one in self.servers:
             one.clear()
         content = (piece for piece in self.pieces(pins) if not piece.startswith("version:"))  # which slapadd does not know
@@ -101,6 +102,14 @@ class Rig(node.Node):
         for one in self.shadows:
             one.copy_of(self.master)
         node.replace_file(note, recipe, 0o644)
+
+    def forget_shadow(self):
+        """The next directory has new entryUUIDs: the brake of a node with a shadow of the one before would hold it, as if everybody went."""
+        for kind in ("shadow", "credentials"):
+            for suffix in ("", "-wal", "-shm"):
+                file = self.path("data", kind, kind + ".db" + suffix)
+                if os.path.exists(file):
+                    os.unlink(file)
 
     # --- running ---
 

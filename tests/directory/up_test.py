@@ -60,6 +60,9 @@ class UpTest(unittest.TestCase):
         self.assertEqual((done.returncode, result["error"]), (0, None), done.stderr)
         self.assertEqual(result, {"ok": True, "users": 5, "shadows": 2, "shadows_equal": True, "node_synced": True, "error": None})
         self.assertFalse(os.path.exists(self.endpoints))
+        done = subprocess.run([*self.arguments, "--once", "--shadows", "0"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        result = json.loads(done.stdout.splitlines()[-1])  # a new directory in the same folder
+        self.assertEqual((done.returncode, result["error"]), (0, None), done.stderr)
 
     def test_it_serves_until_it_is_told_to_end_and_keeps_what_was_changed(self):
         process, told = self.start("--users", "30", "--shadows", "2")
