@@ -54,6 +54,7 @@ struct decision_item {
 	struct guid entry;                  // what it turned out to be; zero before
 	struct str list, forwarder;         // for the targets below it
 	bool no_author;                     // the list sends its author no copy
+	bool own_words;                     // its local part is what the client wrote, not what an entry says
 };
 
 struct decision {

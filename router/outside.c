@@ -50,7 +50,9 @@ static void to_local(struct decision *d, struct decision_item *item, const struc
 		return;
 	}
 	decision_is(d, RECIPIENT_EXPAND);
-	decision_add(d, item, local.text, false);
+	struct decision_item *to = decision_add(d, item, local.text, false);
+	if (to)
+		to->own_words = route->rule.user.n == 0;
 }
 
 static void follow(struct decision *d, struct decision_item *item, const struct addr *addr, const struct route *route)
@@ -139,25 +141,30 @@ bool outside_admits(struct decision *d, struct decision_item *item)
 	return false;
 }
 
+// A stranger's local part must not be a way.
+static bool is_plain(struct decision *d, const struct addr *addr)
+{
+	if (d->query->authenticated || !holds_a_route(addr))
+		return true;
+	decision_reason(d, "old form", STR_NONE, ATTR_NONE, addr->text);
+	decision_gone(d, CAUSE_OLD_FORM);
+	return false;
+}
+
 // Somebody of ours wants it there: an entry that names it, or a client that may relay.
 static bool may_relay(struct decision *d, const struct decision_item *item, const struct addr *addr)
 {
 	struct relay_why why;
 	bool literal = domain_is_literal(&addr->domain);
 	if (item->depth > 0)
-		return true;
+		return !item->own_words || is_plain(d, addr);
 	if (!relay_allowed(d->query->client, d->query->authenticated, &d->access, &why)) {
 		decision_reason(d, literal ? "literal" : "relay refused", STR_NONE, ATTR_NONE, literal ? addr->text : addr->domain.key);
 		decision_gone(d, literal ? CAUSE_LITERAL : CAUSE_RELAY_DENIED);
 		return false;
 	}
 	decision_reason_of(d, why.rule, why.entry, why.attribute, why.value);
-	if (!d->query->authenticated && holds_a_route(addr)) {
-		decision_reason(d, "old form", STR_NONE, ATTR_NONE, addr->text);
-		decision_gone(d, CAUSE_OLD_FORM);
-		return false;
-	}
-	return true;
+	return is_plain(d, addr);
 }
 
 void outside_address(struct decision *d, struct decision_item *item, const struct addr *addr)

@@ -375,7 +375,9 @@ static void add_catch_all(struct decision *d, struct decision_item *item, struct
 	if (at >= 0)
 		pattern = arena_printf(d->scratch, "%.*s%.*s%.*s", (int)at, pattern.p, STR_FMT(addr->local),
 			STR_FMT(str_from(pattern, (size_t)at + 2)));
-	decision_add(d, item, pattern, false);
+	struct decision_item *to = decision_add(d, item, pattern, false);
+	if (to)
+		to->own_words = at >= 0;
 }
 
 static bool try_catch_all(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)

@@ -20,6 +20,8 @@ class Relay(ThreatTest):
             access_ldif("inbound", "To:inbound.example", "RELAY") + access_ldif("notthis", "To:no.inbound.example", "OK") +
             "dn: cn=way,dc=uni,dc=example\nobjectClass: phMailRoute\ncn: way\nphRouteKey: *\nphRouteKey: evil.example\n"
             "phRouteKey: [127.0.0.1]\nphRouteKey: from:ann@uni.example\nphRouteTarget: esmtp:[127.0.0.1]:1\n\n" +
+            "dn: associatedDomain=old.example,dc=uni,dc=example\nobjectClass: phMailDomain\nassociatedDomain: old.example\n"
+            "phDomainType: local\nphCatchAll: %1@inbound.example\n\n" +
             user_ldif("carl"))
 
     def test_open_relay(self):
@@ -39,6 +41,11 @@ class Relay(ThreatTest):
         self.refused("u%evil.example@inbound.example", "evil.example!u@inbound.example", '"u@evil.example"@inbound.example',
                      "@inbound.example:u%evil.example@inbound.example", "u%evil.example%inbound.example@inbound.example",
                      "u+x%evil.example@inbound.example")
+
+    def test_open_relay_through_a_catch_all(self):
+        self.refused("u%evil.example@old.example", "evil.example!u@old.example", '"u@evil.example"@old.example',
+                     "@old.example:u%evil.example@old.example")
+        self.assertEqual(self.node.why("plain@old.example")["code"], 250)
 
     def test_open_relay_by_helo_and_silence(self):
         for hello in ("HELO uni.example", "EHLO [192.0.2.1]", "EHLO inbound.example"):
