@@ -23,7 +23,12 @@
 #include "ldapsync_metrics.h"
 #include "schema/attr.h"
 
-enum { BACKOFF_MIN_MS = 250, BACKOFF_MAX_MS = 8000, BRAKED_RETRY_MS = 60000 };
+enum {
+	BACKOFF_MIN_MS = 250,
+	BACKOFF_MAX_MS = 8000,
+	BRAKED_RETRY_MS = 60000,
+	AGAINS_TOLD = 4, // loads in a row before it is said
+};
 
 // --- The servers in turn ---
 
@@ -89,6 +94,26 @@ static void back_off(struct replica *replica, const struct err *err)
 		rest(replica, clock_earlier(until_ms - now_ms, 1000));
 }
 
+// What domains say of their realms when asked for them, and what their entries say, may differ for ever (who may search an attribute is not who
+// may read it), and a server may want a refresh after each one: every time costs a load.
+static void pause_before_again(struct replica *replica)
+{
+	bool soon = clock_mono_exact_ms() - replica->refresh_began_ms < 2 * BACKOFF_MAX_MS;
+	replica->agains = soon ? replica->agains + 1 : 0;
+	if (replica->agains < 2)
+		return;
+	int64_t wait_ms = BACKOFF_MIN_MS;
+	for (unsigned i = 2; i < replica->agains && wait_ms < BACKOFF_MAX_MS; i++)
+		wait_ms *= 2;
+	if (replica->agains == AGAINS_TOLD)
+		log_warning(NULL, "one load follows the other: is phAuthRealm ours to search as well as to read, and the same in all entries of a domain?",
+			log_c("server", replica->uri));
+	int64_t until_ms = clock_mono_exact_ms() + wait_ms, now_ms;
+	replica_enter(replica, REPLICA_BACKOFF);
+	while (!replica_is_stopping(replica) && (now_ms = clock_mono_exact_ms()) < until_ms)
+		rest(replica, clock_earlier(until_ms - now_ms, 1000));
+}
+
 static void *replica_thread(void *arg)
 {
 	struct replica *replica = arg;
@@ -115,8 +140,11 @@ static void *replica_thread(void *arg)
 			reload = true;
 			if (replica->step.refreshing && replica->full) // it refuses a search without a cookie
 				back_off(replica, &err);
+			else
+				pause_before_again(replica);
 			break;
 		case ENDED_AGAIN:
+			pause_before_again(replica);
 			break;
 		case ENDED_BRAKED:
 			stay_braked(replica);

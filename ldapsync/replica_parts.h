@@ -44,6 +44,7 @@ struct replica {
 	int64_t heard_ms, batch_ms, refresh_began_ms;
 	int64_t next_reconcile_ms; // wall clock
 	unsigned fails;           // in a row
+	unsigned agains;          // connections in a row that were begun again soon
 	bool has_released;
 	struct image_counters released;
 

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Directory servers that lie, break off or say far too much: the last good view serves, nobody is unknown for good by what they say, the daemon
+neither ends nor spins, and goes on once the server is honest."""
+import os
+import threading
+import time
+import unittest
+
+from fake_ldap import ADD, DELETE, FakeServer, ber, boolean, integer, octets
+from node import uuid_of
+from replica import Follower
+
+CSN = "20261122000000.%06dZ#000000#001#000000"
+COOKIE = "rid=000,csn="
+
+
+def uuid(name):
+    return bytes.fromhex(uuid_of(name).replace("-", ""))
+
+
+def user(name, **more):
+    return f"uid={name},dc=uni,dc=example", {"objectClass": ["phMailUser"], "uid": [name], "mail": [f"{name}@uni.example"],
+                                            "mailHost": ["mb1.uni.example"], **more}
+
+
+CONTENT = {
+    "domain": ("associatedDomain=uni.example,dc=uni,dc=example",
+               {"objectClass": ["phMailDomain"], "associatedDomain": ["uni.example"], "phDomainType": ["local"]}),
+    "host": ("cn=mb1,dc=uni,dc=example", {"objectClass": ["phMailHost"], "cn": ["mb1.uni.example"], "phHostEndpoint": ["lmtp=inet:127.0.0.1:24"]}),
+    "ann": user("ann"),
+    "bob": user("bob"),
+}
+
+
+def tell(session, content=CONTENT):
+    for name, (dn, values) in content.items():
+        session.entry(ADD, dn, values, uuid(name))
+
+
+def honest(session):
+    tell(session)
+    session.refresh_done((COOKIE + session.server.csns[0]).encode())
+
+
+class Liar(unittest.TestCase):
+    def setUp(self):
+        self.server = FakeServer(honest, [CSN % 1])
+        self.addCleanup(self.server.close)
+        self.follower = Follower({"ldap_uri": [self.server.uri], "ldap_base": "dc=uni,dc=example", "ldap_starttls": "never", "fresh_s": 60})
+        self.addCleanup(self.follower.remove)
+
+    def followed(self):
+        self.follower.start()
+        self.follower.wait_for("ann@uni.example", 250)
+
+    def honest_again(self):
+        """Bob is gone meanwhile."""
+        self.assertEqual(self.follower.daemon.poll(), None, self.follower.log_text()[-4000:])
+        self.server.csns = [CSN % 9]
+        self.server.lies = lambda session: (tell(session, {n: c for n, c in CONTENT.items() if n != "bob"}),
+                                            session.refresh_done((COOKIE + CSN % 9).encode()))
+        for session in self.server.sessions:
+            session.close()
+        self.follower.wait_for("bob@uni.example", 550)
+        self.assertEqual(self.follower.code("ann@uni.example"), 250)
+        self.assertEqual(self.follower.daemon.poll(), None)
+
+    def lie(self, lies, left=True):
+        """The next session hears the lie; the server is left for it, and the view stays."""
+        self.followed()
+        told = threading.Event()
+
+        def once(session):
+            told.set()
+            lies(session)
+        before = self.server.connections
+        self.server.lies = once
+        self.server.csns = [CSN % 5]
+        self.server.sessions[-1].close()
+        self.assertTrue(told.wait(30))
+        if left:
+            self.follower.wait(lambda: self.server.connections > before + 1, "the server to be left")
+        self.assertEqual(self.follower.code("ann@uni.example"), 250)
+        self.assertEqual(self.follower.code("bob@uni.example"), 250)
+        self.honest_again()
+
+    def test_huge_length(self):
+        self.lie(lambda s: s.raw(b"\x30\x84\x7f\xff\xff\xff" + b"\0" * 1000))
+
+    def test_length_of_lengths(self):
+        self.lie(lambda s: s.raw(b"\x30\xff" + b"\xff" * 4000))
+
+    def test_no_ber(self):
+        self.lie(lambda s: s.raw(os.urandom(4096)))
+
+    def test_entry_without_uuid(self):
+        self.lie(lambda s: s.entry(ADD, *CONTENT["ann"], b"", control=b""))
+
+    def test_entry_with_half_a_uuid(self):
+        self.lie(lambda s: s.entry(ADD, *CONTENT["ann"], b"12345678"))
+
+    def test_unknown_change(self):
+        self.lie(lambda s: s.entry(4, *CONTENT["ann"], uuid("ann")))
+
+    def test_done_without_data(self):
+        self.followed()
+        self.server.csns = [CSN % 5]
+        self.server.lies = lambda s: s.refresh_done((COOKIE + CSN % 5).encode())
+        self.server.sessions[-1].close()
+        self.follower.wait_state("BRAKED")
+        for name in ("ann", "bob"):
+            self.assertEqual(self.follower.code(f"{name}@uni.example"), 250)
+
+    def test_done_twice(self):
+        self.lie(lambda s: (honest(s), s.refresh_done((COOKIE + CSN % 5).encode())), left=False)
+
+    def test_referral(self):
+        self.lie(lambda s: s.say(s.sync_id, ber(0x73, octets("ldap://127.0.0.1:1/dc=uni"))))
+
+    def test_megabytes_of_cookie(self):
+        self.lie(lambda s: (tell(s), s.refresh_done(b"x" * (8 << 20))))
+
+    def test_thousands_of_servers_in_a_cookie(self):
+        many = ";".join("20261122000000.000001Z#000000#%03x#000000" % sid for sid in range(1000))
+        self.lie(lambda s: (tell(s), s.refresh_done((COOKIE + many).encode())))
+
+    def test_notice_of_disconnection(self):
+        self.lie(lambda s: (s.say(0, ber(0x78, integer(52, 0x0a), octets(""), octets("bye"), octets("1.3.6.1.4.1.1466.20036", 0x8a))),
+                            s.close()))
+
+    def test_wrong_message_ids(self):
+        def lies(session):
+            for number in (0, 1, 4711, 2147483647):
+                session.say(number, session.content(*CONTENT["ann"]))
+                session.say(number, session.result(0x65))
+            session.end(80, "now it ends")
+        self.lie(lies)
+
+    def test_end_at_once(self):
+        self.lie(lambda s: s.end())
+
+    def test_refresh_required_for_ever(self):
+        self.lie(lambda s: s.end(4096))
+
+    def test_contents_that_are_no_contents(self):
+        def lies(session):
+            session.entry(ADD, "no dn at all", CONTENT["ann"][1], uuid("1"))
+            session.entry(ADD, "uid=\0,dc=uni", CONTENT["ann"][1], uuid("2"))
+            session.entry(ADD, *user("x", mail=["a\r\nb@uni.example", "\0", "|/bin/sh", "../../x@uni.example", ""]), uuid("x"))
+            session.entry(ADD, *user("y", phMailboxId=["../../../etc", "0" * 32]), b"\0" * 16)
+            session.entry(ADD, "uid=z,dc=uni", {"": [""], "mail": []}, uuid("z"))
+            session.entry(DELETE, "", {}, uuid("nobody"))
+            session.end(80, "enough")
+        self.lie(lies)
+
+    def test_half_a_message(self):
+        self.lie(lambda s: s.raw(b"\x30\x84\0\0\xff\xff\x02\x01"))
+
+    def test_byte_by_byte_for_ever(self):
+        def lies(session):
+            session.raw(b"\x30\x84\0\xff\xff\xff\x02\x01\x02")
+            while True:
+                session.raw(b"\0")
+                time.sleep(0.1)
+        self.lie(lies)
+
+    def test_no_answer_to_heartbeats(self):
+        self.lie(lambda s: setattr(self.server, "csns", None))
+
+    def test_present_for_ever(self):
+        said = []
+
+        def lies(session):
+            while True:
+                session.present([os.urandom(16) for _ in range(2000)])
+                said.append(session)
+        self.followed()
+        self.server.lies, self.server.csns = lies, [CSN % 5]
+        self.server.sessions[-1].close()
+        self.follower.wait(lambda: len(said) > 200, "400,000 entries that nobody has")
+        for name in ("ann", "bob"):
+            self.assertEqual(self.follower.code(f"{name}@uni.example"), 250)
+        self.follower.stop()  # a clean end while it is told more and more
+
+    def test_refresh_required_after_each_refresh(self):
+        self.followed()
+        self.server.lies = lambda s: (honest(s), s.end(4096))
+        self.server.sessions[-1].close()
+        self.follower.wait(lambda: "one load follows the other" in self.follower.log_text(), "pauses between the loads")
+        self.honest_again()
+
+    def test_realms_that_differ(self):
+        """A domain's realm is told in the search for everything and not in the one for realms: not one whole load after the other."""
+        def lies(session):
+            tell(session)
+            dn, values = CONTENT["domain"]
+            session.entry(ADD, dn, {**values, "phAuthRealm": ["other.example"]}, uuid("domain"))
+            session.refresh_done((COOKIE + CSN % 5).encode())
+        self.followed()
+        self.server.lies, self.server.csns = lies, [CSN % 5]
+        self.server.sessions[-1].close()
+        self.follower.wait(lambda: "one load follows the other" in self.follower.log_text(), "pauses between the loads")
+        self.assertEqual(self.follower.code("ann@uni.example"), 250)
+        self.honest_again()
+
+
+if __name__ == "__main__":
+    unittest.main()
