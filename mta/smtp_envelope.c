@@ -98,7 +98,7 @@ struct reply smtp_recipient(struct dialogue *d, void *one)
 		.authenticated = s->login.n != 0, .client = &client, .rules = s->rules};
 	smtp_server_decide(s->server, s->settings, &query, d->txn.arena, verdict);
 	if (!accepts(verdict->outcome)) {
-		if (str_eq(verdict->enhanced, STR("5.1.1")))
+		if (str_eq(verdict->enhanced, STR("5.1.1")) || str_eq(verdict->enhanced, STR("4.1.1"))) // phUnknownUser: tempfail
 			count_unknown(s);
 		metric_add(verdict->code < 500 ? &metric_mta_rcpt_deferred : &metric_mta_rcpt_refused, 1);
 		log_info(&d->who.log, "recipient refused", log_str("sender", d->txn.mail.from.text),

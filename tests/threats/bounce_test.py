@@ -97,8 +97,10 @@ class Enum(NodeTest):
 class EnumBudget(NodeTest):
     """Guessing who is here in many sessions: the budget of an address, on one node. One for the whole cluster needs the cluster."""
     settings = {"smtp_errors_max": 100, "smtp_unknown_hour_max": 30, "trusted_networks": ["192.0.2.0/24"], "log_level": "info"}
+    ldif = ("dn: associatedDomain=later.example,dc=uni,dc=example\nobjectClass: phMailDomain\nassociatedDomain: later.example\n"
+            "phDomainType: local\nphUnknownUser: tempfail\n\n")
 
-    def ask(self, source, *names):
+    def ask(self, source, *names, domain="uni.example"):
         """What a stranger at an address hears about each name, in sessions of ten."""
         answers = []
         for at in range(0, len(names), 10):
@@ -107,9 +109,14 @@ class EnumBudget(NodeTest):
                 wire.say("EHLO client.example")
                 self.assertEqual(wire.say("MAIL FROM:<x@out.example>"), 250)
                 for name in names[at:at + 10]:
-                    wire.send(f"RCPT TO:<{name}@uni.example>\r\n")
+                    wire.send(f"RCPT TO:<{name}@{domain}>\r\n")
                     answers.append(wire.reply())
         return answers
+
+    def test_enum_where_the_unknown_are_told_to_come_again(self):
+        answers = self.ask("127.0.0.14", *[f"guess{n}" for n in range(31)], domain="later.example")
+        self.assertEqual([lines[0].split()[0] for _, lines in answers], ["4.1.1"] * 30 + ["4.7.1"])
+        self.assertEqual([code for code, _ in self.ask("127.0.0.14", "ann")], [450])
 
     def test_enum_over_many_sessions(self):
         """When the budget of an address is used up, all that it asks about is answered alike; others notice nothing."""
