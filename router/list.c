@@ -147,28 +147,31 @@ static void add_group(struct search *s, const struct entry *group, struct str dn
 	s->groups[s->n++] = arena_dup(s->d->work, dn);
 }
 
+// With what is found in an arena of its own. What cannot be known now makes the search unsure.
+static enum directory_answer find_into(struct search *s, struct arena *arena, struct str dn, struct directory_match *match_out)
+{
+	struct arena *scratch = s->d->scratch;
+	s->d->scratch = arena;
+	enum directory_answer answer = decision_find(s->d, DIRECTORY_DN, dn, match_out);
+	s->d->scratch = scratch;
+	s->unsure |= answer == DIRECTORY_AMBIGUOUS || answer == DIRECTORY_UNAVAILABLE;
+	return answer;
+}
+
 static bool look_at(struct search *s, struct str dn)
 {
 	struct directory_match match;
 	struct str value;
-	struct arena *scratch = s->d->scratch;
 	bool found = false;
-	s->d->scratch = s->probe;
-	switch (decision_find(s->d, DIRECTORY_DN, dn, &match)) {
-	case DIRECTORY_NONE:
-		break;
-	case DIRECTORY_AMBIGUOUS:
-	case DIRECTORY_UNAVAILABLE:
-		s->unsure = true;
-		break;
-	case DIRECTORY_FOUND:
+	if (find_into(s, s->probe, dn, &match) == DIRECTORY_FOUND) {
+		struct arena *scratch = s->d->scratch;
+		s->d->scratch = s->probe;
 		found = is_poster_uuid(s->p, &match.entry->uuid) || names_dn(s->p, match.entry, ATTR_MEMBER, &value) ||
 			names_address(s->d, s->p, match.entry, ATTR_RFC822_MAIL_MEMBER, &value);
+		s->d->scratch = scratch;
 		if (!found && entry_has(match.entry, ATTR_MEMBER))
 			add_group(s, match.entry, dn);
-		break;
 	}
-	s->d->scratch = scratch;
 	arena_reset(s->probe);
 	return found;
 }
@@ -202,8 +205,7 @@ static bool leads_to(struct decision *d, const struct poster *p, const struct en
 		struct directory_match match;
 		struct str dn = s.groups[s.at++], value;
 		struct arena *outer = arena_new(PROBE_BYTES_MAX); // the group stays while its members come and go
-		if (directory_find(d->directory, DIRECTORY_DN, dn, outer, &match) == DIRECTORY_FOUND &&
-			look_through(&s, match.entry, ATTR_MEMBER, &value)) {
+		if (find_into(&s, outer, dn, &match) == DIRECTORY_FOUND && look_through(&s, match.entry, ATTR_MEMBER, &value)) {
 			*value_out = dn;
 			found = true;
 		}
@@ -221,20 +223,26 @@ static void may_post(struct decision *d, const struct entry *list, enum attr att
 	decision_reason(d, "may post", list->dn, attr, value);
 }
 
-// By attributes that name him, himself or through groups. 1 yes, 0 no, -1 cannot know now.
-static int is_named(struct decision *d, const struct poster *p, const struct entry *list, enum attr addresses, enum attr names)
+enum named {
+	NAMED_NOT,
+	NAMED,
+	NAMED_UNSURE, // cannot know now; the look-up has said why
+};
+
+// By attributes that name him, himself or through groups.
+static enum named is_named(struct decision *d, const struct poster *p, const struct entry *list, enum attr addresses, enum attr names)
 {
 	struct str value;
 	bool unsure;
 	if (names_address(d, p, list, addresses, &value)) {
 		may_post(d, list, addresses, value);
-		return 1;
+		return NAMED;
 	}
 	if (leads_to(d, p, list, names, &value, &unsure)) {
 		may_post(d, list, names, value);
-		return 1;
+		return NAMED;
 	}
-	return unsure ? -1 : 0;
+	return unsure ? NAMED_UNSURE : NAMED_NOT;
 }
 
 static bool is_found_by_url(struct decision *d, const struct poster *p, const struct entry *list)
@@ -296,15 +304,15 @@ static enum list_post moderate(struct decision *d, struct decision_item *item, c
 static enum list_post by_policy(struct decision *d, struct decision_item *item, const struct entry *list, const struct poster *p)
 {
 	struct str word = entry_first(list, ATTR_PH_LIST_POST_POLICY);
-	int named = 0;
+	enum named named = NAMED_NOT;
 	switch (policy_of(list)) {
 	case POLICY_ANYONE:
 		return LIST_POST_ALLOWED;
 	case POLICY_INTERNAL:
-		named = d->query->authenticated;
+		named = d->query->authenticated ? NAMED : NAMED_NOT;
 		break;
 	case POLICY_MEMBERS:
-		named = is_found_by_url(d, p, list) ? 1 : is_named(d, p, list, ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER);
+		named = is_found_by_url(d, p, list) ? NAMED : is_named(d, p, list, ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER);
 		break;
 	case POLICY_LISTED:
 	case POLICY_NOBODY:
@@ -316,20 +324,18 @@ static enum list_post by_policy(struct decision *d, struct decision_item *item, 
 		decision_later(d, CAUSE_LIST);
 		return LIST_POST_REFUSED;
 	}
-	if (named > 0)
-		return LIST_POST_ALLOWED;
-	if (named < 0)
-		return LIST_POST_REFUSED; // the look-up said why
+	if (named != NAMED_NOT)
+		return named == NAMED ? LIST_POST_ALLOWED : LIST_POST_REFUSED;
 	return refuse(d, list, word.p ? ATTR_PH_LIST_POST_POLICY : ATTR_PH_LIST_ALLOWED_SENDER, word, CAUSE_POST);
 }
 
 // Those whom the list names may post whatever the policy, but for nobody; moderators need no moderator.
-static int is_exempt(struct decision *d, const struct entry *list, const struct poster *p)
+static enum named is_exempt(struct decision *d, const struct entry *list, const struct poster *p)
 {
 	if (policy_of(list) == POLICY_NOBODY)
-		return 0;
-	int named = is_named(d, p, list, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_ALLOWED_SENDER_DN);
-	return named ? named : is_named(d, p, list, ATTR_PH_LIST_MODERATOR_ADDRESS, ATTR_PH_LIST_MODERATOR);
+		return NAMED_NOT;
+	enum named named = is_named(d, p, list, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_ALLOWED_SENDER_DN);
+	return named != NAMED_NOT ? named : is_named(d, p, list, ATTR_PH_LIST_MODERATOR_ADDRESS, ATTR_PH_LIST_MODERATOR);
 }
 
 enum list_post list_may_post(struct decision *d, struct decision_item *item, const struct entry *list)
@@ -353,9 +359,9 @@ enum list_post list_may_post(struct decision *d, struct decision_item *item, con
 		return LIST_POST_REFUSED;
 	if (names_address(d, &p, list, ATTR_PH_LIST_DENIED_SENDER, &value))
 		return refuse(d, list, ATTR_PH_LIST_DENIED_SENDER, value, CAUSE_POST);
-	int exempt = is_exempt(d, list, &p);
-	if (exempt)
-		return exempt > 0 ? LIST_POST_ALLOWED : LIST_POST_REFUSED;
+	enum named exempt = is_exempt(d, list, &p);
+	if (exempt != NAMED_NOT)
+		return exempt == NAMED ? LIST_POST_ALLOWED : LIST_POST_REFUSED;
 	return by_policy(d, item, list, &p);
 }
 
