@@ -44,7 +44,7 @@ static struct schedule_config config_of(struct queue *queue)
 	const struct settings *s = settings_of(snapshot);
 	struct schedule_config config = {.concurrency_max = (unsigned)s->delivery_concurrency_max,
 		.connections_max = (unsigned)s->delivery_connections_max, .retry_min_ms = s->retry_min_s * 1000,
-		.retry_max_ms = s->retry_max_s * 1000};
+		.retry_max_ms = s->retry_max_s * 1000, .alone = STR(RECORD_EXPAND_DESTINATION)};
 	settings_unref(&snapshot);
 	return config;
 }

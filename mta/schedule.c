@@ -292,10 +292,14 @@ bool schedule_is_dead(const struct schedule_dest *dest, int64_t now_ms)
 	return dest->retry_at_ms > now_ms;
 }
 
+static unsigned agents_max(const struct schedule *s, const struct schedule_dest *d)
+{
+	return str_eq(d->name, s->config.alone) ? 1 : (unsigned)d->window;
+}
+
 static bool wants_agent(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
 {
-	(void)s;
-	return d->ready_n > d->coming && d->agents < (unsigned)d->window && !schedule_is_dead(d, now_ms);
+	return d->ready_n > d->coming && d->agents < agents_max(s, d) && !schedule_is_dead(d, now_ms);
 }
 
 struct schedule_dest *schedule_start_agent(struct schedule *s, int64_t now_ms)

@@ -35,6 +35,7 @@ struct schedule_config {
 	unsigned concurrency_max; // connections to one destination
 	unsigned connections_max; // to all
 	int64_t retry_min_ms, retry_max_ms;
+	struct str alone; // a destination that one agent at a time works for: what it does there needs much memory; empty: none; borrowed
 };
 
 struct schedule;

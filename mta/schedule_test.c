@@ -106,6 +106,26 @@ static void recipients_of_a_message_stay_together(void **state)
 	schedule_free(&s);
 }
 
+static void one_destination_may_have_one_agent_at_a_time(void **state)
+{
+	(void)state;
+	struct schedule_config lists = config;
+	lists.alone = STR("(expand)");
+	struct schedule *s = schedule_new(&lists);
+	for (int i = 0; i < 10; i++)
+		assert_true(add_one(s, "(expand)", 0));
+	struct schedule_dest *dest = schedule_start_agent(s, 0);
+	assert_non_null(dest);
+	for (int i = 0; i < 20; i++)
+		schedule_succeeded(s, dest);
+	assert_null(schedule_start_agent(s, 0));
+	finish(s, dest, schedule_take(s, dest, 5, 5));
+	schedule_agent_ended(s, dest);
+	assert_ptr_equal(schedule_start_agent(s, 0), dest);
+	schedule_agent_ended(s, dest);
+	schedule_free(&s);
+}
+
 static void connections_grow_with_success(void **state)
 {
 	(void)state;
@@ -397,6 +417,7 @@ int main(void)
 		cmocka_unit_test(back_off_doubles_and_is_bounded),
 		cmocka_unit_test(a_jump_of_the_clock_delays_nothing_long),
 		cmocka_unit_test(recipients_of_a_message_stay_together),
+		cmocka_unit_test(one_destination_may_have_one_agent_at_a_time),
 		cmocka_unit_test(connections_grow_with_success),
 		cmocka_unit_test(no_more_agents_than_work),
 		cmocka_unit_test(a_dead_host_is_probed_by_one),
