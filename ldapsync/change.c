@@ -122,6 +122,8 @@ static enum err_code find(struct change *change, const struct raw_entry *record,
 	}
 	if (is_hidden(change, &match.entry->uuid))
 		return ERR_OK;
+	if (match.entry->cut)
+		return bad(change, record->line, ERR_NOTFOUND, "the entry is larger than the shadow keeps: what becomes of it cannot be told", dn, err);
 	enum err_code code = new_entry(change, &(struct raw_entry){.dn = dn, .line = record->line}, entry_out, err);
 	if (code == ERR_OK)
 		unpack(change, *entry_out, match.entry);

@@ -207,8 +207,13 @@ static const char *check_rule(unsigned classes, enum attr attr, struct str text,
 	return wrong;
 }
 
-// The good values of the record, in its order.
-static struct item *check_values(struct intake *intake, const struct raw_entry *record, unsigned classes, size_t *n_out)
+static bool is_address(const struct attr_info *info)
+{
+	return info->attr == ATTR_MAIL || info->attr == ATTR_MAIL_LOCAL_ADDRESS || info->attr == ATTR_PH_INTL_ADDRESS;
+}
+
+// The good values of the record, in its order; of one that is cut the addresses alone.
+static struct item *check_values(struct intake *intake, const struct raw_entry *record, unsigned classes, bool cut, size_t *n_out)
 {
 	struct item *items = arena_array(intake->arena, record->n_values, sizeof *items);
 	bool single[ATTR_NUMBER_MAX + 1] = {false};
@@ -217,7 +222,7 @@ static struct item *check_values(struct intake *intake, const struct raw_entry *
 		const struct raw_value *from = &record->values[i];
 		const struct attr_info *info = attr_by_name(from->name);
 		struct value value;
-		if (info == NULL)
+		if (info == NULL || (cut && !is_address(info)))
 			continue;
 		arena_reset(intake->scratch);
 		const char *wrong = value_check(info->check, from->value, intake->scratch, &value);
@@ -360,8 +365,7 @@ static void add_keys(struct intake *intake, const struct item *items, size_t n, 
 	keys_add(&intake->keys, DIRECTORY_DN, guid_bytes(&dn));
 	for (size_t i = 0; i < n; i++) {
 		enum attr attr = items[i].info->attr;
-		if ((entry->classes & ADDRESSED) &&
-			(attr == ATTR_MAIL || attr == ATTR_MAIL_LOCAL_ADDRESS || attr == ATTR_PH_INTL_ADDRESS))
+		if ((entry->classes & ADDRESSED) && is_address(items[i].info))
 			keys_add(&intake->keys, DIRECTORY_ADDRESS, items[i].key);
 		if ((entry->classes & ENTRY_DOMAIN) && attr == ATTR_ASSOCIATED_DOMAIN)
 			keys_add(&intake->keys, DIRECTORY_DOMAIN, items[i].key);
@@ -400,6 +404,8 @@ static bool fill_blobs(struct intake *intake, const struct item *items, size_t n
 		if (items[i].info->where & ATTR_IN_CREDENTIALS)
 			entry_add(&intake->secret_data, items[i].info->attr, items[i].text);
 	}
+	if (head->cut)
+		entry_mark_cut(&intake->data);
 	return !intake->data.overflow && !intake->secret_data.overflow;
 }
 
@@ -430,6 +436,31 @@ static void clear(struct intake *intake)
 	buf_clear(&intake->secret_keys);
 }
 
+// INTAKE_REFUSED: it does not fit. Nothing was said of that.
+static enum intake_result encode(struct intake *intake, const struct raw_entry *record, unsigned flags, bool cut, struct entry *head_out,
+	struct item **items_out, size_t *n_out)
+{
+	size_t n = 0;
+	struct entry head = {.classes = classes_of(record), .dn = record->dn, .cut = cut};
+	clear(intake);
+	struct item *items = check_values(intake, record, head.classes, cut, &n);
+	struct item *sorted = items ? sort_items(intake, items, n) : NULL;
+	if (sorted == NULL || arena_overflowed(intake->arena))
+		return INTAKE_REFUSED;
+	if (!is_ours(head.classes, sorted, n))
+		return INTAKE_SKIPPED;
+	head.uuid = identity(intake, record, flags, &head.has_uuid);
+	if (mailbox_is_doubtful(record, sorted, n)) {
+		n = drop_items(sorted, n, ATTR_PH_MAILBOX_ID);
+		head.has_uuid = false;
+	}
+	if (!fill_blobs(intake, sorted, n, &head) || !entry_decode(buf_str(&intake->data), head_out))
+		return INTAKE_REFUSED;
+	*items_out = sorted;
+	*n_out = n;
+	return INTAKE_TAKEN;
+}
+
 enum intake_result intake_make(struct intake *intake, const struct raw_entry *record, unsigned flags, struct intake_made *made_out)
 {
 	size_t n = 0;
@@ -441,25 +472,18 @@ enum intake_result intake_make(struct intake *intake, const struct raw_entry *re
 		refuse(intake, record, record->line, STR("dn"), "is not a DN: the entry is left out");
 		return INTAKE_REFUSED;
 	}
-	struct item *items = check_values(intake, record, head.classes, &n);
-	struct item *sorted = items ? sort_items(intake, items, n) : NULL;
-	if (sorted == NULL || arena_overflowed(intake->arena)) {
-		refuse(intake, record, record->line, STR_NONE, "is too large: the entry is left out");
-		return INTAKE_REFUSED;
-	}
-	if (!is_ours(head.classes, sorted, n))
-		return INTAKE_SKIPPED;
+	struct item *sorted;
 	struct guid mailbox_id;
-	head.uuid = identity(intake, record, flags, &head.has_uuid);
-	if (mailbox_is_doubtful(record, sorted, n)) {
-		n = drop_items(sorted, n, ATTR_PH_MAILBOX_ID);
-		head.has_uuid = false;
+	enum intake_result result = encode(intake, record, flags, false, &head, &sorted, &n);
+	if (result == INTAKE_REFUSED) { // somebody who is there is never nobody: mail for it waits
+		result = encode(intake, record, flags, true, &head, &sorted, &n);
+		refuse(intake, record, record->line, STR_NONE, result == INTAKE_TAKEN ?
+			"is too large: of it only its addresses are kept, and mail for them waits until it is smaller" :
+			"is too large: the entry is left out");
 	}
-	if (!fill_blobs(intake, sorted, n, &head) || !entry_decode(buf_str(&intake->data), &head)) {
-		refuse(intake, record, record->line, STR_NONE, "is too large: the entry is left out");
-		return INTAKE_REFUSED;
-	}
-	if ((head.classes & ENTRY_USER) && !entry_mailbox_id(&head, &mailbox_id))
+	if (result != INTAKE_TAKEN)
+		return result;
+	if ((head.classes & ENTRY_USER) && !head.cut && !entry_mailbox_id(&head, &mailbox_id))
 		refuse(intake, record, record->line, STR_NONE,
 			"has neither phMailboxId nor entryUUID: its mail is deferred until it has one");
 	if (head.classes & ENTRY_ACCESS)

@@ -169,8 +169,13 @@ static bool look_at(struct search *s, struct str dn)
 		found = is_poster_uuid(s->p, &match.entry->uuid) || names_dn(s->p, match.entry, ATTR_MEMBER, &value) ||
 			names_address(s->d, s->p, match.entry, ATTR_RFC822_MAIL_MEMBER, &value);
 		s->d->scratch = scratch;
-		if (!found && entry_has(match.entry, ATTR_MEMBER))
+		if (!found && match.entry->cut) { // he may be among those who did not fit
+			decision_reason(s->d, "too large", match.entry->dn, ATTR_NONE, STR_NONE);
+			decision_later(s->d, CAUSE_TOO_BIG);
+			s->unsure = true;
+		} else if (!found && entry_has(match.entry, ATTR_MEMBER)) {
 			add_group(s, match.entry, dn);
+		}
 	}
 	arena_reset(s->probe);
 	return found;

@@ -114,7 +114,7 @@ static void to_mailbox(struct decision *d, struct decision_item *item, const str
 
 // --- Entries ---
 
-// phStatus and phExpires. False when mail stops here.
+// Is all of it known, and what say phStatus and phExpires? False when mail stops here.
 static bool status_accepts(struct decision *d, const struct decision_item *item, const struct entry *entry)
 {
 	static const struct {
@@ -125,6 +125,11 @@ static bool status_accepts(struct decision *d, const struct decision_item *item,
 		{"deleted", CAUSE_DISABLED},
 	};
 	struct str status = entry_first(entry, ATTR_PH_STATUS);
+	if (entry->cut) {
+		decision_reason(d, "too large", entry->dn, ATTR_NONE, STR_NONE);
+		decision_later(d, CAUSE_TOO_BIG);
+		return false;
+	}
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		if (!str_eq_nocase(status, str_of_c(rows[i].status)))
 			continue;

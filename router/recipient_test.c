@@ -367,6 +367,43 @@ static void test_cycle_of_groups(void **state)
 	directory_close(&directory);
 }
 
+// An entry that is larger than an entry may be: it is somebody all the same, and nobody is left out silently.
+static void test_too_large_is_a_doubt(void **state)
+{
+	(void)state;
+	enum { MEMBERS = 130000 }; // 18 MB of addresses
+	struct buf ldif;
+	struct err err;
+	struct addr addr;
+	struct recipient_verdict v;
+	const char *domain = "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeee.ffffffffffgggggggggghhhhhhhhhhiiiiiiiiiijjjjjjjjjj.kkkkkkkkkk.example";
+	buf_init(&ldif, 64 << 20);
+	buf_add_c(&ldif, "dn: dc=d\nobjectClass: phMailDomain\nassociatedDomain: d.example\nphDomainType: local\n\n"
+			 "dn: cn=outer\nobjectClass: phMailGroup\nmail: outer@d.example\nrfc822MailMember: all@d.example\n\n"
+			 "dn: cn=posters\nobjectClass: phMailGroup\nmail: posters@d.example\nphListPostPolicy: members\nmember: cn=all\n\n"
+			 "dn: cn=all\nobjectClass: phMailGroup\nmail: all@d.example\n");
+	for (unsigned i = 0; i < MEMBERS; i++)
+		buf_printf(&ldif, "rfc822MailMember: m%06u@%s\n", i, domain);
+	assert_false(ldif.overflow);
+	struct directory *directory = directory_memory_new(buf_str(&ldif), NULL, &err);
+	assert_non_null(directory);
+	struct arena *arena = arena_new(64 << 20);
+	static const char *const asked[] = {"all@d.example", "outer@d.example", "posters@d.example"};
+	for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+		assert_int_equal(addr_parse(arena, str_of_c(asked[i]), 0, &addr), ADDR_OK);
+		recipient_decide(directory, &(struct recipient_query){.recipient = &addr, .sender = &addr, .entries_max = 1000,
+						     .lists = RECIPIENT_LISTS_ALL, .relayhost = STR("r:25")}, arena, &v);
+		assert_int_equal(v.code, 451);
+		bool said = false;
+		for (size_t r = 0; r < v.n_reasons; r++)
+			said |= strcmp(v.reasons[r].rule, "too large") == 0;
+		assert_true(said);
+	}
+	buf_fini(&ldif);
+	arena_free(&arena);
+	directory_close(&directory);
+}
+
 static void test_a_hundred_thousand_members(void **state)
 {
 	(void)state;
@@ -412,6 +449,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_never_5xx_in_doubt, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reasons, setup, teardown),
 		cmocka_unit_test(test_cycle_of_groups),
+		cmocka_unit_test(test_too_large_is_a_doubt),
 		cmocka_unit_test(test_a_hundred_thousand_members),
 		cmocka_unit_test(test_too_deep),
 	};

@@ -2,7 +2,7 @@
 // The blob of an entry: written by ldapsync, read in place by all. A blob is checked as a whole once (entry_decode), so that the loops
 // over its values need no error path.
 //
-//     version u8 = 1, flags u8 (1: the directory gave the uuid), uuid 16 bytes, classes varint, dn varint length + bytes,
+//     version u8 = 1, flags u8 (1: the directory gave the uuid, 2: cut), uuid 16 bytes, classes varint, dn varint length + bytes,
 //     then values: attribute number u8, varint length, bytes; numbers ascend, values of one attribute stay in the directory's order
 #include "schema/entry.h"
 
@@ -10,7 +10,7 @@
 
 #include "base/must.h"
 
-enum { VERSION = 1, HAS_UUID = 1, HEAD_BYTES = 18, VARINT_BYTES_MAX = 5 };
+enum { VERSION = 1, HAS_UUID = 1, CUT = 2, HEAD_BYTES = 18, VARINT_BYTES_MAX = 5 };
 
 // Takes a varint (little-endian groups of 7 bits) of at most 32 bits off *rest. Most are one byte.
 static inline bool take_varint(struct str *rest, size_t *out)
@@ -79,13 +79,20 @@ bool entry_add(struct buf *b, enum attr attr, struct str value)
 	return buf_add(b, value);
 }
 
+void entry_mark_cut(struct buf *b)
+{
+	must(b->n >= HEAD_BYTES);
+	b->p[1] |= CUT;
+}
+
 bool entry_decode(struct str blob, struct entry *entry_out)
 {
 	struct entry entry;
 	size_t classes;
-	if (blob.n < HEAD_BYTES || blob.n > ENTRY_BYTES_MAX || blob.p[0] != VERSION || (blob.p[1] & ~HAS_UUID) != 0)
+	if (blob.n < HEAD_BYTES || blob.n > ENTRY_BYTES_MAX || blob.p[0] != VERSION || (blob.p[1] & ~(HAS_UUID | CUT)) != 0)
 		return false;
-	entry.has_uuid = blob.p[1] == HAS_UUID;
+	entry.has_uuid = blob.p[1] & HAS_UUID;
+	entry.cut = blob.p[1] & CUT;
 	memcpy(entry.uuid.b, blob.p + 2, sizeof entry.uuid.b);
 	struct str rest = str_from(blob, HEAD_BYTES);
 	if (!take_varint(&rest, &classes) || !take_counted(&rest, &entry.dn) || entry.dn.n > ENTRY_DN_BYTES_MAX)

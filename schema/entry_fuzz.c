@@ -33,6 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct guid id;
 	buf_init(&again, size);
 	entry_begin(&again, &entry.uuid, entry.has_uuid, entry.classes, entry.dn);
+	if (entry.cut)
+		entry_mark_cut(&again);
 	while (entry_each(&entry, &cursor, &attr, &value)) {
 		entry_add(&again, attr, value);
 		must(entry_has(&entry, attr));

@@ -31,7 +31,7 @@ static void test_round_trip(void **state)
 	struct str value;
 	make(&b);
 	assert_true(entry_decode(buf_str(&b), &entry));
-	assert_true(guid_eq(&entry.uuid, &uuid) && entry.has_uuid);
+	assert_true(guid_eq(&entry.uuid, &uuid) && entry.has_uuid && !entry.cut);
 	assert_int_equal(entry.classes, ENTRY_USER | ENTRY_RECIPIENT);
 	assert_true(str_eq(entry.dn, STR("uid=a,dc=b")));
 	assert_true(str_eq(entry_first(&entry, ATTR_MAIL), STR("a@b.example")));
@@ -41,6 +41,8 @@ static void test_round_trip(void **state)
 	assert_true(entry_next(&entry, ATTR_PH_FORWARD_ADDRESS, &cursor, &value));
 	assert_true(str_eq(value, STR("z@y.example")));
 	assert_false(entry_next(&entry, ATTR_PH_FORWARD_ADDRESS, &cursor, &value));
+	entry_mark_cut(&b);
+	assert_true(entry_decode(buf_str(&b), &entry) && entry.cut && entry.has_uuid);
 	buf_fini(&b);
 }
 
@@ -77,7 +79,7 @@ static void test_damage(void **state)
 	b.p[0] = 2; // a newer version
 	assert_false(entry_decode(buf_str(&b), &entry));
 	b.p[0] = 1;
-	b.p[1] = 2; // an unknown flag
+	b.p[1] = 4; // an unknown flag
 	assert_false(entry_decode(buf_str(&b), &entry));
 	buf_fini(&b);
 	buf_init(&b, 4096);

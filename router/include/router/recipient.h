@@ -149,6 +149,7 @@ struct recipient_target {
 	X("no mailbox id", "the entry has neither phMailboxId nor entryUUID")                                     \
 	X("no address", "the entry has no mail address")                                                          \
 	X("bad address", "this is no address")                                                                    \
+	X("too large", "the entry is larger than the shadow keeps, so who is behind it is not known: make it smaller") \
 	X("status", "the entry's status says so")                                                                 \
 	X("expired", "the entry has expired")                                                                     \
 	X("list", "the list is expanded once its message is accepted")                                            \

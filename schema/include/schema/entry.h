@@ -26,6 +26,7 @@ enum {
 struct entry {
 	struct guid uuid; // entryUUID; of LDIF entries without one, derived from the DN
 	bool has_uuid;    // the directory gave it
+	bool cut;         // it is larger than fits: only its addresses are here, and nobody knows more
 	unsigned classes; // ENTRY_*
 	struct str dn;    // as the directory writes it
 	struct str values; // encoded; for entry_next
@@ -62,5 +63,6 @@ bool entry_time_parse(struct str text, int64_t *wall_ms_out);
 // Making a blob: the head, then values in ascending order of attribute numbers. False when b overflows.
 bool entry_begin(struct buf *b, const struct guid *uuid, bool has_uuid, unsigned classes, struct str dn);
 bool entry_add(struct buf *b, enum attr attr, struct str value);
+void entry_mark_cut(struct buf *b); // any time after entry_begin
 
 #endif
