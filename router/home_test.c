@@ -6,12 +6,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 
-#include "ldapsync/directory_memory.h"
 #include "router/home.h"
 #include "router/host.h"
 #include "router/sender.h"
+#include "test_world.h"
 
 #define USER(name, number, more)                                                                                               \
 	"dn: uid=" name ",dc=uni\nobjectClass: phMailUser\nuid: " name "\nmail: " name "@uni.example\n"                        \
@@ -43,30 +42,9 @@ static const char people[] =
 	"dn: cn=t1\nobjectClass: phMailAlias\nmailLocalAddress: twin@uni.example\n\n"
 	"dn: cn=t2\nobjectClass: phMailAlias\nmailLocalAddress: twin@uni.example\n";
 
-struct world {
-	struct directory *directory;
-	struct directory_memory *memory;
-	struct arena *arena;
-};
-
 static int setup(void **state)
 {
-	struct world *world = calloc(1, sizeof *world);
-	struct err err;
-	world->arena = arena_new(16 << 20);
-	world->directory = directory_memory_new(str_of_c(people), &world->memory, &err);
-	assert_non_null(world->directory);
-	*state = world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *world = *state;
-	directory_close(&world->directory);
-	arena_free(&world->arena);
-	free(world);
-	return 0;
+	return world_setup(state, people);
 }
 
 static void make_stale(struct world *world)
@@ -239,11 +217,11 @@ static void test_hosts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_home_of_account, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_home_of_recipient, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_hostname_serves, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_senders, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_hosts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_home_of_account, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_home_of_recipient, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_hostname_serves, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_senders, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_hosts, setup, world_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

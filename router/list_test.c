@@ -6,10 +6,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 
-#include "ldapsync/directory_memory.h"
 #include "router/recipient.h"
+#include "test_world.h"
 
 #define USER(name, id) \
 	"dn: uid=" name ",dc=uni\nobjectClass: phMailUser\nuid: " name "\nmail: " name "@uni.example\nmailHost: mb1.uni.example\n" \
@@ -45,29 +44,9 @@ static const char world_ldif[] =
 	"\ndn: cn=help,dc=uni\nobjectClass: phMailAlias\ncn: help\nmailLocalAddress: help@uni.example\nrfc822MailMember: anna@uni.example\n"
 	"\ndn: cn=ohelp,dc=uni\nobjectClass: phMailAlias\ncn: ohelp\nmailLocalAddress: owner-help@uni.example\nrfc822MailMember: bob@uni.example\n";
 
-struct world {
-	struct directory *directory;
-	struct arena *arena;
-};
-
 static int setup(void **state)
 {
-	struct world *world = calloc(1, sizeof *world);
-	struct err err;
-	world->arena = arena_new(64 << 20);
-	world->directory = directory_memory_new(str_of_c(world_ldif), NULL, &err);
-	assert_non_null(world->directory);
-	*state = world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *world = *state;
-	directory_close(&world->directory);
-	arena_free(&world->arena);
-	free(world);
-	return 0;
+	return world_setup(state, world_ldif);
 }
 
 enum { GUEST, LOGGED_IN };
@@ -285,10 +264,10 @@ static void test_members_by_url(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_at_rcpt, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_expansion, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_why_names_everybody, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_members_by_url, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_at_rcpt, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_expansion, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_why_names_everybody, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_members_by_url, setup, world_teardown),
 		cmocka_unit_test(test_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

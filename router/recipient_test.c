@@ -7,11 +7,10 @@
 
 #include <cmocka.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/clock.h"
-#include "ldapsync/directory_memory.h"
 #include "router/recipient.h"
+#include "test_world.h"
 
 static const char people[] =
 	"dn: associatedDomain=uni.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
@@ -93,30 +92,9 @@ static const char people[] =
 	"dn: cn=rolenoc\nobjectClass: phMailAlias\nmailLocalAddress: noc@role.example\nrfc822MailMember: hold@uni.example\n\n"
 	"dn: cn=dept,dc=uni\nobjectClass: phMailAlias\ncn: dept\nmailLocalAddress: @later.example\nrfc822MailMember: anna@uni.example\n";
 
-struct world {
-	struct directory *directory;
-	struct directory_memory *memory;
-	struct arena *arena;
-};
-
 static int setup(void **state)
 {
-	struct world *world = calloc(1, sizeof *world);
-	struct err err;
-	world->arena = arena_new(64 << 20);
-	world->directory = directory_memory_new(str_of_c(people), &world->memory, &err);
-	assert_non_null(world->directory);
-	*state = world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *world = *state;
-	directory_close(&world->directory);
-	arena_free(&world->arena);
-	free(world);
-	return 0;
+	return world_setup(state, people);
 }
 
 enum { GUEST, LOGGED_IN, NO_RELAYHOST }; // who asks; NO_RELAYHOST is logged in too
@@ -445,9 +423,9 @@ static void test_too_deep(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_rows, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_never_5xx_in_doubt, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_reasons, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rows, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_never_5xx_in_doubt, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_reasons, setup, world_teardown),
 		cmocka_unit_test(test_cycle_of_groups),
 		cmocka_unit_test(test_too_large_is_a_doubt),
 		cmocka_unit_test(test_a_hundred_thousand_members),
