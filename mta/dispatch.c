@@ -355,10 +355,13 @@ static bool load_page(struct dispatch *d)
 		schedule_add(d->schedule, &item, now_ms);
 		item_free(&item);
 	}
+	bool stale = false;
 	while (d->gone_n > 0) {
 		d->gone_n--;
-		schedule_gone(d->schedule, &d->gone[d->gone_n].guid, d->gone[d->gone_n].number);
+		stale |= schedule_gone(d->schedule, &d->gone[d->gone_n].guid, d->gone[d->gone_n].number);
 	}
+	if (stale) // one that was tried meanwhile, and deferred, may be due again already: its row says so
+		schedule_note_due(d->schedule, schedule_name(dest), now_ms);
 	d->loading = false;
 	wake_idle(dest);
 	pthread_mutex_unlock(&d->mutex);

@@ -39,7 +39,15 @@ enum mark {
 	MARK_KEPT,      // what was delivered is for replay, and that was synced
 };
 
-enum { IDS_MAX = 64, FIBERS = 3, PROBE = IDS_MAX, TEXT_BYTES_MAX = 1 << 20, SETTLE_MS = 20000, CHUNK_BYTES = 40000, ARENA_BYTES = 1 << 20 };
+enum {
+	IDS_MAX = 64,
+	FIBERS = 3,
+	PROBE = IDS_MAX,
+	TEXT_BYTES_MAX = 1 << 20,
+	SETTLE_MS = 60000, // a queue that is stuck tries once a second, and twenty tries may fail for want of space
+	CHUNK_BYTES = 40000,
+	ARENA_BYTES = 1 << 20,
+};
 
 // What a message is for, by its number.
 enum { TO_NOBODY = 0, TO_LIST = 1, TO_TWO = 2, TO_LATER = 6, KINDS = 8 };

@@ -61,11 +61,13 @@ static void forget(struct schedule *s, struct item *item)
 	*at = item->same_bucket;
 }
 
-void schedule_gone(struct schedule *s, const struct guid *guid, uint32_t number)
+bool schedule_gone(struct schedule *s, const struct guid *guid, uint32_t number)
 {
+	bool found = false;
 	for (struct item *item = *bucket_of(s, guid); item; item = item->same_bucket)
 		if ((number == 0 || item->r.number == number) && guid_eq(&item->message->guid, guid))
-			item->gone = true;
+			found = item->gone = true;
+	return found;
 }
 
 // --- Destinations ---

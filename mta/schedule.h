@@ -56,8 +56,8 @@ void schedule_expect(struct schedule_dest *dest);
 // Rows of this destination are due at due_ms.
 void schedule_note_due(struct schedule *s, struct str destination, int64_t due_ms);
 
-// A recipient (0: all of the message) was held or removed: it is not handed out any more.
-void schedule_gone(struct schedule *s, const struct guid *guid, uint32_t number);
+// A recipient (0: all of the message) was held or removed: it is not handed out any more, unless its row is added again. False: it is not here.
+bool schedule_gone(struct schedule *s, const struct guid *guid, uint32_t number);
 
 // Everything that waits in rows is due now, dead destinations are probed now.
 void schedule_flush(struct schedule *s, int64_t now_ms);

@@ -106,6 +106,28 @@ static void recipients_of_a_message_stay_together(void **state)
 	schedule_free(&s);
 }
 
+static void what_is_gone_comes_back_with_its_row(void **state)
+{
+	(void)state;
+	struct schedule *s = schedule_new(&config);
+	struct item_message *message = NULL;
+	struct item *item = item_for("mb1", &message), *again = item_for("mb1", &message);
+	again->r.number = item->r.number;
+	const struct guid guid = message->guid;
+	const uint32_t number = item->r.number;
+	assert_false(schedule_gone(s, &guid, number));
+	assert_non_null(schedule_add(s, &item, 0));
+	assert_true(schedule_gone(s, &guid, number));
+	struct schedule_dest *dest = schedule_add(s, &again, 0);
+	item_message_drop(&message);
+	assert_ptr_equal(schedule_start_agent(s, 0), dest);
+	struct item *list = schedule_take(s, dest, 5, 5);
+	assert_int_equal(length(list), 1);
+	finish(s, dest, list);
+	schedule_agent_ended(s, dest);
+	schedule_free(&s);
+}
+
 static void one_destination_may_have_one_agent_at_a_time(void **state)
 {
 	(void)state;
@@ -417,6 +439,7 @@ int main(void)
 		cmocka_unit_test(back_off_doubles_and_is_bounded),
 		cmocka_unit_test(a_jump_of_the_clock_delays_nothing_long),
 		cmocka_unit_test(recipients_of_a_message_stay_together),
+		cmocka_unit_test(what_is_gone_comes_back_with_its_row),
 		cmocka_unit_test(one_destination_may_have_one_agent_at_a_time),
 		cmocka_unit_test(connections_grow_with_success),
 		cmocka_unit_test(no_more_agents_than_work),
