@@ -32,7 +32,4 @@ size_t list_add_by_url(struct decision *d, struct decision_item *item, const str
 // phListSuppressSender: is this the author of the message?
 bool list_is_author(struct decision *d, const struct entry *user);
 
-// Adds each value of an attribute as an item; returns how many. Of recipient.c.
-size_t recipient_add_values(struct decision *d, struct decision_item *item, const struct entry *entry, enum attr attr, const char *rule);
-
 #endif

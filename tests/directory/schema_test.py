@@ -83,7 +83,7 @@ class Loaded(unittest.TestCase):
                 self.directory.master.delete(dn)
 
     def test_what_the_router_reads_of_an_entry_fits_into_it(self):
-        """Owners of aliases, groups and domains, and who stands in for them: router/list.c, router/recipient.c."""
+        """Owners of aliases, groups and domains, and who stands in for them: router/list.c, router/recipient_address.c."""
         owner, names = f"owner: {BASE}", ("phListOwnerAddress", "phListRequestAddress", "phListErrorsTo")
         addresses = "\n".join(f"{name}: x@uni.example" for name in names)
         for dn, lines in (("cn=a", f"objectClass: phMailAlias\ncn: a\nmail: a@uni.example\n{owner}\n{addresses}"),

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may post to a list.
+//
+// Whether a sender is a member is looked up from the sender's side: its entry's DN and addresses against the values of the list, then of the
+// groups in it, breadth first. Large lists cost one comparison a member and a look-up a member DN, counted as look-ups of the decision: beyond
+// entries_max the decision is too big for a fiber and is made again on a worker.
+#include "base/must.h"
+#include "list.h"
+#include "member_url.h"
+#include "recipient_steps.h"
+
+enum {
+	PROBE_BYTES_MAX = 64 << 20, // one entry at a time
+	GROUPS_MAX = 1000,          // looked through for one sender
+};
+
+// --- The sender, and which values mean him ---
+
+struct poster {
+	const struct addr *addr;
+	struct addr base;            // without its detail
+	bool has_base;
+	const struct entry *entries[2]; // of the address, of the log-in
+	size_t n;
+};
+
+static bool add_entry(struct decision *d, struct poster *p, enum directory_key kind, struct str key)
+{
+	struct directory_match match;
+	switch (decision_find(d, kind, key, &match)) {
+	case DIRECTORY_NONE:
+		return true;
+	case DIRECTORY_AMBIGUOUS:
+	case DIRECTORY_UNAVAILABLE:
+		return false;
+	case DIRECTORY_FOUND:
+		p->entries[p->n++] = match.entry;
+		return true;
+	}
+	unreachable("directory_answer");
+}
+
+// False: cannot know now; decision_find has said so.
+static bool find_poster(struct decision *d, struct poster *p)
+{
+	struct guid account;
+	struct str detail;
+	*p = (struct poster){.addr = d->query->sender};
+	p->has_base = addr_detail(d->scratch, p->addr, d->query->delimiters, &p->base, &detail);
+	if (!addr_is_null(p->addr) && !add_entry(d, p, DIRECTORY_ADDRESS, p->addr->key))
+		return false;
+	if (p->n == 0 && p->has_base && !add_entry(d, p, DIRECTORY_ADDRESS, p->base.key))
+		return false;
+	return d->query->account.n == 0 || !guid_parse(d->query->account, &account) ||
+	       add_entry(d, p, DIRECTORY_UUID, guid_bytes(&account));
+}
+
+static bool is_key(struct decision *d, struct str value, struct str key)
+{
+	struct addr addr;
+	if (value.n == key.n && str_eq_nocase(value, key))
+		return true;
+	for (size_t i = 0; i < value.n; i++) // a spelling beyond ASCII
+		if ((unsigned char)value.p[i] >= 0x80)
+			return addr_parse(d->scratch, value, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK && str_eq(addr.key, key);
+	return false;
+}
+
+static bool is_address_of(struct decision *d, const struct entry *entry, struct str value)
+{
+	static const enum attr by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS, ATTR_PH_INTL_ADDRESS};
+	for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
+		struct entry_cursor cursor = {0};
+		struct str own;
+		while (entry_next(entry, by[i], &cursor, &own))
+			if (is_key(d, value, own))
+				return true;
+	}
+	return false;
+}
+
+// An address or "@domain".
+static bool is_poster(struct decision *d, const struct poster *p, struct str value)
+{
+	if (addr_is_null(p->addr))
+		return false;
+	if (str_starts(value, STR("@")))
+		return str_eq_nocase(str_from(value, 1), p->addr->domain.key);
+	if (is_key(d, value, p->addr->key) || (p->has_base && is_key(d, value, p->base.key)))
+		return true;
+	for (size_t i = 0; i < p->n; i++)
+		if (is_address_of(d, p->entries[i], value))
+			return true;
+	return false;
+}
+
+static bool is_poster_uuid(const struct poster *p, const struct guid *uuid)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (guid_eq(&p->entries[i]->uuid, uuid))
+			return true;
+	return false;
+}
+
+static bool names_address(struct decision *d, const struct poster *p, const struct entry *entry, enum attr attr, struct str *value_out)
+{
+	struct entry_cursor cursor = {0};
+	while (entry_next(entry, attr, &cursor, value_out))
+		if (is_poster(d, p, *value_out))
+			return true;
+	return false;
+}
+
+// As written: most are.
+static bool names_dn(const struct poster *p, const struct entry *entry, enum attr attr, struct str *value_out)
+{
+	struct entry_cursor cursor = {0};
+	while (entry_next(entry, attr, &cursor, value_out))
+		for (size_t i = 0; i < p->n; i++)
+			if (str_eq_nocase(*value_out, p->entries[i]->dn))
+				return true;
+	return false;
+}
+
+// --- Through groups ---
+
+struct search {
+	struct decision *d;
+	const struct poster *p;
+	struct arena *probe;   // one entry
+	struct str *groups;    // DNs that are still to be looked at
+	struct guid *seen;
+	size_t n, room, at, n_seen;
+	bool unsure;           // a look-up failed; decision_find has said so
+};
+
+static void add_group(struct search *s, const struct entry *group, struct str dn)
+{
+	for (size_t i = 0; i < s->n_seen; i++)
+		if (guid_eq(&s->seen[i], &group->uuid))
+			return;
+	if (s->n_seen == GROUPS_MAX) {
+		s->d->too_big = s->unsure = true;
+		return;
+	}
+	s->seen[s->n_seen++] = group->uuid;
+	s->groups[s->n++] = arena_dup(s->d->work, dn);
+}
+
+// With what is found in an arena of its own. What cannot be known now makes the search unsure.
+static enum directory_answer find_into(struct search *s, struct arena *arena, struct str dn, struct directory_match *match_out)
+{
+	struct arena *scratch = s->d->scratch;
+	s->d->scratch = arena;
+	enum directory_answer answer = decision_find(s->d, DIRECTORY_DN, dn, match_out);
+	s->d->scratch = scratch;
+	s->unsure |= answer == DIRECTORY_AMBIGUOUS || answer == DIRECTORY_UNAVAILABLE;
+	return answer;
+}
+
+static bool look_at(struct search *s, struct str dn)
+{
+	struct directory_match match;
+	struct str value;
+	bool found = false;
+	if (find_into(s, s->probe, dn, &match) == DIRECTORY_FOUND) {
+		struct arena *scratch = s->d->scratch;
+		s->d->scratch = s->probe;
+		found = is_poster_uuid(s->p, &match.entry->uuid) || names_dn(s->p, match.entry, ATTR_MEMBER, &value) ||
+			names_address(s->d, s->p, match.entry, ATTR_RFC822_MAIL_MEMBER, &value);
+		s->d->scratch = scratch;
+		if (!found && match.entry->cut) { // he may be among those who did not fit
+			decision_reason(s->d, "too large", match.entry->dn, ATTR_NONE, STR_NONE);
+			decision_later(s->d, CAUSE_TOO_BIG);
+			s->unsure = true;
+		} else if (!found && entry_has(match.entry, ATTR_MEMBER)) {
+			add_group(s, match.entry, dn);
+		}
+	}
+	arena_reset(s->probe);
+	return found;
+}
+
+static bool look_through(struct search *s, const struct entry *entry, enum attr attr, struct str *value_out)
+{
+	struct entry_cursor cursor = {0};
+	struct str value;
+	while (!s->unsure && entry_next(entry, attr, &cursor, &value))
+		if (look_at(s, value)) {
+			*value_out = value;
+			return true;
+		}
+	return false;
+}
+
+// Does the attribute name the poster, or a group that he is in? value_out: the value of entry that leads to him. *unsure_out: cannot know now.
+static bool leads_to(struct decision *d, const struct poster *p, const struct entry *entry, enum attr attr, struct str *value_out,
+	bool *unsure_out)
+{
+	*unsure_out = false;
+	if (p->n == 0)
+		return false;
+	if (names_dn(p, entry, attr, value_out))
+		return true;
+	struct search s = {.d = d, .p = p, .probe = arena_new(PROBE_BYTES_MAX)};
+	s.groups = arena_must(d->work, GROUPS_MAX * sizeof *s.groups);
+	s.seen = arena_must(d->work, GROUPS_MAX * sizeof *s.seen);
+	bool found = look_through(&s, entry, attr, value_out);
+	while (!found && !s.unsure && s.at < s.n) {
+		struct directory_match match;
+		struct str dn = s.groups[s.at++], value;
+		struct arena *outer = arena_new(PROBE_BYTES_MAX); // the group stays while its members come and go
+		if (find_into(&s, outer, dn, &match) == DIRECTORY_FOUND && look_through(&s, match.entry, ATTR_MEMBER, &value)) {
+			*value_out = dn;
+			found = true;
+		}
+		arena_free(&outer);
+	}
+	arena_free(&s.probe);
+	*unsure_out = s.unsure && !found;
+	return found;
+}
+
+// --- Who may post ---
+
+static void may_post(struct decision *d, const struct entry *list, enum attr attr, struct str value)
+{
+	decision_reason(d, "may post", list->dn, attr, value);
+}
+
+enum named {
+	NAMED_NOT,
+	NAMED,
+	NAMED_UNSURE, // cannot know now; the look-up has said why
+};
+
+// By attributes that name him, himself or through groups.
+static enum named is_named(struct decision *d, const struct poster *p, const struct entry *list, enum attr addresses, enum attr names)
+{
+	struct str value;
+	bool unsure;
+	if (names_address(d, p, list, addresses, &value)) {
+		may_post(d, list, addresses, value);
+		return NAMED;
+	}
+	if (leads_to(d, p, list, names, &value, &unsure)) {
+		may_post(d, list, names, value);
+		return NAMED;
+	}
+	return unsure ? NAMED_UNSURE : NAMED_NOT;
+}
+
+static bool is_found_by_url(struct decision *d, const struct poster *p, const struct entry *list)
+{
+	struct entry_cursor cursor = {0};
+	struct str text;
+	struct member_url url;
+	while (entry_next(list, ATTR_MEMBER_URL, &cursor, &text)) {
+		if (member_url_parse(d->scratch, text, &url))
+			continue; // the expansion says so
+		for (size_t i = 0; i < p->n; i++)
+			if (member_url_matches(&url, p->entries[i], d->scratch)) {
+				may_post(d, list, ATTR_MEMBER_URL, text);
+				return true;
+			}
+	}
+	return false;
+}
+
+enum policy { POLICY_ANYONE, POLICY_INTERNAL, POLICY_MEMBERS, POLICY_LISTED, POLICY_MODERATED, POLICY_NOBODY, POLICY_BAD };
+
+// Allowed senders without a policy mean that there is one.
+static enum policy policy_of(const struct entry *list)
+{
+	static const char *const words[] = {"anyone", "internal", "members", "listed", "moderated", "nobody"};
+	struct str word = entry_first(list, ATTR_PH_LIST_POST_POLICY);
+	for (size_t i = 0; word.p && i < sizeof words / sizeof *words; i++)
+		if (str_eq_nocase(word, str_of_c(words[i])))
+			return (enum policy)i;
+	if (word.p)
+		return POLICY_BAD;
+	return entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER) || entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER_DN) ? POLICY_LISTED
+													       : POLICY_ANYONE;
+}
+
+static enum list_post refuse(struct decision *d, const struct entry *list, enum attr attr, struct str value, enum decision_cause cause)
+{
+	decision_reason(d, "may not post", list->dn, attr, value);
+	decision_gone(d, cause);
+	return LIST_POST_REFUSED;
+}
+
+// To the moderators; without any to the owners, who can see to it.
+static enum list_post moderate(struct decision *d, struct decision_item *item, const struct entry *list)
+{
+	static const enum attr by[] = {
+		ATTR_PH_LIST_MODERATOR_ADDRESS, ATTR_PH_LIST_MODERATOR, ATTR_PH_LIST_OWNER_ADDRESS, ATTR_OWNER};
+	size_t n = 0;
+	decision_is(d, RECIPIENT_EXPAND);
+	for (size_t i = 0; i < sizeof by / sizeof *by && (n == 0 || i == 1); i++)
+		n += recipient_add_values(d, item, list, by[i], "moderator");
+	if (n > 0)
+		return LIST_POST_MODERATED;
+	decision_reason(d, "no members", list->dn, ATTR_PH_LIST_MODERATOR, STR_NONE);
+	decision_later(d, CAUSE_LIST);
+	return LIST_POST_REFUSED;
+}
+
+static enum list_post by_policy(struct decision *d, struct decision_item *item, const struct entry *list, const struct poster *p)
+{
+	struct str word = entry_first(list, ATTR_PH_LIST_POST_POLICY);
+	enum named named = NAMED_NOT;
+	switch (policy_of(list)) {
+	case POLICY_ANYONE:
+		return LIST_POST_ALLOWED;
+	case POLICY_INTERNAL:
+		named = d->query->authenticated ? NAMED : NAMED_NOT;
+		break;
+	case POLICY_MEMBERS:
+		named = is_found_by_url(d, p, list) ? NAMED : is_named(d, p, list, ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER);
+		break;
+	case POLICY_LISTED:
+	case POLICY_NOBODY:
+		break;
+	case POLICY_MODERATED:
+		return moderate(d, item, list);
+	case POLICY_BAD:
+		decision_reason(d, "post policy", list->dn, ATTR_PH_LIST_POST_POLICY, word);
+		decision_later(d, CAUSE_LIST);
+		return LIST_POST_REFUSED;
+	}
+	if (named != NAMED_NOT)
+		return named == NAMED ? LIST_POST_ALLOWED : LIST_POST_REFUSED;
+	return refuse(d, list, word.p ? ATTR_PH_LIST_POST_POLICY : ATTR_PH_LIST_ALLOWED_SENDER, word, CAUSE_POST);
+}
+
+// Those whom the list names may post whatever the policy, but for nobody; moderators need no moderator.
+static enum named is_exempt(struct decision *d, const struct entry *list, const struct poster *p)
+{
+	if (policy_of(list) == POLICY_NOBODY)
+		return NAMED_NOT;
+	enum named named = is_named(d, p, list, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_ALLOWED_SENDER_DN);
+	return named != NAMED_NOT ? named : is_named(d, p, list, ATTR_PH_LIST_MODERATOR_ADDRESS, ATTR_PH_LIST_MODERATOR);
+}
+
+enum list_post list_may_post(struct decision *d, struct decision_item *item, const struct entry *list)
+{
+	static const enum attr rules[] = {ATTR_PH_LIST_POST_POLICY, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_DENIED_SENDER,
+		ATTR_PH_LIST_ALLOWED_SENDER_DN, ATTR_PH_LIST_REQUIRE_AUTH};
+	size_t n = 0;
+	struct poster p;
+	struct str value;
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+		n += entry_has(list, rules[i]);
+	if (n == 0)
+		return LIST_POST_ALLOWED;
+	if (entry_has(list, ATTR_PH_LIST_POST_POLICY))
+		decision_reason(d, "post policy", list->dn, ATTR_PH_LIST_POST_POLICY, entry_first(list, ATTR_PH_LIST_POST_POLICY));
+	if (d->query->sender == NULL)
+		return LIST_POST_ALLOWED;
+	if (entry_flag(list, ATTR_PH_LIST_REQUIRE_AUTH) && !d->query->authenticated)
+		return refuse(d, list, ATTR_PH_LIST_REQUIRE_AUTH, STR("TRUE"), CAUSE_POST_LOGIN);
+	if (!find_poster(d, &p))
+		return LIST_POST_REFUSED;
+	if (names_address(d, &p, list, ATTR_PH_LIST_DENIED_SENDER, &value))
+		return refuse(d, list, ATTR_PH_LIST_DENIED_SENDER, value, CAUSE_POST);
+	enum named exempt = is_exempt(d, list, &p);
+	if (exempt != NAMED_NOT)
+		return exempt == NAMED ? LIST_POST_ALLOWED : LIST_POST_REFUSED;
+	return by_policy(d, item, list, &p);
+}
+
+bool list_is_author(struct decision *d, const struct entry *user)
+{
+	const struct addr *sender = d->query->sender;
+	struct addr base;
+	struct str detail;
+	if (sender == NULL || addr_is_null(sender))
+		return false;
+	return is_address_of(d, user, sender->key) ||
+	       (addr_detail(d->scratch, sender, d->query->delimiters, &base, &detail) && is_address_of(d, user, base.key));
+}

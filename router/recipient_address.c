@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// From an address to the entry that has it, or to what its domain says when nobody has it.
+#include "base/must.h"
+#include "list.h"
+#include "outside.h"
+#include "recipient_steps.h"
+
+enum { DOMAIN_ALIASES_MAX = 8 }; // alias domains of alias domains
+
+// --- Addresses of our domains ---
+
+// Which value of the entry it was found by, for the reasons.
+static void reason_found(struct decision *d, const struct entry *entry, struct str key)
+{
+	static const enum attr by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS, ATTR_PH_INTL_ADDRESS};
+	const char *rule = entry->classes & ENTRY_USER ? "mailbox" : entry->classes & ENTRY_ALIAS ? "alias address" : "group address";
+	for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
+		struct entry_cursor cursor = {0};
+		struct str value;
+		while (entry_next(entry, by[i], &cursor, &value))
+			if (str_eq_nocase(value, key)) {
+				decision_reason(d, rule, entry->dn, by[i], value);
+				return;
+			}
+	}
+	decision_reason(d, rule, entry->dn, ATTR_NONE, key); // a spelling beyond ASCII
+}
+
+// False when nobody has the key: go on with the next rule. Else the matter is settled, well or not.
+static bool try_key(struct decision *d, struct decision_item *item, struct str key, const struct addr *addr, struct str detail)
+{
+	struct directory_match match;
+	switch (decision_find(d, DIRECTORY_ADDRESS, key, &match)) {
+	case DIRECTORY_NONE:
+		return false;
+	case DIRECTORY_AMBIGUOUS:
+	case DIRECTORY_UNAVAILABLE:
+		return true;
+	case DIRECTORY_FOUND:
+		reason_found(d, match.entry, key);
+		recipient_entry(d, item, match.entry, addr, detail);
+		return true;
+	}
+	unreachable("directory_answer");
+}
+
+static bool try_address(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	struct str delimiters = entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER), detail;
+	struct addr base;
+	if (try_key(d, item, addr->key, addr, STR_NONE))
+		return true;
+	if (list_try_role(d, item, addr))
+		return true;
+	if (delimiters.p == NULL)
+		delimiters = d->query->delimiters;
+	if (addr_detail(d->scratch, addr, delimiters, &base, &detail) && try_key(d, item, base.key, &base, detail)) {
+		decision_reason(d, "detail", domain->dn, entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER) ? ATTR_PH_SUBADDRESS_DELIMITER : ATTR_NONE,
+			detail);
+		return true;
+	}
+	return try_key(d, item, arena_printf(d->scratch, "@%.*s", STR_FMT(addr->domain.key)), addr, STR_NONE);
+}
+
+// RFC 2142, section 4 and 5: addresses that somebody must read. postmaster also by RFC 5321 section 4.5.1.
+static bool is_role(struct str local)
+{
+	static const char *const roles[] = {"abuse", "noc", "security", "hostmaster", "webmaster"};
+	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
+		if (str_eq_nocase(local, str_of_c(roles[i])))
+			return true;
+	return false;
+}
+
+// postmaster of this domain has no entry: that of the default domain, else the owners of the domain. Never refused.
+static void route_postmaster(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	struct str fallback = arena_printf(d->scratch, "postmaster@%.*s", STR_FMT(d->query->default_domain));
+	if (d->query->default_domain.n && !str_eq_nocase(d->query->default_domain, addr->domain.key)) {
+		decision_is(d, RECIPIENT_EXPAND);
+		decision_reason(d, "postmaster", domain->dn, ATTR_NONE, fallback);
+		decision_add(d, item, fallback, false);
+		return;
+	}
+	if (entry_has(domain, ATTR_OWNER)) {
+		decision_is(d, RECIPIENT_EXPAND);
+		recipient_add_values(d, item, domain, ATTR_OWNER, "postmaster");
+		return;
+	}
+	decision_reason(d, "no postmaster", domain->dn, ATTR_OWNER, STR_NONE);
+	decision_later(d, CAUSE_NO_POSTMASTER);
+}
+
+// "%1@other.example" with the local part in the place of %1.
+static void add_catch_all(struct decision *d, struct decision_item *item, struct str pattern, const struct addr *addr)
+{
+	ptrdiff_t at = str_find(pattern, STR("%1"));
+	if (at >= 0)
+		pattern = arena_printf(d->scratch, "%.*s%.*s%.*s", (int)at, pattern.p, STR_FMT(addr->local),
+			STR_FMT(str_from(pattern, (size_t)at + 2)));
+	struct decision_item *to = decision_add(d, item, pattern, false);
+	if (to)
+		to->own_words = at >= 0;
+}
+
+static bool try_catch_all(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	struct entry_cursor cursor = {0};
+	struct str pattern;
+	bool any = false;
+	while (entry_next(domain, ATTR_PH_CATCH_ALL, &cursor, &pattern)) {
+		decision_is(d, RECIPIENT_EXPAND);
+		decision_reason(d, "catch-all", domain->dn, ATTR_PH_CATCH_ALL, pattern);
+		add_catch_all(d, item, pattern, addr);
+		any = true;
+	}
+	return any;
+}
+
+static void route_unknown(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	struct str policy = entry_first(domain, ATTR_PH_UNKNOWN_USER);
+	if (addr_is_postmaster(addr)) {
+		route_postmaster(d, item, addr, domain);
+		return;
+	}
+	if (try_catch_all(d, item, addr, domain))
+		return;
+	if (is_role(addr->local) && item->depth == 0) {
+		struct str postmaster = arena_printf(d->scratch, "postmaster@%.*s", STR_FMT(addr->domain.key));
+		decision_is(d, RECIPIENT_EXPAND);
+		decision_reason(d, "role", domain->dn, ATTR_NONE, postmaster);
+		decision_add(d, item, postmaster, false);
+		return;
+	}
+	if (str_eq_nocase(policy, STR("relay"))) {
+		decision_reason(d, "unknown user", domain->dn, ATTR_PH_UNKNOWN_USER, policy);
+		outside_of_domain(d, item, addr, domain);
+		return;
+	}
+	decision_reason(d, "unknown user", domain->dn, policy.p ? ATTR_PH_UNKNOWN_USER : ATTR_NONE, policy.p ? policy : addr->key);
+	if (str_eq_nocase(policy, STR("tempfail")))
+		decision_later(d, CAUSE_UNKNOWN_NOW);
+	else
+		decision_gone(d, CAUSE_UNKNOWN);
+}
+
+// --- Domains ---
+
+// The entry of a domain, or of one above it that includes its subdomains.
+static enum directory_answer find_domain(struct decision *d, struct str key, struct directory_match *match_out)
+{
+	struct str name = key, label;
+	if (d->domain_key.n && str_eq(d->domain_key, key)) { // the same as the member before
+		*match_out = (struct directory_match){.entry = &d->domain};
+		return DIRECTORY_FOUND;
+	}
+	if (d->outside_key.n && str_eq(d->outside_key, key))
+		return DIRECTORY_NONE;
+	for (;;) {
+		enum directory_answer answer = decision_find(d, DIRECTORY_DOMAIN, name, match_out);
+		if (answer == DIRECTORY_FOUND && name.n < key.n && !entry_flag(match_out->entry, ATTR_PH_INCLUDE_SUBDOMAINS))
+			answer = DIRECTORY_NONE;
+		if (answer == DIRECTORY_FOUND) {
+			decision_keep_domain(d, key, match_out->entry);
+			match_out->entry = &d->domain;
+		}
+		if (answer == DIRECTORY_NONE && str_cut(name, '.', &label, &name))
+			continue;
+		if (answer == DIRECTORY_NONE)
+			d->outside_key = arena_dup(d->work, key);
+		return answer;
+	}
+}
+
+enum domain_type { TYPE_LOCAL, TYPE_ALIAS, TYPE_RELAY, TYPE_UNKNOWN };
+
+static enum domain_type type_of(const struct entry *domain)
+{
+	struct str type = entry_first(domain, ATTR_PH_DOMAIN_TYPE);
+	if (str_eq_nocase(type, STR("local")))
+		return TYPE_LOCAL;
+	if (str_eq_nocase(type, STR("alias")))
+		return TYPE_ALIAS;
+	if (str_eq_nocase(type, STR("relay")) || str_eq_nocase(type, STR("backup")))
+		return TYPE_RELAY;
+	return TYPE_UNKNOWN;
+}
+
+// The address in the domain that its own is an alias of; false when that is not said.
+static bool follow_alias(struct decision *d, const struct addr *addr, const struct entry *domain, struct addr *addr_out)
+{
+	struct str target = entry_first(domain, ATTR_PH_DOMAIN_ALIAS_OF);
+	struct domain parsed;
+	return target.p && domain_parse(d->scratch, target, DOMAIN_UTF8, &parsed) == DOMAIN_OK &&
+	       addr_with_domain(d->scratch, addr, &parsed, addr_out) == ADDR_OK;
+}
+
+// The recipient itself is postmaster or a role in a domain of ours: if what it stands for is gone, somebody else must read it.
+static void note_role(struct decision *d, const struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	if (item->parent || !(addr_is_postmaster(addr) || is_role(addr->local)))
+		return;
+	d->role_domain = *domain;
+	d->role_domain.dn = arena_dup(d->work, domain->dn);
+	d->role_domain.values = arena_dup(d->work, domain->values);
+}
+
+// Postmaster of the default domain, then the owners of its domain, then not now. False: it is no matter of roles.
+bool recipient_try_role(struct decision *d)
+{
+	struct str postmaster = arena_printf(d->scratch, "postmaster@%.*s", STR_FMT(d->query->default_domain));
+	struct decision_item top = {0};
+	if (d->role_domain.dn.n == 0 || d->n_targets > 0 || d->too_big || d->later != CAUSE_NONE || d->role_tries > 2)
+		return false;
+	switch (d->role_tries++) {
+	case 0:
+		decision_reason(d, "postmaster", d->role_domain.dn, ATTR_NONE, postmaster);
+		decision_add(d, NULL, postmaster, false);
+		break;
+	case 1:
+		recipient_add_values(d, &top, &d->role_domain, ATTR_OWNER, "postmaster");
+		break;
+	default:
+		decision_reason(d, "no postmaster", d->role_domain.dn, ATTR_OWNER, STR_NONE);
+		decision_later(d, CAUSE_NO_POSTMASTER);
+	}
+	return true;
+}
+
+static void route_ours(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	switch (type_of(domain)) {
+	case TYPE_LOCAL:
+		note_role(d, item, addr, domain);
+		if (!try_address(d, item, addr, domain))
+			route_unknown(d, item, addr, domain);
+		return;
+	case TYPE_RELAY:
+		if (!try_key(d, item, addr->key, addr, STR_NONE))
+			outside_of_domain(d, item, addr, domain);
+		return;
+	case TYPE_ALIAS: // followed by the caller; here it leads nowhere
+	case TYPE_UNKNOWN:
+		decision_reason(d, "bad domain", domain->dn, ATTR_PH_DOMAIN_TYPE, entry_first(domain, ATTR_PH_DOMAIN_TYPE));
+		decision_later(d, CAUSE_DOMAIN);
+		return;
+	}
+}
+
+void recipient_address(struct decision *d, struct decision_item *item, struct addr addr)
+{
+	struct directory_match match;
+	for (unsigned aliases = 0; aliases < DOMAIN_ALIASES_MAX; aliases++) {
+		struct addr target;
+		switch (find_domain(d, addr.domain.key, &match)) {
+		case DIRECTORY_NONE:
+			outside_address(d, item, &addr);
+			return;
+		case DIRECTORY_AMBIGUOUS:
+		case DIRECTORY_UNAVAILABLE:
+			return;
+		case DIRECTORY_FOUND:
+			break;
+		}
+		decision_reason(d, "domain", match.entry->dn, ATTR_PH_DOMAIN_TYPE, entry_first(match.entry, ATTR_PH_DOMAIN_TYPE));
+		if (type_of(match.entry) != TYPE_ALIAS || !follow_alias(d, &addr, match.entry, &target)) {
+			route_ours(d, item, &addr, match.entry);
+			return;
+		}
+		if (try_key(d, item, addr.key, &addr, STR_NONE)) // an entry may have an address in the alias domain alone
+			return;
+		decision_reason(d, "alias domain", match.entry->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(match.entry, ATTR_PH_DOMAIN_ALIAS_OF));
+		addr = target;
+	}
+	decision_reason(d, "loop", match.entry->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(match.entry, ATTR_PH_DOMAIN_ALIAS_OF));
+	decision_later(d, CAUSE_DOMAIN);
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an entry does with its mail: status, then forward, routing address, mailbox host; or the members of an alias, a group, a list.
+#include "base/clock.h"
+#include "list.h"
+#include "recipient_steps.h"
+#include "router/host.h"
+
+// --- Mailboxes ---
+
+// The host of a user's mailbox, when it is one of ours. Inside a group or forward an unknown host is no reason to stop the others: the
+// target is recorded, and the delivery waits until the host is known (router/host.h sends nothing before).
+static bool find_host(struct decision *d, const struct decision_item *item, const struct entry *user, struct str *host_out)
+{
+	struct entry_cursor cursor = {0};
+	struct str name, second;
+	struct host host;
+	if (!entry_next(user, ATTR_MAIL_HOST, &cursor, &name) || entry_next(user, ATTR_MAIL_HOST, &cursor, &second)) {
+		decision_reason(d, "no host", user->dn, ATTR_MAIL_HOST, STR_NONE);
+		decision_later(d, CAUSE_NO_HOST);
+		return false;
+	}
+	*host_out = name;
+	if (d->host.n && str_eq(d->host, name)) // the same as the member before
+		return true;
+	d->entries++;
+	switch (host_find(d->directory, name, STR("lmtp"), d->scratch, &host)) {
+	case HOST_FOUND:
+		decision_reason(d, "host", host.entry->dn, ATTR_PH_HOST_ENDPOINT, host.endpoint_text);
+		d->host = arena_dup(d->work, name);
+		return true;
+	case HOST_UNKNOWN:
+		decision_reason(d, "unknown host", user->dn, ATTR_MAIL_HOST, name);
+		break;
+	case HOST_UNAVAILABLE:
+		decision_reason(d, "unavailable", user->dn, ATTR_MAIL_HOST, name);
+		break;
+	}
+	if (item->depth > 0)
+		return true;
+	decision_later(d, CAUSE_NO_HOST);
+	return false;
+}
+
+// addr: the address it was found by; NULL when by DN. What goes to the mailbox host is the primary address.
+static void to_mailbox(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr, struct str detail)
+{
+	struct recipient_target target = {.kind = RECIPIENT_MAILBOX, .detail = detail, .list = item->list, .forwarder = item->forwarder};
+	struct addr primary;
+	if (!find_host(d, item, user, &target.host))
+		return;
+	if (!entry_mailbox_id(user, &target.mailbox_id)) {
+		decision_reason(d, "no mailbox id", user->dn, ATTR_PH_MAILBOX_ID, STR_NONE);
+		decision_later(d, CAUSE_NO_ID);
+		return;
+	}
+	struct str mail = entry_first(user, ATTR_MAIL);
+	if (addr && str_eq(mail, addr->text))
+		target.address = addr;
+	else if (addr_parse(d->scratch, mail, ADDR_UTF8 | ADDR_LONG_LOCAL, &primary) == ADDR_OK)
+		target.address = &primary;
+	else if (addr)
+		target.address = addr;
+	else {
+		decision_reason(d, "no address", user->dn, ATTR_MAIL, STR_NONE);
+		decision_gone(d, CAUSE_UNKNOWN);
+		return;
+	}
+	decision_is(d, RECIPIENT_DELIVER);
+	if (item->no_author && list_is_author(d, user))
+		decision_reason(d, "own copy", user->dn, ATTR_MAIL, entry_first(user, ATTR_MAIL));
+	else
+		decision_target(d, &target);
+}
+
+// --- Entries ---
+
+// Is all of it known, and what say phStatus and phExpires? False when mail stops here.
+static bool status_accepts(struct decision *d, const struct decision_item *item, const struct entry *entry)
+{
+	static const struct {
+		const char *status;
+		enum decision_cause cause;
+	} rows[] = {
+		{"noreceive", CAUSE_HOLD}, {"hold", CAUSE_HOLD}, {"suspended", CAUSE_DISABLED}, {"disabled", CAUSE_DISABLED},
+		{"deleted", CAUSE_DISABLED},
+	};
+	struct str status = entry_first(entry, ATTR_PH_STATUS);
+	if (entry->cut) {
+		decision_reason(d, "too large", entry->dn, ATTR_NONE, STR_NONE);
+		decision_later(d, CAUSE_TOO_BIG);
+		return false;
+	}
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		if (!str_eq_nocase(status, str_of_c(rows[i].status)))
+			continue;
+		decision_reason(d, "status", entry->dn, ATTR_PH_STATUS, status);
+		if (rows[i].cause == CAUSE_DISABLED)
+			decision_gone(d, CAUSE_DISABLED);
+		else if (item->depth > 0)
+			return true; // one member on hold does not hold a group: its mailbox host defers it
+		else
+			decision_later(d, rows[i].cause);
+		return false;
+	}
+	if (entry_is_expired(entry, clock_wall_ms())) {
+		decision_reason(d, "expired", entry->dn, ATTR_PH_EXPIRES, entry_first(entry, ATTR_PH_EXPIRES));
+		decision_gone(d, CAUSE_DISABLED);
+		return false;
+	}
+	return true;
+}
+
+// Adds all values of an attribute as items below; returns how many.
+size_t recipient_add_values(struct decision *d, struct decision_item *item, const struct entry *entry, enum attr attr, const char *rule)
+{
+	const struct attr_info *info = attr_by_number((unsigned)attr);
+	struct entry_cursor cursor = {0};
+	struct str value;
+	size_t n = 0;
+	for (; entry_next(entry, attr, &cursor, &value) && !d->too_big; n++) {
+		decision_reason(d, rule, entry->dn, attr, value);
+		decision_add(d, item, value, info->check == ATTR_CHECK_NAME);
+	}
+	return n;
+}
+
+// addr_key of an entry's first address, else of the one it was found by; lives as long as d.
+static struct str key_of(struct decision *d, const struct entry *entry, const struct addr *addr)
+{
+	static const enum attr by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS};
+	struct addr first;
+	for (size_t i = 0; i < sizeof by / sizeof *by; i++)
+		if (addr_parse(d->scratch, entry_first(entry, by[i]), ADDR_UTF8 | ADDR_LONG_LOCAL, &first) == ADDR_OK)
+			return arena_dup(d->work, first.key);
+	return addr ? arena_dup(d->work, addr->key) : STR_NONE;
+}
+
+static void apply_user(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr, struct str detail)
+{
+	if (entry_has(user, ATTR_PH_FORWARD_ADDRESS)) {
+		struct str outer = item->forwarder;
+		decision_is(d, RECIPIENT_FORWARD);
+		item->forwarder = key_of(d, user, addr);
+		recipient_add_values(d, item, user, ATTR_PH_FORWARD_ADDRESS, "forward");
+		item->forwarder = outer; // the copy that is kept belongs to this message
+		if (!entry_flag(user, ATTR_PH_FORWARD_KEEP_COPY))
+			return;
+		decision_reason(d, "keep copy", user->dn, ATTR_PH_FORWARD_KEEP_COPY, entry_first(user, ATTR_PH_FORWARD_KEEP_COPY));
+	} else if (entry_has(user, ATTR_MAIL_ROUTING_ADDRESS)) {
+		decision_is(d, RECIPIENT_EXPAND);
+		recipient_add_values(d, item, user, ATTR_MAIL_ROUTING_ADDRESS, "routing address");
+		return;
+	}
+	to_mailbox(d, item, user, addr, detail);
+}
+
+// The address of a group: the one it was found by, else its first.
+static bool address_of(struct decision *d, const struct entry *group, const struct addr *found, struct addr *addr_out)
+{
+	if (found)
+		*addr_out = *found;
+	return found || addr_parse(d->scratch, entry_first(group, ATTR_MAIL), ADDR_UTF8 | ADDR_LONG_LOCAL, addr_out) == ADDR_OK;
+}
+
+// Lists, and whoever may not post to one. True: that was all to be done now.
+static bool stop_at_list(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *found)
+{
+	struct addr addr;
+	struct str owner;
+	enum recipient_lists lists = d->query->lists;
+	bool is_asked = item->parent == NULL && (lists == RECIPIENT_LISTS_NOW || lists == RECIPIENT_LISTS_INLINE); // when it was accepted
+	if (item->list.n && item->forwarder.n == 0)
+		return false; // a list above has it
+	if (!is_asked && list_may_post(d, item, group) != LIST_POST_ALLOWED)
+		return true;
+	if (!address_of(d, group, found, &addr) || !list_is_one(d, group, &addr, &owner))
+		return false;
+	if (lists == RECIPIENT_LISTS_LATER || (lists == RECIPIENT_LISTS_NOW && !is_asked)) {
+		decision_reason(d, "list", group->dn, ATTR_NONE, addr.text);
+		decision_target(d, &(struct recipient_target){.kind = RECIPIENT_LIST, .address = &addr, .list = item->list,
+					   .forwarder = item->forwarder});
+		return true;
+	}
+	item->list = key_of(d, group, &addr); // its copies are its own: part of the delivery key
+	item->no_author = entry_flag(group, ATTR_PH_LIST_SUPPRESS_SENDER);
+	if (owner.n)
+		decision_reason(d, "owner sender", group->dn, entry_has(group, ATTR_PH_LIST_ERRORS_TO) ? ATTR_PH_LIST_ERRORS_TO : ATTR_NONE,
+			owner);
+	if (item->parent == NULL) {
+		d->is_list = true;
+		d->owner = arena_dup(d->arena, owner);
+	}
+	return false;
+}
+
+// Aliases, groups and lists: everybody they name.
+static void apply_group(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *addr)
+{
+	static const enum attr named[] = {ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER, ATTR_MAIL_ROUTING_ADDRESS, ATTR_PH_FORWARD_ADDRESS};
+	size_t n = 0;
+	decision_is(d, RECIPIENT_EXPAND);
+	if (stop_at_list(d, item, group, addr))
+		return;
+	for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+		n += recipient_add_values(d, item, group, named[i], group->classes & ENTRY_ALIAS ? "alias" : "member");
+	n += list_add_by_url(d, item, group);
+	if (n == 0 && !d->too_big) {
+		decision_reason(d, "no members", group->dn, ATTR_NONE, STR_NONE);
+		decision_gone(d, CAUSE_EMPTY);
+	}
+}
+
+// A person or group of the directory that is not ours, named as a member: by its address.
+static void apply_stranger(struct decision *d, struct decision_item *item, const struct entry *entry)
+{
+	if (recipient_add_values(d, item, entry, ATTR_MEMBER, "member") > 0)
+		return;
+	struct str mail = entry_first(entry, ATTR_MAIL);
+	if (mail.p) {
+		decision_reason(d, "member's address", entry->dn, ATTR_MAIL, mail);
+		decision_add(d, item, mail, false);
+		return;
+	}
+	decision_reason(d, "no address", entry->dn, ATTR_MAIL, STR_NONE);
+	decision_gone(d, CAUSE_UNKNOWN);
+}
+
+void recipient_entry(struct decision *d, struct decision_item *item, const struct entry *entry, const struct addr *addr, struct str detail)
+{
+	item->entry = entry->uuid;
+	if (decision_is_loop(item, &entry->uuid)) {
+		// A forward that comes home ends in the mailbox: that keeps a copy. An alias that comes home has no more to say.
+		decision_reason(d, "loop", entry->dn, ATTR_NONE, item->text);
+		if (entry->classes & ENTRY_USER)
+			to_mailbox(d, item, entry, addr, detail);
+		else
+			decision_gone(d, CAUSE_LOOP);
+		return;
+	}
+	if (!decision_once(d, item, &entry->uuid))
+		return;
+	if (!status_accepts(d, item, entry))
+		return;
+	if (entry->classes & ENTRY_USER)
+		apply_user(d, item, entry, addr, detail);
+	else if (entry->classes & (ENTRY_ALIAS | ENTRY_GROUP | ENTRY_LIST | ENTRY_RECIPIENT))
+		apply_group(d, item, entry, addr);
+	else
+		apply_stranger(d, item, entry);
+}
