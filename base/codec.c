@@ -121,21 +121,13 @@ bool codec_hex_add(struct buf *b, struct str bytes)
 	return true;
 }
 
-static int hex_value(char c)
-{
-	if (chr_is_digit(c))
-		return c - '0';
-	c = chr_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool codec_hex_decode(struct str text, struct buf *b)
 {
 	char *out = text.n % 2 ? NULL : buf_reserve(b, text.n / 2);
 	if (out == NULL)
 		return false;
 	for (size_t i = 0; i < text.n; i += 2) {
-		int high = hex_value(text.p[i]), low = hex_value(text.p[i + 1]);
+		int high = chr_hex(text.p[i]), low = chr_hex(text.p[i + 1]);
 		if (high < 0 || low < 0)
 			return false;
 		out[i / 2] = (char)(high << 4 | low);

@@ -72,14 +72,6 @@ struct str guid_text(const struct guid *guid, char text_out[GUID_TEXT_BYTES])
 	return str_of(text_out, GUID_TEXT_BYTES - 1);
 }
 
-static int hex_value(char c)
-{
-	if (chr_is_digit(c))
-		return c - '0';
-	c = chr_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool guid_parse(struct str text, struct guid *out)
 {
 	struct guid guid;
@@ -93,7 +85,7 @@ bool guid_parse(struct str text, struct guid *out)
 				return false;
 			continue;
 		}
-		int value = hex_value(text.p[i]);
+		int value = chr_hex(text.p[i]);
 		if (value < 0)
 			return false;
 		uint8_t *byte = &guid.b[nibble / 2];

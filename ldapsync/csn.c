@@ -7,25 +7,18 @@ static const char form[] = "dddddddddddddd.ddddddZ#xxxxxx#xxx#xxxxxx";
 enum { SID_AT = 30, SID_DIGITS = 3 };
 _Static_assert(sizeof form == CSN_BYTES + 1, "the form of a CSN");
 
-static int hex_value(char c)
-{
-	if (chr_is_digit(c))
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool parse_one(struct str text, struct csn *csn_out)
 {
 	if (text.n != CSN_BYTES)
 		return false;
 	for (size_t i = 0; i < CSN_BYTES; i++) {
 		char c = text.p[i];
-		if (form[i] == 'd' ? !chr_is_digit(c) : form[i] == 'x' ? hex_value(c) < 0 : c != form[i])
+		if (form[i] == 'd' ? !chr_is_digit(c) : form[i] == 'x' ? chr_hex(c) < 0 : c != form[i])
 			return false;
 	}
 	unsigned sid = 0;
 	for (size_t i = 0; i < SID_DIGITS; i++)
-		sid = sid << 4 | (unsigned)hex_value(text.p[SID_AT + i]);
+		sid = sid << 4 | (unsigned)chr_hex(text.p[SID_AT + i]);
 	csn_out->sid = (uint16_t)sid;
 	for (size_t i = 0; i < CSN_BYTES; i++)
 		csn_out->text[i] = form[i] == 'x' ? chr_lower(text.p[i]) : text.p[i]; // so that they compare as text

@@ -265,21 +265,13 @@ static bool read_section(struct str written, struct section *out)
 	return true;
 }
 
-static int hex_digit(char c)
-{
-	if (chr_is_digit(c))
-		return c - '0';
-	c = chr_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool add_percent_decoded(struct str s, struct buf *out)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		int high = -1, low = -1;
 		if (s.p[i] == '%' && i + 2 < s.n) {
-			high = hex_digit(s.p[i + 1]);
-			low = hex_digit(s.p[i + 2]);
+			high = chr_hex(s.p[i + 1]);
+			low = chr_hex(s.p[i + 2]);
 		}
 		bool escaped = high >= 0 && low >= 0;
 		if (!buf_add_byte(out, escaped ? (char)(high << 4 | low) : s.p[i]))

@@ -77,19 +77,14 @@ static struct str fold(struct arena *arena, const struct attr_info *attr, struct
 	unreachable("attr_syntax");
 }
 
-static int hex_of(char c)
-{
-	return chr_is_digit(c) ? c - '0' : chr_lower(c) >= 'a' && chr_lower(c) <= 'f' ? chr_lower(c) - 'a' + 10 : -1;
-}
-
 // "\2a" and the like. {NULL, 0} when it is not of that form.
 static struct str unescape(struct arena *arena, struct str text)
 {
 	char *p = arena_alloc(arena, text.n + 1);
 	size_t n = 0;
 	for (size_t i = 0; p && i < text.n; i++) {
-		int high = i + 2 < text.n && text.p[i] == '\\' ? hex_of(text.p[i + 1]) : -1;
-		int low = high >= 0 ? hex_of(text.p[i + 2]) : -1;
+		int high = i + 2 < text.n && text.p[i] == '\\' ? chr_hex(text.p[i + 1]) : -1;
+		int low = high >= 0 ? chr_hex(text.p[i + 2]) : -1;
 		if (text.p[i] == '\\' && low < 0)
 			return STR_NONE;
 		p[n++] = low < 0 ? text.p[i] : (char)(high * 16 + low);

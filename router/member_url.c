@@ -4,11 +4,6 @@
 
 #include "ldapsync/directory.h"
 
-static int hex_of(char c)
-{
-	return chr_is_digit(c) ? c - '0' : chr_lower(c) >= 'a' && chr_lower(c) <= 'f' ? chr_lower(c) - 'a' + 10 : -1;
-}
-
 static bool decode(struct arena *arena, struct str text, struct str *out)
 {
 	char *p = arena_alloc(arena, text.n + 1);
@@ -17,7 +12,7 @@ static bool decode(struct arena *arena, struct str text, struct str *out)
 		p[n] = text.p[i];
 		if (text.p[i] != '%')
 			continue;
-		int high = i + 2 < text.n ? hex_of(text.p[i + 1]) : -1, low = i + 2 < text.n ? hex_of(text.p[i + 2]) : -1;
+		int high = i + 2 < text.n ? chr_hex(text.p[i + 1]) : -1, low = i + 2 < text.n ? chr_hex(text.p[i + 2]) : -1;
 		if (high < 0 || low < 0)
 			return false;
 		p[n] = (char)(high * 16 + low);

@@ -98,6 +98,15 @@ static inline bool chr_is_alpha(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+// The value of a hexadecimal digit in either case; -1: it is none.
+static inline int chr_hex(char c)
+{
+	if (chr_is_digit(c))
+		return c - '0';
+	c = chr_lower(c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 // A 64-bit hash of the bytes (FNV-1a): for tables inside a process, not against an opponent, not on disk.
 uint64_t str_hash(struct str s);
 
