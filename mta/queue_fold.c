@@ -33,6 +33,9 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 				  " RETURNING destination",
 	[SQL_RECIPIENT_TAKE] = "UPDATE recipient SET attempt = ?3 WHERE guid = ?1 AND number = ?2 AND state = 0 AND attempt = 0",
 	[SQL_RECIPIENT_WARNED] = "UPDATE recipient SET warned = 1 WHERE guid = ?1 AND number = ?2 AND warned = 0",
+	[SQL_RECIPIENT_ROUTE] = "UPDATE recipient SET next_try = ?3, target = ?4, destination = ?5, address = ?6, akey = ?7,"
+				" original = coalesce(?8, original), mailbox = ?9, detail = ?10"
+				" WHERE guid = ?1 AND number = ?2 AND attempt = 0 RETURNING state",
 	[SQL_BODY_ADD] = "INSERT INTO body(id, data) VALUES(?1, ?2)",
 	[SQL_BODY_END] = "DELETE FROM body WHERE id = ?1",
 	[SQL_ATTEMPT_ADD] = "INSERT INTO attempt(idx, destination, at, validity, open) VALUES(?1, ?2, ?3, ?4, ?5)",

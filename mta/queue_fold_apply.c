@@ -483,6 +483,40 @@ static enum err_code apply_delete(struct apply *a, const struct record *record)
 	return close_recipients(a, &d->guid, n);
 }
 
+// Only of one that waits: an ATTEMPT that has it has said where to, and its RESULT says what came of that.
+static enum err_code one_route(struct apply *a, const struct record_one_route *r, int64_t at_ms)
+{
+	sqlite3_stmt *stmt = bind_row(a, SQL_RECIPIENT_ROUTE, &r->guid, r->number);
+	db_bind_i64(stmt, 3, at_ms);
+	db_bind_i64(stmt, 4, r->target);
+	db_bind_str(stmt, 5, r->destination);
+	db_bind_str(stmt, 6, r->address);
+	db_bind_str(stmt, 7, r->key);
+	bind_text(stmt, 8, r->original);
+	bind_text(stmt, 9, r->mailbox_id);
+	bind_text(stmt, 10, r->detail);
+	enum db_step step = db_step(a->db, stmt, a->err);
+	if (step == DB_FAILED)
+		return a->err->code;
+	bool waits = step == DB_ROW && db_col_i64(stmt, 0) == DDL_QUEUE_WAITS;
+	db_reset(stmt);
+	if (step == DB_ROW)
+		a->answer->counted++;
+	else
+		repeat(a);
+	if (waits)
+		fold_stage_due(a->fold, r->destination, at_ms);
+	return ERR_OK;
+}
+
+static enum err_code apply_route(struct apply *a, const struct record *record)
+{
+	enum err_code code = ERR_OK;
+	for (size_t i = 0; i < record->route.routes.n && code == ERR_OK; i++)
+		code = one_route(a, &record->route.routes.v[i], record->route.at_ms);
+	return code;
+}
+
 static enum err_code apply_warned(struct apply *a, const struct record *record)
 {
 	const struct record_warned *w = &record->warned;
@@ -545,6 +579,7 @@ static enum err_code (*const table[])(struct apply *a, const struct record *reco
 	[RECORD_FEATURES] = apply_features,
 	[RECORD_POLICY] = apply_policy,
 	[RECORD_RETIRED] = apply_retired,
+	[RECORD_ROUTE] = apply_route,
 };
 
 enum err_code fold_apply(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena, struct err *err)

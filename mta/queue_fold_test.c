@@ -336,6 +336,45 @@ static void deferred_ones_wait_and_administrators_may_act(void **state)
 	drop_bench(&b);
 }
 
+static void what_waits_goes_another_way_in_its_place(void **state)
+{
+	(void)state;
+	struct bench b;
+	uint64_t attempt;
+	new_bench(&b);
+	struct record_recipient two[] = {to_mailbox(1), to_mailbox(2)};
+	two[0].list = two[1].list = STR("list@uni.example");
+	two[0].detail = STR("box");
+	struct record enter = enter_of(7, two, 2);
+	say_with(&b, &enter, STR("body"), NULL, NULL);
+	struct record_one_result one = {.guid = guid_of(7), .number = 1, .outcome = RECORD_DEFERRED, .next_try_ms = 9000, .waited_s = 60,
+		.reply = STR("451 later")};
+	struct record result = result_of(&one, 0);
+	say(&b, &result);
+	struct record_one_route way = {.guid = guid_of(7), .number = 1, .target = RECORD_TO_RELAY, .address = STR("u@else.example"),
+		.key = STR("u@else.example"), .original = STR("u@uni.example"), .destination = STR("esmtp:[gw]:25")};
+	struct record route = {.type = RECORD_ROUTE, .route = {.at_ms = 5000, .routes = {&way, 1}}};
+	assert_int_equal(say(&b, &route).counted, 1);
+	assert_int_equal(b.due_at_ms, 5000);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient WHERE number = 1 AND next_try = 5000 AND tries = 1 AND waited = 60 AND target = 2"
+				      " AND destination = 'esmtp:[gw]:25' AND address = 'u@else.example' AND akey = address"
+				      " AND original = 'u@uni.example' AND mailbox IS NULL AND detail IS NULL AND list = 'list@uni.example'"),
+		1);
+	assert_int_equal(ledger_of(&b, LEDGER_QUEUED), 2);
+	// Who is being tried is told where to already.
+	struct record_ref ref = {guid_of(7), 1};
+	struct record take = {.type = RECORD_ATTEMPT, .attempt = {.destination = STR("esmtp:[gw]:25"), .at_ms = 1, .validity_ms = 1, .refs = {&ref, 1}}};
+	say_with(&b, &take, STR_NONE, NULL, &attempt);
+	way.destination = STR("discard:");
+	assert_int_equal(say(&b, &route).repeats, 1);
+	one = (struct record_one_result){.guid = guid_of(7), .number = 1, .outcome = RECORD_RELAYED};
+	result = result_of(&one, attempt);
+	assert_int_equal(say(&b, &result).counted, 1);
+	assert_int_equal(say(&b, &route).repeats, 1); // nobody is there any more
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient WHERE destination = 'mail1'"), 1);
+	drop_bench(&b);
+}
+
 static void a_message_may_rest_from_the_start(void **state)
 {
 	(void)state;
@@ -571,6 +610,7 @@ int main(void)
 		cmocka_unit_test(a_cancelled_guid_never_counts),
 		cmocka_unit_test(results_count_only_under_their_attempt),
 		cmocka_unit_test(deferred_ones_wait_and_administrators_may_act),
+		cmocka_unit_test(what_waits_goes_another_way_in_its_place),
 		cmocka_unit_test(a_message_may_rest_from_the_start),
 		cmocka_unit_test(an_expanded_recipient_becomes_others),
 		cmocka_unit_test(a_list_becomes_a_message_of_its_own),

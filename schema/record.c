@@ -69,6 +69,12 @@ static bool check_one_result(const void *value)
 	return r->outcome >= RECORD_DELIVERED && (deferred || (r->next_try_ms == 0 && r->waited_s == 0));
 }
 
+static bool check_one_route(const void *value)
+{
+	const struct record_one_route *r = value;
+	return r->target >= RECORD_TO_MAILBOX && (r->target == RECORD_TO_MAILBOX || r->mailbox_id.n == 0);
+}
+
 static bool check_attempt(const void *value)
 {
 	const struct record_attempt *a = value;
@@ -196,6 +202,25 @@ static const struct shape features_shape = {sizeof(struct record_features), FIEL
 static const struct field policy_fields[] = {{1, U32, REQUIRED, AT(record_policy, copies), 9, NULL}};
 static const struct shape policy_shape = {sizeof(struct record_policy), FIELDS(policy_fields), NULL};
 
+static const struct field one_route_fields[] = {
+	{1, GUID, REQUIRED, AT(record_one_route, guid), 0, NULL},
+	{2, U32, REQUIRED, AT(record_one_route, number), UINT32_MAX, NULL},
+	{3, ENUM, REQUIRED, AT(record_one_route, target), RECORD_TO_EXPAND, NULL},
+	{4, STR, REQUIRED, AT(record_one_route, address), RECORD_TEXT_BYTES_MAX, NULL},
+	{5, STR, REQUIRED, AT(record_one_route, key), RECORD_TEXT_BYTES_MAX, NULL},
+	{6, STR, 0, AT(record_one_route, original), RECORD_TEXT_BYTES_MAX, NULL},
+	{7, STR, REQUIRED, AT(record_one_route, destination), RECORD_TEXT_BYTES_MAX, NULL},
+	{8, STR, 0, AT(record_one_route, mailbox_id), RECORD_MAILBOX_ID_BYTES_MAX, NULL},
+	{9, STR, 0, AT(record_one_route, detail), RECORD_TEXT_BYTES_MAX, NULL},
+};
+static const struct shape one_route_shape = {sizeof(struct record_one_route), FIELDS(one_route_fields), check_one_route};
+
+static const struct field route_fields[] = {
+	{1, U64, REQUIRED, AT(record_route, at_ms), INT64_MAX, NULL},
+	{2, LIST, REQUIRED, AT(record_route, routes), RECORD_RECIPIENTS_MAX, &one_route_shape},
+};
+static const struct shape route_shape = {sizeof(struct record_route), FIELDS(route_fields), NULL};
+
 static const struct shape retired_shape = {0, NULL, 0, NULL};
 
 static const struct {
@@ -214,6 +239,7 @@ static const struct {
 	[RECORD_FEATURES] = {"FEATURES", &features_shape},
 	[RECORD_POLICY] = {"POLICY", &policy_shape},
 	[RECORD_RETIRED] = {"RETIRED", &retired_shape},
+	[RECORD_ROUTE] = {"ROUTE", &route_shape},
 };
 enum { TYPES = sizeof types / sizeof *types };
 

@@ -43,6 +43,7 @@ enum record_type {
 	RECORD_FEATURES = 10,
 	RECORD_POLICY = 11,
 	RECORD_RETIRED = 12,
+	RECORD_ROUTE = 13,
 };
 
 // Why a message exists. All but ACCEPTED are begotten: their guid is guid_derive(parent, recipient, record_kind_name(kind)).
@@ -201,6 +202,28 @@ struct record_delete {
 	struct str who, why;
 };
 
+// A recipient that waits goes another way than it came in for, in place: what it has waited and the key of its list stay, the ledger too.
+struct record_one_route {
+	struct guid guid;
+	uint32_t number;
+	enum record_target target;
+	struct str address, key;  // as in struct record_recipient
+	struct str original;      // likewise; empty: as it is
+	struct str destination;
+	struct str mailbox_id;
+	struct str detail;
+};
+
+struct record_routes {
+	struct record_one_route *v;
+	size_t n;
+};
+
+struct record_route {
+	int64_t at_ms; // when it is due by its new way
+	struct record_routes routes;
+};
+
 struct record_warned {
 	int64_t at_ms;
 	struct record_refs refs;
@@ -236,6 +259,7 @@ struct record {
 		struct record_warned warned;
 		struct record_features features;
 		struct record_policy policy;
+		struct record_route route;
 	};
 };
 
