@@ -40,8 +40,10 @@ static void print_item(const json_t *item, void *arg)
 	json_array_foreach(json_object_get(item, "recipients"), i, recipient) {
 		printf("    <");
 		print_safe(text_of(recipient, "address"));
-		printf(">  %s, %lld tries, next %s\n", text_of(recipient, "state"),
+		printf(">  %s, %lld tries, next %s, to ", text_of(recipient, "state"),
 			(long long)json_integer_value(json_object_get(recipient, "tries")), text_of(recipient, "next_try"));
+		print_safe(text_of(recipient, "destination"));
+		printf("\n");
 		if (*text_of(recipient, "last_reply")) {
 			printf("        ");
 			print_safe(text_of(recipient, "last_reply"));

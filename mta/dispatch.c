@@ -19,6 +19,7 @@
 #include "deliver.h"
 #include "queue_core.h"
 #include "queue_rows.h"
+#include "waiting.h"
 
 enum {
 	BODIES_IN_MEMORY_MAX = 64 << 20, // of recipients that are in the schedule
@@ -36,6 +37,7 @@ struct dispatch {
 	struct record_ref *gone; // heard of, or done, while a page was read, which may have them still
 	size_t gone_n, gone_size;
 	_Atomic size_t items; // as of the last look, for has_room
+	struct waiting *waiting; // the loop's alone
 };
 
 static struct schedule_config config_of(struct queue *queue)
@@ -56,6 +58,7 @@ struct dispatch *dispatch_new(struct queue *queue)
 	d->queue = queue;
 	d->config = config_of(queue);
 	d->schedule = schedule_new(&d->config);
+	d->waiting = waiting_new(queue);
 	pthread_mutex_init(&d->mutex, NULL);
 	return d;
 }
@@ -66,6 +69,7 @@ void dispatch_free(struct dispatch **dispatch)
 	if (d == NULL)
 		return;
 	schedule_free(&d->schedule);
+	waiting_free(&d->waiting);
 	free(d->gone);
 	pthread_mutex_destroy(&d->mutex);
 	free(d);
@@ -330,6 +334,63 @@ static enum err_code read_page(struct dispatch *d, struct queue_page *page, int6
 	return code;
 }
 
+// Rows of what is in memory already are not looked at twice.
+static void drop_known(struct dispatch *d, struct item **list)
+{
+	pthread_mutex_lock(&d->mutex);
+	for (struct item **at = list; *at;) {
+		struct item *item = *at;
+		if (!schedule_has(d->schedule, item)) {
+			at = &item->next;
+			continue;
+		}
+		*at = item->next;
+		item->next = NULL;
+		schedule_add(d->schedule, &item, 0); // held, then released
+	}
+	pthread_mutex_unlock(&d->mutex);
+}
+
+// False: what waits has another way that could not be recorded.
+static bool decide_page(struct dispatch *d, struct queue_page *page, struct waiting_settled *settled_out)
+{
+	struct err err;
+	enum err_code code = waiting_decide(d->waiting, &page->items, settled_out, &err);
+	if (code)
+		log_warning(NULL, "queue: what waits has another way, which cannot be recorded now", log_str("destination", page->destination),
+			log_err(&err));
+	return code == ERR_OK;
+}
+
+// Those that get a result untried are in the schedule until it is committed, so that the next page does not have them again.
+static void add_settled(struct dispatch *d, struct waiting_settled *settled)
+{
+	for (size_t i = 0; i < settled->n; i++)
+		if (schedule_add_out(d->schedule, settled->v[i].item) == NULL)
+			item_free(&settled->v[i].item);
+	size_t n = 0;
+	for (size_t i = 0; i < settled->n; i++)
+		if (settled->v[i].item)
+			settled->v[n++] = settled->v[i];
+	settled->n = n;
+}
+
+static void commit_settled(struct dispatch *d, struct schedule_dest *dest, struct waiting_settled *settled)
+{
+	for (size_t at = 0; at < settled->n;) {
+		size_t n = 1, messages = 1;
+		for (; at + n < settled->n && n < DELIVER_RECIPIENTS_MAX; n++) {
+			const struct item *item = settled->v[at + n].item, *before = settled->v[at + n - 1].item;
+			if (!guid_eq(&item->message->guid, &before->message->guid) && messages++ == DELIVER_MESSAGES_MAX)
+				break;
+		}
+		deliver_commit(d->queue, dest, 0, settled->v + at, n, STR_NONE, false, NULL);
+		at += n;
+	}
+	settled->n = 0;
+	waiting_settled_free(settled);
+}
+
 // A page of rows for one destination; false when none wants one.
 static bool load_page(struct dispatch *d)
 {
@@ -344,8 +405,11 @@ static bool load_page(struct dispatch *d)
 	if (dest == NULL)
 		return false;
 	struct queue_page page = {.destination = schedule_name(dest), .until_ms = early ? INT64_MAX : wall_ms, .limit = limit};
+	struct waiting_settled settled;
 	int64_t next_ms = now_ms + AGAIN_MS;
-	if (read_page(d, &page, wall_ms, 2 * config.retry_max_ms) == ERR_OK)
+	bool read = read_page(d, &page, wall_ms, 2 * config.retry_max_ms) == ERR_OK;
+	drop_known(d, &page.items);
+	if (decide_page(d, &page, &settled) && read)
 		next_ms = page.next_due_ms == INT64_MAX ? INT64_MAX : schedule_due_ms(&config, page.next_due_ms, wall_ms, now_ms);
 	pthread_mutex_lock(&d->mutex);
 	schedule_paged(d->schedule, dest, next_ms);
@@ -355,6 +419,7 @@ static bool load_page(struct dispatch *d)
 		schedule_add(d->schedule, &item, now_ms);
 		item_free(&item);
 	}
+	add_settled(d, &settled);
 	bool stale = false;
 	while (d->gone_n > 0) {
 		d->gone_n--;
@@ -365,6 +430,7 @@ static bool load_page(struct dispatch *d)
 	d->loading = false;
 	wake_idle(dest);
 	pthread_mutex_unlock(&d->mutex);
+	commit_settled(d, dest, &settled);
 	return true;
 }
 

@@ -15,6 +15,7 @@
 #include "mail/charset.h"
 #include "mta/queue.h"
 #include "mta_directory.h"
+#include "mta_route.h"
 #include "mta_rules.h"
 #include "mta_tls.h"
 #include "router/login.h"
@@ -98,6 +99,8 @@ static enum err_code start_queue(struct mta *mta, struct settings_snapshot *snap
 		.resolve = mta_directory_resolve,
 		.host = mta_directory_host,
 		.expand = mta_directory_expand,
+		.route = mta_route,
+		.world = mta_route_world,
 		.arg = &mta->smtp,
 		.tls = mta->tls.out,
 		.died = daemon_die_of_eio,
@@ -228,6 +231,7 @@ static void mta_reload(struct daemon *daemon)
 		tls_slot_set(&mta->smtp.tls_asking, &mta->tls.asking);
 		queue_reload(mta->queue, snapshot, &mta->tls.out);
 	}
+	atomic_fetch_add_explicit(&mta->smtp.reloads, 1, memory_order_relaxed);
 	settings_unref(&snapshot);
 }
 

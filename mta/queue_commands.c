@@ -81,8 +81,9 @@ static json_t *read_recipients(struct db *db, const struct guid *guid, struct st
 			continue;
 		}
 		json_t *reply = db_col_is_null(stmt, 5) ? json_null() : safe_string(db_col_str(stmt, 5));
-		json_array_append_new(list, json_pack("{s:o,s:s,s:I,s:o,s:o}", "address", safe_string(db_col_str(stmt, 8)), "state", name, "tries",
-			(json_int_t)db_col_i64(stmt, 3), "next_try", time_string(db_col_i64(stmt, 4)), "last_reply", reply));
+		json_array_append_new(list, json_pack("{s:o,s:o,s:s,s:I,s:o,s:o}", "address", safe_string(db_col_str(stmt, 8)), "destination",
+			safe_string(db_col_str(stmt, 7)), "state", name, "tries", (json_int_t)db_col_i64(stmt, 3), "next_try",
+			time_string(db_col_i64(stmt, 4)), "last_reply", reply));
 	}
 	if (step != DB_FAILED)
 		db_reset(stmt);

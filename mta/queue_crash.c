@@ -126,6 +126,23 @@ static enum queue_expand_answer expand(void *arg, struct arena *arena, const str
 	return QUEUE_EXPAND_DONE;
 }
 
+// Whatever waits has moved meanwhile: it goes another way from its next try on.
+static enum queue_route_answer route(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out)
+{
+	(void)arg;
+	(void)arena;
+	*route_out = (struct queue_route){.to = *query->recipient};
+	route_out->to.destination = STR("mail2");
+	route_out->to.original = STR_NONE;
+	return str_eq(query->recipient->destination, STR("mail2")) ? QUEUE_ROUTE_SAME : QUEUE_ROUTE_OTHER;
+}
+
+static uint64_t world(void *arg)
+{
+	(void)arg;
+	return 1;
+}
+
 static void died(const struct err *err)
 {
 	fprintf(stderr, "died: %s\n", err->text);
@@ -152,7 +169,7 @@ static void open_queue(struct bench *b)
 {
 	struct err err = {0};
 	struct queue_config config = {.dir = b->dir, .runtime = b->runtime, .settings = b->settings, .resolve = resolve, .host = find_host,
-		.expand = expand, .died = died};
+		.expand = expand, .route = route, .world = world, .died = died};
 	if (queue_open(&config, &b->queue, &err) == ERR_OK) {
 		b->queue->expand_part_max = 1;
 		return;

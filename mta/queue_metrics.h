@@ -16,6 +16,7 @@
 	X(COUNTER, mta_queue_deleted, "", "Recipients removed by administrators.")                                            \
 	X(COUNTER, mta_queue_cancelled, "", "Recipients whose client was told 451 because the commit was not sure.")          \
 	X(COUNTER, mta_queue_repeats, "", "Parts of records that had nothing left to do.")                                    \
+	X(COUNTER, mta_queue_rerouted, "", "Recipients that waited and go another way than they came in for.")               \
 	X(COUNTER, mta_queue_tries, "", "Transactions with mailbox hosts and next hops.")                                     \
 	X(COUNTER, mta_queue_connections, "", "Connections made to mailbox hosts and next hops.")                             \
 	X(COUNTER, mta_queue_connections_failed, "", "Connections that could not be made.")                                   \

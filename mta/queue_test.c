@@ -27,6 +27,9 @@ struct bench {
 	struct runtime *runtime;
 	struct queue *queue;
 	struct lmtp lmtp;
+	_Atomic uint64_t world;
+	_Atomic int asked;
+	_Atomic enum queue_route_answer answer; // once it is in world 2
 };
 
 static struct bench *now; // for callbacks without an argument of ours
@@ -54,6 +57,26 @@ static bool resolve(void *arg, struct arena *arena, struct str address, struct r
 	return true;
 }
 
+// mail0 was the home of all in the first world; in the second they are at mail1, or answer says.
+static enum queue_route_answer route(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out)
+{
+	(void)arg;
+	(void)arena;
+	*route_out = (struct queue_route){.to = *query->recipient, .reply = STR("550 5.1.1 nobody")};
+	atomic_fetch_add(&now->asked, 1);
+	if (now->world < 2 || !str_eq(query->recipient->destination, STR("mail0")))
+		return QUEUE_ROUTE_SAME;
+	route_out->to.destination = STR("mail1");
+	route_out->to.original = STR_NONE;
+	return now->answer;
+}
+
+static uint64_t world(void *arg)
+{
+	(void)arg;
+	return now->world;
+}
+
 static void died(const struct err *err)
 {
 	fprintf(stderr, "died: %s\n", err->text);
@@ -78,7 +101,8 @@ static void start(struct bench *b)
 {
 	struct err err;
 	now = b;
-	struct queue_config config = {.dir = b->dir, .settings = b->settings, .resolve = resolve, .host = find_host, .died = died};
+	struct queue_config config = {.dir = b->dir, .settings = b->settings, .resolve = resolve, .host = find_host,
+		.route = route, .world = world, .died = died};
 	if (runtime_new(&(struct runtime_config){.name = "test", .schedulers = 2, .workers = 2}, &b->runtime, &err))
 		fail_msg("%s", err.text);
 	config.runtime = b->runtime;
@@ -287,6 +311,74 @@ static void a_dead_host_is_waited_for(void **state)
 	await(&b, LEDGER_DELIVERED, 20);
 	stop(&b);
 	assert_int_equal(b.lmtp.delivered, 20);
+	end(&b);
+}
+
+static void enter_for_mail0(struct bench *b)
+{
+	struct record_recipient to = to_mailbox(STR("u@uni.example"));
+	to.destination = STR("mail0");
+	b->world = 1;
+	queue_start(b->queue);
+	assert_int_equal(enter_bytes(b->queue, STR("s@uni.example"), &to, 1, 500, NULL), QUEUE_COMMITTED);
+	for (int i = 0; i < 6000 && b->asked == 0; i++)
+		usleep(10000);
+}
+
+static void mail_follows_a_mailbox_that_moves(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	b.answer = QUEUE_ROUTE_OTHER;
+	enter_for_mail0(&b);
+	for (int i = 0; i < 5; i++) { // tried again and again, but nothing changed
+		queue_flush(b.queue);
+		usleep(50000);
+	}
+	assert_int_equal(b.asked, 1);
+	b.world = 2;
+	await(&b, LEDGER_DELIVERED, 1);
+	assert_int_equal(b.asked, 2); // under its new destination it is known
+	assert_int_equal(ledger_of(b.queue, LEDGER_ACCEPTED), 1);
+	stop(&b);
+	assert_int_equal(b.lmtp.delivered, 1);
+	end(&b);
+}
+
+static void who_is_gone_meanwhile_bounces(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	b.answer = QUEUE_ROUTE_NOBODY;
+	enter_for_mail0(&b);
+	b.world = 2;
+	await(&b, LEDGER_DELIVERED, 1); // the report
+	assert_int_equal(ledger_of(b.queue, LEDGER_BOUNCED), 1);
+	assert_int_equal(ledger_of(b.queue, LEDGER_GENERATED), 1);
+	stop(&b);
+	end(&b);
+}
+
+static void a_doubt_about_the_way_waits(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	serve(&b);
+	b.answer = QUEUE_ROUTE_LATER;
+	enter_for_mail0(&b);
+	b.world = 2;
+	int before = b.asked;
+	for (int i = 0; i < 6000 && b.asked < before + 2; i++) // a doubt is not remembered
+		usleep(10000);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 1);
+	b.answer = QUEUE_ROUTE_OTHER;
+	await(&b, LEDGER_DELIVERED, 1);
+	stop(&b);
 	end(&b);
 }
 
@@ -723,6 +815,9 @@ int main(void)
 		cmocka_unit_test(large_bodies_travel_by_file),
 		cmocka_unit_test(a_lost_reply_is_asked_for_again_under_the_same_key),
 		cmocka_unit_test(a_dead_host_is_waited_for),
+		cmocka_unit_test(mail_follows_a_mailbox_that_moves),
+		cmocka_unit_test(who_is_gone_meanwhile_bounces),
+		cmocka_unit_test(a_doubt_about_the_way_waits),
 		cmocka_unit_test(what_waits_survives_a_restart),
 		cmocka_unit_test(the_relayhost_takes_what_is_for_the_world),
 		cmocka_unit_test(an_attempt_that_died_is_made_again),

@@ -217,6 +217,16 @@ void schedule_expect(struct schedule_dest *dest)
 	dest->coming++;
 }
 
+// It is in memory, and found by its guid, from now on.
+static void hold(struct schedule *s, struct schedule_dest *d, struct item *item)
+{
+	struct item **bucket = bucket_of(s, &item->message->guid);
+	item->same_bucket = *bucket;
+	*bucket = item;
+	d->loaded++;
+	s->items++;
+}
+
 struct schedule_dest *schedule_add(struct schedule *s, struct item **item_in, int64_t now_ms)
 {
 	struct item *item = *item_in;
@@ -232,13 +242,24 @@ struct schedule_dest *schedule_add(struct schedule *s, struct item **item_in, in
 		return NULL;
 	}
 	*item_in = NULL;
-	struct item **bucket = bucket_of(s, &item->message->guid);
-	item->same_bucket = *bucket;
-	*bucket = item;
-	d->loaded++;
-	s->items++;
+	hold(s, d, item);
 	append_ready(d, item);
 	return d;
+}
+
+struct schedule_dest *schedule_add_out(struct schedule *s, struct item *item)
+{
+	if (find_item(s, item))
+		return NULL;
+	struct schedule_dest *d = find_dest(s, item->r.destination);
+	hold(s, d, item);
+	item->out = true;
+	return d;
+}
+
+bool schedule_has(struct schedule *s, const struct item *item)
+{
+	return find_item(s, item) != NULL;
 }
 
 void schedule_note_due(struct schedule *s, struct str destination, int64_t due_ms)

@@ -49,6 +49,11 @@ void schedule_configure(struct schedule *s, const struct schedule_config *config
 // already is freed.
 struct schedule_dest *schedule_add(struct schedule *s, struct item **item, int64_t now_ms);
 
+// The same for one that nobody is to try: it is out at once, and ends with schedule_done. NULL also when it is here already; it is left then.
+struct schedule_dest *schedule_add_out(struct schedule *s, struct item *item);
+
+bool schedule_has(struct schedule *s, const struct item *item);
+
 // More is ready than agents are on their way to take it. schedule_expect: one more is, because it was woken.
 bool schedule_needs_hands(const struct schedule_dest *dest);
 void schedule_expect(struct schedule_dest *dest);

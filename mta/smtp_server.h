@@ -3,6 +3,8 @@
 #ifndef MTA_SMTP_SERVER_H
 #define MTA_SMTP_SERVER_H
 
+#include <stdatomic.h>
+
 #include "base/conn.h"
 #include "base/settings.h"
 #include "base/tls.h"
@@ -22,6 +24,7 @@ struct smtp_server {
 	struct hour_rate *unknown_rate;  // unknown recipients of an address
 	struct tls_slot tls;             // certificates of 587, 465 and of STARTTLS on 25
 	struct tls_slot tls_asking;      // the same for 25 when clients are asked for theirs; empty: they are not
+	_Atomic uint64_t reloads;        // of settings and tables
 	// The view of the shadow that belongs to the calling thread's scheduler; borrowed.
 	struct directory *(*directory)(void *arg);
 	// A reference to the settings of now.

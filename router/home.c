@@ -180,3 +180,19 @@ void home_of_recipient(struct directory *directory, const struct home_rules *rul
 	directory_end(directory);
 	*home_out = home;
 }
+
+enum directory_answer home_of_mailbox(struct directory *directory, const struct guid *mailbox_id, struct arena *arena, struct str *host_out,
+	struct str *mail_out)
+{
+	struct directory_match match;
+	struct entry_cursor cursor = {0};
+	struct str host, second;
+	enum directory_answer answer = directory_find(directory, DIRECTORY_MAILBOX, guid_bytes(mailbox_id), arena, &match);
+	if (answer != DIRECTORY_FOUND)
+		return answer;
+	if (!entry_next(match.entry, ATTR_MAIL_HOST, &cursor, &host) || entry_next(match.entry, ATTR_MAIL_HOST, &cursor, &second))
+		return DIRECTORY_AMBIGUOUS;
+	*host_out = host;
+	*mail_out = entry_first(match.entry, ATTR_MAIL);
+	return DIRECTORY_FOUND;
+}

@@ -33,6 +33,8 @@ static void to_relayhost(struct decision *d, struct decision_item *item, const s
 	decision_reason(d, "no relayhost", domain ? domain->dn : STR_NONE, domain ? ATTR_PH_DOMAIN_TYPE : ATTR_NONE, domain ? type : addr->domain.key);
 	if (domain) // we said that we take its mail, so the fault is ours
 		decision_later(d, CAUSE_DOMAIN);
+	else if (d->query->waits) // likewise
+		decision_later(d, CAUSE_ROUTE);
 	else
 		decision_gone(d, CAUSE_NO_RELAYHOST);
 }
@@ -113,7 +115,10 @@ static void go(struct decision *d, struct decision_item *item, const struct addr
 	}
 	if (domain_is_literal(&addr->domain)) { // only a route says that we talk to an address of a client's choice
 		decision_reason(d, "literal", STR_NONE, ATTR_NONE, addr->text);
-		decision_gone(d, CAUSE_LITERAL);
+		if (d->query->waits)
+			decision_later(d, CAUSE_ROUTE);
+		else
+			decision_gone(d, CAUSE_LITERAL);
 		return;
 	}
 	to_relayhost(d, item, addr, domain);
@@ -156,6 +161,8 @@ static bool may_relay(struct decision *d, const struct decision_item *item, cons
 {
 	struct relay_why why;
 	bool literal = domain_is_literal(&addr->domain);
+	if (d->query->waits)
+		return true;
 	if (item->depth > 0)
 		return !item->own_words || is_plain(d, addr);
 	if (!relay_allowed(d->query->client, d->query->authenticated, &d->access, &why)) {
@@ -175,7 +182,7 @@ void outside_address(struct decision *d, struct decision_item *item, const struc
 
 void outside_of_domain(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
-	if (holds_a_route(addr)) {
+	if (holds_a_route(addr) && !d->query->waits) {
 		decision_reason(d, "old form", domain->dn, ATTR_NONE, addr->text);
 		decision_gone(d, CAUSE_OLD_FORM);
 		return;

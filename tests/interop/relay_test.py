@@ -76,7 +76,7 @@ class Relay(RelayTest):
             smtp.sendmail("ann@uni.example", ["z@far.example"], message("later"))
         item = self.node.wait(lambda: (q := [i for i in self.node.queue() if i["recipients"][0]["tries"] > 0]) and q[0], "a try")
         self.assertEqual(set(item), {"queue_id", "guid", "sender", "size_bytes", "received", "recipients"})
-        self.assertEqual(set(item["recipients"][0]), {"address", "state", "tries", "next_try", "last_reply"})
+        self.assertEqual(set(item["recipients"][0]), {"address", "destination", "state", "tries", "next_try", "last_reply"})
         self.assertIn("451", item["recipients"][0]["last_reply"])
         self.hop.answer = None
         self.node.wait(lambda: self.hop.with_subject("later"), "the retry")

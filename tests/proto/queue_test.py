@@ -44,7 +44,7 @@ class Queue(NodeTest):
         self.assertRegex(found[0]["guid"], "^[0-9a-f]{32}$")
         self.assertRegex(found[0]["received"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         recipient, = found[0]["recipients"]
-        self.assertEqual(set(recipient), {"address", "state", "tries", "next_try", "last_reply"})
+        self.assertEqual(set(recipient), {"address", "destination", "state", "tries", "next_try", "last_reply"})
         self.assertEqual(recipient["state"], "waiting")
         self.assertRegex(recipient["last_reply"], "^451 4.4.1 mb9.uni.example")
         # One by its id, of either kind; another by none.

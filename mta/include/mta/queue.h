@@ -111,6 +111,28 @@ struct queue_expansion {
 typedef enum queue_expand_answer queue_expand_fn(void *arg, struct arena *arena, const struct queue_expand_query *query,
 	struct queue_expansion *expansion_out);
 
+// Where a recipient that waits goes now. What was accepted stays accepted, and what was expanded stays expanded: a recipient is asked about
+// under the address that it was recorded with, a mailbox by its id, wherever its owner's addresses and forwards lead by now.
+enum queue_route_answer {
+	QUEUE_ROUTE_SAME,
+	QUEUE_ROUTE_OTHER,  // to: target, address, key, destination, mailbox_id, detail, and original where that was empty
+	QUEUE_ROUTE_LATER,  // cannot know now: reply says why ("451 4.3.5 …")
+	QUEUE_ROUTE_NOBODY, // nobody any more, for good: reply says why ("550 5.1.1 …")
+};
+struct queue_route_query {
+	const struct record_recipient *recipient;
+	struct str sender; // canonical; "": <>
+};
+struct queue_route {
+	struct record_recipient to;
+	struct str reply;
+};
+// On a fiber; may wait (a large group is looked up on a worker). Results in the arena, or borrowed from the query.
+typedef enum queue_route_answer queue_route_fn(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out);
+
+// A number that is another one once queue_route_fn may answer differently; 0: not known, ask. On a fiber.
+typedef uint64_t queue_world_fn(void *arg);
+
 struct tls_client;
 struct settings_snapshot;
 
@@ -129,6 +151,8 @@ struct queue_config {
 	queue_resolve_fn *resolve;
 	queue_host_fn *host;
 	queue_expand_fn *expand;     // NULL: what is to be expanded waits
+	queue_route_fn *route;       // NULL: what waits keeps the way it came in for
+	queue_world_fn *world;       // with route
 	void *arg;                   // of these
 	struct queue_tls tls;
 	void (*died)(const struct err *err); // EIO: does not return

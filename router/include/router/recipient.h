@@ -61,6 +61,7 @@ struct recipient_query {
 	const struct addr *sender;     // of MAIL FROM, for who may post to a list and for routes by sender; NULL: not asked
 	struct str account;            // of a log-in, as credentials_lookup() named it; empty: none
 	bool authenticated;            // the client logged in: it may send to outside addresses, and is internal for lists
+	bool waits;                    // it was accepted before and waits in the queue: who may relay is not asked again, and no way is no refusal
 	const struct relay_client *client; // who asks, for relay control and the access table; NULL: ours, only authenticated counts
 	const struct rules *rules;     // routes_file and access_file; NULL: none
 	enum recipient_lists lists;

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mail that waits goes by what the directory says at its next try, not by what it said when the mail came in."""
+import unittest
+
+from nexthop import NextHop
+from node import Node, message, user_ldif
+from route_test import bracketed, domain_ldif, route_ldif
+
+
+def host_ldif(name, address, port):
+    return (f"dn: cn={name},ou=hosts,dc=uni,dc=example\nobjectClass: phMailHost\ncn: {name}\nphHostRole: store\nphHostState: up\n"
+            f"phHostEndpoint: lmtp=inet:{address}:{port}\n\n")
+
+
+def alias_ldif(name, *members):
+    return (f"dn: cn={name},ou=people,dc=uni,dc=example\nobjectClass: phMailAlias\ncn: {name}\nmail: {name}@uni.example\n" +
+            "".join(f"rfc822MailMember: {m}\n" for m in members) + "\n")
+
+
+class Waiting(unittest.TestCase):
+    def setUp(self):
+        self.node = Node()
+        self.addCleanup(self.node.remove)
+        self.hop = NextHop(self.node.address)
+        self.addCleanup(self.hop.close)
+        dead = NextHop(self.node.address)
+        self.dead = bracketed(dead)
+        dead.close()
+        self.hosts = host_ldif("mb9.uni.example", *dead.address.rsplit(":", 1))
+        self.addCleanup(self.node.stop)
+        self.node.overrides.update({"relayhost_tls": "none", "retry_min_s": 1, "retry_max_s": 1})
+
+    def directory(self, text):
+        self.node.extra_ldif = self.hosts + text
+        self.node.write_ldif()
+
+    def start(self, text):
+        self.node.extra_ldif = self.hosts + text
+        self.node.start()
+
+    def change(self, text, address, verdict, host=None):
+        """Changes the directory and waits until it is what decides."""
+        self.directory(text)
+
+        def decided():
+            why = self.node.why(address)
+            return why["verdict"] == verdict and (host is None or why["targets"][0]["host"] == host)
+        self.node.wait(decided, "the change to be in the shadow")
+
+    def send(self, subject, to):
+        with self.node.submission() as smtp:
+            smtp.sendmail("ann@uni.example", [to], message(subject))
+
+    def waits(self, n=1):
+        """Tried, and in the queue still."""
+        self.node.wait(lambda: [r["tries"] > 0 for m in self.node.queue() for r in m["recipients"]] == [True] * n, "the message to wait")
+
+    def subjects(self, login):
+        return [m for m in self.node.messages(login) if b"Subject: " in m]
+
+    def arrives(self, login):
+        self.node.wait_queue_empty()
+        self.node.wait_messages(1, login)
+
+    def ends(self, **ledger):
+        self.node.wait_queue_empty()
+        stats = self.node.command("queue.stats", "mta")["result"]
+        self.assertTrue(stats["balanced"])
+        self.assertEqual({name: stats["ledger"][name] for name in ledger}, ledger)
+        self.assertEqual(self.node.unexpected_errors(), [])
+
+    def test_a_mailbox_that_moved(self):
+        self.start(user_ldif("dana", host="mb9.uni.example"))
+        self.send("moved", "dana+box@uni.example")
+        self.waits()
+        self.change(user_ldif("dana"), "dana@uni.example", "deliver", "mb1.uni.example")
+        self.arrives("dana")
+        self.ends(delivered=1, accepted=1, bounced=0)
+
+    def test_a_mailbox_that_moved_under_another_name(self):
+        self.start(user_ldif("dana", host="mb9.uni.example"))
+        self.send("renamed", "dana@uni.example")
+        self.waits()
+        self.change(user_ldif("dana").replace("mail: dana@", "mail: d.new@"), "d.new@uni.example", "deliver")
+        self.arrives("dana")
+        self.ends(delivered=1, bounced=0)
+
+    def test_a_route_that_was_changed(self):
+        self.start(route_ldif("one", "one.example", f"esmtp:{self.dead}"))
+        self.send("rerouted", "x@one.example")
+        self.waits()
+        self.change(route_ldif("one", "one.example", f"esmtp:{bracketed(self.hop)}"), "x@one.example", "relay", f"esmtp:{bracketed(self.hop)}")
+        self.node.wait(lambda: self.hop.with_subject("rerouted"), "the message at the next hop")
+        self.ends(relayed=1, bounced=0)
+        self.assertEqual(len(self.hop.got), 1)
+
+    def test_no_route_any_more_waits_and_refusal_bounces(self):
+        self.start(route_ldif("one", "one.example", f"esmtp:{self.dead}"))
+        self.send("where to", "x@one.example")
+        self.waits()
+        self.change("", "x@one.example", "refuse")
+        self.node.wait(lambda: "4.3.5" in self.node.queue()[0]["recipients"][0]["last_reply"], "the message to wait for a route")
+        self.change(route_ldif("one", "one.example", "error:5.1.2:550 that domain is closed"), "x@one.example", "refuse")
+        report = self.node.wait(lambda: self.subjects("ann"), "a report")[0]
+        self.assertIn(b"that domain is closed", report)
+        self.ends(bounced=1, relayed=0)
+
+    def test_a_domain_that_became_ours(self):
+        self.start(route_ldif("one", "one.example", f"esmtp:{self.dead}"))
+        self.send("ours", "zoe@one.example")
+        self.waits()
+        self.change(domain_ldif("one.example", "local") + user_ldif("zoe", domain="one.example"), "zoe@one.example", "deliver")
+        self.ends(delivered=1, relayed=0, bounced=0)
+
+    def test_a_user_who_was_taken_away(self):
+        self.start(user_ldif("dana", host="mb9.uni.example"))
+        self.send("gone", "dana@uni.example")
+        self.waits()
+        self.change("", "dana@uni.example", "refuse")
+        self.assertIn(b"5.1.1", self.node.wait(lambda: self.subjects("ann"), "a report")[0])
+        self.ends(bounced=1, generated=1, delivered=1)
+
+    def test_a_user_who_became_an_alias_of_two(self):
+        self.start(user_ldif("dana", host="mb9.uni.example"))
+        self.send("successors", "dana@uni.example")
+        self.waits()
+        self.change(alias_ldif("dana", "bob@uni.example", "eve@uni.example"), "dana@uni.example", "expand")
+        for login in ("bob", "eve"):
+            self.arrives(login)
+        self.ends(delivered=2, expanded=1, bounced=0)
+
+    def test_what_was_expanded_is_not_expanded_again(self):
+        way = route_ldif("one", "one.example", f"esmtp:{bracketed(self.hop)}")
+        forward = "phForwardAddress: x@one.example\nphForwardKeepCopy: TRUE\n"
+        self.start(way + user_ldif("dana", host="mb9.uni.example", extra=forward))
+        self.send("copy", "dana@uni.example")
+        self.node.wait(lambda: self.hop.with_subject("copy"), "the forwarded copy")
+        self.waits()
+        self.change(way + user_ldif("dana", extra=forward), "dana@uni.example", "forward")
+        self.arrives("dana")
+        self.ends(delivered=1, relayed=1, bounced=0)
+        self.assertEqual(len(self.hop.with_subject("copy")), 1)
+
+    def test_a_restart_forgets_nothing(self):
+        self.start(user_ldif("dana", host="mb9.uni.example"))
+        self.send("over a restart", "dana@uni.example")
+        self.waits()
+        self.node.stop()
+        self.directory(user_ldif("dana"))
+        self.node.start()
+        self.arrives("dana")
+        self.ends(delivered=1, bounced=0)
+
+
+if __name__ == "__main__":
+    unittest.main()
