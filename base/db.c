@@ -371,6 +371,18 @@ static sqlite3_stmt *prepared(struct db *db, sqlite3_stmt **slot, const char *sq
 	return *slot;
 }
 
+enum err_code db_prepare(struct db *db, struct err *err)
+{
+	for (size_t i = 0; i < db->n_sql; i++) {
+		int rc = sqlite3_prepare_v3(db->handle, db->sql[i], -1, SQLITE_PREPARE_PERSISTENT, &db->stmts[i], NULL);
+		if (rc == SQLITE_ERROR) // tables or columns are missing
+			return err_set(err, ERR_CORRUPT, "%s: %s", db->path, sqlite3_errmsg(db->handle));
+		if (rc != SQLITE_OK)
+			return db_error(db, rc, db->sql[i], err);
+	}
+	return ERR_OK;
+}
+
 static enum err_code run_transaction(struct db *db, enum transaction step, struct err *err)
 {
 	return db_run(db, prepared(db, &db->transaction[step], transaction_sql[step]), err);

@@ -200,6 +200,8 @@ static enum err_code settle(struct apply *apply, const struct apply_commit *comm
 		code = image_settle(apply->images->shadow, commit->purge, counters, err);
 	if (code == ERR_OK)
 		counters->disarmed = secret.disarmed;
+	if (code == ERR_OK)
+		images_count_replaced(apply->images, counters);
 	return code;
 }
 

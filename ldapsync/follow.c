@@ -36,7 +36,7 @@ struct follow {
 	char *ldif_path;       // owned
 	int64_t check_ms;
 	struct brake_limits brake;
-	bool was_set, released, stopping;
+	bool was_set, released, damaged, stopping;
 	struct follow_status status;
 };
 
@@ -146,6 +146,24 @@ static struct load_brake take_brake(struct follow *follow)
 	return brake;
 }
 
+// What readers have serves on until the file is loaded once more.
+static void make_anew(struct follow *follow, const char *why)
+{
+	if (!follow->images.beside)
+		log_error(NULL, "the shadow is damaged; it is made anew beside the old one, which serves as far as it can be read", log_c("error", why));
+	images_remake(&follow->images);
+	follow->has_tried = false;
+	read_state(follow);
+}
+
+static void look_at_images(struct follow *follow, bool damaged)
+{
+	if (damaged)
+		make_anew(follow, "found by a look at all of it");
+	else if (!images_are_in_place(&follow->images))
+		make_anew(follow, "a file of it was removed, replaced or cut");
+}
+
 static void load(struct follow *follow, const char *path)
 {
 	struct load_report report;
@@ -156,6 +174,7 @@ static void load(struct follow *follow, const char *path)
 	metric_set(&metric_ldapsync_held, 0);
 	switch (load_ldif(&follow->images, path, &brake, &report, &err)) {
 	case LOAD_DONE:
+		images_take_place(&follow->images);
 		loaded(follow, path, &report, clock_mono_ms() - began_ms);
 		return;
 	case LOAD_UNCHANGED:
@@ -172,8 +191,7 @@ static void load(struct follow *follow, const char *path)
 		read_state(follow);
 	} else if (images_are_damaged(err.code)) { // what the file says wrong is ERR_INVALID
 		failed(follow, &err);
-		images_remake(&follow->images);
-		follow->has_tried = false;
+		make_anew(follow, err.text);
 	} else {
 		failed(follow, &err);
 	}
@@ -246,19 +264,20 @@ static void *follow_thread(void *arg)
 	char *path = NULL;
 	for (;;) {
 		pthread_mutex_lock(&follow->mutex);
-		bool stopping = follow->stopping, was_set = follow->was_set, released = follow->released;
+		bool stopping = follow->stopping, was_set = follow->was_set, released = follow->released, damaged = follow->damaged;
 		int64_t check_ms = follow->check_ms;
 		if (was_set) {
 			free(path);
 			path = strdup(follow->ldif_path);
 			must(path != NULL);
 		}
-		follow->was_set = false;
+		follow->was_set = follow->damaged = false;
 		pthread_mutex_unlock(&follow->mutex);
 		if (stopping)
 			break;
 		if (was_set)
 			watch_folder(follow, path);
+		look_at_images(follow, damaged);
 		if (path && path[0])
 			look(follow, path, check_ms, was_set || released);
 		wait_for_change(follow, check_ms);
@@ -301,6 +320,14 @@ enum err_code follow_release(struct follow *follow, struct err *err)
 		return err_set(err, ERR_NOTFOUND, "no version of the directory is held");
 	wake(follow);
 	return ERR_OK;
+}
+
+void follow_damaged(struct follow *follow)
+{
+	pthread_mutex_lock(&follow->mutex);
+	follow->damaged = true;
+	pthread_mutex_unlock(&follow->mutex);
+	wake(follow);
 }
 
 static void let_go(struct follow **follow_in)

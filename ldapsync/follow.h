@@ -29,7 +29,7 @@ struct follow_config {
 	struct follow_set set;
 };
 
-// Makes the databases if they are missing. A damaged one is put aside ("shadow.db.damaged") and made anew.
+// Makes the databases if they are missing. Damaged ones are made anew (images.h), also those that are removed while it runs.
 enum err_code follow_start(const struct follow_config *config, struct follow **follow_out, struct err *err) ERR_CHECKED;
 void follow_stop(struct follow **follow);
 
@@ -38,6 +38,9 @@ void follow_set(struct follow *follow, const struct follow_set *set);
 // Loads the file that is held, and no other: one that has replaced it meanwhile is judged by itself. ERR_NOTFOUND when nothing is held.
 // Returns before the load; follow_status tells how it ended.
 enum err_code follow_release(struct follow *follow, struct err *err) ERR_CHECKED;
+
+// The databases were found to be damaged (verify.h): they are made anew. Returns at once.
+void follow_damaged(struct follow *follow);
 
 enum follow_state {
 	FOLLOW_EMPTY,   // nothing was ever loaded

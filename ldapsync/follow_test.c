@@ -171,6 +171,8 @@ static void test_damaged_shadow_is_made_anew(void **state)
 	assert_true(fputs("this is no database any more, and has not been one for long", file) >= 0);
 	fclose(file);
 	start(place);
+	wait_for_address(place, "anna@uni.example"); // by the old one, as far as it can be read
+	wait_for_state(place, FOLLOW_PERSIST);
 	wait_for_address(place, "anna@uni.example");
 	char aside[96];
 	snprintf(aside, sizeof aside, "%s.damaged", place->shadow);

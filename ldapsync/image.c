@@ -77,9 +77,11 @@ enum err_code image_open(const char *path, const struct db_schema *schema, struc
 	enum err_code code = db_open(&options, &db, err);
 	if (code)
 		return code;
+	code = db_prepare(db, err);
 	// What is here can be had again from the source: a power cut may cost the last commits, never a whole file, and a change is visible before
 	// any disk has turned. Should the two files come back from different moments, their cookies say so.
-	code = db_exec(db, "PRAGMA synchronous = NORMAL", err);
+	if (code == ERR_OK)
+		code = db_exec(db, "PRAGMA synchronous = NORMAL", err);
 	// A write makes -wal and -shm exist, so that readers can open the file while nobody writes.
 	if (code == ERR_OK)
 		code = db_begin(db, err);
@@ -527,6 +529,11 @@ static void checkpoint_if_large(struct image *image)
 {
 	if (db_wal_bytes(image->db) > TRUNCATE_WAL_BYTES)
 		checkpoint(image);
+}
+
+enum err_code image_fold(struct image *image, struct err *err)
+{
+	return db_checkpoint(image->db, true, err);
 }
 
 enum err_code image_settle(struct image *image, bool purge, struct image_counters *counters_out, struct err *err)

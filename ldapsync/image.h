@@ -87,6 +87,9 @@ enum err_code image_settle(struct image *image, bool purge, struct image_counter
 enum err_code image_commit(struct image *image, const struct image_state *state, struct err *err) ERR_CHECKED;
 void image_abort(struct image *image);
 
+// Everything that is committed is in the file itself, and its log is empty: before the file gets another name. Nobody may read it.
+enum err_code image_fold(struct image *image, struct err *err) ERR_CHECKED;
+
 // Keys that several entries claim (I11), inside or outside a transaction: calls each for every one.
 enum err_code image_conflicts(struct image *image, void (*each)(void *context, int kind, struct str key, struct str dns), void *context,
 	struct err *err) ERR_CHECKED;

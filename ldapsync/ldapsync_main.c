@@ -17,6 +17,7 @@
 #include "ldapsync_metrics.h"
 #include "replica.h"
 #include "schema/daemons.h"
+#include "verify.h"
 
 enum { RELEASE_POLL_MS = 20 };
 
@@ -24,6 +25,7 @@ struct ldapsync {
 	struct runtime *runtime;
 	struct follow *follow;   // of shadow_ldif, or
 	struct replica *replica; // of ldap_uri
+	struct verify *verify;
 };
 
 // {"state", "provider", "lag_ms", "entries", "held_deletes", "version", …}: the contract of `posthouse directory status --json`.
@@ -147,6 +149,16 @@ static struct replica_set replica_set_of(const struct settings *settings)
 	return (struct replica_set){.brake = brake_of(settings), .brake_window_ms = settings->shadow_brake_window_s * 1000};
 }
 
+static void found_damage(void *arg, const struct err *err)
+{
+	struct ldapsync *ldapsync = arg;
+	log_warning(NULL, "damage in the shadow", log_err(err));
+	if (ldapsync->follow)
+		follow_damaged(ldapsync->follow);
+	else
+		replica_damaged(ldapsync->replica);
+}
+
 static enum err_code start_source(struct ldapsync *ldapsync, struct settings_snapshot *snapshot, struct err *err)
 {
 	const struct settings *settings = settings_of(snapshot);
@@ -162,6 +174,10 @@ static enum err_code start_source(struct ldapsync *ldapsync, struct settings_sna
 		struct follow_config config = {.shadow_path = shadow_path, .credentials_path = credentials_path, .set = follow_set_of(settings)};
 		code = follow_start(&config, &ldapsync->follow, err);
 	}
+	struct verify_config verify = {.shadow_path = shadow_path, .credentials_path = credentials_path,
+		.every_ms = settings->shadow_verify_s * 1000, .damaged = found_damage, .arg = ldapsync};
+	if (code == ERR_OK)
+		code = verify_start(&verify, &ldapsync->verify, err);
 	arena_free(&arena);
 	return code;
 }
@@ -205,6 +221,7 @@ static void ldapsync_reload(struct daemon *daemon)
 		follow_set(ldapsync->follow, &of_file);
 	else
 		replica_set(ldapsync->replica, &of_servers);
+	verify_set(ldapsync->verify, settings_of(snapshot)->shadow_verify_s * 1000);
 	settings_unref(&snapshot);
 }
 
@@ -215,6 +232,7 @@ static void ldapsync_stop(struct daemon *daemon)
 	if (ldapsync->runtime)
 		runtime_stop(ldapsync->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
 	settings_unref(&snapshot);
+	verify_stop(&ldapsync->verify);
 	follow_stop(&ldapsync->follow);
 	replica_stop(&ldapsync->replica);
 	if (ldapsync->runtime)

@@ -136,6 +136,7 @@ static enum err_code sweep(struct load *load, struct err *err)
 		code = image_settle(load->target->shadow, true, &load->report.counters, err);
 	if (code == ERR_OK)
 		load->report.counters.disarmed = secret.disarmed;
+	images_count_replaced(load->target, &load->report.counters);
 	return code;
 }
 

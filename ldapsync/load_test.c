@@ -23,6 +23,7 @@
 #include "ldapsync/directory.h"
 #include "load.h"
 #include "schema/ddl_shadow.h"
+#include "verify.h"
 
 struct place {
 	char dir[32];
@@ -435,6 +436,51 @@ static void load_many(struct place *place, struct load_report *report)
 #define MANY 100000
 #endif
 
+static void execute(struct place *place, const char *sql)
+{
+	sqlite3 *db;
+	assert_int_equal(sqlite3_open(place->shadow_path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+// What SQLite has nothing against, and what would make somebody unknown, or found by another's address.
+static void test_what_a_look_at_all_of_it_finds(void **state)
+{
+	struct place *place = *state;
+	struct err err;
+	assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, &err), ERR_OK); // nothing is there yet
+	load(place, DOMAIN HOST ANNA);
+	assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, &err), ERR_OK);
+	assert_int_equal(verify_file(place->credentials_path, &ddl_credentials, NULL, &err), ERR_OK);
+	atomic_bool stop = true;
+	(void)!verify_file(place->shadow_path, &ddl_shadow, &stop, &err); // so small that it may be through before it looks
+	close_target(place);
+	static const char *const changes[] = {
+		"DELETE FROM key WHERE kind = 1 AND key = CAST('anna@uni.example' AS BLOB)",
+		"UPDATE key SET key = CAST('other@uni.example' AS BLOB) WHERE kind = 1 AND key = CAST('anna@uni.example' AS BLOB)",
+		"UPDATE key SET id = id + 1 WHERE kind = 4",
+		"INSERT INTO key VALUES(1, CAST('nobody@uni.example' AS BLOB), 1)",
+		"DELETE FROM entry WHERE id = (SELECT max(id) FROM entry)",
+		"UPDATE entry SET data = x'01' WHERE id = 1",
+		"UPDATE entry SET keys = x'01ff' WHERE id = 1",
+		"DROP TABLE key",
+	};
+	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+		unlink(place->shadow_path);
+		open_target(place);
+		load(place, DOMAIN HOST ANNA);
+		assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, &err), ERR_OK);
+		close_target(place);
+		execute(place, changes[i]);
+		if (verify_file(place->shadow_path, &ddl_shadow, NULL, &err) != ERR_CORRUPT)
+			fail_msg("not found: %s", changes[i]);
+	}
+	unlink(place->shadow_path);
+	assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, &err), ERR_NOTFOUND);
+	open_target(place);
+}
+
 static void test_many(void **state)
 {
 	struct place *place = *state;
@@ -596,6 +642,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_uuid_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes_and_readers_without_a_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_is_replaced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_a_look_at_all_of_it_finds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader_beside_writer, setup, teardown),

@@ -106,6 +106,10 @@ static void open_file(struct reader *reader)
 	}
 	if (db_open(&options, &reader->db, &reader->trouble))
 		return;
+	if (db_prepare(reader->db, &reader->trouble)) {
+		db_close(&reader->db);
+		return;
+	}
 	reader->device = st.st_dev;
 	reader->inode = st.st_ino;
 }

@@ -122,6 +122,7 @@ static void *replica_thread(void *arg)
 	while (!replica_is_stopping(replica)) {
 		struct err err = {0};
 		take_release(replica);
+		replica_heal(replica);
 		replica->uri = replica->settings->ldap_uri.v[replica->server].p;
 		enum outcome outcome = replica_serve(replica, reload, &err);
 		apply_abort(replica->apply);
@@ -188,6 +189,14 @@ void replica_reconcile(struct replica *replica)
 {
 	pthread_mutex_lock(&replica->mutex);
 	replica->reconcile = true;
+	pthread_mutex_unlock(&replica->mutex);
+	wake(replica);
+}
+
+void replica_damaged(struct replica *replica)
+{
+	pthread_mutex_lock(&replica->mutex);
+	replica->damaged = true;
 	pthread_mutex_unlock(&replica->mutex);
 	wake(replica);
 }

@@ -50,6 +50,9 @@ enum err_code replica_release(struct replica *replica, struct err *err) ERR_CHEC
 // Returns at once; replica_status(…).refreshes tells when it is done.
 void replica_reconcile(struct replica *replica);
 
+// The databases were found to be damaged (verify.h): they are made anew (images.h). Returns at once.
+void replica_damaged(struct replica *replica);
+
 enum replica_state {
 	REPLICA_INIT,
 	REPLICA_CONNECT,

@@ -50,7 +50,7 @@ struct replica {
 
 	pthread_mutex_t mutex; // guards the rest
 	struct replica_set set;
-	bool stopping, release, reconcile;
+	bool stopping, release, reconcile, damaged;
 	struct replica_status status;
 	struct image_counters held_counters;
 };
@@ -76,7 +76,9 @@ struct replica_set replica_set_now(struct replica *replica);
 enum outcome replica_serve(struct replica *replica, bool reload, struct err *err); // from the server at replica->uri, until that ends
 void replica_plan_reconcile(struct replica *replica);
 
-// --- replica_take.c; false: *outcome_out says how the connection ends, and err why ---
+// --- replica_take.c ---
+bool replica_heal(struct replica *replica); // damaged files are made anew; true: they were, and a whole refresh is needed
+// false: *outcome_out says how the connection ends, and err why ---
 bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap_link_message *message, enum outcome *outcome_out,
 	struct err *err);
 bool replica_commit_batch(struct replica *replica, enum outcome *outcome_out, struct err *err); // what waits in PERSIST becomes visible

@@ -67,6 +67,8 @@ static bool look_around(struct replica *replica, enum outcome *outcome_out, stru
 		return false;
 	}
 	*outcome_out = ENDED_AGAIN;
+	if (replica_heal(replica))
+		return false;
 	if (!replica->step.refreshing && apply_realms_changed(replica->apply))
 		return false; // names to log in by follow from the realms of domains: all entries are taken in again
 	if (!replica->step.refreshing && is_asked_to_reconcile(replica)) {

@@ -12,19 +12,42 @@ enum { CONFIRMS_PER_FRESH = 6 }; // a confirmation is written so often in fresh_
 
 // --- Databases ---
 
+// What readers have serves on until all was read once more. The CSNs stay: a server that lacks what we had is no better for it (I4).
+static void make_anew(struct replica *replica, const char *why)
+{
+	if (!replica->images.beside)
+		log_error(NULL, "the shadow is damaged; it is made anew beside the old one, which serves as far as it can be read", log_c("error", why));
+	apply_abort(replica->apply);
+	images_remake(&replica->images);
+	replica->stored.usable = false;
+	replica->confirmed_ms = 0;
+	replica_read_state(replica);
+}
+
 // A database that failed is made anew when it is damaged; all else may be better the next time.
 static enum outcome database_failed(struct replica *replica, const struct err *err)
 {
 	log_error(NULL, "cannot write to the shadow", log_err(err));
 	replica_set_trouble(replica, err->text);
 	apply_abort(replica->apply);
-	if (images_are_damaged(err->code)) {
-		images_remake(&replica->images);
-		replica->stored = (struct sync_cookie){0};
-		replica->confirmed_ms = 0;
-		replica_read_state(replica);
-	}
+	if (images_are_damaged(err->code))
+		make_anew(replica, err->text);
 	return ENDED_FAILED;
+}
+
+bool replica_heal(struct replica *replica)
+{
+	pthread_mutex_lock(&replica->mutex);
+	bool damaged = replica->damaged;
+	replica->damaged = false;
+	pthread_mutex_unlock(&replica->mutex);
+	if (!replica->images.beside && damaged)
+		make_anew(replica, "found by a look at all of it");
+	else if (!images_are_in_place(&replica->images))
+		make_anew(replica, "a file of it was removed, replaced or cut");
+	else
+		return false;
+	return true;
 }
 
 static void confirm(struct replica *replica, int64_t asked_mono_ms, bool at_once)
@@ -93,8 +116,10 @@ static enum apply_result commit(struct replica *replica, bool refresh, struct er
 	if (result != APPLY_DONE)
 		return result;
 	replica->stored = replica->step.cookie;
-	if (refresh)
+	if (refresh) {
+		images_take_place(&replica->images);
 		not_held(replica);
+	}
 	replica_read_state(replica);
 	return result;
 }

@@ -81,6 +81,9 @@ void db_undo(struct db *db); // to the savepoint, and releases it
 // SQL without parameters: schema, pragmas. One or several statements.
 enum err_code db_exec(struct db *db, const char *sql, struct err *err) ERR_CHECKED;
 
+// Prepares all statements of options.sql now: a file whose schema is damaged is ERR_CORRUPT here, and a bug at db_stmt.
+enum err_code db_prepare(struct db *db, struct err *err) ERR_CHECKED;
+
 // Statement number `index` of options.sql, reset and without bindings. A statement that does not prepare is a bug (must).
 sqlite3_stmt *db_stmt(struct db *db, size_t index);
 

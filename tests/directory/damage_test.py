@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""shadow.db is damaged under running daemons or between two starts: it is made anew without anybody's help, beside the old one, which serves as
+far as it can be read; and nobody who is there is ever unknown."""
+import os
+import random
+import sqlite3
+import unittest
+
+from node import NodeTest
+from replica import ReplicaTest, people
+
+USERS = tuple(f"u{n}" for n in range(4000))  # so many that a load empties the log, and reads come from the file
+PAGE = 4096
+
+
+def overwrite(path, at, data):
+    with open(path, "r+b") as stream:
+        stream.seek(at)
+        stream.write(data)
+
+
+def middle(path):
+    return os.path.getsize(path) // 2 // PAGE * PAGE
+
+
+# What happens to the file.
+PLACES = {
+    "header": lambda path: overwrite(path, 0, b"this is no database any more" * 4),
+    "schema": lambda path: overwrite(path, 100, bytes(PAGE - 100)),
+    "root of a table": lambda path: overwrite(path, 2 * PAGE, random.Random(1).randbytes(PAGE)),
+    "page of zeros": lambda path: overwrite(path, middle(path), bytes(PAGE)),
+    "some bytes of a page": lambda path: overwrite(path, middle(path) + 8, b"\xff" * 8),
+    "last page": lambda path: overwrite(path, os.path.getsize(path) - PAGE, random.Random(2).randbytes(PAGE)),
+    "cut": lambda path: os.truncate(path, middle(path)),
+    "empty": lambda path: os.truncate(path, 0),
+    "removed": os.remove,
+}
+
+
+class FromFile(NodeTest):
+    users = USERS
+    settings = {"shadow_check_ms": 50, "shadow_verify_s": 1, "log_level": "info"}
+    known = tuple(f"{name}@uni.example" for name in USERS[::401])
+
+    @classmethod
+    def start_node(cls):
+        cls.node.expect_error("the shadow is damaged; it is made anew")
+        cls.node.expect_error("directory file cannot be loaded")
+        cls.node.expect_error("daemon died")  # a file that is cut under a mapping (SIGBUS); it is started again
+        cls.node.start()
+
+    def setUp(self):
+        self.shadow = self.node.path("data/shadow/shadow.db")
+        self.node.wait(self.is_well, "a good shadow")
+
+    def codes(self):
+        """Of those who are known, and of somebody who is not; nothing while the front-end starts."""
+        try:
+            with self.node.raw("smtp") as wire:
+                wire.reply()
+                wire.say("EHLO client.example")
+                wire.say("MAIL FROM:<x@out.example>")
+                codes = [wire.say(f"RCPT TO:<{address}>") for address in (*self.known, "nobody@uni.example")]
+        except OSError:
+            return [], 0
+        self.assertLessEqual(set(codes[:-1]), {250, 451, 0})
+        return codes[:-1], codes[-1]
+
+    def is_well(self):
+        codes, nobody = self.codes()
+        return codes == [250] * len(self.known) and nobody == 550 and self.node.run("directory", "status").returncode == 0
+
+    def is_made_anew(self, before):
+        self.codes()
+        return os.path.exists(self.shadow) and os.stat(self.shadow).st_ino != before and self.is_well()
+
+    def test_while_it_runs(self):
+        for name, damage in PLACES.items():
+            with self.subTest(name):
+                before = os.stat(self.shadow).st_ino
+                damage(self.shadow)
+                self.node.wait(lambda: self.is_made_anew(before), "a shadow that was made anew")
+
+    def test_log_while_it_runs(self):
+        with sqlite3.connect(self.shadow) as db:  # something that is in the log alone
+            db.execute("UPDATE state SET confirmed_ms = confirmed_ms + 1")
+        size = os.path.getsize(self.shadow + "-wal")
+        self.assertGreater(size, 32)
+        overwrite(self.shadow + "-wal", 0, random.Random(3).randbytes(size))
+        self.node.wait(self.is_well, "a good shadow")
+
+    def test_at_a_start(self):
+        for name, damage in PLACES.items():
+            with self.subTest(name):
+                self.node.stop()
+                damage(self.shadow)
+                self.node.start()
+                self.node.wait(self.is_well, "a good shadow")
+
+    def test_the_logs_are_gone_or_of_another_time_at_a_start(self):
+        """As after a reboot, and after a restore that brought some of the files."""
+        for suffixes in (("-shm",), ("-wal",), ("-wal", "-shm")):
+            with self.subTest(gone=suffixes):
+                self.node.stop()
+                for suffix in suffixes:
+                    os.remove(self.shadow + suffix)
+                self.node.start()
+                self.node.wait(self.is_well, "a good shadow")
+        self.node.stop()
+        overwrite(self.shadow + "-wal", 0, random.Random(4).randbytes(3 * PAGE))
+        overwrite(self.shadow + "-shm", 0, random.Random(5).randbytes(PAGE))
+        self.node.start()
+        self.node.wait(self.is_well, "a good shadow")
+
+    def test_keys_that_are_gone_are_missed(self):
+        """Rows that SQLite has nothing against: an address that led to its owner, and leads nowhere."""
+        with sqlite3.connect(self.shadow) as db:
+            db.execute("DELETE FROM key WHERE kind = 1 AND key = CAST('u7@uni.example' AS BLOB)")
+        before = os.stat(self.shadow).st_ino
+        self.node.wait(lambda: self.is_made_anew(before), "a shadow that was made anew")
+        self.assertEqual(self.node.why("u7@uni.example")["code"], 250)
+
+
+class FromServers(ReplicaTest):
+    ldif = ReplicaTest.ldif + people(USERS[:3000])
+
+    def shadow_of(self, follower):
+        return f"{follower.dir}/data/shadow/shadow.db"
+
+    def damage(self, follower):
+        """Of a page with keys, so that some are found and some are not."""
+        overwrite(self.shadow_of(follower), middle(self.shadow_of(follower)), bytes(PAGE))
+
+    def codes(self, follower, *names):
+        return [follower.code(f"{name}@uni.example") for name in names]
+
+    def test_while_all_servers_are_down(self):
+        """What can still be read serves, and of the rest nobody is unknown; not a new view that has nobody."""
+        follower = self.follow(shadow_verify_s=1, fresh_s=1)
+        follower.wait_for("u2999@uni.example", 250)
+        names = USERS[:3000:300]
+        self.master.stop()
+        self.damage(follower)
+        follower.wait(lambda: os.path.exists(self.shadow_of(follower) + ".new"), "a new shadow beside the old one")
+        codes = self.codes(follower, *names)
+        self.assertIn(250, codes)
+        self.assertLessEqual(set(codes), {250, 451})
+        self.assertEqual(self.codes(follower, "nobody"), [451])
+        follower.stop()
+        os.remove(self.shadow_of(follower) + ".new")
+        follower.start()
+        self.assertIn(250, self.codes(follower, *names))
+        follower.wait(lambda: os.path.exists(self.shadow_of(follower) + ".new"), "a new shadow beside the old one again")
+        self.master.start()
+        follower.wait_for("nobody@uni.example", 550)
+        self.assertEqual(self.codes(follower, *names), [250] * len(names))
+        self.assertTrue(os.path.exists(self.shadow_of(follower) + ".damaged"))
+        self.assert_same(follower)
+
+    def test_changes_go_on(self):
+        follower = self.follow(shadow_verify_s=1)
+        follower.wait_for("u2999@uni.example", 250)
+        self.damage(follower)
+        follower.wait(lambda: "the shadow was made anew" in follower.log_text(), "a new shadow")
+        self.master.add(people(["new"]))
+        follower.wait_for("new@uni.example", 250)
+        self.assert_same(follower)
+
+    def test_what_the_brake_would_hold_does_not_come_this_way(self):
+        """A directory that was emptied meanwhile."""
+        follower = self.follow(shadow_verify_s=1)
+        follower.wait_for("u2999@uni.example", 250)
+        follower.stop()
+        self.master.empty(ReplicaTest.ldif)
+        self.damage(follower)
+        follower.start()
+        follower.wait(lambda: os.path.exists(self.shadow_of(follower) + ".new"), "a new shadow beside the old one")
+        follower.wait_state("BRAKED")
+        self.assertIn(250, self.codes(follower, *USERS[:3000:300]))
+        done = follower.run("directory", "release")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.codes(follower, "u1", "ann", "nobody"), [550, 250, 550])
+
+
+if __name__ == "__main__":
+    unittest.main()
