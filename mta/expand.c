@@ -22,6 +22,8 @@
 #include "deliver.h"
 #include "queue_core.h"
 #include "queue_rows.h"
+#include "submission_header.h"
+#include "trace_header.h"
 
 enum {
 	ARENA_BYTES_MAX = 512 << 20, // 100,000 members with their reasons
@@ -35,6 +37,7 @@ struct expand {
 	const struct item *item;
 	const struct item_message *message;
 	struct queue_expansion list;
+	struct str posted_by; // the sender of the message that the list was a recipient of; "": <>
 	int64_t wall_ms;
 };
 
@@ -44,15 +47,32 @@ struct part {
 	uint32_t k, n; // the k-th of n; 1 of 1: all
 };
 
-static bool part_parse(struct str detail, struct part *part_out)
+// What is asked for of a recipient (schema/record.h).
+enum asked { ASKED_ALL, ASKED_PART, ASKED_MODERATORS, ASKED_REFUSED, ASKED_UNKNOWN };
+
+// "k/n", "k/n sender": who posted is asked about again when a crash came between two parts.
+static bool part_parse(struct str detail, struct part *part_out, struct str *sender_out)
 {
-	struct str k_text, n_text;
+	struct str k_text, n_text, numbers = detail, sender = STR("");
 	uint64_t k, n;
-	if (!str_cut(detail, '/', &k_text, &n_text) || !str_to_u64(k_text, UINT16_MAX, &k) || !str_to_u64(n_text, UINT16_MAX, &n) || k == 0 ||
+	str_cut(detail, ' ', &numbers, &sender);
+	if (!str_cut(numbers, '/', &k_text, &n_text) || !str_to_u64(k_text, UINT16_MAX, &k) || !str_to_u64(n_text, UINT16_MAX, &n) || k == 0 ||
 		k > n)
 		return false;
 	*part_out = (struct part){(uint32_t)k, (uint32_t)n};
+	*sender_out = sender;
 	return true;
+}
+
+static enum asked asked_for(struct str detail, struct part *part_out, struct str *sender_out)
+{
+	if (detail.n == 0)
+		return ASKED_ALL;
+	if (str_eq(detail, STR(RECORD_EXPAND_MODERATED)))
+		return ASKED_MODERATORS;
+	if (str_starts(detail, STR(RECORD_EXPAND_REFUSED)))
+		return ASKED_REFUSED;
+	return part_parse(detail, part_out, sender_out) ? ASKED_PART : ASKED_UNKNOWN;
 }
 
 static bool is_in(const struct part *part, const struct record_recipient *r)
@@ -99,7 +119,7 @@ static struct record_recipients parts_of(const struct expand *x, uint32_t n)
 	for (uint32_t k = 1; k <= n; k++) {
 		to.v[k - 1] = (struct record_recipient){.number = k, .target = RECORD_TO_EXPAND, .address = x->item->r.address,
 			.key = x->item->r.key, .destination = STR(RECORD_EXPAND_DESTINATION),
-			.detail = arena_printf(x->arena, "%" PRIu32 "/%" PRIu32, k, n)};
+			.detail = arena_printf(x->arena, "%" PRIu32 "/%" PRIu32 "%s%.*s", k, n, x->posted_by.n ? " " : "", STR_FMT(x->posted_by))};
 		dress(x, &to.v[k - 1]);
 	}
 	return to;
@@ -192,6 +212,8 @@ static enum err_code expand_part(const struct expand *x, const struct guid *guid
 
 static enum err_code expand_list(struct expand *x, struct err *err)
 {
+	if (x->list.to.n > x->queue->expand_part_max && str_eq(x->item->r.detail, STR(RECORD_EXPAND_MODERATED)))
+		return err_set(err, ERR_LIMIT, "%.*s has more than %zu moderators", STR_FMT(x->item->r.address), (size_t)x->queue->expand_part_max);
 	struct part part = {1, (uint32_t)((x->list.to.n + x->queue->expand_part_max - 1) / x->queue->expand_part_max)};
 	struct record_enter child = child_of(x, part.n == 1 ? members_of(x, &part, 1) : parts_of(x, part.n));
 	const struct record_expand expand = {.guid = x->message->guid, .number = x->item->r.number, .at_ms = x->wall_ms, .begets = {&child, 1}};
@@ -219,44 +241,63 @@ static void put_result(struct expand *x, struct item *item, enum record_outcome 
 	deliver_commit(x->queue, x->slot->dest, 0, &result, 1, STR_NONE, false, NULL);
 }
 
-static enum queue_expand_answer ask(struct expand *x)
+// Of a part all was asked when its message was made, but for its members of now.
+static enum queue_expand_answer ask(struct expand *x, enum asked asked)
 {
-	const struct queue_expand_query query = {.address = x->item->r.address, .sender = x->message->sender,
+	uint64_t added = TRACE_BYTES_MAX + SUBMISSION_HEADER_ADDED_BYTES; // by us, at most: nobody's limit means these
+	const struct queue_expand_query query = {.address = x->item->r.address, .sender = x->posted_by,
 		.authenticated = x->message->flags & RECORD_FLAG_LOGIN,
-		.from_list = x->message->kind == RECORD_LIST && x->item->r.detail.n == 0};
+		.from_list = x->message->kind == RECORD_LIST && asked != ASKED_PART,
+		.moderated = asked == ASKED_MODERATORS,
+		.message_bytes = asked == ASKED_ALL && x->message->body_bytes > added ? x->message->body_bytes - added : 0};
 	if (x->queue->config.expand)
 		return x->queue->config.expand(x->queue->config.arg, x->arena, &query, &x->list);
 	x->list.reply = STR("451 4.3.0 nobody to ask who is behind the address");
 	return QUEUE_EXPAND_LATER;
 }
 
-static enum err_code expand_known(struct expand *x, struct err *err)
+static void expand_known(struct expand *x, struct item *item, const struct part *part)
 {
-	struct part part;
-	if (x->item->r.detail.n == 0)
-		return expand_list(x, err);
-	if (part_parse(x->item->r.detail, &part))
-		return expand_part(x, &x->message->guid, &part, err);
-	return err_set(err, ERR_CORRUPT, "%.*s is no part of a list", STR_FMT(x->item->r.detail));
+	struct err err;
+	if (part ? expand_part(x, &x->message->guid, part, &err) : expand_list(x, &err))
+		put_result(x, item, RECORD_DEFERRED, arena_printf(x->arena, "451 4.3.0 %s", err.text));
+	else
+		dispatch_done(x->slot->dispatch, x->slot->dest, &item);
+}
+
+static void expand_asked(struct expand *x, struct item *item, enum asked asked, const struct part *part)
+{
+	switch (ask(x, asked)) {
+	case QUEUE_EXPAND_DONE:
+		expand_known(x, item, asked == ASKED_PART ? part : NULL);
+		return;
+	case QUEUE_EXPAND_LATER:
+		put_result(x, item, RECORD_DEFERRED, x->list.reply);
+		return;
+	case QUEUE_EXPAND_NOBODY: // a part may have lost its last member
+		put_result(x, item, asked == ASKED_PART ? RECORD_SUPPRESSED : RECORD_BOUNCED, x->list.reply);
+		return;
+	}
+	unreachable("queue_expand_answer");
 }
 
 static void expand_one(struct dispatch_agent *slot, struct item *item)
 {
 	struct expand x = {.slot = slot, .queue = slot->queue, .arena = arena_new(ARENA_BYTES_MAX), .item = item, .message = item->message,
-		.wall_ms = clock_wall_ms()};
-	struct err err;
-	switch (ask(&x)) {
-	case QUEUE_EXPAND_DONE:
-		if (expand_known(&x, &err))
-			put_result(&x, item, RECORD_DEFERRED, arena_printf(x.arena, "451 4.3.0 %s", err.text));
-		else
-			dispatch_done(slot->dispatch, slot->dest, &item);
+		.posted_by = item->message->sender, .wall_ms = clock_wall_ms()};
+	struct part part;
+	enum asked asked = asked_for(item->r.detail, &part, &x.posted_by);
+	switch (asked) {
+	case ASKED_ALL:
+	case ASKED_PART:
+	case ASKED_MODERATORS:
+		expand_asked(&x, item, asked, &part);
 		break;
-	case QUEUE_EXPAND_LATER:
-		put_result(&x, item, RECORD_DEFERRED, x.list.reply);
+	case ASKED_REFUSED:
+		put_result(&x, item, RECORD_BOUNCED, str_from(item->r.detail, sizeof RECORD_EXPAND_REFUSED - 1));
 		break;
-	case QUEUE_EXPAND_NOBODY: // a part may have lost its last member
-		put_result(&x, item, item->r.detail.n ? RECORD_SUPPRESSED : RECORD_BOUNCED, x.list.reply);
+	case ASKED_UNKNOWN:
+		put_result(&x, item, RECORD_DEFERRED, STR("451 4.3.0 what is asked of the list is not known to this version"));
 		break;
 	}
 	arena_free(&x.arena);

@@ -52,7 +52,8 @@ enum queue_expand_answer mta_directory_expand(void *arg, struct arena *arena, co
 	struct addr sender = addr_null();
 	struct recipient_verdict verdict;
 	struct recipient_query asked = {.recipient = &rcpt.to, .sender = &sender, .authenticated = query->authenticated,
-		.lists = query->from_list ? RECIPIENT_LISTS_INLINE : RECIPIENT_LISTS_NOW};
+		.lists = query->from_list ? RECIPIENT_LISTS_INLINE : RECIPIENT_LISTS_NOW,
+		.moderated = query->moderated, .message_bytes = query->message_bytes};
 	*expansion_out = (struct queue_expansion){.reply = STR("550 5.1.3 this is no address")};
 	bool readable = addr_parse(arena, query->address, ADDR_UTF8 | ADDR_LONG_LOCAL, &rcpt.to) == ADDR_OK;
 	if (readable && query->sender.n && addr_parse(arena, query->sender, ADDR_UTF8 | ADDR_LONG_LOCAL, &sender) != ADDR_OK)

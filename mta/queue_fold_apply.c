@@ -110,7 +110,7 @@ static enum err_code is_there(struct apply *a, enum fold_sql statement, const st
 // A part of a list is expanded at once by who made it; its row is for the case that this one is no more.
 static bool is_part(const struct record_recipient *r)
 {
-	return r->target == RECORD_TO_EXPAND && r->detail.n > 0;
+	return r->target == RECORD_TO_EXPAND && r->detail.n > 0 && chr_is_digit(r->detail.p[0]);
 }
 
 static int64_t first_try_ms(const struct record_recipient *r, int64_t at_ms)

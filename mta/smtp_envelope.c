@@ -28,6 +28,62 @@ static struct reply may_send(struct smtp_session *s, const struct addr *from)
 	unreachable("sender answer");
 }
 
+// --- Limits of the directory ---
+
+static bool is_over(int64_t max, uint64_t n)
+{
+	return max != SERVICE_UNLIMITED && n > (uint64_t)max;
+}
+
+// Of who has logged in, for this message; and is what MAIL says of its size within them (RFC 1870 section 6.1)?
+static bool find_limits(struct smtp_session *s, const struct smtp_mail *mail, struct reply *why_out)
+{
+	struct directory *directory = s->server->directory(s->server->arg);
+	s->may = (struct service_submission){SERVICE_UNLIMITED, SERVICE_UNLIMITED, SERVICE_UNLIMITED};
+	if (s->login.n &&
+		!service_submission(directory, s->account, s->settings->submission_recipients_hour_max, s->d.txn.arena, &s->may)) {
+		*why_out = reply_of(REPLY_LOCAL_FAULT);
+		return false;
+	}
+	return !mail->has_size || smtp_may_take(s, mail->size_bytes, why_out);
+}
+
+bool smtp_may_take(const struct smtp_session *s, uint64_t bytes, struct reply *why_out)
+{
+	const struct dialogue_transaction *txn = &s->d.txn;
+	size_t refusing = 0;
+	if (is_over(s->may.message_bytes_max, bytes)) {
+		log_info(&s->d.who.log, "message refused: larger than its sender may send", log_str("login", s->login), log_u64("size_bytes", bytes),
+			log_u64("max", (uint64_t)s->may.message_bytes_max));
+		*why_out = reply_with(REPLY_TOO_BIG, STR("message is larger than you may send"));
+		return false;
+	}
+	for (size_t i = 0; i < txn->recipients_n; i++) {
+		const struct smtp_recipient *recipient = txn->recipients[i];
+		refusing += recipient->verdict.bytes_max && bytes > recipient->verdict.bytes_max;
+	}
+	if (refusing == 0 || refusing < txn->recipients_n)
+		return true; // the others get it; these are refused at their mailbox or list, and the sender gets a report
+	log_info(&s->d.who.log, "message refused: larger than its recipients take", log_u64("size_bytes", bytes));
+	*why_out = (struct reply){.code = 552, .enhanced = STR("5.2.3"), .text = STR("message is larger than its recipients take")};
+	return false;
+}
+
+// Recipients of one message, and of an hour.
+static bool may_add_recipient(struct smtp_session *s, struct reply *why_out)
+{
+	if (is_over(s->may.recipients_max, s->d.txn.recipients_n + 1)) {
+		*why_out = reply_with(REPLY_TOO_MANY_RECIPIENTS, STR("you may not send to more recipients at a time"));
+		return false;
+	}
+	if (s->login.n == 0 || s->may.hour_max == SERVICE_UNLIMITED ||
+		hour_rate_take(s->server->submit_rate, s->account, 1, s->may.hour_max, clock_mono_ms()))
+		return true;
+	log_warning(&s->d.who.log, "hourly budget of recipients used up", log_str("login", s->login), log_u64("max", (uint64_t)s->may.hour_max));
+	*why_out = (struct reply){.code = 450, .enhanced = STR("4.7.1"), .text = STR("too many recipients in one hour, try again later")};
+	return false;
+}
+
 struct reply smtp_sender(struct dialogue *d, struct smtp_mail *mail)
 {
 	struct smtp_session *s = d->session;
@@ -35,7 +91,10 @@ struct reply smtp_sender(struct dialogue *d, struct smtp_mail *mail)
 	enum err_code code = queue_accepts(s->server->queue, &d->err);
 	if (code)
 		return reply_of_err(code);
-	return smtp_access_sender(s, &mail->from, &why) ? may_send(s, &mail->from) : why;
+	if (!smtp_access_sender(s, &mail->from, &why))
+		return why;
+	struct reply reply = may_send(s, &mail->from);
+	return reply_is_positive(&reply) && !find_limits(s, mail, &why) ? why : reply;
 }
 
 static bool accepts(enum recipient_outcome outcome)
@@ -85,17 +144,17 @@ struct reply smtp_recipient(struct dialogue *d, void *one)
 	struct smtp_session *s = d->session;
 	struct smtp_recipient *recipient = one;
 	struct recipient_verdict *verdict = &recipient->verdict;
-	if (s->login.n && !hour_rate_take(s->server->submit_rate, s->account, 1, s->settings->submission_recipients_hour_max, clock_mono_ms())) {
-		log_warning(&d->who.log, "hourly budget of recipients used up", log_str("login", s->login));
-		return (struct reply){.code = 452, .enhanced = STR("4.7.1"), .text = STR("too many recipients in one hour, try again later")};
-	}
+	struct reply why;
+	if (!may_add_recipient(s, &why))
+		return why;
 	if (is_guessing(s)) {
 		metric_add(&metric_mta_rcpt_guessing, 1);
 		return (struct reply){.code = 450, .enhanced = STR("4.7.1"), .text = STR("too many unknown recipients from your address, try again later")};
 	}
 	const struct relay_client client = smtp_access_relay(s);
 	const struct recipient_query query = {.recipient = &recipient->rcpt.to, .sender = &d->txn.mail.from, .account = s->account,
-		.authenticated = s->login.n != 0, .client = &client, .rules = s->rules};
+		.authenticated = s->login.n != 0, .client = &client, .rules = s->rules,
+		.message_bytes = d->txn.mail.has_size ? d->txn.mail.size_bytes : 0};
 	smtp_server_decide(s->server, s->settings, &query, d->txn.arena, verdict);
 	if (!accepts(verdict->outcome)) {
 		if (str_eq(verdict->enhanced, STR("5.1.1")) || str_eq(verdict->enhanced, STR("4.1.1"))) // phUnknownUser: tempfail

@@ -100,6 +100,7 @@ void smtp_message_take(struct dialogue *d, struct str bytes)
 {
 	struct smtp_session *s = d->session;
 	struct buf *header = &s->intake.header;
+	s->intake.taken_bytes += bytes.n;
 	if (s->intake.header_done) {
 		append(s, bytes);
 		return;
@@ -202,8 +203,11 @@ bool smtp_message_begin(struct dialogue *d, struct reply *why_out)
 void smtp_message_finish(struct dialogue *d)
 {
 	struct smtp_session *s = d->session;
+	struct reply why;
 	if (!s->intake.header_done)
 		finish_header(s);
+	if (!d->refused && !smtp_may_take(s, s->intake.taken_bytes, &why))
+		refuse(s, why);
 	if (!d->refused)
 		enter(s);
 }

@@ -8,6 +8,7 @@
 
 #include "mail/dialogue.h"
 #include "router/recipient.h"
+#include "router/service.h"
 #include "schema/settings.h"
 #include "smtp_server.h"
 
@@ -23,6 +24,7 @@ struct smtp_intake {
 	struct guid guid;
 	struct buf header;   // held until it is complete
 	bool header_done;
+	uint64_t taken_bytes; // from the client
 };
 
 struct smtp_session {
@@ -40,6 +42,7 @@ struct smtp_session {
 	struct rules *rules;       // owned; the session keeps the tables in files that it began with; NULL: none
 	struct access sender_access; // of the transaction's sender
 	struct str quarantine;     // why the message will be held; in the transaction's arena; empty: not
+	struct service_submission may; // of a login: what it may send, as the directory said at MAIL
 	size_t targets_n;          // mailboxes and next hops that the recipients became
 	struct smtp_intake intake;
 };
@@ -55,6 +58,9 @@ enum smtp_command_flags {
 bool smtp_may_plaintext(const struct smtp_session *s);
 
 void smtp_cmd_auth(struct dialogue *d, struct str argument);
+
+// Is a message of this size one that the sender may send, and any of the recipients takes? False: *why_out is the reply.
+bool smtp_may_take(const struct smtp_session *s, uint64_t bytes, struct reply *why_out);
 
 // The functions of struct dialogue_protocol.
 struct reply smtp_sender(struct dialogue *d, struct smtp_mail *mail);

@@ -18,6 +18,14 @@ static uint8_t notify_of(unsigned notify)
 	return (uint8_t)flags;
 }
 
+// What the queue is to ask for, of a list (schema/record.h).
+static struct str detail_of(struct arena *arena, const struct recipient_target *target)
+{
+	if (target->refusal.n)
+		return arena_printf(arena, RECORD_EXPAND_REFUSED "%.*s", STR_FMT(target->refusal));
+	return target->moderated ? STR(RECORD_EXPAND_MODERATED) : target->detail;
+}
+
 static enum record_target kind_of(enum recipient_target_kind kind)
 {
 	switch (kind) {
@@ -41,7 +49,7 @@ void target_to_record(struct arena *arena, const struct smtp_rcpt *rcpt, const s
 		.key = target->address->key,
 		.original = addr_same(&rcpt->to, target->address) ? STR_NONE : rcpt->to.text,
 		.destination = target->kind == RECIPIENT_LIST ? STR(RECORD_EXPAND_DESTINATION) : target->host,
-		.detail = target->detail,
+		.detail = detail_of(arena, target),
 		.list = target->list,
 	};
 	if (rcpt->orcpt.n)

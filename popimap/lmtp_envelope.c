@@ -4,6 +4,7 @@
 #include "lmtp_session.h"
 #include "popimap_metrics.h"
 #include "router/home.h"
+#include "router/service.h"
 
 // A key from somebody who is not one of our nodes could suppress mail: it is refused, and an operator hears of it (THREATS key-forge).
 static bool key_is_believed(struct lmtp_session *s, struct reply *why_out)
@@ -74,6 +75,18 @@ static bool was_delivered(struct lmtp_session *s, struct lmtp_recipient *recipie
 	return store_knows(s->service->popimap->store, &recipient->mailbox_id, &s->d.txn.mail.root, rcpt->key.detail, rcpt->key.list);
 }
 
+// phMaxMessageBytes of the mailbox, against the size that MAIL says: our front-ends say it. What they added to the message counts for nobody.
+static bool is_too_large(struct lmtp_session *s, const struct home *home)
+{
+	enum { ADDED_BYTES = 4096 };
+	const struct smtp_mail *mail = &s->d.txn.mail;
+	struct popimap *popimap = s->service->popimap;
+	struct service_grant max;
+	return mail->has_size &&
+	       service_number(popimap->directory(popimap->arg), home->entry, ATTR_PH_MAX_MESSAGE_BYTES, s->d.txn.arena, &max) == SERVICE_SET &&
+	       max.value != SERVICE_UNLIMITED && mail->size_bytes > (uint64_t)max.value + ADDED_BYTES;
+}
+
 struct reply lmtp_recipient(struct dialogue *d, void *one)
 {
 	struct lmtp_session *s = d->session;
@@ -84,7 +97,10 @@ struct reply lmtp_recipient(struct dialogue *d, void *one)
 		return why;
 	find_home(s, &recipient->rcpt.to, &home);
 	struct reply reply = reply_of_home(&home);
-	if (home.answer == HOME_HERE) {
+	bool too_large = home.answer == HOME_HERE && is_too_large(s, &home);
+	if (too_large)
+		reply = (struct reply){.code = 552, .enhanced = STR("5.2.3"), .text = STR("message is larger than this mailbox takes")};
+	if (home.answer == HOME_HERE && !too_large) {
 		recipient->mailbox_id = home.mailbox_id;
 		recipient->may_make = popimap_may_make(&home, &recipient->home);
 		recipient->detail = home.detail;
@@ -93,7 +109,7 @@ struct reply lmtp_recipient(struct dialogue *d, void *one)
 		return reply_of(REPLY_RECIPIENT_OK);
 	} else {
 		log_info(&d->who.log, "recipient refused", log_str("recipient", recipient->rcpt.to.text), log_u64("code", (uint64_t)reply.code),
-			log_c("reason", home.text));
+			log_str("reason", reply.text));
 	}
 	return reply;
 }

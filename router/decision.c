@@ -123,6 +123,13 @@ void decision_says(struct decision *d, const struct reply *reply)
 			.enhanced = arena_dup(d->arena, reply->enhanced), .text = arena_dup(d->arena, reply->text)};
 }
 
+struct str decision_refusal(struct decision *d, enum decision_cause cause)
+{
+	if (!d->shadow.complete || !d->shadow.fresh)
+		return STR_NONE;
+	return arena_printf(d->work, "%d %s %s", causes[cause].code, causes[cause].enhanced, causes[cause].text);
+}
+
 void decision_is(struct decision *d, enum recipient_outcome outcome)
 {
 	if (!d->has_outcome)
@@ -149,13 +156,19 @@ enum directory_answer decision_find(struct decision *d, enum directory_key kind,
 	return answer;
 }
 
+struct entry decision_keep_entry(struct decision *d, const struct entry *entry)
+{
+	struct entry kept = *entry;
+	kept.dn = arena_dup(d->work, entry->dn);
+	kept.values = arena_dup(d->work, entry->values);
+	must(!arena_overflowed(d->work)); // bounded by entries_max
+	return kept;
+}
+
 void decision_keep_domain(struct decision *d, struct str key, const struct entry *domain)
 {
 	d->domain_key = arena_dup(d->work, key);
-	d->domain = *domain;
-	d->domain.dn = arena_dup(d->work, domain->dn);
-	d->domain.values = arena_dup(d->work, domain->values);
-	must(!arena_overflowed(d->work)); // bounded by entries_max
+	d->domain = decision_keep_entry(d, domain);
 }
 
 // --- Items ---
@@ -179,6 +192,13 @@ struct decision_item *decision_add(struct decision *d, struct decision_item *par
 	*d->end = item;
 	d->end = &item->next;
 	return item;
+}
+
+struct decision_item *decision_top(struct decision *d)
+{
+	struct decision_item *top = arena_must(d->work, sizeof *top);
+	*top = (struct decision_item){0};
+	return top;
 }
 
 struct decision_item *decision_next(struct decision *d)
@@ -233,6 +253,7 @@ void decision_target(struct decision *d, const struct recipient_target *target)
 	copy->detail = arena_dup(d->arena, target->detail);
 	copy->list = arena_dup(d->arena, target->list);
 	copy->forwarder = arena_dup(d->arena, target->forwarder);
+	copy->refusal = arena_dup(d->arena, target->refusal);
 }
 
 void decision_only_target(struct decision *d, const char *rule, const struct recipient_target *target)
@@ -271,7 +292,8 @@ static void *keep(struct decision *d, const void *array, size_t n, size_t size)
 void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
 {
 	enum decision_cause cause = cause_of(d);
-	struct recipient_verdict verdict = {.shadow = d->shadow, .too_big = d->too_big, .owner = d->owner, .is_list = d->is_list};
+	struct recipient_verdict verdict = {.shadow = d->shadow, .too_big = d->too_big, .owner = d->owner, .is_list = d->is_list,
+		.bytes_max = d->bytes_max};
 	verdict.reasons = keep(d, d->reasons, d->n_reasons, sizeof *d->reasons);
 	verdict.n_reasons = verdict.reasons ? d->n_reasons : 0;
 	if (cause == CAUSE_NONE) {

@@ -24,6 +24,7 @@
 	X(CAUSE_EMPTY, 550, "5.2.4", "nobody receives mail for this address")                                \
 	X(CAUSE_POST, 550, "5.7.2", "you may not send to this address")                                      \
 	X(CAUSE_POST_LOGIN, 550, "5.7.2", "log in to send to this address")                                  \
+	X(CAUSE_SIZE, 552, "5.2.3", "message is larger than this address takes")                             \
 	X(CAUSE_LIST, 451, "4.3.0", "list is not set up completely, try again later")                        \
 	X(CAUSE_UNAVAILABLE, 451, "4.3.0", "directory is not available now, try again later")                \
 	X(CAUSE_STALE, 451, "4.3.0", "directory may not be up to date, try again later")                     \
@@ -52,6 +53,7 @@ struct decision_item {
 	bool is_dn;
 	unsigned depth;
 	struct guid entry;                  // what it turned out to be; zero before
+	struct str dn, key;                 // of a group or list that it turned out to be: its DN, addr_key of its address
 	struct str list, forwarder;         // for the targets below it
 	bool no_author;                     // the list sends its author no copy
 	bool own_words;                     // its local part is what the client wrote, not what an entry says
@@ -84,6 +86,10 @@ struct decision {
 	struct reply said_later, said_gone; // the words of CAUSE_RULE_NOW and CAUSE_RULE
 	enum recipient_outcome outcome;
 	bool has_outcome;
+	struct entry moderated; // the recipient itself, a list whose moderators are asked; dn empty: it is none
+	unsigned moderated_tries; // who has been tried in their place
+	struct addr moderated_addr;
+	uint64_t bytes_max;    // the largest message that the recipient itself takes; 0: no limit
 	struct str owner;      // of the list that the recipient is; in arena
 	bool is_list;
 	bool too_big;
@@ -114,6 +120,15 @@ enum directory_answer decision_find(struct decision *d, enum directory_key kind,
 
 // Remembers the entry of a domain.
 void decision_keep_domain(struct decision *d, struct str key, const struct entry *domain);
+
+// Remembers an entry beyond the item that it was found for.
+struct entry decision_keep_entry(struct decision *d, const struct entry *entry);
+
+// An item that stands for the recipient itself, for what is added when nothing came of it: it is never looked at.
+struct decision_item *decision_top(struct decision *d);
+
+// What is said of a cause, for a report: "550 5.7.2 text". Empty when the shadow is too old for it.
+struct str decision_refusal(struct decision *d, enum decision_cause cause);
 
 // Another item below parent; text is copied, list and forwarder are borrowed from d's lifetime.
 struct decision_item *decision_add(struct decision *d, struct decision_item *parent, struct str text, bool is_dn);

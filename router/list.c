@@ -128,3 +128,35 @@ bool list_try_role(struct decision *d, struct decision_item *item, const struct 
 	}
 	unreachable("directory_answer");
 }
+
+// --- Who moderates it ---
+
+static size_t add_owners(struct decision *d, struct decision_item *item, const struct entry *list)
+{
+	size_t n = recipient_add_values(d, item, list, ATTR_PH_LIST_OWNER_ADDRESS, "moderator");
+	return n ? n : recipient_add_values(d, item, list, ATTR_OWNER, "moderator");
+}
+
+void list_add_moderators(struct decision *d, struct decision_item *item, const struct entry *list)
+{
+	decision_is(d, RECIPIENT_EXPAND);
+	size_t n = recipient_add_values(d, item, list, ATTR_PH_LIST_MODERATOR_ADDRESS, "moderator");
+	n += recipient_add_values(d, item, list, ATTR_PH_LIST_MODERATOR, "moderator");
+	if (n == 0 && add_owners(d, item, list) == 0 && !d->too_big) {
+		decision_reason(d, "no members", list->dn, ATTR_PH_LIST_MODERATOR, STR_NONE);
+		decision_later(d, CAUSE_LIST);
+	}
+}
+
+bool list_try_moderators(struct decision *d)
+{
+	if (d->moderated.dn.n == 0 || d->n_targets > 0 || d->too_big || d->later != CAUSE_NONE)
+		return false;
+	struct decision_item *top = decision_top(d);
+	top->list = d->is_list ? recipient_key(d, &d->moderated, &d->moderated_addr) : STR_NONE;
+	if (d->moderated_tries++ == 0 && add_owners(d, top, &d->moderated) > 0)
+		return true;
+	decision_reason(d, "no moderator", d->moderated.dn, ATTR_PH_LIST_MODERATOR, STR_NONE);
+	decision_later(d, CAUSE_LIST);
+	return false;
+}

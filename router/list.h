@@ -2,8 +2,20 @@
 // What a list has beyond its members: who may post to it, who runs it, what its copies carry as sender. For recipient.c.
 //
 // A list is a phMailList, and any group or alias that has an owner (phListErrorsTo, phListOwnerAddress, owner, or an entry with the address
-// owner-x), as sendmail and Postfix have it. Of lists in lists the outermost counts: its policy is asked, its owner gets the reports, a member
-// of both gets one copy. What a member's own forward leads to is asked again: nobody opens a list by forwarding to it.
+// owner-x), as sendmail and Postfix have it.
+//
+// Lists in lists. Each list asks its own policy for who wrote the message, as Exchange does: to be named by a list opens no other one. What a
+// list wants that is to be reached through another: name that one, by DN in phListAllowedSenderDN or by address in phListAllowedSender (Mailman's
+// accept_these_nonmembers with a list in it); then whoever may post there may post here by way of it. phListPostPolicy: nobody means
+// nobody, that way too. An inner list that refuses is left out, and the owner of the outer one gets a report that names it, never the
+// sender, who need not know what the list is made of. One that is moderated goes to its moderators. Of those that agree the outermost counts:
+// its owner gets the reports, a member of both gets one copy.
+// What a member's own forward leads to is asked for the sender alone: nobody opens a list by forwarding to it.
+//
+// When a list is expanded the sender is known by address, and whether he logged in, not as which account: who posts to inner lists under
+// an address that is none of his own (phSendAs) is asked about as that address.
+//
+// Members are told to nobody but the owner (reports) and operators, whatever phListHideMembers says: copies carry the sender owner-x.
 #ifndef ROUTER_LIST_H
 #define ROUTER_LIST_H
 
@@ -11,12 +23,20 @@
 
 enum list_post {
 	LIST_POST_ALLOWED,
-	LIST_POST_REFUSED,   // decision_gone or decision_later has been called
-	LIST_POST_MODERATED, // its moderators have been added as items
+	LIST_POST_REFUSED,   // *cause_out: why
+	LIST_POST_LATER,     // cannot know now; decision_later has been called
+	LIST_POST_MODERATED, // only its moderators, or its owners, who stand in for them
 };
 
-// May the sender of the message post? The answer for a sender that is not known (query->sender NULL) is yes.
-enum list_post list_may_post(struct decision *d, struct decision_item *item, const struct entry *list);
+// May the sender of the message post, by way of the lists above item? The answer for a sender that is not known (query->sender NULL) is yes.
+enum list_post list_may_post(struct decision *d, const struct decision_item *item, const struct entry *list, enum decision_cause *cause_out);
+
+// Adds the moderators of a list as items; without any its owners. Nobody: decision_later.
+void list_add_moderators(struct decision *d, struct decision_item *item, const struct entry *list);
+
+// Nothing came of the moderators of the list that the recipient is (d->moderated): its owners, then not now. False: it is no matter of
+// moderators, or something came of it.
+bool list_try_moderators(struct decision *d);
 
 // Is it one to be expanded apart? *owner_out: the sender of its copies; empty: that of the message (the list has none, or the message
 // comes from <>, for a report about a report would go round). addr: x, the address that it was found by.

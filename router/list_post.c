@@ -22,7 +22,16 @@ struct poster {
 	bool has_base;
 	const struct entry *entries[2]; // of the address, of the log-in
 	size_t n;
+	const struct decision_item *via; // and the lists and groups that the message comes through, upward from here; NULL: it comes to this one itself
 };
+
+// The next list or group at or above via.
+static const struct decision_item *group_at(const struct decision_item *via)
+{
+	while (via && via->dn.n == 0)
+		via = via->parent;
+	return via;
+}
 
 static bool add_entry(struct decision *d, struct poster *p, enum directory_key kind, struct str key)
 {
@@ -94,10 +103,22 @@ static bool is_poster(struct decision *d, const struct poster *p, struct str val
 	return false;
 }
 
+// A list that it comes through, by its address.
+static bool is_via(struct decision *d, const struct poster *p, struct str value)
+{
+	for (const struct decision_item *via = group_at(p->via); via; via = group_at(via->parent))
+		if (is_key(d, value, via->key))
+			return true;
+	return false;
+}
+
 static bool is_poster_uuid(const struct poster *p, const struct guid *uuid)
 {
 	for (size_t i = 0; i < p->n; i++)
 		if (guid_eq(&p->entries[i]->uuid, uuid))
+			return true;
+	for (const struct decision_item *via = group_at(p->via); via; via = group_at(via->parent))
+		if (guid_eq(&via->entry, uuid))
 			return true;
 	return false;
 }
@@ -106,7 +127,7 @@ static bool names_address(struct decision *d, const struct poster *p, const stru
 {
 	struct entry_cursor cursor = {0};
 	while (entry_next(entry, attr, &cursor, value_out))
-		if (is_poster(d, p, *value_out))
+		if (is_poster(d, p, *value_out) || is_via(d, p, *value_out))
 			return true;
 	return false;
 }
@@ -115,10 +136,14 @@ static bool names_address(struct decision *d, const struct poster *p, const stru
 static bool names_dn(const struct poster *p, const struct entry *entry, enum attr attr, struct str *value_out)
 {
 	struct entry_cursor cursor = {0};
-	while (entry_next(entry, attr, &cursor, value_out))
+	while (entry_next(entry, attr, &cursor, value_out)) {
 		for (size_t i = 0; i < p->n; i++)
 			if (str_eq_nocase(*value_out, p->entries[i]->dn))
 				return true;
+		for (const struct decision_item *via = group_at(p->via); via; via = group_at(via->parent))
+			if (str_eq_nocase(*value_out, via->dn))
+				return true;
+	}
 	return false;
 }
 
@@ -198,7 +223,7 @@ static bool leads_to(struct decision *d, const struct poster *p, const struct en
 	bool *unsure_out)
 {
 	*unsure_out = false;
-	if (p->n == 0)
+	if (p->n == 0 && group_at(p->via) == NULL)
 		return false;
 	if (names_dn(p, entry, attr, value_out))
 		return true;
@@ -283,30 +308,15 @@ static enum policy policy_of(const struct entry *list)
 													       : POLICY_ANYONE;
 }
 
-static enum list_post refuse(struct decision *d, const struct entry *list, enum attr attr, struct str value, enum decision_cause cause)
+static enum list_post refuse(struct decision *d, const struct entry *list, enum attr attr, struct str value, enum decision_cause cause,
+	enum decision_cause *cause_out)
 {
 	decision_reason(d, "may not post", list->dn, attr, value);
-	decision_gone(d, cause);
+	*cause_out = cause;
 	return LIST_POST_REFUSED;
 }
 
-// To the moderators; without any to the owners, who can see to it.
-static enum list_post moderate(struct decision *d, struct decision_item *item, const struct entry *list)
-{
-	static const enum attr by[] = {
-		ATTR_PH_LIST_MODERATOR_ADDRESS, ATTR_PH_LIST_MODERATOR, ATTR_PH_LIST_OWNER_ADDRESS, ATTR_OWNER};
-	size_t n = 0;
-	decision_is(d, RECIPIENT_EXPAND);
-	for (size_t i = 0; i < sizeof by / sizeof *by && (n == 0 || i == 1); i++)
-		n += recipient_add_values(d, item, list, by[i], "moderator");
-	if (n > 0)
-		return LIST_POST_MODERATED;
-	decision_reason(d, "no members", list->dn, ATTR_PH_LIST_MODERATOR, STR_NONE);
-	decision_later(d, CAUSE_LIST);
-	return LIST_POST_REFUSED;
-}
-
-static enum list_post by_policy(struct decision *d, struct decision_item *item, const struct entry *list, const struct poster *p)
+static enum list_post by_policy(struct decision *d, const struct entry *list, const struct poster *p, enum decision_cause *cause_out)
 {
 	struct str word = entry_first(list, ATTR_PH_LIST_POST_POLICY);
 	enum named named = NAMED_NOT;
@@ -323,27 +333,29 @@ static enum list_post by_policy(struct decision *d, struct decision_item *item, 
 	case POLICY_NOBODY:
 		break;
 	case POLICY_MODERATED:
-		return moderate(d, item, list);
+		return LIST_POST_MODERATED;
 	case POLICY_BAD:
 		decision_reason(d, "post policy", list->dn, ATTR_PH_LIST_POST_POLICY, word);
 		decision_later(d, CAUSE_LIST);
-		return LIST_POST_REFUSED;
+		return LIST_POST_LATER;
 	}
 	if (named != NAMED_NOT)
-		return named == NAMED ? LIST_POST_ALLOWED : LIST_POST_REFUSED;
-	return refuse(d, list, word.p ? ATTR_PH_LIST_POST_POLICY : ATTR_PH_LIST_ALLOWED_SENDER, word, CAUSE_POST);
+		return named == NAMED ? LIST_POST_ALLOWED : LIST_POST_LATER;
+	return refuse(d, list, word.p ? ATTR_PH_LIST_POST_POLICY : ATTR_PH_LIST_ALLOWED_SENDER, word, CAUSE_POST, cause_out);
 }
 
-// Those whom the list names may post whatever the policy, but for nobody; moderators need no moderator.
-static enum named is_exempt(struct decision *d, const struct entry *list, const struct poster *p)
+// Those whom the list names may post whatever the policy, but for nobody; moderators need no moderator. Lists above speak where they are
+// named as senders: as a member or a moderator they would be readers.
+static enum named is_exempt(struct decision *d, const struct entry *list, struct poster *p)
 {
 	if (policy_of(list) == POLICY_NOBODY)
 		return NAMED_NOT;
 	enum named named = is_named(d, p, list, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_ALLOWED_SENDER_DN);
+	p->via = NULL;
 	return named != NAMED_NOT ? named : is_named(d, p, list, ATTR_PH_LIST_MODERATOR_ADDRESS, ATTR_PH_LIST_MODERATOR);
 }
 
-enum list_post list_may_post(struct decision *d, struct decision_item *item, const struct entry *list)
+enum list_post list_may_post(struct decision *d, const struct decision_item *item, const struct entry *list, enum decision_cause *cause_out)
 {
 	static const enum attr rules[] = {ATTR_PH_LIST_POST_POLICY, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_DENIED_SENDER,
 		ATTR_PH_LIST_ALLOWED_SENDER_DN, ATTR_PH_LIST_REQUIRE_AUTH};
@@ -359,15 +371,17 @@ enum list_post list_may_post(struct decision *d, struct decision_item *item, con
 	if (d->query->sender == NULL)
 		return LIST_POST_ALLOWED;
 	if (entry_flag(list, ATTR_PH_LIST_REQUIRE_AUTH) && !d->query->authenticated)
-		return refuse(d, list, ATTR_PH_LIST_REQUIRE_AUTH, STR("TRUE"), CAUSE_POST_LOGIN);
+		return refuse(d, list, ATTR_PH_LIST_REQUIRE_AUTH, STR("TRUE"), CAUSE_POST_LOGIN, cause_out);
 	if (!find_poster(d, &p))
-		return LIST_POST_REFUSED;
+		return LIST_POST_LATER;
+	p.via = item->forwarder.n ? NULL : item->parent; // a member's own forward speaks for no list
 	if (names_address(d, &p, list, ATTR_PH_LIST_DENIED_SENDER, &value))
-		return refuse(d, list, ATTR_PH_LIST_DENIED_SENDER, value, CAUSE_POST);
+		return refuse(d, list, ATTR_PH_LIST_DENIED_SENDER, value, CAUSE_POST, cause_out);
 	enum named exempt = is_exempt(d, list, &p);
 	if (exempt != NAMED_NOT)
-		return exempt == NAMED ? LIST_POST_ALLOWED : LIST_POST_REFUSED;
-	return by_policy(d, item, list, &p);
+		return exempt == NAMED ? LIST_POST_ALLOWED : LIST_POST_LATER;
+	p.via = NULL;
+	return by_policy(d, list, &p, cause_out);
 }
 
 bool list_is_author(struct decision *d, const struct entry *user)

@@ -39,6 +39,24 @@ static const char world_ldif[] =
 	LIST("loose") "member: uid=carl,dc=uni\nmember: uid=anna,dc=uni\n"
 	LIST("dynamic") "memberURL: ldap:///dc=uni??one?(&(mail=*@uni.example)(objectClass=phMailUser))\nphListPostPolicy: members\n"
 	LIST("bad") "memberURL: ldap:///dc=uni??sub?(departmentNumber=5)\nmember: uid=anna,dc=uni\n"
+	// lists in lists, each with a policy of its own
+	LIST("umbrella") "member: uid=anna,dc=uni\nmember: cn=closed,dc=uni\nmember: cn=archive,dc=uni\nmember: cn=child,dc=uni\n"
+	"rfc822MailMember: kid@uni.example\nmember: cn=board,dc=uni\nmember: cn=kin,dc=uni\n"
+	LIST("child") "rfc822MailMember: child@else.example\nphListPostPolicy: listed\nphListAllowedSenderDN: CN=Umbrella, dc=uni\n"
+	LIST("kid") "rfc822MailMember: kid@else.example\nphListPostPolicy: listed\nphListAllowedSender: umbrella@uni.example\n"
+	LIST("grandkid") "rfc822MailMember: grandkid@else.example\nphListAllowedSenderDN: cn=parents,dc=uni\n"
+	GROUP("kin") "member: cn=grandkid,dc=uni\n" GROUP("parents") "member: cn=umbrella,dc=uni\n"
+	LIST("barred") "rfc822MailMember: b@else.example\nphListDeniedSender: ringed@uni.example\n"
+	LIST("ringed") "member: cn=barred,dc=uni\nmember: uid=anna,dc=uni\n"
+	LIST("sly") "member: uid=sly,dc=uni\n\n" USER("sly", "1c") "phForwardAddress: child2@uni.example\n"
+	LIST("child2") "rfc822MailMember: c2@else.example\nphListAllowedSenderDN: cn=sly,dc=uni\n"
+	LIST("vault") "member: uid=anna,dc=uni\nphMaxMessageBytes: 1000\n" LIST("hall") "member: cn=vault,dc=uni\nmember: uid=bob,dc=uni\n"
+	// moderators: gone, with and without an owner; the list itself; each other's
+	LIST("deadmod") "member: uid=anna,dc=uni\nphListPostPolicy: moderated\nphListModerator: uid=gone,dc=uni\nowner: uid=bob,dc=uni\n"
+	LIST("nomod") "member: uid=anna,dc=uni\nphListPostPolicy: moderated\nphListModeratorAddress: gone@uni.example\n"
+	LIST("selfmod") "member: uid=anna,dc=uni\nphListPostPolicy: moderated\nphListModeratorAddress: selfmod@uni.example\n"
+	LIST("mod1") "member: uid=anna,dc=uni\nphListPostPolicy: moderated\nphListModerator: cn=mod2,dc=uni\n"
+	LIST("mod2") "member: uid=bob,dc=uni\nphListPostPolicy: moderated\nphListModerator: cn=mod1,dc=uni\n"
 	GROUP("inner") "member: cn=deep,dc=uni\n" GROUP("deep") "member: uid=carl,dc=uni\nmember: cn=inner,dc=uni\n"
 	GROUP("team") "member: uid=anna,dc=uni\nmember: cn=closed,dc=uni\n"
 	"\ndn: cn=help,dc=uni\nobjectClass: phMailAlias\ncn: help\nmailLocalAddress: help@uni.example\nrfc822MailMember: anna@uni.example\n"
@@ -51,7 +69,8 @@ static int setup(void **state)
 
 enum { GUEST, LOGGED_IN };
 
-static struct recipient_verdict decide(struct world *world, const char *to, const char *sender, int who, enum recipient_lists lists)
+static struct recipient_verdict decide_of(struct world *world, const char *to, const char *sender, int who, enum recipient_lists lists,
+	bool moderated, uint64_t bytes)
 {
 	struct addr recipient, from = addr_null();
 	struct recipient_verdict verdict;
@@ -59,18 +78,26 @@ static struct recipient_verdict decide(struct world *world, const char *to, cons
 	if (sender && *sender)
 		assert_int_equal(addr_parse(world->arena, str_of_c(sender), ADDR_UTF8, &from), ADDR_OK);
 	const struct recipient_query query = {.recipient = &recipient, .sender = sender ? &from : NULL, .authenticated = who == LOGGED_IN,
-		.delimiters = STR("+"), .relayhost = STR("smart.example:25"), .default_domain = STR("uni.example"), .lists = lists};
+		.delimiters = STR("+"), .relayhost = STR("smart.example:25"), .default_domain = STR("uni.example"), .lists = lists,
+		.moderated = moderated, .message_bytes = bytes};
 	recipient_decide(world->directory, &query, world->arena, &verdict);
 	return verdict;
 }
 
-// "list:x@…" for a list, the address of others, " " between them.
+static struct recipient_verdict decide(struct world *world, const char *to, const char *sender, int who, enum recipient_lists lists)
+{
+	return decide_of(world, to, sender, who, lists, false, 0);
+}
+
+// "list:x@…" for a list, "asks:x@…" for its moderators, "550:x@…" for one that refuses, the address of others, " " between them.
 static struct str targets_of(struct world *world, const struct recipient_verdict *v)
 {
 	struct str text = STR("");
-	for (size_t i = 0; i < v->n_targets; i++)
-		text = arena_printf(world->arena, "%.*s%s%s%.*s", STR_FMT(text), i ? " " : "", v->targets[i].kind == RECIPIENT_LIST ? "list:" : "",
-			STR_FMT(v->targets[i].address->text));
+	for (size_t i = 0; i < v->n_targets; i++) {
+		const struct recipient_target *t = &v->targets[i];
+		struct str kind = t->kind != RECIPIENT_LIST ? STR("") : t->refusal.n ? str_upto(t->refusal, 3) : t->moderated ? STR("asks") : STR("list");
+		text = arena_printf(world->arena, "%.*s%s%.*s%s%.*s", STR_FMT(text), i ? " " : "", STR_FMT(kind), kind.n ? ":" : "", STR_FMT(t->address->text));
+	}
 	return text;
 }
 
@@ -108,8 +135,11 @@ static const struct row at_rcpt[] = {
 	{"ours@uni.example", "anna@uni.example", LOGGED_IN, 250, "list:ours@uni.example", "post policy", "phListPostPolicy"},
 	{"named@uni.example", "carl@uni.example", GUEST, 250, "list:named@uni.example", "may post", "phListAllowedSenderDN"},
 	{"named@uni.example", "anna@uni.example", GUEST, 550, "", "may not post", "phListAllowedSender"},
-	{"board@uni.example", "anna@uni.example", LOGGED_IN, 250, "mod@else.example bob@uni.example", "moderator", "phListModerator"},
+	{"board@uni.example", "anna@uni.example", LOGGED_IN, 250, "asks:board@uni.example", "moderator", "phListModerator"},
 	{"board@uni.example", "bob@uni.example", LOGGED_IN, 250, "list:board@uni.example", "may post", "phListModerator"},
+	{"deadmod@uni.example", "anna@uni.example", LOGGED_IN, 250, "asks:deadmod@uni.example", "moderator", "owner"},
+	{"nomod@uni.example", "anna@uni.example", LOGGED_IN, 451, "", "no moderator", "phListModerator"},
+	{"selfmod@uni.example", "anna@uni.example", LOGGED_IN, 451, "", "no moderator", "phListModerator"},
 	{"left@uni.example", "anna@uni.example", LOGGED_IN, 451, "", "no members", "phListModerator"},
 	{"archive@uni.example", "anna@uni.example", LOGGED_IN, 550, "", "may not post", "phListPostPolicy"},
 	{"typo@uni.example", "anna@uni.example", LOGGED_IN, 451, "", "post policy", "phListPostPolicy"},
@@ -183,6 +213,78 @@ static void test_expansion(void **state)
 	struct recipient_verdict v = decide(world, "two@uni.example", "owner-one@uni.example", GUEST, RECIPIENT_LISTS_INLINE);
 	assert_true(str_eq(targets_of(world, &v), STR("anna@uni.example")));
 	assert_true(has_reason(&v, "loop", ""));
+}
+
+// Each list asks for itself who may post, and a list that is named there speaks for whoever may post to it.
+static void test_lists_in_lists(void **state)
+{
+	static const struct {
+		const char *to, *sender, *targets;
+	} rows[] = {
+		{"umbrella@uni.example", "z@else.example", "anna@uni.example 550:closed@uni.example 550:archive@uni.example "
+							    "asks:board@uni.example kid@else.example child@else.example grandkid@else.example"},
+		{"umbrella@uni.example", "anna@uni.example", "anna@uni.example 550:archive@uni.example asks:board@uni.example "
+							     "kid@else.example x@else.example child@else.example grandkid@else.example"},
+		{"ringed@uni.example", "z@else.example", "550:barred@uni.example anna@uni.example"},
+		{"sly@uni.example", "z@else.example", ""}, // his forward speaks for nobody
+		{"child@uni.example", "z@else.example", "child@else.example"}, // what was accepted is not asked again
+	};
+	struct world *world = *state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct recipient_verdict v = decide(world, rows[i].to, rows[i].sender, GUEST, RECIPIENT_LISTS_NOW);
+		struct str targets = targets_of(world, &v);
+		if (!str_eq(targets, str_of_c(rows[i].targets)))
+			fail_msg("%s from %s: \"%.*s\"", rows[i].to, rows[i].sender, STR_FMT(targets));
+	}
+	assert_int_equal(decide(world, "child@uni.example", "z@else.example", GUEST, RECIPIENT_LISTS_LATER).code, 550);
+	struct recipient_verdict v = decide(world, "umbrella@uni.example", "z@else.example", GUEST, RECIPIENT_LISTS_ALL);
+	assert_true(has_reason(&v, "may not post", "phListPostPolicy"));
+	assert_true(has_reason(&v, "may post", "phListAllowedSenderDN"));
+	for (size_t i = 0; i < v.n_targets; i++)
+		assert_int_equal(v.targets[i].refusal.n, 0);
+}
+
+// The moderators' copies are the list's: reports about them are for who runs it, not for who wrote the message.
+static void test_moderators(void **state)
+{
+	static const struct {
+		const char *to, *targets, *owner;
+		int code;
+	} rows[] = {
+		{"board@uni.example", "mod@else.example bob@uni.example", "owner-board@uni.example", 250},
+		{"deadmod@uni.example", "bob@uni.example", "owner-deadmod@uni.example", 250},
+		{"nomod@uni.example", "", "owner-nomod@uni.example", 451},
+		{"mod1@uni.example", "", "owner-mod1@uni.example", 451}, // they end
+	};
+	struct world *world = *state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct recipient_verdict v = decide_of(world, rows[i].to, "z@else.example", GUEST, RECIPIENT_LISTS_INLINE, true, 0);
+		struct str targets = targets_of(world, &v);
+		if (v.code != rows[i].code || !str_eq(targets, str_of_c(rows[i].targets)) || !str_eq(v.owner, str_of_c(rows[i].owner)))
+			fail_msg("%s: %d \"%.*s\", owner \"%.*s\"", rows[i].to, v.code, STR_FMT(targets), STR_FMT(v.owner));
+		for (size_t k = 0; k < v.n_targets; k++)
+			assert_true(str_eq(v.targets[k].list, str_of_c(rows[i].to)));
+	}
+	struct recipient_verdict v = decide(world, "board@uni.example", "z@else.example", GUEST, RECIPIENT_LISTS_ALL);
+	assert_true(str_eq(targets_of(world, &v), STR("mod@else.example bob@uni.example")));
+	assert_true(str_eq(v.owner, STR("owner-board@uni.example")));
+}
+
+// phMaxMessageBytes of the list that is the recipient, and of one in it.
+static void test_size(void **state)
+{
+	struct world *world = *state;
+	struct recipient_verdict v = decide_of(world, "vault@uni.example", "z@else.example", GUEST, RECIPIENT_LISTS_LATER, false, 1001);
+	assert_int_equal(v.code, 552);
+	assert_true(str_eq(v.enhanced, STR("5.2.3")));
+	assert_true(has_reason(&v, "size limit", "phMaxMessageBytes"));
+	v = decide_of(world, "vault@uni.example", "z@else.example", GUEST, RECIPIENT_LISTS_LATER, false, 1000);
+	assert_int_equal(v.code, 250);
+	assert_int_equal(v.bytes_max, 1000);
+	v = decide_of(world, "hall@uni.example", "z@else.example", GUEST, RECIPIENT_LISTS_NOW, false, 1001);
+	assert_true(str_eq(targets_of(world, &v), STR("552:vault@uni.example bob@uni.example")));
+	v = decide_of(world, "hall@uni.example", "z@else.example", GUEST, RECIPIENT_LISTS_NOW, false, 1000);
+	assert_true(str_eq(targets_of(world, &v), STR("bob@uni.example anna@uni.example")));
 }
 
 static void test_why_names_everybody(void **state)
@@ -266,6 +368,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_at_rcpt, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_expansion, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_lists_in_lists, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_moderators, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_size, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_why_names_everybody, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_members_by_url, setup, world_teardown),
 		cmocka_unit_test(test_large),

@@ -14,6 +14,7 @@
 #include "router/recipient.h"
 
 #include "base/must.h"
+#include "list.h"
 #include "outside.h"
 #include "recipient_steps.h"
 
@@ -98,6 +99,16 @@ static void look_at(struct decision *d, struct decision_item *item)
 	}
 }
 
+// One target for many, and for moderators, whose copies are the list's.
+static void gather(struct decision *d)
+{
+	const struct addr *recipient = d->query->recipient;
+	if (d->moderated.dn.n && d->moderated_addr.text.n)
+		decision_only_target(d, "list", &(struct recipient_target){.kind = RECIPIENT_LIST, .address = &d->moderated_addr, .moderated = true});
+	else if (recipient->domain.kind == DOMAIN_NAME && d->n_targets > RECIPIENT_TARGETS_MAX)
+		decision_only_target(d, "many", &(struct recipient_target){.kind = RECIPIENT_LIST, .address = recipient});
+}
+
 void recipient_decide(struct directory *directory, const struct recipient_query *query, struct arena *arena,
 	struct recipient_verdict *verdict_out)
 {
@@ -113,9 +124,8 @@ void recipient_decide(struct directory *directory, const struct recipient_query 
 	do
 		while ((item = decision_next(&d)))
 			look_at(&d, item);
-	while (recipient_try_role(&d));
-	bool whole = query->lists == RECIPIENT_LISTS_LATER && query->recipient->domain.kind == DOMAIN_NAME;
-	if (whole && d.n_targets > RECIPIENT_TARGETS_MAX)
-		decision_only_target(&d, "many", &(struct recipient_target){.kind = RECIPIENT_LIST, .address = query->recipient});
+	while (list_try_moderators(&d) || recipient_try_role(&d));
+	if (query->lists == RECIPIENT_LISTS_LATER && d.n_targets > 0)
+		gather(&d);
 	decision_end(&d, verdict_out);
 }

@@ -201,16 +201,13 @@ static void note_role(struct decision *d, const struct decision_item *item, cons
 {
 	if (item->parent || !(addr_is_postmaster(addr) || is_role(addr->local)))
 		return;
-	d->role_domain = *domain;
-	d->role_domain.dn = arena_dup(d->work, domain->dn);
-	d->role_domain.values = arena_dup(d->work, domain->values);
+	d->role_domain = decision_keep_entry(d, domain);
 }
 
 // Postmaster of the default domain, then the owners of its domain, then not now. False: it is no matter of roles.
 bool recipient_try_role(struct decision *d)
 {
 	struct str postmaster = arena_printf(d->scratch, "postmaster@%.*s", STR_FMT(d->query->default_domain));
-	struct decision_item top = {0};
 	if (d->role_domain.dn.n == 0 || d->n_targets > 0 || d->too_big || d->later != CAUSE_NONE || d->role_tries > 2)
 		return false;
 	switch (d->role_tries++) {
@@ -219,7 +216,7 @@ bool recipient_try_role(struct decision *d)
 		decision_add(d, NULL, postmaster, false);
 		break;
 	case 1:
-		recipient_add_values(d, &top, &d->role_domain, ATTR_OWNER, "postmaster");
+		recipient_add_values(d, decision_top(d), &d->role_domain, ATTR_OWNER, "postmaster");
 		break;
 	default:
 		decision_reason(d, "no postmaster", d->role_domain.dn, ATTR_OWNER, STR_NONE);

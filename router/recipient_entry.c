@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an entry does with its mail: status, then forward, routing address, mailbox host; or the members of an alias, a group, a list.
+#include <inttypes.h>
+
 #include "base/clock.h"
+#include "base/must.h"
 #include "list.h"
 #include "recipient_steps.h"
 #include "router/host.h"
+#include "router/service.h"
 
 // --- Mailboxes ---
 
@@ -110,7 +114,34 @@ static bool status_accepts(struct decision *d, const struct decision_item *item,
 	return true;
 }
 
-// Adds all values of an attribute as items below; returns how many.
+// phMaxMessageBytes of the recipient itself. That of a member is its mailbox host's matter, who tells the sender of this one alone; that of a
+// list in a list is asked with its policy.
+static bool size_accepts(struct decision *d, const struct decision_item *item, const struct entry *entry)
+{
+	struct service_grant grant;
+	if (item->parent)
+		return true;
+	d->entries++;
+	switch (service_number(d->directory, entry, ATTR_PH_MAX_MESSAGE_BYTES, d->scratch, &grant)) {
+	case SERVICE_UNSET:
+		return true;
+	case SERVICE_UNAVAILABLE:
+		decision_reason(d, "unavailable", entry->dn, ATTR_PH_CLASS_OF_SERVICE, entry_first(entry, ATTR_PH_CLASS_OF_SERVICE));
+		decision_later(d, CAUSE_UNAVAILABLE);
+		return false;
+	case SERVICE_SET:
+		break;
+	}
+	if (grant.value == SERVICE_UNLIMITED)
+		return true;
+	d->bytes_max = grant.value ? (uint64_t)grant.value : 1; // 0 lets nothing in, as with quotas
+	decision_reason(d, "size limit", grant.entry, ATTR_PH_MAX_MESSAGE_BYTES, arena_printf(d->scratch, "%" PRIi64, grant.value));
+	if (d->query->message_bytes <= d->bytes_max)
+		return true;
+	decision_gone(d, CAUSE_SIZE);
+	return false;
+}
+
 size_t recipient_add_values(struct decision *d, struct decision_item *item, const struct entry *entry, enum attr attr, const char *rule)
 {
 	const struct attr_info *info = attr_by_number((unsigned)attr);
@@ -124,8 +155,7 @@ size_t recipient_add_values(struct decision *d, struct decision_item *item, cons
 	return n;
 }
 
-// addr_key of an entry's first address, else of the one it was found by; lives as long as d.
-static struct str key_of(struct decision *d, const struct entry *entry, const struct addr *addr)
+struct str recipient_key(struct decision *d, const struct entry *entry, const struct addr *addr)
 {
 	static const enum attr by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS};
 	struct addr first;
@@ -140,7 +170,7 @@ static void apply_user(struct decision *d, struct decision_item *item, const str
 	if (entry_has(user, ATTR_PH_FORWARD_ADDRESS)) {
 		struct str outer = item->forwarder;
 		decision_is(d, RECIPIENT_FORWARD);
-		item->forwarder = key_of(d, user, addr);
+		item->forwarder = recipient_key(d, user, addr);
 		recipient_add_values(d, item, user, ATTR_PH_FORWARD_ADDRESS, "forward");
 		item->forwarder = outer; // the copy that is kept belongs to this message
 		if (!entry_flag(user, ATTR_PH_FORWARD_KEEP_COPY))
@@ -154,52 +184,15 @@ static void apply_user(struct decision *d, struct decision_item *item, const str
 	to_mailbox(d, item, user, addr, detail);
 }
 
-// The address of a group: the one it was found by, else its first.
-static bool address_of(struct decision *d, const struct entry *group, const struct addr *found, struct addr *addr_out)
-{
-	if (found)
-		*addr_out = *found;
-	return found || addr_parse(d->scratch, entry_first(group, ATTR_MAIL), ADDR_UTF8 | ADDR_LONG_LOCAL, addr_out) == ADDR_OK;
-}
-
-// Lists, and whoever may not post to one. True: that was all to be done now.
-static bool stop_at_list(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *found)
-{
-	struct addr addr;
-	struct str owner;
-	enum recipient_lists lists = d->query->lists;
-	bool is_asked = item->parent == NULL && (lists == RECIPIENT_LISTS_NOW || lists == RECIPIENT_LISTS_INLINE); // when it was accepted
-	if (item->list.n && item->forwarder.n == 0)
-		return false; // a list above has it
-	if (!is_asked && list_may_post(d, item, group) != LIST_POST_ALLOWED)
-		return true;
-	if (!address_of(d, group, found, &addr) || !list_is_one(d, group, &addr, &owner))
-		return false;
-	if (lists == RECIPIENT_LISTS_LATER || (lists == RECIPIENT_LISTS_NOW && !is_asked)) {
-		decision_reason(d, "list", group->dn, ATTR_NONE, addr.text);
-		decision_target(d, &(struct recipient_target){.kind = RECIPIENT_LIST, .address = &addr, .list = item->list,
-					   .forwarder = item->forwarder});
-		return true;
-	}
-	item->list = key_of(d, group, &addr); // its copies are its own: part of the delivery key
-	item->no_author = entry_flag(group, ATTR_PH_LIST_SUPPRESS_SENDER);
-	if (owner.n)
-		decision_reason(d, "owner sender", group->dn, entry_has(group, ATTR_PH_LIST_ERRORS_TO) ? ATTR_PH_LIST_ERRORS_TO : ATTR_NONE,
-			owner);
-	if (item->parent == NULL) {
-		d->is_list = true;
-		d->owner = arena_dup(d->arena, owner);
-	}
-	return false;
-}
-
 // Aliases, groups and lists: everybody they name.
 static void apply_group(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *addr)
 {
 	static const enum attr named[] = {ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER, ATTR_MAIL_ROUTING_ADDRESS, ATTR_PH_FORWARD_ADDRESS};
 	size_t n = 0;
 	decision_is(d, RECIPIENT_EXPAND);
-	if (stop_at_list(d, item, group, addr))
+	item->dn = arena_dup(d->work, group->dn);
+	item->key = recipient_key(d, group, addr);
+	if (recipient_stops_at_list(d, item, group, addr))
 		return;
 	for (size_t i = 0; i < sizeof named / sizeof *named; i++)
 		n += recipient_add_values(d, item, group, named[i], group->classes & ENTRY_ALIAS ? "alias" : "member");
@@ -239,7 +232,7 @@ void recipient_entry(struct decision *d, struct decision_item *item, const struc
 	}
 	if (!decision_once(d, item, &entry->uuid))
 		return;
-	if (!status_accepts(d, item, entry))
+	if (!status_accepts(d, item, entry) || !size_accepts(d, item, entry))
 		return;
 	if (entry->classes & ENTRY_USER)
 		apply_user(d, item, entry, addr, detail);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of a decision about a recipient, between the files that have them. recipient.c begins with an address or a DN, recipient_address.c
-// finds the entry, recipient_entry.c applies it and adds what it names, which recipient.c begins with in its turn.
+// finds the entry, recipient_entry.c and recipient_list.c apply it and add what it names, which recipient.c begins with in its turn.
 #ifndef ROUTER_RECIPIENT_STEPS_H
 #define ROUTER_RECIPIENT_STEPS_H
 
@@ -15,6 +15,13 @@ bool recipient_try_role(struct decision *d);
 
 // An entry that an address (addr; its detail) or a DN (addr NULL) led to.
 void recipient_entry(struct decision *d, struct decision_item *item, const struct entry *entry, const struct addr *addr, struct str detail);
+
+// A group or list (item->dn and item->key are set): true when it ends here, because it is a target of its own, or takes nothing of this sender. False:
+// its members are the next.
+bool recipient_stops_at_list(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *found);
+
+// addr_key of an entry's first address, else of the one that it was found by (NULL: none); lives as long as d.
+struct str recipient_key(struct decision *d, const struct entry *entry, const struct addr *addr);
 
 // Adds each value of an attribute as an item; returns how many.
 size_t recipient_add_values(struct decision *d, struct decision_item *item, const struct entry *entry, enum attr attr, const char *rule);

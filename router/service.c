@@ -44,6 +44,41 @@ enum service_answer service_number(struct directory *directory, const struct ent
 	return SERVICE_SET; // the intake lets only numbers and -1 through
 }
 
+// False: cannot know now.
+static bool limit_of(struct directory *directory, const struct entry *entry, enum attr attr, int64_t unset, struct arena *arena, int64_t *max_out)
+{
+	struct service_grant grant;
+	switch (service_number(directory, entry, attr, arena, &grant)) {
+	case SERVICE_SET:
+		*max_out = grant.value;
+		return true;
+	case SERVICE_UNSET:
+		*max_out = unset;
+		return true;
+	case SERVICE_UNAVAILABLE:
+		return false;
+	}
+	unreachable("service_answer");
+}
+
+bool service_submission(struct directory *directory, struct str account, int64_t hour_default, struct arena *arena,
+	struct service_submission *submission_out)
+{
+	struct guid uuid;
+	struct directory_match match;
+	struct service_submission may;
+	directory_begin(directory);
+	bool known = guid_parse(account, &uuid) &&
+		     directory_find(directory, DIRECTORY_UUID, guid_bytes(&uuid), arena, &match) == DIRECTORY_FOUND &&
+		     limit_of(directory, match.entry, ATTR_PH_MAX_MESSAGE_BYTES, SERVICE_UNLIMITED, arena, &may.message_bytes_max) &&
+		     limit_of(directory, match.entry, ATTR_PH_MAX_RECIPIENTS, SERVICE_UNLIMITED, arena, &may.recipients_max) &&
+		     limit_of(directory, match.entry, ATTR_PH_SUBMIT_RATE, hour_default, arena, &may.hour_max);
+	directory_end(directory);
+	if (known)
+		*submission_out = may;
+	return known;
+}
+
 enum service_answer service_granted(struct directory *directory, const struct entry *entry, struct str word, struct arena *arena,
 	bool *granted_out)
 {

@@ -22,6 +22,19 @@ LISTS = (
     + group_ldif("board", "phMailGroup\nobjectClass: phMailList",
                  "member: uid=ann,ou=people,dc=uni,dc=example\nphListPostPolicy: moderated\n"
                  "phListModerator: uid=bob,ou=people,dc=uni,dc=example\n")
+    + group_ldif("umbrella", "phMailGroup\nobjectClass: phMailList",
+                 "member: cn=club,ou=lists,dc=uni,dc=example\nmember: cn=child,ou=lists,dc=uni,dc=example\n"
+                 "member: cn=board,ou=lists,dc=uni,dc=example\nowner: uid=eve,ou=people,dc=uni,dc=example\n")
+    + group_ldif("child", "phMailGroup\nobjectClass: phMailList",
+                 "rfc822MailMember: child@out.example\nphListPostPolicy: listed\n"
+                 "phListAllowedSenderDN: cn=umbrella,ou=lists,dc=uni,dc=example\n")
+    + group_ldif("deadmod", "phMailGroup\nobjectClass: phMailList",
+                 "member: uid=ann,ou=people,dc=uni,dc=example\nphListPostPolicy: moderated\nphListModeratorAddress: nobody@uni.example\n")
+    + group_ldif("outmod", "phMailGroup\nobjectClass: phMailList",
+                 "member: uid=ann,ou=people,dc=uni,dc=example\nphListPostPolicy: moderated\nphListModeratorAddress: deadmod@out.example\n"
+                 "owner: uid=eve,ou=people,dc=uni,dc=example\n")
+    + group_ldif("small", "phMailGroup\nobjectClass: phMailList",
+                 "member: uid=ann,ou=people,dc=uni,dc=example\nphMaxMessageBytes: 5000\n")
     + group_ldif("all", "phMailGroup\nobjectClass: phMailList",
                  "memberURL: ldap:///ou=people,dc=uni,dc=example??one?(&(objectClass=phMailUser)(uid=*b*))\n")
     + group_ldif("odd", "phMailGroup\nobjectClass: phMailList", "memberURL: ldap:///ou=people,dc=uni,dc=example??sub?(ou=x)\n")
@@ -63,8 +76,8 @@ class Lists(NodeTest):
         self.post("to news", "news@uni.example")
         for login in ("ann", "bob"):
             self.assertIn(b"Return-Path: <owner-news@uni.example>", self.wait_found(login, "to news")[0])
-        report, = self.node.wait(lambda: [m for m in self.node.messages("eve") if b"multipart/report" in m], "a report to the owner")
-        self.assertIn(b"gone@out.example", report)
+        self.node.wait(lambda: [m for m in self.node.messages("eve") if b"multipart/report" in m and b"gone@out.example" in m],
+                       "a report to the owner")
         self.assertFalse([m for m in self.node.messages("ann") if b"multipart/report" in m])
         self.node.wait_queue_empty()
 
@@ -82,10 +95,66 @@ class Lists(NodeTest):
     def test_a_moderator_sees_it_first(self):
         self.post("please", "board@uni.example", sender="eve@uni.example")
         copy = self.wait_found("bob", "please")[0]
-        self.assertIn(b"Return-Path: <eve@uni.example>", copy)
+        self.assertIn(b"Return-Path: <owner-board@uni.example>", copy)  # a report about it is not eve's
+        self.assertIn(b"From: <ann@uni.example>", copy)
         self.assertFalse(self.found("ann", "please"))
         self.post("approved", "board@uni.example", sender="bob@uni.example")
         self.assertIn(b"Return-Path: <owner-board@uni.example>", self.wait_found("ann", "approved")[0])
+
+    def test_no_moderator(self):
+        self.assertEqual(self.refusal("deadmod@uni.example", "eve@uni.example")[0], 451)
+        self.assertIn("moderators can be reached in no way", self.node.run("why", "deadmod@uni.example", "--from", "eve@uni.example").stdout
+                      + self.node.run("why", "--from", "eve@uni.example", "deadmod@uni.example").stdout)
+        # One who is known only at his own server: who runs the list hears of it, who wrote the message does not.
+        self.hop.refused["deadmod@out.example"] = "550 5.1.1 no such user"
+        before = len(self.node.messages("bob"))
+        self.post("dead end", "outmod@uni.example", sender="bob@uni.example")
+        self.node.wait(lambda: [m for m in self.node.messages("eve") if b"multipart/report" in m and b"deadmod@out.example" in m],
+                       "a report to the owner")
+        self.node.wait_queue_empty()
+        self.assertEqual(len(self.node.messages("bob")), before)
+        self.assertFalse(self.found("ann", "dead end"))
+
+    def test_a_list_in_a_list_asks_for_itself(self):
+        self.post("from outside", "umbrella@uni.example", sender="stranger@out.example")
+        self.wait_found("bob", "from outside")  # moderates the board
+        self.node.wait(lambda: self.received("from outside") == ["child@out.example"], "the copy of the list that names this one")
+        report, = self.node.wait(lambda: [m for m in self.node.messages("eve") if b"multipart/report" in m and b"club@uni.example" in m],
+                                 "a report to the owner")
+        self.assertIn(b"550 5.7.2", report)
+        self.node.wait_queue_empty()
+        self.assertFalse(self.found("ann", "from outside"))
+        self.assertEqual(self.refusal("child@uni.example", "stranger@out.example")[0], 550)
+        self.post("from a member", "umbrella@uni.example", sender="ann@uni.example")
+        self.wait_found("ann", "from a member")  # of the club
+        why = self.node.run("why", "--from", "stranger@out.example", "umbrella@uni.example").stdout
+        self.assertIn('may not post because of this: phListPostPolicy members, in the entry "cn=club,', why)
+        self.assertIn('may post because of this: phListAllowedSenderDN "cn=umbrella,', why)
+
+    def test_size_of_a_list(self):
+        with self.node.smtp() as smtp:
+            smtp.ehlo()
+            smtp.docmd("MAIL", "FROM:<eve@uni.example> SIZE=5001")
+            code, text = smtp.rcpt("small@uni.example")
+            self.assertEqual((code, text.split()[0]), (552, b"5.2.3"))
+            self.assertEqual(smtp.rcpt("ann@uni.example")[0], 250)
+            smtp.rset()
+            smtp.mail("eve@uni.example")  # says nothing of its size
+            self.assertEqual(smtp.rcpt("small@uni.example")[0], 250)
+            code, text = smtp.data(message("large", body="x" * 60 + "\r\n" + ("y" * 60 + "\r\n") * 200))
+            self.assertEqual((code, text.split()[0]), (552, b"5.2.3"))
+        self.assertIn("phMaxMessageBytes 5000", self.node.run("why", "small@uni.example").stdout)
+        # With others, who get it: the sender is told who did not.
+        with self.node.smtp() as smtp:
+            smtp.ehlo()
+            smtp.mail("eve@uni.example")
+            for to in ("small@uni.example", "bob@uni.example"):
+                self.assertEqual(smtp.rcpt(to)[0], 250)
+            self.assertEqual(smtp.data(message("large two", body="x" * 60 + "\r\n" + ("y" * 60 + "\r\n") * 200))[0], 250)
+        self.wait_found("bob", "large two")
+        report, = self.node.wait(lambda: [m for m in self.node.messages("eve") if b"multipart/report" in m and b"small@uni.example" in m],
+                                 "a report to the sender")
+        self.assertIn(b"552 5.2.3", report)
 
     def test_members_by_url(self):
         self.post("to all", "all@uni.example")

@@ -100,6 +100,8 @@ struct queue_expand_query {
 	struct str address, sender; // canonical; sender "": <>
 	bool authenticated;         // RECORD_FLAG_LOGIN
 	bool from_list;             // of a message that a list sent: what else would be a list is expanded along
+	bool moderated;             // its moderators, not its members
+	uint64_t message_bytes;     // for its size limit; 0: was asked about before
 };
 struct queue_expansion {
 	struct record_recipients to; // without numbers; those of a list name itself in `list`

@@ -65,6 +65,8 @@ struct recipient_query {
 	const struct relay_client *client; // who asks, for relay control and the access table; NULL: ours, only authenticated counts
 	const struct rules *rules;     // routes_file and access_file; NULL: none
 	enum recipient_lists lists;
+	bool moderated;                // RECIPIENT_LISTS_NOW, _INLINE: the list was accepted for its moderators, who are asked for instead of its members
+	uint64_t message_bytes;        // of the message, as SIZE said or as it is; 0: not known. phMaxMessageBytes is held against it
 	struct str delimiters;         // setting delimiter: where the domain says nothing
 	struct str relayhost;          // "host:port" of the setting; empty: there is none
 	struct str default_domain;     // completes <postmaster>
@@ -102,8 +104,9 @@ struct recipient_target {
 	struct guid mailbox_id;     // MAILBOX; zero otherwise
 	struct str detail;          // MAILBOX: what came after the delimiter, case kept; empty: none. Part of the delivery key
 	struct str list;            // addr.key of the list it came through; empty: none. Part of the delivery key
-	struct str forwarder;       // addr.key of the mailbox whose owner forwards it here: a begotten message with
-	                            // guid_derive(parent, address->key, "forward"); empty: part of this message
+	struct str forwarder;       // addr.key of the mailbox whose owner forwards it here; empty: nobody
+	bool moderated;             // LIST: the message goes to its moderators
+	struct str refusal;         // LIST: a list in the list that takes nothing of this sender; "550 5.7.2 why", for whoever gets the reports
 };
 
 // rule, what it says to a person. Names are a contract with scripts that read `posthouse why --json`.
@@ -162,6 +165,9 @@ struct recipient_target {
 	X("may post", "the sender may post because of this")                                                      \
 	X("may not post", "the sender may not post because of this")                                              \
 	X("moderator", "the message goes to a moderator, who may post it")                                        \
+	X("no moderator", "the list's moderators can be reached in no way")                                       \
+	X("list in list", "the list is named by this one, and asks for itself who may post")                      \
+	X("size limit", "it takes no larger message than this")                                                   \
 	X("member URL", "the list's members are found by this URL")                                               \
 	X("bad member URL", "this cannot be asked of the shadow")                                                 \
 	X("own copy", "the list sends its author no copy")                                                        \
@@ -197,6 +203,7 @@ struct recipient_verdict {
 	const struct recipient_reason *reasons;
 	size_t n_reasons;         // of a large group the first RECIPIENT_REASONS_MAX
 	struct directory_status shadow; // what the decision was made from
+	uint64_t bytes_max;       // the largest message that the recipient takes; 0: no limit of its own. What it leads to may have others
 	struct str quarantine;    // accepted, to be held: why; empty: not
 	bool too_big;             // DEFER, because entries_max was reached
 };

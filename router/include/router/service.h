@@ -29,6 +29,17 @@ struct service_grant {
 enum service_answer service_number(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
 	struct service_grant *grant_out);
 
+// What a log-in may send, of its entry and class. A limit that is not set is SERVICE_UNLIMITED; an explicit 0 lets nothing through.
+struct service_submission {
+	int64_t message_bytes_max; // phMaxMessageBytes
+	int64_t recipients_max;    // phMaxRecipients: of one message
+	int64_t hour_max;          // phSubmitRate: recipients an hour, else hour_default
+};
+
+// account: as credentials_lookup() named it. False: cannot know now, or the account is gone.
+bool service_submission(struct directory *directory, struct str account, int64_t hour_default, struct arena *arena,
+	struct service_submission *submission_out);
+
 // Does phService grant the word (imap, pop3, submission, sieve)? Values of the account's entry, else of its class; without any all are granted.
 enum service_answer service_granted(struct directory *directory, const struct entry *entry, struct str word, struct arena *arena,
 	bool *granted_out);

@@ -62,9 +62,15 @@ enum record_target {
 	RECORD_TO_MAILBOX = 1, // LMTP to the mailbox host `destination`
 	RECORD_TO_RELAY = 2,   // SMTP to `destination`: the relayhost, or what a route says (mail/route_rule.h)
 	RECORD_TO_EXPAND = 3,  // a list or a large group: an EXPAND makes it what it stands for. destination is RECORD_EXPAND_DESTINATION;
-	                       // detail "k/n": only the k-th of n parts
+	                       // detail: see RECORD_EXPAND_MODERATED
 };
 #define RECORD_EXPAND_DESTINATION "(expand)" // no name of a host
+
+// What is asked for of a recipient that is to be expanded, in its detail: nothing (all members); "k/n" or "k/n sender", the k-th of n parts of
+// what the message before was to, and who sent that; "moderated": its moderators; "refused 550 5.7.2 why": nobody, it takes nothing of
+// this sender, which the sender of the message (a list's owner) gets a report about.
+#define RECORD_EXPAND_MODERATED "moderated"
+#define RECORD_EXPAND_REFUSED "refused "
 
 enum {
 	RECORD_FLAG_UTF8 = 1 << 0,     // MAIL had SMTPUTF8 (RFC 6531)
