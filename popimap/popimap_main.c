@@ -6,6 +6,7 @@
 // goodbye, the store commits what waits and closes every database. A crash loses nothing that was promised: each mailbox is its last
 // commit.
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/daemon.h"
@@ -29,6 +30,8 @@ enum {
 	AUTH_QUEUE_MAX = 256,       // log-ins that wait for a password check; more hear "temporary failure"
 	STORE_DESCRIPTORS_EACH = 3, // database, its WAL, a large body
 	STORE_OPEN_MIN = 16,
+	STORE_OPEN_BYTES = 256 << 10, // of memory, rounded up
+	STORE_MEMORY_PART = 16,       // of the machine's memory one in so many for open mailboxes
 	MAILBOX_LIST_ROWS = 100, // of one look into node.db
 	WORKERS = 4,             // beside the store's threads, which do nearly all that blocks
 	TIDY_ROWS = 50,          // mailboxes looked at in one step
@@ -118,15 +121,25 @@ static enum err_code start_runtime(struct node *node, const struct settings *set
 	return runtime_new(&config, &node->runtime, err);
 }
 
+// As many as there are descriptors for, and memory.
+static size_t store_open_max(const struct settings *settings, const struct limits *limits)
+{
+	size_t by_handles = limits->handles_max / STORE_DESCRIPTORS_EACH;
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	size_t by_memory = (size_t)(memory / STORE_MEMORY_PART / STORE_OPEN_BYTES);
+	size_t computed = by_handles < by_memory ? by_handles : by_memory;
+	return lower_cap(computed > STORE_OPEN_MIN ? computed : STORE_OPEN_MIN, settings->store_open_max);
+}
+
 static enum err_code start_store(struct node *node, const struct settings *settings, const struct limits *limits, struct err *err)
 {
 	struct arena *arena = arena_new(4096);
-	size_t open_max = limits->handles_max / STORE_DESCRIPTORS_EACH;
 	const struct store_config config = {
 		.dir = settings_data_path(settings, arena, "mailboxes"),
 		.threads = (unsigned)settings->store_threads,
-		.open_max = lower_cap(open_max > STORE_OPEN_MIN ? open_max : STORE_OPEN_MIN, settings->store_open_max),
+		.open_max = store_open_max(settings, limits),
 		.idle_ms = settings->store_idle_s * 1000,
+		.again_ms = settings->store_again_s * 1000,
 		.key_days = (unsigned)settings->delivered_key_days,
 		.on_eio = die_of_eio,
 	};

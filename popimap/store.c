@@ -296,7 +296,7 @@ enum err_code store_open(const struct store_config *config, struct store **store
 	store->dir = str_of(dir, config->dir.n);
 	store->dir_fd = store->incoming_fd = -1;
 	store->open_max = config->open_max > config->threads ? config->open_max : config->threads;
-	store->idle_ms = config->idle_ms ? config->idle_ms : STORE_IDLE_MS;
+	rest_init(&store->rest, config->idle_ms ? config->idle_ms : STORE_IDLE_MS, config->again_ms ? config->again_ms : STORE_AGAIN_MS);
 	store->on_eio = config->on_eio;
 	store->arg = config->arg;
 	store->run_end = &store->run_first;

@@ -43,6 +43,7 @@ enum {
 	STORE_BATCH_MAX = 128,             // jobs that share a commit
 	STORE_TRASH_S = 24 * 3600,         // from expunge to the end of the bytes
 	STORE_IDLE_MS = 3000,
+	STORE_AGAIN_MS = 60000,
 	STORE_WAL_BYTES_MAX = 256 << 10,   // a longer WAL is written back
 	STORE_WAL_KEPT_BYTES = 64 << 10,   // a longer one is written back and cut when its database is closed
 };
@@ -52,6 +53,7 @@ struct store_config {
 	unsigned threads;  // 1-64
 	size_t open_max;   // databases of mailboxes that are open at a time; 3 descriptors each
 	int64_t idle_ms;   // one that nobody used for so long is closed; 0: STORE_IDLE_MS
+	int64_t again_ms;  // one that was opened again so soon after it was closed stays for so long (rest.h); 0: STORE_AGAIN_MS
 	unsigned key_days; // how long deliveries are remembered
 	// After an input/output error in writing (what was synced before it may be lost too, the kernel says so once), on a store thread; may
 	// end the process. NULL: nothing. Damage met in reading is an error of that mailbox alone.

@@ -69,7 +69,7 @@ static void unlink_and_free(struct strand *strand)
 		p = &(*p)->chain;
 	*p = strand->chain;
 	strand->store->stats.strands--;
-	must(strand->first == NULL && strand->watches == NULL && !strand->in_lru && strand->db == NULL);
+	must(strand->first == NULL && strand->watches == NULL && !strand->rest.taken && strand->db == NULL);
 	free(strand);
 }
 
@@ -122,24 +122,6 @@ void strand_drop(struct strand *strand)
 	pthread_mutex_unlock(&store->mutex);
 }
 
-static void lru_add(struct store *store, struct strand *strand)
-{
-	strand->lru_prev = NULL;
-	strand->lru_next = store->lru_first;
-	*(strand->lru_next ? &strand->lru_next->lru_prev : &store->lru_last) = strand;
-	store->lru_first = strand;
-	strand->in_lru = true;
-}
-
-static void lru_remove(struct store *store, struct strand *strand)
-{
-	if (!strand->in_lru)
-		return;
-	*(strand->lru_prev ? &strand->lru_prev->lru_next : &store->lru_first) = strand->lru_next;
-	*(strand->lru_next ? &strand->lru_next->lru_prev : &store->lru_last) = strand->lru_prev;
-	strand->in_lru = false;
-}
-
 // Who calls it sees to it that a thread comes: itself, or one that it wakes after it gave up the mutex.
 static void queue_strand(struct store *store, struct strand *strand)
 {
@@ -169,7 +151,7 @@ void strand_submit(struct strand *strand, struct job *job)
 	push_job(strand, job);
 	bool was_idle = strand->state == STRAND_IDLE;
 	if (was_idle) {
-		lru_remove(store, strand);
+		rest_remove(&store->rest, strand);
 		store->busy++;
 		queue_strand(store, strand);
 	}
@@ -188,7 +170,7 @@ enum err_code strand_run(struct strand *strand, struct job *job)
 // --- Databases, opened and closed by use ---
 
 // The strand comes to rest, or is queued again when it got jobs meanwhile, and then true. Under the mutex.
-static bool rest(struct store *store, struct strand *strand)
+static bool come_to_rest(struct store *store, struct strand *strand)
 {
 	if (strand->first) {
 		queue_strand(store, strand);
@@ -197,45 +179,45 @@ static bool rest(struct store *store, struct strand *strand)
 	strand->state = STRAND_IDLE;
 	if (--store->busy == 0)
 		pthread_cond_broadcast(&store->rested);
-	if (strand->db && strand != store->node) { // node.db stays open
-		strand->rested_ms = clock_mono_exact_ms();
-		lru_add(store, strand);
-	}
+	if (strand->db && strand != store->node) // node.db stays open
+		rest_add(&store->rest, strand, clock_mono_exact_ms());
 	if (strand->db == NULL && strand->refs == 0)
 		unlink_and_free(strand);
 	return false;
 }
 
-// Closes the idle database that was used least recently. Under the mutex, which it gives up meanwhile.
-static void close_last(struct store *store)
+// Closes the database of one that rests. Under the mutex, which it gives up meanwhile.
+static void close_one(struct store *store, struct strand *strand)
 {
-	struct strand *victim = store->lru_last;
-	lru_remove(store, victim);
-	victim->state = STRAND_RUNNING;
+	rest_remove(&store->rest, strand);
+	strand->state = STRAND_RUNNING;
 	store->busy++;
 	pthread_mutex_unlock(&store->mutex);
-	mail_db_close(victim);
+	mail_db_close(strand);
 	pthread_mutex_lock(&store->mutex);
 	store->open--;
 	store->stats.closed++;
-	if (rest(store, victim))
+	rest_closed(&store->rest, &strand->id, clock_mono_exact_ms());
+	if (come_to_rest(store, strand))
 		pthread_cond_signal(&store->changed);
 }
 
 // Until fewer than `limit` are open, or none is idle.
 static void close_idle(struct store *store, size_t limit)
 {
-	while (store->open >= limit && store->lru_last)
-		close_last(store);
+	struct strand *victim;
+	while (store->open >= limit && (victim = rest_victim(&store->rest)) != NULL)
+		close_one(store, victim);
 }
 
 // Makes room for one more open database. Only idle strands are closed: when all are busy there are a few more than open_max for a while,
 // at most one per thread and per job that rests between two slices.
-static void make_room(struct store *store)
+static void make_room(struct store *store, struct strand *strand)
 {
 	pthread_mutex_lock(&store->mutex);
 	close_idle(store, store->open_max);
 	store->open++;
+	strand->rest.again = rest_was_open(&store->rest, &strand->id, clock_mono_exact_ms());
 	pthread_mutex_unlock(&store->mutex);
 }
 
@@ -243,7 +225,7 @@ static enum err_code ensure_open(struct store *store, struct strand *strand, con
 {
 	if (strand->db)
 		return ERR_OK;
-	make_room(store);
+	make_room(store, strand);
 	enum err_code code = strand == store->node ? node_db_open(strand, job->err) : mail_db_open(strand, job->make != NULL, job->err);
 	pthread_mutex_lock(&store->mutex);
 	if (code)
@@ -480,7 +462,7 @@ static void turn(struct store *store, struct strand *strand)
 		strand->refs -= n;
 		store->stats.jobs += n;
 	}
-	rest(store, strand); // this thread looks at the queue next
+	come_to_rest(store, strand); // this thread looks at the queue next
 }
 
 // What the allocator holds of closed databases goes back to the system, when it is much, and at most once in TRIM_MS: it looks at all that is
@@ -509,24 +491,25 @@ static void wait_until(struct store *store, int64_t left_ms)
 	store->keeper_waits = false;
 }
 
-// Nothing to do: one of the threads that wait keeps house meanwhile: closes what nobody used for idle_ms, gives memory back. A thread that
-// works has no time for it; when it comes back here, it looks.
+// Nothing to do: one of the threads that wait keeps house meanwhile: closes what rested long enough, gives memory back. A thread that works has
+// no time for it; when it comes back here, it looks.
 static void wait_for_work(struct store *store)
 {
-	bool closes = store->lru_last, trims = store->stats.closed - store->closed_at_trim >= CLOSED_TO_TRIM;
-	if (store->keeper_waits || !(closes || trims)) {
+	int64_t close_ms = CLOCK_NEVER;
+	struct strand *next = rest_next(&store->rest, &close_ms);
+	bool trims = store->stats.closed - store->closed_at_trim >= CLOSED_TO_TRIM;
+	if (store->keeper_waits || !(next || trims)) {
 		pthread_cond_wait(&store->changed, &store->mutex);
 		return;
 	}
 	int64_t now_ms = clock_mono_exact_ms();
-	int64_t close_ms = closes ? store->lru_last->rested_ms + store->idle_ms : CLOCK_NEVER;
 	int64_t trim_ms = trims ? store->trimmed_ms + TRIM_MS : CLOCK_NEVER;
 	if (close_ms <= now_ms)
-		close_last(store);
+		close_one(store, next);
 	else if (trim_ms <= now_ms)
 		give_memory_back(store, now_ms);
 	else
-		wait_until(store, clock_earlier(closes ? close_ms + TOGETHER_MS : CLOCK_NEVER, trim_ms) - now_ms);
+		wait_until(store, clock_earlier(next ? close_ms + TOGETHER_MS : CLOCK_NEVER, trim_ms) - now_ms);
 }
 
 void *strand_thread(void *arg)
@@ -554,7 +537,7 @@ void strand_close_all(struct store *store)
 {
 	atomic_store(&store->ending, true);
 	pthread_mutex_lock(&store->mutex);
-	while (store->busy || store->lru_last) { // a caller may be awake before its strand has come to rest; a thread may be closing one
+	while (store->busy || rest_victim(&store->rest)) { // a caller may be awake before its strand has come to rest; a thread may be closing one
 		close_idle(store, 0);
 		if (store->busy)
 			pthread_cond_wait(&store->rested, &store->mutex);

@@ -21,7 +21,7 @@
 // A job that fails alone is undone to its savepoint; the others of the batch go on. A commit that fails fails all of the batch, and the
 // connection is closed, so that nothing in memory outlives a transaction that never was. A crash at any point leaves the last commit.
 //
-// Locks: store->mutex guards the table, the queues, the LRU and the watches, and is never held over the disk. A strand's fields below
+// Locks: store->mutex guards the table, the queues, who rests, and the watches, and is never held over the disk. A strand's fields below
 // "owner" belong to the thread that runs it.
 #ifndef POPIMAP_STRAND_H
 #define POPIMAP_STRAND_H
@@ -33,6 +33,7 @@
 #include "base/completion.h"
 #include "base/db.h"
 #include "base/fiber.h"
+#include "rest.h"
 #include "store.h"
 
 struct strand;
@@ -99,9 +100,7 @@ struct strand {
 	enum strand_state state;
 	struct job *first, **end;            // jobs that wait
 	struct strand *run_next;             // of the store's queue
-	struct strand *lru_prev, *lru_next;  // idle with an open database, most recent first
-	bool in_lru;
-	int64_t rested_ms;                   // with in_lru: since when
+	struct rest_seat rest;               // idle with an open database
 	struct watch *watches;
 	bool maildrop_locked;
 
@@ -138,7 +137,6 @@ struct store {
 	struct str dir; // borrowed from dir_owned
 	int dir_fd, incoming_fd;
 	size_t open_max;
-	int64_t idle_ms;
 	_Atomic unsigned key_days;
 	_Atomic bool ending;
 	void (*on_eio)(const struct err *err, void *arg);
@@ -151,7 +149,7 @@ struct store {
 	pthread_cond_t changed; // the queue has a strand, or the store closes
 	struct strand *chains[STORE_CHAINS];
 	struct strand *run_first, **run_end;
-	struct strand *lru_first, *lru_last;
+	struct rest rest;
 	size_t open; // databases open or being opened
 	size_t busy; // strands that are not idle
 	struct node_news *news;  // of closed mailboxes, for node.db
