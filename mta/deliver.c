@@ -9,7 +9,7 @@
 // Crash story: without a RESULT a recipient is still waiting, with an open ATTEMPT or without, and is tried again: into a mailbox under the
 // same key, to the world a second time (CLUSTER 4). A message that crashed us has its START; one that may have done so twice is tried alone.
 // On any scheduler. A soft cancel ends the agent between two messages; a message under way is finished.
-#include "deliver.h"
+#include "deliver_core.h"
 
 #include <stdlib.h>
 
@@ -19,11 +19,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "base/runtime.h"
-#include "base/tls.h"
 #include "expand.h"
-#include "mail/route_rule.h"
-#include "peer.h"
-#include "queue_core.h"
 #include "queue_metrics.h"
 #include "queue_rows.h"
 #include "replay.h"
@@ -34,185 +30,8 @@ enum {
 	ATTEMPT_VALIDITY_MS = 60000, // CLUSTER 4
 	PIECE_BYTES = 256 << 10,
 	ARENA_BYTES = 1 << 20,
-	WORLD_LINE_BYTES_MAX = 998, // RFC 5321 section 4.5.3.1.6
 	PAUSE_MS = 1000,
 };
-
-struct agent {
-	struct dispatch_agent *slot;
-	struct queue *queue;
-	struct settings_snapshot *snapshot; // of this batch
-	const struct settings *settings;
-	struct arena *arena;        // of the message
-	struct arena *peer_arena;   // of the connection: names and pins
-	struct peer *peer;          // NULL: not connected
-	struct tls_client *client;  // of the connection
-	struct settings_snapshot *connected_under; // the settings of the connection; held, so that no later one has the same address
-	bool relay;                 // over SMTP: to the relayhost, or by the route
-	bool routed;                // the destination is a route's (mail/route_rule.h), which says all; else the settings do
-	struct route_rule route;    // strings in route_arena
-	struct arena *route_arena;
-	struct str host;            // who was connected to, for reports
-	bool expands;               // its destination is RECORD_EXPAND_DESTINATION: no connection
-	// The message under way.
-	struct item_message *message;
-	struct buf body;            // all of it, or the piece at body_at
-	uint64_t body_at;
-	uint64_t attempt;           // index; 0: stays with us
-	int64_t valid_until_ms;
-};
-
-static void hang_up(struct agent *a)
-{
-	peer_quit(&a->peer);
-	if (a->client)
-		tls_client_drop(&a->client);
-	settings_unref(&a->connected_under);
-	dispatch_disconnected(a->slot);
-}
-
-// --- Connecting ---
-
-static enum err_code find_relay(struct agent *a, struct queue_host *host, struct err *err)
-{
-	const struct settings_address *relay = &a->settings->relayhost;
-	if (relay->host.n == 0)
-		return err_set(err, ERR_NOTFOUND, "no relayhost is set any more");
-	*host = (struct queue_host){.host = relay->host, .port = relay->port};
-	return ERR_OK;
-}
-
-static enum peer_tls relay_policy(const struct settings *settings)
-{
-	switch ((enum settings_relayhost_tls)settings->relayhost_tls) {
-	case SETTINGS_RELAYHOST_TLS_NONE:
-		return PEER_TLS_NONE;
-	case SETTINGS_RELAYHOST_TLS_MAY:
-		return PEER_TLS_MAY;
-	case SETTINGS_RELAYHOST_TLS_ENCRYPT:
-	case SETTINGS_RELAYHOST_TLS_VERIFY:
-		return PEER_TLS_MUST;
-	}
-	unreachable("relayhost_tls");
-}
-
-static enum peer_tls route_policy(enum route_rule_tls tls)
-{
-	switch (tls) {
-	case ROUTE_RULE_TLS_MAY:
-		return PEER_TLS_MAY;
-	case ROUTE_RULE_TLS_NONE:
-		return PEER_TLS_NONE;
-	case ROUTE_RULE_TLS_ENCRYPT:
-	case ROUTE_RULE_TLS_VERIFY:
-		return PEER_TLS_MUST;
-	case ROUTE_RULE_TLS_PINNED:
-		return PEER_TLS_PINNED;
-	}
-	unreachable("TLS of a route");
-}
-
-// Where to, how, and under which name its certificate is looked at.
-struct way {
-	struct queue_host host;
-	enum peer_tls tls;
-	struct str tls_name;
-};
-
-static enum err_code greet(struct agent *a, const struct way *way, struct err *err)
-{
-	struct conn *conn;
-	const struct settings *s = a->settings;
-	enum err_code code = conn_connect_host(runtime_workers(a->queue->config.runtime), way->host.host, way->host.port,
-		clock_after_ms(s->delivery_connect_s * 1000), &conn, err);
-	if (code)
-		return code;
-	struct peer_config config = {.lmtp = !a->relay, .client = a->client, .pins = way->host.pins, .pins_n = way->host.pins_n,
-		.reply_ms = s->delivery_reply_s * 1000, .final_reply_ms = s->delivery_final_reply_s * 1000,
-		.line_bytes_max = a->relay ? WORLD_LINE_BYTES_MAX : 0, .tls = way->tls};
-	config.hostname = arena_dup(a->peer_arena, s->hostname);
-	config.host = arena_dup(a->peer_arena, way->tls_name.n ? way->tls_name : way->host.host);
-	if (config.tls != PEER_TLS_NONE && a->client == NULL) {
-		conn_close(&conn, 0);
-		return err_set(err, ERR_TLS, a->relay ? "tls_ca_file cannot be read, and the route verifies: correct it and reload"
-						      : "no certificate of ours to show: set node_certificate");
-	}
-	a->peer = peer_new(&conn, &config);
-	return peer_greet(a->peer, err);
-}
-
-// Opportunistic TLS that fails is done without (PROTOCOLS 114).
-static enum err_code greet_or_plain(struct agent *a, const struct way *way, struct err *err)
-{
-	enum err_code code = greet(a, way, err);
-	if (code == ERR_OK || way->tls != PEER_TLS_MAY || a->peer == NULL || !peer_tls_failed(a->peer))
-		return code;
-	struct way plain = *way;
-	plain.tls = PEER_TLS_NONE;
-	log_info(NULL, "next hop: TLS failed, trying without", log_str("host", way->host.host), log_err(err));
-	peer_quit(&a->peer);
-	return greet(a, &plain, err);
-}
-
-// Each next hop in turn; the last one's trouble is what is told.
-static enum err_code greet_route(struct agent *a, struct err *err)
-{
-	const struct route_rule *route = &a->route;
-	bool verifies = route->tls == ROUTE_RULE_TLS_VERIFY;
-	enum err_code code = err_set(err, ERR_NOTFOUND, "the route has no next hop that we can read");
-	a->client = queue_client(a->queue, verifies ? &a->queue->tls.verified : &a->queue->tls.open);
-	for (size_t i = 0; i < route->hops_n && code && code != ERR_CANCELLED; i++) {
-		const struct way way = {
-			.host = {.host = route->hops[i].host, .port = route->hops[i].port, .pins = a->route.pins, .pins_n = route->pins_n},
-			.tls = route_policy(route->tls), .tls_name = route->tls_name};
-		if (i > 0)
-			log_info(NULL, "next hop failed, trying another", log_str("destination", dispatch_name(a->slot)), log_err(err));
-		peer_quit(&a->peer);
-		code = greet_or_plain(a, &way, err);
-		a->host = way.host.host;
-	}
-	return code;
-}
-
-static enum err_code find_and_greet(struct agent *a, struct err *err)
-{
-	struct way way = {.tls_name = STR_NONE};
-	if (a->routed)
-		return greet_route(a, err);
-	enum err_code code = a->relay ? find_relay(a, &way.host, err)
-				      : a->queue->config.host(a->queue->config.arg, a->peer_arena, dispatch_name(a->slot), &way.host, err);
-	if (code)
-		return code;
-	a->client = queue_client(a->queue, a->relay ? &a->queue->tls.relay : &a->queue->tls.lmtp);
-	way.tls = a->relay ? relay_policy(a->settings) : way.host.tls ? PEER_TLS_PINNED : PEER_TLS_NONE;
-	a->host = dispatch_name(a->slot);
-	return greet_or_plain(a, &way, err);
-}
-
-// ERR_OK with a peer that is ready; else *why_out is the reply for those who wanted it.
-static enum err_code connect_peer(struct agent *a, struct str *why_out)
-{
-	struct err err;
-	if (a->peer)
-		return ERR_OK;
-	arena_reset(a->peer_arena);
-	fiber_shield_leave(); // nothing was said of a message yet: a stop does not wait for the peer
-	enum err_code code = find_and_greet(a, &err);
-	fiber_shield_enter();
-	metric_add(code ? &metric_mta_queue_connections_failed : &metric_mta_queue_connections, 1);
-	if (code == ERR_OK) {
-		a->connected_under = settings_ref(a->snapshot);
-		dispatch_connected(a->slot);
-		return ERR_OK;
-	}
-	*why_out = arena_printf(a->arena, "451 4.4.1 %.*s: %s", STR_FMT(dispatch_name(a->slot)), err.text);
-	hang_up(a);
-	if (code == ERR_CANCELLED)
-		return code;
-	log_warning(NULL, "no connection", log_str("destination", dispatch_name(a->slot)), log_err(&err));
-	dispatch_failed(a->slot, *why_out);
-	return code;
-}
 
 // --- The body ---
 
@@ -313,7 +132,7 @@ static bool transact(struct agent *a, struct peer_recipient *to, size_t n)
 		struct str why = STR_NONE;
 		if (!still_valid(a))
 			why = STR("451 4.4.2 the attempt is not valid any more");
-		else if ((code = connect_peer(a, &why)) == ERR_OK)
+		else if ((code = deliver_connect(a, &why)) == ERR_OK)
 			run_transaction(a, &txn);
 		if (code == ERR_CANCELLED && a->attempt == 0) // an ATTEMPT wants its RESULT
 			return false;
@@ -324,7 +143,7 @@ static bool transact(struct agent *a, struct peer_recipient *to, size_t n)
 		}
 		if (to[0].outcome != PEER_UNTRIED)
 			break;
-		hang_up(a);
+		deliver_hang_up(a);
 	}
 	return true;
 }
@@ -347,7 +166,7 @@ static void after_transaction(struct agent *a, const struct peer_recipient *to, 
 		return;
 	}
 	bool failed = all_failed_here(to, n);
-	hang_up(a);
+	deliver_hang_up(a);
 	if (failed)
 		dispatch_failed(a->slot, to[0].reply);
 }
@@ -516,7 +335,7 @@ static void deliver_batch(struct agent *a, struct item *list)
 	a->snapshot = queue_settings(a->queue);
 	a->settings = settings_of(a->snapshot);
 	if (a->peer && a->connected_under != a->snapshot)
-		hang_up(a); // another relayhost, or TLS that is now demanded
+		deliver_hang_up(a); // another relayhost, or TLS that is now demanded
 	deliver_together(a, &list, guids, n);
 	if (alone && (n == 0 || a->peer || a->expands))
 		deliver_alone(a, &alone);
@@ -575,7 +394,7 @@ void deliver_agent(void *arg)
 		if (a->peer == NULL && !a->expands && !discards) // whether there should be another connection is the scheduler's to say
 			break;
 	}
-	hang_up(a);
+	deliver_hang_up(a);
 	dispatch_ended(slot);
 	buf_fini(&a->body);
 	arena_free(&a->arena);
