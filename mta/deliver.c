@@ -4,6 +4,7 @@
 // Happy path: take some messages; their START is durable; connect, if there is no connection; LMTP each into its mailboxes, the results go to the
 // log without waiting; take the next ones. To the relayhost, or to the next hops of a route, each message is first committed as an ATTEMPT.
 // What a rule throws away ends without a connection.
+// A next hop that puts a recipient off, or breaks off before it has the message, is followed by the one behind it (try_others).
 // Failure: a connection that cannot be made defers the message that wanted it, tells the scheduler, and gives the others back. One that
 // breaks defers who had no answer; a kept one that was closed in between is opened anew, unseen.
 // Crash story: without a RESULT a recipient is still waiting, with an open ATTEMPT or without, and is tried again: into a mailbox under the
@@ -122,6 +123,17 @@ static void run_transaction(struct agent *a, struct peer_transaction *txn)
 	peer_send(a->peer, txn);
 }
 
+// Who said what of a recipient, for reports.
+struct said {
+	struct str host;
+	bool has_dsn;
+};
+
+static void note_said(const struct agent *a, struct said *said)
+{
+	*said = (struct said){a->host, a->relay && a->peer && peer_has_dsn(a->peer)};
+}
+
 // Over the connection there is, or a new one. Replies live in a->arena. False: we are stopping, and nobody was asked.
 static bool transact(struct agent *a, struct peer_recipient *to, size_t n)
 {
@@ -148,6 +160,37 @@ static bool transact(struct agent *a, struct peer_recipient *to, size_t n)
 	return true;
 }
 
+// Who was put off, or not answered, by a next hop is offered to the one behind it, as Postfix does: each next hop is asked once, while the
+// attempt is valid. Not who may have been taken without our hearing of it. True: another than the first was asked.
+static bool try_others(struct agent *a, struct peer_recipient *to, struct said *said, size_t n)
+{
+	struct peer_recipient *rest = arena_must(a->arena, n * sizeof *rest);
+	size_t *of = arena_must(a->arena, n * sizeof *of), m;
+	bool tried = false;
+	for (;;) {
+		m = 0;
+		for (size_t i = 0; i < n; i++)
+			if (to[i].outcome == PEER_TEMPORARY && !to[i].doubt) {
+				rest[m] = (struct peer_recipient){.item = to[i].item};
+				of[m++] = i;
+			}
+		if (m == 0 || !a->routed || !still_valid(a) || a->hop + 1 >= a->route.hops_n)
+			return tried;
+		log_info(NULL, "put off by a next hop, trying another", log_str("destination", dispatch_name(a->slot)), log_str("host", a->host),
+			log_str("reply", to[of[0]].reply), log_u64("recipients", m));
+		tried = true;
+		if (!deliver_connect_next(a))
+			return tried;
+		run_transaction(a, &(struct peer_transaction){.arena = a->arena, .message = a->message, .to = rest, .n = m, .body = body_piece, .arg = a,
+			.still_valid = ask_valid});
+		for (size_t k = 0; k < m; k++)
+			if (rest[k].outcome != PEER_UNTRIED) {
+				to[of[k]] = rest[k];
+				note_said(a, &said[of[k]]);
+			}
+	}
+}
+
 static bool all_failed_here(const struct peer_recipient *to, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -156,11 +199,15 @@ static bool all_failed_here(const struct peer_recipient *to, size_t n)
 	return true;
 }
 
-// A connection that ended in the middle counts against the destination; one that was merely closed after a reply does not.
-static void after_transaction(struct agent *a, const struct peer_recipient *to, size_t n)
+// A connection that ended in the middle counts against the destination, when no other next hop answered; one that was merely closed after a
+// reply does not.
+static void after_transaction(struct agent *a, const struct peer_recipient *to, size_t n, bool tried_others)
 {
-	if (a->peer == NULL)
+	if (a->peer == NULL) {
+		if (tried_others && all_failed_here(to, n))
+			dispatch_failed(a->slot, to[0].reply);
 		return;
+	}
 	if (peer_is_usable(a->peer)) {
 		dispatch_succeeded(a->slot);
 		return;
@@ -210,19 +257,25 @@ static struct replay_entry *keep(struct agent *a, const struct deliver_result *r
 }
 
 // What was said of each recipient becomes the record of it; takes the list.
-static void conclude(struct agent *a, struct item *list, const struct peer_recipient *to, size_t n)
+static void conclude(struct agent *a, struct item *list, struct peer_recipient *to, size_t n)
 {
+	struct said *said = arena_must(a->arena, n * sizeof *said);
 	struct deliver_result *results = arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *results);
 	struct item *item = list;
+	for (size_t i = 0; i < n; i++)
+		note_said(a, &said[i]);
+	bool others = try_others(a, to, said, n);
 	for (size_t i = 0; i < n; i++) {
 		struct item *next = item->next;
 		item->next = NULL;
-		results[i] = (struct deliver_result){item, outcome_of(a, to[i].outcome), to[i].reply, !to[i].ours};
+		results[i] = (struct deliver_result){.item = item, .outcome = outcome_of(a, to[i].outcome), .reply = to[i].reply, .by_peer = !to[i].ours,
+			.remote = said[i].host, .peer_has_dsn = said[i].has_dsn};
 		item = next;
 	}
-	bool has_dsn = a->relay && a->peer && peer_has_dsn(a->peer);
-	after_transaction(a, to, n);
-	deliver_commit(a->queue, a->slot->dest, a->attempt, results, n, a->host, has_dsn, keep(a, results, n));
+	after_transaction(a, to, n, others);
+	if (others)
+		deliver_hang_up(a); // the next message begins with the first hop again
+	deliver_commit(a->queue, a->slot->dest, a->attempt, results, n, keep(a, results, n));
 }
 
 // The recipients of one message; takes the list.
@@ -356,9 +409,9 @@ static void discard_batch(struct agent *a, struct item *list)
 		struct item *item = list;
 		list = item->next;
 		item->next = NULL;
-		results[n++] = (struct deliver_result){item, RECORD_DISCARDED, STR("250 2.0.0 thrown away by a rule"), false};
+		results[n++] = (struct deliver_result){.item = item, .outcome = RECORD_DISCARDED, .reply = STR("250 2.0.0 thrown away by a rule")};
 	}
-	deliver_commit(a->queue, a->slot->dest, 0, results, n, STR_NONE, false, NULL);
+	deliver_commit(a->queue, a->slot->dest, 0, results, n, NULL);
 	dispatch_succeeded(a->slot);
 }
 

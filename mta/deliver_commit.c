@@ -35,8 +35,6 @@ struct committing {
 	const struct settings *settings;
 	struct arena *arena;
 	int64_t wall_ms;
-	struct str remote;
-	bool peer_has_dsn;
 	struct record record; // RESULT
 	struct buf bodies;    // of begotten messages, in their order: at most one for each result
 	struct replay_entry *kept;
@@ -97,7 +95,7 @@ static bool is_wanted(const struct item *item, enum report_kind kind)
 	unreachable("kind of a report");
 }
 
-static bool is_of_kind(const struct committing *c, const struct deliver_result *r, enum report_kind kind)
+static bool is_of_kind(const struct deliver_result *r, enum report_kind kind)
 {
 	switch (kind) {
 	case REPORT_FAILURE:
@@ -105,7 +103,7 @@ static bool is_of_kind(const struct committing *c, const struct deliver_result *
 	case REPORT_DELAY:
 		return r->outcome == RECORD_DEFERRED;
 	case REPORT_SUCCESS: // a next hop that knows DSN tells it itself
-		return r->outcome == RECORD_DELIVERED || (r->outcome == RECORD_RELAYED && !c->peer_has_dsn);
+		return r->outcome == RECORD_DELIVERED || (r->outcome == RECORD_RELAYED && !r->peer_has_dsn);
 	}
 	unreachable("kind of a report");
 }
@@ -234,7 +232,7 @@ static struct report_recipient line_of(struct committing *c, const struct delive
 	const struct item *item = r->item;
 	bool hidden = item->r.original.n > 0;
 	return (struct report_recipient){.address = hidden ? item->r.original : item->r.address, .orcpt = item->r.orcpt,
-		.reply = hidden ? codes_of(c->arena, r->reply) : r->reply, .remote = r->by_peer && !hidden ? c->remote : STR_NONE,
+		.reply = hidden ? codes_of(c->arena, r->reply) : r->reply, .remote = r->by_peer && !hidden ? r->remote : STR_NONE,
 		.relayed = r->outcome == RECORD_RELAYED};
 }
 
@@ -245,7 +243,7 @@ static size_t collect(struct committing *c, struct deliver_result *results, size
 	size_t count = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct item *item = results[i].item;
-		if (!is_of_kind(c, &results[i], kind) || (item->message->flags & RECORD_FLAG_REPLAY))
+		if (!is_of_kind(&results[i], kind) || (item->message->flags & RECORD_FLAG_REPLAY))
 			continue;
 		bool of_report = kind == REPORT_FAILURE && is_about_report(item->message);
 		if (of_report && is_for_postmaster(item)) {
@@ -394,11 +392,11 @@ static void submit(struct committing *c, struct deliver_result *results, size_t 
 }
 
 void deliver_commit(struct queue *queue, struct schedule_dest *dest, uint64_t attempt, struct deliver_result *results, size_t n,
-	struct str remote, bool peer_has_dsn, struct replay_entry *kept)
+	struct replay_entry *kept)
 {
 	must(n > 0 && n <= DELIVER_RECIPIENTS_MAX);
 	struct committing c = {.queue = queue, .dest = dest, .snapshot = queue_settings(queue), .arena = arena_new(ARENA_BYTES),
-		.wall_ms = clock_wall_ms(), .remote = remote, .peer_has_dsn = peer_has_dsn, .kept = kept};
+		.wall_ms = clock_wall_ms(), .kept = kept};
 	c.settings = settings_of(c.snapshot);
 	c.record = (struct record){.type = RECORD_RESULT, .result = {.attempt = attempt, .at_ms = c.wall_ms}};
 	c.record.result.begets.v = arena_must(c.arena, 2 * n * sizeof(struct record_enter));

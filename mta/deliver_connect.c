@@ -103,21 +103,22 @@ static enum err_code greet_or_plain(struct agent *a, const struct way *way, stru
 	return greet(a, &plain, err);
 }
 
-// Each next hop in turn; the last one's trouble is what is told.
-static enum err_code greet_route(struct agent *a, struct err *err)
+// Each next hop from the first one given; the last one's trouble is what is told.
+static enum err_code greet_route(struct agent *a, size_t first, struct err *err)
 {
 	const struct route_rule *route = &a->route;
 	bool verifies = route->tls == ROUTE_RULE_TLS_VERIFY;
 	enum err_code code = err_set(err, ERR_NOTFOUND, "the route has no next hop that we can read");
 	a->client = queue_client(a->queue, verifies ? &a->queue->tls.verified : &a->queue->tls.open);
-	for (size_t i = 0; i < route->hops_n && code && code != ERR_CANCELLED; i++) {
+	for (size_t i = first; i < route->hops_n && code && code != ERR_CANCELLED; i++) {
 		const struct way way = {
 			.host = {.host = route->hops[i].host, .port = route->hops[i].port, .pins = a->route.pins, .pins_n = route->pins_n},
 			.tls = route_policy(route->tls), .tls_name = route->tls_name};
-		if (i > 0)
+		if (i > first)
 			log_info(NULL, "next hop failed, trying another", log_str("destination", dispatch_name(a->slot)), log_err(err));
 		peer_quit(&a->peer);
 		code = greet_or_plain(a, &way, err);
+		a->hop = i;
 		a->host = way.host.host;
 	}
 	return code;
@@ -127,7 +128,7 @@ static enum err_code find_and_greet(struct agent *a, struct err *err)
 {
 	struct way way = {.tls_name = STR_NONE};
 	if (a->routed)
-		return greet_route(a, err);
+		return greet_route(a, 0, err);
 	enum err_code code = a->relay ? find_relay(a, &way.host, err)
 				      : a->queue->config.host(a->queue->config.arg, a->peer_arena, dispatch_name(a->slot), &way.host, err);
 	if (code)
@@ -160,4 +161,26 @@ enum err_code deliver_connect(struct agent *a, struct str *why_out)
 	log_warning(NULL, "no connection", log_str("destination", dispatch_name(a->slot)), log_err(&err));
 	dispatch_failed(a->slot, *why_out);
 	return code;
+}
+
+bool deliver_connect_next(struct agent *a)
+{
+	struct err err;
+	if (!a->routed || a->hop + 1 >= a->route.hops_n)
+		return false;
+	deliver_hang_up(a);
+	arena_reset(a->peer_arena);
+	fiber_shield_leave();
+	enum err_code code = greet_route(a, a->hop + 1, &err);
+	fiber_shield_enter();
+	metric_add(code ? &metric_mta_queue_connections_failed : &metric_mta_queue_connections, 1);
+	if (code == ERR_OK) {
+		a->connected_under = settings_ref(a->snapshot);
+		dispatch_connected(a->slot);
+		return true;
+	}
+	log_info(NULL, "no other next hop", log_str("destination", dispatch_name(a->slot)), log_err(&err));
+	deliver_hang_up(a);
+	a->hop = a->route.hops_n - 1;
+	return false;
 }

@@ -22,6 +22,7 @@ struct agent {
 	bool routed;                // the destination is a route's (mail/route_rule.h), which says all; else the settings do
 	struct route_rule route;    // strings in route_arena
 	struct arena *route_arena;
+	size_t hop;                 // of the route: that of the connection, or the last that was tried
 	struct str host;            // who was connected to, for reports
 	bool expands;               // its destination is RECORD_EXPAND_DESTINATION: no connection
 	// The message under way.
@@ -34,6 +35,10 @@ struct agent {
 
 // Makes sure of a connection. ERR_OK with a peer that is ready; else *why_out is the reply for those who wanted it. May wait.
 enum err_code deliver_connect(struct agent *a, struct str *why_out);
+
+// Closes it and connects to the next hops behind that one, in their order. False: there are none, and the connection stays as it is; or none
+// of them answers. May wait.
+bool deliver_connect_next(struct agent *a);
 
 // Closes it, if there is one.
 void deliver_hang_up(struct agent *a);

@@ -384,7 +384,7 @@ static void commit_settled(struct dispatch *d, struct schedule_dest *dest, struc
 			if (!guid_eq(&item->message->guid, &before->message->guid) && messages++ == DELIVER_MESSAGES_MAX)
 				break;
 		}
-		deliver_commit(d->queue, dest, 0, settled->v + at, n, STR_NONE, false, NULL);
+		deliver_commit(d->queue, dest, 0, settled->v + at, n, NULL);
 		at += n;
 	}
 	settled->n = 0;
@@ -456,7 +456,7 @@ static bool defer_dead(struct dispatch *d)
 		item->next = NULL;
 		results[n++] = (struct deliver_result){.item = item, .outcome = RECORD_DEFERRED, .reply = str_of(why, reply.n)};
 	}
-	deliver_commit(d->queue, dest, 0, results, n, STR_NONE, false, NULL);
+	deliver_commit(d->queue, dest, 0, results, n, NULL);
 	free(results);
 	return true;
 }

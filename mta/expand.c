@@ -238,7 +238,7 @@ static enum err_code expand_list(struct expand *x, struct err *err)
 static void put_result(struct expand *x, struct item *item, enum record_outcome outcome, struct str reply)
 {
 	struct deliver_result result = {.item = item, .outcome = outcome, .reply = reply};
-	deliver_commit(x->queue, x->slot->dest, 0, &result, 1, STR_NONE, false, NULL);
+	deliver_commit(x->queue, x->slot->dest, 0, &result, 1, NULL);
 }
 
 // Of a part all was asked when its message was made, but for its members of now.

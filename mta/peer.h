@@ -67,6 +67,7 @@ struct peer_recipient {
 	enum peer_outcome outcome; // out
 	struct str reply;          // out, in the transaction's arena: "550 5.1.1 text", one line; ours where the peer gave none
 	bool ours;                 // out: we decided, not the peer
+	bool doubt;                // out: TEMPORARY, but all of it was sent and no answer came: it may have been taken (RFC 1047)
 };
 
 // The body, in pieces; each with CRLF line ends. False: it cannot be read (*err), the transaction is broken off. May wait.

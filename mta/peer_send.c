@@ -23,6 +23,7 @@ struct send {
 	size_t accepted;   // recipients that RCPT accepted
 	bool utf8;         // the transaction is SMTPUTF8
 	bool heard;        // a reply has come in this transaction
+	bool whole;        // the final dot may be out
 	struct err err;
 };
 
@@ -352,6 +353,7 @@ static bool write_body(struct send *s)
 		ok = err_set(&s->err, ERR_TIMEOUT, "the attempt is not valid any more") == ERR_OK;
 	if (ok) {
 		must(smtp_data_encode_end(&encoder, &out));
+		s->whole = true;
 		conn_write(peer->conn, buf_str(&out));
 		ok = conn_flush(peer->conn, &s->err) == ERR_OK;
 	}
@@ -477,7 +479,7 @@ void peer_send(struct peer *peer, struct peer_transaction *txn)
 	for (size_t i = 0; i < txn->n; i++) {
 		txn->to[i].outcome = PEER_UNTRIED;
 		txn->to[i].reply = STR_NONE;
-		txn->to[i].ours = false;
+		txn->to[i].ours = txn->to[i].doubt = false;
 	}
 	must(peer_is_usable(peer) && txn->n > 0);
 	if (txn->still_valid && !txn->still_valid(txn->arg)) {
@@ -491,4 +493,6 @@ void peer_send(struct peer *peer, struct peer_transaction *txn)
 		buf_fini(&line);
 		peer->used = true;
 	}
+	for (size_t i = 0; i < txn->n; i++)
+		txn->to[i].doubt = s.whole && txn->to[i].outcome == PEER_TEMPORARY && txn->to[i].ours;
 }

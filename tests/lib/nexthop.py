@@ -6,6 +6,8 @@
         hop.break_tls = True       # ... and hangs up in the middle of the handshake
         hop.answer = "550 5.7.1 no" # to the final dot; None keeps the message
         hop.refused["x@out.example"] = "550 5.1.1 no such user"
+    hop.says["MAIL"] = "451 4.3.0 not now" # to each such command; None: it hangs up
+    hop.mute = True            # hangs up after it has kept a message, without a word
     hop.got                    # [Received], oldest first
 
 It speaks RFC 5321 without a client library's help, one thread a connection, and ends with the test.
@@ -38,6 +40,12 @@ class Session(socketserver.StreamRequestHandler):
         while raw := self.rfile.readline():
             line = raw.decode("utf-8").rstrip("\r\n")
             verb = line.split(" ")[0].upper()
+            hop.heard.append(line)
+            if verb in hop.says:
+                if hop.says[verb] is None:
+                    return
+                self.say(hop.says[verb])
+                continue
             if verb == "EHLO":
                 offers = ["250 STARTTLS"] if hop.context and not self.tls else []
                 self.say("250 hop.example", *offers, "250 8BITMIME", "250 PIPELINING")
@@ -57,9 +65,12 @@ class Session(socketserver.StreamRequestHandler):
                 if answer.startswith("2"):
                     self.recipients.append(path_of(line))
                 self.say(answer)
+            elif verb == "DATA" and not self.recipients:
+                self.say("554 5.5.1 no valid recipients")
             elif verb == "DATA":
                 self.say("354 go on")
-                self.take(hop)
+                if not self.take(hop):
+                    return
             elif verb == "QUIT":
                 self.say("221 bye")
                 return
@@ -67,16 +78,20 @@ class Session(socketserver.StreamRequestHandler):
                 self.say("250 ok" if verb in ("RSET", "NOOP") else "502 5.5.1 no such command")
 
     def take(self, hop):
+        """The message. False: hang up."""
         lines = []
         for line in iter(self.rfile.readline, b".\r\n"):
             if not line:
-                return
+                return False
             lines.append(line[1:] if line.startswith(b".") else line)
         if hop.answer:
             self.say(hop.answer)
-            return
+            return True
         hop.got.append(Received(self.sender, self.recipients, b"".join(lines), self.tls))
+        if hop.mute:
+            return False
         self.say("250 2.0.0 taken")
+        return True
 
 
 def path_of(line):
@@ -90,7 +105,7 @@ class Server(socketserver.ThreadingTCPServer):
 class NextHop:
     def __init__(self, address):
         self.got, self.answer, self.context, self.break_tls, self.handshakes = [], None, None, False, 0
-        self.refused = {}
+        self.refused, self.says, self.heard, self.mute = {}, {}, [], False
         self.server = Server((address, 0), Session)
         self.server.hop = self
         self.address = f"{address}:{self.server.server_address[1]}"

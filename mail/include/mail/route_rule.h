@@ -26,7 +26,8 @@
 //     error:5.1.2:550 no  refused (mail/rule_reply.h); words too: nouser, nohost, unavailable, tempfail, usage, config, protocol
 //     retry:text          refused for now
 //     :                   as if there were no row
-// Several next hops, separated by commas or spaces (or, as sendmail has it, by colons): tried in this order.
+// Several next hops, separated by commas or spaces (or, as sendmail has it, by colons): tried in this order; who is put off
+// by one is offered to the one behind it (mta/deliver.c).
 //
 // Pure; results live in the arena or borrow from nothing else. Functions that return a const char * give NULL when all is well.
 #ifndef MAIL_ROUTE_RULE_H
