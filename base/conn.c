@@ -417,6 +417,18 @@ static bool is_readable(struct conn *conn, unsigned *want_out)
 	return false;
 }
 
+enum err_code conn_flush_before_wait(struct conn *conn, struct err *err)
+{
+	unsigned want;
+	uint64_t before = conn->bytes_in;
+	if (conn->out.n == 0)
+		return ERR_OK;
+	if (!is_readable(conn, &want))
+		return conn_flush(conn, err);
+	fiber_spent((size_t)(conn->bytes_in - before), 0);
+	return ERR_OK;
+}
+
 unsigned conn_wait(struct conn *conn, unsigned events, int64_t deadline_ms)
 {
 	must((events & ~(unsigned)(FIBER_READABLE | FIBER_MESSAGE)) == 0);

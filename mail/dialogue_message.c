@@ -45,8 +45,7 @@ static bool stream(struct dialogue *d, uint64_t bytes)
 	conn_set_deadline_ms(d->conn, d->message_ends_ms);
 	while (code == ERR_OK && bytes && !d->decoder.done) {
 		struct str chunk;
-		if (!conn_has_input(d->conn)) // replies to what was sent ahead of BDAT: the client may wait for them now
-			code = conn_flush(d->conn, &d->err);
+		code = conn_flush_before_wait(d->conn, &d->err); // replies to what was sent ahead of BDAT: the client may wait for them now
 		if (code == ERR_OK)
 			code = conn_peek(d->conn, &chunk, &d->err);
 		if (code)

@@ -76,7 +76,8 @@ static void note_extensions(struct peer *peer, struct reply reply)
 		struct str keyword;
 		unsigned bit;
 	} known[] = {{STR("PIPELINING"), PEER_PIPELINING}, {STR("8BITMIME"), PEER_8BITMIME}, {STR("SMTPUTF8"), PEER_UTF8},
-		{STR("DSN"), PEER_DSN}, {STR("STARTTLS"), PEER_STARTTLS}, {STR("XPHKEY"), PEER_KEY}, {STR("SIZE"), PEER_SIZE}};
+		{STR("DSN"), PEER_DSN}, {STR("STARTTLS"), PEER_STARTTLS}, {STR("XPHKEY"), PEER_KEY}, {STR("SIZE"), PEER_SIZE},
+		{STR("CHUNKING"), PEER_CHUNKING}};
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (reply_has_keyword(reply, known[i].keyword, NULL))
 			peer->extensions |= known[i].bit;

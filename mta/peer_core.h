@@ -14,6 +14,7 @@ enum {
 	PEER_STARTTLS = 1 << 4,
 	PEER_KEY = 1 << 5,
 	PEER_SIZE = 1 << 6,
+	PEER_CHUNKING = 1 << 7,
 };
 
 struct peer {

@@ -2,10 +2,13 @@
 // One transaction: MAIL, RCPT for each, DATA, the message, and what the peer says to each of them.
 //
 // Happy path: MAIL, all RCPT and DATA leave together where PIPELINING is offered; their replies come in order; after 354 the body and the
-// dot; then one reply (SMTP) or one for each accepted recipient (LMTP).
+// dot; then one reply (SMTP) or one for each accepted recipient (LMTP). To a mailbox host of ours a small message goes whole, as one chunk
+// behind its envelope (BDAT LAST, RFC 3030), and all replies come at its end: one turn of the network for a delivery, and one wake-up of
+// each side. Not to the world, where a refused recipient is common and a second delivery is one too many.
 // Failure: a 4xx or 5xx belongs to its recipient; MAIL's and DATA's belong to all that were not refused before. When the connection
 // breaks, whoever has no answer is temporary: over LMTP it will be sent again under the same key, over SMTP it may arrive twice (RFC
 // 1047). When the replies are out of step (354 not where it must be, one reply too many) nothing that was said is permanent.
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -15,7 +18,13 @@
 #include "mail/smtp_data.h"
 #include "peer_core.h"
 
-enum { REPLY_KEPT_BYTES = 1000, COMMAND_BYTES_MAX = 16 << 10, ENCODE_BYTES = 16 << 10, SMALL_BYTES = 8 << 10 };
+enum {
+	REPLY_KEPT_BYTES = 1000,
+	COMMAND_BYTES_MAX = 16 << 10,
+	ENCODE_BYTES = 16 << 10,
+	SMALL_BYTES = 8 << 10,
+	CHUNK_BYTES_MAX = 64 << 10, // of a message that goes before its recipients are accepted: what is kept in memory
+};
 
 struct send {
 	struct peer *peer;
@@ -23,7 +32,8 @@ struct send {
 	size_t accepted;   // recipients that RCPT accepted
 	bool utf8;         // the transaction is SMTPUTF8
 	bool heard;        // a reply has come in this transaction
-	bool whole;        // the final dot may be out
+	bool whole;        // all of it may be out
+	int64_t reply_ms;  // how long an envelope's replies are waited for
 	struct err err;
 };
 
@@ -264,7 +274,7 @@ static bool write_envelope(struct send *s, struct buf *line)
 
 static bool read_mail_reply(struct send *s, struct reply *reply)
 {
-	if (peer_read_reply(s->peer, s->peer->config.reply_ms, reply, &s->err)) {
+	if (peer_read_reply(s->peer, s->reply_ms, reply, &s->err)) {
 		if (!went_away(s))
 			connection_failed(s, "waiting for the reply to MAIL");
 		return false;
@@ -284,7 +294,7 @@ static bool read_envelope_replies(struct send *s)
 	if (!mail_ok && s->peer->closing)
 		s->peer->broken = true;
 	for (size_t i = 0; i < s->txn->n && !s->peer->broken; i++) {
-		if (peer_read_reply(s->peer, s->peer->config.reply_ms, &reply, &s->err)) {
+		if (peer_read_reply(s->peer, s->reply_ms, &reply, &s->err)) {
 			connection_failed(s, "waiting for the reply to RCPT");
 			return false;
 		}
@@ -435,6 +445,15 @@ static void reset(struct send *s)
 		s->peer->broken = true;
 }
 
+// A line of the envelope could not be written: half of it may be out.
+static void cannot_be_written(struct send *s)
+{
+	if (s->peer->broken || s->peer->closing)
+		return;
+	set_rest(s, PEER_PERMANENT, STR("550 5.6.7 an address cannot be written for this next hop"), true);
+	s->peer->broken = true;
+}
+
 static void run(struct send *s, struct buf *line)
 {
 	struct peer *peer = s->peer;
@@ -448,10 +467,7 @@ static void run(struct send *s, struct buf *line)
 		ok = envelope_step_by_step(s, line);
 	}
 	if (!ok) {
-		if (!peer->broken && !peer->closing) { // a line of the envelope could not be written: half of it may be out
-			set_rest(s, PEER_PERMANENT, STR("550 5.6.7 an address cannot be written for this next hop"), true);
-			peer->broken = true;
-		}
+		cannot_be_written(s);
 		return;
 	}
 	if (!pipelining && s->accepted == 0) {
@@ -473,9 +489,64 @@ static void run(struct send *s, struct buf *line)
 		read_final_replies(s);
 }
 
+// --- Envelope and message at once ---
+
+// Only where the key makes a second delivery none: when the connection breaks nobody knows whether the message was whole.
+static bool goes_at_once(const struct send *s)
+{
+	const unsigned needed = PEER_PIPELINING | PEER_CHUNKING | PEER_KEY;
+	return s->peer->config.lmtp && (s->peer->extensions & needed) == needed && s->txn->message->body_bytes <= CHUNK_BYTES_MAX;
+}
+
+static bool write_chunk(struct send *s)
+{
+	struct peer *peer = s->peer;
+	s->whole = true;
+	conn_printf(peer->conn, "BDAT %" PRIu64 " LAST\r\n", s->txn->message->body_bytes);
+	for (uint64_t at = 0; at < s->txn->message->body_bytes;) {
+		struct str piece;
+		if (!s->txn->body(s->txn->arg, at, &piece, &s->err)) {
+			connection_failed(s, "sending the message"); // shorter than its chunk it is none
+			return false;
+		}
+		piece = str_upto(piece, s->txn->message->body_bytes - at);
+		at += piece.n;
+		if (s->txn->message->body_bytes <= SMALL_BYTES)
+			conn_write(peer->conn, piece); // leaves with its envelope
+		else
+			conn_write_through(peer->conn, piece);
+	}
+	return flush(s);
+}
+
+// What is said to a chunk without recipients: one reply, and not yes.
+static void read_reply_to_nobody(struct send *s)
+{
+	struct reply reply;
+	if (peer_read_reply(s->peer, s->peer->config.final_reply_ms, &reply, &s->err) == ERR_OK && reply.code < 400)
+		out_of_step(s, "a message without recipients was taken");
+	else if (conn_has_input(s->peer->conn))
+		out_of_step(s, "more replies than commands");
+}
+
+static void run_at_once(struct send *s, struct buf *line)
+{
+	s->reply_ms = s->peer->config.final_reply_ms; // the server need not answer before it has all
+	if (!write_envelope(s, line)) {
+		cannot_be_written(s);
+		return;
+	}
+	if (!write_chunk(s) || !read_envelope_replies(s))
+		return;
+	if (s->accepted > 0)
+		read_final_replies(s);
+	else
+		read_reply_to_nobody(s);
+}
+
 void peer_send(struct peer *peer, struct peer_transaction *txn)
 {
-	struct send s = {.peer = peer, .txn = txn};
+	struct send s = {.peer = peer, .txn = txn, .reply_ms = peer->config.reply_ms};
 	for (size_t i = 0; i < txn->n; i++) {
 		txn->to[i].outcome = PEER_UNTRIED;
 		txn->to[i].reply = STR_NONE;
@@ -489,7 +560,10 @@ void peer_send(struct peer *peer, struct peer_transaction *txn)
 	if (fits_peer(&s)) {
 		struct buf line;
 		buf_init(&line, COMMAND_BYTES_MAX);
-		run(&s, &line);
+		if (goes_at_once(&s))
+			run_at_once(&s, &line);
+		else
+			run(&s, &line);
 		buf_fini(&line);
 		peer->used = true;
 	}

@@ -59,7 +59,7 @@ static void begin(struct bench *b, bool lmtp, const char *script)
 	memset(b, 0, sizeof *b);
 	b->arena = arena_new(1 << 16);
 	b->valid = 10;
-	buf_init(&b->said, 1 << 16);
+	buf_init(&b->said, 1 << 18);
 	struct conn_memory memory = {.input = str_of_c(script), .output = &b->said};
 	struct conn *conn = conn_of_memory(&memory);
 	struct peer_config config = {.lmtp = lmtp, .hostname = STR("mx.uni.example"), .host = STR("peer"), .reply_ms = 1000,
@@ -128,6 +128,79 @@ static void lmtp_answers_each_recipient(void **state)
 		"DATA\r\n"
 		"Subject: x\r\n\r\n..dot\r\n.\r\n");
 	end(&b);
+}
+
+#define CHUNK_HELLO "220 mb1 ready\r\n250-mb1\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 XPHKEY\r\n"
+
+// To a mailbox host of ours a small message goes with its envelope, and its octets as they are.
+static void lmtp_sends_a_small_message_at_once(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *replies;
+		enum peer_outcome want[RECIPIENTS];
+		bool usable;
+	} cases[] = {
+		{"250 ok\r\n250 ok\r\n550 5.1.1 no such user\r\n250 ok\r\n250 2.0.0 stored\r\n452 4.2.2 full\r\n",
+			{PEER_ACCEPTED, PEER_PERMANENT, PEER_TEMPORARY}, true},
+		{"250 ok\r\n550 no\r\n451 later\r\n550 no\r\n503 5.5.1 no recipients\r\n", {PEER_PERMANENT, PEER_TEMPORARY, PEER_PERMANENT}, true},
+		{"552 5.3.4 too big\r\n503 no\r\n503 no\r\n503 no\r\n503 no\r\n", {PEER_PERMANENT, PEER_PERMANENT, PEER_PERMANENT}, true},
+		{"530 5.7.0 not one of our nodes\r\n530 no\r\n530 no\r\n530 no\r\n503 no\r\n", {PEER_TEMPORARY, PEER_TEMPORARY, PEER_TEMPORARY}, true},
+		// it breaks: before the envelope's replies, and in the middle of the final ones
+		{"", {PEER_TEMPORARY, PEER_TEMPORARY, PEER_TEMPORARY}, false},
+		{"250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n250 2.0.0 stored\r\n", {PEER_ACCEPTED, PEER_PERMANENT, PEER_TEMPORARY}, false},
+		// out of step: one too many, one taken for nobody, a request to go on
+		{"250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n550 no\r\n250 ok\r\n250 ok\r\n", {PEER_TEMPORARY, PEER_TEMPORARY, PEER_TEMPORARY}, false},
+		{"250 ok\r\n550 no\r\n550 no\r\n550 no\r\n250 stored\r\n", {PEER_TEMPORARY, PEER_TEMPORARY, PEER_TEMPORARY}, false},
+		{"250 ok\r\n550 no\r\n550 no\r\n550 no\r\n503 no\r\n503 no\r\n", {PEER_TEMPORARY, PEER_TEMPORARY, PEER_TEMPORARY}, false},
+		{"250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n250 stored\r\n", {PEER_TEMPORARY, PEER_TEMPORARY, PEER_TEMPORARY}, false},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char script[1000];
+		struct bench b;
+		snprintf(script, sizeof script, "%s%s", CHUNK_HELLO, cases[i].replies);
+		begin(&b, true, script);
+		fill(&b, 0, "s@else.example", "Subject: x\r\n\r\n.dot\r\n", RECORD_TO_MAILBOX, plain);
+		greet(&b);
+		send_to(&b, 3);
+		assert_outcomes(&b, cases[i].want[0], cases[i].want[1], cases[i].want[2]);
+		assert_int_equal(peer_is_usable(b.peer), cases[i].usable);
+		assert_string_equal(buf_c(&b.said),
+			"MAIL FROM:<s@else.example> XPHKEY=ab000000000000000000000000000000\r\n"
+			"RCPT TO:<a@uni.example> XPHRCPT=,\r\n"
+			"RCPT TO:<b@uni.example> XPHRCPT=lists,\r\n"
+			"RCPT TO:<c@uni.example> XPHRCPT=,\r\n"
+			"BDAT 20 LAST\r\nSubject: x\r\n\r\n.dot\r\n");
+		end(&b);
+	}
+}
+
+// Where a second delivery would be one (SMTP; LMTP without the key) and where the message is large, nothing goes before it is asked for.
+static void what_is_not_known_to_be_wanted_waits_for_354(void **state)
+{
+	(void)state;
+	static char large[(64 << 10) + 2];
+	memset(large, 'x', sizeof large - 1);
+	static const struct {
+		bool lmtp;
+		const char *hello, *text;
+	} cases[] = {
+		{true, CHUNK_HELLO, large},
+		{true, "220 mb1 ready\r\n250-mb1\r\n250-CHUNKING\r\n250 PIPELINING\r\n", "x\r\n"},
+		{false, CHUNK_HELLO, "x\r\n"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char script[1000];
+		struct bench b;
+		snprintf(script, sizeof script, "%s250 ok\r\n250 ok\r\n354 go\r\n250 stored\r\n", cases[i].hello);
+		begin(&b, cases[i].lmtp, script);
+		fill(&b, 0, "s@else.example", cases[i].text, RECORD_TO_MAILBOX, plain);
+		greet(&b);
+		send_to(&b, 1);
+		assert_int_equal(b.to[0].outcome, PEER_ACCEPTED);
+		assert_true(str_find(buf_str(&b.said), STR("\r\nDATA\r\n")) > 0 && str_find(buf_str(&b.said), STR("BDAT")) < 0);
+		end(&b);
+	}
 }
 
 static void our_own_nodes_that_do_not_fit_bounce_nothing(void **state)
@@ -409,6 +482,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lmtp_answers_each_recipient),
+		cmocka_unit_test(lmtp_sends_a_small_message_at_once),
+		cmocka_unit_test(what_is_not_known_to_be_wanted_waits_for_354),
 		cmocka_unit_test(our_own_nodes_that_do_not_fit_bounce_nothing),
 		cmocka_unit_test(a_reply_that_does_not_come_is_temporary),
 		cmocka_unit_test(replies_out_of_step_bounce_nobody),

@@ -92,6 +92,10 @@ enum err_code conn_write_through(struct conn *conn, struct str s);
 // Sends all that is buffered. May wait.
 enum err_code conn_flush(struct conn *conn, struct err *err) ERR_CHECKED;
 
+// The same, but not while there is more to be read without waiting (asks the kernel, unlike conn_has_input): replies to what came ahead of a
+// body then go with the reply to the body, in one piece. Before a read that may wait. May wait.
+enum err_code conn_flush_before_wait(struct conn *conn, struct err *err) ERR_CHECKED;
+
 // --- Waiting ---
 
 // Waits for FIBER_READABLE (there is input to read, or the end) and FIBER_MESSAGE as asked in events, until deadline_ms; returns
