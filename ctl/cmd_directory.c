@@ -26,11 +26,13 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	const char *trouble = json_string_value(json_object_get(answer, "trouble"));
 	const char *state = json_string_value(json_object_get(answer, "state"));
 	const char *provider = json_string_value(json_object_get(answer, "provider"));
+	const char *driver = json_string_value(json_object_get(answer, "driver")); // of an LDIF file none
+	bool polls = driver && strcmp(driver, "poll") == 0;
 	state = state ? state : state_without_daemon(status);
 	json_int_t held = json_integer_value(json_object_get(answer, "held_deletes"));
 	if (ctl->json) {
-		ctl_print_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s}", "state", state, "provider",
-			provider ? provider : "", "lag_ms", json_integer_value(json_object_get(answer, "lag_ms")), "entries",
+		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s}", "state", state, "provider",
+			provider ? provider : "", "driver", driver ? driver : "", "lag_ms", json_integer_value(json_object_get(answer, "lag_ms")), "entries",
 			(json_int_t)status->entries, "held_deletes", held, "version", (json_int_t)status->version, "complete", status->complete,
 			"fresh", status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "trouble",
 			trouble ? trouble : ""));
@@ -41,8 +43,8 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	if (status->age_s >= 0)
 		printf(", confirmed %lld s ago", (long long)status->age_s);
 	if (provider && *provider)
-		printf(", from %s", provider);
-	if (json_integer_value(json_object_get(answer, "lag_ms")) > 0)
+		printf(", from %s%s", provider, polls ? ", which is polled" : "");
+	if (!polls && json_integer_value(json_object_get(answer, "lag_ms")) > 0)
 		printf(", %lld ms behind", (long long)json_integer_value(json_object_get(answer, "lag_ms")));
 	printf("%s\n", answer ? "" : " (ldapsync does not run; the shadow serves)");
 	if (trouble && *trouble)

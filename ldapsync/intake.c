@@ -272,7 +272,7 @@ static const struct item *find_item(const struct item *items, size_t n, enum att
 static struct guid identity(struct intake *intake, const struct raw_entry *record, unsigned flags, bool *has_out)
 {
 	struct guid uuid;
-	*has_out = record->uuid != NULL;
+	*has_out = record->uuid != NULL && !record->uuid_of_dn;
 	if (record->uuid)
 		return *record->uuid;
 	for (size_t i = 0; i < record->n_values && !(flags & INTAKE_OWN_UUID); i++)

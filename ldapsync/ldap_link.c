@@ -19,7 +19,7 @@
 #include "ldapsync/password_file.h"
 #include "sync_wire.h"
 
-enum { MESSAGE_BYTES_MAX = 48 << 20, DN_LEVELS_MAX = 64, TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2 };
+enum { MESSAGE_BYTES_MAX = 48 << 20, DN_LEVELS_MAX = 64, EMPTY_PAGES_MAX = 1000, TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2 };
 
 struct ldap_link {
 	LDAP *ld;
@@ -330,9 +330,11 @@ enum err_code ldap_link_csns(struct ldap_link *link, struct str base, struct csn
 	return ERR_OK;
 }
 
-static enum err_code begin_search(struct ldap_link *link, const char *base, const char *filter, const char *const *attributes,
-	LDAPControl **controls, int *id_out, struct err *err)
+static enum err_code begin_search(struct ldap_link *link, const struct ldap_link_search *search, LDAPControl **controls, int *id_out,
+	struct err *err)
 {
+	const char *const *attributes = search->attributes;
+	int scope = search->base_only ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE;
 	char *wanted[256];
 	size_t n = 0;
 	for (; attributes[n]; n++) {
@@ -341,7 +343,7 @@ static enum err_code begin_search(struct ldap_link *link, const char *base, cons
 	}
 	wanted[n] = NULL;
 	arm(link);
-	int rc = ldap_search_ext(link->ld, base, LDAP_SCOPE_SUBTREE, filter, wanted, 0, controls, NULL, NULL, LDAP_NO_LIMIT, id_out);
+	int rc = ldap_search_ext(link->ld, search->base, scope, search->filter, wanted, 0, controls, NULL, NULL, LDAP_NO_LIMIT, id_out);
 	return disarm(link, rc, "search", err);
 }
 
@@ -353,7 +355,8 @@ enum err_code ldap_link_sync(struct ldap_link *link, const char *base, const cha
 	LDAPControl sync = {.ldctl_oid = unconst(SYNC_OID_REQUEST), .ldctl_iscritical = 1,
 		.ldctl_value = {.bv_len = request.n, .bv_val = unconst(request.p)}};
 	LDAPControl *controls[] = {&sync, &manage, NULL};
-	return begin_search(link, base, filter, attributes, controls, &link->sync_id, err);
+	const struct ldap_link_search search = {.base = base, .filter = filter, .attributes = attributes};
+	return begin_search(link, &search, controls, &link->sync_id, err);
 }
 
 enum err_code ldap_link_ask_csns(struct ldap_link *link, struct err *err)
@@ -463,29 +466,80 @@ enum ldap_link_next ldap_link_next(struct ldap_link *link, struct ldap_link_mess
 	}
 }
 
-enum err_code ldap_link_each(struct ldap_link *link, const char *base, const char *filter, const char *const *attributes, ldap_link_each_fn *each,
-	void *context, struct err *err)
+// The end of a page: *cookie says from where the next one goes on, empty after the last. It is what the server gave.
+static enum err_code end_page(struct ldap_link *link, struct berval *cookie, struct err *err)
 {
-	int id;
-	enum err_code code = begin_search(link, base, filter, attributes, NULL, &id, err);
-	while (code == ERR_OK) {
+	int result = LDAP_OTHER;
+	ber_int_t estimate;
+	LDAPControl **controls = NULL;
+	ber_memfree(cookie->bv_val);
+	*cookie = (struct berval){0};
+	if (ldap_parse_result(link->ld, link->message, &result, NULL, NULL, NULL, &controls, 0) != LDAP_SUCCESS || result != LDAP_SUCCESS) {
+		ldap_controls_free(controls);
+		result = result_of(link, link->message, err);
+		return result == LDAP_NO_SUCH_OBJECT ? ERR_NOTFOUND : ERR_PROTOCOL;
+	}
+	LDAPControl *control = controls ? ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL) : NULL;
+	int rc = control ? ldap_parse_pageresponse_control(link->ld, control, &estimate, cookie) : LDAP_SUCCESS;
+	ldap_controls_free(controls);
+	return rc == LDAP_SUCCESS ? ERR_OK : err_set(err, ERR_PROTOCOL, "search: the end of a page does not parse");
+}
+
+// The entries of one search, or of one page of it. *more_out: each wants more.
+static enum err_code take_entries(struct ldap_link *link, int id, ldap_link_each_fn *each, void *context, struct berval *cookie,
+	unsigned *empty_pages, bool *more_out, struct err *err)
+{
+	if (++*empty_pages > EMPTY_PAGES_MAX)
+		return err_set(err, ERR_PROTOCOL, "search: %d pages without an entry", EMPTY_PAGES_MAX);
+	for (;;) {
 		struct raw_entry entry;
 		free_message(link);
 		arm(link);
 		int type = ldap_result(link->ld, id, LDAP_MSG_ONE, NULL, &link->message);
-		code = disarm(link, type > 0 ? LDAP_SUCCESS : LDAP_TIMEOUT, "search", err);
+		int rc = type > 0 ? LDAP_SUCCESS : LDAP_TIMEOUT;
+		if (type < 0)
+			ldap_get_option(link->ld, LDAP_OPT_RESULT_CODE, &rc);
+		enum err_code code = disarm(link, rc, "search", err);
 		if (code)
-			break;
-		if (type == LDAP_RES_SEARCH_ENTRY && ldap_entry_read(link->entry, link->ld, link->message, &entry)) {
-			each(context, &entry);
-		} else if (type == LDAP_RES_SEARCH_RESULT) {
-			if (result_of(link, link->message, err) != LDAP_SUCCESS)
-				code = ERR_PROTOCOL;
-			break;
-		} else {
-			code = err_set(err, ERR_PROTOCOL, "search: an answer that is no entry");
-		}
+			return code;
+		if (type == LDAP_RES_SEARCH_RESULT)
+			return end_page(link, cookie, err);
+		if (type == LDAP_RES_SEARCH_REFERENCE)
+			return err_set(err, ERR_PROTOCOL, "search: a referral: part of the directory is on another server");
+		if (type != LDAP_RES_SEARCH_ENTRY || !ldap_entry_read(link->entry, link->ld, link->message, &entry))
+			return err_set(err, ERR_PROTOCOL, "search: an answer that is no entry");
+		*empty_pages = 0;
+		*more_out = each(context, &entry);
+		if (!*more_out)
+			return ERR_OK;
 	}
+}
+
+enum err_code ldap_link_search(struct ldap_link *link, const struct ldap_link_search *search, ldap_link_each_fn *each, void *context,
+	struct err *err)
+{
+	LDAPControl manage = {.ldctl_oid = unconst(LDAP_CONTROL_MANAGEDSAIT)};
+	LDAPControl domain = {.ldctl_oid = unconst("1.2.840.113556.1.4.1339")};
+	struct berval cookie = {0};
+	enum err_code code;
+	unsigned empty_pages = 0;
+	bool more = true;
+	do {
+		LDAPControl *controls[4] = {&manage}, *page = NULL;
+		size_t n = 1;
+		int id;
+		if (search->domain_scope)
+			controls[n++] = &domain;
+		if (search->page) {
+			must(ldap_create_page_control(link->ld, (ber_int_t)search->page, &cookie, 0, &page) == LDAP_SUCCESS);
+			controls[n++] = page;
+		}
+		code = begin_search(link, search, controls, &id, err);
+		ldap_control_free(page);
+		if (code == ERR_OK)
+			code = take_entries(link, id, each, context, &cookie, &empty_pages, &more, err);
+	} while (code == ERR_OK && more && cookie.bv_len > 0);
+	ber_memfree(cookie.bv_val);
 	free_message(link);
 	return code;
 }

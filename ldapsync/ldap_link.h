@@ -33,10 +33,18 @@ int ldap_link_fd(const struct ldap_link *link);
 // no failure: *csns_out is empty. Remembers which entry it was.
 enum err_code ldap_link_csns(struct ldap_link *link, struct str base, struct csns *csns_out, struct err *err) ERR_CHECKED;
 
-// All entries that the filter finds, one by one; borrowed for the call. Anything but all of them is a failure: a limit, a referral.
-typedef void ldap_link_each_fn(void *context, const struct raw_entry *entry);
-enum err_code ldap_link_each(struct ldap_link *link, const char *base, const char *filter, const char *const *attributes, ldap_link_each_fn *each,
-	void *context, struct err *err) ERR_CHECKED;
+// All entries that the filter finds, one by one; borrowed for the call. Anything but all of them is a failure: a limit, a referral; ERR_NOTFOUND
+// when base is not there. each returns false to be told of no more, which is none.
+typedef bool ldap_link_each_fn(void *context, const struct raw_entry *entry);
+struct ldap_link_search {
+	const char *base, *filter;
+	bool base_only;                // that entry alone, where the filter finds it
+	const char *const *attributes; // NULL ends them
+	unsigned page;                 // above 0: in pages of so many (RFC 2696), of a server that offers them
+	bool domain_scope;             // of Active Directory: no word of other naming contexts ([MS-ADTS] 3.1.1.3.4.1.12)
+};
+enum err_code ldap_link_search(struct ldap_link *link, const struct ldap_link_search *search, ldap_link_each_fn *each, void *context,
+	struct err *err) ERR_CHECKED;
 
 // Begins the persistent search (RFC 4533) with this value of the request control.
 enum err_code ldap_link_sync(struct ldap_link *link, const char *base, const char *filter, const char *const *attributes, struct str request,

@@ -15,6 +15,7 @@ struct raw_entry {
 	struct str dn;
 	size_t line;
 	const struct guid *uuid; // entryUUID, when the source gives it apart from the values; else NULL
+	bool uuid_of_dn;         // it was made from the DN, and no mailbox is named by it
 	const struct raw_value *values;
 	size_t n_values;
 };

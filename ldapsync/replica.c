@@ -235,6 +235,7 @@ static enum err_code read_stored(struct replica *replica, struct err *err)
 static void let_go(struct replica **replica_in)
 {
 	struct replica *replica = *replica_in;
+	replica_poll_free(replica);
 	apply_free(&replica->apply);
 	images_close(&replica->images);
 	watchdog_stop(&replica->watchdog);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that keeps shadow and credentials equal to a directory on LDAP servers: one persistent search (RFC 4533) on one of them.
+// The thread that keeps shadow and credentials equal to a directory on LDAP servers: one persistent search (RFC 4533) on one of them, or, where
+// that is not offered, questions again and again.
 //
 //     replica_start(&config, &replica, err);
 //     replica_set(replica, &set);              // settings were read again
@@ -69,10 +70,11 @@ const char *replica_state_name(enum replica_state state);
 struct replica_status {
 	enum replica_state state;
 	char provider[1024]; // the server that is or was asked last
-	int64_t lag_ms;      // since when that server has something that we lack; without one, since the shadow was confirmed
+	const char *driver;  // "syncrepl" or "poll": how; "" before one was chosen
+	int64_t lag_ms;      // since when that server has something that we lack; without one and when polling, since the shadow was confirmed
 	uint64_t version, entries;
 	struct brake_held held; // n is 0: nothing
-	bool lagging;           // every server lacks changes that we hold
+	bool lagging;           // every server lacks changes that we hold, or does not show whether
 	uint64_t refreshes, full_refreshes, failures, holds; // since the start
 	uint64_t added, changed, deleted;                    // by the last refresh
 	uint64_t refused, conflicts;

@@ -5,6 +5,7 @@
 //     replica_state.c    the states and which may follow which; what is shown of them
 //     replica_search.c   one connection: verify, search, heartbeats, the nightly comparison
 //     replica_take.c     one message: into the images, and when they are committed
+//     replica_poll.c     one connection to a server that is polled instead
 #ifndef LDAPSYNC_REPLICA_PARTS_H
 #define LDAPSYNC_REPLICA_PARTS_H
 
@@ -37,6 +38,8 @@ struct replica {
 	struct sync_cookie stored; // as of the last commit
 	struct sync_step step;
 	struct heartbeat heartbeat;
+	struct poll *poll;         // owned; what is known of the server that is polled; NULL: none was
+	bool polling;              // this connection polls
 	bool complete, full, taking_older; // a whole refresh is stored; this search sent no cookie; a release lets an older directory in
 	size_t lagging;           // servers in a row that lacked changes of ours
 	int64_t confirmed_ms;     // wall clock, of the shadow
@@ -75,6 +78,7 @@ struct replica_set replica_set_now(struct replica *replica);
 // --- replica_search.c ---
 enum outcome replica_serve(struct replica *replica, bool reload, struct err *err); // from the server at replica->uri, until that ends
 void replica_plan_reconcile(struct replica *replica);
+bool replica_is_asked_to_reconcile(struct replica *replica);
 
 // --- replica_take.c ---
 bool replica_heal(struct replica *replica); // damaged files are made anew; true: they were, and a whole refresh is needed
@@ -82,5 +86,16 @@ bool replica_heal(struct replica *replica); // damaged files are made anew; true
 bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap_link_message *message, enum outcome *outcome_out,
 	struct err *err);
 bool replica_commit_batch(struct replica *replica, enum outcome *outcome_out, struct err *err); // what waits in PERSIST becomes visible
+
+enum apply_result replica_commit(struct replica *replica, bool refresh, struct err *err); // with step.cookie; as step.purge says
+enum outcome replica_not_committed(struct replica *replica, enum apply_result result, const struct err *err);
+enum outcome replica_database_failed(struct replica *replica, const struct err *err);
+void replica_refreshed(struct replica *replica, bool had_all);              // a refresh is committed; had_all: it should have changed nothing
+void replica_confirm(struct replica *replica, int64_t asked_mono_ms);      // nothing has changed since then
+
+// --- replica_poll.c ---
+enum err_code replica_poll_choose(struct replica *replica, struct err *err); // sets polling, as ldap_driver and the server have it
+enum outcome replica_poll(struct replica *replica, bool reload, struct err *err);
+void replica_poll_free(struct replica *replica);
 
 #endif

@@ -19,7 +19,7 @@ enum {
 
 // --- One connection ---
 
-static bool is_asked_to_reconcile(struct replica *replica)
+bool replica_is_asked_to_reconcile(struct replica *replica)
 {
 	int64_t wall_ms = clock_wall_ms();
 	bool due = replica->next_reconcile_ms && wall_ms >= replica->next_reconcile_ms;
@@ -71,7 +71,7 @@ static bool look_around(struct replica *replica, enum outcome *outcome_out, stru
 		return false;
 	if (!replica->step.refreshing && apply_realms_changed(replica->apply))
 		return false; // names to log in by follow from the realms of domains: all entries are taken in again
-	if (!replica->step.refreshing && is_asked_to_reconcile(replica)) {
+	if (!replica->step.refreshing && replica_is_asked_to_reconcile(replica)) {
 		replica_plan_reconcile(replica);
 		*outcome_out = ENDED_RELOAD;
 		return false;
@@ -121,9 +121,10 @@ static enum outcome follow_search(struct replica *replica, struct err *err)
 	}
 }
 
-static void survey(void *context, const struct raw_entry *entry)
+static bool survey(void *context, const struct raw_entry *entry)
 {
 	intake_survey(context, entry);
+	return true;
 }
 
 // The scope of what is asked for and how it is taken in: a cookie is good for one scope only.
@@ -143,13 +144,23 @@ static enum err_code survey_realms(struct replica *replica, struct err *err)
 {
 	static const char *const attributes[] = {"objectClass", "associatedDomain", "phAuthRealm", NULL};
 	apply_forget_realms(replica->apply);
-	enum err_code code = ldap_link_each(replica->link, replica->settings->ldap_base.p, "(&(objectClass=phMailDomain)(phAuthRealm=*))", attributes,
-		survey, apply_intake(replica->apply), err);
+	const struct ldap_link_search search = {
+		.base = replica->settings->ldap_base.p, .filter = "(&(objectClass=phMailDomain)(phAuthRealm=*))", .attributes = attributes};
+	enum err_code code = ldap_link_search(replica->link, &search, survey, apply_intake(replica->apply), err);
 	if (code)
 		return err_wrap(err, "read the realms of domains");
 	intake_surveyed(apply_intake(replica->apply));
 	replica->scope = scope_of(replica);
 	return ERR_OK;
+}
+
+// A server in a row that cannot be seen to have what we hold; after all of them an administrator may let one in.
+static void count_lagging(struct replica *replica)
+{
+	replica->lagging++;
+	pthread_mutex_lock(&replica->mutex);
+	replica->status.lagging = replica->lagging >= replica->settings->ldap_uri.n;
+	pthread_mutex_unlock(&replica->mutex);
 }
 
 // I4, and what the first heartbeat would say.
@@ -170,13 +181,12 @@ static enum err_code verify(struct replica *replica, struct err *err)
 	case SYNC_SERVER_GOOD:
 		break;
 	case SYNC_SERVER_LAGS:
-		replica->lagging++;
-		pthread_mutex_lock(&replica->mutex);
-		replica->status.lagging = replica->lagging >= replica->settings->ldap_uri.n;
-		pthread_mutex_unlock(&replica->mutex);
+		count_lagging(replica);
 		return err_set(err, ERR_BUSY, "it lacks changes that we hold; were all servers set back, `posthouse directory release` takes it as it is");
 	case SYNC_SERVER_MUTE:
-		return err_set(err, ERR_DENIED, "it does not show us contextCSN: may %s read it?",
+		count_lagging(replica);
+		return err_set(err, ERR_DENIED, "it does not show us contextCSN, and what we hold came with one: may %s read it? If this directory is to take the "
+			"place of the other, `posthouse directory release` takes it as it is",
 			replica->settings->ldap_bind_dn.n ? replica->settings->ldap_bind_dn.p : "anybody");
 	}
 	heartbeat_sent(&replica->heartbeat, &replica->stored.csns, replica->heartbeat.sent_ms);
@@ -206,12 +216,15 @@ enum outcome replica_serve(struct replica *replica, bool reload, struct err *err
 	replica_enter(replica, REPLICA_CONNECT);
 	if (ldap_link_open(replica->settings, replica->uri, replica->watchdog, &replica->link, err))
 		return ENDED_FAILED;
+	enum err_code code = replica_poll_choose(replica, err);
 	replica_enter(replica, REPLICA_VERIFY);
-	if (verify(replica, err))
+	if (code || verify(replica, err))
 		return ENDED_FAILED;
+	if (replica->polling)
+		return replica_poll(replica, reload, err);
 	replica_enter(replica, REPLICA_REFRESH);
 	if (begin_search(replica, reload, err))
 		return ENDED_FAILED;
-	log_info(NULL, "directory server is followed", log_c("server", replica->uri), log_bool("from_cookie", !replica->full));
+	log_info(NULL, "directory server is followed", log_c("server", replica->uri), log_c("driver", "syncrepl"), log_bool("from_cookie", !replica->full));
 	return follow_search(replica, err);
 }

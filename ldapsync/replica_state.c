@@ -45,6 +45,8 @@ void replica_enter(struct replica *replica, enum replica_state state)
 	replica->status.state = state;
 	if (state == REPLICA_CONNECT)
 		snprintf(replica->status.provider, sizeof replica->status.provider, "%s", replica->uri);
+	if (state == REPLICA_VERIFY)
+		replica->status.driver = replica->polling ? "poll" : "syncrepl";
 	if (state == REPLICA_PERSIST)
 		replica->status.trouble[0] = '\0';
 	pthread_mutex_unlock(&replica->mutex);
@@ -60,7 +62,7 @@ void replica_set_trouble(struct replica *replica, const char *text)
 
 void replica_set_lag(struct replica *replica)
 {
-	bool served = replica->link && !replica->step.refreshing && replica->heartbeat.answer_of_ms;
+	bool served = replica->link && !replica->polling && !replica->step.refreshing && replica->heartbeat.answer_of_ms;
 	int64_t lag_ms = served ? heartbeat_lag_ms(&replica->heartbeat, clock_mono_ms()) :
 				  replica->confirmed_ms ? clock_wall_ms() - replica->confirmed_ms : 0;
 	pthread_mutex_lock(&replica->mutex);
@@ -95,6 +97,7 @@ void replica_status(struct replica *replica, struct replica_status *status_out)
 {
 	pthread_mutex_lock(&replica->mutex);
 	*status_out = replica->status;
+	status_out->driver = status_out->driver ? status_out->driver : "";
 	pthread_mutex_unlock(&replica->mutex);
 	bool served = status_out->state == REPLICA_REFRESH || status_out->state == REPLICA_PERSIST;
 	if (status_out->held.n)

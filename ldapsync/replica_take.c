@@ -25,7 +25,7 @@ static void make_anew(struct replica *replica, const char *why)
 }
 
 // A database that failed is made anew when it is damaged; all else may be better the next time.
-static enum outcome database_failed(struct replica *replica, const struct err *err)
+enum outcome replica_database_failed(struct replica *replica, const struct err *err)
 {
 	log_error(NULL, "cannot write to the shadow", log_err(err));
 	replica_set_trouble(replica, err->text);
@@ -50,7 +50,7 @@ bool replica_heal(struct replica *replica)
 	return true;
 }
 
-static void confirm(struct replica *replica, int64_t asked_mono_ms, bool at_once)
+void replica_confirm(struct replica *replica, int64_t asked_mono_ms)
 {
 	struct err err;
 	int64_t now_ms = clock_mono_ms();
@@ -58,7 +58,7 @@ static void confirm(struct replica *replica, int64_t asked_mono_ms, bool at_once
 	if (!replica->complete || replica->step.refreshing)
 		return;
 	replica->confirmed_ms = confirmed_ms;
-	if (!at_once && now_ms - replica->confirm_written_ms < replica->settings->fresh_s * 1000 / CONFIRMS_PER_FRESH)
+	if (now_ms - replica->confirm_written_ms < replica->settings->fresh_s * 1000 / CONFIRMS_PER_FRESH)
 		return;
 	if (apply_has_begun(replica->apply))
 		return; // the commit writes it
@@ -105,7 +105,7 @@ static void not_held(struct replica *replica)
 	replica->has_released = false;
 }
 
-static enum apply_result commit(struct replica *replica, bool refresh, struct err *err)
+enum apply_result replica_commit(struct replica *replica, bool refresh, struct err *err)
 {
 	struct replica_set set = replica_set_now(replica);
 	struct apply_commit how = {.refresh = refresh, .purge = refresh && replica->step.purge, .cookie = &replica->step.cookie,
@@ -124,27 +124,16 @@ static enum apply_result commit(struct replica *replica, bool refresh, struct er
 	return result;
 }
 
-static enum outcome not_committed(struct replica *replica, enum apply_result result, const struct err *err)
+enum outcome replica_not_committed(struct replica *replica, enum apply_result result, const struct err *err)
 {
 	if (result != APPLY_HELD)
-		return database_failed(replica, err);
+		return replica_database_failed(replica, err);
 	held(replica, err);
 	return ENDED_BRAKED;
 }
 
-static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, struct err *err)
+void replica_refreshed(struct replica *replica, bool had_all)
 {
-	// Equal to what the last answer said, so confirmed as of its question.
-	if (csns_dominate(&replica->step.cookie.csns, &replica->heartbeat.theirs))
-		replica->confirmed_ms = clock_wall_ms() - (clock_mono_ms() - replica->heartbeat.answer_of_ms);
-	// It had all changes: what is put right now should not have been wrong.
-	bool had_all = replica->full && replica->complete && guid_eq(&replica->stored.scope, &replica->step.cookie.scope) &&
-		       csns_eq(&replica->stored.csns, &replica->step.cookie.csns);
-	enum apply_result result = commit(replica, true, err);
-	if (result != APPLY_DONE) {
-		*outcome_out = not_committed(replica, result, err);
-		return false;
-	}
 	const struct image_counters *c = apply_counters(replica->apply);
 	bool drifted = had_all && (c->added || c->changed || c->deleted);
 	pthread_mutex_lock(&replica->mutex);
@@ -155,7 +144,6 @@ static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, s
 	replica->status.deleted = c->deleted;
 	replica->status.lagging = false;
 	pthread_mutex_unlock(&replica->mutex);
-	(void)heartbeat_advanced(&replica->heartbeat, &replica->stored.csns);
 	replica->fails = 0;
 	replica->lagging = 0;
 	replica->taking_older = false;
@@ -170,6 +158,23 @@ static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, s
 	if (drifted)
 		log_warning(NULL, "the copy differed from the directory although it had all changes; it is equal again", log_c("server", replica->uri),
 			log_u64("entries", c->added + c->changed + c->deleted));
+}
+
+static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, struct err *err)
+{
+	// Equal to what the last answer said, so confirmed as of its question.
+	if (csns_dominate(&replica->step.cookie.csns, &replica->heartbeat.theirs))
+		replica->confirmed_ms = clock_wall_ms() - (clock_mono_ms() - replica->heartbeat.answer_of_ms);
+	// It had all changes: what is put right now should not have been wrong.
+	bool had_all = replica->full && replica->complete && guid_eq(&replica->stored.scope, &replica->step.cookie.scope) &&
+		       csns_eq(&replica->stored.csns, &replica->step.cookie.csns);
+	enum apply_result result = replica_commit(replica, true, err);
+	if (result != APPLY_DONE) {
+		*outcome_out = replica_not_committed(replica, result, err);
+		return false;
+	}
+	(void)heartbeat_advanced(&replica->heartbeat, &replica->stored.csns);
+	replica_refreshed(replica, had_all);
 	return true;
 }
 
@@ -223,7 +228,7 @@ static bool act(struct replica *replica, enum sync_do what, struct ldap_link_mes
 		return false;
 	}
 	if (code) {
-		*outcome_out = database_failed(replica, err);
+		*outcome_out = replica_database_failed(replica, err);
 		return false;
 	}
 	if (!replica->step.refreshing) {
@@ -267,7 +272,7 @@ static bool take_csns(struct replica *replica, const struct csns *csns, enum out
 	*outcome_out = ENDED_FAILED;
 	switch (heartbeat_answered(&replica->heartbeat, csns, &replica->step.cookie.csns, clock_mono_ms())) {
 	case HEARTBEAT_EQUAL:
-		confirm(replica, replica->heartbeat.answer_of_ms, false);
+		replica_confirm(replica, replica->heartbeat.answer_of_ms);
 		return true;
 	case HEARTBEAT_BEHIND:
 		return true;
@@ -310,9 +315,9 @@ bool replica_commit_batch(struct replica *replica, enum outcome *outcome_out, st
 		return true;
 	if (heartbeat_advanced(&replica->heartbeat, &replica->step.cookie.csns))
 		replica->confirmed_ms = clock_wall_ms() - (clock_mono_ms() - replica->heartbeat.answer_of_ms);
-	enum apply_result result = commit(replica, false, err);
+	enum apply_result result = replica_commit(replica, false, err);
 	if (result == APPLY_DONE)
 		return true;
-	*outcome_out = not_committed(replica, result, err);
+	*outcome_out = replica_not_committed(replica, result, err);
 	return false;
 }

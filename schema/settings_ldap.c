@@ -85,6 +85,15 @@ static void check_server(const struct settings *s, struct str uri, struct settin
 			STR_FMT(uri));
 }
 
+// Of an attribute (RFC 4512, 1.4): it becomes part of a filter.
+static bool is_attribute(struct str name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if (!chr_is_alpha(name.p[i]) && !chr_is_digit(name.p[i]) && name.p[i] != '-' && name.p[i] != '.')
+			return false;
+	return true;
+}
+
 void settings_ldap_check(const struct settings *s, struct settings_report *report)
 {
 	if (s->ldap_uri.n == 0)
@@ -99,6 +108,13 @@ void settings_ldap_check(const struct settings *s, struct settings_report *repor
 		settings_complain(report, s->ldap_bind_dn.n ? "ldap_password_file" : "ldap_bind_dn", "is not set but its partner is; set both or none");
 	if ((s->ldap_certificate.n == 0) != (s->ldap_key.n == 0))
 		settings_complain(report, s->ldap_key.n ? "ldap_certificate" : "ldap_key", "is not set but its partner is; set both or none");
+	if (!is_attribute(s->ldap_id_attribute))
+		settings_complain(report, "ldap_id_attribute", "is no name of an attribute; write letters, digits and hyphens");
+	if (!is_attribute(s->ldap_change_attribute))
+		settings_complain(report, "ldap_change_attribute", "is no name of an attribute; write letters, digits and hyphens");
+	if (s->ldap_driver == SETTINGS_LDAP_DRIVER_POLL && s->ldap_poll_interval_s >= s->fresh_s)
+		settings_complain(report, "ldap_poll_interval_s",
+			"is not under fresh_s (%lld), so the shadow would not be fresh from one answer to the next; set less", (long long)s->fresh_s);
 	for (size_t i = 0; i < s->ldap_uri.n; i++)
 		check_server(s, s->ldap_uri.v[i], report);
 }

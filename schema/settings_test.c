@@ -76,6 +76,9 @@ static void rules_between_settings_are_checked(void **state)
 		{"ldap_uri = \"ldap://h.example\"\nldap_bind = external\n", "ldap_bind: is external, and ldap://h.example"},
 		{"ldap_uri = \"ldap://127.0.0.1\"\nldap_bind_dn = \"cn=x\"\n", "ldap_password_file: is not set"},
 		{"ldap_uri = \"ldap://127.0.0.1\"\nldap_filter = \"mail=*\"\n", "ldap_filter: is no filter"},
+		{"ldap_uri = \"ldap://127.0.0.1\"\nldap_driver = poll\nldap_poll_interval_s = 30\n",
+			"ldap_poll_interval_s: is not under fresh_s (30)"},
+		{"ldap_uri = \"ldap://127.0.0.1\"\nldap_change_attribute = \"a>=1)(b\"\n", "ldap_change_attribute: is no name"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		char text[500], report[2000];

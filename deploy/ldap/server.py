@@ -136,6 +136,7 @@ class Server:
     """provider: None for a master, else the Server that this one follows, or a list of them.
 
     session_log: "accesslog" (the default of a master), "memory" (the default of a shadow) or None.
+    provides: False for one without syncprov, which has to be polled. limits: of the sync identity, as olcLimits has them.
     durable: each commit is flushed. log_level: of slapd's -d, as in "stats sync". extra: lines for the global part of slapd.conf.
     identities: further authz-regexp patterns that become the sync identity; the client certificate of Certificates and, over ldapi, our own
     uid are always.
@@ -143,7 +144,7 @@ class Server:
 
     def __init__(self, programs, folder, address, port, base, certificates, provider=None, server_id=1, admin_password="secret",
                  sync_password="secret", session_log="default", durable=True, log_level="none", extra=(), identities=(), environment=None,
-                 end_signal=signal.SIGTERM):
+                 end_signal=signal.SIGTERM, provides=True, limits="size=unlimited time=unlimited"):
         self.programs, self.folder, self.address, self.port, self.base = programs, folder, address, port, base
         self.certificates, self.server_id, self.durable, self.log_level = certificates, server_id, durable, log_level
         self.providers = [] if provider is None else list(provider) if isinstance(provider, (list, tuple)) else [provider]
@@ -156,7 +157,9 @@ class Server:
             self.local_uri = "ldapi://" + urllib.parse.quote(self.path("ldapi"), safe="")
         self.admin_dn, self.admin_password = f"cn=admin,{base}", admin_password
         self.sync_dn, self.sync_password = f"cn=ldapsync,ou=services,{base}", sync_password
-        self.end_signal = end_signal
+        self.end_signal, self.provides, self.limits = end_signal, provides, limits
+        if not provides:
+            self.session_log = None
         self.process = None
 
     def path(self, *parts):
@@ -178,7 +181,7 @@ class Server:
         os.rename(self.path("slapd.conf.new"), self.path("slapd.conf"))
 
     def global_lines(self):
-        modules = ["back_mdb", "syncprov"] + ([] if self.providers else ["accesslog", "unique"]) + ["pw-sha2", "argon2"]
+        modules = ["back_mdb"] + (["syncprov"] if self.provides else []) + ([] if self.providers else ["accesslog", "unique"]) + ["pw-sha2", "argon2"]
         patterns = ["^cn=ldapsync,o=posthouse$", f"^gidNumber=[0-9]+[+]uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth$", *self.identities]
         return (
             *(f'include "{self.programs.path("etc", "ldap", "schema", name)}.schema"' for name in SCHEMAS),
@@ -206,7 +209,7 @@ class Server:
         lines = ["database mdb", f'suffix "{self.base}"', f'rootdn "{self.admin_dn}"', f"rootpw {self.admin_password}",
                  f'directory "{self.path("db")}"', f"maxsize {DATABASE_BYTES_MAX}", *self.durability(),
                  "index objectClass,uid,mail,mailLocalAddress,phIntlAddress,phMailboxId,phLoginAlias eq", "index entryUUID,entryCSN eq",
-                 f'limits dn.exact="{self.sync_dn}" size=unlimited time=unlimited',
+                 f'limits dn.exact="{self.sync_dn}" {self.limits}',
                  f'access to attrs={SECRETS} by dn.exact="{self.sync_dn}" read by self =xw by anonymous auth by * none',
                  f'access to * by dn.exact="{self.sync_dn}" read by users read by * none']
         for number, provider in enumerate(self.providers, 1):
@@ -214,7 +217,8 @@ class Server:
                          f'bindmethod=simple binddn="{self.sync_dn}" credentials={self.sync_password}')
         if self.providers:
             lines.append(f"updateref {self.providers[0].uri}")
-        lines += ["overlay syncprov", "syncprov-checkpoint 1 1"]
+        if self.provides:
+            lines += ["overlay syncprov", "syncprov-checkpoint 1 1"]
         if self.session_log == "memory":
             lines.append("syncprov-sessionlog 10000")
         elif self.session_log == "accesslog":

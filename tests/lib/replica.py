@@ -110,6 +110,7 @@ class Follower:
 
 class ReplicaTest(DirectoryTest):
     """One directory for each test, because they break it."""
+    provides = True  # False: slapd without syncprov
     ldif = DOMAIN + people(["ann", "bob"])
 
     @classmethod
@@ -121,7 +122,7 @@ class ReplicaTest(DirectoryTest):
         pass
 
     def setUp(self):
-        self.directory = Directory(shadows=self.shadows, ldif=self.ldif)
+        self.directory = Directory(shadows=self.shadows, ldif=self.ldif, provides=self.provides)
         self.addCleanup(self.directory.remove)
         self.directory.start()
         self.master = self.directory.master

@@ -138,8 +138,8 @@ def entries(ldif):
 
 class Directory:
     def __init__(self, shadows=0, ldif="", base=BASE, log_level="stats", extra=(), identities=(), session_log="default", environment=None,
-                 address=None):
-        """extra, identities, session_log, environment: as in deploy/ldap/server.py, for all its servers. address: in place of one of its own."""
+                 address=None, provides=True):
+        """extra, identities, session_log, environment, provides: as in deploy/ldap/server.py, for all its servers. address: in place of one of its own."""
         self.base = base
         self.programs = deployed.Programs()
         self.dir = tempfile.mkdtemp(prefix="posthouse-slapd-")
@@ -147,7 +147,7 @@ class Directory:
         self.address = address or f"127.{rng.randrange(64, 128)}.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}"  # as in node.py
         self.certificates = deployed.Certificates(os.path.join(self.dir, "tls"), self.address)
         common = {"log_level": log_level, "extra": extra, "identities": identities, "session_log": session_log, "durable": False,
-                  "environment": environment, "end_signal": signal.SIGKILL}  # which also ends what was stopped
+                  "environment": environment, "provides": provides, "end_signal": signal.SIGKILL}  # which also ends what was stopped
         self.master = TestServer(self.programs, self.path("master"), self.address, PORT, base, self.certificates, **common)
         self.shadows = [TestServer(self.programs, self.path(f"shadow{n}"), self.address, PORT + n, base, self.certificates,
                                    provider=self.master, server_id=n + 1, **common) for n in range(1, shadows + 1)]

@@ -24,6 +24,8 @@
 	X(SETTINGS_RELAYHOST_TLS_NONE, "none") X(SETTINGS_RELAYHOST_TLS_MAY, "may")                                           \
 	X(SETTINGS_RELAYHOST_TLS_ENCRYPT, "encrypt") X(SETTINGS_RELAYHOST_TLS_VERIFY, "verify")
 #define SETTINGS_LDAP_PROFILE(X) X(SETTINGS_LDAP_PROFILE_NATIVE, "native")
+#define SETTINGS_LDAP_DRIVER(X)                                                                                               \
+	X(SETTINGS_LDAP_DRIVER_AUTO, "auto") X(SETTINGS_LDAP_DRIVER_SYNCREPL, "syncrepl") X(SETTINGS_LDAP_DRIVER_POLL, "poll")
 #define SETTINGS_LDAP_BIND(X)                                                                                                 \
 	X(SETTINGS_LDAP_BIND_SIMPLE, "simple") X(SETTINGS_LDAP_BIND_EXTERNAL, "external") X(SETTINGS_LDAP_BIND_GSSAPI, "gssapi")
 #define SETTINGS_LDAP_STARTTLS(X)                                                                                             \
@@ -38,6 +40,7 @@ enum settings_auth_plaintext { SETTINGS_AUTH_PLAINTEXT(SETTINGS_CHOICE_ENUM) };
 enum settings_bare_newline { SETTINGS_BARE_NEWLINE(SETTINGS_CHOICE_ENUM) };
 enum settings_relayhost_tls { SETTINGS_RELAYHOST_TLS(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_profile { SETTINGS_LDAP_PROFILE(SETTINGS_CHOICE_ENUM) };
+enum settings_ldap_driver { SETTINGS_LDAP_DRIVER(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_bind { SETTINGS_LDAP_BIND(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_starttls { SETTINGS_LDAP_STARTTLS(SETTINGS_CHOICE_ENUM) };
 

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// When to ask what.
+#include "poll_step.h"
+
+#include "base/clock.h"
+#include "base/must.h"
+
+void poll_step_init(struct poll_step *step, const struct poll_config *config)
+{
+	*step = (struct poll_step){.config = *config};
+}
+
+void poll_step_forget(struct poll_step *step)
+{
+	step->loaded = step->has_mark = false;
+	step->asked = POLL_WAIT;
+}
+
+bool poll_step_server(struct poll_step *step, const struct poll_server *server, const struct guid *scope)
+{
+	bool same = step->loaded && guid_eq(&step->identity, &server->identity) && guid_eq(&step->scope, scope) && step->marks == server->marks;
+	// A domain controller that was restored counts from where it was then.
+	if (same && server->marks == POLL_MARKS_USN && step->has_mark && server->counts && server->usn < step->mark)
+		same = false;
+	if (!same)
+		poll_step_forget(step);
+	step->identity = server->identity;
+	step->scope = *scope;
+	step->marks = server->marks;
+	step->asked = POLL_WAIT;
+	step->next_poll_ms = step->next_compare_ms = 0;
+	return same;
+}
+
+void poll_step_compare_now(struct poll_step *step)
+{
+	step->next_compare_ms = 0;
+}
+
+static int64_t since(const struct poll_step *step)
+{
+	if (!step->has_mark)
+		return 0;
+	if (step->marks == POLL_MARKS_USN)
+		return step->mark_before;
+	return step->mark + (step->since_mono_ms - step->mark_mono_ms) - step->config.overlap_ms;
+}
+
+struct poll_ask poll_step_next(const struct poll_step *step, int64_t now_ms)
+{
+	if (!step->loaded)
+		return (struct poll_ask){.what = POLL_LOAD};
+	if (now_ms >= step->next_poll_ms) // a server that dates nothing is read as a whole
+		return (struct poll_ask){.what = step->marks == POLL_MARKS_NONE ? POLL_LOAD : POLL_CHANGES, .since = since(step)};
+	if (now_ms >= step->next_compare_ms && step->marks != POLL_MARKS_NONE)
+		return (struct poll_ask){.what = POLL_COMPARE};
+	int64_t next_ms = step->marks == POLL_MARKS_NONE ? step->next_poll_ms : clock_earlier(step->next_poll_ms, step->next_compare_ms);
+	return (struct poll_ask){.what = POLL_WAIT, .wait_ms = next_ms - now_ms};
+}
+
+void poll_step_asks(struct poll_step *step, enum poll_what what, int64_t now_ms)
+{
+	must(what != POLL_WAIT);
+	step->asked = what;
+	step->asked_mono_ms = now_ms;
+	step->has_news = false;
+	step->news = 0;
+}
+
+void poll_step_saw(struct poll_step *step, int64_t mark, bool is_news)
+{
+	if (!is_news || (step->has_news && mark <= step->news))
+		return;
+	step->news = mark;
+	step->has_news = true;
+}
+
+void poll_step_done(struct poll_step *step, int64_t now_ms, int64_t wall_ms)
+{
+	must(step->asked != POLL_WAIT);
+	step->mark_before = step->mark;
+	if (step->has_news) {
+		bool is_ahead = step->marks != POLL_MARKS_USN && step->news > wall_ms;
+		step->mark = is_ahead ? wall_ms : step->news;
+		step->mark_mono_ms = now_ms;
+		if (!step->has_mark || step->mark < step->mark_before)
+			step->mark_before = step->mark;
+		step->has_mark = true;
+	}
+	step->since_mono_ms = step->asked_mono_ms;
+	step->next_poll_ms = now_ms + step->config.poll_ms;
+	if (step->asked != POLL_CHANGES)
+		step->next_compare_ms = now_ms + step->config.compare_ms;
+	step->loaded = true;
+	step->asked = POLL_WAIT;
+}
