@@ -145,6 +145,23 @@ enum err_code apply_drop(struct apply *apply, const struct guid *uuid, struct er
 	return code ? code : drop_both(apply, uuid, err);
 }
 
+static void see_rival(void *context, int kind, struct str key, struct str dns)
+{
+	bool *rivals = context;
+	(void)key;
+	(void)dns;
+	*rivals |= kind != DIRECTORY_PIN; // as complaints.c has it
+}
+
+enum err_code apply_has_rivals(struct apply *apply, bool *rivals_out, struct err *err)
+{
+	bool rivals = apply->changed.overflow;
+	enum err_code code = rivals ? ERR_OK : image_conflicts_of(apply->images->shadow, buf_str(&apply->changed), see_rival, &rivals, err);
+	if (code == ERR_OK)
+		*rivals_out = rivals;
+	return code;
+}
+
 // --- Commit ---
 
 static bool is_held(struct apply *apply, const struct apply_commit *commit, const struct image_counters *sum, uint64_t entries_after)

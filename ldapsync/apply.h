@@ -41,6 +41,9 @@ void apply_abort(struct apply *apply);
 bool apply_realms_changed(const struct apply *apply);
 void apply_forget_realms(struct apply *apply);
 
+// Would what was put until now have keys that other entries have too? Also true when more was put than can be asked for.
+enum err_code apply_has_rivals(struct apply *apply, bool *rivals_out, struct err *err) ERR_CHECKED;
+
 struct apply_commit {
 	bool refresh; // whole: what was put and kept is all there is, if purge says so
 	bool purge;

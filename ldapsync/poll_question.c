@@ -3,6 +3,9 @@
 //
 // What an answer says is put into one transaction; the table of what is known follows when that is committed. An entry that a compare does not
 // mention is asked for by its DN before it goes, because pages (RFC 2696) are not promised to be of one moment.
+//
+// Somebody new may have the address of somebody who was deleted, which no question for changes tells. So when changes bring a second owner of
+// anything, all is compared in the same transaction: nobody is deferred meanwhile, and where the brake holds what is gone it holds the new ones too.
 #include "poll_parts.h"
 
 #include <stdlib.h>
@@ -94,11 +97,18 @@ static void identify(struct question *question, const struct raw_entry *entry, s
 		log_c("server", question->replica->uri), log_str("dn", entry->dn), log_c("id", poll->server.id_name));
 }
 
+// As it was, and what the changes have said of it since.
+static uint64_t known_digest(const struct poll *poll, const struct guid *uuid)
+{
+	uint64_t digest = poll_table_find(&poll->changes, uuid);
+	return digest != POLL_GONE ? digest : poll_table_find(&poll->known, uuid);
+}
+
 static void note_mark(struct question *question, const struct raw_entry *entry, const struct guid *uuid, uint64_t digest)
 {
 	int64_t mark;
 	struct poll *poll = question->poll;
-	bool is_news = question->what == POLL_LOAD || poll_table_find(&poll->known, uuid) != digest;
+	bool is_news = question->what == POLL_LOAD || known_digest(poll, uuid) != digest;
 	if (poll_server_mark(&poll->server, entry, &mark))
 		poll_step_saw(&poll->step, mark, is_news);
 }
@@ -127,7 +137,7 @@ static bool drop_entry(void *context, const struct raw_entry *entry)
 	struct guid uuid;
 	bool of_dn;
 	identify(question, entry, &uuid, &of_dn);
-	if (poll_table_find(&poll->known, &uuid) == POLL_GONE && poll_table_find(&poll->changes, &uuid) == POLL_GONE)
+	if (known_digest(poll, &uuid) == POLL_GONE)
 		return true; // it never was
 	if (apply_drop(question->replica->apply, &uuid, question->err))
 		return stop_for_database(question);
@@ -143,7 +153,7 @@ static bool compare_entry(void *context, const struct raw_entry *entry)
 	identify(question, entry, &uuid, &of_dn);
 	uint64_t digest = poll_server_digest(&poll->server, entry);
 	note_mark(question, entry, &uuid, digest);
-	if (poll_table_find(&poll->known, &uuid) != digest && !suspect(&question->differing, &uuid, entry->dn)) {
+	if (known_digest(poll, &uuid) != digest && !suspect(&question->differing, &uuid, entry->dn)) {
 		question->has_too_many = true;
 		return stop(question);
 	}
@@ -335,7 +345,6 @@ static void learn(struct question *question)
 static bool conclude(struct question *question, int64_t asked_ms, enum outcome *outcome_out)
 {
 	struct replica *replica = question->replica;
-	uint64_t conflicts = apply_complaints(replica->apply)->conflicts;
 	bool first = replica->step.refreshing, whole_view = first || question->what != POLL_CHANGES;
 	if (first || apply_has_begun(replica->apply)) {
 		replica->step.purge = question->what == POLL_LOAD;
@@ -354,10 +363,24 @@ static bool conclude(struct question *question, int64_t asked_ms, enum outcome *
 			replica_refreshed(replica, false);
 	}
 	learn(question);
-	if (question->what == POLL_CHANGES && apply_complaints(replica->apply)->conflicts > conflicts)
-		poll_step_compare_now(&question->poll->step); // the one that had the address may be gone
 	replica_confirm(replica, asked_ms);
 	return true;
+}
+
+static bool has_rivals(struct question *question)
+{
+	bool rivals = false;
+	if (apply_has_rivals(question->replica->apply, &rivals, question->err))
+		return stop_for_database(question);
+	return rivals;
+}
+
+static bool compare_too(struct question *question)
+{
+	poll_step_compares_too(&question->poll->step);
+	question->what = POLL_COMPARE;
+	poll_table_clear(&question->poll->now);
+	return compare(question);
 }
 
 static bool get_answer(struct question *question, const struct poll_ask *ask)
@@ -366,7 +389,7 @@ static bool get_answer(struct question *question, const struct poll_ask *ask)
 	case POLL_LOAD:
 		return load(question);
 	case POLL_CHANGES:
-		return ask_for_changes(question, ask->since);
+		return ask_for_changes(question, ask->since) && (!has_rivals(question) || compare_too(question));
 	case POLL_COMPARE:
 		return compare(question);
 	case POLL_WAIT:
@@ -384,7 +407,7 @@ bool poll_question(struct replica *replica, const struct poll_ask *ask, enum out
 	poll_table_clear(&poll->now);
 	poll_table_clear(&poll->changes);
 	poll_step_asks(&poll->step, ask->what, asked_ms);
-	if (is_not_older(&question) && get_answer(&question, ask))
+	if (is_not_older(&question) && get_answer(&question, ask) && !question.stopped)
 		return conclude(&question, asked_ms, outcome_out);
 	if (question.has_too_many) {
 		poll_step_forget(&poll->step);

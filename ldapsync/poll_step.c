@@ -32,11 +32,6 @@ bool poll_step_server(struct poll_step *step, const struct poll_server *server, 
 	return same;
 }
 
-void poll_step_compare_now(struct poll_step *step)
-{
-	step->next_compare_ms = 0;
-}
-
 static int64_t since(const struct poll_step *step)
 {
 	if (!step->has_mark)
@@ -65,6 +60,12 @@ void poll_step_asks(struct poll_step *step, enum poll_what what, int64_t now_ms)
 	step->asked_mono_ms = now_ms;
 	step->has_news = false;
 	step->news = 0;
+}
+
+void poll_step_compares_too(struct poll_step *step)
+{
+	must(step->asked == POLL_CHANGES);
+	step->asked = POLL_COMPARE;
 }
 
 void poll_step_saw(struct poll_step *step, int64_t mark, bool is_news)

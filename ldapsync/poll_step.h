@@ -63,11 +63,11 @@ void poll_step_init(struct poll_step *step, const struct poll_config *config);
 bool poll_step_server(struct poll_step *step, const struct poll_server *server, const struct guid *scope);
 
 void poll_step_forget(struct poll_step *step);      // a load is next: what was asked was not committed as a whole
-void poll_step_compare_now(struct poll_step *step); // after the next changes
 
 struct poll_ask poll_step_next(const struct poll_step *step, int64_t now_ms);
 
 void poll_step_asks(struct poll_step *step, enum poll_what what, int64_t now_ms);
+void poll_step_compares_too(struct poll_step *step); // the question for changes that runs became one for all
 void poll_step_saw(struct poll_step *step, int64_t mark, bool is_news);
 void poll_step_done(struct poll_step *step, int64_t now_ms, int64_t wall_ms);
 

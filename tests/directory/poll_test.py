@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that do not tell changes by themselves are polled: slapd without syncprov. Every change arrives, what is gone goes, and whatever happens
 to a server in the middle of an answer, nobody becomes unknown by it."""
+import random
+import threading
+import time
 import unittest
 
 from node import user_ldif
@@ -8,7 +11,13 @@ from replica import ReplicaTest, people
 from slapd import BASE
 
 QUICK = {"ldap_poll_interval_s": 1, "ldap_compare_interval_s": 1}
+USERS = [f"u{n}" for n in range(40)]
+ADDRESS = 1  # a kind of key
 SELDOM = {"ldap_poll_interval_s": 1, "ldap_compare_interval_s": 3600}
+
+
+def addresses(follower):
+    return {bytes(key).decode() for (key,) in follower.rows(f"SELECT key FROM key WHERE kind = {ADDRESS}")}
 
 
 class PollTest(ReplicaTest):
@@ -47,6 +56,234 @@ class ChangesTest(PollTest):
         self.master.delete(f"uid=kate,ou=people,{BASE}")
         follower.wait_for("cat@uni.example", 550)
         self.assert_same(follower)
+
+
+    def test_leaves_the_filter_or_the_base(self):
+        follower = self.poll(**SELDOM, ldap_filter="(|(objectClass=phMailDomain)(objectClass=phMailHost)(phStatus=active))")
+        self.master.modify("".join(f"dn: uid={name},ou=people,{BASE}\nchangetype: modify\nreplace: phStatus\nphStatus: active\n\n" for name in ("ann", "bob")))
+        follower.wait_for("ann@uni.example", 250)
+        self.master.modify(f"dn: uid=ann,ou=people,{BASE}\nchangetype: modify\nreplace: phStatus\nphStatus: suspended\n")
+        follower.wait_for("ann@uni.example", 550)  # long before a compare
+        self.assertEqual(follower.code("bob@uni.example"), 250)
+        follower.stop()
+        follower.set_values(ldap_base=f"ou=people,{BASE}", ldap_filter="(objectClass=phMailUser)", ldap_compare_interval_s=1, shadow_brake_percent=100)
+        follower.start()
+        follower.wait(lambda: len(follower.uuids()) == 2, "people alone")
+        self.master.modify(f"dn: uid=bob,ou=people,{BASE}\nchangetype: modrdn\nnewrdn: uid=bob\ndeleteoldrdn: 0\nnewsuperior: ou=services,{BASE}\n")
+        follower.wait(lambda: len(follower.uuids()) == 1, "it is below another base now")
+
+    def test_another_at_the_same_name(self):
+        follower = self.poll(**SELDOM)
+        follower.wait_for("ann@uni.example", 250)
+        before = follower.uuids()
+        self.master.delete(f"uid=ann,ou=people,{BASE}")
+        self.master.add(user_ldif("ann"))
+        follower.wait(lambda: follower.uuids() == self.ours(self.master), "the old one goes although no compare was due")
+        self.assertNotEqual(follower.uuids(), before)
+        follower.wait_for("ann@uni.example", 250)
+
+    def test_a_subtree_gets_another_name(self):
+        """Nothing but its top has changed as far as slapd says."""
+        follower = self.poll()
+        follower.wait_for("ann@uni.example", 250)
+        self.master.modify(f"dn: ou=people,{BASE}\nchangetype: modrdn\nnewrdn: ou=persons\ndeleteoldrdn: 1\n")
+        follower.wait(lambda: f"uid=ann,ou=persons,{BASE}" in follower.run("why", "ann@uni.example").stdout, "the new name")
+        self.assert_same(follower)
+
+    def test_many_changes_in_one_second(self):
+        names = [f"u{n}" for n in range(300)]
+        for attribute in ("entryCSN", "modifyTimestamp"):
+            with self.subTest(attribute=attribute):
+                follower = self.poll(**SELDOM, ldap_change_attribute=attribute, shadow_brake_percent=100)
+                follower.wait_for("ann@uni.example", 250)
+                self.master.add(people(names))
+                for word in ("one", "two", "three"):
+                    self.master.modify("".join(f"dn: uid={name},ou=people,{BASE}\nchangetype: modify\nreplace: mail\nmail: {name}.{word}@uni.example\n\n"
+                                               for name in names))
+                follower.wait(lambda: all(f"{name}.three@uni.example" in addresses(follower) for name in names), "the last of each")
+                self.assertFalse({f"{name}.two@uni.example" for name in names} & addresses(follower))
+                self.assert_same(follower)
+                self.master.delete(*(f"uid={name},ou=people,{BASE}" for name in names))
+                follower.run("directory", "reconcile")
+                self.assert_same(follower)
+                follower.stop()
+
+    def test_the_clock_is_set_back(self):
+        """Times are what phVacationStart says, so that this test has the clock."""
+        def dated(name, when):
+            return user_ldif(name, extra=f"phVacationStart: {when}\n")
+        self.master.add(dated("cat", "20261122120000Z"))
+        follower = self.poll(ldap_change_attribute="phVacationStart")
+        follower.wait_for("cat@uni.example", 250)
+        self.master.add(dated("dan", "20261122100000Z"))
+        follower.wait_for("dan@uni.example", 250)
+        follower.stop()
+        follower.set_values(ldap_compare_interval_s=3600)
+        follower.start()  # a load, and a clock that stands at noon
+        follower.wait_state("PERSIST")
+        self.master.add(dated("eve", "20261122080000Z"))
+        follower.run("directory", "reconcile")
+        follower.wait_for("eve@uni.example", 250)
+
+    def test_ids_that_are_no_uuid(self):
+        """uid names people for ever here; whoever has none is told by the DN."""
+        follower = self.poll(ldap_id_attribute="uid")
+        follower.wait_for("ann@uni.example", 250)
+        before = follower.uuids()
+        self.master.modify(f"dn: uid=ann,ou=people,{BASE}\nchangetype: modrdn\nnewrdn: cn=Ann\ndeleteoldrdn: 0\n")
+        follower.wait(lambda: "cn=Ann" in follower.run("why", "ann@uni.example").stdout, "the new name")
+        self.assertEqual(follower.uuids(), before)
+        self.assertIn("an entry has no id of its own", follower.log_text())
+        self.master.delete(f"uid=bob,ou=people,{BASE}")
+        follower.wait_for("bob@uni.example", 550)
+
+
+class FailingTest(PollTest):
+    ldif = ReplicaTest.ldif + people(USERS)
+
+    def test_a_limit_of_size(self):
+        """Threat ldap-partial: part of the directory is no directory."""
+        follower = self.poll(fresh_s=2)
+        follower.wait_for("nobody@uni.example", 550)
+        wanted = follower.uuids()
+        self.master.limits = "size=20 time=unlimited"
+        self.master.write_config()
+        self.master.restart()
+        follower.wait(lambda: "limit exceeded" in follower.status()["trouble"], "the limit is said")
+        follower.wait_for("nobody@uni.example", 451)
+        self.assertEqual(follower.uuids(), wanted)
+        follower.kill()
+        follower.start()
+        follower.wait(lambda: "limit exceeded" in follower.status()["trouble"], "and again")
+        self.assertEqual(follower.uuids(), wanted)
+        self.assertEqual([follower.code("u1@uni.example"), follower.code("nobody@uni.example")], [250, 451])
+        self.master.limits = "size=unlimited"
+        self.master.write_config()
+        self.master.restart()
+        follower.wait_for("nobody@uni.example", 550)
+        self.assert_same(follower)
+
+    def test_emptied(self):
+        follower = self.poll()
+        follower.wait_for("u1@uni.example", 250)
+        self.master.empty(ReplicaTest.ldif)
+        follower.wait_state("BRAKED")
+        self.assertEqual(follower.status()["held_deletes"], len(USERS))
+        self.assertEqual([follower.code(f"{name}@uni.example") for name in ("u1", "ann", "nobody")], [250, 250, 451])
+        follower.kill()
+        follower.start()
+        follower.wait_state("BRAKED")
+        self.assertEqual(follower.run("directory", "release").returncode, 0)
+        self.assertEqual([follower.code(f"{name}@uni.example") for name in ("u1", "ann", "nobody")], [550, 250, 550])
+        self.assert_same(follower)
+
+    def test_deleted_by_a_loop(self):
+        follower = self.poll()
+        follower.wait_for("u1@uni.example", 250)
+        self.master.delete(*(f"uid={name},ou=people,{BASE}" for name in USERS[:30]))
+        follower.wait_state("BRAKED")
+        self.assertEqual([follower.code("u35@uni.example"), follower.code("nobody@uni.example")], [250, 451])
+        for _ in range(3):
+            if follower.run("directory", "release").returncode == 0:
+                break
+        follower.wait_for("u1@uni.example", 550)
+        self.assert_same(follower)
+
+    def test_stopped_and_killed(self):
+        follower = self.poll(fresh_s=3, ldap_timeout_s=1)
+        follower.wait_for("nobody@uni.example", 550)
+        self.master.pause()
+        follower.wait_for("nobody@uni.example", 451)
+        follower.wait(lambda: "no answer in time" in follower.status()["trouble"], "it hangs")
+        self.assertEqual(follower.code("u1@uni.example"), 250)
+        self.assertGreater(follower.status()["lag_ms"], 3000)
+        follower.kill()
+        follower.start()
+        follower.wait_state("STALE")
+        self.master.resume()
+        follower.wait_for("nobody@uni.example", 550)
+        self.master.kill()
+        follower.wait_for("nobody@uni.example", 451)
+        self.master.start()
+        self.master.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+        self.assert_same(follower)
+
+    def test_killed_in_the_middle(self):
+        """Of searches: a reconcile runs all the time."""
+        rng = random.Random(7)
+        follower = self.poll(ldap_timeout_s=1, ldap_compare_interval_s=1)
+        follower.wait_for("u1@uni.example", 250)
+        wanted = self.ours(self.master)
+        for turn in range(6):
+            threads = [threading.Thread(target=follower.run, args=("directory", "reconcile")) for _ in range(2)]
+            for one in threads:
+                one.start()
+            time.sleep(rng.random() / 10)
+            self.master.kill()
+            self.assertEqual(follower.uuids(), wanted)
+            self.master.start()
+            for one in threads:
+                one.join()
+            self.master.add(user_ldif(f"new{turn}"))
+            wanted = self.ours(self.master)
+            follower.wait(lambda: follower.uuids() == wanted, f"turn {turn}")
+        follower.kill()
+        follower.start()
+        self.assert_same(follower)
+
+
+class ServersTest(PollTest):
+    """Two providers, which show their contextCSN: values of one mean nothing to the other, and one that lacks what we hold is not read (I4)."""
+    provides = True
+    shadows = 1
+
+    def test_failover(self):
+        shadow = self.directory.shadows[0]
+        follower = self.poll(self.master, shadow)
+        follower.wait_for("ann@uni.example", 250)
+        self.assertEqual(follower.status()["driver"], "poll")
+        self.assertFalse(self.master.lines("syncrepl|SYNC"))
+        self.master.add(user_ldif("cat"))
+        follower.wait_for("cat@uni.example", 250)
+        self.directory.wait_caught_up()
+        self.master.stop()
+        follower.wait(lambda: follower.status()["provider"] == shadow.uri and follower.status()["state"] == "PERSIST", "the other")
+        self.assertEqual(follower.log_text().count("from_before=false"), 2)  # everything was compared
+        self.assert_same(follower, shadow)
+        self.assertEqual(follower.code("cat@uni.example"), 250)
+
+    def test_lagging(self):
+        shadow = self.directory.shadows[0]
+        follower = self.poll(self.master, shadow)
+        follower.wait_for("ann@uni.example", 250)
+        shadow.follow(None)
+        self.master.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+        self.master.stop()
+        follower.wait(lambda: "it lacks changes that we hold" in follower.log_text(), "the shadow is seen to lag")
+        self.assertEqual(follower.code("new@uni.example"), 250)
+        self.master.start()
+        follower.wait_state("PERSIST")
+        self.assert_same(follower)
+
+    def test_auto_takes_syncrepl(self):
+        follower = self.follow(ldap_driver="auto")
+        follower.wait_for("ann@uni.example", 250)
+        self.assertEqual(follower.status()["driver"], "syncrepl")
+        self.master.add(user_ldif("cat"))
+        follower.wait_for("cat@uni.example", 250)
+        follower.stop()
+        follower.set_values(ldap_driver="poll", **QUICK)
+        follower.start()  # the other way, and back
+        follower.wait(lambda: follower.status()["driver"] == "poll" and follower.status()["state"] == "PERSIST", "polled")
+        wanted = self.assert_same(follower)
+        self.assertEqual(follower.status()["version"], 2)  # the same entries, none of them written again
+        follower.stop()
+        follower.set_values(ldap_driver="syncrepl")
+        follower.start()
+        follower.wait(lambda: follower.status()["driver"] == "syncrepl" and follower.status()["state"] == "PERSIST", "told")
+        self.assertEqual(follower.uuids(), wanted)
 
 
 if __name__ == "__main__":
