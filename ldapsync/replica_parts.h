@@ -96,6 +96,7 @@ void replica_confirm(struct replica *replica, int64_t asked_mono_ms);      // no
 // --- replica_poll.c ---
 enum err_code replica_poll_choose(struct replica *replica, struct err *err); // sets polling, as ldap_driver and the server have it
 enum outcome replica_poll(struct replica *replica, bool reload, struct err *err);
+void replica_poll_forget(struct replica *replica); // what was known to be in the shadow may not be there
 void replica_poll_free(struct replica *replica);
 
 #endif

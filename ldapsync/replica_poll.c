@@ -47,6 +47,12 @@ static struct poll *poll_of(struct replica *replica)
 	return poll;
 }
 
+void replica_poll_forget(struct replica *replica)
+{
+	if (replica->poll)
+		poll_step_forget(&replica->poll->step);
+}
+
 void replica_poll_free(struct replica *replica)
 {
 	struct poll *poll = replica->poll;
@@ -164,6 +170,8 @@ static bool has_other_plans(struct replica *replica, enum outcome *outcome_out)
 		return true;
 	}
 	*outcome_out = ENDED_AGAIN;
+	if (replica_heal(replica))
+		return true;
 	if (replica->step.refreshing)
 		return false;
 	if (apply_realms_changed(replica->apply))

@@ -19,6 +19,7 @@ static void make_anew(struct replica *replica, const char *why)
 		log_error(NULL, "the shadow is damaged; it is made anew beside the old one, which serves as far as it can be read", log_c("error", why));
 	apply_abort(replica->apply);
 	images_remake(&replica->images);
+	replica_poll_forget(replica);
 	replica->stored.usable = false;
 	replica->confirmed_ms = 0;
 	replica_read_state(replica);
