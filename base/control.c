@@ -30,6 +30,7 @@ enum {
 	BACKLOG = 16,
 	CONNECTIONS_MAX = 64,
 	METRICS_BYTES_MAX = 900 << 10, // fits a line
+	TROUBLE_BYTES_MAX = 16 << 10,
 };
 
 struct control {
@@ -38,6 +39,8 @@ struct control {
 	gid_t group;
 	const char *name;
 	int64_t started_ms;
+	void (*trouble)(void *arg, struct buf *text); // NULL: never any
+	void *trouble_arg;
 	struct listen_service service;
 	struct listen_caps *caps; // owned
 	const struct control_command *tables[TABLES_MAX]; // borrowed
@@ -111,8 +114,20 @@ void control_fail(struct control_request *request, enum err_code code, const cha
 static void on_ping(struct control_request *request, void *arg)
 {
 	const struct control *control = arg;
-	control_ok(request, json_pack("{s:s, s:s, s:i, s:I}", "daemon", control->name, "version", POSTHOUSE_VERSION, "pid", (int)getpid(),
-		"uptime_s", (json_int_t)((clock_mono_ms() - control->started_ms) / 1000)));
+	struct buf trouble;
+	buf_init(&trouble, TROUBLE_BYTES_MAX);
+	if (control->trouble)
+		control->trouble(control->trouble_arg, &trouble);
+	json_t *text = trouble.n ? json_stringn(trouble.p, trouble.n) : NULL;
+	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:o*}", "daemon", control->name, "version", POSTHOUSE_VERSION, "pid", (int)getpid(),
+		"uptime_s", (json_int_t)((clock_mono_ms() - control->started_ms) / 1000), "trouble", text));
+	buf_fini(&trouble);
+}
+
+void control_on_trouble(struct control *control, void (*trouble)(void *arg, struct buf *text), void *arg)
+{
+	control->trouble_arg = arg;
+	control->trouble = trouble;
 }
 
 static void on_metrics(struct control_request *request, void *arg)

@@ -7,16 +7,17 @@
 
 static void print_status(const struct ctl *ctl, enum daemons_id daemon, const json_t *answer, const struct err *err)
 {
-	const char *name = daemons_name(daemon);
+	const char *name = daemons_name(daemon), *trouble = json_string_value(json_object_get(answer, "trouble"));
 	if (ctl->json)
 		ctl_print_json(answer != NULL
-			? json_pack("{s:s, s:b, s:O, s:O, s:O}", "daemon", name, "serves", 1, "pid", json_object_get(answer, "pid"), "uptime_s",
-				json_object_get(answer, "uptime_s"), "version", json_object_get(answer, "version"))
+			? json_pack("{s:s, s:b, s:O, s:O, s:O, s:O*}", "daemon", name, "serves", 1, "pid", json_object_get(answer, "pid"), "uptime_s",
+				json_object_get(answer, "uptime_s"), "version", json_object_get(answer, "version"), "trouble",
+				json_object_get(answer, "trouble"))
 			: json_pack("{s:s, s:b, s:s}", "daemon", name, "serves", 0, "error", err->text));
 	else if (answer != NULL)
-		printf("%s: serves, pid %lld, for %lld s, version %s\n", name, (long long)json_integer_value(json_object_get(answer, "pid")),
+		printf("%s: serves, pid %lld, for %lld s, version %s%s%s\n", name, (long long)json_integer_value(json_object_get(answer, "pid")),
 			(long long)json_integer_value(json_object_get(answer, "uptime_s")),
-			json_string_value(json_object_get(answer, "version")));
+			json_string_value(json_object_get(answer, "version")), trouble ? "; but " : "", trouble ? trouble : "");
 	else
 		printf("%s: %s\n", name, err->text);
 }
@@ -33,6 +34,8 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
 		struct err err = {ERR_OK, ""};
 		json_t *answer = NULL;
 		if (ctl_ask(ctl, daemon, "ping", NULL, NULL, NULL, &answer, &err))
+			code = CTL_TEMPORARY;
+		if (json_object_get(answer, "trouble"))
 			code = CTL_TEMPORARY;
 		print_status(ctl, daemon, answer, &err);
 		json_decref(answer);

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "router/rules_load.h"
+#include "router/session.h"
 #include "why.h"
 
 // What RCPT TO would say to an address that it cannot read.
@@ -21,39 +22,6 @@ static void syntax_verdict(struct why *q, struct directory *directory, struct st
 	*reason = (struct recipient_reason){.rule = "bad address", .attribute = "", .value = text};
 	*verdict_out = (struct recipient_verdict){.outcome = RECIPIENT_REFUSE, .code = 501, .enhanced = STR("5.1.3"),
 		.text = str_of_c(addr_result_text(result)), .reasons = reason, .n_reasons = 1, .shadow = directory_status(directory)};
-}
-
-// Puts what the access table said before the reasons of the recipient.
-static void put_before(struct why *q, const char *rule, const struct access *access, struct recipient_verdict *verdict)
-{
-	struct recipient_reason *reasons = arena_must(q->arena, (verdict->n_reasons + 1) * sizeof *reasons);
-	if (!access->found)
-		return;
-	reasons[0] = (struct recipient_reason){.rule = rule, .entry = access->entry, .attribute = access->attribute, .value = access->value};
-	for (size_t i = 0; i < verdict->n_reasons; i++)
-		reasons[i + 1] = verdict->reasons[i];
-	verdict->reasons = reasons;
-	verdict->n_reasons++;
-}
-
-static void refused_verdict(struct why *q, struct directory *directory, const char *rule, const struct access *access, struct recipient_verdict *verdict_out)
-{
-	*verdict_out = (struct recipient_verdict){.outcome = access->reply.code < 500 ? RECIPIENT_DEFER : RECIPIENT_REFUSE,
-		.code = access->reply.code, .enhanced = access->reply.enhanced, .text = access->reply.text, .shadow = directory_status(directory)};
-	put_before(q, rule, access, verdict_out);
-}
-
-// DISCARD and QUARANTINE of client or sender.
-static void apply_access(const struct access *access, struct recipient_verdict *verdict)
-{
-	if (verdict->code >= 400)
-		return;
-	if (access->discards) {
-		verdict->outcome = RECIPIENT_DISCARD;
-		verdict->n_targets = 0;
-	}
-	if (access->quarantine.n)
-		verdict->quarantine = access->quarantine;
 }
 
 static void decide_recipient(struct why *q, struct directory *directory, const struct addr *addr, const struct access *client_access, struct recipient_verdict *verdict_out)
@@ -79,23 +47,13 @@ static void decide_recipient(struct why *q, struct directory *directory, const s
 static void decide_session(struct why *q, struct directory *directory, const struct addr *addr, struct recipient_verdict *verdict_out)
 {
 	const struct access_table table = {.directory = directory, .rules = q->rules, .delimiters = q->settings->delimiter};
-	struct access client, sender = {.attribute = ""};
-	access_client(&table, &q->client, q->arena, &client);
-	if (client.refuses) {
-		refused_verdict(q, directory, "access client", &client, verdict_out);
+	struct session_access access;
+	session_client(&table, &q->client, q->arena, &access);
+	session_sender(&table, q->sender, q->arena, &access);
+	if (session_refuses(&access, directory, q->arena, verdict_out))
 		return;
-	}
-	if (q->sender)
-		access_sender(&table, q->sender, q->arena, &sender);
-	if (sender.refuses) {
-		refused_verdict(q, directory, "access sender", &sender, verdict_out);
-		return;
-	}
-	decide_recipient(q, directory, addr, &client, verdict_out);
-	apply_access(&sender, verdict_out);
-	apply_access(&client, verdict_out);
-	put_before(q, "access sender", &sender, verdict_out);
-	put_before(q, "access client", &client, verdict_out);
+	decide_recipient(q, directory, addr, &access.client, verdict_out);
+	session_apply(&access, addr, q->arena, verdict_out);
 }
 
 void why_decide(struct why *q, struct directory *directory, struct str text, struct recipient_verdict *verdict_out)
@@ -373,12 +331,9 @@ int why_open(struct ctl *ctl, struct why *q)
 	if (q->settings == NULL)
 		return CTL_NO;
 	q->default_domain = settings_default_domain(q->settings);
-	if (q->settings->relayhost.host.n)
-		q->relayhost = arena_printf(ctl->arena, "%.*s:%u", STR_FMT(q->settings->relayhost.host), (unsigned)q->settings->relayhost.port);
-	if (rules_load(q->settings, complain_row, NULL, &q->rules, &err)) {
-		fprintf(stderr, "posthouse: %s\n", err.text);
-		return CTL_NO;
-	}
+	q->relayhost = settings_relayhost(q->settings, ctl->arena);
+	if (rules_load(q->settings, complain_row, NULL, &q->rules, &err)) // answered as a front-end does that starts with it
+		fprintf(stderr, "posthouse: %s; what it may decide is answered for now\n", err.text);
 	q->directory = directory_open(settings_data_path(q->settings, ctl->arena, "shadow/shadow.db").p, q->settings->fresh_s);
 	return q->change ? open_change(q) : CTL_YES;
 }

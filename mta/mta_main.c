@@ -82,9 +82,11 @@ static enum err_code mta_pre_jail(struct daemon *daemon, struct err *err)
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	mta->daemon = daemon;
 	charset_preload(); // iconv reads modules from disk at a charset's first use
+	struct err bad;
 	enum err_code code = mta_tls_load(settings_of(snapshot), &mta->tls, err);
-	if (code == ERR_OK)
-		code = mta_rules_load(&mta->rules, settings_of(snapshot), err);
+	// A slip in a table does not take the mailboxes away with it: what the table decides waits.
+	if (mta_rules_load(&mta->rules, settings_of(snapshot), &bad))
+		log_error(NULL, "a table cannot be used: mail that it may have a row for waits until it is corrected and read again", log_err(&bad));
 	settings_unref(&snapshot);
 	return code;
 }
@@ -177,6 +179,12 @@ static void open_views(struct mta *mta, const struct settings *settings)
 	arena_free(&arena);
 }
 
+static void trouble(void *arg, struct buf *text)
+{
+	struct mta *mta = arg;
+	mta_rules_trouble(&mta->rules, text);
+}
+
 static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 {
 	struct mta *mta = daemon_arg(daemon);
@@ -203,7 +211,9 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 		mta->smtp.unknown_rate = hour_rate_new();
 		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
 		tls_slot_set(&mta->smtp.tls_asking, &mta->tls.asking);
-		queue_register_commands(mta->queue, daemon_serve_control(daemon, runtime_sched(mta->runtime, 0)));
+		struct control *control = daemon_serve_control(daemon, runtime_sched(mta->runtime, 0));
+		control_on_trouble(control, trouble, mta);
+		queue_register_commands(mta->queue, control);
 		queue_start(mta->queue);
 		code = start_listeners(mta, err);
 	}

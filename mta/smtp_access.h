@@ -6,7 +6,7 @@
 
 #include "smtp_session.h"
 
-// Looks the client up; s->client_access holds what was said.
+// Looks the client up; s->access.client holds what was said.
 void smtp_access_client(struct smtp_session *s, struct conn *conn);
 
 // What a refused client gets in the place of a greeting; code 0 for one that is welcome.

@@ -220,5 +220,5 @@ void smtp_message_forget(struct dialogue *d)
 	s->intake = (struct smtp_intake){0};
 	s->targets_n = 0;
 	s->quarantine = STR_NONE;
-	s->sender_access = (struct access){.attribute = ""};
+	s->access.sender = (struct access){.attribute = ""};
 }

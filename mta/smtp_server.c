@@ -15,13 +15,6 @@ size_t smtp_transaction_bytes_max(const struct settings *settings)
 	return (size_t)settings->recipients_max * VERDICT_BYTES + EXPANSION_BYTES;
 }
 
-// "host:port"; empty without one.
-static struct str relayhost_of(const struct settings *settings, struct arena *arena)
-{
-	const struct settings_address *relay = &settings->relayhost;
-	return relay->host.n ? arena_printf(arena, "%.*s:%u", STR_FMT(relay->host), relay->port) : STR_NONE;
-}
-
 struct large_group {
 	const struct settings *settings;
 	const struct recipient_query *query;
@@ -47,7 +40,7 @@ void smtp_server_decide(struct smtp_server *server, const struct settings *setti
 	struct recipient_query query = *asked;
 	struct err err;
 	query.delimiters = settings->delimiter;
-	query.relayhost = relayhost_of(settings, arena);
+	query.relayhost = settings_relayhost(settings, arena);
 	query.default_domain = settings_default_domain(settings);
 	query.entries_max = RECIPIENT_ENTRIES_FIBER;
 	struct rules *rules = query.rules ? NULL : server->rules_get(server->arg); // a session has its own; verdicts keep nothing of them

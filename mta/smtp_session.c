@@ -52,7 +52,7 @@ static bool may_run(struct dialogue *d, const struct dialogue_command *row, stru
 {
 	const struct smtp_session *s = d->session;
 	bool submission = s->service->submission;
-	if (s->client_access.refuses && row->run != dialogue_cmd_quit && row->run != dialogue_cmd_bdat) // RFC 5321 section 3.1
+	if (s->access.client.refuses && row->run != dialogue_cmd_quit && row->run != dialogue_cmd_bdat) // RFC 5321 section 3.1
 		*why_out = reply_of(REPLY_BAD_SEQUENCE);
 	else if ((row->flags & SMTP_ONLY_SUBMISSION) && !submission)
 		*why_out = reply_of(REPLY_NOT_IMPLEMENTED);

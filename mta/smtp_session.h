@@ -7,8 +7,8 @@
 #define MTA_SMTP_SESSION_H
 
 #include "mail/dialogue.h"
-#include "router/recipient.h"
 #include "router/service.h"
+#include "router/session.h"
 #include "schema/settings.h"
 #include "smtp_server.h"
 
@@ -38,9 +38,8 @@ struct smtp_session {
 	struct str account;        // the directory's name for it (mail/sasl.h)
 	unsigned auth_failures;
 	struct arena *client_arena; // owned; what the access table said of the client; NULL: nothing
-	struct access client_access;
+	struct session_access access; // what the access table says of the client and of the transaction's sender
 	struct rules *rules;       // owned; the session keeps the tables in files that it began with; NULL: none
-	struct access sender_access; // of the transaction's sender
 	struct str quarantine;     // why the message will be held; in the transaction's arena; empty: not
 	struct service_submission may; // of a login: what it may send, as the directory said at MAIL
 	size_t targets_n;          // mailboxes and next hops that the recipients became

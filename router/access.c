@@ -53,6 +53,16 @@ static void follow(struct search *s, struct str key, const struct access_rule *r
 	unreachable("access rule");
 }
 
+// A file that cannot be used may have a row for everybody. Its clients are heard, so that they can be told at MAIL.
+static bool is_damaged(struct search *s)
+{
+	if (!rules_is_damaged(s->table->rules, RULES_ACCESS))
+		return false;
+	*s->access = (struct access){.found = true, .attribute = "", .entry = rules_name(s->table->rules, RULES_ACCESS),
+		.value = STR("the file cannot be read, or a row of it is wrong")};
+	return doubt(s);
+}
+
 // True: the matter is settled, well or not.
 static bool try_key(struct search *s, struct str key)
 {
@@ -150,7 +160,7 @@ void access_client(const struct access_table *table, const struct netaddr *clien
 	bool has_length[129] = {false};
 	char family = client->family == NETADDR_IPV4 ? '4' : '6', ip[NETADDR_TEXT_BYTES], key[NET_KEY_BYTES];
 	*access_out = (struct access){.attribute = ""};
-	if (client->family == NETADDR_NONE)
+	if (client->family == NETADDR_NONE || rules_is_damaged(table->rules, RULES_ACCESS))
 		return;
 	directory_begin(table->directory);
 	if (has_rows(&s, "connect:") && list_lengths(&s, family, has_length) > 0)
@@ -168,6 +178,8 @@ void access_sender(const struct access_table *table, const struct addr *sender, 
 {
 	struct search s = {.table = table, .arena = arena, .access = access_out};
 	*access_out = (struct access){.attribute = ""};
+	if (is_damaged(&s))
+		return;
 	directory_begin(table->directory);
 	if (has_rows(&s, "from:")) {
 		if (addr_is_null(sender))
@@ -183,7 +195,7 @@ void access_recipient(const struct access_table *table, const struct addr *recip
 {
 	struct search s = {.table = table, .arena = arena, .access = access_out};
 	*access_out = (struct access){.attribute = ""};
-	if (recipient->domain.kind == DOMAIN_NONE)
+	if (is_damaged(&s) || recipient->domain.kind == DOMAIN_NONE)
 		return;
 	directory_begin(table->directory);
 	bool found = has_rows(&s, "to:") && try_address(&s, "to:", recipient);

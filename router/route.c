@@ -59,7 +59,10 @@ static enum route_answer try_key(struct search *s, struct str key, bool *found_o
 	case RULES_NONE:
 		return ROUTE_NONE;
 	case RULES_UNAVAILABLE:
-		return doubt(s, "the directory cannot say now");
+		if (!rules_is_damaged(s->query->rules, RULES_ROUTES))
+			return doubt(s, "the directory cannot say now");
+		s->route->entry = rules_name(s->query->rules, RULES_ROUTES);
+		return doubt(s, "the file cannot be read, or a row of it is wrong");
 	case RULES_TWICE:
 		s->route->entry = row.entry;
 		*found_out = true;

@@ -21,6 +21,7 @@ struct table {
 	struct str name;
 	struct row *rows; // owned; sorted by key
 	size_t n, room;
+	bool damaged;
 };
 
 struct rules {
@@ -149,7 +150,27 @@ bool rules_add(struct rules *rules, enum rules_kind kind, struct str name, struc
 	if (arena_overflowed(rules->arena))
 		complain(&r, 0, STR_NONE, "has more rows than fit");
 	arena_free(&r.scratch);
+	if (!r.good)
+		rules_damage(rules, kind, name);
 	return r.good;
+}
+
+void rules_damage(struct rules *rules, enum rules_kind kind, struct str name)
+{
+	struct table *table = &rules->tables[kind];
+	table->name = arena_dup(rules->arena, name);
+	table->n = 0;
+	table->damaged = true;
+}
+
+bool rules_is_damaged(const struct rules *rules, enum rules_kind kind)
+{
+	return rules && rules->tables[kind].damaged;
+}
+
+struct str rules_name(const struct rules *rules, enum rules_kind kind)
+{
+	return rules->tables[kind].name;
 }
 
 // --- Asking ---
@@ -172,6 +193,8 @@ enum rules_answer rules_find(const struct rules *rules, enum rules_kind kind, st
 	struct arena *arena, struct rules_row *row_out)
 {
 	struct directory_match match;
+	if (rules_is_damaged(rules, kind))
+		return RULES_UNAVAILABLE;
 	if (rules && rules->tables[kind].n) {
 		const struct table *table = &rules->tables[kind];
 		size_t at = first_from(table, key);
@@ -212,6 +235,8 @@ struct str rules_next_key(const struct rules *rules, enum rules_kind kind, struc
 
 bool rules_have(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str prefix, struct arena *arena)
 {
+	if (rules_is_damaged(rules, kind))
+		return true;
 	struct str first = rules_next_key(rules, kind, directory, prefix, arena);
 	return first.n > 0 && str_starts(first, prefix);
 }

@@ -23,9 +23,10 @@ static enum err_code add(struct rules *rules, enum rules_kind kind, struct str p
 		return ERR_OK;
 	buf_init(&text, RULES_FILE_BYTES_MAX);
 	enum err_code code = read_path(path, &text, err);
-	if (code)
+	if (code) {
 		code = err_wrap(err, "%.*s", STR_FMT(path));
-	else if (!rules_add(rules, kind, path, buf_str(&text), complain, context))
+		rules_damage(rules, kind, path);
+	} else if (!rules_add(rules, kind, path, buf_str(&text), complain, context))
 		code = err_set(err, ERR_INVALID, "%.*s has rows that are wrong", STR_FMT(path));
 	buf_fini(&text);
 	return code;
@@ -43,9 +44,6 @@ enum err_code rules_load(const struct settings *settings, rules_complain_fn *com
 		enum err_code other = add(rules, RULES_ACCESS, settings->access_file, complain, context, code ? &second : err);
 		code = code ? code : other;
 	}
-	if (code)
-		rules_drop(&rules);
-	else
-		*rules_out = rules;
+	*rules_out = rules;
 	return code;
 }

@@ -63,6 +63,12 @@ struct str settings_data_path(const struct settings *settings, struct arena *are
 	return arena_printf(arena, "%.*s/%s", STR_FMT(settings->data_dir), name);
 }
 
+struct str settings_relayhost(const struct settings *settings, struct arena *arena)
+{
+	const struct settings_address *relay = &settings->relayhost;
+	return relay->host.n ? arena_printf(arena, "%.*s:%u", STR_FMT(relay->host), relay->port) : STR_NONE;
+}
+
 struct str settings_default_domain(const struct settings *settings)
 {
 	struct str host, domain;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The access table, from the directory and from a file: who is let in, thrown away, held, and who may relay. Routes from a file too."""
+import json
 import os
 import smtplib
 import ssl
@@ -134,7 +135,6 @@ class Directory(AccessTest):
 
     def test_why(self):
         def why(*args):
-            import json
             return json.loads(self.node.run("why", "--json", *args).stdout)
         self.assertEqual(why("--client", "127.9.7.7", "ann@uni.example")["reasons"][0],
                          {"rule": "access client", "entry": f"cn=net,{OU}", "attribute": "phAccessAction", "value": "REJECT"})
@@ -183,6 +183,85 @@ class Files(AccessTest):
         done = self.node.run("reload")
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"{path}:6: From:newer.example: is none of OK", done.stderr)
+
+
+class WrongFiles(AccessTest):
+    """A start with a wrong row: what the file decides waits, all else goes on."""
+    files = {"access_file": "access", "routes_file": "mailertable"}
+
+    @classmethod
+    def directory(cls):
+        return route_ldif("one", "one.example", "discard:")
+
+    @classmethod
+    def table(cls, setting):
+        return "# none\n"
+
+    def rewrite(self, name, text):
+        return self.node.write(name, text)
+
+    def restart(self):
+        self.node.stop()
+        self.node.start()
+
+    def status(self, code):
+        done = self.node.run("status", "--json", check=code)
+        return {s["daemon"]: s.get("trouble", "") for s in map(json.loads, done.stdout.splitlines())}
+
+    def tearDown(self):
+        self.rewrite("access", "# none\n")
+        self.rewrite("mailertable", "# none\n")
+        self.node.run("reload", check=0)
+        self.node.wait(lambda: self.status(0)["mta"] == "", "the tables to be good")
+
+    def test_routes(self):
+        self.node.expect_error("row of a table is wrong|a table cannot be used|were not read again")
+        path = self.rewrite("mailertable", f"far.example\tesmtp:{bracketed(self.one)}\nnear.example\tno such mailer\n")
+        self.restart()
+        with self.node.submission() as smtp:  # our users' mail goes on
+            smtp.sendmail("ann@uni.example", ["bob@uni.example"], message("inside"))
+        self.node.wait_messages(1, "bob")
+        with self.node.submission() as smtp:
+            smtp.ehlo()
+            smtp.mail("ann@uni.example")
+            for to in ("x@far.example", "x@near.example", "x@one.example", "x@any.example"):
+                self.assertEqual(smtp.rcpt(to)[0], 451, to)
+        self.assertIn("routes_file", self.status(75)["mta"])
+        self.assertIn(f"{path}:2: near.example", self.node.run("check", check=1).stdout)
+        why = self.node.run("why", "--json", "x@far.example", check=75)
+        self.assertIn({"rule": "bad route", "entry": path, "attribute": "", "value": "the file cannot be read, or a row of it is wrong"},
+                      json.loads(why.stdout)["reasons"])
+        self.node.run("why", "bob@uni.example", check=0)
+        self.rewrite("mailertable", f"far.example\tesmtp:{bracketed(self.one)}\n")
+        self.node.run("reload", check=0)
+        self.node.wait(lambda: self.status(0)["mta"] == "", "the table to be good")
+        with self.node.submission() as smtp:
+            smtp.sendmail("ann@uni.example", ["x@far.example"], message("outside"))
+        self.node.wait(lambda: self.one.with_subject("outside"), "the message at the next hop")
+
+    def test_access(self):
+        self.node.expect_error("row of a table is wrong|a table cannot be used|were not read again")
+        with self.node.submission() as smtp:
+            smtp.sendmail("ann@uni.example", ["eve@uni.example"], message("before"))
+        self.node.wait_messages(1, "eve")
+        self.rewrite("access", "From:bad.example\tREJEKT\n")
+        self.restart()
+        self.assertEqual(len(self.node.messages("eve")), 1)  # mailboxes serve
+        with self.smtp() as smtp:
+            smtp.ehlo()
+            code, text = smtp.mail("x@bad.example")
+            self.assertEqual((code, text[:5]), (451, b"4.3.5"))
+        self.assertIn("access_file", self.status(75)["mta"])
+        self.node.run("why", "bob@uni.example", check=75)
+        # A file that cannot be read is the same, and a reload with it leaves a good one alone.
+        self.rewrite("access", "From:bad.example\tREJECT\n")
+        self.node.run("reload", check=0)
+        self.node.wait(lambda: self.status(0)["mta"] == "", "the table to be good")
+        os.unlink(self.node.path("access"))
+        self.node.change_settings("mta")
+        with self.smtp() as smtp:
+            smtp.ehlo()
+            self.assertEqual(smtp.mail("x@bad.example")[0], 550)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@
 #include <jansson.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 struct control;
@@ -60,6 +61,10 @@ struct control *control_start(struct sched *sched, int listen_fd, gid_t group, c
 
 // Adds a table, which stays borrowed. Before the first request for it comes; the main thread.
 void control_register(struct control *control, const struct control_command *table);
+
+// What an operator must act on though the daemon serves: added to the answer to ping, one sentence or several; nothing when all is well. On the
+// scheduler of the control socket; must not block. Before the first request; the main thread.
+void control_on_trouble(struct control *control, void (*trouble)(void *arg, struct buf *text), void *arg);
 
 // After the scheduler has stopped.
 void control_free(struct control **control);

@@ -12,7 +12,7 @@
 // The most special key counts, wherever it stands (router/rules.h): of a client the longest network; of an address the whole address, without
 // its detail, its domain, each domain above, then "user@". SKIP ends the search. Only connection and envelope are looked at, never a header. OK and
 // RELAY at one place say nothing about another: a client with OK still has its sender looked at. What cannot be decided (two entries for a key, an
-// action that is none) is refused for now. A table without rows of a tag costs nothing.
+// action that is none, a file with a wrong row) is refused for now. A table without rows of a tag costs nothing.
 //
 // Pure; results live in the arena (under 4 KiB) or with rules.
 #ifndef ROUTER_ACCESS_H

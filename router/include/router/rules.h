@@ -33,9 +33,14 @@ void rules_drop(struct rules **rules); // NULL is fine
 // A row that is wrong. key is as it stands there.
 typedef void rules_complain_fn(void *context, struct str file, size_t line, struct str key, const char *what);
 
-// Reads the rows of a file, called name in reasons. Once for each kind. False when some are wrong: each is complained of, and the table is not to be
-// used.
+// Reads the rows of a file, called name in reasons. Once for each kind. False when some are wrong: each is complained of, and the table is damaged.
 bool rules_add(struct rules *rules, enum rules_kind kind, struct str name, struct str text, rules_complain_fn *complain, void *context);
+
+// A file that cannot be used. What it would say is not guessed: whoever asks the table hears RULES_UNAVAILABLE, whatever the key, so that mail
+// waits that the file may have a row for.
+void rules_damage(struct rules *rules, enum rules_kind kind, struct str name);
+bool rules_is_damaged(const struct rules *rules, enum rules_kind kind); // rules may be NULL
+struct str rules_name(const struct rules *rules, enum rules_kind kind); // of the file
 
 // A row of either table; where it stands, for reasons: a DN and an attribute, or FILE:LINE and "".
 struct rules_row {
@@ -49,7 +54,7 @@ enum rules_answer {
 	RULES_FOUND,
 	RULES_NONE,
 	RULES_TWICE,       // two entries have the key; row_out->entry is one of them
-	RULES_UNAVAILABLE, // the directory cannot say now
+	RULES_UNAVAILABLE, // the directory cannot say now, or the file is damaged
 };
 
 // attr is what a row of the directory says it in. rules may be NULL: no files. Results live in the arena or with rules.
@@ -59,7 +64,7 @@ enum rules_answer rules_find(const struct rules *rules, enum rules_kind kind, st
 // The first key of either table that is not below `from` (directory_next_key()); {NULL, 0}: none.
 struct str rules_next_key(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str from, struct arena *arena);
 
-// Does any key begin so?
+// Does any key begin so? Of a damaged table: yes.
 bool rules_have(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str prefix, struct arena *arena);
 
 #endif

@@ -63,6 +63,9 @@ static inline const struct settings *settings_of(const struct settings_snapshot 
 // The setting domain, else what follows the first dot of hostname when that is a domain of several labels, else hostname. Borrowed.
 struct str settings_default_domain(const struct settings *settings);
 
+// "host:port" of relayhost, in the arena; empty without one.
+struct str settings_relayhost(const struct settings *settings, struct arena *arena);
+
 // How an element of ldap_uri is reached; schema/settings_ldap.c.
 enum settings_ldap_kind { SETTINGS_LDAP_PLAIN, SETTINGS_LDAP_TLS, SETTINGS_LDAP_LOCAL };
 struct settings_ldap_server {
