@@ -71,6 +71,10 @@ bool buf_add_c(struct buf *b, const char *c)
 
 bool buf_add_byte(struct buf *b, char c)
 {
+	if (b->n + 1 < b->size && !b->overflow) {
+		b->p[b->n++] = c;
+		return true;
+	}
 	return buf_add(b, str_of(&c, 1));
 }
 

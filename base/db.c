@@ -13,7 +13,7 @@
 #include "base/must.h"
 #include "db_wal.h"
 
-enum { PAGE_BYTES = 4096 };
+enum { PAGE_BYTES = 4096, READER_BUSY_MS = 1000, WRITER_BUSY_MS = 10000 };
 
 // What every transaction runs, prepared once as those of options.sql.
 enum transaction { BEGIN, BEGIN_READ, COMMIT, SAVEPOINT, RELEASE, TRANSACTION_N };
@@ -202,7 +202,7 @@ static enum err_code set_pragmas(struct db *db, const struct db_options *options
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_extended_result_codes(db->handle, 1);
-	sqlite3_busy_timeout(db->handle, options->mode == DB_READONLY ? 1000 : 10000);
+	sqlite3_busy_timeout(db->handle, options->mode == DB_READONLY ? READER_BUSY_MS : WRITER_BUSY_MS);
 	// The lock first, before anything reads the file: a connection that has it from the start needs no -shm file.
 	snprintf(sql, sizeof sql, "%s PRAGMA cache_size=-%u; PRAGMA mmap_size=%llu; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF",
 		options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "", options->cache_kib ? options->cache_kib : 256,
@@ -542,6 +542,14 @@ enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err)
 	if (truncate)
 		db->wal_bytes = db->wal_file_bytes = 0;
 	return ERR_OK;
+}
+
+enum err_code db_truncate_wal(struct db *db, int64_t wait_ms, struct err *err)
+{
+	sqlite3_busy_timeout(db->handle, (int)wait_ms);
+	enum err_code code = db_checkpoint(db, true, err);
+	sqlite3_busy_timeout(db->handle, WRITER_BUSY_MS);
+	return code;
 }
 
 sqlite3 *db_handle(struct db *db)

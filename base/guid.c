@@ -72,26 +72,30 @@ struct str guid_text(const struct guid *guid, char text_out[GUID_TEXT_BYTES])
 	return str_of(text_out, GUID_TEXT_BYTES - 1);
 }
 
+// One more than the value of a hexadecimal digit; 0: it is none.
+static const uint8_t hex_values[256] = {
+	['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+	['A'] = 11, 12, 13, 14, 15, 16,
+	['a'] = 11, 12, 13, 14, 15, 16,
+};
+
+// Asked several times for each entry of a directory that is loaded.
 bool guid_parse(struct str text, struct guid *out)
 {
 	struct guid guid;
-	size_t nibble = 0;
-	bool hyphens = text.n == 36;
+	const char *p = text.p;
+	bool hyphens = text.n == 36, good = true;
 	if (!hyphens && text.n != 32)
 		return false;
-	for (size_t i = 0; i < text.n; i++) {
-		if (hyphens && (i == 8 || i == 13 || i == 18 || i == 23)) {
-			if (text.p[i] != '-')
-				return false;
-			continue;
-		}
-		int value = chr_hex(text.p[i]);
-		if (value < 0)
-			return false;
-		uint8_t *byte = &guid.b[nibble / 2];
-		*byte = nibble % 2 ? (uint8_t)(*byte | value) : (uint8_t)(value << 4);
-		nibble++;
+	for (size_t i = 0; i < sizeof guid.b; i++, p += 2) {
+		if (hyphens && (i == 4 || i == 6 || i == 8 || i == 10))
+			good &= *p++ == '-';
+		unsigned high = hex_values[(uint8_t)p[0]], low = hex_values[(uint8_t)p[1]];
+		good &= high > 0 && low > 0;
+		guid.b[i] = (uint8_t)((high - 1) << 4 | (low - 1));
 	}
+	if (!good)
+		return false;
 	*out = guid;
 	return true;
 }

@@ -7,10 +7,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "apply.h"
+#include "base/clock.h"
 #include "ldapsync/directory.h"
 
 #define A1 "20261122010203.000001Z#000000#001#000000"
@@ -277,6 +279,58 @@ static void windows_of_the_brake(void **state)
 	assert_false(brake_is_released(&limits, &some, &more));
 }
 
+// What waits to be written in the order of the table must not be missed by who looks for it.
+static void an_entry_twice_in_the_first_load(void **state)
+{
+	struct place *place = *state;
+	put(place, 1, "old@uni.example", "{SSHA}x");
+	put(place, 2, "gone@uni.example", "{SSHA}x");
+	put(place, 1, "new@uni.example", "{SSHA}x");
+	drop(place, 2);
+	put_person(place, 3);
+	assert_int_equal(commit(place, true, true, NULL), APPLY_DONE);
+	assert_int_equal(entries(place), 2);
+	assert_int_equal(find(place, "new@uni.example"), DIRECTORY_FOUND);
+	assert_int_equal(find(place, "u3@uni.example"), DIRECTORY_FOUND);
+	assert_int_equal(find(place, "old@uni.example"), DIRECTORY_NONE);
+	assert_int_equal(find(place, "gone@uni.example"), DIRECTORY_NONE);
+}
+
+static off_t turns(struct place *place, unsigned from, unsigned to)
+{
+	char wal[160];
+	struct stat st;
+	for (unsigned turn = from; turn < to; turn++) {
+		for (unsigned n = 0; n < 3 * PEOPLE; n++)
+			put_person(place, 1000 * turn + n);
+		assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+		images_checkpoint(&place->images);
+	}
+	snprintf(wal, sizeof wal, "%s-wal", place->shadow_path);
+	assert_int_equal(stat(wal, &st), 0);
+	return st.st_size;
+}
+
+// A reader that was stopped: no turn of ours waits for it, and when it has gone the log is used anew.
+static void a_reader_that_holds_its_snapshot(void **state)
+{
+	struct place *place = *state;
+	enum { WAITED_ONCE_MS = 10000, TURNS = 40 };
+	put_person(place, 1);
+	assert_int_equal(commit(place, true, true, NULL), APPLY_DONE);
+	struct directory *directory = directory_open(place->shadow_path, 30);
+	directory_begin(directory);
+	assert_true(directory_status(directory).complete);
+	int64_t began_ms = clock_mono_exact_ms();
+	off_t before = turns(place, 1, TURNS);
+	assert_true(before > 2 << 20);
+	assert_true(clock_mono_exact_ms() - began_ms < TURNS * WAITED_ONCE_MS / 4);
+	directory_end(directory);
+	directory_close(&directory);
+	(void)turns(place, TURNS, TURNS + 1); // folds what was held
+	assert_true(turns(place, TURNS + 1, TURNS + 5) <= before + (1 << 20));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +340,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nothing_at_all_is_never_loaded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_older_cookie_counts, set_up, tear_down),
 		cmocka_unit_test(windows_of_the_brake),
+		cmocka_unit_test_setup_teardown(an_entry_twice_in_the_first_load, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_reader_that_holds_its_snapshot, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

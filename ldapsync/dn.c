@@ -123,12 +123,52 @@ static bool add_rdn(struct str *rest, struct buf *out, struct arena *arena)
 	return good && !arena_overflowed(arena);
 }
 
+static bool is_plain(char c)
+{
+	return c > 0 && c != ',' && c != ';' && c != '+' && c != '"' && c != '\\';
+}
+
+// As add_rdn for what nearly all RDNs are: one part of ASCII without quotes and escapes. False: it is not that, and nothing was taken.
+static bool add_plain_rdn(struct str *rest, struct buf *out)
+{
+	struct str value, type;
+	size_t n = 0;
+	while (n < rest->n && is_plain(rest->p[n]))
+		n++;
+	if (n < rest->n && rest->p[n] != ',' && rest->p[n] != ';')
+		return false;
+	value = str_upto(*rest, n);
+	char *to = buf_reserve(out, n + 3); // "=" becomes a NUL, and two NUL and the end follow
+	if (to == NULL || !take_type(&value, &type))
+		return false;
+	char *from = to;
+	for (size_t i = 0; i < type.n; i++)
+		*to++ = chr_lower(type.p[i]);
+	*to++ = '\0';
+	while (value.n && value.p[value.n - 1] == ' ')
+		value.n--;
+	for (size_t i = 0; i < value.n; i++)
+		if (value.p[i] != ' ' || (i > 0 && to[-1] != '\0' && value.p[i - 1] != ' '))
+			*to++ = chr_lower(value.p[i]);
+	memcpy(to, "\0\0\1", 3);
+	buf_grew(out, (size_t)(to - from) + 3);
+	*rest = str_from(*rest, n + 1);
+	return true;
+}
+
 static bool normalise(struct str dn, struct buf *out)
 {
-	struct arena *arena = arena_new(32 * ENTRY_DN_BYTES_MAX);
+	struct arena *arena = NULL;
 	bool good = str_trim(dn).n > 0 && dn.n <= ENTRY_DN_BYTES_MAX;
-	while (good && dn.n > 0)
+	if (good)
+		(void)buf_reserve(out, dn.n + dn.n / 2); // mostly enough
+	while (good && dn.n > 0) {
+		if (add_plain_rdn(&dn, out))
+			continue;
+		if (arena == NULL)
+			arena = arena_new(32 * ENTRY_DN_BYTES_MAX);
 		good = add_rdn(&dn, out, arena);
+	}
 	arena_free(&arena);
 	return good && !out->overflow;
 }
@@ -167,17 +207,33 @@ bool dn_take_part(struct str *rdn, struct str *type_out, struct buf *value)
 	return true;
 }
 
-struct guid dn_key(struct str dn)
+static struct guid hash_of(const struct buf *normal)
 {
 	static const struct guid none;
+	return guid_derive(&none, buf_str(normal), STR("dn"));
+}
+
+bool dn_parse_key(struct str dn, struct guid *key_out)
+{
 	struct buf normal;
 	buf_init(&normal, 8 * ENTRY_DN_BYTES_MAX);
-	if (!normalise(dn, &normal)) {
-		buf_clear(&normal);
-		buf_add_byte(&normal, '\2'); // no DN begins so
-		buf_add(&normal, dn);
-	}
-	struct guid key = guid_derive(&none, buf_str(&normal), STR("dn"));
+	bool good = normalise(dn, &normal);
+	if (good)
+		*key_out = hash_of(&normal);
 	buf_fini(&normal);
+	return good;
+}
+
+struct guid dn_key(struct str dn)
+{
+	struct guid key;
+	struct buf other;
+	if (dn_parse_key(dn, &key))
+		return key;
+	buf_init(&other, dn.n + 1);
+	buf_add_byte(&other, '\2'); // no DN begins so
+	buf_add(&other, dn);
+	key = hash_of(&other);
+	buf_fini(&other);
 	return key;
 }

@@ -13,6 +13,9 @@
 
 struct guid dn_key(struct str dn);
 
+// The same for a DN; false for what is none.
+bool dn_parse_key(struct str dn, struct guid *key_out);
+
 // Is this a DN at all: "type=value", separated by commas or semicolons? The empty DN is none.
 bool dn_is_valid(struct str dn);
 

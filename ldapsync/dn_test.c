@@ -29,6 +29,9 @@ static void test_one_dn(void **state)
 		{"cn=\xc3\xbc,dc=uni", "cn=\\C3\\BC,dc=uni"},
 		{"cn=\xc3\x9c,dc=uni", "cn=\xc3\xbc,dc=uni"},
 		{"cn=u\xcc\x88,dc=uni", "cn=\xc3\xbc,dc=uni"}, // composed and decomposed
+		{"cn=  A  b c , dc=uni", "cn=\\41   b \\63,dc=uni"}, // with escapes and without
+		{"cn=,dc=uni", "cn=\"\",dc=uni"},
+		{"o=a+o=b,cn= x y", "o=b+o=a,cn=\\78  y"},
 		{"not a dn", "not a dn"},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -280,6 +280,7 @@ static void *follow_thread(void *arg)
 		look_at_images(follow, damaged);
 		if (path && path[0])
 			look(follow, path, check_ms, was_set || released);
+		images_checkpoint(&follow->images);
 		wait_for_change(follow, check_ms);
 	}
 	free(path);

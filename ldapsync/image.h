@@ -83,20 +83,23 @@ enum err_code image_get(struct image *image, const struct guid *uuid, struct buf
 // it is still open.
 enum err_code image_settle(struct image *image, bool purge, struct image_counters *counters_out, struct err *err) ERR_CHECKED;
 
-// Writes state, commits and checkpoints. After a failure the transaction is gone.
+// Writes state and commits. After a failure the transaction is gone.
 enum err_code image_commit(struct image *image, const struct image_state *state, struct err *err) ERR_CHECKED;
 void image_abort(struct image *image);
+
+// Folds the WAL into the file when it has grown, outside a transaction: for when nothing else is to be done. Takes as long as the disk needs for
+// what was committed, and waits hardly at all for readers: while one holds a snapshot, what came after it stays in the WAL.
+void image_checkpoint(struct image *image);
 
 // Everything that is committed is in the file itself, and its log is empty: before the file gets another name. Nobody may read it.
 enum err_code image_fold(struct image *image, struct err *err) ERR_CHECKED;
 
 // Keys that several entries claim (I11), inside or outside a transaction: calls each for every one.
-enum err_code image_conflicts(struct image *image, void (*each)(void *context, int kind, struct str key, struct str dns), void *context,
-	struct err *err) ERR_CHECKED;
+typedef void image_conflict_fn(void *context, int kind, struct str key, struct str dns);
+enum err_code image_conflicts(struct image *image, image_conflict_fn *each, void *context, struct err *err) ERR_CHECKED;
 
 // The same for the keys of one entry, in the form of keys.h.
-enum err_code image_conflicts_of(struct image *image, struct str keys, void (*each)(void *context, int kind, struct str key, struct str dns),
-	void *context, struct err *err) ERR_CHECKED;
+enum err_code image_conflicts_of(struct image *image, struct str keys, image_conflict_fn *each, void *context, struct err *err) ERR_CHECKED;
 
 // Changes source_ok and confirmed_ms alone, in a transaction of its own.
 enum err_code image_confirm(struct image *image, bool source_ok, int64_t confirmed_ms, struct err *err) ERR_CHECKED;

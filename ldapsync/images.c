@@ -139,6 +139,12 @@ void images_close(struct images *images)
 	*images = (struct images){0};
 }
 
+void images_checkpoint(struct images *images)
+{
+	image_checkpoint(images->credentials);
+	image_checkpoint(images->shadow);
+}
+
 void images_remake(struct images *images)
 {
 	struct err err;

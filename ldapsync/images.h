@@ -40,6 +40,9 @@ struct images {
 enum err_code images_open(struct images *images, const char *shadow_path, const char *credentials_path, struct err *err) ERR_CHECKED;
 void images_close(struct images *images);
 
+// image_checkpoint of both.
+void images_checkpoint(struct images *images);
+
 // Damage that was found while working: both are made anew, beside, empty; nobody is unknown for good by the old ones any more. Nothing while
 // they are being made anew already. Aborts when that fails: without its databases ldapsync is of no use, and the supervisor starts it again.
 void images_remake(struct images *images);

@@ -15,6 +15,7 @@
 enum {
 	HEAVY_BYTES_MAX = 64 << 20, // values of one entry while it is made
 	REALMS_BYTES_MAX = 64 << 20,
+	SORT_FEW = 32,
 	ADDRESSED = ENTRY_RECIPIENT | ENTRY_USER | ENTRY_ALIAS | ENTRY_LIST | ENTRY_GROUP, // classes whose addresses receive mail
 };
 
@@ -34,6 +35,7 @@ struct intake {
 	struct arena *arena;   // of the entry
 	struct arena *scratch; // of one value
 	struct buf data, keys, secret_data, secret_keys;
+	struct guid dn_key;    // of the entry
 	struct arena *realm_arena;
 	struct realm *realms; // owned; sorted by domain once surveyed
 	size_t n_realms, room_realms;
@@ -242,9 +244,18 @@ static struct item *check_values(struct intake *intake, const struct raw_entry *
 	return items;
 }
 
-// By number, stable: a counting sort, because a group has 100,000 values of one attribute.
-static struct item *sort_items(struct intake *intake, const struct item *items, size_t n)
+// By number, stable: few by insertion, many by counting, because a group has 100,000 values of one attribute.
+static struct item *sort_items(struct intake *intake, struct item *items, size_t n)
 {
+	for (size_t i = 1; n <= SORT_FEW && i < n; i++) {
+		struct item one = items[i];
+		size_t to = i;
+		for (; to > 0 && items[to - 1].info->attr > one.info->attr; to--)
+			items[to] = items[to - 1];
+		items[to] = one;
+	}
+	if (n <= SORT_FEW)
+		return items;
 	size_t at[ATTR_NUMBER_MAX + 2] = {0};
 	struct item *sorted = arena_array(intake->arena, n, sizeof *sorted);
 	if (sorted == NULL)
@@ -283,8 +294,7 @@ static struct guid identity(struct intake *intake, const struct raw_entry *recor
 			}
 			refuse(intake, record, record->values[i].line, record->values[i].name, "is not a UUID");
 		}
-	struct guid key = dn_key(record->dn);
-	return guid_derive(&key, STR_NONE, STR("entry"));
+	return guid_derive(&intake->dn_key, STR_NONE, STR("entry"));
 }
 
 // A mailbox needs one id that is certain: a phMailboxId that is refused or there twice must not fall back to entryUUID, another mailbox.
@@ -361,8 +371,7 @@ static void add_access_keys(struct intake *intake, struct str text)
 
 static void add_keys(struct intake *intake, const struct item *items, size_t n, const struct entry *entry)
 {
-	struct guid dn = dn_key(entry->dn);
-	keys_add(&intake->keys, DIRECTORY_DN, guid_bytes(&dn));
+	keys_add(&intake->keys, DIRECTORY_DN, guid_bytes(&intake->dn_key));
 	for (size_t i = 0; i < n; i++) {
 		enum attr attr = items[i].info->attr;
 		if ((entry->classes & ADDRESSED) && is_address(items[i].info))
@@ -468,7 +477,7 @@ enum intake_result intake_make(struct intake *intake, const struct raw_entry *re
 	clear(intake);
 	if (head.classes == 0 && record_value(record, ATTR_MAIL).p == NULL && record_value(record, ATTR_MEMBER).p == NULL)
 		return INTAKE_SKIPPED;
-	if (record->dn.n > ENTRY_DN_BYTES_MAX || !str_is_utf8(record->dn) || !dn_is_valid(record->dn)) {
+	if (record->dn.n > ENTRY_DN_BYTES_MAX || !str_is_utf8(record->dn) || !dn_parse_key(record->dn, &intake->dn_key)) {
 		refuse(intake, record, record->line, STR("dn"), "is not a DN: the entry is left out");
 		return INTAKE_REFUSED;
 	}

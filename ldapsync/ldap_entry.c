@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading an entry of libldap. Room for its values is kept from entry to entry.
+// Reading an entry of libldap. Its attributes are taken off the bytes of the message, where they lie: libldap's own calls allocate for each of
+// them. Room for the list of values is kept from entry to entry.
 #include "ldap_entry.h"
 
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "sync_wire.h"
 
 struct ldap_entry {
 	struct raw_value *values; // owned
 	size_t n, room;
-	BerVarray *arrays; // owned; arrays of libldap whose values are borrowed from the message
-	size_t n_arrays, room_arrays;
 	BerElement *ber; // owned
 };
 
@@ -23,12 +23,10 @@ struct ldap_entry *ldap_entry_new(void)
 
 void ldap_entry_clear(struct ldap_entry *entry)
 {
-	for (size_t i = 0; i < entry->n_arrays; i++)
-		ber_memfree(entry->arrays[i]);
 	if (entry->ber)
 		ber_free(entry->ber, 0);
 	entry->ber = NULL;
-	entry->n = entry->n_arrays = 0;
+	entry->n = 0;
 }
 
 void ldap_entry_free(struct ldap_entry **entry_in)
@@ -38,19 +36,8 @@ void ldap_entry_free(struct ldap_entry **entry_in)
 		return;
 	ldap_entry_clear(entry);
 	free(entry->values);
-	free(entry->arrays);
 	free(entry);
 	*entry_in = NULL;
-}
-
-static void add_array(struct ldap_entry *entry, BerVarray array)
-{
-	if (entry->n_arrays == entry->room_arrays) {
-		entry->room_arrays = entry->room_arrays ? 2 * entry->room_arrays : 64;
-		entry->arrays = reallocarray(entry->arrays, entry->room_arrays, sizeof *entry->arrays);
-		must(entry->arrays != NULL);
-	}
-	entry->arrays[entry->n_arrays++] = array;
 }
 
 // "userPassword;x-hashed" is userPassword, as in LDIF.
@@ -60,34 +47,41 @@ static struct str without_options(struct str name)
 	return options < 0 ? name : str_upto(name, (size_t)options);
 }
 
-static void add_value(struct ldap_entry *entry, struct str name, const struct berval *value)
+static void add_value(struct ldap_entry *entry, struct str name, struct str value)
 {
 	if (entry->n == entry->room) {
 		entry->room = entry->room ? 2 * entry->room : 256;
 		entry->values = reallocarray(entry->values, entry->room, sizeof *entry->values);
 		must(entry->values != NULL);
 	}
-	entry->values[entry->n++] = (struct raw_value){.name = name, .value = str_of(value->bv_val, value->bv_len)};
+	entry->values[entry->n++] = (struct raw_value){.name = name, .value = value};
+}
+
+// PartialAttribute (RFC 4511, 4.1.7): its name and the set of its values.
+static bool add_attribute(struct ldap_entry *entry, struct str attribute)
+{
+	struct str name, values, value;
+	if (!sync_wire_take(&attribute, SYNC_WIRE_OCTETS, &name) || !sync_wire_take(&attribute, SYNC_WIRE_SET, &values))
+		return false;
+	name = without_options(name);
+	while (values.n > 0) {
+		if (!sync_wire_take(&values, SYNC_WIRE_OCTETS, &value))
+			return false;
+		add_value(entry, name, value);
+	}
+	return true;
 }
 
 bool ldap_entry_read(struct ldap_entry *entry, LDAP *ld, LDAPMessage *message, struct raw_entry *entry_out)
 {
-	struct berval dn, name;
-	BerVarray values;
+	struct berval dn, attribute;
+	ber_len_t left;
 	ldap_entry_clear(entry);
-	if (ldap_get_dn_ber(ld, message, &entry->ber, &dn) != LDAP_SUCCESS)
+	if (ldap_get_dn_ber(ld, message, &entry->ber, &dn) != LDAP_SUCCESS) // what is left of ber is the list of attributes
 		return false;
-	for (;;) {
-		if (ldap_get_attribute_ber(ld, message, entry->ber, &name, &values) != LDAP_SUCCESS)
+	while (ber_get_option(entry->ber, LBER_OPT_BER_REMAINING_BYTES, &left) == LBER_OPT_SUCCESS && left > 0)
+		if (ber_skip_element(entry->ber, &attribute) != LBER_SEQUENCE || !add_attribute(entry, str_of(attribute.bv_val, attribute.bv_len)))
 			return false;
-		if (name.bv_val == NULL)
-			break;
-		if (values)
-			add_array(entry, values);
-		struct str plain = without_options(str_of(name.bv_val, name.bv_len));
-		for (size_t i = 0; values && values[i].bv_val; i++)
-			add_value(entry, plain, &values[i]);
-	}
 	*entry_out = (struct raw_entry){.dn = str_of(dn.bv_val, dn.bv_len), .values = entry->values, .n_values = entry->n};
 	return true;
 }

@@ -117,6 +117,7 @@ static enum outcome follow_search(struct replica *replica, struct err *err)
 		}
 		if (!replica_commit_batch(replica, &outcome, err) || !look_around(replica, &outcome, err))
 			return outcome;
+		images_checkpoint(&replica->images);
 		wait_for_message(replica);
 	}
 }

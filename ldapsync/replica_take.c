@@ -317,8 +317,10 @@ bool replica_commit_batch(struct replica *replica, enum outcome *outcome_out, st
 	if (heartbeat_advanced(&replica->heartbeat, &replica->step.cookie.csns))
 		replica->confirmed_ms = clock_wall_ms() - (clock_mono_ms() - replica->heartbeat.answer_of_ms);
 	enum apply_result result = replica_commit(replica, false, err);
-	if (result == APPLY_DONE)
+	if (result == APPLY_DONE) {
+		images_checkpoint(&replica->images); // where changes never pause, too
 		return true;
+	}
 	*outcome_out = replica_not_committed(replica, result, err);
 	return false;
 }

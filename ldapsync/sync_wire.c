@@ -4,10 +4,10 @@
 
 enum {
 	TAG_BOOLEAN = 0x01,
-	TAG_OCTETS = 0x04,
+	TAG_OCTETS = SYNC_WIRE_OCTETS,
 	TAG_ENUMERATED = 0x0a,
 	TAG_SEQUENCE = 0x30,
-	TAG_SET = 0x31,
+	TAG_SET = SYNC_WIRE_SET,
 	TAG_NEW_COOKIE = 0x80,      // [0], primitive
 	TAG_REFRESH_DELETE = 0xa1,  // [1], constructed
 	TAG_REFRESH_PRESENT = 0xa2,
@@ -19,8 +19,7 @@ enum {
 
 // --- Reading ---
 
-// Takes one element with this tag off *rest.
-static bool take(struct str *rest, uint8_t tag, struct str *content_out)
+bool sync_wire_take(struct str *rest, uint8_t tag, struct str *content_out)
 {
 	if (rest->n < 2 || (uint8_t)rest->p[0] != tag)
 		return false;
@@ -49,7 +48,7 @@ static bool next_is(struct str rest, uint8_t tag)
 static bool take_uuid(struct str *rest, struct guid *uuid_out)
 {
 	struct str bytes;
-	if (!take(rest, TAG_OCTETS, &bytes) || bytes.n != sizeof uuid_out->b)
+	if (!sync_wire_take(rest, TAG_OCTETS, &bytes) || bytes.n != sizeof uuid_out->b)
 		return false;
 	memcpy(uuid_out->b, bytes.p, sizeof uuid_out->b);
 	return true;
@@ -58,7 +57,7 @@ static bool take_uuid(struct str *rest, struct guid *uuid_out)
 // An optional cookie: *cookie_out keeps its value when there is none.
 static bool take_cookie(struct str *rest, struct str *cookie_out)
 {
-	return !next_is(*rest, TAG_OCTETS) || take(rest, TAG_OCTETS, cookie_out);
+	return !next_is(*rest, TAG_OCTETS) || sync_wire_take(rest, TAG_OCTETS, cookie_out);
 }
 
 // An optional BOOLEAN: *flag keeps its default when there is none. Any byte but 0 is true (X.690, 8.2.2).
@@ -67,7 +66,7 @@ static bool take_flag(struct str *rest, bool *flag)
 	struct str byte;
 	if (!next_is(*rest, TAG_BOOLEAN))
 		return true;
-	if (!take(rest, TAG_BOOLEAN, &byte) || byte.n != 1)
+	if (!sync_wire_take(rest, TAG_BOOLEAN, &byte) || byte.n != 1)
 		return false;
 	*flag = byte.p[0] != 0;
 	return true;
@@ -77,9 +76,9 @@ bool sync_state_parse(struct str value, struct sync_state *state_out)
 {
 	struct sync_state state = {.cookie = STR_NONE};
 	struct str rest, change;
-	if (!take(&value, TAG_SEQUENCE, &rest) || value.n > 0)
+	if (!sync_wire_take(&value, TAG_SEQUENCE, &rest) || value.n > 0)
 		return false;
-	if (!take(&rest, TAG_ENUMERATED, &change) || change.n != 1 || (uint8_t)change.p[0] > SYNC_DELETE)
+	if (!sync_wire_take(&rest, TAG_ENUMERATED, &change) || change.n != 1 || (uint8_t)change.p[0] > SYNC_DELETE)
 		return false;
 	state.change = (enum sync_change)change.p[0];
 	if (!take_uuid(&rest, &state.uuid) || !take_cookie(&rest, &state.cookie) || rest.n > 0)
@@ -97,7 +96,7 @@ static bool parse_phase(struct str rest, struct sync_info *info)
 static bool parse_id_set(struct str rest, struct sync_info *info)
 {
 	struct guid ignored;
-	if (!take_cookie(&rest, &info->cookie) || !take_flag(&rest, &info->refresh_deletes) || !take(&rest, TAG_SET, &info->uuids) || rest.n > 0)
+	if (!take_cookie(&rest, &info->cookie) || !take_flag(&rest, &info->refresh_deletes) || !sync_wire_take(&rest, TAG_SET, &info->uuids) || rest.n > 0)
 		return false;
 	for (rest = info->uuids; rest.n > 0;)
 		if (!take_uuid(&rest, &ignored))
@@ -113,7 +112,7 @@ bool sync_info_parse(struct str value, struct sync_info *info_out)
 	if (value.n == 0)
 		return false;
 	uint8_t tag = (uint8_t)value.p[0];
-	if (!take(&value, tag, &content) || value.n > 0)
+	if (!sync_wire_take(&value, tag, &content) || value.n > 0)
 		return false;
 	switch (tag) {
 	case TAG_NEW_COOKIE:
@@ -139,18 +138,6 @@ bool sync_info_parse(struct str value, struct sync_info *info_out)
 bool sync_uuid_next(struct str *uuids, struct guid *uuid_out)
 {
 	return take_uuid(uuids, uuid_out);
-}
-
-bool sync_done_parse(struct str value, struct sync_done *done_out)
-{
-	struct sync_done done = {.cookie = STR_NONE};
-	struct str rest;
-	if (!take(&value, TAG_SEQUENCE, &rest) || value.n > 0)
-		return false;
-	if (!take_cookie(&rest, &done.cookie) || !take_flag(&rest, &done.refresh_deletes) || rest.n > 0)
-		return false;
-	*done_out = done;
-	return true;
 }
 
 // --- Writing ---

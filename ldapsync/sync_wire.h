@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The four structures of content synchronisation (RFC 4533, section 2) as bytes: the request control, the state control of an entry, the
-// info message, the done control.
+// Structures of content synchronisation (RFC 4533, section 2) as bytes: the request control, the state control of an entry, the info
+// message. The done control ends searches that do not persist; ours does, so its end is trouble whatever it says.
 //
 //     buf_clear(&value);
 //     sync_request_add(&value, cookie, false);               // value of control SYNC_OID_REQUEST
@@ -16,7 +16,6 @@
 
 #define SYNC_OID_REQUEST "1.3.6.1.4.1.4203.1.9.1.1"
 #define SYNC_OID_STATE "1.3.6.1.4.1.4203.1.9.1.2"
-#define SYNC_OID_DONE "1.3.6.1.4.1.4203.1.9.1.3"
 #define SYNC_OID_INFO "1.3.6.1.4.1.4203.1.9.1.4"
 enum { SYNC_REFRESH_REQUIRED = 4096 }; // the result code e-syncRefreshRequired
 
@@ -46,11 +45,8 @@ bool sync_info_parse(struct str value, struct sync_info *info_out);
 // Takes the next UUID off a parsed set; false at its end.
 bool sync_uuid_next(struct str *uuids, struct guid *uuid_out);
 
-// syncDoneValue
-struct sync_done {
-	struct str cookie; // .p NULL: none was sent
-	bool refresh_deletes;
-};
-bool sync_done_parse(struct str value, struct sync_done *done_out);
+// Takes one element with this tag off *rest: what the structures above and the attributes of an entry are made of.
+enum { SYNC_WIRE_OCTETS = 0x04, SYNC_WIRE_SET = 0x31 };
+bool sync_wire_take(struct str *rest, uint8_t tag, struct str *content_out);
 
 #endif

@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(step != NULL && cookie != NULL);
 	sync_step_begin(step, cookie, &scope, STR("ldap://a"), data[0] & 4);
 	struct sync_state state;
-	struct sync_done done;
+	struct str rest, content;
 	switch (data[0] & 3) {
 	case 0:
 		if (sync_state_parse(bytes, &state)) {
@@ -103,8 +103,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		one_info(step, bytes);
 		break;
 	case 2:
-		if (sync_done_parse(bytes, &done))
-			check_borrowed(done.cookie, bytes);
+		rest = bytes;
+		while (sync_wire_take(&rest, SYNC_WIRE_OCTETS, &content) || sync_wire_take(&rest, SYNC_WIRE_SET, &content))
+			check_borrowed(content, bytes);
 		break;
 	case 3:
 		(void)sync_cookie_read(bytes, cookie);

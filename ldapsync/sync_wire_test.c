@@ -132,20 +132,21 @@ static void infos(void **state)
 	assert_false(sync_uuid_next(&set.uuids, &uuid));
 }
 
-static void dones(void **state)
+static void elements(void **state)
 {
 	(void)state;
-	struct sync_done done;
-	assert_true(sync_done_parse(BYTES("\x30\x00"), &done));
-	assert_null(done.cookie.p);
-	assert_true(sync_done_parse(BYTES("\x30\x06\x04\x01" "c\x01\x01\x01"), &done));
-	assert_true(str_eq(done.cookie, STR("c")) && done.refresh_deletes);
-	assert_false(sync_done_parse(BYTES("\x30\x06\x01\x01\x01\x04\x01" "c"), &done)); // the wrong order
+	struct str rest = BYTES("\x04\x81\x02" "ab\x31\x00"), content;
+	assert_false(sync_wire_take(&rest, SYNC_WIRE_SET, &content));
+	assert_true(sync_wire_take(&rest, SYNC_WIRE_OCTETS, &content));
+	assert_true(str_eq(content, STR("ab")));
+	assert_true(sync_wire_take(&rest, SYNC_WIRE_SET, &content));
+	assert_int_equal(content.n, 0);
+	assert_false(sync_wire_take(&rest, SYNC_WIRE_SET, &content));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(requests), cmocka_unit_test(states), cmocka_unit_test(infos), cmocka_unit_test(dones)};
+		cmocka_unit_test(requests), cmocka_unit_test(states), cmocka_unit_test(infos), cmocka_unit_test(elements)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,15 +42,15 @@ const char *attr_name(enum attr attr)
 unsigned attr_class_by_name(struct str name)
 {
 	static const struct {
-		const char *name;
+		struct str name;
 		unsigned bit;
 	} classes[] = {
-#define ATTR_CLASS_ROW(id, bit_, name_) {name_, 1u << bit_},
+#define ATTR_CLASS_ROW(id, bit_, name_) {{name_, sizeof name_ - 1}, 1u << bit_},
 		ATTR_CLASSES(ATTR_CLASS_ROW)
 #undef ATTR_CLASS_ROW
 	};
 	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-		if (str_eq_nocase(name, str_of_c(classes[i].name)))
+		if (classes[i].name.n == name.n && str_eq_nocase(name, classes[i].name))
 			return classes[i].bit;
 	return 0;
 }

@@ -119,6 +119,10 @@ uint64_t db_wal_bytes(const struct db *db);
 uint64_t db_wal_file_bytes(const struct db *db);
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err) ERR_CHECKED;
 
+// A checkpoint that cuts the file and waits for readers at most so long, if other connections have any: ERR_BUSY when one still holds a snapshot;
+// what is older than that has then been copied.
+enum err_code db_truncate_wal(struct db *db, int64_t wait_ms, struct err *err) ERR_CHECKED;
+
 // The underlying connection, for what is not among the statements.
 sqlite3 *db_handle(struct db *db);
 

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the image share: the open database, its statements, and which file does what with it.
+//
+//     image.c            open and close; transactions; the state row; the WAL folded in
+//     image_rows.c       entries: put, kept, dropped, swept
+//     image_keys.c       the rows that find them; those of a first load in sorted runs; what an entry lost and nobody else has
+//     image_conflicts.c  keys that several entries claim
+#ifndef LDAPSYNC_IMAGE_PARTS_H
+#define LDAPSYNC_IMAGE_PARTS_H
+
+#include "image.h"
+#include "ldapsync/directory.h"
+
+enum {
+	IMAGE_GET_STATE, IMAGE_SET_STATE, IMAGE_CONFIRM,
+	IMAGE_IS_EMPTY, IMAGE_FIND, IMAGE_INSERT, IMAGE_UPDATE, IMAGE_DELETE, IMAGE_ALL,
+	IMAGE_ADD_KEY, IMAGE_ADD_KEYS, IMAGE_DROP_KEY, IMAGE_HAS_KEY, IMAGE_COUNT_KEYS,
+	IMAGE_KEYS_IN_ORDER, IMAGE_CLAIMANTS,
+	IMAGE_STATEMENTS
+};
+enum { IMAGE_ADD_KEYS_ROWS = 32, IMAGE_KINDS = 256 };
+
+struct image_run; // keys that wait to be written, of image_keys.c
+
+struct image {
+	struct db *db;
+	struct buf text;       // what image_state lends out
+	uint8_t *seen;         // owned; a bit for each row id
+	size_t seen_bytes;
+	bool is_first;         // this transaction fills an empty table
+	struct image_run *run; // owned; NULL: none waits
+	struct buf dropped;    // counted keys that an entry lost in this transaction, in the form of keys.h
+	enum image_begin how;
+	uint64_t keys[IMAGE_KINDS]; // of each kind (a byte, keys.h), as far as known
+	bool known[IMAGE_KINDS];
+	uint64_t new_keys[IMAGE_KINDS]; // written in this transaction
+	struct image_counters counters;
+	uint64_t version;      // before the transaction
+	int64_t truncate_ms;   // the WAL is not cut before; monotonic
+};
+
+// --- image_keys.c ---
+
+// The rows of an entry's keys: as new, or gone; what it lost is remembered and asked for when the transaction settles.
+enum err_code image_add_keys(struct image *image, struct str keys, int64_t id, struct err *err) ERR_CHECKED;
+enum err_code image_drop_keys(struct image *image, struct str keys, int64_t id, struct err *err) ERR_CHECKED;
+
+// Before anything that is put in IMAGE_LOAD.
+enum err_code image_count_keys_before(struct image *image, struct err *err) ERR_CHECKED;
+// Writes what waits, and counts the keys that are gone.
+enum err_code image_settle_keys(struct image *image, struct err *err) ERR_CHECKED;
+// The counts as of this commit.
+void image_carry_counts_on(struct image *image);
+// The transaction is over: what it kept in memory goes.
+void image_forget_keys(struct image *image);
+
+#endif
