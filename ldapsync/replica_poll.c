@@ -155,6 +155,7 @@ static bool rest(struct replica *replica, int64_t wait_ms, struct err *err)
 	struct ldap_link_message message;
 	uint64_t count;
 	replica_set_lag(replica);
+	images_checkpoint(&replica->images);
 	if (poll(fds, 2, (int)clock_earlier(wait_ms, LAG_SHOWN_MS)) <= 0)
 		return true;
 	if (fds[1].revents)
