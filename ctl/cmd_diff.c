@@ -305,7 +305,8 @@ int cmd_directory_diff(struct ctl *ctl, int argc, char **argv)
 {
 	struct diff diff = {0};
 	int at;
-	if (!why_options(ctl, argc, argv, &diff.why, &at) || at + 1 != argc || diff.why.change)
+	if (!why_options(ctl, argc, argv, &diff.why, &at) || at + 1 != argc || diff.why.change || diff.why.login ||
+		diff.why.header.n)
 		return ctl_usage(ctl);
 	diff.why.change = argv[at];
 	int code = why_open(ctl, &diff.why);

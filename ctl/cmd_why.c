@@ -106,13 +106,27 @@ static json_t *json_reasons(const struct recipient_verdict *verdict)
 	return list;
 }
 
-static void print_json(struct str address, const struct recipient_verdict *v)
+// By address, what the mailboxes with phVacation would do; NULL: nobody asks, or none has it.
+static json_t *json_vacation(struct why *q, struct directory *directory, const struct recipient_verdict *v)
+{
+	json_t *answers = NULL;
+	for (size_t i = 0; q->sender && i < v->n_targets; i++) {
+		const char *why = why_vacation(q, directory, &v->targets[i]);
+		if (why == NULL)
+			continue;
+		answers = answers ? answers : json_object();
+		json_object_setn_new(answers, v->targets[i].address->text.p, v->targets[i].address->text.n, json_string(why));
+	}
+	return answers;
+}
+
+static void print_json(struct why *q, struct directory *directory, struct str address, const struct recipient_verdict *v)
 {
 	json_t *shadow = json_pack("{s:I, s:b, s:b, s:I}", "version", (json_int_t)v->shadow.version, "complete", v->shadow.complete, "fresh",
 		v->shadow.fresh, "age_s", (json_int_t)v->shadow.age_s);
-	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o, s:o, s:o}", "address", why_json_text(address), "verdict",
+	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o, s:o}", "address", why_json_text(address), "verdict",
 		recipient_outcome_name(v->outcome), "code", v->code, "enhanced", why_json_text(v->enhanced), "text", why_json_text(v->text), "owner",
-		v->owner.n ? why_json_text(v->owner) : NULL, "held", v->quarantine.n ? why_json_text(v->quarantine) : NULL, "targets",
+		v->owner.n ? why_json_text(v->owner) : NULL, "vacation", json_vacation(q, directory, v), "held", v->quarantine.n ? why_json_text(v->quarantine) : NULL, "targets",
 		why_json_targets(v), "reasons", json_reasons(v), "shadow", shadow));
 }
 
@@ -164,12 +178,15 @@ void why_add_target(struct buf *b, const struct recipient_target *t)
 	}
 }
 
-static void add_targets(struct buf *b, const struct recipient_verdict *v)
+static void add_targets(struct why *q, struct directory *directory, struct buf *b, const struct recipient_verdict *v)
 {
 	for (size_t i = 0; i < v->n_targets; i++) {
+		const char *vacation = q->sender ? why_vacation(q, directory, &v->targets[i]) : NULL;
 		buf_add_c(b, "  to ");
 		why_add_target(b, &v->targets[i]);
 		buf_add_c(b, "\n");
+		if (vacation)
+			buf_printf(b, "    phVacation: %s\n", vacation);
 	}
 }
 
@@ -190,7 +207,7 @@ static void add_reasons(struct buf *b, const struct recipient_verdict *v)
 	}
 }
 
-static void print_text(struct str address, const struct recipient_verdict *v)
+static void print_text(struct why *q, struct directory *directory, struct str address, const struct recipient_verdict *v)
 {
 	struct buf b;
 	buf_init(&b, WHY_ANSWER_BYTES_MAX);
@@ -201,7 +218,7 @@ static void print_text(struct str address, const struct recipient_verdict *v)
 		add_safe(&b, v->owner);
 		buf_add_c(&b, "\n");
 	}
-	add_targets(&b, v);
+	add_targets(q, directory, &b, v);
 	if (v->quarantine.n) {
 		buf_add_c(&b, "  and is held there until it is released: ");
 		add_safe(&b, v->quarantine);
@@ -244,17 +261,24 @@ static int worse(int a, int b)
 	return a > b ? a : b;
 }
 
-static int answer(struct why *q, struct str address)
+static int answer(struct why *q, struct str argument)
 {
 	struct recipient_verdict verdict;
+	struct directory *directory = q->after ? q->after : q->directory;
+	int code;
 	q->arena = arena_new(WHY_ANSWER_BYTES_MAX);
-	why_decide(q, q->after ? q->after : q->directory, address, &verdict);
-	if (q->json)
-		print_json(address, &verdict);
-	else
-		print_text(address, &verdict);
+	if (q->login) {
+		code = why_login(q, directory, argument);
+	} else {
+		why_decide(q, directory, argument, &verdict);
+		if (q->json)
+			print_json(q, directory, argument, &verdict);
+		else
+			print_text(q, directory, argument, &verdict);
+		code = exit_of(verdict.outcome);
+	}
 	arena_free(&q->arena);
-	return exit_of(verdict.outcome);
+	return code;
 }
 
 static bool parse_sender(struct ctl *ctl, struct str text, struct why *q)
@@ -276,13 +300,31 @@ static void complain_change(void *context, size_t line, struct str dn, struct st
 	fprintf(stderr, "%s:%zu: %.*s%s%.*s %s\n", q->change, line, STR_FMT(dn), dn.n && attribute.n ? ": " : "", STR_FMT(attribute), what);
 }
 
+// The beginning of a message; its header ends where it ends.
+static bool read_header(struct ctl *ctl, const char *path, struct why *q)
+{
+	enum { HEADER_BYTES_MAX = 256 << 10 };
+	struct err err;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *p = arena_must(ctl->arena, HEADER_BYTES_MAX);
+	ssize_t n = fd < 0 ? -1 : read(fd, p, HEADER_BYTES_MAX);
+	if (n < 0) {
+		(void)err_errno(&err, "%s", path);
+		fprintf(stderr, "posthouse: %s\n", err.text);
+	}
+	if (fd >= 0)
+		close(fd);
+	q->header = str_of(p, n < 0 ? 0 : (size_t)n);
+	return n >= 0;
+}
+
 bool why_options(struct ctl *ctl, int argc, char **argv, struct why *q, int *next_out)
 {
 	int at = 1;
 	for (; at < argc && argv[at][0] == '-'; at++) {
 		struct str option = str_of_c(argv[at]);
-		if (str_eq(option, STR("--outside"))) {
-			q->outside = true;
+		if (str_eq(option, STR("--outside")) || str_eq(option, STR("--login"))) {
+			*(str_eq(option, STR("--login")) ? &q->login : &q->outside) = true;
 			continue;
 		}
 		if (++at == argc)
@@ -297,6 +339,9 @@ bool why_options(struct ctl *ctl, int argc, char **argv, struct why *q, int *nex
 				return false;
 		} else if (str_eq(option, STR("--ldif"))) {
 			q->change = argv[at];
+		} else if (str_eq(option, STR("--message"))) {
+			if (!read_header(ctl, argv[at], q))
+				return false;
 		} else {
 			return false;
 		}

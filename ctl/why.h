@@ -21,10 +21,12 @@ struct why {
 	bool outside; // as a client that has not logged in
 	struct netaddr client; // NETADDR_NONE: not said
 	struct rules *rules;   // owned
+	bool login;            // the arguments are log-ins, not addresses
+	struct str header;     // of --message; empty: not said
 	bool json;
 };
 
-// Takes --outside, --client, --from and --ldif off the arguments: *next_out is the first that is none of them. False: wrong usage.
+// Takes --outside, --client, --from, --ldif, --message and --login off the arguments: *next_out is the first that is none of them. False: wrong usage.
 bool why_options(struct ctl *ctl, int argc, char **argv, struct why *why, int *next_out);
 
 // Settings, rules, the shadow and the change; CTL_YES, or the exit code after the complaint was printed. Pairs with why_close either way.
@@ -33,6 +35,12 @@ void why_close(struct why *why);
 
 // The verdict for an address, from why->directory or another; in why->arena.
 void why_decide(struct why *why, struct directory *directory, struct str address, struct recipient_verdict *verdict_out);
+
+// What a login may do, in why->arena, printed; the exit code.
+int why_login(struct why *why, struct directory *directory, struct str login);
+
+// Would a mailbox that mail for a target goes to answer this sender (phVacation)? NULL: it has none. The text is a literal.
+const char *why_vacation(struct why *why, struct directory *directory, const struct recipient_target *target);
 
 // Pieces of the answers.
 json_t *why_json_text(struct str s);

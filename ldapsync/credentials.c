@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "directory_source.h"
+#include "mail/addr.h"
 #include "schema/ddl_shadow.h"
 
 struct credentials {
@@ -70,6 +71,19 @@ static bool services_allow(const struct entry *entry, struct str word)
 	return !any;
 }
 
+const char *credentials_forbid(const struct entry *entry, const struct entry *class, struct str service)
+{
+	if (!status_allows(entry_first(entry, ATTR_PH_STATUS)))
+		return "phStatus forbids it";
+	if (entry_is_expired(entry, clock_wall_ms()))
+		return "phExpires has passed";
+	if (!services_allow(entry, service))
+		return "phService does not grant it";
+	if (!entry_has(entry, ATTR_PH_SERVICE) && class && !services_allow(class, service))
+		return "phService of the class of service does not grant it";
+	return NULL;
+}
+
 // "label:services:{SCHEME}hash", services separated by commas, empty or "*" for all. False when it is not for this service.
 static bool app_password(struct str value, struct str word, struct str *hash_out)
 {
@@ -100,7 +114,7 @@ static size_t count_values(const struct entry *entry, enum attr attr)
 	return n;
 }
 
-static bool fill(const struct entry *entry, struct str word, struct arena *arena, struct sasl_credentials *out)
+static bool fill(const struct entry *entry, const struct entry *class, struct str word, struct arena *arena, struct sasl_credentials *out)
 {
 	struct str *scram = arena_array(arena, count_values(entry, ATTR_PH_SCRAM), sizeof *scram);
 	struct str *passwords =
@@ -120,8 +134,8 @@ static bool fill(const struct entry *entry, struct str word, struct arena *arena
 	while (entry_next(entry, ATTR_PH_APP_PASSWORD, &cursor, &value))
 		if (app_password(value, word, &hash))
 			passwords[made.passwords_n++] = hash;
-	made.allowed = status_allows(entry_first(entry, ATTR_PH_STATUS)) && services_allow(entry, word) &&
-		       !entry_is_expired(entry, clock_wall_ms());
+	made.why_not = credentials_forbid(entry, class, word);
+	made.allowed = made.why_not == NULL;
 	made.account = arena_dup(arena, guid_text(&entry->uuid, text));
 	if (made.account.p == NULL)
 		return false;
@@ -129,17 +143,36 @@ static bool fill(const struct entry *entry, struct str word, struct arena *arena
 	return true;
 }
 
+// The entry of a login, and its class of service where that counts; a class that nobody has is none.
+static enum directory_answer find(struct credentials *credentials, struct str key, struct arena *arena, const struct entry **entry_out,
+	const struct entry **class_out)
+{
+	struct directory_match match;
+	enum directory_answer answer = reader_find(credentials->reader, DIRECTORY_LOGIN, key, 0, arena, &match);
+	*class_out = NULL;
+	if (answer != DIRECTORY_FOUND)
+		return answer;
+	*entry_out = match.entry;
+	struct str class = entry_first(match.entry, ATTR_PH_CLASS_OF_SERVICE);
+	if (class.n == 0 || entry_has(match.entry, ATTR_PH_SERVICE))
+		return DIRECTORY_FOUND;
+	answer = reader_find(credentials->reader, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(arena, class), 0, arena, &match);
+	if (answer == DIRECTORY_FOUND)
+		*class_out = match.entry;
+	return answer == DIRECTORY_NONE ? DIRECTORY_FOUND : answer;
+}
+
 enum sasl_lookup credentials_lookup(void *context, struct str service, struct str login, struct arena *arena, struct sasl_credentials *out)
 {
 	struct credentials *credentials = context;
-	struct directory_match match;
+	const struct entry *entry, *class;
 	enum directory_answer answer = DIRECTORY_UNAVAILABLE;
 	struct str key = directory_login_key(arena, login, str_of_c(credentials->default_realm));
 	if (key.p == NULL)
 		return arena_overflowed(arena) ? SASL_UNAVAILABLE : SASL_UNKNOWN;
 	pthread_mutex_lock(&credentials->mutex);
 	if (reader_begin(credentials->reader)) {
-		answer = reader_find(credentials->reader, DIRECTORY_LOGIN, key, 0, arena, &match);
+		answer = find(credentials, key, arena, &entry, &class);
 		reader_end(credentials->reader);
 	}
 	pthread_mutex_unlock(&credentials->mutex);
@@ -150,7 +183,7 @@ enum sasl_lookup credentials_lookup(void *context, struct str service, struct st
 	case DIRECTORY_UNAVAILABLE:
 		return SASL_UNAVAILABLE;
 	case DIRECTORY_FOUND:
-		return fill(match.entry, service_word(service), arena, out) ? SASL_FOUND : SASL_UNAVAILABLE;
+		return fill(entry, class, service_word(service), arena, out) ? SASL_FOUND : SASL_UNAVAILABLE;
 	}
 	unreachable("directory_answer");
 }

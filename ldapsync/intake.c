@@ -382,7 +382,9 @@ static void add_keys(struct intake *intake, const struct item *items, size_t n, 
 			add_host_key(intake, items[i].text);
 		if ((entry->classes & ENTRY_CLASS_OF_SERVICE) && attr == ATTR_CN) {
 			arena_reset(intake->scratch);
-			keys_add(&intake->keys, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(intake->scratch, items[i].text));
+			struct str class = addr_local_key(intake->scratch, items[i].text);
+			keys_add(&intake->keys, DIRECTORY_CLASS_OF_SERVICE, class);
+			keys_add(&intake->secret_keys, DIRECTORY_CLASS_OF_SERVICE, class); // its phService is asked at log-in
 		}
 		if ((entry->classes & ENTRY_HOST) && attr == ATTR_PH_HOST_TLS_PIN)
 			keys_add(&intake->keys, DIRECTORY_PIN, items[i].text);

@@ -103,7 +103,9 @@ void sasl_session_look_up(struct sasl_session *session)
 	session->found = config->lookup(config->context, str_of_c(session->service), login_of(session), session->arena, &session->credentials);
 	switch (session->found) {
 	case SASL_FOUND:
-		session->reason = session->credentials.allowed ? "wrong password" : "not allowed";
+		session->reason = session->credentials.allowed   ? "wrong password" :
+				  session->credentials.why_not ? session->credentials.why_not :
+								 "not allowed";
 		break;
 	case SASL_UNKNOWN:
 		break;

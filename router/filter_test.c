@@ -9,6 +9,7 @@
 
 #include "ldapsync/directory_memory.h"
 #include "member_url.h"
+#include "ldapsync/credentials.h"
 #include "router/service.h"
 
 static const char ldif[] =
@@ -113,7 +114,7 @@ static void test_urls(void **state)
 static void test_class_of_service(void **state)
 {
 	struct service_grant grant;
-	bool granted;
+	const struct entry *class;
 	(void)state;
 	assert_int_equal(service_number(directory, anna, ATTR_PH_QUOTA_BYTES, arena, &grant), SERVICE_SET);
 	assert_int_equal(grant.value, 1000); // the entry before its class
@@ -122,12 +123,11 @@ static void test_class_of_service(void **state)
 	assert_true(str_eq(grant.entry, STR("cn=staff,dc=uni")));
 	assert_int_equal(service_number(directory, anna, ATTR_PH_SUBMIT_RATE, arena, &grant), SERVICE_UNSET);
 	assert_int_equal(service_number(directory, bob, ATTR_PH_QUOTA_BYTES, arena, &grant), SERVICE_UNSET); // a class that nobody knows
-	assert_int_equal(service_granted(directory, anna, STR("IMAP"), arena, &granted), SERVICE_SET);
-	assert_true(granted);
-	assert_int_equal(service_granted(directory, anna, STR("pop3"), arena, &granted), SERVICE_SET);
-	assert_false(granted);
-	assert_int_equal(service_granted(directory, bob, STR("pop3"), arena, &granted), SERVICE_UNSET);
-	assert_true(granted);
+	assert_int_equal(service_class(directory, anna, arena, &class), SERVICE_SET);
+	assert_null(credentials_forbid(anna, class, STR("IMAP")));
+	assert_non_null(credentials_forbid(anna, class, STR("pop3")));
+	assert_int_equal(service_class(directory, bob, arena, &class), SERVICE_UNSET);
+	assert_null(credentials_forbid(bob, NULL, STR("pop3")));
 }
 
 int main(void)

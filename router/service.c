@@ -5,21 +5,16 @@
 #include "base/must.h"
 #include "mail/addr.h"
 
-// The entry that has values of attr. UNSET: neither has.
-static enum service_answer find_source(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
-	const struct entry **source_out)
+enum service_answer service_class(struct directory *directory, const struct entry *entry, struct arena *arena, const struct entry **class_out)
 {
 	struct directory_match match;
 	struct str class = entry_first(entry, ATTR_PH_CLASS_OF_SERVICE);
-	*source_out = entry;
-	if (entry_has(entry, attr))
-		return SERVICE_SET;
 	if (class.p == NULL)
 		return SERVICE_UNSET;
 	switch (directory_find(directory, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(arena, class), arena, &match)) {
 	case DIRECTORY_FOUND:
-		*source_out = match.entry;
-		return entry_has(match.entry, attr) ? SERVICE_SET : SERVICE_UNSET;
+		*class_out = match.entry;
+		return SERVICE_SET;
 	case DIRECTORY_NONE:
 		return SERVICE_UNSET;
 	case DIRECTORY_AMBIGUOUS:
@@ -27,6 +22,17 @@ static enum service_answer find_source(struct directory *directory, const struct
 		return SERVICE_UNAVAILABLE;
 	}
 	unreachable("directory_answer");
+}
+
+// The entry that has values of attr. UNSET: neither has.
+static enum service_answer find_source(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
+	const struct entry **source_out)
+{
+	*source_out = entry;
+	if (entry_has(entry, attr))
+		return SERVICE_SET;
+	enum service_answer answer = service_class(directory, entry, arena, source_out);
+	return answer == SERVICE_SET && !entry_has(*source_out, attr) ? SERVICE_UNSET : answer;
 }
 
 enum service_answer service_number(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
@@ -77,19 +83,4 @@ bool service_submission(struct directory *directory, struct str account, int64_t
 	if (known)
 		*submission_out = may;
 	return known;
-}
-
-enum service_answer service_granted(struct directory *directory, const struct entry *entry, struct str word, struct arena *arena,
-	bool *granted_out)
-{
-	const struct entry *source;
-	struct entry_cursor cursor = {0};
-	struct str value;
-	enum service_answer answer = find_source(directory, entry, ATTR_PH_SERVICE, arena, &source);
-	if (answer == SERVICE_UNAVAILABLE)
-		return answer;
-	*granted_out = answer == SERVICE_UNSET;
-	while (answer == SERVICE_SET && !*granted_out && entry_next(source, ATTR_PH_SERVICE, &cursor, &value))
-		*granted_out = str_eq_nocase(value, word);
-	return answer;
 }

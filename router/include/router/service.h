@@ -40,8 +40,8 @@ struct service_submission {
 bool service_submission(struct directory *directory, struct str account, int64_t hour_default, struct arena *arena,
 	struct service_submission *submission_out);
 
-// Does phService grant the word (imap, pop3, submission, sieve)? Values of the account's entry, else of its class; without any all are granted.
-enum service_answer service_granted(struct directory *directory, const struct entry *entry, struct str word, struct arena *arena,
-	bool *granted_out);
+// The class of service that the entry names. UNSET: it names none, or one that nobody has. Who may log in to which service by it says
+// ldapsync/credentials.h.
+enum service_answer service_class(struct directory *directory, const struct entry *entry, struct arena *arena, const struct entry **class_out);
 
 #endif

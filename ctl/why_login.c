@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// posthouse why --login: what somebody may do who has logged in, and which entry says so; and whether a mailbox would answer for its owner.
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/must.h"
+#include "ldapsync/credentials.h"
+#include "router/sender.h"
+#include "router/service.h"
+#include "router/vacation.h"
+#include "why.h"
+
+static const struct str services[] = {STR("submission"), STR("imap"), STR("pop3"), STR("sieve")};
+
+static const struct {
+	enum attr attr;
+	const char *what, *unset;
+} limits[] = {
+	{ATTR_PH_SUBMIT_RATE, "recipients an hour", "submission_recipients_hour_max of the settings"},
+	{ATTR_PH_MAX_RECIPIENTS, "recipients of a message", "recipients_max of the settings"},
+	{ATTR_PH_MAX_MESSAGE_BYTES, "bytes of a message", "message_size_max of the settings"},
+	{ATTR_PH_QUOTA_BYTES, "bytes in the mailbox", "no limit"},
+	{ATTR_PH_QUOTA_MESSAGES, "messages in the mailbox", "no limit"},
+};
+
+struct may {
+	const struct entry *entry, *class; // class NULL: it has none
+	enum sender_answer sender;
+	struct sender_why sender_why;
+};
+
+static const char *sender_text(enum sender_answer answer)
+{
+	switch (answer) {
+	case SENDER_ALLOWED:
+		return "may be the sender";
+	case SENDER_REFUSED:
+		return "may not be the sender";
+	case SENDER_UNAVAILABLE:
+		return "cannot be asked about now";
+	}
+	unreachable("sender_answer");
+}
+
+// --- For people ---
+
+static void add_entry(struct buf *b, const char *attribute, struct str entry)
+{
+	buf_printf(b, " (%s, in the entry ", attribute);
+	log_escape(b, entry);
+	buf_add_c(b, ")");
+}
+
+static void add_limits(struct why *q, struct directory *directory, const struct may *may, struct buf *b)
+{
+	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+		struct service_grant grant;
+		enum service_answer answer = service_number(directory, may->entry, limits[i].attr, q->arena, &grant);
+		buf_printf(b, "  %s: ", limits[i].what);
+		if (answer != SERVICE_SET)
+			buf_add_c(b, answer == SERVICE_UNSET ? limits[i].unset : "the directory cannot say now");
+		else if (grant.value == SERVICE_UNLIMITED)
+			buf_add_c(b, "no limit");
+		else
+			buf_printf(b, "%" PRIi64, grant.value);
+		if (answer == SERVICE_SET)
+			add_entry(b, grant.attribute, grant.entry);
+		buf_add_c(b, "\n");
+	}
+}
+
+static void print_text(struct why *q, struct directory *directory, struct str login, const struct may *may)
+{
+	struct buf b;
+	buf_init(&b, WHY_ANSWER_BYTES_MAX);
+	log_escape(&b, login);
+	buf_add_c(&b, " logs in as the entry ");
+	log_escape(&b, may->entry->dn);
+	buf_add_c(&b, "\n");
+	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
+		const char *forbidden = credentials_forbid(may->entry, may->class, services[i]);
+		buf_printf(&b, "  %.*s: %s%s\n", STR_FMT(services[i]), forbidden ? "no, because " : "yes", forbidden ? forbidden : "");
+	}
+	if (may->class) {
+		buf_add_c(&b, "  its class of service is the entry ");
+		log_escape(&b, may->class->dn);
+		buf_add_c(&b, "\n");
+	}
+	add_limits(q, directory, may, &b);
+	if (q->sender) {
+		buf_add_c(&b, "  ");
+		log_escape(&b, q->sender->text.n ? q->sender->text : STR("<>"));
+		buf_printf(&b, " %s", sender_text(may->sender));
+		if (may->sender_why.attribute[0])
+			add_entry(&b, may->sender_why.attribute, may->sender_why.entry);
+		buf_add_c(&b, "\n");
+	}
+	fwrite(b.p, 1, b.n, stdout);
+	buf_fini(&b);
+}
+
+// --- For scripts ---
+
+static json_t *json_limits(struct why *q, struct directory *directory, const struct may *may)
+{
+	json_t *list = json_object();
+	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+		struct service_grant grant;
+		if (service_number(directory, may->entry, limits[i].attr, q->arena, &grant) == SERVICE_SET)
+			json_object_set_new(list, grant.attribute, json_pack("{s:I, s:o}", "value", (json_int_t)grant.value, "entry",
+									    why_json_text(grant.entry)));
+	}
+	return list;
+}
+
+static void print_json(struct why *q, struct directory *directory, struct str login, const struct may *may)
+{
+	static const char *const words[] = {[SENDER_ALLOWED] = "allowed", [SENDER_REFUSED] = "refused", [SENDER_UNAVAILABLE] = "unavailable"};
+	json_t *granted = json_object(), *sender = NULL;
+	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
+		const char *forbidden = credentials_forbid(may->entry, may->class, services[i]);
+		json_object_setn_new(granted, services[i].p, services[i].n,
+			json_pack("{s:b, s:s*}", "granted", forbidden == NULL, "reason", forbidden));
+	}
+	if (q->sender)
+		sender = json_pack("{s:o, s:s, s:s, s:o, s:o}", "address", why_json_text(q->sender->text), "answer", words[may->sender], "attribute",
+			may->sender_why.attribute, "entry", why_json_text(may->sender_why.entry), "value", why_json_text(may->sender_why.value));
+	ctl_print_json(json_pack("{s:o, s:o, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn), "class",
+		may->class ? why_json_text(may->class->dn) : NULL, "services", granted, "limits", json_limits(q, directory, may), "sender",
+		sender));
+}
+
+// --- The question ---
+
+// An address of the login's realm is a login too: as written, else in the default realm.
+static enum directory_answer find_login(struct why *q, struct directory *directory, struct str login, const struct entry **entry_out)
+{
+	struct directory_match match;
+	struct str key = directory_login_key(q->arena, login, q->default_domain);
+	enum directory_answer answer = key.p ? directory_find(directory, DIRECTORY_LOGIN, key, q->arena, &match) : DIRECTORY_NONE;
+	if (answer == DIRECTORY_FOUND)
+		*entry_out = match.entry;
+	return answer;
+}
+
+static int cannot_say(const struct why *q, struct str login, const char *text, int code)
+{
+	struct buf b;
+	buf_init(&b, WHY_ANSWER_BYTES_MAX);
+	log_escape(&b, login);
+	if (q->json)
+		ctl_print_json(json_pack("{s:o, s:s}", "login", why_json_text(login), "reason", text));
+	else
+		printf("%.*s: %s\n", STR_FMT(buf_str(&b)), text);
+	buf_fini(&b);
+	return code;
+}
+
+int why_login(struct why *q, struct directory *directory, struct str login)
+{
+	struct may may = {0};
+	switch (find_login(q, directory, login, &may.entry)) {
+	case DIRECTORY_NONE:
+		return cannot_say(q, login, "nobody has this login", CTL_NO);
+	case DIRECTORY_AMBIGUOUS:
+		return cannot_say(q, login, "several entries have this login, so nobody gets in", CTL_TEMPORARY);
+	case DIRECTORY_UNAVAILABLE:
+		return cannot_say(q, login, "the directory cannot say now", CTL_TEMPORARY);
+	case DIRECTORY_FOUND:
+		break;
+	}
+	if (service_class(directory, may.entry, q->arena, &may.class) == SERVICE_UNAVAILABLE)
+		return cannot_say(q, login, "its class of service cannot be asked now, or several entries have its name", CTL_TEMPORARY);
+	char account[GUID_TEXT_BYTES];
+	if (q->sender)
+		may.sender = sender_check(directory, guid_text(&may.entry->uuid, account), q->sender, q->settings->delimiter, q->arena, &may.sender_why);
+	if (q->json)
+		print_json(q, directory, login, &may);
+	else
+		print_text(q, directory, login, &may);
+	for (size_t i = 0; i < sizeof services / sizeof *services; i++)
+		if (credentials_forbid(may.entry, may.class, services[i]) == NULL)
+			return CTL_YES;
+	return CTL_NO;
+}
+
+const char *why_vacation(struct why *q, struct directory *directory, const struct recipient_target *target)
+{
+	struct directory_match match;
+	struct vacation_answer answer;
+	if (target->kind != RECIPIENT_MAILBOX ||
+		directory_find(directory, DIRECTORY_MAILBOX, guid_bytes(&target->mailbox_id), q->arena, &match) != DIRECTORY_FOUND ||
+		!entry_has(match.entry, ATTR_PH_VACATION))
+		return NULL;
+	const struct vacation_facts facts = {.user = match.entry, .sender = q->sender, .list = target->list, .now_ms = clock_wall_ms(),
+		.header = q->header.n ? q->header : arena_printf(q->arena, "To: <%.*s>\r\n\r\n", STR_FMT(target->address->text))};
+	return vacation_why(vacation_decide(q->arena, &facts, &answer));
+}
