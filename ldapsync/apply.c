@@ -32,6 +32,8 @@ struct apply *apply_new(struct images *images, const char *source)
 	apply->images = images;
 	apply->complaints.source = source;
 	apply->intake = intake_new(complaints_refuse, &apply->complaints);
+	if (images->without_secrets)
+		intake_without_secrets(apply->intake);
 	buf_init(&apply->changed, CHANGED_KEYS_BYTES_MAX);
 	buf_init(&apply->domain, ENTRY_BYTES_MAX);
 	return apply;
@@ -216,7 +218,7 @@ static enum err_code settle(struct apply *apply, const struct apply_commit *comm
 	if (code == ERR_OK)
 		code = image_settle(apply->images->shadow, commit->purge, counters, err);
 	if (code == ERR_OK)
-		counters->disarmed = secret.disarmed;
+		counters->disarmed = apply->images->without_secrets ? 0 : secret.disarmed;
 	if (code == ERR_OK)
 		images_count_replaced(apply->images, counters);
 	return code;

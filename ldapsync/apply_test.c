@@ -35,7 +35,8 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(place->dir));
 	snprintf(place->shadow_path, sizeof place->shadow_path, "%s/shadow.db", place->dir);
 	snprintf(place->credentials_path, sizeof place->credentials_path, "%s/credentials.db", place->dir);
-	assert_int_equal(images_open(&place->images, place->shadow_path, place->credentials_path, &err), ERR_OK);
+	const struct images_config config = {.shadow_path = place->shadow_path, .credentials_path = place->credentials_path};
+	assert_int_equal(images_open(&place->images, &config, &err), ERR_OK);
 	place->apply = apply_new(&place->images, "test");
 	place->cookie = (struct sync_cookie){.usable = true};
 	assert_true(csns_parse(STR(A1), &place->cookie.csns));

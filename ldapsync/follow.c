@@ -353,7 +353,7 @@ enum err_code follow_start(const struct follow_config *config, struct follow **f
 	follow->watch = -1;
 	follow->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC); // without it there is check_ms
 	follow->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	enum err_code code = follow->wake_fd < 0 ? err_errno(err, "eventfd") : images_open(&follow->images, config->shadow_path, config->credentials_path, err);
+	enum err_code code = follow->wake_fd < 0 ? err_errno(err, "eventfd") : images_open(&follow->images, &config->images, err);
 	if (code == ERR_OK) {
 		follow_set(follow, &config->set);
 		read_state(follow);

@@ -25,7 +25,7 @@ struct follow_set {
 };
 
 struct follow_config {
-	const char *shadow_path, *credentials_path; // copied
+	struct images_config images;
 	struct follow_set set;
 };
 

@@ -33,7 +33,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void start(struct place *place)
 {
 	struct err err;
-	struct follow_config config = {.shadow_path = place->shadow, .credentials_path = place->credentials,
+	struct follow_config config = {.images = {.shadow_path = place->shadow, .credentials_path = place->credentials},
 		.set = {.ldif_path = str_of_c(place->ldif), .check_ms = 20, .brake = {.percent = 20, .at_least = 10}}};
 	if (follow_start(&config, &place->follow, &err))
 		fail_msg("%s", err.text);

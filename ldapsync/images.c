@@ -117,11 +117,26 @@ static void must_work(enum err_code code, const struct err *err)
 	abort();
 }
 
-enum err_code images_open(struct images *images, const char *shadow_path, const char *credentials_path, struct err *err)
+// Whoever logged in here once logs in elsewhere now: the hashes go from this disk, and all is loaded once more.
+static enum err_code forget_secrets(struct images *images, struct err *err)
 {
-	*images = (struct images){.shadow_path = strdup(shadow_path), .credentials_path = strdup(credentials_path)};
+	struct image_state state;
+	enum err_code code = image_state(images->credentials, &state, err);
+	if (code || state.entries == 0)
+		return code;
+	close_both(images);
+	remove_file(images->credentials_path, "");
+	return open_both(images, err);
+}
+
+enum err_code images_open(struct images *images, const struct images_config *config, struct err *err)
+{
+	*images = (struct images){.shadow_path = strdup(config->shadow_path), .credentials_path = strdup(config->credentials_path),
+		.without_secrets = config->without_secrets};
 	must(images->shadow_path != NULL && images->credentials_path != NULL);
 	enum err_code code = open_both(images, err);
+	if (code == ERR_OK && images->without_secrets)
+		code = forget_secrets(images, err);
 	if (images_are_damaged(code) || code == ERR_IO) { // a disk that no longer has it
 		log_error(NULL, "the shadow is damaged; it is made anew beside the old one", log_err(err));
 		code = make_beside(images, err);

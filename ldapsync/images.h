@@ -2,7 +2,7 @@
 // Both files of the directory's image: opened together, and made anew together, because one cookie speaks for both.
 //
 //     struct images images;
-//     images_open(&images, shadow_path, credentials_path, &err);
+//     images_open(&images, &config, &err);
 //     ... images.shadow, images.credentials ...
 //     if (images_are_damaged(err.code) || !images_are_in_place(&images)) images_remake(&images);
 //     ... a whole load is committed ...
@@ -31,13 +31,19 @@ struct images_place {
 struct images {
 	char *shadow_path, *credentials_path; // owned: where readers look
 	struct image *shadow, *credentials;
+	bool without_secrets; // nobody logs in here: credentials stays empty
 	struct images_place places[2];
 	bool beside;       // what is open is shadow.db.new, credentials.db.new
 	uint64_t replaced; // entries of the shadow that readers have meanwhile, as far as that is known
 };
 
+struct images_config {
+	const char *shadow_path, *credentials_path; // copied
+	bool without_secrets; // a credentials.db from before, with something in it, is removed
+};
+
 // Makes the files that are missing; where one is damaged, both, beside. After a failure nothing is open and images_close need not be called.
-enum err_code images_open(struct images *images, const char *shadow_path, const char *credentials_path, struct err *err) ERR_CHECKED;
+enum err_code images_open(struct images *images, const struct images_config *config, struct err *err) ERR_CHECKED;
 void images_close(struct images *images);
 
 // image_checkpoint of both.

@@ -36,6 +36,7 @@ struct intake {
 	struct arena *scratch; // of one value
 	struct buf data, keys, secret_data, secret_keys;
 	struct guid dn_key;    // of the entry
+	bool without_secrets;
 	struct arena *realm_arena;
 	struct realm *realms; // owned; sorted by domain once surveyed
 	size_t n_realms, room_realms;
@@ -55,6 +56,11 @@ struct intake *intake_new(intake_complain_fn *complain, void *context)
 	buf_init(&intake->keys, KEYS_BYTES_MAX);
 	buf_init(&intake->secret_keys, KEYS_BYTES_MAX);
 	return intake;
+}
+
+void intake_without_secrets(struct intake *intake)
+{
+	intake->without_secrets = true;
 }
 
 void intake_free(struct intake **intake_in)
@@ -501,7 +507,7 @@ enum intake_result intake_make(struct intake *intake, const struct raw_entry *re
 		check_access(intake, record, sorted, n);
 	add_keys(intake, sorted, n, &head);
 	*made_out = (struct intake_made){.uuid = head.uuid, .data = buf_str(&intake->data), .keys = buf_str(&intake->keys)};
-	if (intake->secret_keys.n) {
+	if (intake->secret_keys.n && !intake->without_secrets) {
 		made_out->secret_data = buf_str(&intake->secret_data);
 		made_out->secret_keys = buf_str(&intake->secret_keys);
 	}

@@ -28,6 +28,9 @@ typedef void intake_complain_fn(void *context, size_t line, struct str dn, struc
 struct intake *intake_new(intake_complain_fn *complain, void *context);
 void intake_free(struct intake **intake);
 
+// From now on nobody can log in: secret_data is empty. For nodes that check no passwords.
+void intake_without_secrets(struct intake *intake);
+
 // Remembers what other entries depend on (phAuthRealm of domains), from every record; then once intake_surveyed.
 void intake_survey(struct intake *intake, const struct raw_entry *record);
 void intake_surveyed(struct intake *intake);

@@ -164,17 +164,18 @@ static enum err_code start_source(struct ldapsync *ldapsync, struct settings_sna
 	const struct settings *settings = settings_of(snapshot);
 	struct arena *arena = arena_new(16384);
 	enum err_code code;
-	const char *shadow_path = settings_data_path(settings, arena, "shadow/shadow.db").p;
-	const char *credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p;
+	struct images_config images = {.shadow_path = settings_data_path(settings, arena, "shadow/shadow.db").p,
+		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
+		.without_secrets = !settings_checks_passwords(settings)};
 	if (settings->ldap_uri.n) {
 		struct replica_config config = {
-			.shadow_path = shadow_path, .credentials_path = credentials_path, .settings = snapshot, .set = replica_set_of(settings)};
+			.images = images, .settings = snapshot, .set = replica_set_of(settings)};
 		code = replica_start(&config, &ldapsync->replica, err);
 	} else {
-		struct follow_config config = {.shadow_path = shadow_path, .credentials_path = credentials_path, .set = follow_set_of(settings)};
+		struct follow_config config = {.images = images, .set = follow_set_of(settings)};
 		code = follow_start(&config, &ldapsync->follow, err);
 	}
-	struct verify_config verify = {.shadow_path = shadow_path, .credentials_path = credentials_path,
+	struct verify_config verify = {.shadow_path = images.shadow_path, .credentials_path = images.credentials_path,
 		.every_ms = settings->shadow_verify_s * 1000, .damaged = found_damage, .arg = ldapsync};
 	if (code == ERR_OK)
 		code = verify_start(&verify, &ldapsync->verify, err);

@@ -29,7 +29,7 @@ struct load {
 static void make_cookie(struct load *load)
 {
 	const struct stat *st = &load->stat;
-	buf_printf(&load->cookie, "ldif %d %ju %ju %jd %jd.%09ld %jd.%09ld", INTAKE_VERSION, (uintmax_t)st->st_dev, (uintmax_t)st->st_ino,
+	buf_printf(&load->cookie, "ldif%s %d %ju %ju %jd %jd.%09ld %jd.%09ld", load->target->without_secrets ? "-without-secrets" : "", INTAKE_VERSION, (uintmax_t)st->st_dev, (uintmax_t)st->st_ino,
 		(intmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (intmax_t)st->st_ctim.tv_sec,
 		st->st_ctim.tv_nsec);
 	must(str_to_c(buf_str(&load->cookie), load->report.cookie, sizeof load->report.cookie)); // eight numbers
@@ -135,7 +135,7 @@ static enum err_code sweep(struct load *load, struct err *err)
 	if (code == ERR_OK)
 		code = image_settle(load->target->shadow, true, &load->report.counters, err);
 	if (code == ERR_OK)
-		load->report.counters.disarmed = secret.disarmed;
+		load->report.counters.disarmed = load->target->without_secrets ? 0 : secret.disarmed;
 	images_count_replaced(load->target, &load->report.counters);
 	return code;
 }
@@ -202,6 +202,8 @@ enum load_result load_ldif(const struct images *target, const char *path, const 
 	enum load_result result = LOAD_DONE;
 	buf_init(&load.cookie, IMAGE_COOKIE_BYTES_MAX);
 	load.intake = intake_new(complaints_refuse, &load.report.complaints);
+	if (target->without_secrets)
+		intake_without_secrets(load.intake);
 	enum err_code code = open_file(&load, err);
 	if (code == ERR_OK && has_cookie(target->shadow, buf_str(&load.cookie)) && has_cookie(target->credentials, buf_str(&load.cookie)))
 		result = LOAD_UNCHANGED;

@@ -438,6 +438,24 @@ static void load_many(struct place *place, struct load_report *report)
 #define MANY 100000
 #endif
 
+// Whoever is a recipient is one; only log-ins are gone.
+static void test_without_secrets(void **state)
+{
+	struct place *place = *state;
+	struct directory_match match;
+	struct image_state secrets;
+	struct err err;
+	place->images.without_secrets = true;
+	load(place, DOMAIN HOST ANNA);
+	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_FOUND);
+	assert_int_equal(image_state(place->images.credentials, &secrets, &err), ERR_OK);
+	assert_int_equal(secrets.entries, 0);
+	place->images.without_secrets = false;
+	load(place, DOMAIN HOST ANNA); // the same, and yet not what is there
+	assert_int_equal(image_state(place->images.credentials, &secrets, &err), ERR_OK);
+	assert_int_equal(secrets.entries, 1);
+}
+
 static void execute(struct place *place, const char *sql)
 {
 	sqlite3 *db;
@@ -650,6 +668,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_uuid_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes_and_readers_without_a_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_is_replaced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_without_secrets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_a_look_at_all_of_it_finds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_load, setup, teardown),

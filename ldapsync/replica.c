@@ -208,7 +208,7 @@ static void make_search(struct replica *replica)
 	replica->attributes = arena_must(replica->arena, room * sizeof *replica->attributes);
 	replica->attributes[n++] = "objectClass";
 	for (unsigned number = 1; number <= ATTR_NUMBER_MAX; number++)
-		if (attr_by_number(number))
+		if (attr_by_number(number) && !(replica->images.without_secrets && attr_by_number(number)->where == ATTR_IN_CREDENTIALS))
 			replica->attributes[n++] = attr_by_number(number)->name;
 	replica->attributes[n] = NULL;
 	replica->filter = replica->settings->ldap_filter.n ? replica->settings->ldap_filter.p :
@@ -252,7 +252,7 @@ static enum err_code start(struct replica *replica, const struct replica_config 
 {
 	if (replica->wake_fd < 0)
 		return err_errno(err, "eventfd");
-	enum err_code code = images_open(&replica->images, config->shadow_path, config->credentials_path, err);
+	enum err_code code = images_open(&replica->images, &config->images, err);
 	if (code)
 		return code;
 	replica->apply = apply_new(&replica->images, "ldap");

@@ -22,6 +22,7 @@
 #define LDAPSYNC_REPLICA_H
 
 #include "brake.h"
+#include "images.h"
 #include "schema/settings.h"
 
 struct replica;
@@ -33,7 +34,7 @@ struct replica_set {
 };
 
 struct replica_config {
-	const char *shadow_path, *credentials_path; // copied
+	struct images_config images;
 	struct settings_snapshot *settings;         // a reference is taken; ldap_*, fresh_s and hostname are read
 	struct replica_set set;
 };

@@ -19,6 +19,12 @@ static const struct settings_row rows[] = {
 #undef SETTINGS_SECTION
 };
 
+bool settings_checks_passwords(const struct settings *settings)
+{
+	return settings->listen_submission.n || settings->listen_submissions.n || settings->listen_imap.n || settings->listen_imaps.n ||
+	       settings->listen_pop3.n || settings->listen_pop3s.n;
+}
+
 enum { DAY_S = 86400, HOUR_S = 3600 };
 
 static void check(const void *values, struct settings_report *report)

@@ -146,6 +146,10 @@ class Readme(unittest.TestCase):
             cls.names = cls.replaced(names, r"LMTP=.*", f"LMTP={cls.node.address}:{cls.node.ports['lmtp']}")
             cls.helpers = rest[0]
             cls.said = cls.slapd.run("sh", "-eu", "-c", "\n".join((cls.names, *rest)))
+            if blocks("restart") != ["systemctl restart slapd\n"]:
+                raise AssertionError("the README restarts slapd in another way")
+            cls.slapd.stop()
+            cls.slapd.start()
         except BaseException:
             cls.tearDownClass()
             raise
@@ -219,19 +223,59 @@ class Readme(unittest.TestCase):
         with self.assertRaisesRegex(AssertionError, "Size limit exceeded"):
             self.slapd.search("(objectClass=*)", "1.1")
 
+    def test_a_node_where_nobody_logs_in_needs_no_hashes(self):
+        """Its identity reads what the router needs, and is told changes; no hash, neither in an entry nor in the log of changes."""
+        self.follow(blocks("front")[0])
+        front = ("-D", f"cn=frontsync,ou=services,{BASE}", "-y", "/etc/ldap/frontsync.password")
+        self.follow(f"data <<'END'\ndn: uid=s2,ou=people,{BASE}\nchangetype: modify\nadd: objectClass\nobjectClass: phMailUser\n-\nadd: phScram\n"
+                    f"phScram: SCRAM-SHA-256$1:s$t:r\n-\nadd: phAppPassword\nphAppPassword: x:*:{{SSHA}}x\n-\nadd: userPassword\nuserPassword: {{SSHA}}secret\n-\nadd: mail\n"
+                    "mail: s2@uni.example\nEND\n")
+        secrets = ("userPassword", "phScram", "phAppPassword")
+        mine = self.slapd.search("(uid=s2)", "mail", *secrets, who=front)
+        self.assertRegex(mine, r"(?m)^mail:")
+        self.assertNotRegex(mine, r"(?m)^(userPassword|phScram|phAppPassword):")
+        self.assertRegex(self.slapd.search("(uid=s2)", *secrets, who=self.sync), r"(?m)^phAppPassword:")  # as before
+        self.assertGreater(self.slapd.search("(objectClass=*)", "1.1", who=front).count("dn: "), 600)
+        logged = self.slapd.run("ldapsearch", "-x", "-LLL", "-H", "ldapi:///", *front, "-b", "cn=accesslog", "(objectClass=*)", "*", "+")
+        self.assertIn("reqDN: uid=s2,", logged)
+        self.assertNotIn("reqMod", logged)
+        csn = re.search(r"contextCSN: (\S+)", self.slapd.search("(objectClass=*)", "contextCSN", who=front, more=("-s", "base")))[1]
+        self.follow(f'ldapdelete -x -H ldapi:/// -D "$ADMIN" -y "$ADMIN_PASSWORD_FILE" uid=s3,ou=people,{BASE}')
+        before = self.slapd.log().count("syncprov_sendinfo: delete syncIdSet")
+        told = self.slapd.search("(objectClass=*)", "1.1", who=front, more=("-E", f"!sync=ro/rid=000,csn={csn}"))
+        self.assertEqual(told.count("dn: "), 0, told)
+        self.assertGreater(self.slapd.log().count("syncprov_sendinfo: delete syncIdSet"), before)
+
+    def test_people_read_no_hash_of_others(self):
+        self.follow(f"data <<'END'\ndn: uid=s4,ou=people,{BASE}\nchangetype: modify\nadd: objectClass\nobjectClass: phMailUser\n-\nadd: phScram\n"
+                    "phScram: SCRAM-SHA-256$1:s$t:r\n-\nadd: userPassword\nuserPassword: {SSHA}secret\nEND\n")
+        ada = ("-D", f"uid=ada,ou=people,{BASE}", "-w", node.PASSWORD)
+        self.assertRegex(self.slapd.search("(uid=s4)", "uid", who=ada), r"(?m)^uid: s4")
+        for who in ("uid=s4", "uid=ada"):
+            self.assertNotRegex(self.slapd.search(f"({who})", "*", "userPassword", "phScram", "phAppPassword", who=ada), r"(?m)^(phScram|phAppPassword):")
+        self.assertNotRegex(self.slapd.search("(uid=s4)", "*", "userPassword", who=ada), r"(?m)^userPassword:")
+        self.assertEqual(self.slapd.search("(phScram=*)", "1.1", who=ada), "")  # nor may they ask by it
+
     def test_an_address_has_one_owner(self):
         with self.assertRaisesRegex(AssertionError, "non-unique attributes found"):
             self.follow(f"data -a <<END\ndn: uid=ada2,ou=people,{BASE}\nobjectClass: inetOrgPerson\nuid: ada2\ncn: x\nsn: x\nmail: ada@uni.example\nEND\n")
 
-    def test_whoever_was_away_is_told_the_changes_only_also_after_a_restart(self):
+    def told_of_a_delete(self, uid, restart):
+        """What slapd says to whoever was away when somebody went."""
         csn = re.search(r"contextCSN: (\S+)", self.slapd.search("(objectClass=*)", "contextCSN", who=self.sync, more=("-s", "base")))[1]
-        self.follow(f'ldapdelete -x -H ldapi:/// -D "$ADMIN" -y "$ADMIN_PASSWORD_FILE" uid=s1,ou=people,{BASE}')
-        self.slapd.stop()
-        self.slapd.start()
-        told = self.slapd.search("(objectClass=*)", "1.1", who=self.sync, more=("-E", f"!sync=ro/rid=000,csn={csn}"))
-        self.assertEqual(told.count("dn: "), 0, told)
-        self.assertIn("syncprov_sendinfo: delete syncIdSet", self.slapd.log())
-        self.assertNotIn("syncprov_sendinfo: present syncIdSet", self.slapd.log())
+        self.follow(f'ldapdelete -x -H ldapi:/// -D "$ADMIN" -y "$ADMIN_PASSWORD_FILE" uid={uid},ou=people,{BASE}')
+        if restart:
+            self.slapd.stop()
+            self.slapd.start()
+        before = len(self.slapd.log())
+        self.assertEqual(self.slapd.search("(objectClass=*)", "1.1", who=self.sync, more=("-E", f"!sync=ro/rid=000,csn={csn}")).count("dn: "), 0)
+        return self.slapd.log()[before:]
+
+    def test_whoever_was_away_is_told_the_changes_only_also_after_a_restart(self):
+        for uid, restart in (("s0", False), ("s1", True)):
+            told = self.told_of_a_delete(uid, restart)
+            self.assertIn("syncprov_sendinfo: delete syncIdSet", told)
+            self.assertNotIn("syncprov_sendinfo: present syncIdSet", told)
 
     def test_indexes(self):
         told = self.slapd.run("ldapsearch", "-Q", "-LLL", "-Y", "EXTERNAL", "-H", "ldapi:///", "-b", "cn=config", f"(olcSuffix={BASE})", "olcDbIndex")

@@ -66,6 +66,9 @@ struct str settings_default_domain(const struct settings *settings);
 // "host:port" of relayhost, in the arena; empty without one.
 struct str settings_relayhost(const struct settings *settings, struct arena *arena);
 
+// Does anybody log in here? Where nobody does, ldapsync asks for no hash and keeps none.
+bool settings_checks_passwords(const struct settings *settings);
+
 // How an element of ldap_uri is reached; schema/settings_ldap.c.
 enum settings_ldap_kind { SETTINGS_LDAP_PLAIN, SETTINGS_LDAP_TLS, SETTINGS_LDAP_LOCAL };
 struct settings_ldap_server {
