@@ -51,8 +51,8 @@ class FromServers(ReplicaTest):
         kept = {name: follower.settings.get(name) for name in NO_LOG_INS}
         follower.set_values(**NO_LOG_INS)
         follower.start()
-        follower.wait_state("PERSIST")  # and not held by the brake
-        self.assertEqual(files_with(self.data(follower), b"{SSHA}"), [])
+        follower.wait(lambda: files_with(self.data(follower), b"{SSHA}") == [], "the hashes to be gone")
+        follower.wait(lambda: (status := follower.status())["ldapsync_runs"] and status["state"] == "PERSIST", "all to be loaded, not held by the brake")
         self.assertEqual(follower.code("u29@uni.example"), 250)
         follower.stop()
         follower.set({name: what for name, what in {**follower.settings, **kept}.items() if what is not None})
