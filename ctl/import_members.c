@@ -213,6 +213,10 @@ static void add_list(struct import *im, struct import_entry *entry, struct str l
 			import_leave_out(im, "is cut: the table has more than two million rows and members; split it");
 			break;
 		}
+		if (member.kind == MEMBER_ADDRESS && str_starts_nocase(member.text, STR("error:"))) { // what is behind it is text
+			leave_out(im, member.text, "refuses mail, which an alias cannot; write To:ADDRESS and ERROR:D.S.N:code text into the access table");
+			break;
+		}
 		switch (member.kind) {
 		case MEMBER_ADDRESS:
 			add_address(im, entry, member.text);

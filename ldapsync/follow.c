@@ -74,9 +74,11 @@ static void read_state(struct follow *follow)
 	if (image_state(follow->images.shadow, &state, &err) != ERR_OK)
 		return;
 	pthread_mutex_lock(&follow->mutex);
-	follow->status.version = state.version;
-	follow->status.entries = state.entries;
-	follow->status.state = !state.complete ? FOLLOW_EMPTY : state.source_ok ? FOLLOW_PERSIST : FOLLOW_STALE;
+	if (!follow->images.beside) { // else readers have what was there before
+		follow->status.version = state.version;
+		follow->status.entries = state.entries;
+	}
+	follow->status.state = follow->images.beside ? FOLLOW_STALE : !state.complete ? FOLLOW_EMPTY : state.source_ok ? FOLLOW_PERSIST : FOLLOW_STALE;
 	pthread_mutex_unlock(&follow->mutex);
 	metric_set(&metric_ldapsync_entries, (int64_t)state.entries);
 	metric_set(&metric_ldapsync_version, (int64_t)state.version);

@@ -80,6 +80,8 @@ void replica_read_state(struct replica *replica)
 		return;
 	const struct complaints *complaints = apply_complaints(replica->apply);
 	replica->complete = state.complete;
+	if (replica->images.beside)
+		return; // readers have what was there before
 	pthread_mutex_lock(&replica->mutex);
 	replica->status.version = state.version;
 	replica->status.entries = state.entries;

@@ -143,6 +143,7 @@ class FromServers(ReplicaTest):
         self.damage(follower)
         follower.wait(lambda: os.path.exists(self.shadow_of(follower) + ".new"), "a new shadow beside the old one")
         codes = self.codes(follower, *names)
+        self.assertIn(follower.status()["state"], ("STALE", "CONNECT", "BACKOFF"))  # not EMPTY
         self.assertIn(250, codes)
         self.assertLessEqual(set(codes), {250, 451})
         self.assertEqual(self.codes(follower, "nobody"), [451])

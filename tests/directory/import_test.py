@@ -61,7 +61,7 @@ class LeftOut(unittest.TestCase):
         "genericstable": [("genericstable", 4, "@host.uni.example", "whole domain")],
         "aliases": [("list", 4, "secretary", "command"), ("aliases", 13, "robot", "command"), ("aliases", 14, "archive", "file"),
                     ("aliases", 15, "both", "command"), ("aliases", 18, "relative", "not absolute"), ("circle", 1, "circle", "includes itself"),
-                    ("aliases", 19, "Office", "in line 4"), ("aliases", 12, "bob", "phForwardKeepCopy"), ("aliases", 17, "rang", "back to itself")],
+                    ("aliases", 19, "Office", "in line 4"), ("aliases", 12, "bob", "phForwardKeepCopy"), ("aliases", 17, "rang", "back to itself"), ("aliases", 21, "away", "refuses mail")],
     }
 
     def setUp(self):
@@ -219,7 +219,7 @@ class Served(NodeTest):
                 # aliases
                 ("postmaster@uni.example", 250, [ann]), ("Root@uni.example", 250, [ann]), ("office@uni.example", 250, [ann, bob, eve]),
                 ("secretary@uni.example", 250, [ann, bob, eve]), ('"john doe"@uni.example', 250, [bob]), ("ann@uni.example", 250, [ann]),
-                ("rang@uni.example", 250, [ann]), ("robot@uni.example", 550, []), ("staff@uni.example", 250, [ann, bob]),
+                ("rang@uni.example", 250, [ann]), ("robot@uni.example", 550, []), ("moved@uni.example", 550, []), ("away@uni.example", 550, []), ("staff@uni.example", 250, [ann, bob]),
                 # mailertable
                 ("x@partner.example", 250, ["x@partner.example"]), ("x@old.example", 550, []), ("x@printers.example", 250, [bob]),
                 # access
