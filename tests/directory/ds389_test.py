@@ -5,7 +5,7 @@ import re
 import unittest
 
 from ds389 import DirectoryServer389
-from node import Node, user_ldif
+from node import Node, user_ldif, uuid_of
 from schema_test import forms, statements
 from slapd import BASE, deployed
 
@@ -42,9 +42,19 @@ class Ds389(unittest.TestCase):
                 self.assertLessEqual(set(values), {"mail"})
 
     def test_an_address_has_one_owner_over_both_attributes(self):
-        for name in ("mail", "mailLocalAddress"):
-            with self.assertRaisesRegex(deployed.Failed, "Constraint violation"):
+        for name in ("mail", "mailLocalAddress", "phIntlAddress"):
+            with self.subTest(name=name), self.assertRaisesRegex(deployed.Failed, "Constraint violation"):
                 self.server.add(f"dn: cn=x,ou=groups,{BASE}\nobjectClass: phMailGroup\ncn: x\n{name}: ann@uni.example\n")
+        self.server.add(f"dn: cn=y,ou=groups,{BASE}\nobjectClass: phMailGroup\ncn: y\nphIntlAddress: y@uni.example\nmail: y2@uni.example\n")
+
+    def test_a_log_in_and_a_mailbox_have_one_owner(self):
+        someone = user_ldif("cat", extra="phLoginAlias: kitty\n")
+        self.server.add(someone)
+        other = user_ldif("dan")
+        for old, new in (("uid: dan", "uid: kitty"), ("cn: dan", "cn: dan\nphLoginAlias: cat"), (uuid_of("dan"), uuid_of("cat"))):
+            with self.subTest(new=new), self.assertRaisesRegex(deployed.Failed, "Constraint violation"):
+                self.server.add(other.replace("uid=dan", "uid=kitty" if new == "uid: kitty" else "uid=dan").replace(old, new))
+        self.server.add(other)
 
     def test_the_sync_identity_is_told_changes(self):
         def told(cookie):
