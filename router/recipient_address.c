@@ -207,11 +207,12 @@ static void note_role(struct decision *d, const struct decision_item *item, cons
 // Postmaster of the default domain, then the owners of its domain, then not now. False: it is no matter of roles.
 bool recipient_try_role(struct decision *d)
 {
-	struct str postmaster = arena_printf(d->scratch, "postmaster@%.*s", STR_FMT(d->query->default_domain));
+	struct str postmaster;
 	if (d->role_domain.dn.n == 0 || d->n_targets > 0 || d->too_big || d->later != CAUSE_NONE || d->role_tries > 2)
 		return false;
 	switch (d->role_tries++) {
 	case 0:
+		postmaster = arena_printf(d->scratch, "postmaster@%.*s", STR_FMT(d->query->default_domain));
 		decision_reason(d, "postmaster", d->role_domain.dn, ATTR_NONE, postmaster);
 		decision_add(d, NULL, postmaster, false);
 		break;
