@@ -142,6 +142,19 @@ struct conn *conn_over_fd(struct conn_fd *self)
 	return conn;
 }
 
+bool conn_peer_user(const struct conn *conn, uid_t *uid_out)
+{
+	struct ucred who;
+	int domain;
+	socklen_t bytes = sizeof domain, who_bytes = sizeof who;
+	if (conn->fd < 0 || getsockopt(conn->fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) < 0 || domain != AF_UNIX)
+		return false; // other families answer too, with nobody's ids
+	if (getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &who, &who_bytes) < 0)
+		return false;
+	*uid_out = who.uid;
+	return true;
+}
+
 enum err_code conn_of_fd(int fd, struct conn **conn_out, struct err *err)
 {
 	struct conn_fd *self = conn_fd_open(fd, err);

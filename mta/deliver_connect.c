@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // An agent's connection: where to, under which TLS, and what becomes of one that cannot be made.
 //
-// A mailbox host is asked of the directory, the relayhost of the settings, next hops of a route stand in the destination. On the agent's fiber.
+// A mailbox host is asked of the directory, the relayhost of the settings, next hops of a route stand in the destination. Mailboxes of this node
+// are behind a socket in run_dir, tried before their port. On the agent's fiber.
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/fiber.h"
 #include "base/log.h"
@@ -68,14 +71,10 @@ struct way {
 	struct str tls_name;
 };
 
-static enum err_code greet(struct agent *a, const struct way *way, struct err *err)
+// Takes conn.
+static enum err_code greet_over(struct agent *a, const struct way *way, struct conn *conn, struct err *err)
 {
-	struct conn *conn;
 	const struct settings *s = a->settings;
-	enum err_code code = conn_connect_host(runtime_workers(a->queue->config.runtime), way->host.host, way->host.port,
-		clock_after_ms(s->delivery_connect_s * 1000), &conn, err);
-	if (code)
-		return code;
 	struct peer_config config = {.lmtp = !a->relay, .client = a->client, .pins = way->host.pins, .pins_n = way->host.pins_n,
 		.reply_ms = s->delivery_reply_s * 1000, .final_reply_ms = s->delivery_final_reply_s * 1000,
 		.line_bytes_max = a->relay ? WORLD_LINE_BYTES_MAX : 0, .tls = way->tls};
@@ -88,6 +87,45 @@ static enum err_code greet(struct agent *a, const struct way *way, struct err *e
 	}
 	a->peer = peer_new(&conn, &config);
 	return peer_greet(a->peer, err);
+}
+
+static enum err_code greet(struct agent *a, const struct way *way, struct err *err)
+{
+	struct conn *conn;
+	enum err_code code = conn_connect_host(runtime_workers(a->queue->config.runtime), way->host.host, way->host.port,
+		clock_after_ms(a->settings->delivery_connect_s * 1000), &conn, err);
+	return code ? code : greet_over(a, way, conn, err);
+}
+
+// run_dir is root's, and so is who listens in it, unless all run as one user.
+static bool listener_is_ours(const struct conn *conn)
+{
+	uid_t user;
+	return conn_peer_user(conn, &user) && (user == 0 || user == geteuid());
+}
+
+// The mailboxes of this node, without TLS: the kernel says who is there, to both sides. Whatever is wrong with that way, its port in the directory
+// is another: a mailbox node that restarts keeps its port open and not its socket.
+static enum err_code greet_local(struct agent *a, const struct way *way, struct err *err)
+{
+	struct conn *conn;
+	struct way plain = *way;
+	plain.tls = PEER_TLS_NONE;
+	enum err_code code = conn_connect_unix(way->host.local, clock_after_ms(a->settings->delivery_connect_s * 1000), &conn, err);
+	if (code)
+		return code;
+	if (!listener_is_ours(conn)) {
+		conn_close(&conn, 0);
+		return err_set(err, ERR_DENIED, "%.*s is not ours", STR_FMT(way->host.local));
+	}
+	code = greet_over(a, &plain, conn, err);
+	if (code == ERR_OK && !peer_has_key(a->peer))
+		code = err_set(err, ERR_DENIED, "%.*s does not know us", STR_FMT(way->host.local));
+	if (code) {
+		log_info(NULL, "no delivery over the socket of this node", log_str("destination", dispatch_name(a->slot)), log_err(err));
+		peer_quit(&a->peer);
+	}
+	return code;
 }
 
 // Opportunistic TLS that fails is done without (PROTOCOLS 114).
@@ -136,6 +174,8 @@ static enum err_code find_and_greet(struct agent *a, struct err *err)
 	a->client = queue_client(a->queue, a->relay ? &a->queue->tls.relay : &a->queue->tls.lmtp);
 	way.tls = a->relay ? relay_policy(a->settings) : way.host.tls ? PEER_TLS_PINNED : PEER_TLS_NONE;
 	a->host = dispatch_name(a->slot);
+	if (way.host.local.n && ((code = greet_local(a, &way, err)) == ERR_OK || code == ERR_CANCELLED))
+		return code;
 	return greet_or_plain(a, &way, err);
 }
 

@@ -3,8 +3,10 @@
 #include "mta_directory.h"
 
 #include "base/must.h"
+#include "router/home.h"
 #include "router/host.h"
 #include "router/recipient.h"
+#include "schema/daemons.h"
 #include "smtp_server.h"
 #include "targets.h"
 
@@ -64,6 +66,17 @@ enum queue_expand_answer mta_directory_expand(void *arg, struct arena *arena, co
 	return readable ? expanded(arena, &rcpt, &verdict, expansion_out) : QUEUE_EXPAND_NOBODY;
 }
 
+// Mailboxes of this node are behind a socket in run_dir. Empty for those of another one.
+static struct str local_path(const struct smtp_server *server, struct arena *arena, struct str mail_host)
+{
+	struct settings_snapshot *snapshot = server->settings_get(server->arg);
+	const struct settings *s = settings_of(snapshot);
+	const struct home_rules rules = {.serves = s->serves.v, .n_serves = s->serves.n, .hostname = s->hostname};
+	struct str path = home_serves(&rules, mail_host) ? daemons_lmtp_path(s, arena) : STR_NONE;
+	settings_unref(&snapshot);
+	return path;
+}
+
 enum err_code mta_directory_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err)
 {
 	const struct smtp_server *server = arg;
@@ -83,7 +96,7 @@ enum err_code mta_directory_host(void *arg, struct arena *arena, struct str mail
 		return err_set(err, ERR_LIMIT, "mailbox host %.*s: too many pins", STR_FMT(mail_host));
 	if (host.n_pins)
 		memcpy(pins, host.pins, host.n_pins * sizeof *pins);
-	*host_out = (struct queue_host){
-		.host = host.endpoint.host, .port = host.endpoint.port, .pins = pins, .pins_n = host.n_pins, .tls = host.n_pins > 0};
+	*host_out = (struct queue_host){.host = host.endpoint.host, .port = host.endpoint.port, .pins = pins, .pins_n = host.n_pins,
+		.tls = host.n_pins > 0, .local = local_path(server, arena, mail_host)};
 	return ERR_OK;
 }

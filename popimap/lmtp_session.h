@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The LMTP server (RFC 2033): deliveries from front-ends into mailboxes. The service, and what it adds to the dialogue (mail/dialogue.h).
 //
-//     struct lmtp_service lmtp = {.popimap = &popimap, .tls = TLS_SLOT_INIT};
+//     struct lmtp_service lmtp = {.popimap = &popimap, .tls = TLS_SLOT_INIT, .local = LMTP_LOCAL_NONE};
 //     tls_slot_set(&lmtp.tls, &server);                                       // settings_tls_node_server: peers show their node's certificate
 //     runtime_listen(rt, &(struct listen_service){.name = "lmtp", .serve = lmtp_serve, .arg = &lmtp, .refusal = LMTP_REFUSAL}, fd, err);
 //
-// Who may deliver: peers in lmtp_networks, and peers whose certificate is pinned in the directory. Delivery keys (FORMATS section 7) are
-// believed from the latter only.
+// Who may deliver: peers in lmtp_networks, the front-end of this node (lmtp_local.h), and peers whose certificate is pinned in the directory.
+// Delivery keys (FORMATS section 7) are believed from the latter two only.
 //
 // 250 for a recipient is said after the commit of its mailbox; when the process dies before, or the reply is lost, the front-end sends again
 // and the key makes it one message. The replies to a message have no deadline of ours: they wait for the disk as long as it takes, and the
@@ -14,6 +14,7 @@
 #ifndef POPIMAP_LMTP_SESSION_H
 #define POPIMAP_LMTP_SESSION_H
 
+#include "lmtp_local.h"
 #include "mail/dialogue.h"
 #include "server.h"
 #include "store.h"
@@ -21,6 +22,7 @@
 struct lmtp_service {
 	struct popimap *popimap; // store, directory, settings
 	struct tls_slot tls;     // empty: no STARTTLS
+	struct lmtp_local local;
 };
 
 // A session from greeting to goodbye, for base/listen.h; arg is a struct lmtp_service. Owns conn.
@@ -31,7 +33,7 @@ void lmtp_serve(struct conn *conn, void *arg);
 // Is the peer one of our nodes? Known once it said LHLO.
 enum lmtp_peer {
 	LMTP_STRANGER, // no certificate, or one that nobody has pinned
-	LMTP_NODE,     // pinned: its keys are believed
+	LMTP_NODE,     // pinned, or the front-end of this node: its keys are believed
 	LMTP_UNSURE,   // it has a certificate, but the directory cannot say now whose
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse-popimap: the mailboxes. LMTP in from the front-ends, IMAP and POP3 out to the people.
 //
-// Start: certificates are read while still privileged (pre_jail); then, as posthouse-popimap and in the sandbox, the store opens, the
+// Start: certificates are read and the front-end's socket is made while still privileged (pre_jail); then, as posthouse-popimap and in the sandbox, the store opens, the
 // runtime's schedulers start, and only then the listeners accept. Stop runs backwards: no accept, sessions finish their command and say
 // goodbye, the store commits what waits and closes every database. A crash loses nothing that was promised: each mailbox is its last
 // commit.
@@ -99,6 +99,8 @@ static enum err_code popimap_pre_jail(struct daemon *daemon, struct err *err)
 	node->daemon = daemon;
 	charset_preload(); // iconv reads modules from disk at a charset's first use
 	enum err_code code = load_tls(node, settings_of(snapshot), err);
+	if (code == ERR_OK)
+		code = lmtp_local_open(settings_of(snapshot), &node->lmtp.local, err);
 	settings_unref(&snapshot);
 	return code;
 }
@@ -210,6 +212,8 @@ static enum err_code start_listeners(struct node *node, struct err *err)
 	enum err_code code = ERR_OK;
 	for (size_t i = 0; i < sizeof listeners / sizeof *listeners && code == ERR_OK; i++)
 		code = listen_one(node, i, listeners[i], err);
+	if (code == ERR_OK && node->lmtp.local.fd >= 0)
+		code = runtime_listen(node->runtime, &node->listeners[0], node->lmtp.local.fd, err); // LMTP, as on its port
 	return code;
 }
 
@@ -362,6 +366,7 @@ static void popimap_stop(struct daemon *daemon)
 	if (node->runtime)
 		runtime_stop(node->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
 	settings_unref(&snapshot);
+	lmtp_local_close(&node->lmtp.local);
 	store_close(&node->popimap.store);
 	login_close(&node->popimap.login);
 	if (node->auth)
@@ -380,7 +385,7 @@ static void popimap_stop(struct daemon *daemon)
 
 int main(int argc, char **argv)
 {
-	static struct node node = {.popimap.tls = TLS_SLOT_INIT, .lmtp.tls = TLS_SLOT_INIT};
+	static struct node node = {.popimap.tls = TLS_SLOT_INIT, .lmtp.tls = TLS_SLOT_INIT, .lmtp.local = LMTP_LOCAL_NONE};
 	static const struct daemon_spec spec = {
 		.name = "popimap",
 		.settings = &settings_table,

@@ -69,7 +69,7 @@ static bool is_being_moved(const struct entry *entry, enum purpose purpose, stru
 	return true;
 }
 
-static bool serves(const struct home_rules *rules, struct str host)
+bool home_serves(const struct home_rules *rules, struct str host)
 {
 	for (size_t i = 0; i < rules->n_serves; i++)
 		if (str_eq_nocase(rules->serves[i], host))
@@ -88,7 +88,7 @@ static void find_host(struct directory *directory, const struct home_rules *rule
 		return;
 	}
 	home->host = host;
-	if (serves(rules, host))
+	if (home_serves(rules, host))
 		answer(home, HOME_HERE, "mailbox is on this host");
 	else if (directory_find(directory, DIRECTORY_HOST, host, arena, &match) == DIRECTORY_FOUND)
 		answer(home, HOME_ELSEWHERE, "mailbox is on another host");

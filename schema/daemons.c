@@ -2,7 +2,9 @@
 // The daemons: names, sockets, and the one table of what each may do.
 #include "schema/daemons.h"
 
+#include <pwd.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "base/must.h"
 
@@ -167,6 +169,21 @@ struct str daemons_user(const struct settings *settings, enum daemons_id id)
 		break;
 	}
 	unreachable("daemon");
+}
+
+bool daemons_user_id(const struct settings *settings, enum daemons_id id, uid_t *uid_out)
+{
+	struct str user = daemons_user(settings, id);
+	const struct passwd *entry = user.n ? getpwnam(user.p) : NULL; // settings end with a NUL
+	if (user.n && entry == NULL)
+		return false;
+	*uid_out = entry ? entry->pw_uid : geteuid();
+	return true;
+}
+
+struct str daemons_lmtp_path(const struct settings *settings, struct arena *arena)
+{
+	return arena_printf(arena, "%.*s/lmtp.sock", STR_FMT(settings->run_dir));
 }
 
 struct str daemons_control_path(const struct settings *settings, struct arena *arena, enum daemons_id id)

@@ -158,5 +158,78 @@ class Lmtp(NodeTest):
         self.assertEqual(len(self.node.messages("ann")), before)
 
 
+NOBODY = 65534
+
+
+class OneNode(NodeTest):
+    """Front-end and mailboxes of one node meet on a socket in run_dir, where nobody else is let in."""
+    users = ("ann", "bob")
+
+    def socket_path(self):
+        return self.node.path("run", "lmtp.sock")
+
+    def deliver(self, subject):
+        with self.node.smtp() as smtp:
+            smtp.sendmail("x@out.example", ["bob@uni.example"], message(subject))
+        self.node.wait(lambda: any(f"Subject: {subject}".encode() in m for m in self.node.messages("bob")), f"mail over the {subject}")
+
+    def test_01_without_the_socket_mail_goes_to_the_port(self):
+        os.unlink(self.socket_path())
+        self.deliver("port")
+        self.assertIn("peer certificate", self.node.log_text())
+
+    def test_02_mail_goes_over_the_socket(self):
+        self.node.stop()
+        seen = len(self.node.log_text())
+        port = f":{self.node.ports['lmtp']}\n"
+        self.assertIn(port, self.node.directory_ldif())
+        self.node.write_ldif(self.node.directory_ldif().replace(port, ":1\n"))  # where nobody is
+        self.node.start()
+        self.deliver("socket")
+        self.assertNotIn("peer certificate", self.node.log_text()[seen:])
+
+    def as_nobody(self, *lines):
+        """Codes of the replies that a process of another user hears, whatever lies above the socket's folder; or why it is not let in."""
+        folder = os.open(self.node.path("run"), os.O_PATH)
+        out, back = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setgroups([])
+                os.setresgid(NOBODY, NOBODY, NOBODY)
+                os.setresuid(NOBODY, NOBODY, NOBODY)
+                with socket.socket(socket.AF_UNIX) as sock:
+                    sock.settimeout(30)
+                    sock.connect(f"/proc/self/fd/{folder}/lmtp.sock")
+                    stream = sock.makefile("rb")
+                    for line in (None, *lines):
+                        if line:
+                            sock.sendall(line + b"\r\n")
+                        while (heard := stream.readline())[3:4] == b"-":
+                            os.write(back, heard)
+                        os.write(back, heard)
+            except OSError as problem:
+                os.write(back, type(problem).__name__.encode())
+            os._exit(0)
+        os.close(back)
+        os.close(folder)
+        with os.fdopen(out, "rb") as stream:
+            heard = stream.read()
+        os.waitpid(pid, 0)
+        return heard
+
+    def test_03_it_is_the_front_ends_alone(self):
+        self.assertEqual(os.stat(self.socket_path()).st_mode & 0o777, 0o600)
+        if os.geteuid() != 0:
+            self.skipTest("only root can be somebody else")
+        os.chmod(self.node.path("run"), 0o755)
+        self.assertEqual(self.as_nobody(), b"PermissionError")
+        os.chmod(self.socket_path(), 0o666)  # even if somebody made it everybody's
+        heard = self.as_nobody(b"LHLO x", b"MAIL FROM:<> XPHKEY=" + KEY.encode(), b"MAIL FROM:<>", b"RCPT TO:<ann@uni.example>", b"BDAT 1 LAST\r\nx")
+        self.assertNotIn(b"XPHKEY", heard)
+        self.assertEqual([line[:3] for line in heard.splitlines() if line[3:4] == b" "], [b"220", b"250", b"530", b"530", b"530", b"503"])
+        self.assertEqual(self.node.messages("ann"), [])
+
+
 if __name__ == "__main__":
     unittest.main()

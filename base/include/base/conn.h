@@ -34,6 +34,8 @@
 #ifndef BASE_CONN_H
 #define BASE_CONN_H
 
+#include <sys/types.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/netaddr.h"
@@ -150,6 +152,9 @@ const struct netaddr *conn_local(const struct conn *conn);
 uint64_t conn_bytes_in(const struct conn *conn);  // of the application, after TLS
 uint64_t conn_bytes_out(const struct conn *conn);
 int conn_fd(const struct conn *conn);             // -1 over memory; for SO_PEERCRED and the like, never for I/O
+
+// The user at the other end of a Unix socket, as the kernel saw it connect (or, asked by the one who connected, listen). False: it is none.
+bool conn_peer_user(const struct conn *conn, uid_t *uid_out);
 
 // --- Making and closing ---
 

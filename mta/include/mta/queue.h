@@ -86,6 +86,7 @@ struct queue_host {
 	struct str *pins;
 	size_t pins_n;
 	bool tls; // STARTTLS must succeed, under a pin
+	struct str local; // it is this node: the path of its LMTP socket, tried first; empty: it is another one. NUL after it
 };
 // ERR_NOTFOUND: no node we know; ERR_BUSY and others: cannot know now. On a fiber; reads the shadow only.
 typedef enum err_code queue_host_fn(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err);

@@ -26,6 +26,9 @@ struct home_rules {
 	struct str delimiters;    // for home_of_recipient: setting delimiter
 };
 
+// Is this node the mailbox host of that name?
+bool home_serves(const struct home_rules *rules, struct str host);
+
 enum home_answer {
 	HOME_HERE,
 	HOME_ELSEWHERE,   // another host of ours: home.host

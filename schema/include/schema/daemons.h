@@ -27,6 +27,12 @@ const char *daemons_name(enum daemons_id id);
 // The user of the settings; empty: whoever starts it.
 struct str daemons_user(const struct settings *settings, enum daemons_id id);
 
+// Whom that is; false: there is no such user here. Reads the system's users: before the jail.
+bool daemons_user_id(const struct settings *settings, enum daemons_id id, uid_t *uid_out);
+
+// Where popimap takes deliveries of the front-end on the same node (FORMATS.md section 7); in the arena, NUL after it.
+struct str daemons_lmtp_path(const struct settings *settings, struct arena *arena);
+
 // Path of the control socket; in the arena, NUL after it.
 struct str daemons_control_path(const struct settings *settings, struct arena *arena, enum daemons_id id);
 
