@@ -24,6 +24,18 @@ static void print_safe(const char *text)
 		putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
 }
 
+static void print_damaged(const json_t *item)
+{
+	printf("%s of guid %s, number %lld: from <", text_of(item, "row"), text_of(item, "guid"),
+		(long long)json_integer_value(json_object_get(item, "number")));
+	print_safe(text_of(item, "sender"));
+	printf("> to <");
+	print_safe(text_of(item, "address"));
+	printf(">, %lld bytes, received %s, by way of ", (long long)json_integer_value(json_object_get(item, "size_bytes")), text_of(item, "received"));
+	print_safe(text_of(item, "destination"));
+	printf("\n");
+}
+
 static void print_item(const json_t *item, void *arg)
 {
 	struct ctl *ctl = arg;
@@ -31,6 +43,10 @@ static void print_item(const json_t *item, void *arg)
 	const json_t *recipient;
 	if (ctl->json) {
 		ctl_print_json(json_deep_copy(item));
+		return;
+	}
+	if (json_is_true(json_object_get(item, "damaged"))) {
+		print_damaged(item);
 		return;
 	}
 	printf("%s  %s  %lld bytes  <", text_of(item, "queue_id"), text_of(item, "received"),
@@ -54,7 +70,7 @@ static void print_item(const json_t *item, void *arg)
 
 static bool is_state(const char *word)
 {
-	return strcmp(word, "held") == 0 || strcmp(word, "waiting") == 0 || strcmp(word, "trying") == 0;
+	return strcmp(word, "held") == 0 || strcmp(word, "waiting") == 0 || strcmp(word, "trying") == 0 || strcmp(word, "damaged") == 0;
 }
 
 int cmd_queue_list(struct ctl *ctl, int argc, char **argv)
@@ -92,10 +108,12 @@ static int act(struct ctl *ctl, int argc, char **argv, const char *command, bool
 	struct err err;
 	json_t *ids = json_array(), *args, *result = NULL;
 	const char *why = NULL;
-	bool all = false, good = true;
+	bool all = false, damaged = false, good = true;
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--all") == 0)
 			all = true;
+		else if (strcmp(command, "queue.delete") == 0 && strcmp(argv[i], "--damaged") == 0)
+			damaged = true;
 		else if (takes_why && strcmp(argv[i], "--why") == 0 && i + 1 < argc)
 			why = argv[++i];
 		else if (argv[i][0] == '-')
@@ -103,7 +121,7 @@ static int act(struct ctl *ctl, int argc, char **argv, const char *command, bool
 		else
 			json_array_append_new(ids, json_string(argv[i]));
 	}
-	if (!good || all == (json_array_size(ids) > 0)) {
+	if (!good || all + damaged + (json_array_size(ids) > 0) != 1) {
 		json_decref(ids);
 		return ctl_usage(ctl);
 	}
@@ -112,6 +130,8 @@ static int act(struct ctl *ctl, int argc, char **argv, const char *command, bool
 		return CTL_NO;
 	}
 	args = json_pack("{s:o,s:b,s:o}", "ids", ids, "all", all, "who", who());
+	if (damaged)
+		json_object_set_new(args, "damaged", json_true());
 	if (why)
 		json_object_set_new(args, "why", json_string(why));
 	if (ctl_ask(ctl, DAEMONS_MTA, command, args, NULL, NULL, &result, &err))

@@ -24,6 +24,7 @@
 enum {
 	BODIES_IN_MEMORY_MAX = 64 << 20, // of recipients that are in the schedule
 	LOOK_AGAIN_MS = 60000,           // at the latest
+	DAMAGED_MAX = 64,                // rows that are alarmed about one by one
 	AGAIN_MS = 1000,                 // after what did not work: a page that could not be read, a disk without space
 };
 
@@ -38,6 +39,8 @@ struct dispatch {
 	size_t gone_n, gone_size;
 	_Atomic size_t items; // as of the last look, for has_room
 	struct waiting *waiting; // the loop's alone
+	uint64_t damaged[DAMAGED_MAX]; // rows that were alarmed about, by the hash of their key
+	size_t damaged_n;
 };
 
 static struct schedule_config config_of(struct queue *queue)
@@ -334,6 +337,34 @@ static enum err_code read_page(struct dispatch *d, struct queue_page *page, int6
 	return code;
 }
 
+// One alarm a row: it is met again whenever its destination's rows are read.
+static void alarm_damaged(struct dispatch *d, const struct queue_page *page)
+{
+	for (size_t i = 0; i < page->damaged_n; i++) {
+		bool told = false;
+		pthread_mutex_lock(&d->mutex);
+		for (size_t k = 0; k < d->damaged_n; k++)
+			told = told || d->damaged[k] == page->damaged[i];
+		told = told || d->damaged_n == DAMAGED_MAX;
+		if (!told)
+			d->damaged[d->damaged_n++] = page->damaged[i];
+		pthread_mutex_unlock(&d->mutex);
+		if (!told)
+			log_error(NULL, "queue: a row is damaged; it rests, `posthouse queue list damaged` shows it", log_str("destination", page->destination),
+				log_err(&page->damage));
+	}
+}
+
+size_t dispatch_damaged(struct dispatch *d, bool forget)
+{
+	pthread_mutex_lock(&d->mutex);
+	size_t n = d->damaged_n;
+	if (forget)
+		d->damaged_n = 0;
+	pthread_mutex_unlock(&d->mutex);
+	return n;
+}
+
 // Rows of what is in memory already are not looked at twice.
 static void drop_known(struct dispatch *d, struct item **list)
 {
@@ -408,6 +439,7 @@ static bool load_page(struct dispatch *d)
 	struct waiting_settled settled;
 	int64_t next_ms = now_ms + AGAIN_MS;
 	bool read = read_page(d, &page, wall_ms, 2 * config.retry_max_ms) == ERR_OK;
+	alarm_damaged(d, &page);
 	drop_known(d, &page.items);
 	if (decide_page(d, &page, &settled) && read)
 		next_ms = page.next_due_ms == INT64_MAX ? INT64_MAX : schedule_due_ms(&config, page.next_due_ms, wall_ms, now_ms);

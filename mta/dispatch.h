@@ -32,6 +32,9 @@ void dispatch_reload(struct dispatch *dispatch);
 // Everything that waits is due now.
 void dispatch_flush(struct dispatch *dispatch);
 
+// How many damaged rows were met; forget: they are gone.
+size_t dispatch_damaged(struct dispatch *dispatch, bool forget);
+
 void dispatch_stats(struct dispatch *dispatch, struct schedule_stats *stats_out);
 
 // --- For agents ---

@@ -183,6 +183,7 @@ static void trouble(void *arg, struct buf *text)
 {
 	struct mta *mta = arg;
 	mta_rules_trouble(&mta->rules, text);
+	queue_trouble(mta->queue, text);
 }
 
 static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)

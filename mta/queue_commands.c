@@ -5,6 +5,7 @@
 //                                                                                of more than 2,000 recipients "recipients_more" are left out
 //     {"command": "queue.hold", "ids": ["008J4CT4ANK7", …], "why": "…"}          or "all": true; an id is a queue id or a guid
 //     {"command": "queue.release" | "queue.delete" | "queue.retry", …}           the same
+//     {"command": "queue.list", "state": "damaged"}, {"command": "queue.delete", "damaged": true}   rows that cannot be read
 //     {"command": "queue.stats"}                                                 ledger, log, schedule
 //     {"command": "queue.replay", …}                                             queue_replay.c
 //
@@ -14,12 +15,14 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/control.h"
 #include "base/must.h"
 #include "dispatch.h"
 #include "queue_core.h"
 #include "queue_fold_rows.h"
 
+enum { DAMAGED_BODY_BYTES_MAX = 512 << 10 }; // of one line of the answer
 enum { PAGE_MESSAGES = 50, PAGE_RECIPIENTS_MAX = 2000, GUIDS_MAX = 1000, SAFE_TEXT_BYTES = 1000 };
 
 // --- JSON ---
@@ -130,6 +133,80 @@ static void read_list(struct db *db, void *arg)
 		db_reset(stmt);
 }
 
+// --- What cannot be read ---
+
+enum { DAMAGED_PAGE = 20 };
+
+struct damaged_page {
+	int64_t skip;     // in
+	json_t *rows;     // out: an array
+	struct err err;   // out
+};
+
+static json_t *hex_string(struct str bytes)
+{
+	struct buf text;
+	buf_init(&text, 2 * SAFE_TEXT_BYTES);
+	codec_hex_add(&text, str_upto(bytes, SAFE_TEXT_BYTES));
+	json_t *string = json_stringn(text.n ? text.p : "", text.n);
+	buf_fini(&text);
+	return string;
+}
+
+static json_t *base64_string(struct str bytes)
+{
+	struct buf text;
+	buf_init(&text, DAMAGED_BODY_BYTES_MAX);
+	bool fits = codec_base64_add(&text, bytes);
+	json_t *string = fits ? json_stringn(text.n ? text.p : "", text.n) : json_null();
+	buf_fini(&text);
+	return string;
+}
+
+static json_t *text_or_null(sqlite3_stmt *stmt, int column)
+{
+	return db_col_is_null(stmt, column) ? json_null() : safe_string(db_col_str(stmt, column));
+}
+
+static void read_damaged(struct db *db, void *arg)
+{
+	struct damaged_page *page = arg;
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_DAMAGED);
+	enum db_step step;
+	page->err.code = ERR_OK;
+	db_bind_i64(stmt, 1, DAMAGED_PAGE);
+	db_bind_i64(stmt, 2, page->skip);
+	while ((step = db_step(db, stmt, &page->err)) == DB_ROW)
+		json_array_append_new(page->rows, json_pack("{s:b,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:I,s:o}", "damaged", 1, "row", text_or_null(stmt, 0), "guid",
+			hex_string(db_col_blob(stmt, 1)), "number", (json_int_t)db_col_i64(stmt, 2), "address", text_or_null(stmt, 3), "destination",
+			text_or_null(stmt, 4), "sender", text_or_null(stmt, 5), "received", time_string(db_col_i64(stmt, 6)), "size_bytes",
+			(json_int_t)db_col_i64(stmt, 7), "body_base64", base64_string(db_col_blob(stmt, 8))));
+	if (step != DB_FAILED)
+		db_reset(stmt);
+}
+
+static bool send_page(struct control_request *request, json_t *messages);
+
+static void list_damaged(struct control_request *request, struct queue *queue)
+{
+	struct damaged_page page = {.skip = 0};
+	struct err err;
+	for (size_t n = DAMAGED_PAGE; n == DAMAGED_PAGE; page.skip += DAMAGED_PAGE) {
+		page.rows = json_array();
+		enum err_code code = cluster_log_read(queue->log, read_damaged, &page, &err);
+		if (code == ERR_OK && page.err.code)
+			code = err_set(&err, page.err.code, "%s", page.err.text);
+		n = json_array_size(page.rows);
+		bool there = code == ERR_OK && send_page(request, page.rows);
+		json_decref(page.rows);
+		if (code)
+			control_fail(request, code, "%s", err.text);
+		if (!there)
+			return;
+	}
+	control_ok(request, NULL);
+}
+
 static bool id_range(struct str id, struct guid *first_out, struct guid *last_out);
 
 static bool send_page(struct control_request *request, json_t *messages)
@@ -148,6 +225,10 @@ static void list(struct control_request *request, void *arg)
 	struct list_page page = {.state = control_arg_str(request, "state")};
 	struct str id = control_arg_str(request, "id");
 	struct err err;
+	if (str_eq(page.state, STR("damaged"))) {
+		list_damaged(request, queue);
+		return;
+	}
 	memset(page.last.b, 0xff, sizeof page.last.b);
 	if (id.n && !id_range(id, &page.after, &page.last)) {
 		control_fail(request, ERR_INVALID, "%.*s is neither a queue id nor a guid, nor held, waiting or trying", STR_FMT(str_upto(id, 64)));
@@ -339,8 +420,27 @@ static void release(struct control_request *request, void *arg)
 	run_act(request, arg, RECORD_RELEASE);
 }
 
+static void mend(struct control_request *request, struct queue *queue)
+{
+	struct err err;
+	struct record record = {.type = RECORD_MEND, .mend = {.at_ms = clock_wall_ms(), .who = str_upto(control_arg_str(request, "who"), 200),
+		.why = str_upto(control_arg_str(request, "why"), 900)}};
+	struct queue_fold_answer answer = {0};
+	enum err_code code = queue_say(queue, &record, &answer, &err);
+	if (code) {
+		control_fail(request, code, "%s", err.text);
+		return;
+	}
+	dispatch_damaged(queue->dispatch, true);
+	control_ok(request, json_pack("{s:I,s:I}", "messages", (json_int_t)0, "recipients", (json_int_t)answer.counted));
+}
+
 static void delete(struct control_request *request, void *arg)
 {
+	if (json_is_true(json_object_get(control_args(request), "damaged"))) {
+		mend(request, arg);
+		return;
+	}
 	run_act(request, arg, RECORD_DELETE);
 }
 
@@ -390,4 +490,12 @@ void queue_register_commands(struct queue *queue, struct control *control)
 	must(queue->commands != NULL);
 	memcpy(queue->commands, rows, sizeof rows);
 	control_register(control, queue->commands);
+}
+
+void queue_trouble(struct queue *queue, struct buf *text)
+{
+	size_t n = dispatch_damaged(queue->dispatch, false);
+	if (n)
+		buf_printf(text, "%s%zu rows of the queue are damaged: `posthouse queue list damaged` shows them, `posthouse queue delete --damaged` removes them",
+			text->n ? "; " : "", n);
 }

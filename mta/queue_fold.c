@@ -36,6 +36,14 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_RECIPIENT_ROUTE] = "UPDATE recipient SET next_try = ?3, target = ?4, destination = ?5, address = ?6, akey = ?7,"
 				" original = coalesce(?8, original), mailbox = ?9, detail = ?10"
 				" WHERE guid = ?1 AND number = ?2 AND attempt = 0 RETURNING state",
+	[SQL_MEND_RECIPIENTS] = "DELETE FROM recipient WHERE (guid, number) IN (SELECT r.guid, r.number FROM recipient r LEFT JOIN message m"
+				" ON m.guid = r.guid WHERE NOT " FOLD_ROW_IS_SOUND ")",
+	[SQL_MEND_OPEN] = "UPDATE message SET open = (SELECT count(*) FROM recipient r WHERE r.guid = message.guid)"
+			  " WHERE open <> (SELECT count(*) FROM recipient r WHERE r.guid = message.guid)",
+	[SQL_MEND_ATTEMPTS] = "DELETE FROM attempt WHERE idx NOT IN (SELECT attempt FROM recipient)",
+	[SQL_MEND_SPOOLED] = "SELECT guid FROM message WHERE open <= 0 AND length(guid) = 16 AND flags & ?1",
+	[SQL_MEND_BODIES] = "DELETE FROM body WHERE id IN (SELECT body FROM message WHERE open <= 0)",
+	[SQL_MEND_MESSAGES] = "DELETE FROM message WHERE open <= 0",
 	[SQL_BODY_ADD] = "INSERT INTO body(id, data) VALUES(?1, ?2)",
 	[SQL_BODY_END] = "DELETE FROM body WHERE id = ?1",
 	[SQL_ATTEMPT_ADD] = "INSERT INTO attempt(idx, destination, at, validity, open) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -52,17 +60,23 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_POLICY] = "UPDATE state SET copies = ?1",
 	[SQL_READ_PAGE] = "SELECT r.guid, r.number, r.next_try, r.tries, r.waited, r.warned, r.target, r.notify, r.destination, r.address, r.akey,"
 			  " r.original, r.orcpt, r.mailbox, r.detail, r.list, m.root, m.kind, m.flags, m.sender, m.envid, m.received, m.bytes,"
-			  " m.body, m.digest FROM recipient r JOIN message m ON m.guid = r.guid"
-			  " WHERE r.destination = ?1 AND r.state = 0 AND r.next_try <= ?2 AND r.attempt = 0 ORDER BY r.next_try LIMIT ?3",
+			  " m.body, m.digest FROM recipient r LEFT JOIN message m ON m.guid = r.guid"
+			  " WHERE r.destination = ?1 AND r.state = 0 AND r.next_try <= ?2 AND r.attempt = 0 ORDER BY r.next_try",
 	[SQL_READ_NEXT_DUE] = "SELECT min(next_try) FROM recipient WHERE destination = ?1 AND state = 0 AND next_try > ?2",
 	[SQL_READ_DESTINATIONS] = "SELECT destination, min(next_try) FROM recipient WHERE state = 0 GROUP BY destination",
-	[SQL_READ_ATTEMPTS] = "SELECT guid, number, attempt, waited FROM recipient WHERE attempt <> 0 ORDER BY attempt",
+	[SQL_READ_ATTEMPTS] = "SELECT guid, number, attempt, waited FROM recipient WHERE attempt <> 0 AND typeof(guid) = 'blob' AND length(guid) = 16"
+			      " ORDER BY attempt",
 	[SQL_READ_SPOOLED] = "SELECT flags FROM message WHERE guid = ?1",
 	[SQL_READ_BODY] = "SELECT data FROM body WHERE id = ?1",
-	[SQL_READ_MESSAGES] = "SELECT guid, sender, bytes, received, kind, source FROM message WHERE guid > ?1 ORDER BY guid LIMIT ?2",
+	[SQL_READ_MESSAGES] = "SELECT guid, sender, bytes, received, kind, source FROM message"
+			      " WHERE guid > ?1 AND typeof(guid) = 'blob' AND length(guid) = 16 ORDER BY guid LIMIT ?2",
 	[SQL_READ_RECIPIENTS] = "SELECT number, coalesce(original, address), state, tries, next_try, reply, attempt, destination, address"
 				" FROM recipient WHERE guid = ?1 ORDER BY number",
-	[SQL_READ_GUIDS] = "SELECT guid FROM message WHERE guid BETWEEN ?1 AND ?2",
+	[SQL_READ_GUIDS] = "SELECT guid FROM message WHERE guid BETWEEN ?1 AND ?2 AND typeof(guid) = 'blob' AND length(guid) = 16",
+	[SQL_READ_DAMAGED] = "SELECT 'recipient', r.guid, r.number, r.address, r.destination, m.sender, m.received, m.bytes, b.data FROM recipient r"
+			     " LEFT JOIN message m ON m.guid = r.guid LEFT JOIN body b ON b.id = m.body WHERE NOT " FOLD_ROW_IS_SOUND
+			     " UNION ALL SELECT 'message', m.guid, NULL, NULL, NULL, m.sender, m.received, m.bytes, b.data FROM message m"
+			     " LEFT JOIN body b ON b.id = m.body WHERE NOT EXISTS (SELECT 1 FROM recipient r WHERE r.guid = m.guid) LIMIT ?1 OFFSET ?2",
 };
 
 static const struct {

@@ -517,6 +517,41 @@ static enum err_code apply_route(struct apply *a, const struct record *record)
 	return code;
 }
 
+static enum err_code free_files(struct apply *a)
+{
+	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_MEND_SPOOLED);
+	enum db_step step;
+	struct guid guid = {{0}};
+	db_bind_i64(stmt, 1, RECORD_FLAG_SPOOL);
+	while ((step = db_step(a->db, stmt, a->err)) == DB_ROW)
+		if (fold_guid(stmt, 0, &guid, a->err) == ERR_OK)
+			fold_stage_body(a->fold, &guid);
+	if (step == DB_FAILED)
+		return a->err->code;
+	db_reset(stmt);
+	return ERR_OK;
+}
+
+static enum err_code apply_mend(struct apply *a, const struct record *record)
+{
+	(void)record;
+	static const enum fold_sql before[] = {SQL_MEND_OPEN, SQL_MEND_ATTEMPTS}, after[] = {SQL_MEND_BODIES, SQL_MEND_MESSAGES};
+	enum err_code code = db_run(a->db, fold_stmt(a->db, SQL_MEND_RECIPIENTS), a->err);
+	if (code)
+		return code;
+	int64_t n = db_changes(a->db);
+	a->answer->counted = (size_t)n;
+	count(a, LEDGER_DELETED, n);
+	count(a, LEDGER_QUEUED, -n);
+	for (size_t i = 0; i < 2 && code == ERR_OK; i++)
+		code = db_run(a->db, fold_stmt(a->db, before[i]), a->err);
+	if (code == ERR_OK)
+		code = free_files(a);
+	for (size_t i = 0; i < 2 && code == ERR_OK; i++)
+		code = db_run(a->db, fold_stmt(a->db, after[i]), a->err);
+	return code;
+}
+
 static enum err_code apply_warned(struct apply *a, const struct record *record)
 {
 	const struct record_warned *w = &record->warned;
@@ -580,6 +615,7 @@ static enum err_code (*const table[])(struct apply *a, const struct record *reco
 	[RECORD_POLICY] = apply_policy,
 	[RECORD_RETIRED] = apply_retired,
 	[RECORD_ROUTE] = apply_route,
+	[RECORD_MEND] = apply_mend,
 };
 
 enum err_code fold_apply(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena, struct err *err)

@@ -23,6 +23,12 @@ enum fold_sql {
 	SQL_RECIPIENT_TAKE,
 	SQL_RECIPIENT_WARNED,
 	SQL_RECIPIENT_ROUTE,
+	SQL_MEND_RECIPIENTS,
+	SQL_MEND_OPEN,
+	SQL_MEND_ATTEMPTS,
+	SQL_MEND_SPOOLED,
+	SQL_MEND_BODIES,
+	SQL_MEND_MESSAGES,
 	SQL_BODY_ADD,
 	SQL_BODY_END,
 	SQL_ATTEMPT_ADD,
@@ -47,8 +53,15 @@ enum fold_sql {
 	SQL_READ_MESSAGES,
 	SQL_READ_RECIPIENTS,
 	SQL_READ_GUIDS,
+	SQL_READ_DAMAGED,
 	SQL_FOLD_STATEMENTS,
 };
+
+// A row of recipient that is sound: it can be read, and what comes of a try finds it again. Others are left alone, in the ledger, until an
+// administrator removes them. r is the recipient's table or alias, m its message's, by a left join.
+#define FOLD_ROW_IS_SOUND                                                                                                     \
+	"(typeof(r.guid) = 'blob' AND length(r.guid) = 16 AND typeof(r.number) = 'integer' AND r.number BETWEEN 1 AND 4294967295" \
+	" AND r.target BETWEEN 1 AND 3 AND m.guid IS NOT NULL AND typeof(m.root) = 'blob' AND length(m.root) = 16)"
 
 struct fold_due {
 	char *destination; // owned

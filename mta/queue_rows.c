@@ -7,19 +7,31 @@
 #include "base/runtime.h"
 #include "queue_fold_rows.h"
 
+static bool is_number(int64_t number)
+{
+	return number > 0 && number <= UINT32_MAX;
+}
+
 static bool is_target(int64_t target)
 {
 	return target == RECORD_TO_MAILBOX || target == RECORD_TO_RELAY || target == RECORD_TO_EXPAND;
 }
 
-// Rows of one message stand together, as they have the same time: they share the message. NULL: the row is damaged. It must not be tried: its
-// result would not find it again.
+// Rows of one message stand together, as they have the same time: they share the message. NULL: the row is damaged (FOLD_ROW_IS_SOUND).
 static struct item *read_item(sqlite3_stmt *stmt, const struct item *last, struct err *err)
 {
 	struct guid guid = {{0}}, root = {{0}};
 	struct item_message *message;
+	if (db_col_is_null(stmt, 16)) {
+		err_set(err, ERR_CORRUPT, "queue.db: a recipient has no message");
+		return NULL;
+	}
 	if (fold_guid(stmt, 0, &guid, err) || fold_guid(stmt, 16, &root, err))
 		return NULL;
+	if (!is_number(db_col_i64(stmt, 1))) {
+		err_set(err, ERR_CORRUPT, "queue.db: a recipient has a number that none has");
+		return NULL;
+	}
 	if (!is_target(db_col_i64(stmt, 6))) {
 		err_set(err, ERR_CORRUPT, "queue.db: a recipient has no kind of destination that there is");
 		return NULL;
@@ -57,23 +69,30 @@ static enum err_code next_due(struct db *db, struct queue_page *page)
 	return ERR_OK;
 }
 
+static void note_damaged(sqlite3_stmt *stmt, struct queue_page *page)
+{
+	if (page->damaged_n < QUEUE_PAGE_DAMAGED_MAX)
+		page->damaged[page->damaged_n++] = str_hash(db_col_blob(stmt, 0)) ^ (uint64_t)db_col_i64(stmt, 1);
+}
+
 void queue_rows_page(struct db *db, void *arg)
 {
 	struct queue_page *page = arg;
 	struct item **tail = &page->items, *last = NULL;
 	page->err.code = ERR_OK;
-	page->n = 0;
+	page->n = page->damaged_n = 0;
 	page->items = NULL;
 	page->next_due_ms = INT64_MAX;
 	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_PAGE);
 	db_bind_str(stmt, 1, page->destination);
 	db_bind_i64(stmt, 2, page->until_ms);
-	db_bind_i64(stmt, 3, (int64_t)page->limit);
-	enum db_step step;
-	while ((step = db_step(db, stmt, &page->err)) == DB_ROW) {
-		struct item *item = read_item(stmt, last, &page->err);
-		if (item == NULL)
-			break;
+	enum db_step step = DB_DONE;
+	while (page->n < page->limit && (step = db_step(db, stmt, &page->err)) == DB_ROW) {
+		struct item *item = read_item(stmt, last, &page->damage);
+		if (item == NULL) {
+			note_damaged(stmt, page);
+			continue;
+		}
 		last = *tail = item;
 		tail = &last->next;
 		page->n++;
@@ -81,9 +100,7 @@ void queue_rows_page(struct db *db, void *arg)
 	if (step == DB_FAILED)
 		return;
 	db_reset(stmt);
-	if (step == DB_ROW) // damaged
-		return;
-	if (page->n == page->limit)
+	if (page->n == page->limit && last)
 		page->next_due_ms = last->next_try_ms;
 	else
 		page->err.code = next_due(db, page);

@@ -8,13 +8,19 @@
 #include "item.h"
 #include "queue_core.h"
 
-// Waiting recipients of one destination that are due at until_ms (wall clock), the oldest first.
+// Waiting recipients of one destination that are due at until_ms (wall clock), the oldest first. Rows that are damaged are passed over: they must not
+// be tried, their result would not find them again.
+enum { QUEUE_PAGE_DAMAGED_MAX = 16 };
+
 struct queue_page {
 	struct str destination; // in
 	int64_t until_ms;       // in
 	size_t limit;           // in
 	struct item *items;     // out; the caller's
 	size_t n;               // out
+	uint64_t damaged[QUEUE_PAGE_DAMAGED_MAX]; // out: hashes of the keys of rows that were passed over
+	size_t damaged_n;       // out: of these at most so many
+	struct err damage;      // out: what is wrong with the last of them
 	int64_t next_due_ms;    // out: of the first one that the page does not have; INT64_MAX: none
 	struct err err;         // out; code ERR_OK: all went well
 };

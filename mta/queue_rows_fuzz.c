@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the queue finds in its database, and what administrators ask of it. An input is lines: rows of queue.db (tests/fuzz/fuzz_rows.h), and requests
 // of the control socket ("{…"). With rows the queue is what they say, and it is only read; without any it has three messages, and whatever is asked
-// is done. Each request is answered once; what is answered is JSON; a damaged row is an error, and nothing is read beside it.
+// is done. Each request is answered once; what is answered is JSON; a damaged row is passed over.
 //
 // The control socket is a stand-in below: the functions of base/control.h are defined here, so the linker takes these.
 // Covers: cluster/log.c mta/queue_rows.c mta/queue_commands.c

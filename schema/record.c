@@ -221,6 +221,13 @@ static const struct field route_fields[] = {
 };
 static const struct shape route_shape = {sizeof(struct record_route), FIELDS(route_fields), NULL};
 
+static const struct field mend_fields[] = {
+	{1, U64, REQUIRED, AT(record_mend, at_ms), INT64_MAX, NULL},
+	{2, STR, 0, AT(record_mend, who), RECORD_TEXT_BYTES_MAX, NULL},
+	{3, STR, 0, AT(record_mend, why), RECORD_TEXT_BYTES_MAX, NULL},
+};
+static const struct shape mend_shape = {sizeof(struct record_mend), FIELDS(mend_fields), NULL};
+
 static const struct shape retired_shape = {0, NULL, 0, NULL};
 
 static const struct {
@@ -240,6 +247,7 @@ static const struct {
 	[RECORD_POLICY] = {"POLICY", &policy_shape},
 	[RECORD_RETIRED] = {"RETIRED", &retired_shape},
 	[RECORD_ROUTE] = {"ROUTE", &route_shape},
+	[RECORD_MEND] = {"MEND", &mend_shape},
 };
 enum { TYPES = sizeof types / sizeof *types };
 

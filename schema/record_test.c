@@ -113,7 +113,7 @@ static void odd_encodings_are_refused(void **state)
 		struct str bytes;
 		enum err_code want;
 	} cases[] = {
-		{"unknown type", STR("\x0e\0\1\0"), ERR_VERSION},
+		{"unknown type", STR("\x0f\0\1\0"), ERR_VERSION},
 		{"ROUTE of nobody", STR("\x0d\0\1\0\1\x08\5\0\0\0\0\0\0\0"), ERR_CORRUPT},
 		{"type 0", STR("\0\0\1\0"), ERR_VERSION},
 		{"a later version", STR("\x0b\0\2\0\1\4\2\0\0\0"), ERR_VERSION},

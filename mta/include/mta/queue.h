@@ -181,6 +181,10 @@ void queue_close(struct queue **queue);
 struct control;
 void queue_register_commands(struct queue *queue, struct control *control);
 
+// Adds what an operator must act on (control_on_trouble). Any thread; does not block.
+struct buf;
+void queue_trouble(struct queue *queue, struct buf *text);
+
 // Asks for all that waits to be tried now (a destination has come back); any thread.
 void queue_flush(struct queue *queue);
 

@@ -44,6 +44,7 @@ enum record_type {
 	RECORD_POLICY = 11,
 	RECORD_RETIRED = 12,
 	RECORD_ROUTE = 13,
+	RECORD_MEND = 14,
 };
 
 // Why a message exists. All but ACCEPTED are begotten: their guid is guid_derive(parent, recipient, record_kind_name(kind)).
@@ -230,6 +231,13 @@ struct record_route {
 	struct record_routes routes;
 };
 
+// An administrator removes what a damaged disk has made of rows: recipients that nobody can read, messages that nobody receives. Of rows that
+// are sound it touches none.
+struct record_mend {
+	int64_t at_ms;
+	struct str who, why;
+};
+
 struct record_warned {
 	int64_t at_ms;
 	struct record_refs refs;
@@ -266,6 +274,7 @@ struct record {
 		struct record_features features;
 		struct record_policy policy;
 		struct record_route route;
+		struct record_mend mend;
 	};
 };
 
