@@ -141,14 +141,14 @@ void password_cache_add(struct password_cache *cache, struct str login, struct s
 
 // ---- the throttle ----
 
-// Failures of one login, of one address, or of a login at an address that it is at home at: a bucket that leaks one per refill_ms.
+// Failures of one login at one address, of one address, of one login: a bucket that leaks one per window_ms / max.
 struct failures {
 	uint64_t id;       // 0: free
 	uint64_t empty_ms; // when all of them will be forgiven; the count is how far that lies ahead
 	uint64_t used_ms;
 };
 
-enum throttle_kind { THROTTLE_LOGIN, THROTTLE_ADDRESS, THROTTLE_HOME, THROTTLE_KINDS };
+enum throttle_kind { THROTTLE_USER, THROTTLE_ADDRESS, THROTTLE_LOGIN, THROTTLE_KINDS };
 
 struct password_throttle {
 	pthread_mutex_t mutex;
@@ -161,7 +161,7 @@ struct password_throttle {
 struct password_throttle *password_throttle_new(const struct password_throttle_limits *limits)
 {
 	struct password_throttle *throttle = calloc(1, sizeof *throttle);
-	must(throttle != NULL && limits->refill_ms > 0 && limits->login_failures > 0 && limits->address_failures > 0);
+	must(throttle != NULL && limits->window_ms > 0 && limits->user_max > 0 && limits->address_max > 0 && limits->login_alarm > 0);
 	throttle->limits = *limits;
 	throttle->buckets = buckets_for(limits->entries);
 	for (size_t i = 0; i < THROTTLE_KINDS; i++) {
@@ -218,31 +218,49 @@ static struct failures *find_or_make(struct password_throttle *throttle, enum th
 	return entry;
 }
 
-static void add_failure(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id, uint64_t now_ms)
+static uint32_t max_of(const struct password_throttle *throttle, enum throttle_kind kind)
 {
-	struct failures *entry = find_or_make(throttle, kind, id, now_ms);
-	uint64_t from = entry->empty_ms > now_ms ? entry->empty_ms : now_ms;
-	entry->empty_ms = from + throttle->limits.refill_ms;
+	switch (kind) {
+	case THROTTLE_USER:
+		return throttle->limits.user_max;
+	case THROTTLE_ADDRESS:
+		return throttle->limits.address_max;
+	case THROTTLE_LOGIN:
+		return throttle->limits.login_alarm;
+	case THROTTLE_KINDS:
+		break;
+	}
+	unreachable("kind of throttle");
 }
 
-static uint64_t wait_of(const struct password_throttle *throttle, const struct failures *entry, uint32_t free, uint64_t now_ms)
+// How long until one of its failures is forgiven, when all of them are used up.
+static uint64_t wait_of(const struct password_throttle *throttle, enum throttle_kind kind, const struct failures *entry, uint64_t now_ms)
 {
-	uint64_t span = (uint64_t)free * throttle->limits.refill_ms;
-	if (entry == NULL || entry->empty_ms < now_ms + span)
-		return 0;
-	return entry->empty_ms - now_ms - span + 1;
+	uint64_t max = max_of(throttle, kind), each = throttle->limits.window_ms / max, others = (each ? each : 1) * (max - 1);
+	return entry == NULL || entry->empty_ms <= now_ms + others ? 0 : entry->empty_ms - now_ms - others;
+}
+
+// True when that was the last one.
+static bool add_failure(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id, uint64_t now_ms)
+{
+	struct failures *entry = find_or_make(throttle, kind, id, now_ms);
+	uint64_t from = entry->empty_ms > now_ms ? entry->empty_ms : now_ms, each = throttle->limits.window_ms / max_of(throttle, kind);
+	bool before = wait_of(throttle, kind, entry, now_ms) > 0;
+	if (!before) // an alarm that goes on does not grow without end
+		entry->empty_ms = from + (each ? each : 1);
+	return !before && wait_of(throttle, kind, entry, now_ms) > 0;
 }
 
 struct ids {
-	uint64_t login, address, home;
+	uint64_t user, address, login;
 };
 
 static struct ids ids_of(const struct password_throttle *throttle, struct str login, struct str address)
 {
 	return (struct ids){
-		.login = id_of(throttle, (const struct str[]){STR("login"), login}, 2),
+		.user = id_of(throttle, (const struct str[]){STR("user"), login, address}, 3),
 		.address = id_of(throttle, (const struct str[]){STR("address"), address}, 2),
-		.home = id_of(throttle, (const struct str[]){STR("home"), login, address}, 3),
+		.login = id_of(throttle, (const struct str[]){STR("login"), login}, 2),
 	};
 }
 
@@ -250,37 +268,33 @@ uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct st
 {
 	struct ids ids = ids_of(throttle, login, address);
 	pthread_mutex_lock(&throttle->mutex);
-	const struct failures *home = find(throttle, THROTTLE_HOME, ids.home);
-	const struct failures *by_login = home ? home : find(throttle, THROTTLE_LOGIN, ids.login);
-	uint64_t wait = wait_of(throttle, by_login, throttle->limits.login_failures, now_ms);
+	uint64_t wait = wait_of(throttle, THROTTLE_USER, find(throttle, THROTTLE_USER, ids.user), now_ms);
 	if (address.n) {
-		uint64_t more = wait_of(throttle, find(throttle, THROTTLE_ADDRESS, ids.address), throttle->limits.address_failures, now_ms);
+		uint64_t more = wait_of(throttle, THROTTLE_ADDRESS, find(throttle, THROTTLE_ADDRESS, ids.address), now_ms);
 		wait = more > wait ? more : wait;
 	}
 	pthread_mutex_unlock(&throttle->mutex);
 	return wait;
 }
 
-void password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
+enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
 {
 	struct ids ids = ids_of(throttle, login, address);
 	pthread_mutex_lock(&throttle->mutex);
-	if (find(throttle, THROTTLE_HOME, ids.home))
-		add_failure(throttle, THROTTLE_HOME, ids.home, now_ms);
-	else
-		add_failure(throttle, THROTTLE_LOGIN, ids.login, now_ms);
-	if (address.n)
-		add_failure(throttle, THROTTLE_ADDRESS, ids.address, now_ms);
+	bool user = add_failure(throttle, THROTTLE_USER, ids.user, now_ms);
+	bool by_address = address.n && add_failure(throttle, THROTTLE_ADDRESS, ids.address, now_ms);
+	bool alarm = add_failure(throttle, THROTTLE_LOGIN, ids.login, now_ms);
 	pthread_mutex_unlock(&throttle->mutex);
+	return by_address ? PASSWORD_THROTTLE_ADDRESS : alarm ? PASSWORD_THROTTLE_ALARM : user ? PASSWORD_THROTTLE_USER : PASSWORD_THROTTLE_NOTHING;
 }
 
 void password_throttle_succeeded(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
 {
 	struct ids ids = ids_of(throttle, login, address);
+	(void)now_ms;
 	pthread_mutex_lock(&throttle->mutex);
-	if (address.n)
-		find_or_make(throttle, THROTTLE_HOME, ids.home, now_ms)->empty_ms = 0;
-	else if (find(throttle, THROTTLE_LOGIN, ids.login))
-		find(throttle, THROTTLE_LOGIN, ids.login)->empty_ms = 0;
+	struct failures *entry = find(throttle, THROTTLE_USER, ids.user);
+	if (entry)
+		entry->empty_ms = 0;
 	pthread_mutex_unlock(&throttle->mutex);
 }

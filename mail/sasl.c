@@ -68,7 +68,13 @@ static void begin_attempt(struct sasl_session *session)
 	session->credentials = (struct sasl_credentials){.allowed = false};
 	session->found = SASL_UNKNOWN;
 	session->looked_up = session->throttled = session->verified = session->tempfail = session->other_identity = false;
+	session->used_up = PASSWORD_THROTTLE_NOTHING;
 	session->reason = "no user name";
+}
+
+static bool is_counted(const struct sasl_session *session)
+{
+	return sasl_library_config()->throttle && !(session->flags & SASL_UNTHROTTLED);
 }
 
 void sasl_session_take_login(struct sasl_session *session, struct str name)
@@ -95,7 +101,7 @@ void sasl_session_look_up(struct sasl_session *session)
 		return;
 	session->looked_up = true;
 	session->reason = "unknown user";
-	if (config->throttle && password_throttle_wait_ms(config->throttle, login_of(session), address, sasl_library_now_ms()) > 0) {
+	if (is_counted(session) && password_throttle_wait_ms(config->throttle, login_of(session), address, sasl_library_now_ms()) > 0) {
 		session->throttled = true;
 		session->reason = "throttled";
 		return;
@@ -243,12 +249,12 @@ static enum sasl_outcome finish(struct sasl_session *session, bool proved)
 	if (proved && session->verified && session->login_n && !session->other_identity) {
 		session->reason = "right";
 		session->account = session->credentials.account;
-		if (config->throttle)
+		if (is_counted(session))
 			password_throttle_succeeded(config->throttle, login_of(session), address, sasl_library_now_ms());
 		return SASL_DONE;
 	}
-	if (config->throttle && !session->throttled && session->looked_up)
-		password_throttle_failed(config->throttle, login_of(session), address, sasl_library_now_ms());
+	if (is_counted(session) && !session->throttled && session->looked_up)
+		session->used_up = password_throttle_failed(config->throttle, login_of(session), address, sasl_library_now_ms());
 	return SASL_FAILED;
 }
 
@@ -397,6 +403,11 @@ struct str sasl_session_login(const struct sasl_session *session)
 struct str sasl_session_account(const struct sasl_session *session)
 {
 	return session->account;
+}
+
+enum password_throttle_used sasl_session_used_up(const struct sasl_session *session)
+{
+	return session->used_up;
 }
 
 const char *sasl_session_reason(const struct sasl_session *session)

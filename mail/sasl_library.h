@@ -26,6 +26,7 @@ struct sasl_session {
 	bool verified;   // the password was right, or libsasl2 has checked SCRAM's proof
 	bool tempfail;
 	bool other_identity; // the client wants to act as somebody else: fails
+	enum password_throttle_used used_up; // by this failure
 	const char *reason; // static
 };
 

@@ -375,7 +375,7 @@ static void the_throttle_stands_before_the_hash(void **state)
 {
 	(void)state;
 	tear_down(NULL);
-	const struct password_throttle_limits limits = {.login_failures = 2, .address_failures = 100, .refill_ms = 1000, .entries = 64};
+	const struct password_throttle_limits limits = {.user_max = 2, .address_max = 100, .login_alarm = 100, .window_ms = 2000, .entries = 64};
 	struct password_throttle *throttle = password_throttle_new(&limits);
 	struct password_cache *cache = password_cache_new(64, 1000);
 	const struct sasl_config config = {.lookup = look_up, .secret = STR("0123456789abcdef0123456789abcdef"), .now_ms = fixed_clock,

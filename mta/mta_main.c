@@ -112,6 +112,15 @@ static enum err_code start_queue(struct mta *mta, struct settings_snapshot *snap
 	return code;
 }
 
+static bool is_exempt(void *arg, const struct netaddr *peer)
+{
+	struct mta *mta = arg;
+	struct settings_snapshot *snapshot = daemon_settings(mta->daemon);
+	bool exempt = settings_networks_have(&settings_of(snapshot)->auth_exempt_networks, peer);
+	settings_unref(&snapshot);
+	return exempt;
+}
+
 static enum err_code start_login(struct mta *mta, const struct settings *settings, struct err *err)
 {
 	struct arena *arena = arena_new(4096);
@@ -122,6 +131,10 @@ static enum err_code start_login(struct mta *mta, const struct settings *setting
 		.default_realm = settings_default_domain(settings),
 		.workers = mta->auth,
 		.cache_ms = settings->auth_cache_s * 1000,
+		.failures_user_max = (uint32_t)settings->auth_failures_user_hour_max,
+		.failures_address_max = (uint32_t)settings->auth_failures_address_hour_max,
+		.is_exempt = is_exempt,
+		.arg = mta,
 	};
 	if (code == ERR_OK)
 		code = login_open(&config, &mta->login, err);
@@ -192,6 +205,7 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	const struct settings *settings = settings_of(snapshot);
 	metrics_register(mta_smtp_metrics);
+	metrics_register(login_metrics);
 	metrics_on_render(collect, mta);
 	mta->smtp.directory = directory_here;
 	mta->smtp.settings_get = settings_now;

@@ -150,6 +150,15 @@ static enum err_code start_store(struct node *node, const struct settings *setti
 	return code;
 }
 
+static bool is_exempt(void *arg, const struct netaddr *peer)
+{
+	struct node *node = arg;
+	struct settings_snapshot *snapshot = daemon_settings(node->daemon);
+	bool exempt = settings_networks_have(&settings_of(snapshot)->auth_exempt_networks, peer);
+	settings_unref(&snapshot);
+	return exempt;
+}
+
 static enum err_code start_login(struct node *node, const struct settings *settings, struct err *err)
 {
 	struct arena *arena = arena_new(4096);
@@ -160,6 +169,10 @@ static enum err_code start_login(struct node *node, const struct settings *setti
 		.default_realm = settings_default_domain(settings),
 		.workers = node->auth,
 		.cache_ms = settings->auth_cache_s * 1000,
+		.failures_user_max = (uint32_t)settings->auth_failures_user_hour_max,
+		.failures_address_max = (uint32_t)settings->auth_failures_address_hour_max,
+		.is_exempt = is_exempt,
+		.arg = node,
 	};
 	if (code == ERR_OK)
 		code = login_open(&config, &node->popimap.login, err);
@@ -320,6 +333,7 @@ static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
 	static struct control_command commands[] = {{"mailbox.list", cmd_mailbox_list, NULL}, {0}};
 	struct limits limits;
 	metrics_register(popimap_metrics);
+	metrics_register(login_metrics);
 	metrics_on_render(collect, node);
 	node->clock_offset_ms = clock_wall_ms() - clock_mono_exact_ms();
 	enum err_code code = start_runtime(node, settings, &limits, err);

@@ -18,13 +18,20 @@
 #include "ldapsync/credentials.h"
 #include "mail/password_cache.h"
 
+#define LOGIN_METRICS(X)                                                                                                       \
+	X(COUNTER, login_throttled, "", "Log-ins refused unheard: too many failed before.")                                   \
+	X(COUNTER, login_users_throttled, "", "Times that one user had too many failed log-ins from one address.")            \
+	X(COUNTER, login_addresses_throttled, "", "Times that one address had too many failed log-ins.")                      \
+	X(COUNTER, login_guessed, "", "Users whose password was guessed at from many addresses.")
+METRICS_DECLARE(LOGIN_METRICS)
+METRICS_DEFINE(login_metrics, LOGIN_METRICS)
+
 enum {
 	SECRET_BYTES = 32,
 	CACHE_ENTRIES = 16384,
 	THROTTLE_ENTRIES = 16384,
-	THROTTLE_LOGIN_FAILURES = 10,    // of one login from strange addresses, before guesses are refused unheard
-	THROTTLE_ADDRESS_FAILURES = 100, // of one address: a university behind one NAT mistypes a lot
-	THROTTLE_REFILL_MS = 10000,
+	THROTTLE_ALARM_TIMES = 10, // as many failures of one login from everywhere as one address has: somebody guesses from many places
+	HOUR_MS = 3600000,
 	PENALTY_MS_MAX = 8000,
 	CHALLENGE_BYTES_MAX = SASL_LINE_BYTES_MAX,
 };
@@ -34,6 +41,8 @@ struct login {
 	struct credentials *credentials;
 	struct password_cache *cache; // NULL: not wanted
 	struct password_throttle *throttle;
+	bool (*is_exempt)(void *arg, const struct netaddr *peer);
+	void *arg;
 };
 
 // False when there is no such file yet.
@@ -61,10 +70,11 @@ static uint64_t now_ms(void)
 
 enum err_code login_open(const struct login_config *config, struct login **login_out, struct err *err)
 {
-	static const struct password_throttle_limits limits = {
-		.login_failures = THROTTLE_LOGIN_FAILURES,
-		.address_failures = THROTTLE_ADDRESS_FAILURES,
-		.refill_ms = THROTTLE_REFILL_MS,
+	const struct password_throttle_limits limits = {
+		.user_max = config->failures_user_max,
+		.address_max = config->failures_address_max,
+		.login_alarm = THROTTLE_ALARM_TIMES * config->failures_user_max,
+		.window_ms = HOUR_MS,
 		.entries = THROTTLE_ENTRIES,
 	};
 	uint8_t secret[SECRET_BYTES];
@@ -75,6 +85,8 @@ enum err_code login_open(const struct login_config *config, struct login **login
 	struct login *login = calloc(1, sizeof *login);
 	must(login != NULL);
 	login->workers = config->workers;
+	login->is_exempt = config->is_exempt;
+	login->arg = config->arg;
 	login->credentials = credentials_open(config->credentials_path, config->default_realm);
 	login->cache = config->cache_ms ? password_cache_new(CACHE_ENTRIES, (uint64_t)config->cache_ms) : NULL;
 	login->throttle = password_throttle_new(&limits);
@@ -115,10 +127,11 @@ void login_begin(struct login *login, struct str service, struct conn *conn, boo
 	char address[NETADDR_TEXT_BYTES];
 	struct netaddr network = netaddr_prefix(conn_peer(conn), 32, 64);
 	netaddr_text(&network, address);
+	bool exempt = login->is_exempt && login->is_exempt(login->arg, conn_peer(conn));
 	*attempt_out = (struct login_attempt){
 		.owner = login,
 		.conn = conn,
-		.session = sasl_session_new(service, str_of_c(address), may_plaintext ? SASL_PLAINTEXT_OK : 0),
+		.session = sasl_session_new(service, str_of_c(address), (may_plaintext ? SASL_PLAINTEXT_OK : 0u) | (exempt ? SASL_UNTHROTTLED : 0u)),
 		.reason = "",
 	};
 }
@@ -168,12 +181,42 @@ static enum sasl_outcome take_step(struct login_attempt *attempt, struct step *s
 	return step->outcome;
 }
 
+// Once for each budget that is used up, not for each attempt that is refused then.
+static void say_used_up(const struct login_attempt *attempt)
+{
+	char address[NETADDR_TEXT_BYTES];
+	const struct netaddr network = netaddr_prefix(conn_peer(attempt->conn), 32, 64);
+	struct str from = str_of_c(netaddr_text(&network, address));
+	switch (sasl_session_used_up(attempt->session)) {
+	case PASSWORD_THROTTLE_NOTHING:
+		return;
+	case PASSWORD_THROTTLE_USER:
+		metric_add(&metric_login_users_throttled, 1);
+		log_warning(NULL, "too many failed log-ins of one user from one address: they are refused from there for a while",
+			log_str("login", attempt->login), log_str("address", from));
+		return;
+	case PASSWORD_THROTTLE_ADDRESS:
+		metric_add(&metric_login_addresses_throttled, 1);
+		log_warning(NULL, "too many failed log-ins from one address: all are refused from there for a while", log_str("address", from));
+		return;
+	case PASSWORD_THROTTLE_ALARM:
+		metric_add(&metric_login_guessed, 1);
+		log_warning(NULL, "somebody guesses at a user's password from many addresses", log_str("login", attempt->login), log_str("address", from));
+		return;
+	}
+}
+
 static void conclude(struct login_attempt *attempt, enum sasl_outcome outcome)
 {
 	attempt->login = sasl_session_login(attempt->session);
 	attempt->account = outcome == SASL_DONE ? sasl_session_account(attempt->session) : STR_NONE;
 	if (outcome != SASL_DONE && attempt->reason[0] == '\0')
 		attempt->reason = sasl_session_reason(attempt->session);
+	if (outcome == SASL_FAILED) {
+		if (strcmp(attempt->reason, "throttled") == 0)
+			metric_add(&metric_login_throttled, 1);
+		say_used_up(attempt);
+	}
 }
 
 // Sends a challenge and reads the answer; a line that is too long is answered like any other that makes no sense.

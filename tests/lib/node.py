@@ -120,7 +120,7 @@ class Node:
             "node_certificate": self.path("node.pem"), "node_key": self.path("node.key"),
             "shadow_ldif": self.path("directory.ldif"), "log_level": "debug", "threads": 2, "stop_deadline_s": 10,
             # One address for all tests' clients: caps for addresses are tested where a test asks for them.
-            "smtp_connections_per_address_max": 20000,
+            "smtp_connections_per_address_max": 20000, "auth_failures_user_hour_max": 1000000, "auth_failures_address_hour_max": 1000000,
         }
         for name in SERVICES:
             values["listen_" + name] = [f"{self.address}:{self.ports[name]}"]

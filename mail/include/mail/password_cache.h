@@ -5,7 +5,7 @@
 //         return refuse();                                              // before any hash
 //     if (!password_cache_has(cache, login, stored, given, now_ms)) {
 //         if (password_verify(stored, given) != PASSWORD_MATCH) {
-//             password_throttle_failed(throttle, login, address, now_ms);
+//             switch (password_throttle_failed(throttle, login, address, now_ms)) ...   // tell an operator what is used up now
 //             return refuse();
 //         }
 //         password_cache_add(cache, login, stored, given, now_ms);
@@ -32,23 +32,32 @@ void password_cache_add(struct password_cache *cache, struct str login, struct s
 
 struct password_throttle;
 
+// Failed log-ins in a window that slides: each is forgiven after window_ms / max, one after the other.
 struct password_throttle_limits {
-	uint32_t login_failures;   // failures of one login that are free
-	uint32_t address_failures; // failures from one address (the caller cuts IPv6 to /64) that are free
-	uint32_t refill_ms;        // one failure is forgiven after this long
-	size_t entries;            // logins and addresses remembered, rounded up to a power of two
+	uint32_t user_max;    // of one login from one address
+	uint32_t address_max; // from one address (the caller cuts IPv6 to /64), whatever the logins
+	uint32_t login_alarm; // of one login from all addresses together: only said, because a stop would lock its owner out
+	uint32_t window_ms;
+	size_t entries;       // of each kind, remembered; rounded up to a power of two
 };
 
 struct password_throttle *password_throttle_new(const struct password_throttle_limits *limits);
 void password_throttle_free(struct password_throttle **throttle);
 
-// 0 when an attempt may be made now, else how long until one may. A login is throttled for addresses it has not logged in from
-// lately, so that a stranger's guesses do not lock out the owner at home.
-uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
-void password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
+// What a failure has used up, just now.
+enum password_throttle_used {
+	PASSWORD_THROTTLE_NOTHING,
+	PASSWORD_THROTTLE_USER,    // this login from this address
+	PASSWORD_THROTTLE_ADDRESS,
+	PASSWORD_THROTTLE_ALARM,   // login_alarm: the login is guessed at from many places
+};
 
-// A success: remembers address as one of the places where login is at home, with its failures there forgiven. What the address did
-// to other logins, and strangers to this one, stays.
+// 0 when an attempt may be made now, else how long until one may. What strangers fail with at their addresses never counts for a login that comes
+// from another one: nobody is locked out by somebody else's guesses, but by those from his own network.
+uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
+enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
+
+// A success: what this login failed with from this address is forgiven. What the address did to other logins stays.
 void password_throttle_succeeded(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
 
 #endif

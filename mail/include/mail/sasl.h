@@ -29,6 +29,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "mail/password_cache.h"
 
 enum {
 	SASL_LINE_BYTES_MAX = 12288, // an AUTH line: base64, without CRLF (RFC 4954 section 4)
@@ -58,8 +59,6 @@ enum sasl_lookup {
 typedef enum sasl_lookup sasl_lookup_fn(void *context, struct str service, struct str login, struct arena *arena,
                                         struct sasl_credentials *out);
 
-struct password_cache;
-struct password_throttle;
 
 struct sasl_config {
 	sasl_lookup_fn *lookup;
@@ -80,6 +79,7 @@ void sasl_library_fini(void);
 struct str sasl_mechanisms(unsigned flags);
 
 enum {
+	SASL_UNTHROTTLED = 2,  // from where failures are not counted
 	SASL_PLAINTEXT_OK = 1, // the channel is encrypted, or the caller trusts it: without this there is no mechanism at all
 };
 
@@ -121,5 +121,8 @@ struct str sasl_session_account(const struct sasl_session *session);
 
 // Why it failed, for the log only: "unknown user", "wrong password", "not allowed", "throttled"...
 const char *sasl_session_reason(const struct sasl_session *session);
+
+// What budget of failures this one used up (mail/password_cache.h), for the log only.
+enum password_throttle_used sasl_session_used_up(const struct sasl_session *session);
 
 #endif

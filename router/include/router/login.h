@@ -20,10 +20,13 @@
 #define ROUTER_LOGIN_H
 
 #include "base/conn.h"
+#include "base/metrics.h"
 #include "mail/sasl.h"
 
 struct login;
 struct worker_pool;
+
+extern struct metric *const login_metrics[]; // for metrics_register()
 
 struct login_config {
 	const char *credentials_path; // "…/credentials/credentials.db"; read at each attempt, may be missing at start
@@ -31,6 +34,11 @@ struct login_config {
 	struct str default_realm;     // of logins without one
 	struct worker_pool *workers;  // a pool of its own: hashes are slow on purpose. Borrowed
 	int64_t cache_ms;             // how long a right password is remembered; 0: not
+	// Failed log-ins an hour over all connections of the process: of one user from one address, and of one address (IPv4, IPv6 /64). Beyond them
+	// whoever asks from there hears the same as for a wrong password, and nothing is looked up.
+	uint32_t failures_user_max, failures_address_max;
+	bool (*is_exempt)(void *arg, const struct netaddr *peer); // from where failures do not count; NULL: nowhere. Any thread
+	void *arg;
 };
 
 // Opens the credentials and libsasl2. One struct login a process. Reads files: main thread, at start. ERR_UNSUPPORTED: libsasl2 lacks a
