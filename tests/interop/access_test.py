@@ -4,6 +4,7 @@ import json
 import os
 import smtplib
 import ssl
+import subprocess
 import unittest
 
 from nexthop import NextHop
@@ -127,6 +128,42 @@ class Directory(AccessTest):
         self.assertEqual((submit(context), submit(shows)), (550, 250))
         self.node.change_settings("mta", relay_certificates=["sha256:" + "0" * 64])
         self.assertEqual((submit(context), submit(shows)), (550, 550))
+
+    def test_only_the_key_of_a_certificate_counts(self):
+        """Another key under the same names; the same certificate without its key; a session that was begun with the right one and is resumed."""
+        def attack(context, session=None):
+            with self.smtp() as smtp:
+                smtp.ehlo()
+                self.assertEqual(smtp.docmd("STARTTLS")[0], 220)
+                smtp.sock = context.wrap_socket(smtp.sock, session=session)
+                smtp.file = None
+                smtp.ehlo()
+                smtp.mail("a@out.example")
+                code = smtp.rcpt("x@far.example")[0]
+                return code, smtp.sock.session, smtp.sock.session_reused
+
+        def context_of(name=None):
+            context = ssl.create_default_context(cafile=self.node.path("tls.pem"))
+            context.check_hostname = False
+            if name:
+                context.load_cert_chain(self.node.path(name + ".pem"), self.node.path(name + ".key"))
+            return context
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj",
+                        "/CN=mx.uni.example", "-addext", "subjectAltName=DNS:mb1.uni.example", "-keyout", self.node.path("evil.key"), "-out",
+                        self.node.path("evil.pem")], check=True, capture_output=True)
+        self.node.change_settings("mta", relay_certificates=[self.node.pin])
+        try:
+            good = context_of("node")
+            code, session, _ = attack(good)
+            self.assertEqual(code, 250)
+            self.assertEqual(attack(context_of("evil"))[0], 550)
+            self.assertEqual(attack(context_of())[0], 550)
+            again, _, reused = attack(good, session)  # resumed or not: its key was shown, by him
+            self.assertEqual(again, 250, f"reused: {reused}")
+            self.node.change_settings("mta", relay_certificates=["sha256:" + "0" * 64])
+            self.assertEqual(attack(good, session)[0], 550)  # what he showed then counts no more
+        finally:
+            self.node.change_settings("mta", relay_certificates=["sha256:" + "0" * 64])
 
     def test_networks_relay(self):
         self.node.change_settings("mta", relay_networks=["127.6.0.0/16"])
