@@ -49,13 +49,21 @@ static struct str service_word(struct str service)
 	return service;
 }
 
-static bool status_allows(struct str status)
+static bool status_allows(const struct entry *entry)
 {
-	static const char *const forbidding[] = {"nologin", "suspended", "disabled", "deleted"};
-	for (size_t i = 0; i < sizeof forbidding / sizeof *forbidding; i++)
-		if (str_eq_nocase(status, str_of_c(forbidding[i])))
-			return false;
-	return true;
+	switch (entry_status(entry)) {
+	case ENTRY_STATUS_ACTIVE:
+	case ENTRY_STATUS_NORECEIVE:
+	case ENTRY_STATUS_HOLD:
+		return true;
+	case ENTRY_STATUS_NOLOGIN:
+	case ENTRY_STATUS_SUSPENDED:
+	case ENTRY_STATUS_DISABLED:
+	case ENTRY_STATUS_DELETED:
+	case ENTRY_STATUS_BAD:
+		return false;
+	}
+	unreachable("entry_status");
 }
 
 static bool services_allow(const struct entry *entry, struct str word)
@@ -73,7 +81,7 @@ static bool services_allow(const struct entry *entry, struct str word)
 
 const char *credentials_forbid(const struct entry *entry, const struct entry *class, struct str service)
 {
-	if (!status_allows(entry_first(entry, ATTR_PH_STATUS)))
+	if (!status_allows(entry))
 		return "phStatus forbids it";
 	if (entry_is_expired(entry, clock_wall_ms()))
 		return "phExpires has passed";

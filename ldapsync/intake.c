@@ -206,6 +206,8 @@ static const char *check_rule(unsigned classes, enum attr attr, struct str text,
 		wrong = route_rule_tls(scratch, text, &rule);
 	else if (is_route && attr == ATTR_PH_ROUTE_OPTIONS)
 		wrong = route_rule_option(scratch, text, &rule);
+	else if (attr == ATTR_PH_STATUS && entry_status_of(text) == ENTRY_STATUS_BAD)
+		wrong = "is no status: mail waits, and nobody logs in, until it is active, nologin, noreceive, hold, suspended, disabled or deleted";
 	else if (is_access && attr == ATTR_PH_ACCESS_KEY)
 		wrong = access_rule_keys(scratch, text, &keys);
 	else if (is_access && attr == ATTR_PH_ACCESS_ACTION)

@@ -7,18 +7,19 @@
 
 enum purpose { TO_LOG_IN, TO_DELIVER };
 
-// What a status forbids; the same words as router/recipient.c knows.
+// What a status forbids.
 static const struct {
-	const char *status;
 	enum home_answer log_in, deliver;
 	const char *text;
 } statuses[] = {
-	{"nologin", HOME_REFUSED, HOME_HERE, "this account may not log in"},
-	{"noreceive", HOME_HERE, HOME_HELD, "mailbox does not accept mail now"},
-	{"hold", HOME_HERE, HOME_HELD, "mailbox is on hold"},
-	{"suspended", HOME_REFUSED, HOME_REFUSED, "mailbox is suspended"},
-	{"disabled", HOME_REFUSED, HOME_REFUSED, "mailbox is disabled"},
-	{"deleted", HOME_REFUSED, HOME_REFUSED, "mailbox is deleted"},
+	[ENTRY_STATUS_ACTIVE] = {HOME_HERE, HOME_HERE, ""},
+	[ENTRY_STATUS_NOLOGIN] = {HOME_REFUSED, HOME_HERE, "this account may not log in"},
+	[ENTRY_STATUS_NORECEIVE] = {HOME_HERE, HOME_HELD, "mailbox does not accept mail now"},
+	[ENTRY_STATUS_HOLD] = {HOME_HERE, HOME_HELD, "mailbox is on hold"},
+	[ENTRY_STATUS_SUSPENDED] = {HOME_REFUSED, HOME_REFUSED, "mailbox is suspended"},
+	[ENTRY_STATUS_DISABLED] = {HOME_REFUSED, HOME_REFUSED, "mailbox is disabled"},
+	[ENTRY_STATUS_DELETED] = {HOME_REFUSED, HOME_REFUSED, "mailbox is deleted"},
+	[ENTRY_STATUS_BAD] = {HOME_HELD, HOME_HELD, "mailbox has a phStatus that is none"},
 };
 
 static void answer(struct home *home, enum home_answer what, const char *text)
@@ -39,19 +40,14 @@ static void answer_for_good(struct directory *directory, struct home *home, enum
 
 static bool status_allows(struct directory *directory, const struct entry *entry, enum purpose purpose, struct home *home)
 {
-	struct str status = entry_first(entry, ATTR_PH_STATUS);
-	for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
-		if (!str_eq_nocase(status, str_of_c(statuses[i].status)))
-			continue;
-		enum home_answer what = purpose == TO_LOG_IN ? statuses[i].log_in : statuses[i].deliver;
-		if (what == HOME_REFUSED)
-			answer_for_good(directory, home, what, statuses[i].text);
-		else if (what != HOME_HERE)
-			answer(home, what, statuses[i].text);
-		else
-			break;
+	enum entry_status status = entry_status(entry);
+	enum home_answer what = purpose == TO_LOG_IN ? statuses[status].log_in : statuses[status].deliver;
+	if (what == HOME_REFUSED)
+		answer_for_good(directory, home, what, statuses[status].text);
+	else if (what != HOME_HERE)
+		answer(home, what, statuses[status].text);
+	if (what != HOME_HERE)
 		return false;
-	}
 	if (entry_is_expired(entry, clock_wall_ms())) {
 		answer_for_good(directory, home, HOME_REFUSED, "account has expired");
 		return false;

@@ -36,6 +36,7 @@ static const char people[] =
 	USER("cop", "0c", "mailHost: mb1.uni.example\nphMoveState: copying\nphMoveTo: mb2.uni.example\n")
 	USER("one", "09", "mailHost: mb1.uni.example\nphMailboxId: 77777777777777777777777777777777\n")
 	USER("two", "0a", "mailHost: mb1.uni.example\nphMailboxId: 77777777-7777-7777-7777-777777777777\n")
+	USER("typ", "0d", "mailHost: mb1.uni.example\nphStatus: activ\nmailLocalAddress: eve@alias.example\n")
 	"dn: cn=info\nobjectClass: phMailAlias\nmailLocalAddress: info@uni.example\nrfc822MailMember: anna@uni.example\n"
 	"phSendAsGrant: UID=anna, DC=uni\nentryUUID: 00000000-0000-0000-0000-000000000010\n\n"
 	"dn: cn=office\nobjectClass: phMailGroup\nmail: office@uni.example\nmember: uid=bob,dc=uni\nphSendAsGrant: cn=office\n\n"
@@ -69,6 +70,7 @@ static const struct log_in_row {
 	{ACCOUNT("05"), HOME_REFUSED, HOME_UNAVAILABLE, NULL},
 	{ACCOUNT("06"), HOME_HERE, HOME_HERE, "mb1.uni.example"},
 	{ACCOUNT("07"), HOME_REFUSED, HOME_UNAVAILABLE, NULL},
+	{ACCOUNT("0d"), HOME_HELD, HOME_HELD, NULL}, // a word that is no status
 	{ACCOUNT("08"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL},
 	{ACCOUNT("09"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL}, // two entries, one mailbox
 	{ACCOUNT("0a"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL},
@@ -107,6 +109,7 @@ static const struct delivery_row {
 	{"anna+x@dash.example", HOME_NONE, ""},
 	{"bob@uni.example", HOME_ELSEWHERE, ""},
 	{"hol@uni.example", HOME_HELD, ""},
+	{"typ@uni.example", HOME_HELD, ""},
 	{"cut@uni.example", HOME_HELD, ""}, // nobody writes while the last delta is copied
 	{"cop@uni.example", HOME_HERE, ""},
 	{"sue@uni.example", HOME_REFUSED, ""},
@@ -156,6 +159,9 @@ static const struct sender_row {
 	{ACCOUNT("01"), "anna-y@dash.example", SENDER_ALLOWED, "mailLocalAddress"},
 	{ACCOUNT("01"), "\xc3\xa4nna@uni.example", SENDER_ALLOWED, "phIntlAddress"},
 	{ACCOUNT("01"), "info@uni.example", SENDER_ALLOWED, "phSendAsGrant"},
+	{ACCOUNT("0d"), "eve@alias.example", SENDER_ALLOWED, "mailLocalAddress"},
+	{ACCOUNT("03"), "eve@alias.example", SENDER_REFUSED, ""}, // hers in the domain that it is an alias of, and somebody else's here
+	{ACCOUNT("03"), "eve+x@alias.example", SENDER_REFUSED, ""},
 	{ACCOUNT("01"), "bob@uni.example", SENDER_REFUSED, ""},
 	{ACCOUNT("01"), "office@uni.example", SENDER_REFUSED, ""},
 	{ACCOUNT("01"), "x@brand.example", SENDER_REFUSED, ""},

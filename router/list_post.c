@@ -20,6 +20,7 @@ struct poster {
 	const struct addr *addr;
 	struct addr base;            // without its detail
 	bool has_base;
+	struct str aliased;          // domain.key of the domain that his is an alias of; empty: it is none
 	const struct entry *entries[2]; // of the address, of the log-in
 	size_t n;
 	const struct decision_item *via; // and the lists and groups that the message comes through, upward from here; NULL: it comes to this one itself
@@ -49,6 +50,32 @@ static bool add_entry(struct decision *d, struct poster *p, enum directory_key k
 	unreachable("directory_answer");
 }
 
+// The same address in the domain that his is an alias of, when nobody has it in his. False: cannot know now.
+static bool find_aliased(struct decision *d, struct poster *p)
+{
+	struct directory_match match;
+	struct domain target;
+	struct addr aliased;
+	const struct addr *spellings[] = {p->addr, &p->base};
+	switch (decision_find(d, DIRECTORY_DOMAIN, p->addr->domain.key, &match)) {
+	case DIRECTORY_NONE:
+		return true;
+	case DIRECTORY_AMBIGUOUS:
+	case DIRECTORY_UNAVAILABLE:
+		return false;
+	case DIRECTORY_FOUND:
+		break;
+	}
+	if (!str_eq_nocase(entry_first(match.entry, ATTR_PH_DOMAIN_TYPE), STR("alias")) ||
+		domain_parse(d->scratch, entry_first(match.entry, ATTR_PH_DOMAIN_ALIAS_OF), DOMAIN_UTF8, &target) != DOMAIN_OK)
+		return true;
+	p->aliased = target.key;
+	for (size_t i = 0; i < 1 + (size_t)p->has_base && p->n == 0; i++)
+		if (addr_with_domain(d->scratch, spellings[i], &target, &aliased) == ADDR_OK && !add_entry(d, p, DIRECTORY_ADDRESS, aliased.key))
+			return false;
+	return true;
+}
+
 // False: cannot know now; decision_find has said so.
 static bool find_poster(struct decision *d, struct poster *p)
 {
@@ -59,6 +86,8 @@ static bool find_poster(struct decision *d, struct poster *p)
 	if (!addr_is_null(p->addr) && !add_entry(d, p, DIRECTORY_ADDRESS, p->addr->key))
 		return false;
 	if (p->n == 0 && p->has_base && !add_entry(d, p, DIRECTORY_ADDRESS, p->base.key))
+		return false;
+	if (p->n == 0 && !addr_is_null(p->addr) && !find_aliased(d, p))
 		return false;
 	return d->query->account.n == 0 || !guid_parse(d->query->account, &account) ||
 	       add_entry(d, p, DIRECTORY_UUID, guid_bytes(&account));
@@ -94,7 +123,8 @@ static bool is_poster(struct decision *d, const struct poster *p, struct str val
 	if (addr_is_null(p->addr))
 		return false;
 	if (str_starts(value, STR("@")))
-		return str_eq_nocase(str_from(value, 1), p->addr->domain.key);
+		return str_eq_nocase(str_from(value, 1), p->addr->domain.key) ||
+		       (p->aliased.n && str_eq_nocase(str_from(value, 1), p->aliased));
 	if (is_key(d, value, p->addr->key) || (p->has_base && is_key(d, value, p->base.key)))
 		return true;
 	for (size_t i = 0; i < p->n; i++)

@@ -18,6 +18,12 @@
 
 static const char world_ldif[] =
 	"dn: dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
+	"dn: dc=alias\nobjectClass: phMailDomain\nassociatedDomain: alias.example\nphDomainType: alias\nphDomainAliasOf: uni.example\n\n"
+	"dn: dc=role\nobjectClass: phMailDomain\nassociatedDomain: role.example\nphDomainType: local\n\n"
+	"dn: cn=pm\nobjectClass: phMailGroup\nobjectClass: phMailList\ncn: pm\nmail: postmaster@role.example\nmember: uid=anna,dc=uni\n"
+	"phListPostPolicy: nobody\n\n"
+	"dn: cn=abuse\nobjectClass: phMailGroup\nobjectClass: phMailList\ncn: abuse\nmail: abuse@role.example\nmember: uid=bob,dc=uni\n"
+	"phListPostPolicy: members\n\n"
 	"dn: cn=mb1,dc=uni\nobjectClass: phMailHost\ncn: mb1.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.1:24\n\n"
 	USER("anna", "0a") "\n" USER("bob", "0b") "\n" USER("carl", "0c") "phForwardAddress: closed@uni.example\n\n" USER("postmaster", "0e")
 	LIST("open") "member: uid=anna,dc=uni\nmember: uid=bob,dc=uni\n"
@@ -125,6 +131,14 @@ static const struct row at_rcpt[] = {
 	{"closed@uni.example", "Anna.Long+x@uni.example", GUEST, 250, "list:closed@uni.example", "may post", "member"},
 	{"closed@uni.example", "carl@uni.example", GUEST, 250, "list:closed@uni.example", "may post", "member"},
 	{"closed@uni.example", "X@else.example", GUEST, 250, "list:closed@uni.example", "may post", "rfc822MailMember"},
+	{"closed@uni.example", "anna@alias.example", GUEST, 250, "list:closed@uni.example", "may post", "member"}, // by an alias domain
+	{"closed@uni.example", "Anna.long+x@alias.example", GUEST, 250, "list:closed@uni.example", "may post", "member"},
+	{"closed@uni.example", "z@alias.example", GUEST, 550, "", "may not post", "phListPostPolicy"},
+	{"closed@alias.example", "z@else.example", GUEST, 550, "", "may not post", "phListPostPolicy"},
+	// roles: postmaster is reached whatever its list says, others by way of it
+	{"postmaster@role.example", "z@else.example", GUEST, 250, "list:postmaster@role.example", "list", ""},
+	{"abuse@role.example", "z@else.example", GUEST, 250, "postmaster@uni.example", "postmaster", ""},
+	{"abuse@role.example", "bob@uni.example", GUEST, 250, "list:abuse@role.example", "list", ""},
 	{"closed@uni.example", "postmaster@uni.example", LOGGED_IN, 550, "", "may not post", "phListPostPolicy"},
 	{"closed@uni.example", "", GUEST, 550, "", "may not post", "phListPostPolicy"},
 	{"closed@uni.example", "friend@else.example", GUEST, 250, "list:closed@uni.example", "may post", "phListAllowedSender"},

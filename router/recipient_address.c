@@ -44,6 +44,7 @@ static bool try_key(struct decision *d, struct decision_item *item, struct str k
 	unreachable("directory_answer");
 }
 
+// The address, owner-x and x-request of a list, the address without its detail.
 static bool try_address(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
 	struct str delimiters = entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER), detail;
@@ -59,6 +60,11 @@ static bool try_address(struct decision *d, struct decision_item *item, const st
 			detail);
 		return true;
 	}
+	return false;
+}
+
+static bool try_whole_domain(struct decision *d, struct decision_item *item, const struct addr *addr)
+{
 	return try_key(d, item, arena_printf(d->scratch, "@%.*s", STR_FMT(addr->domain.key)), addr, STR_NONE);
 }
 
@@ -231,7 +237,7 @@ static void route_ours(struct decision *d, struct decision_item *item, const str
 	switch (type_of(domain)) {
 	case TYPE_LOCAL:
 		note_role(d, item, addr, domain);
-		if (!try_address(d, item, addr, domain))
+		if (!try_address(d, item, addr, domain) && !try_whole_domain(d, item, addr))
 			route_unknown(d, item, addr, domain);
 		return;
 	case TYPE_RELAY:
@@ -253,7 +259,12 @@ void recipient_address(struct decision *d, struct decision_item *item, struct ad
 		struct addr target;
 		switch (find_domain(d, addr.domain.key, &match)) {
 		case DIRECTORY_NONE:
-			outside_address(d, item, &addr);
+			if (aliases == 0) {
+				outside_address(d, item, &addr);
+			} else { // a domain that was mistyped is nobody's mail for good
+				decision_reason(d, "bad domain", STR_NONE, ATTR_PH_DOMAIN_ALIAS_OF, addr.domain.text);
+				decision_later(d, CAUSE_DOMAIN);
+			}
 			return;
 		case DIRECTORY_AMBIGUOUS:
 		case DIRECTORY_UNAVAILABLE:
@@ -266,7 +277,7 @@ void recipient_address(struct decision *d, struct decision_item *item, struct ad
 			route_ours(d, item, &addr, match.entry);
 			return;
 		}
-		if (try_key(d, item, addr.key, &addr, STR_NONE)) // an entry may have an address in the alias domain alone
+		if (try_address(d, item, &addr, match.entry)) // an entry may have an address in the alias domain alone
 			return;
 		decision_reason(d, "alias domain", match.entry->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(match.entry, ATTR_PH_DOMAIN_ALIAS_OF));
 		addr = target;

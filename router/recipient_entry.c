@@ -81,29 +81,27 @@ static void to_mailbox(struct decision *d, struct decision_item *item, const str
 // Is all of it known, and what say phStatus and phExpires? False when mail stops here.
 static bool status_accepts(struct decision *d, const struct decision_item *item, const struct entry *entry)
 {
-	static const struct {
-		const char *status;
-		enum decision_cause cause;
-	} rows[] = {
-		{"noreceive", CAUSE_HOLD}, {"hold", CAUSE_HOLD}, {"suspended", CAUSE_DISABLED}, {"disabled", CAUSE_DISABLED},
-		{"deleted", CAUSE_DISABLED},
+	static const enum decision_cause causes[] = {
+		[ENTRY_STATUS_ACTIVE] = CAUSE_NONE, [ENTRY_STATUS_NOLOGIN] = CAUSE_NONE, [ENTRY_STATUS_NORECEIVE] = CAUSE_HOLD,
+		[ENTRY_STATUS_HOLD] = CAUSE_HOLD, [ENTRY_STATUS_SUSPENDED] = CAUSE_DISABLED, [ENTRY_STATUS_DISABLED] = CAUSE_DISABLED,
+		[ENTRY_STATUS_DELETED] = CAUSE_DISABLED, [ENTRY_STATUS_BAD] = CAUSE_HOLD,
 	};
-	struct str status = entry_first(entry, ATTR_PH_STATUS);
+	enum entry_status status = entry_status(entry);
+	enum decision_cause cause = causes[status];
 	if (entry->cut) {
 		decision_reason(d, "too large", entry->dn, ATTR_NONE, STR_NONE);
 		decision_later(d, CAUSE_TOO_BIG);
 		return false;
 	}
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		if (!str_eq_nocase(status, str_of_c(rows[i].status)))
-			continue;
-		decision_reason(d, "status", entry->dn, ATTR_PH_STATUS, status);
-		if (rows[i].cause == CAUSE_DISABLED)
-			decision_gone(d, CAUSE_DISABLED);
-		else if (item->depth > 0)
-			return true; // one member on hold does not hold a group: its mailbox host defers it
-		else
-			decision_later(d, rows[i].cause);
+	if (cause != CAUSE_NONE)
+		decision_reason(d, status == ENTRY_STATUS_BAD ? "bad status" : "status", entry->dn, ATTR_PH_STATUS,
+			entry_first(entry, ATTR_PH_STATUS));
+	if (cause == CAUSE_DISABLED) {
+		decision_gone(d, CAUSE_DISABLED);
+		return false;
+	}
+	if (cause == CAUSE_HOLD && item->depth == 0) {
+		decision_later(d, CAUSE_HOLD); // one member on hold does not hold a group: its mailbox host defers it
 		return false;
 	}
 	if (entry_is_expired(entry, clock_wall_ms())) {

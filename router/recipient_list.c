@@ -126,7 +126,8 @@ bool recipient_stops_at_list(struct decision *d, struct decision_item *item, con
 	struct str owner;
 	enum recipient_lists lists = d->query->lists;
 	bool now = is_expanded_now(d, item), moderated = now && d->query->moderated;
-	if (!now && stops_at_policy(d, item, group, found))
+	bool open = now || (found && addr_is_postmaster(found)); // RFC 5321 section 4.5.1: whatever its policy is
+	if (!open && stops_at_policy(d, item, group, found))
 		return true;
 	if (is_in_list(item)) { // it is one with the list above
 		item->no_author = item->no_author || entry_flag(group, ATTR_PH_LIST_SUPPRESS_SENDER);

@@ -16,6 +16,8 @@ static const char people[] =
 	"dn: associatedDomain=uni.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
 	"dn: associatedDomain=alias.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: alias.example\nphDomainType: alias\n"
 	"phDomainAliasOf: uni.example\n\n"
+	"dn: associatedDomain=ghost.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: ghost.example\nphDomainType: alias\n"
+	"phDomainAliasOf: mistyped.example\n\n"
 	"dn: associatedDomain=loop1.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: loop1.example\nphDomainType: alias\n"
 	"phDomainAliasOf: loop2.example\n\n"
 	"dn: associatedDomain=loop2.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: loop2.example\nphDomainType: alias\n"
@@ -60,6 +62,10 @@ static const char people[] =
 	"entryUUID: 00000000-0000-0000-0000-000000000016\n\n"
 	"dn: uid=hold,dc=uni\nobjectClass: phMailUser\nuid: hold\nmail: hold@uni.example\nmailHost: mb1.uni.example\nphStatus: hold\n"
 	"entryUUID: 00000000-0000-0000-0000-000000000017\n\n"
+	"dn: uid=activ,dc=uni\nobjectClass: phMailUser\nuid: activ\nmail: activ@alias.example\nmailHost: mb1.uni.example\nphStatus: activ\n"
+	"entryUUID: 00000000-0000-0000-0000-00000000002a\n\n"
+	"dn: cn=only,dc=uni\nobjectClass: phMailGroup\nobjectClass: phMailList\ncn: only\nmail: only@alias.example\nowner: uid=anna,dc=uni\n"
+	"member: uid=off,dc=uni\n\n"
 	"dn: uid=off,dc=uni\nobjectClass: phMailUser\nuid: off\nmail: off@uni.example\nmailHost: mb1.uni.example\nphStatus: Disabled\n"
 	"entryUUID: 00000000-0000-0000-0000-000000000018\n\n"
 	"dn: uid=old,dc=uni\nobjectClass: phMailUser\nuid: old\nmail: old@uni.example\nmailHost: mb1.uni.example\n"
@@ -161,6 +167,12 @@ static const struct row {
 	{"anna-x@uni.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown user"}, // "-" is no delimiter here
 	{"anna_x-y@all.example", GUEST, RECIPIENT_DELIVER, 250, "2.1.5", ANNA " +x-y", "detail"}, // the domain's own set
 	{"anna@alias.example", GUEST, RECIPIENT_DELIVER, 250, "2.1.5", ANNA, "alias domain"},
+	{"anna@ghost.example", GUEST, RECIPIENT_DEFER, 451, "4.3.0", "", "bad domain"}, // a typo bounces nobody's mail
+	{"anna@ghost.example", LOGGED_IN, RECIPIENT_DEFER, 451, "4.3.0", "", "bad domain"},
+	{"activ@alias.example", GUEST, RECIPIENT_DEFER, 450, "4.2.1", "", "bad status"},
+	{"activ+x@alias.example", GUEST, RECIPIENT_DEFER, 450, "4.2.1", "", "detail"}, // of the alias domain alone, with a detail
+	{"owner-only@alias.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "list owner"},
+	{"only-request@alias.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "list request"},
 	{"anna@loop1.example", GUEST, RECIPIENT_DEFER, 451, "4.3.0", "", "loop"},
 	{"j\xc3\xbcrgen@xn--bcher-kva.example", GUEST, RECIPIENT_DELIVER, 250, "2.1.5", "intl@uni.example mb1.uni.example", "mailbox"}, // idn-case
 	{"nobody@uni.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown user"},

@@ -43,6 +43,11 @@ static void collect_spellings(struct check *c, const struct addr *sender, struct
 	if (known && entry_has(match.entry, ATTR_PH_SUBADDRESS_DELIMITER))
 		delimiters = entry_first(match.entry, ATTR_PH_SUBADDRESS_DELIMITER);
 	add_spelling(c, sender, delimiters);
+	for (size_t i = 0; i < c->n_spellings; i++) {
+		struct directory_match owner;
+		if (directory_find(c->directory, DIRECTORY_ADDRESS, c->spellings[i].key, c->arena, &owner) != DIRECTORY_NONE)
+			return; // somebody has it in the alias domain itself
+	}
 	if (known && str_eq_nocase(entry_first(match.entry, ATTR_PH_DOMAIN_TYPE), STR("alias")) &&
 		domain_parse(c->arena, entry_first(match.entry, ATTR_PH_DOMAIN_ALIAS_OF), DOMAIN_UTF8, &target) == DOMAIN_OK &&
 		addr_with_domain(c->arena, sender, &target, &aliased) == ADDR_OK)

@@ -166,6 +166,21 @@ bool entry_mailbox_id(const struct entry *entry, struct guid *id_out)
 	return true;
 }
 
+enum entry_status entry_status_of(struct str word)
+{
+	static const char *const words[] = {"active", "nologin", "noreceive", "hold", "suspended", "disabled", "deleted"};
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (str_eq_nocase(word, str_of_c(words[i])))
+			return (enum entry_status)i;
+	return ENTRY_STATUS_BAD;
+}
+
+enum entry_status entry_status(const struct entry *entry)
+{
+	struct str word = entry_first(entry, ATTR_PH_STATUS);
+	return word.p ? entry_status_of(word) : ENTRY_STATUS_ACTIVE;
+}
+
 bool entry_is_expired(const struct entry *entry, int64_t now_wall_ms)
 {
 	int64_t expires_ms;

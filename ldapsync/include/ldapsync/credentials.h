@@ -26,7 +26,7 @@ struct credentials *credentials_open(const char *path, struct str default_realm)
 void credentials_close(struct credentials **credentials);
 
 // Why nobody may log in to a service (submission, imap, pop3, sieve) as this entry now; NULL: he may. class: its class of service (phClassOfService), NULL
-// without. phStatus nologin, suspended, disabled and deleted forbid it, so does phExpires when it has passed, and phService that has values
+// without. phStatus nologin, suspended, disabled, deleted and words that are no status forbid it, so does phExpires when it has passed, and phService that has values
 // but not the service: those of the entry, else of the class; the value none grants nothing. The text is a literal.
 const char *credentials_forbid(const struct entry *entry, const struct entry *class, struct str service);
 

@@ -155,6 +155,7 @@ struct recipient_target {
 	X("bad address", "this is no address")                                                                    \
 	X("too large", "the entry is larger than the shadow keeps, so who is behind it is not known: make it smaller") \
 	X("status", "the entry's status says so")                                                                 \
+	X("bad status", "this is no status, so its mail waits")                                                  \
 	X("expired", "the entry has expired")                                                                     \
 	X("list", "the list is expanded once its message is accepted")                                            \
 	X("many", "so many recipients are looked up once the message is accepted")                                \

@@ -54,6 +54,20 @@ bool entry_flag(const struct entry *entry, enum attr attr);
 // The storage id: phMailboxId, else the uuid when the directory gave one. False when there is neither: no mailbox.
 bool entry_mailbox_id(const struct entry *entry, struct guid *id_out);
 
+// phStatus; without one it is active.
+enum entry_status {
+	ENTRY_STATUS_ACTIVE,
+	ENTRY_STATUS_NOLOGIN,
+	ENTRY_STATUS_NORECEIVE,
+	ENTRY_STATUS_HOLD,
+	ENTRY_STATUS_SUSPENDED,
+	ENTRY_STATUS_DISABLED,
+	ENTRY_STATUS_DELETED,
+	ENTRY_STATUS_BAD, // a word that is none of these: who wrote it meant to stop something, so mail waits and nobody logs in
+};
+enum entry_status entry_status(const struct entry *entry);
+enum entry_status entry_status_of(struct str word);
+
 // phExpires has passed (RFC 4517 GeneralizedTime); an entry without it never expires.
 bool entry_is_expired(const struct entry *entry, int64_t now_wall_ms);
 
