@@ -29,12 +29,13 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	const char *driver = json_string_value(json_object_get(answer, "driver")); // of an LDIF file none
 	bool polls = driver && strcmp(driver, "poll") == 0;
 	state = state ? state : state_without_daemon(status);
+	const char *future = json_string_value(json_object_get(answer, "future_csn"));
 	json_int_t held = json_integer_value(json_object_get(answer, "held_deletes"));
 	if (ctl->json) {
-		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s}", "state", state, "provider",
+		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s}", "state", state, "provider",
 			provider ? provider : "", "driver", driver ? driver : "", "lag_ms", json_integer_value(json_object_get(answer, "lag_ms")), "entries",
 			(json_int_t)status->entries, "held_deletes", held, "version", (json_int_t)status->version, "complete", status->complete,
-			"fresh", status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "trouble",
+			"fresh", status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn", future ? future : "", "trouble",
 			trouble ? trouble : ""));
 		return;
 	}
@@ -49,6 +50,8 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	printf("%s\n", answer ? "" : " (ldapsync does not run; the shadow serves)");
 	if (trouble && *trouble)
 		printf("%s\n", trouble);
+	if (future && *future)
+		printf("the directory has a change number from the future, %s: is the clock of one of its servers wrong, or ours?\n", future);
 }
 
 int cmd_directory_status(struct ctl *ctl, int argc, char **argv)

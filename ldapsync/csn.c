@@ -2,9 +2,11 @@
 // Vectors of CSNs.
 #include "csn.h"
 
+#include <time.h>
+
 // "YYYYmmddHHMMSS.uuuuuuZ#cccccc#sss#mmmmmm": d is a decimal digit, x a hexadecimal one.
 static const char form[] = "dddddddddddddd.ddddddZ#xxxxxx#xxx#xxxxxx";
-enum { SID_AT = 30, SID_DIGITS = 3 };
+enum { SID_AT = 30, SID_DIGITS = 3, SECONDS_DIGITS = 14 };
 _Static_assert(sizeof form == CSN_BYTES + 1, "the form of a CSN");
 
 static bool parse_one(struct str text, struct csn *csn_out)
@@ -90,6 +92,19 @@ bool csns_merge(struct csns *into, const struct csns *from)
 	for (size_t i = 0; i < from->n; i++)
 		good = merge_one(into, &from->v[i]) && good;
 	return good;
+}
+
+struct csns csns_until(const struct csns *csns, int64_t wall_ms)
+{
+	struct csns kept = {0};
+	time_t seconds = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	char until[32];
+	size_t n = strftime(until, sizeof until, "%Y%m%d%H%M%S", gmtime_r(&seconds, &tm));
+	for (size_t i = 0; i < csns->n; i++)
+		if (n != SECONDS_DIGITS || memcmp(csns->v[i].text, until, SECONDS_DIGITS) <= 0)
+			kept.v[kept.n++] = csns->v[i];
+	return kept;
 }
 
 bool csns_dominate(const struct csns *a, const struct csns *b)

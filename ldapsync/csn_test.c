@@ -115,6 +115,21 @@ static void who_lacks_one_does_not_dominate(void **state)
 	}
 }
 
+static void those_from_the_future_are_told_apart(void **state)
+{
+	(void)state;
+	struct csns csns;
+	const int64_t at_ms = 1795312923000; // 2026-11-22 02:02:03
+	assert_true(csns_parse(STR("20261122020203.999999Z#000000#001#000000;20261122020204.000000Z#000000#002#000000;"
+				   "20991231235959.000000Z#000000#003#000000"), &csns));
+	struct csns kept = csns_until(&csns, at_ms);
+	assert_is(&kept, "20261122020203.999999Z#000000#001#000000");
+	kept = csns_until(&csns, at_ms + 1000);
+	assert_int_equal(kept.n, 2);
+	kept = csns_until(&csns, at_ms - 1000);
+	assert_int_equal(kept.n, 0);
+}
+
 static void too_many_are_refused(void **state)
 {
 	(void)state;
@@ -138,6 +153,7 @@ int main(void)
 		cmocka_unit_test(cookies_are_taken_apart),
 		cmocka_unit_test(a_merge_never_goes_back),
 		cmocka_unit_test(who_lacks_one_does_not_dominate),
+		cmocka_unit_test(those_from_the_future_are_told_apart),
 		cmocka_unit_test(too_many_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 // know neither. Each call is made with the watchdog armed.
 #include "ldap_link.h"
 
+#include <errno.h>
 #include <ldap.h>
 #include <sasl/sasl.h>
 #include <stdlib.h>
@@ -19,7 +20,8 @@
 #include "ldapsync/password_file.h"
 #include "sync_wire.h"
 
-enum { MESSAGE_BYTES_MAX = 48 << 20, DN_LEVELS_MAX = 64, EMPTY_PAGES_MAX = 1000, TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2 };
+// A larger entry than ENTRY_BYTES_MAX is known as one that is cut (intake.h); one larger than this cannot even be looked at.
+enum { MESSAGE_BYTES_MAX = 256 << 20, DN_LEVELS_MAX = 64, EMPTY_PAGES_MAX = 1000, TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2 };
 
 struct ldap_link {
 	LDAP *ld;
@@ -445,8 +447,15 @@ enum ldap_link_next ldap_link_next(struct ldap_link *link, struct ldap_link_mess
 		enum ldap_link_next next = LDAP_LINK_NOTHING;
 		free_message(link);
 		arm(link);
+		errno = 0;
 		int type = ldap_result(link->ld, LDAP_RES_ANY, LDAP_MSG_ONE, &none, &link->message);
+		bool is_too_large = type < 0 && errno == ERANGE; // liblber says so, and libldap no more than that the server is down
 		bool bitten = watchdog_disarm(link->watchdog);
+		if (is_too_large && !bitten) {
+			err_set(err, ERR_LIMIT, "a message of more than %d MiB: an entry that large, such as a group of millions, cannot be taken in and holds all "
+				"changes up; divide it, or leave it out by ldap_filter", MESSAGE_BYTES_MAX >> 20);
+			return LDAP_LINK_BROKEN;
+		}
 		if (type < 0 || bitten) {
 			int rc = LDAP_SERVER_DOWN;
 			ldap_get_option(link->ld, LDAP_OPT_RESULT_CODE, &rc);

@@ -14,6 +14,7 @@
 	X(COUNTER, ldapsync_holds, "", "Loads and changes that the brake held: they would have taken too much away at once.") \
 	X(GAUGE, ldapsync_held, "", "What is held would take away so much, recipients or what the log names; 0: nothing is held.") \
 	X(GAUGE, ldapsync_connected, "", "1 while an LDAP server is followed.")                                          \
+	X(GAUGE, ldapsync_future, "", "1 while a change number of the directory lies in the future: a clock is wrong.")    \
 	X(GAUGE, ldapsync_lag_ms, "", "Milliseconds for which the LDAP server has had something that the shadow lacks.") \
 	X(GAUGE, ldapsync_entries, "", "Entries in the shadow.")                                                         \
 	X(GAUGE, ldapsync_version, "", "Version of the shadow: grows with each commit that changed something.")          \

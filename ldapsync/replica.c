@@ -26,6 +26,7 @@
 enum {
 	BACKOFF_MIN_MS = 250,
 	BACKOFF_MAX_MS = 8000,
+	BACKOFF_LIMIT_MS = 64000,
 	BRAKED_RETRY_MS = 60000,
 	AGAINS_TOLD = 4, // loads in a row before it is said
 };
@@ -76,7 +77,8 @@ static void back_off(struct replica *replica, const struct err *err)
 {
 	bool all = replica->fails % replica->settings->ldap_uri.n == replica->settings->ldap_uri.n - 1;
 	unsigned rounds = replica->fails / (unsigned)replica->settings->ldap_uri.n;
-	int64_t wait_ms = BACKOFF_MIN_MS;
+	// What is too large is so the next time too, after all that comes before it.
+	int64_t wait_ms = BACKOFF_MIN_MS, wait_ms_max = err->code == ERR_LIMIT ? BACKOFF_LIMIT_MS : BACKOFF_MAX_MS;
 	replica_enter(replica, REPLICA_BACKOFF);
 	replica_set_trouble(replica, err->text);
 	pthread_mutex_lock(&replica->mutex);
@@ -85,9 +87,10 @@ static void back_off(struct replica *replica, const struct err *err)
 	metric_add(&metric_ldapsync_failures, 1);
 	if (rounds == 0 || (rounds & (rounds - 1)) == 0) // each time that the wait has doubled
 		log_warning(NULL, "directory server is left; the last good view serves", log_c("server", replica->uri), log_err(err));
+	failback_watch(replica->failback, 0);
 	replica->fails++;
 	replica->server = (replica->server + 1) % replica->settings->ldap_uri.n;
-	for (unsigned i = 0; i < rounds && wait_ms < BACKOFF_MAX_MS; i++)
+	for (unsigned i = 0; i < rounds && wait_ms < wait_ms_max; i++)
 		wait_ms *= 2;
 	int64_t until_ms = clock_mono_exact_ms() + (all ? wait_ms - random_below((uint32_t)wait_ms / 4) : 0), now_ms;
 	while (!replica_is_stopping(replica) && (now_ms = clock_mono_exact_ms()) < until_ms)
@@ -236,6 +239,7 @@ static void let_go(struct replica **replica_in)
 {
 	struct replica *replica = *replica_in;
 	replica_poll_free(replica);
+	failback_stop(&replica->failback);
 	apply_free(&replica->apply);
 	images_close(&replica->images);
 	watchdog_stop(&replica->watchdog);
@@ -260,6 +264,8 @@ static enum err_code start(struct replica *replica, const struct replica_config 
 	code = read_stored(replica, err);
 	if (code == ERR_OK)
 		code = watchdog_start(&replica->watchdog, err);
+	if (code == ERR_OK)
+		code = failback_start(replica->settings, &replica->failback, err);
 	return code ? code : thread_start(&replica->thread, "ldap", replica_thread, replica, err);
 }
 
@@ -272,6 +278,8 @@ enum err_code replica_start(const struct replica_config *config, struct replica 
 	must(replica->settings->ldap_uri.n > 0);
 	replica->set = config->set;
 	replica->arena = arena_new(1 << 16);
+	replica->lags = arena_must(replica->arena, replica->settings->ldap_uri.n * sizeof *replica->lags);
+	replica_forget_lags(replica);
 	replica->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	enum err_code code = start(replica, config, err);
 	if (code)

@@ -9,6 +9,8 @@
 //     replica_status(replica, &status);
 //     replica_stop(&replica);
 //
+// From a server that is not the first of ldap_uri it goes back to an earlier one when that answers again for ldap_failback_s.
+//
 //     INIT → CONNECT → VERIFY → REFRESH → PERSIST        any failure → BACKOFF → CONNECT with the next server
 //                                  └────────┴→ BRAKED → CONNECT, once a minute or when released
 //
@@ -22,6 +24,7 @@
 #define LDAPSYNC_REPLICA_H
 
 #include "brake.h"
+#include "csn.h"
 #include "images.h"
 #include "schema/settings.h"
 
@@ -75,6 +78,7 @@ struct replica_status {
 	int64_t lag_ms;      // since when that server has something that we lack; without one and when polling, since the shadow was confirmed
 	uint64_t version, entries;
 	struct brake_held held; // n is 0: nothing
+	char future_csn[CSN_BYTES + 1]; // a change number of the directory that lies in the future; ""
 	bool lagging;           // every server lacks changes that we hold, or does not show whether
 	uint64_t refreshes, full_refreshes, failures, holds; // since the start
 	uint64_t added, changed, deleted;                    // by the last refresh

@@ -4,6 +4,7 @@
 //     replica.c          start and stop, the servers in turn, what other threads ask for
 //     replica_state.c    the states and which may follow which; what is shown of them
 //     replica_search.c   one connection: verify, search, heartbeats, the nightly comparison
+//     replica_choice.c   a server that lacks changes; numbers from the future; back to the first server
 //     replica_take.c     one message: into the images, and when they are committed
 //     replica_poll.c     one connection to a server that is polled instead
 #ifndef LDAPSYNC_REPLICA_PARTS_H
@@ -13,10 +14,14 @@
 
 #include "apply.h"
 #include "base/arena.h"
+#include "failback.h"
 #include "heartbeat.h"
 #include "ldap_link.h"
 #include "replica.h"
 #include "sync_step.h"
+
+// What a server lacked when it was asked last.
+enum lags { LAGS_NOT, LAGS, LAGS_FUTURE }; // LAGS_FUTURE: nothing but changes from the future
 
 struct replica {
 	pthread_t thread;
@@ -41,7 +46,11 @@ struct replica {
 	struct poll *poll;         // owned; what is known of the server that is polled; NULL: none was
 	bool polling;              // this connection polls
 	bool complete, full, taking_older; // a whole refresh is stored; this search sent no cookie; a release lets an older directory in
-	size_t lagging;           // servers in a row that lacked changes of ours
+	enum lags *lags;          // of each server since the last refresh
+	struct csns shown;        // what those that lack something have, from no future
+	struct failback *failback; // NULL: none
+	uint64_t entries_before;  // the refresh
+	char last_dn[128];        // of the last entry that came, maybe cut
 	int64_t confirmed_ms;     // wall clock, of the shadow
 	int64_t confirm_written_ms;
 	int64_t heard_ms, batch_ms, refresh_began_ms;
@@ -72,6 +81,7 @@ void replica_enter(struct replica *replica, enum replica_state state); // must b
 void replica_set_trouble(struct replica *replica, const char *text);
 void replica_set_lag(struct replica *replica);
 void replica_read_state(struct replica *replica); // what is committed, for the status
+uint64_t replica_entries(struct replica *replica); // as committed
 bool replica_is_stopping(struct replica *replica);
 struct replica_set replica_set_now(struct replica *replica);
 
@@ -79,6 +89,13 @@ struct replica_set replica_set_now(struct replica *replica);
 enum outcome replica_serve(struct replica *replica, bool reload, struct err *err); // from the server at replica->uri, until that ends
 void replica_plan_reconcile(struct replica *replica);
 bool replica_is_asked_to_reconcile(struct replica *replica);
+
+// --- replica_choice.c ---
+void replica_note_future(struct replica *replica, const struct csns *theirs); // says aloud what of them lies there
+void replica_mute(struct replica *replica);        // this server shows no CSN, and what we hold came with some
+bool replica_forgets_future(struct replica *replica, const struct csns *theirs); // this server lacks changes; true: those never were
+void replica_forget_lags(struct replica *replica); // a refresh is whole
+bool replica_goes_back(struct replica *replica);   // true: to replica->server, which is another now
 
 // --- replica_take.c ---
 bool replica_heal(struct replica *replica); // damaged files are made anew; true: they were, and a whole refresh is needed

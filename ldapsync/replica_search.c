@@ -76,6 +76,8 @@ static bool look_around(struct replica *replica, enum outcome *outcome_out, stru
 		*outcome_out = ENDED_RELOAD;
 		return false;
 	}
+	if (replica_goes_back(replica))
+		return false;
 	*outcome_out = ENDED_FAILED;
 	if (replica->heartbeat.waits && now_ms - replica->heartbeat.sent_ms > replica->settings->ldap_timeout_s * 1000 &&
 		now_ms - replica->heard_ms > replica->settings->ldap_timeout_s * 1000) {
@@ -101,6 +103,20 @@ static void wait_for_message(struct replica *replica)
 		(void)!read(replica->wake_fd, &count, sizeof count);
 }
 
+// A refresh that does not end: told slowly, or the same again and again.
+static bool is_endless(const struct replica *replica, struct err *err)
+{
+	if (!replica->step.refreshing)
+		return false;
+	if (replica->heard_ms - replica->refresh_began_ms > replica->settings->ldap_refresh_s * 1000)
+		err_set(err, ERR_TIMEOUT, "it has not told the directory within ldap_refresh_s (%lld s)", (long long)replica->settings->ldap_refresh_s);
+	else if (sync_step_is_endless(&replica->step, replica->entries_before))
+		err_set(err, ERR_LIMIT, "it tells more entries than there can be: %llu", (unsigned long long)replica->step.mentions);
+	else
+		return false;
+	return true;
+}
+
 // The persistent search, to its end.
 static enum outcome follow_search(struct replica *replica, struct err *err)
 {
@@ -108,6 +124,8 @@ static enum outcome follow_search(struct replica *replica, struct err *err)
 	for (;;) {
 		struct ldap_link_message message;
 		enum ldap_link_next next = ldap_link_next(replica->link, &message, err);
+		if (is_endless(replica, err))
+			return ENDED_FAILED;
 		if (next != LDAP_LINK_NOTHING) {
 			if (!replica_take(replica, next, &message, &outcome, err))
 				return outcome;
@@ -155,15 +173,6 @@ static enum err_code survey_realms(struct replica *replica, struct err *err)
 	return ERR_OK;
 }
 
-// A server in a row that cannot be seen to have what we hold; after all of them an administrator may let one in.
-static void count_lagging(struct replica *replica)
-{
-	replica->lagging++;
-	pthread_mutex_lock(&replica->mutex);
-	replica->status.lagging = replica->lagging >= replica->settings->ldap_uri.n;
-	pthread_mutex_unlock(&replica->mutex);
-}
-
 // I4, and what the first heartbeat would say.
 static enum err_code verify(struct replica *replica, struct err *err)
 {
@@ -173,6 +182,7 @@ static enum err_code verify(struct replica *replica, struct err *err)
 	enum err_code code = ldap_link_csns(replica->link, replica->settings->ldap_base, &csns, err);
 	if (code)
 		return code;
+	replica_note_future(replica, &csns);
 	bool takes_older = replica->taking_older;
 	if (takes_older) {
 		replica->stored.csns.n = 0;
@@ -182,10 +192,11 @@ static enum err_code verify(struct replica *replica, struct err *err)
 	case SYNC_SERVER_GOOD:
 		break;
 	case SYNC_SERVER_LAGS:
-		count_lagging(replica);
+		if (replica_forgets_future(replica, &csns))
+			break;
 		return err_set(err, ERR_BUSY, "it lacks changes that we hold; were all servers set back, `posthouse directory release` takes it as it is");
 	case SYNC_SERVER_MUTE:
-		count_lagging(replica);
+		replica_mute(replica);
 		return err_set(err, ERR_DENIED, "it does not show us contextCSN, and what we hold came with one: may %s read it? If this directory is to take the "
 			"place of the other, `posthouse directory release` takes it as it is",
 			replica->settings->ldap_bind_dn.n ? replica->settings->ldap_bind_dn.p : "anybody");
@@ -206,6 +217,8 @@ static enum err_code begin_search(struct replica *replica, bool reload, struct e
 	replica->full = cookie.n == 0;
 	sync_step_begin(&replica->step, &replica->stored, &replica->scope, str_of_c(replica->uri), !replica->full);
 	replica->refresh_began_ms = replica->heard_ms = clock_mono_exact_ms();
+	replica->last_dn[0] = '\0';
+	replica->entries_before = replica_entries(replica);
 	enum err_code code = ldap_link_sync(replica->link, replica->settings->ldap_base.p, replica->filter, replica->attributes, buf_str(&request), err);
 	buf_fini(&cookie);
 	buf_fini(&request);

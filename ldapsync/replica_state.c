@@ -110,6 +110,14 @@ void replica_status(struct replica *replica, struct replica_status *status_out)
 		status_out->state = REPLICA_STALE;
 }
 
+uint64_t replica_entries(struct replica *replica)
+{
+	pthread_mutex_lock(&replica->mutex);
+	uint64_t entries = replica->status.entries;
+	pthread_mutex_unlock(&replica->mutex);
+	return entries;
+}
+
 bool replica_is_stopping(struct replica *replica)
 {
 	pthread_mutex_lock(&replica->mutex);

@@ -146,7 +146,7 @@ void replica_refreshed(struct replica *replica, bool had_all)
 	replica->status.lagging = false;
 	pthread_mutex_unlock(&replica->mutex);
 	replica->fails = 0;
-	replica->lagging = 0;
+	replica_forget_lags(replica);
 	replica->taking_older = false;
 	replica->confirm_written_ms = clock_mono_ms();
 	metric_add(replica->full ? &metric_ldapsync_loads : &metric_ldapsync_resumes, 1);
@@ -243,6 +243,9 @@ static bool act(struct replica *replica, enum sync_do what, struct ldap_link_mes
 static bool take_entry(struct replica *replica, struct ldap_link_message *message, enum outcome *outcome_out, struct err *err)
 {
 	struct sync_state state;
+	struct str dn = str_upto(message->entry.dn, sizeof replica->last_dn - 1);
+	if (!str_to_c(dn, replica->last_dn, sizeof replica->last_dn))
+		replica->last_dn[0] = '\0';
 	*outcome_out = ENDED_FAILED;
 	if (!sync_state_parse(message->control, &state)) {
 		err_set(err, ERR_PROTOCOL, "a sync state control that does not parse");
@@ -271,6 +274,7 @@ static bool take_info(struct replica *replica, struct ldap_link_message *message
 static bool take_csns(struct replica *replica, const struct csns *csns, enum outcome *outcome_out, struct err *err)
 {
 	*outcome_out = ENDED_FAILED;
+	replica_note_future(replica, csns);
 	switch (heartbeat_answered(&replica->heartbeat, csns, &replica->step.cookie.csns, clock_mono_ms())) {
 	case HEARTBEAT_EQUAL:
 		replica_confirm(replica, replica->heartbeat.answer_of_ms);
@@ -304,6 +308,8 @@ bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap
 		return false;
 	case LDAP_LINK_BROKEN:
 		*outcome_out = ENDED_FAILED;
+		if (err->code == ERR_LIMIT && replica->last_dn[0])
+			err_wrap(err, "after %s", replica->last_dn);
 		return false;
 	}
 	unreachable("ldap_link_next");

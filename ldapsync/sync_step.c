@@ -2,6 +2,12 @@
 // The phases of a persistent search.
 #include "sync_step.h"
 
+enum {
+	SET_UUID_BYTES = 18,     // with its head
+	MENTIONS_MIN = 10000000, // a first load; and what a broad filter finds that is none of ours
+	MENTIONS_PER_ENTRY = 4,  // twice is normal: as present, and changed
+};
+
 void sync_step_begin(struct sync_step *step, const struct sync_cookie *stored, const struct guid *scope, struct str uri, bool sent_cookie)
 {
 	*step = (struct sync_step){.refreshing = true, .purge = !sent_cookie, .cookie = *stored};
@@ -46,6 +52,7 @@ enum sync_do sync_step_state(struct sync_step *step, const struct sync_state *st
 		return fail(step, "a cookie that cannot be kept");
 	if (!step->refreshing)
 		step->cookie.usable = step->got_cookie;
+	step->mentions++;
 	switch (state->change) {
 	case SYNC_ADD:
 	case SYNC_MODIFY:
@@ -83,6 +90,7 @@ enum sync_do sync_step_info(struct sync_step *step, const struct sync_info *info
 		step->purge = step->purge || info->kind == SYNC_REFRESH_PRESENT;
 		return info->refresh_done ? finish(step) : SYNC_NOTHING;
 	case SYNC_ID_SET:
+		step->mentions += info->uuids.n / SET_UUID_BYTES;
 		if (info->refresh_deletes)
 			return SYNC_DROP_ALL;
 		return step->refreshing ? SYNC_KEEP_ALL : SYNC_NOTHING;
@@ -95,6 +103,11 @@ enum sync_do sync_step_end(struct sync_step *step, int result_code)
 	if (result_code == SYNC_REFRESH_REQUIRED)
 		return SYNC_RELOAD;
 	return fail(step, result_code == 0 ? "it ended the search" : "it refused the search");
+}
+
+bool sync_step_is_endless(const struct sync_step *step, uint64_t entries)
+{
+	return step->refreshing && step->mentions > MENTIONS_MIN + MENTIONS_PER_ENTRY * entries;
 }
 
 enum sync_server sync_step_check_server(const struct sync_cookie *stored, const struct csns *server)

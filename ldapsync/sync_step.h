@@ -22,6 +22,7 @@ struct sync_step {
 	bool purge;                // of SYNC_FINISH: what was neither put nor kept goes
 	bool got_cookie;           // in this search
 	struct sync_cookie cookie; // as of the last message; stored with its data
+	uint64_t mentions;         // entries, and UUIDs of sets, in this refresh
 	const char *trouble;       // of SYNC_FAIL; a literal
 };
 
@@ -46,6 +47,10 @@ enum sync_do sync_step_info(struct sync_step *step, const struct sync_info *info
 
 // The search result: a persistent search ends with trouble only. has_entries: this search has brought something that is not committed.
 enum sync_do sync_step_end(struct sync_step *step, int result_code);
+
+// Has a refresh mentioned more than a directory can have that had so many entries when it began? One that never ends mentions the same ones again
+// and again, or fills the disk.
+bool sync_step_is_endless(const struct sync_step *step, uint64_t entries);
 
 // May we load from a server that says it has these CSNs? (I4) SYNC_SERVER_MUTE: it shows none although what we hold came with some.
 enum sync_server { SYNC_SERVER_GOOD, SYNC_SERVER_LAGS, SYNC_SERVER_MUTE };

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #include "heartbeat.h"
@@ -221,6 +222,31 @@ static void heartbeats(void **state)
 	assert_int_equal(heartbeat_answered(&heartbeat, &none, &none, 1001), HEARTBEAT_EQUAL);
 }
 
+static void a_refresh_that_never_ends(void **state)
+{
+	(void)state;
+	struct {
+		struct sync_step step;
+		struct sync_cookie stored;
+	} *f = calloc(1, sizeof *f);
+	char set[10 * 18];
+	for (size_t i = 0; i < 10; i++)
+		memcpy(set + 18 * i, "\x04\x10" "0123456789abcdef", 18);
+	const struct sync_info present = {.kind = SYNC_ID_SET, .uuids = {set, sizeof set}};
+	sync_step_begin(&f->step, &f->stored, &scope, STR("ldap://a"), false);
+	for (size_t i = 0; i < 1000000; i++)
+		assert_int_equal(sync_step_info(&f->step, &present), SYNC_KEEP_ALL);
+	assert_int_equal(f->step.mentions, 10000000);
+	assert_false(sync_step_is_endless(&f->step, 0));
+	const struct sync_state put = {.change = SYNC_ADD};
+	assert_int_equal(sync_step_state(&f->step, &put), SYNC_PUT);
+	assert_true(sync_step_is_endless(&f->step, 0));
+	assert_false(sync_step_is_endless(&f->step, 1)); // of a larger directory more is plausible
+	f->step.refreshing = false;
+	assert_false(sync_step_is_endless(&f->step, 0));
+	free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +259,7 @@ int main(void)
 		cmocka_unit_test(a_server_that_lacks_changes_is_left),
 		cmocka_unit_test(a_stored_cookie_is_whole_or_none),
 		cmocka_unit_test(heartbeats),
+		cmocka_unit_test(a_refresh_that_never_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@ import threading
 import time
 import unittest
 
-from fake_ldap import ADD, DELETE, FakeServer, ber, boolean, integer, octets
+from fake_ldap import ADD, DELETE, SYNC_STATE, FakeServer, ber, boolean, integer, octets
 from node import uuid_of
 from replica import Follower
 
@@ -189,6 +189,52 @@ class Liar(unittest.TestCase):
         self.follower.wait(lambda: "one load follows the other" in self.follower.log_text(), "pauses between the loads")
         self.honest_again()
 
+    def test_refresh_that_never_ends(self):
+        """An entry now and then, for ever: time bounds it, and the next server is used."""
+        def drips(session):
+            while True:
+                session.entry(ADD, *user("drip"), uuid("drip"))
+                time.sleep(0.1)
+        good = FakeServer(honest, [CSN % 1])
+        self.addCleanup(good.close)
+        self.server.lies = drips
+        self.follower.set_values(ldap_uri=[self.server.uri, good.uri], ldap_refresh_s=2, ldap_failback_s=0)
+        self.followed()
+        self.assertEqual(self.follower.status()["provider"], good.uri)
+        self.assertIn("ldap_refresh_s", self.follower.log_text())
+        self.assertEqual(self.follower.code("drip@uni.example"), 550)
+
+    def test_entry_of_60_mib(self):
+        """It is known, and that is all: mail for it waits. Everything else is as ever."""
+        member = b"".join(octets(f"uid=somebody{n:06d},ou=people,dc=uni,dc=example,o=far away and long ago") for n in range(800000))
+        self.assertGreater(len(member), 50 << 20)
+
+        def large(session):
+            tell(session)
+            attributes = [ber(0x30, octets(name), ber(0x31, *map(octets, values))) for name, values in (
+                ("objectClass", ["phMailGroup"]), ("cn", ["all"]), ("mail", ["all@uni.example"]))]
+            attributes.append(ber(0x30, octets("member"), ber(0x31, member)))
+            state = ber(0x30, integer(ADD, 0x0a), octets(uuid("all")))
+            session.say(session.sync_id, ber(0x64, octets("cn=all,dc=uni,dc=example"), ber(0x30, *attributes)),
+                        ber(0x30, octets(SYNC_STATE), octets(state)))
+            session.refresh_done((COOKIE + session.server.csns[0]).encode())
+        self.server.lies = large
+        self.followed()
+        self.assertEqual([self.follower.code(f"{name}@uni.example") for name in ("all", "bob", "nobody")], [451, 250, 550])
+
+    def test_entry_that_is_too_large_for_anything(self):
+        """Replication stops there, and says where and why, in the log and in the status; serving goes on."""
+        def lies(session):
+            tell(session)
+            session.raw(b"\x30\x84" + (300 << 20).to_bytes(4, "big") + b"\x02\x01\x03")
+        self.followed()
+        self.server.lies, self.server.csns = lies, [CSN % 5]
+        self.server.sessions[-1].close()
+        self.follower.wait(lambda: "256 MiB" in self.follower.status()["trouble"], "why it does not go on")
+        self.assertIn("after uid=bob,dc=uni,dc=example", self.follower.status()["trouble"])
+        self.assertIn("256 MiB", self.follower.log_text())
+        self.assertEqual([self.follower.code(f"{name}@uni.example") for name in ("ann", "bob")], [250, 250])
+
     def test_realms_that_differ(self):
         """A domain's realm is told in the search for everything and not in the one for realms: not one whole load after the other."""
         def lies(session):
@@ -202,6 +248,57 @@ class Liar(unittest.TestCase):
         self.follower.wait(lambda: "one load follows the other" in self.follower.log_text(), "pauses between the loads")
         self.assertEqual(self.follower.code("ann@uni.example"), 250)
         self.honest_again()
+
+
+class FutureTest(unittest.TestCase):
+    """A server whose clock was wrong has given out a change number from the future; then the directory was repaired."""
+    FUTURE = "20991231235959.000000Z#000000#001#000000"
+
+    def servers(self, *csns):
+        servers = [FakeServer(honest, [csn]) for csn in csns]
+        for server in servers:
+            self.addCleanup(server.close)
+        self.follower = Follower({"ldap_uri": [server.uri for server in servers], "ldap_base": "dc=uni,dc=example", "ldap_starttls": "never",
+                                  "fresh_s": 60, "ldap_failback_s": 0})
+        self.addCleanup(self.follower.remove)
+        return servers
+
+    def test_it_is_said_and_once_repaired_forgotten(self):
+        server, = self.servers(self.FUTURE)
+        self.follower.start()
+        self.follower.wait_for("ann@uni.example", 250)
+        self.assertEqual(self.follower.status()["future_csn"], self.FUTURE)
+        self.assertIn(self.FUTURE, self.follower.run("directory", "status").stdout)
+        self.assertIn("lies in the future", self.follower.log_text())
+        server.csns = [CSN % 9]
+        server.lies = lambda session: (tell(session, {n: c for n, c in CONTENT.items() if n != "bob"}),
+                                       session.refresh_done((COOKIE + CSN % 9).encode()))
+        server.sessions[-1].close()
+        self.follower.wait_for("bob@uni.example", 550)
+        self.assertEqual(self.follower.status()["future_csn"], "")
+        self.assertIn("from_cookie=false entries=3", self.follower.log_text())
+
+    def test_of_two_repaired_servers_the_one_that_has_more(self):
+        behind, ahead = self.servers(self.FUTURE, self.FUTURE)
+        self.follower.start()
+        self.follower.wait_for("ann@uni.example", 250)
+        searches = behind.searches
+        behind.csns, ahead.csns = [CSN % 3], [CSN % 9]
+        behind.sessions[-1].close()
+        self.follower.wait(lambda: self.follower.log_text().count("directory refreshed") == 2, "the second load")
+        self.assertEqual(self.follower.status()["provider"], ahead.uri)
+        self.assertEqual(behind.searches, searches)
+
+    def test_a_server_that_lags_is_no_repaired_one(self):
+        """The number from the future is still on another server, which is down."""
+        gone, behind = self.servers(self.FUTURE, CSN % 3)
+        self.follower.start()
+        self.follower.wait_for("ann@uni.example", 250)
+        gone.close()
+        self.follower.wait(lambda: self.follower.run("status").returncode is not None and behind.connections >= 4, "it was asked again and again")
+        self.assertEqual(behind.searches, 0)
+        self.assertEqual(self.follower.run("directory", "release").returncode, 1)
+        self.assertEqual(self.follower.code("bob@uni.example"), 250)
 
 
 if __name__ == "__main__":

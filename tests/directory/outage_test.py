@@ -119,10 +119,35 @@ class LagTest(ReplicaTest):
         self.master.stop()
         follower.wait(lambda: "it lacks changes that we hold" in follower.log_text(), "the shadow is seen to lag")
         self.assertEqual(follower.code("new@uni.example"), 250)
+        asked = len(shadow.searches(BASE))
+        follower.wait(lambda: len(shadow.searches(BASE)) >= asked + 3, "it is asked again and again")
         self.assertEqual(follower.run("directory", "release").returncode, 1)  # one server is down, not behind
         self.master.start()
         follower.wait_state("PERSIST")
         self.assertEqual(follower.code("new@uni.example"), 250)
+        self.assert_same(follower)
+
+    def test_back_to_the_first(self):
+        """The preferred server comes back: followed again once it has answered for a while and has everything, and nothing is loaded twice."""
+        shadow = self.directory.shadows[0]
+        follower = self.follow(shadow, self.master, ldap_failback_s=1)
+        follower.wait_for("ann@uni.example", 250)
+        shadow.follow(None)  # it stays behind
+        follower.wait(lambda: follower.status()["provider"] in (self.master.uri, shadow.uri) and follower.status()["state"] == "PERSIST", "one of them")
+        shadow.stop()
+        follower.wait(lambda: follower.status()["provider"] == self.master.uri and follower.status()["state"] == "PERSIST", "the master instead")
+        self.master.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+        shadow.start()
+        mark = shadow.mark()
+        follower.wait(lambda: len([line for line in shadow.lines("SRCH base=", since=mark) if f'"{BASE}"' in line]) >= 8, "it is asked")
+        self.assertEqual(follower.status()["provider"], self.master.uri)  # it lags
+        shadow.follow(self.master)
+        follower.wait(lambda: follower.status()["provider"] == shadow.uri and follower.status()["state"] == "PERSIST", "back to the first")
+        self.assertIn("from_cookie=true", follower.log_text().rsplit("directory refreshed", 1)[1])
+        self.assertEqual(follower.log_text().count("from_cookie=false entries"), 1)
+        self.master.add(user_ldif("newer"))
+        follower.wait_for("newer@uni.example", 250)
         self.assert_same(follower)
 
     def test_set_back(self):

@@ -154,6 +154,8 @@ class FakeServer:
             pass
 
     def close(self):
+        if self.listener.fileno() < 0:
+            return
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for session in self.sessions:
