@@ -29,19 +29,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "base/thread.h"
-#include "disk.h"
-
-enum {
-	RETRY_MS = 1000,        // results wait for space
-	SPACE_CHECK_MS = 100,
-	RECORD_ARENA_BYTES = 64 << 20, // what a fold may use for one record
-	CACHE_KIB = 32 << 10,
-};
-
-static const struct str BALLAST = STR("ballast");
-
-enum { LOG_APPEND, LOG_CUT, LOG_FIRST, STATE_GET, STATE_PUT, STATE_APPLIED, STATE_IDENTITY, OWN_STATEMENTS };
-_Static_assert((int)OWN_STATEMENTS <= (int)CLUSTER_LOG_SQL, "the fold's statements come after ours");
+#include "log_core.h"
 
 static const char *const own_sql[OWN_STATEMENTS] = {
 	[LOG_APPEND] = "INSERT INTO log(idx, term, record) VALUES(?1, ?2, ?3)",
@@ -51,42 +39,6 @@ static const char *const own_sql[OWN_STATEMENTS] = {
 	[STATE_PUT] = "INSERT INTO state(one, applied, term, disk, grp, features, copies) VALUES(1, 0, 1, ?1, ?2, '', 1)",
 	[STATE_APPLIED] = "UPDATE state SET applied = ?1",
 	[STATE_IDENTITY] = "UPDATE state SET disk = ?1, grp = ?2",
-};
-
-struct reading {
-	void (*fn)(struct db *db, void *arg);
-	void *arg;
-	struct completion completion;
-	struct reading *next;
-};
-
-struct cluster_log {
-	struct cluster_log_config config; // dir is an owned copy
-	char *dir_path;
-	int dir;
-	struct db *db;
-	const char **sql; // owned: ours, then the fold's
-	struct arena *arena;
-	struct disk_identity identity;
-	pthread_t thread;
-
-	pthread_mutex_t mutex; // guards the next block
-	pthread_cond_t wake;
-	struct cluster_proposal *head, **tail;
-	struct reading *reads, **reads_tail;
-	size_t waiting;
-	bool stopping;
-
-	// The writer's own.
-	uint64_t first, applied, term;
-	int64_t space_checked_ms;
-	bool has_ballast;
-	int64_t retry_at_ms; // stuck until then
-
-	// For stats.
-	_Atomic uint64_t stat_first, stat_applied, stat_records, stat_batches, stat_refused, stat_free;
-	_Atomic bool short_of_space, stuck;
-	_Atomic uint64_t reserve_bytes; // as set last
 };
 
 // --- The line ---
@@ -105,7 +57,7 @@ static void enqueue(struct cluster_log *log, struct cluster_proposal *p)
 		pthread_cond_signal(&log->wake); // not before: who wakes up wants the mutex
 }
 
-static void answer(struct cluster_proposal *p)
+void cluster_log_answer(struct cluster_proposal *p)
 {
 	struct call *call = p->call;
 	if (call)
@@ -114,11 +66,11 @@ static void answer(struct cluster_proposal *p)
 		p->done(p);
 }
 
-static void refuse(struct cluster_log *log, struct cluster_proposal *p)
+void cluster_log_refuse(struct cluster_log *log, struct cluster_proposal *p)
 {
 	p->verdict = CLUSTER_REFUSED;
 	atomic_fetch_add_explicit(&log->stat_refused, 1, memory_order_relaxed);
-	answer(p);
+	cluster_log_answer(p);
 }
 
 static bool line_is_full(struct cluster_log *log)
@@ -133,7 +85,7 @@ void cluster_log_submit(struct cluster_log *log, struct cluster_proposal *p)
 {
 	if (p->class == CLUSTER_CLASS_ENTER && line_is_full(log)) {
 		err_set(&p->err, ERR_BUSY, "the queue's log has %d records in line", CLUSTER_LOG_WAITING_MAX);
-		refuse(log, p);
+		cluster_log_refuse(log, p);
 		return;
 	}
 	enqueue(log, p);
@@ -165,7 +117,7 @@ enum err_code cluster_log_read(struct cluster_log *log, void (*fn)(struct db *db
 	return ERR_OK;
 }
 
-static void run_reads(struct cluster_log *log, struct reading *list)
+void cluster_log_run_reads(struct cluster_log *log, struct reading *list)
 {
 	while (list) {
 		struct reading *r = list;
@@ -174,295 +126,6 @@ static void run_reads(struct cluster_log *log, struct reading *list)
 		must(!db_in_transaction(log->db));
 		completion_finish(&r->completion);
 	}
-}
-
-// --- Space ---
-
-static void look_at_space(struct cluster_log *log)
-{
-	int64_t now_ms = clock_mono_exact_ms();
-	if (log->space_checked_ms && now_ms - log->space_checked_ms < SPACE_CHECK_MS)
-		return;
-	log->space_checked_ms = now_ms;
-	uint64_t free_bytes;
-	struct err err;
-	if (file_space(log->dir, &free_bytes, &err)) {
-		log_warning(NULL, "cannot ask for the free space of the queue's disk", log_err(&err));
-		return;
-	}
-	atomic_store_explicit(&log->stat_free, free_bytes, memory_order_relaxed);
-	uint64_t reserve_bytes = atomic_load_explicit(&log->reserve_bytes, memory_order_relaxed);
-	bool is_short = free_bytes < reserve_bytes;
-	if (is_short != atomic_exchange(&log->short_of_space, is_short)) {
-		if (is_short)
-			log_error(NULL, "queue: free space is below the reserve, new mail is refused", log_u64("free_bytes", free_bytes),
-				log_u64("reserve_bytes", reserve_bytes));
-		else
-			log_info(NULL, "queue: enough free space again", log_u64("free_bytes", free_bytes));
-	}
-}
-
-// The ballast is real blocks: a sparse file would give nothing back.
-static void make_ballast(struct cluster_log *log)
-{
-	if (log->has_ballast || log->config.ballast_bytes == 0 || atomic_load(&log->short_of_space))
-		return;
-	int fd = openat(log->dir, BALLAST.p, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return;
-	log->has_ballast = posix_fallocate(fd, 0, (off_t)log->config.ballast_bytes) == 0;
-	file_close(fd);
-	if (!log->has_ballast)
-		unlinkat(log->dir, BALLAST.p, 0);
-}
-
-static bool drop_ballast(struct cluster_log *log)
-{
-	if (!log->has_ballast)
-		return false;
-	log->has_ballast = false;
-	log_error(NULL, "queue: the disk is full, the ballast is used up for results");
-	return file_remove(log->dir, BALLAST, NULL) == ERR_OK;
-}
-
-// --- One transaction ---
-
-static enum err_code apply_one(struct cluster_log *log, uint64_t index, const struct cluster_proposal *p, struct err *err)
-{
-	sqlite3_stmt *stmt = db_stmt(log->db, LOG_APPEND);
-	db_bind_i64(stmt, 1, (int64_t)index);
-	db_bind_i64(stmt, 2, (int64_t)log->term);
-	db_bind_blob(stmt, 3, p->record);
-	enum err_code code = db_run(log->db, stmt, err);
-	if (code)
-		return code;
-	arena_reset(log->arena);
-	struct cluster_entry entry = {.index = index, .term = log->term, .record = p->record, .body = p->body, .answer = p->answer};
-	return log->config.fold.apply(log->config.fold.self, log->db, &entry, log->arena, err);
-}
-
-static enum err_code set_i64(struct cluster_log *log, size_t statement, uint64_t value, struct err *err)
-{
-	sqlite3_stmt *stmt = db_stmt(log->db, statement);
-	db_bind_i64(stmt, 1, (int64_t)value);
-	return db_run(log->db, stmt, err);
-}
-
-// Cuts a little more than was added, until only the trail is left.
-static uint64_t first_after_cut(const struct cluster_log *log, uint64_t applied)
-{
-	uint64_t want = applied > CLUSTER_LOG_TRAIL ? applied - CLUSTER_LOG_TRAIL + 1 : 1;
-	uint64_t at_most = log->first + 2 * (applied - log->applied) + 16;
-	return want <= log->first ? log->first : want < at_most ? want : at_most;
-}
-
-static enum err_code write_all(struct cluster_log *log, struct cluster_proposal *list, uint64_t *applied_out, uint64_t *first_out,
-	struct err *err)
-{
-	enum err_code code = db_begin(log->db, err);
-	uint64_t index = log->applied, first = log->first;
-	for (struct cluster_proposal *p = list; p && code == ERR_OK; p = p->next)
-		code = apply_one(log, ++index, p, err);
-	if (code == ERR_OK)
-		code = log->config.fold.flush(log->config.fold.self, log->db, index, err);
-	if (code == ERR_OK)
-		code = set_i64(log, STATE_APPLIED, index, err);
-	if (code == ERR_OK && (first = first_after_cut(log, index)) != log->first)
-		code = set_i64(log, LOG_CUT, first, err);
-	if (code == ERR_OK)
-		code = db_commit(log->db, err);
-	if (code) {
-		db_rollback(log->db);
-		log->config.fold.undone(log->config.fold.self);
-		return code;
-	}
-	*applied_out = index;
-	*first_out = first;
-	return ERR_OK;
-}
-
-static void die(struct cluster_log *log, const struct err *err)
-{
-	log_error(NULL, "queue: the disk failed or its contents are damaged", log_err(err));
-	log->config.died(err);
-	abort();
-}
-
-static void committed(struct cluster_log *log, struct cluster_proposal *list, uint64_t applied, uint64_t first)
-{
-	uint64_t index = log->applied;
-	log->applied = applied;
-	log->first = first;
-	atomic_store_explicit(&log->stat_applied, applied, memory_order_relaxed);
-	atomic_store_explicit(&log->stat_first, first, memory_order_relaxed);
-	atomic_fetch_add_explicit(&log->stat_records, applied - index, memory_order_relaxed);
-	atomic_fetch_add_explicit(&log->stat_batches, 1, memory_order_relaxed);
-	atomic_store(&log->stuck, false);
-	log->config.fold.committed(log->config.fold.self);
-	while (list) {
-		struct cluster_proposal *p = list;
-		list = p->next;
-		p->verdict = CLUSTER_COMMITTED;
-		p->index = ++index;
-		answer(p);
-	}
-}
-
-// Takes out of the list what is refused before it is proposed.
-static struct cluster_proposal *sift(struct cluster_log *log, struct cluster_proposal *list, bool no_space)
-{
-	struct cluster_proposal *kept = NULL, **tail = &kept;
-	while (list) {
-		struct cluster_proposal *p = list;
-		list = p->next;
-		p->next = NULL;
-		if (p->class == CLUSTER_CLASS_ENTER && no_space) {
-			err_set(&p->err, ERR_NOSPACE, "the queue's disk is full");
-			refuse(log, p);
-		} else if (p->class == CLUSTER_CLASS_ENTER && p->call && call_is_abandoned(p->call)) {
-			err_set(&p->err, ERR_CANCELLED, "nobody waits any more");
-			refuse(log, p);
-		} else {
-			*tail = p;
-			tail = &p->next;
-		}
-	}
-	return kept;
-}
-
-static void put_back(struct cluster_log *log, struct cluster_proposal *list)
-{
-	size_t n = 1;
-	struct cluster_proposal *last = list;
-	for (; last->next; last = last->next)
-		n++;
-	if (!atomic_exchange(&log->stuck, true))
-		log_error(NULL, "queue: the disk is full and results cannot be written, nothing more is tried");
-	log->retry_at_ms = clock_mono_exact_ms() + RETRY_MS;
-	pthread_mutex_lock(&log->mutex);
-	last->next = log->head;
-	if (log->head == NULL)
-		log->tail = &last->next;
-	log->head = list;
-	log->waiting += n;
-	pthread_mutex_unlock(&log->mutex);
-}
-
-static void commit_batch(struct cluster_log *log, struct cluster_proposal *list)
-{
-	struct err err;
-	uint64_t applied, first;
-	look_at_space(log);
-	list = sift(log, list, atomic_load(&log->short_of_space) || atomic_load(&log->stuck));
-	enum err_code code = ERR_OK;
-	for (int round = 0; list; round++) {
-		code = write_all(log, list, &applied, &first, &err);
-		if (code == ERR_OK) {
-			committed(log, list, applied, first);
-			return;
-		}
-		if (code != ERR_NOSPACE)
-			die(log, &err);
-		atomic_store(&log->short_of_space, true);
-		list = sift(log, list, true);
-		if (list && round > 0 && !drop_ballast(log)) {
-			put_back(log, list);
-			return;
-		}
-	}
-}
-
-// --- The writer ---
-
-static void maintain(struct cluster_log *log, bool idle)
-{
-	struct err err;
-	if (db_wal_bytes(log->db) > (idle ? 0 : CLUSTER_LOG_WAL_BYTES)) {
-		enum err_code code = db_checkpoint(log->db, idle, &err);
-		if (code && code != ERR_NOSPACE && code != ERR_BUSY)
-			die(log, &err);
-	}
-	if (idle)
-		make_ballast(log);
-}
-
-// Up to a batch off the front, in the order it came.
-static struct cluster_proposal *take_batch(struct cluster_log *log)
-{
-	struct cluster_proposal *list = log->head, **end = &log->head;
-	size_t n = 0, bytes = 0;
-	while (*end && n < CLUSTER_LOG_BATCH && (n == 0 || bytes + (*end)->record.n + (*end)->body.n <= CLUSTER_LOG_BATCH_BYTES)) {
-		bytes += (*end)->record.n + (*end)->body.n;
-		end = &(*end)->next;
-		n++;
-	}
-	if (n == 0)
-		return NULL;
-	struct cluster_proposal *rest = *end;
-	*end = NULL; // end is inside the list, as n > 0
-	log->head = rest;
-	if (rest == NULL)
-		log->tail = &log->head;
-	log->waiting -= n;
-	return list;
-}
-
-static void wait_until_ms(struct cluster_log *log, int64_t deadline_ms)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	int64_t left_ms = deadline_ms - clock_mono_exact_ms();
-	left_ms = left_ms < 0 ? 0 : left_ms;
-	ts.tv_sec += left_ms / 1000;
-	ts.tv_nsec += left_ms % 1000 * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&log->wake, &log->mutex, &ts);
-}
-
-static void *writer(void *arg)
-{
-	struct cluster_log *log = arg;
-	enum { IDLE_MS = 2000 };
-	int64_t idle_at_ms = clock_mono_exact_ms() + IDLE_MS;
-	pthread_mutex_lock(&log->mutex);
-	for (;;) {
-		int64_t now_ms = clock_mono_exact_ms();
-		bool may_write = log->head && (now_ms >= log->retry_at_ms || log->stopping);
-		if (log->reads == NULL && !may_write) {
-			if (log->stopping)
-				break;
-			if (now_ms >= idle_at_ms) {
-				idle_at_ms = now_ms + IDLE_MS;
-				pthread_mutex_unlock(&log->mutex);
-				look_at_space(log);
-				maintain(log, true);
-				pthread_mutex_lock(&log->mutex);
-				continue;
-			}
-			wait_until_ms(log, log->head ? clock_earlier(log->retry_at_ms, idle_at_ms) : idle_at_ms);
-			continue;
-		}
-		struct reading *reads = log->reads;
-		log->reads = NULL;
-		log->reads_tail = &log->reads;
-		struct cluster_proposal *batch = may_write ? take_batch(log) : NULL;
-		pthread_mutex_unlock(&log->mutex);
-		run_reads(log, reads);
-		if (batch) {
-			commit_batch(log, batch);
-			maintain(log, false);
-			idle_at_ms = clock_mono_exact_ms() + IDLE_MS;
-		}
-		pthread_mutex_lock(&log->mutex);
-		// At a stop a full disk is not waited for: what could not be written is found again by its absence.
-		if (log->stopping && atomic_load(&log->stuck))
-			break;
-	}
-	pthread_mutex_unlock(&log->mutex);
-	return NULL;
 }
 
 // --- Opening and closing ---
@@ -550,7 +213,7 @@ static enum err_code open_all(struct cluster_log *log, struct err *err)
 		code = identify(log, err);
 	if (code == ERR_OK)
 		code = fold->opened(fold->self, log->db, log->applied, err);
-	log->has_ballast = faccessat(log->dir, BALLAST.p, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	log->has_ballast = faccessat(log->dir, CLUSTER_LOG_BALLAST.p, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	atomic_store(&log->stat_applied, log->applied);
 	atomic_store(&log->stat_first, log->first);
 	return code;
@@ -592,9 +255,9 @@ enum err_code cluster_log_open(const struct cluster_log_config *config, struct c
 	pthread_condattr_destroy(&attr);
 	enum err_code code = open_all(log, err);
 	if (code == ERR_OK) {
-		look_at_space(log);
-		make_ballast(log);
-		code = thread_start(&log->thread, "queue-log", writer, log, err);
+		cluster_log_look_at_space(log);
+		cluster_log_make_ballast(log);
+		code = thread_start(&log->thread, "queue-log", cluster_log_writer, log, err);
 	}
 	if (code) {
 		free_all(log);
@@ -618,7 +281,7 @@ void cluster_log_close(struct cluster_log **log_in)
 		struct cluster_proposal *p = log->head;
 		log->head = p->next;
 		err_set(&p->err, ERR_NOSPACE, "the disk is full and the process stops");
-		refuse(log, p);
+		cluster_log_refuse(log, p);
 	}
 	struct err err;
 	if (db_checkpoint(log->db, true, &err))

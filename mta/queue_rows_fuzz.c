@@ -4,7 +4,7 @@
 // is done. Each request is answered once; what is answered is JSON; a damaged row is passed over.
 //
 // The control socket is a stand-in below: the functions of base/control.h are defined here, so the linker takes these.
-// Covers: cluster/log.c mta/queue_rows.c mta/queue_commands.c
+// Covers: cluster/log.c cluster/log_writer.c mta/queue_rows.c mta/queue_commands.c
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
