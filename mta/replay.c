@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that keeps what was delivered, and the reader of what it kept.
+// The thread that keeps what was delivered; replay_cursor.c reads it.
 //
 // Happy path: entries come in a list, are put together in a buffer, written behind each other into the segment of the hour, synced once a
 // second; a segment goes when it is older than replay_hours or the oldest one while there is too much.
 // Failure: a write that fails ends the segment: its readers stop at the torn record, the next entry begins a new part.
 // Crash story: a start never appends to a segment it finds, so what a cut tore stays at an end, where readers stop. Nothing refers to
 // segments, so none is ever missed. With the first sync of a segment its directory is synced, and none ends without a sync.
-#include "replay.h"
+#include "replay_core.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -30,8 +30,6 @@ enum {
 	SYNC_MS = 1000,
 	GATHER_MS = 20,               // nobody waits for what is written here: under load many entries go out together
 	LOOK_MS = 60000,              // for segments that got too old, while nothing comes
-	HOUR_MS = 3600 * 1000,
-	NAME_BYTES = 40,
 };
 
 struct replay_entry {
@@ -43,42 +41,13 @@ struct replay_entry {
 	uint64_t body_bytes;
 };
 
-struct segment {
-	uint64_t hour;
-	uint32_t part;
-	uint64_t bytes; // whole records
-};
-
-struct replay {
-	int dir;
-	pthread_t thread;
-	_Atomic bool on;
-	pthread_mutex_t mutex; // guards all below
-	pthread_cond_t wake;
-	bool stopping;
-	struct replay_limits limits;
-	struct replay_entry *first, **tail;
-	size_t waiting_bytes, waiting_files;
-	struct segment *segments; // ascending; the thread alone changes them
-	size_t n, size;
-	uint64_t bytes;
-	// The thread's.
-	int fd; // of the last segment; -1: none is open
-	uint64_t at;
-	size_t unpublished; // entries not yet written
-	struct buf out;
-	bool dirty;
-	bool named; // the segment's name is on the disk
-	int64_t synced_ms, complained_ms;
-};
-
-static struct str name_of(const struct segment *s, char name_out[NAME_BYTES])
+struct str replay_part_name(const struct replay_part *s, char name_out[REPLAY_NAME_BYTES])
 {
-	int n = snprintf(name_out, NAME_BYTES, "%010llu-%05u.seg", (unsigned long long)s->hour, s->part);
+	int n = snprintf(name_out, REPLAY_NAME_BYTES, "%010llu-%05u.seg", (unsigned long long)s->hour, s->part);
 	return str_of(name_out, (size_t)n);
 }
 
-static bool parse_name(struct str name, struct segment *out)
+static bool parse_name(struct str name, struct replay_part *out)
 {
 	struct str hour, rest;
 	uint64_t part;
@@ -90,7 +59,7 @@ static bool parse_name(struct str name, struct segment *out)
 	return true;
 }
 
-static void add_segment(struct replay *r, struct segment s)
+static void add_segment(struct replay *r, struct replay_part s)
 {
 	if (r->n == r->size) {
 		r->size = r->size ? 2 * r->size : 64;
@@ -258,7 +227,7 @@ static enum err_code publish(struct replay *r, struct err *err)
 	if (code || r->fd < 0)
 		return code;
 	pthread_mutex_lock(&r->mutex);
-	struct segment *last = &r->segments[r->n - 1];
+	struct replay_part *last = &r->segments[r->n - 1];
 	r->bytes += r->at - last->bytes;
 	last->bytes = r->at;
 	pthread_mutex_unlock(&r->mutex);
@@ -270,15 +239,15 @@ static enum err_code publish(struct replay *r, struct err *err)
 // The clock may jump back: names only go forward.
 static enum err_code begin_segment(struct replay *r, uint64_t hour, struct err *err)
 {
-	char name[NAME_BYTES];
-	struct segment s = {.hour = hour};
+	char name[REPLAY_NAME_BYTES];
+	struct replay_part s = {.hour = hour};
 	pthread_mutex_lock(&r->mutex);
 	if (r->n > 0 && r->segments[r->n - 1].hour >= hour) {
 		s.hour = r->segments[r->n - 1].hour;
 		s.part = r->segments[r->n - 1].part + 1;
 	}
 	pthread_mutex_unlock(&r->mutex);
-	enum err_code code = file_create(r->dir, name_of(&s, name), &r->fd, err);
+	enum err_code code = file_create(r->dir, replay_part_name(&s, name), &r->fd, err);
 	if (code)
 		return code;
 	r->at = 0;
@@ -296,7 +265,7 @@ static bool is_full(struct replay *r, uint64_t hour, uint64_t part_bytes)
 static void write_entry(struct replay *r, const struct replay_entry *e, uint64_t part_bytes)
 {
 	struct err err;
-	uint64_t hour = (uint64_t)clock_wall_ms() / HOUR_MS;
+	uint64_t hour = (uint64_t)clock_wall_ms() / REPLAY_HOUR_MS;
 	enum err_code code = ERR_OK;
 	if (r->fd >= 0 && is_full(r, hour, part_bytes)) {
 		code = publish(r, &err);
@@ -340,19 +309,19 @@ static bool is_short_of_space(struct replay *r, const struct replay_limits *limi
 	return limits->reserve_bytes > 0 && file_space(r->dir, &bytes, &err) == ERR_OK && bytes < 2 * limits->reserve_bytes;
 }
 
-static bool is_old(const struct segment *s, const struct replay_limits *limits)
+static bool is_old(const struct replay_part *s, const struct replay_limits *limits)
 {
-	return (int64_t)(s->hour + 1) * HOUR_MS + limits->hours * HOUR_MS <= clock_wall_ms();
+	return (int64_t)(s->hour + 1) * REPLAY_HOUR_MS + limits->hours * REPLAY_HOUR_MS <= clock_wall_ms();
 }
 
 static void purge(struct replay *r, const struct replay_limits *limits)
 {
-	char name[NAME_BYTES];
+	char name[REPLAY_NAME_BYTES];
 	struct err err;
 	while (r->n > 0 && (!atomic_load(&r->on) || is_old(&r->segments[0], limits) || r->bytes > limits->bytes || is_short_of_space(r, limits))) {
 		if (r->n == 1)
 			end_segment(r);
-		if (file_remove(r->dir, name_of(&r->segments[0], name), &err)) {
+		if (file_remove(r->dir, replay_part_name(&r->segments[0], name), &err)) {
 			log_warning(NULL, "queue: a replay segment cannot be removed", log_c("name", name), log_err(&err));
 			return;
 		}
@@ -414,7 +383,7 @@ static void *run(void *arg)
 static bool find_segment(void *arg, struct str name)
 {
 	struct replay *r = arg;
-	struct segment s;
+	struct replay_part s;
 	struct err err;
 	int fd;
 	off_t bytes;
@@ -428,7 +397,7 @@ static bool find_segment(void *arg, struct str name)
 
 static int compare(const void *a, const void *b)
 {
-	const struct segment *x = a, *y = b;
+	const struct replay_part *x = a, *y = b;
 	if (x->hour != y->hour)
 		return x->hour < y->hour ? -1 : 1;
 	return x->part < y->part ? -1 : x->part > y->part;
@@ -504,123 +473,6 @@ void replay_stats(struct replay *r, struct replay_stats *out)
 {
 	pthread_mutex_lock(&r->mutex);
 	*out = (struct replay_stats){.bytes = r->bytes, .segments = r->n,
-		.oldest_s = r->n ? (int64_t)r->segments[0].hour * (HOUR_MS / 1000) : 0};
+		.oldest_s = r->n ? (int64_t)r->segments[0].hour * (REPLAY_HOUR_MS / 1000) : 0};
 	pthread_mutex_unlock(&r->mutex);
-}
-
-// --- Reading ---
-
-struct replay_cursor {
-	struct replay *replay;
-	int64_t since_ms;
-	struct segment *segments;
-	size_t n, i;
-	int fd; // of segments[i]; -1: not open
-	uint64_t at;
-};
-
-struct replay_cursor *replay_cursor_new(struct replay *r, int64_t since_ms)
-{
-	struct replay_cursor *c = calloc(1, sizeof *c);
-	must(c != NULL);
-	*c = (struct replay_cursor){.replay = r, .since_ms = since_ms, .fd = -1};
-	pthread_mutex_lock(&r->mutex);
-	c->segments = calloc(r->n + 1, sizeof *c->segments);
-	must(c->segments != NULL);
-	for (size_t i = 0; i < r->n; i++)
-		if ((int64_t)(r->segments[i].hour + 1) * HOUR_MS > since_ms)
-			c->segments[c->n++] = r->segments[i];
-	pthread_mutex_unlock(&r->mutex);
-	return c;
-}
-
-static void leave_segment(struct replay_cursor *c)
-{
-	if (c->fd >= 0)
-		file_close(c->fd);
-	c->fd = -1;
-	c->at = 0;
-	c->i++;
-}
-
-void replay_cursor_free(struct replay_cursor **cursor)
-{
-	struct replay_cursor *c = *cursor;
-	if (c == NULL)
-		return;
-	leave_segment(c);
-	free(c->segments);
-	free(c);
-	*cursor = NULL;
-}
-
-static enum err_code read_record(struct replay_cursor *c, struct arena *arena, struct replay_found *found, uint64_t *next_out, struct err *err)
-{
-	char bytes[REPLAY_HEAD_BYTES];
-	struct replay_head head;
-	uint64_t left = c->segments[c->i].bytes - c->at;
-	if (left < REPLAY_HEAD_BYTES)
-		return err_set(err, ERR_CORRUPT, "the segment ends in a head");
-	enum err_code code = file_read_at(c->fd, bytes, sizeof bytes, (off_t)c->at, err);
-	if (code == ERR_OK)
-		code = replay_segment_head(str_of(bytes, sizeof bytes), &head, err);
-	if (code)
-		return code;
-	size_t n = REPLAY_HEAD_BYTES + (size_t)head.envelope_bytes;
-	if (left < n || left - n < head.body_bytes)
-		return err_set(err, ERR_CORRUPT, "the segment ends in a record");
-	char *both = arena_alloc(arena, n);
-	if (both == NULL)
-		return err_set(err, ERR_LIMIT, "an envelope of %u bytes", head.envelope_bytes);
-	code = file_read_at(c->fd, both, n, (off_t)c->at, err);
-	if (code == ERR_OK)
-		code = replay_segment_decode(arena, &head, str_of(both, n), &found->envelope, err);
-	found->delivered_ms = head.delivered_ms;
-	found->body_at = c->at + n;
-	*next_out = found->body_at + head.body_bytes;
-	return code;
-}
-
-enum err_code replay_cursor_next(struct replay_cursor *c, struct arena *arena, struct replay_found *found_out, struct err *err)
-{
-	char name[NAME_BYTES];
-	while (c->i < c->n) {
-		struct replay_found found;
-		uint64_t next = 0;
-		off_t bytes;
-		enum err_code code = ERR_OK;
-		arena_reset(arena);
-		if (c->at >= c->segments[c->i].bytes) {
-			leave_segment(c);
-			continue;
-		}
-		if (c->fd < 0)
-			code = file_open(c->replay->dir, name_of(&c->segments[c->i], name), &c->fd, &bytes, err);
-		if (code == ERR_OK)
-			code = read_record(c, arena, &found, &next, err);
-		if (code) {
-			log_warning(NULL, "queue: the rest of a replay segment cannot be read", log_str("name", name_of(&c->segments[c->i], name)),
-				log_u64("offset", c->at), log_c("reason", err ? err->text : "damaged"));
-			leave_segment(c);
-			continue;
-		}
-		c->at = next;
-		if (found.delivered_ms >= c->since_ms) {
-			*found_out = found;
-			return ERR_OK;
-		}
-	}
-	return err_set(err, ERR_NOTFOUND, "no more");
-}
-
-enum err_code replay_cursor_body(struct replay_cursor *c, const struct replay_found *found, uint64_t offset, size_t n, struct buf *out,
-	struct err *err)
-{
-	char *p = buf_reserve(out, n);
-	if (p == NULL)
-		return err_set(err, ERR_LIMIT, "no room for %zu bytes", n);
-	enum err_code code = file_read_at(c->fd, p, n, (off_t)(found->body_at + offset), err);
-	if (code == ERR_OK)
-		buf_grew(out, n);
-	return code;
 }
