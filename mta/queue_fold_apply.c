@@ -4,37 +4,26 @@
 // Who may be closed: a row of `recipient` is there while its recipient is open, so a record for a closed one finds no row, and that is
 // the no-op of CLUSTER 1. A RESULT finds its row only under the attempt that it names (CLUSTER 4): deliveries that stay with us have
 // attempt 0. Held recipients take results too: the try was under way when they were held.
-#include "queue_fold_rows.h"
+#include "queue_fold_apply.h"
 
 #include "base/must.h"
 
 enum { BODIES_OF_RECORD_MAX = 256 }; // body.id = index * 256 + n-th of the record
 
-struct apply {
-	struct queue_fold *fold;
-	struct db *db;
-	const struct cluster_entry *entry;
-	struct queue_fold_answer *answer; // never NULL
-	struct arena *arena;
-	struct str bodies; // not yet taken by an ENTER of this record
-	unsigned bodies_n;
-	struct err *err;
-};
-
-static void count(struct apply *a, enum queue_ledger counter, int64_t n)
+void fold_count(struct apply *a, enum queue_ledger counter, int64_t n)
 {
 	a->fold->stage.delta[counter] += n;
 }
 
-static void repeat(struct apply *a)
+void fold_repeat(struct apply *a)
 {
-	count(a, LEDGER_REPEATS, 1);
+	fold_count(a, LEDGER_REPEATS, 1);
 	a->answer->repeats++;
 }
 
 // --- Coming in ---
 
-static void bind_text(sqlite3_stmt *stmt, int parameter, struct str s)
+void fold_bind_text(sqlite3_stmt *stmt, int parameter, struct str s)
 {
 	if (s.n)
 		db_bind_str(stmt, parameter, s);
@@ -54,12 +43,12 @@ static enum err_code add_recipient(struct apply *a, const struct guid *guid, con
 	db_bind_str(stmt, 6, r->destination);
 	db_bind_str(stmt, 7, r->address);
 	db_bind_str(stmt, 8, r->key);
-	bind_text(stmt, 9, r->original);
-	bind_text(stmt, 10, r->orcpt);
-	bind_text(stmt, 11, r->mailbox_id);
-	bind_text(stmt, 12, r->detail);
-	bind_text(stmt, 13, r->list);
-	bind_text(stmt, 14, held);
+	fold_bind_text(stmt, 9, r->original);
+	fold_bind_text(stmt, 10, r->orcpt);
+	fold_bind_text(stmt, 11, r->mailbox_id);
+	fold_bind_text(stmt, 12, r->detail);
+	fold_bind_text(stmt, 13, r->list);
+	fold_bind_text(stmt, 14, held);
 	db_bind_i64(stmt, 15, held.n ? DDL_QUEUE_HELD : DDL_QUEUE_WAITS);
 	return db_run(a->db, stmt, a->err);
 }
@@ -139,8 +128,8 @@ static void stage_arrival(struct apply *a, const struct record_enter *e, int64_t
 
 static enum err_code enter_cancelled(struct apply *a, const struct record_enter *e)
 {
-	count(a, LEDGER_ACCEPTED, (int64_t)e->recipients.n);
-	count(a, LEDGER_CANCELLED, (int64_t)e->recipients.n);
+	fold_count(a, LEDGER_ACCEPTED, (int64_t)e->recipients.n);
+	fold_count(a, LEDGER_CANCELLED, (int64_t)e->recipients.n);
 	if (e->flags & RECORD_FLAG_SPOOL)
 		fold_stage_body(a->fold, &e->guid);
 	return ERR_OK;
@@ -163,7 +152,7 @@ static enum err_code enter(struct apply *a, const struct record_enter *e)
 	code = add_message(a, e, body_id, &added);
 	if (code || !added) {
 		if (code == ERR_OK)
-			repeat(a);
+			fold_repeat(a);
 		return code;
 	}
 	for (size_t i = 0; i < e->recipients.n && code == ERR_OK; i++)
@@ -172,8 +161,8 @@ static enum err_code enter(struct apply *a, const struct record_enter *e)
 		code = add_body(a, body_id, body);
 	if (code)
 		return code;
-	count(a, e->kind == RECORD_ACCEPTED ? LEDGER_ACCEPTED : LEDGER_GENERATED, (int64_t)e->recipients.n);
-	count(a, LEDGER_QUEUED, (int64_t)e->recipients.n);
+	fold_count(a, e->kind == RECORD_ACCEPTED ? LEDGER_ACCEPTED : LEDGER_GENERATED, (int64_t)e->recipients.n);
+	fold_count(a, LEDGER_QUEUED, (int64_t)e->recipients.n);
 	if (e->held.n == 0)
 		stage_arrival(a, e, body_id, body);
 	return ERR_OK;
@@ -194,7 +183,7 @@ static bool has_guid(const struct record_refs *refs, const struct guid *guid)
 }
 
 // Messages that a record begets count when what it says of their parent counted: else they were entered when it was said first.
-static enum err_code enter_begotten(struct apply *a, const struct record_enters *begets, const struct record_refs *counted)
+enum err_code fold_enter_begotten(struct apply *a, const struct record_enters *begets, const struct record_refs *counted)
 {
 	enum err_code code = ERR_OK;
 	for (size_t i = 0; i < begets->n && code == ERR_OK; i++) {
@@ -203,7 +192,7 @@ static enum err_code enter_begotten(struct apply *a, const struct record_enters 
 			code = enter(a, e);
 		} else {
 			a->bodies = str_from(a->bodies, e->flags & RECORD_FLAG_SPOOL ? 0 : (size_t)e->body_bytes);
-			repeat(a);
+			fold_repeat(a);
 		}
 	}
 	return code;
@@ -212,11 +201,11 @@ static enum err_code enter_begotten(struct apply *a, const struct record_enters 
 // --- Going out ---
 
 // n of the message's recipients were closed: their rows are gone. With the last one goes the message.
-static enum err_code close_recipients(struct apply *a, const struct guid *guid, int64_t n)
+enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, int64_t n)
 {
 	if (n == 0)
 		return ERR_OK;
-	count(a, LEDGER_QUEUED, -n);
+	fold_count(a, LEDGER_QUEUED, -n);
 	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_MESSAGE_END);
 	db_bind_blob(stmt, 1, guid_bytes(guid));
 	db_bind_i64(stmt, 2, n);
@@ -253,7 +242,7 @@ static enum err_code apply_cancel(struct apply *a, const struct record *record)
 		db_bind_i64(stmt, 2, (int64_t)a->entry->index);
 		code = db_run(a->db, stmt, a->err);
 		if (code == ERR_OK && db_changes(a->db) == 0)
-			repeat(a);
+			fold_repeat(a);
 		else if (code == ERR_OK)
 			a->fold->stage.tombstones++;
 		return code;
@@ -265,9 +254,9 @@ static enum err_code apply_cancel(struct apply *a, const struct record *record)
 		return code;
 	int64_t n = db_changes(a->db);
 	a->answer->counted = (size_t)n;
-	count(a, LEDGER_CANCELLED, n);
+	fold_count(a, LEDGER_CANCELLED, n);
 	fold_stage_gone(a->fold, guid, 0);
-	return close_recipients(a, guid, n);
+	return fold_close_recipients(a, guid, n);
 }
 
 static enum queue_ledger counter_of(enum record_outcome outcome)
@@ -291,7 +280,7 @@ static enum queue_ledger counter_of(enum record_outcome outcome)
 	unreachable("outcome that ends a recipient");
 }
 
-static sqlite3_stmt *bind_row(struct apply *a, enum fold_sql statement, const struct guid *guid, uint32_t number)
+sqlite3_stmt *fold_bind_row(struct apply *a, enum fold_sql statement, const struct guid *guid, uint32_t number)
 {
 	sqlite3_stmt *stmt = fold_stmt(a->db, statement);
 	db_bind_blob(stmt, 1, guid_bytes(guid));
@@ -301,7 +290,7 @@ static sqlite3_stmt *bind_row(struct apply *a, enum fold_sql statement, const st
 
 static enum err_code defer(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out)
 {
-	sqlite3_stmt *stmt = bind_row(a, SQL_RECIPIENT_DEFER, &r->guid, r->number);
+	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_DEFER, &r->guid, r->number);
 	db_bind_i64(stmt, 3, (int64_t)attempt);
 	db_bind_i64(stmt, 4, r->next_try_ms);
 	db_bind_i64(stmt, 5, r->waited_s);
@@ -320,7 +309,7 @@ static enum err_code one_result(struct apply *a, const struct record_one_result 
 {
 	if (r->outcome == RECORD_DEFERRED)
 		return defer(a, r, attempt, counted_out);
-	sqlite3_stmt *stmt = bind_row(a, SQL_RECIPIENT_END, &r->guid, r->number);
+	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_END, &r->guid, r->number);
 	db_bind_i64(stmt, 3, (int64_t)attempt);
 	enum err_code code = db_run(a->db, stmt, a->err);
 	if (code)
@@ -328,8 +317,8 @@ static enum err_code one_result(struct apply *a, const struct record_one_result 
 	*counted_out = db_changes(a->db) == 1;
 	if (!*counted_out)
 		return ERR_OK;
-	count(a, counter_of(r->outcome), 1);
-	return close_recipients(a, &r->guid, 1);
+	fold_count(a, counter_of(r->outcome), 1);
+	return fold_close_recipients(a, &r->guid, 1);
 }
 
 static enum err_code close_attempt(struct apply *a, uint64_t attempt, int64_t n)
@@ -361,36 +350,36 @@ static enum err_code apply_result(struct apply *a, const struct record *record)
 		if (one_counted)
 			counted.v[counted.n++] = (struct record_ref){r->guid, r->number};
 		else if (code == ERR_OK)
-			repeat(a);
+			fold_repeat(a);
 	}
 	a->answer->counted = counted.n;
 	if (code == ERR_OK)
 		code = close_attempt(a, result->attempt, (int64_t)result->results.n); // also those that were deleted meanwhile
-	return code ? code : enter_begotten(a, &result->begets, &counted);
+	return code ? code : fold_enter_begotten(a, &result->begets, &counted);
 }
 
 static enum err_code apply_expand(struct apply *a, const struct record *record)
 {
 	const struct record_expand *x = &record->expand;
-	sqlite3_stmt *stmt = bind_row(a, SQL_RECIPIENT_END, &x->guid, x->number);
+	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_END, &x->guid, x->number);
 	db_bind_i64(stmt, 3, 0);
 	enum err_code code = db_run(a->db, stmt, a->err);
 	if (code)
 		return code;
 	if (db_changes(a->db) == 0) {
-		repeat(a);
+		fold_repeat(a);
 		return ERR_OK;
 	}
 	a->answer->counted = 1;
-	count(a, LEDGER_EXPANDED, 1);
+	fold_count(a, LEDGER_EXPANDED, 1);
 	fold_stage_gone(a->fold, &x->guid, x->number);
 	for (size_t i = 0; i < x->into.n && code == ERR_OK; i++) {
 		code = add_recipient(a, &x->guid, &x->into.v[i], x->at_ms, STR_NONE);
 		fold_stage_due(a->fold, x->into.v[i].destination, x->at_ms);
 	}
 	int64_t n = (int64_t)x->into.n;
-	count(a, LEDGER_EXPANDED_INTO, n);
-	count(a, LEDGER_QUEUED, n);
+	fold_count(a, LEDGER_EXPANDED_INTO, n);
+	fold_count(a, LEDGER_QUEUED, n);
 	if (code == ERR_OK && n > 0) {
 		stmt = fold_stmt(a->db, SQL_MESSAGE_LESS); // by less than nothing
 		db_bind_blob(stmt, 1, guid_bytes(&x->guid));
@@ -399,223 +388,25 @@ static enum err_code apply_expand(struct apply *a, const struct record *record)
 	}
 	struct record_ref parent = {x->guid, x->number};
 	if (code == ERR_OK)
-		code = close_recipients(a, &x->guid, 1);
-	return code ? code : enter_begotten(a, &x->begets, &(struct record_refs){&parent, 1});
-}
-
-// --- Trying, resting, removing ---
-
-static enum err_code apply_attempt(struct apply *a, const struct record *record)
-{
-	const struct record_attempt *t = &record->attempt;
-	int64_t taken = 0;
-	for (size_t i = 0; i < t->refs.n; i++) {
-		sqlite3_stmt *stmt = bind_row(a, SQL_RECIPIENT_TAKE, &t->refs.v[i].guid, t->refs.v[i].number);
-		db_bind_i64(stmt, 3, (int64_t)a->entry->index);
-		enum err_code code = db_run(a->db, stmt, a->err);
-		if (code)
-			return code;
-		bool took = db_changes(a->db) == 1;
-		taken += took;
-		if (!took)
-			repeat(a);
-		if (a->answer->took)
-			a->answer->took[i] = took;
-	}
-	a->answer->counted = (size_t)taken;
-	if (taken == 0)
-		return ERR_OK;
-	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_ATTEMPT_ADD);
-	db_bind_i64(stmt, 1, (int64_t)a->entry->index);
-	db_bind_str(stmt, 2, t->destination);
-	db_bind_i64(stmt, 3, t->at_ms);
-	db_bind_i64(stmt, 4, t->validity_ms);
-	db_bind_i64(stmt, 5, taken);
-	return db_run(a->db, stmt, a->err);
-}
-
-static enum err_code apply_hold(struct apply *a, const struct record *record)
-{
-	const struct record_hold *h = &record->hold;
-	struct str reason = arena_printf(a->arena, "held by %.*s: %.*s", STR_FMT(h->who.n ? h->who : STR("the queue")), STR_FMT(h->why));
-	sqlite3_stmt *stmt = bind_row(a, SQL_RECIPIENT_HOLD, &h->guid, h->number);
-	db_bind_str(stmt, 3, reason);
-	enum err_code code = db_run(a->db, stmt, a->err);
-	if (code)
-		return code;
-	a->answer->counted = (size_t)db_changes(a->db);
-	if (a->answer->counted == 0)
-		repeat(a);
-	fold_stage_gone(a->fold, &h->guid, h->number);
-	return ERR_OK;
-}
-
-static enum err_code apply_release(struct apply *a, const struct record *record)
-{
-	const struct record_release *r = &record->release;
-	sqlite3_stmt *stmt = bind_row(a, SQL_RECIPIENT_RELEASE, &r->guid, r->number);
-	db_bind_i64(stmt, 3, r->at_ms);
-	enum db_step step;
-	while ((step = db_step(a->db, stmt, a->err)) == DB_ROW) {
-		a->answer->counted++;
-		fold_stage_due(a->fold, db_col_str(stmt, 0), r->at_ms);
-	}
-	if (step == DB_FAILED)
-		return a->err->code;
-	db_reset(stmt);
-	if (a->answer->counted == 0)
-		repeat(a);
-	return ERR_OK;
-}
-
-static enum err_code apply_delete(struct apply *a, const struct record *record)
-{
-	const struct record_delete *d = &record->delete;
-	enum err_code code = db_run(a->db, bind_row(a, SQL_RECIPIENT_REMOVE, &d->guid, d->number), a->err);
-	if (code)
-		return code;
-	int64_t n = db_changes(a->db);
-	a->answer->counted = (size_t)n;
-	if (n == 0)
-		repeat(a);
-	count(a, LEDGER_DELETED, n);
-	fold_stage_gone(a->fold, &d->guid, d->number);
-	return close_recipients(a, &d->guid, n);
-}
-
-// Only of one that waits: an ATTEMPT that has it has said where to, and its RESULT says what came of that.
-static enum err_code one_route(struct apply *a, const struct record_one_route *r, int64_t at_ms)
-{
-	sqlite3_stmt *stmt = bind_row(a, SQL_RECIPIENT_ROUTE, &r->guid, r->number);
-	db_bind_i64(stmt, 3, at_ms);
-	db_bind_i64(stmt, 4, r->target);
-	db_bind_str(stmt, 5, r->destination);
-	db_bind_str(stmt, 6, r->address);
-	db_bind_str(stmt, 7, r->key);
-	bind_text(stmt, 8, r->original);
-	bind_text(stmt, 9, r->mailbox_id);
-	bind_text(stmt, 10, r->detail);
-	enum db_step step = db_step(a->db, stmt, a->err);
-	if (step == DB_FAILED)
-		return a->err->code;
-	bool waits = step == DB_ROW && db_col_i64(stmt, 0) == DDL_QUEUE_WAITS;
-	db_reset(stmt);
-	if (step == DB_ROW)
-		a->answer->counted++;
-	else
-		repeat(a);
-	if (waits)
-		fold_stage_due(a->fold, r->destination, at_ms);
-	return ERR_OK;
-}
-
-static enum err_code apply_route(struct apply *a, const struct record *record)
-{
-	enum err_code code = ERR_OK;
-	for (size_t i = 0; i < record->route.routes.n && code == ERR_OK; i++)
-		code = one_route(a, &record->route.routes.v[i], record->route.at_ms);
-	return code;
-}
-
-static enum err_code free_files(struct apply *a)
-{
-	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_MEND_SPOOLED);
-	enum db_step step;
-	struct guid guid = {{0}};
-	db_bind_i64(stmt, 1, RECORD_FLAG_SPOOL);
-	while ((step = db_step(a->db, stmt, a->err)) == DB_ROW)
-		if (fold_guid(stmt, 0, &guid, a->err) == ERR_OK)
-			fold_stage_body(a->fold, &guid);
-	if (step == DB_FAILED)
-		return a->err->code;
-	db_reset(stmt);
-	return ERR_OK;
-}
-
-static enum err_code apply_mend(struct apply *a, const struct record *record)
-{
-	(void)record;
-	static const enum fold_sql before[] = {SQL_MEND_OPEN, SQL_MEND_ATTEMPTS}, after[] = {SQL_MEND_BODIES, SQL_MEND_MESSAGES};
-	enum err_code code = db_run(a->db, fold_stmt(a->db, SQL_MEND_RECIPIENTS), a->err);
-	if (code)
-		return code;
-	int64_t n = db_changes(a->db);
-	a->answer->counted = (size_t)n;
-	count(a, LEDGER_DELETED, n);
-	count(a, LEDGER_QUEUED, -n);
-	for (size_t i = 0; i < 2 && code == ERR_OK; i++)
-		code = db_run(a->db, fold_stmt(a->db, before[i]), a->err);
-	if (code == ERR_OK)
-		code = free_files(a);
-	for (size_t i = 0; i < 2 && code == ERR_OK; i++)
-		code = db_run(a->db, fold_stmt(a->db, after[i]), a->err);
-	return code;
-}
-
-static enum err_code apply_warned(struct apply *a, const struct record *record)
-{
-	const struct record_warned *w = &record->warned;
-	struct record_refs counted = {arena_array(a->arena, w->refs.n, sizeof *counted.v), 0};
-	if (counted.v == NULL)
-		return err_set(a->err, ERR_LIMIT, "WARNED with %zu recipients", w->refs.n);
-	for (size_t i = 0; i < w->refs.n; i++) {
-		enum err_code code = db_run(a->db, bind_row(a, SQL_RECIPIENT_WARNED, &w->refs.v[i].guid, w->refs.v[i].number), a->err);
-		if (code)
-			return code;
-		if (db_changes(a->db) == 1)
-			counted.v[counted.n++] = w->refs.v[i];
-		else
-			repeat(a);
-	}
-	a->answer->counted = counted.n;
-	return enter_begotten(a, &w->begets, &counted);
-}
-
-// --- About the log itself ---
-
-static enum err_code apply_features(struct apply *a, const struct record *record)
-{
-	struct buf lines;
-	buf_init(&lines, 8192);
-	for (size_t i = 0; i < record->features.may.n; i++)
-		buf_printf(&lines, "%u %u\n", record->features.may.v[i].type, record->features.may.v[i].version);
-	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_FEATURES);
-	db_bind_str(stmt, 1, buf_str(&lines));
-	enum err_code code = db_run(a->db, stmt, a->err);
-	buf_fini(&lines);
-	return code;
-}
-
-static enum err_code apply_policy(struct apply *a, const struct record *record)
-{
-	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_POLICY);
-	db_bind_i64(stmt, 1, record->policy.copies);
-	return db_run(a->db, stmt, a->err);
-}
-
-// The last record of a group; nothing is left to change.
-static enum err_code apply_retired(struct apply *a, const struct record *record)
-{
-	(void)a;
-	(void)record;
-	return ERR_OK;
+		code = fold_close_recipients(a, &x->guid, 1);
+	return code ? code : fold_enter_begotten(a, &x->begets, &(struct record_refs){&parent, 1});
 }
 
 static enum err_code (*const table[])(struct apply *a, const struct record *record) = {
 	[RECORD_ENTER] = apply_enter,
 	[RECORD_CANCEL] = apply_cancel,
 	[RECORD_EXPAND] = apply_expand,
-	[RECORD_ATTEMPT] = apply_attempt,
+	[RECORD_ATTEMPT] = fold_apply_attempt,
 	[RECORD_RESULT] = apply_result,
-	[RECORD_HOLD] = apply_hold,
-	[RECORD_RELEASE] = apply_release,
-	[RECORD_DELETE] = apply_delete,
-	[RECORD_WARNED] = apply_warned,
-	[RECORD_FEATURES] = apply_features,
-	[RECORD_POLICY] = apply_policy,
-	[RECORD_RETIRED] = apply_retired,
-	[RECORD_ROUTE] = apply_route,
-	[RECORD_MEND] = apply_mend,
+	[RECORD_HOLD] = fold_apply_hold,
+	[RECORD_RELEASE] = fold_apply_release,
+	[RECORD_DELETE] = fold_apply_delete,
+	[RECORD_WARNED] = fold_apply_warned,
+	[RECORD_FEATURES] = fold_apply_features,
+	[RECORD_POLICY] = fold_apply_policy,
+	[RECORD_RETIRED] = fold_apply_retired,
+	[RECORD_ROUTE] = fold_apply_route,
+	[RECORD_MEND] = fold_apply_mend,
 };
 
 enum err_code fold_apply(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena, struct err *err)
