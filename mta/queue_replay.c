@@ -91,6 +91,10 @@ static void free_cursor(void *arg)
 static enum err_code on_worker(struct replaying *p, void (*fn)(void *arg), struct err *err)
 {
 	enum err_code code;
+	if (p->queue->config.runtime == NULL) { // a queue without deliveries: nothing else runs on this thread
+		fn(p);
+		return p->code ? err_set(err, p->code, "%s", p->err.text) : ERR_OK;
+	}
 	while ((code = worker_run(runtime_workers(p->queue->config.runtime), fn, p, err)) == ERR_BUSY && !fiber_is_cancelled())
 		fiber_sleep_ms(100); // others have more to do
 	return code ? code : p->code ? err_set(err, p->code, "%s", p->err.text) : ERR_OK;
@@ -213,6 +217,8 @@ void queue_replay(struct control_request *request, void *arg)
 	else
 		control_ok(request, json_pack("{s:I,s:I,s:I}", "messages", (json_int_t)p->messages, "recipients", (json_int_t)p->recipients,
 			"unreadable", (json_int_t)p->unreadable));
+	if (p->cursor && p->queue->config.runtime == NULL)
+		free_cursor(p);
 	if (p->cursor && worker_run(runtime_workers(p->queue->config.runtime), free_cursor, p, &ignored))
 		free_cursor(p); // one close(), while all workers are taken
 	buf_fini(&p->piece);
