@@ -6,8 +6,11 @@
 // its look-ups, so nothing is missed: not the list whose member's forward goes, nor the catch-all behind a deleted user. It costs one
 // decision for each address and one look-up for each member of a list: seconds for 200,000 users, longer where large lists are many.
 //
-// Not looked at: what access rows say of outside recipients, addresses with a detail of their own, names in subdomains
-// (phIncludeSubdomains), and in a domain that stands for another one which does so itself.
+// Log-ins are compared in the same way: who gets in by them, to which services, where the mailbox is, within which limits. An address with a detail
+// fares as the one without, unless its domain's delimiters change: then each is asked with each delimiter. Names in subdomains
+// (phIncludeSubdomains) are asked for as *@any.DOMAIN.
+//
+// Not looked at: what access rows say of outside recipients, and names in a domain that stands for another one which does so itself.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,12 +23,18 @@ struct alias {
 	bool touched; // by the change
 };
 
+struct split {
+	struct str domain, delimiters; // before and after together
+};
+
 struct diff {
 	struct why why;
 	struct arena *keys;     // of the walk
 	struct arena *names;    // of what stays
 	struct alias *aliases;  // owned; domains that stand for another one, before or after
 	size_t n_aliases, room_aliases;
+	struct split *splits;   // owned; domains whose delimiters change
+	size_t n_splits, room_splits;
 	size_t compared, changed;
 };
 
@@ -205,8 +214,105 @@ static void look_at_address(struct diff *diff, struct str key)
 	compare_address(diff, str_starts(key, STR("@")) ? arena_printf(diff->keys, "*%.*s", STR_FMT(key)) : key);
 }
 
+// --- Details and subdomains ---
+
+static const struct entry *domain_in(struct diff *diff, struct directory *directory, struct str domain)
+{
+	struct directory_match match;
+	return directory_find(directory, DIRECTORY_DOMAIN, domain, diff->why.arena, &match) == DIRECTORY_FOUND ? match.entry : NULL;
+}
+
+static struct str delimiters_of(const struct diff *diff, const struct entry *domain)
+{
+	struct str own = domain ? entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER) : STR_NONE;
+	return own.p ? own : diff->why.settings->delimiter;
+}
+
+static void keep_split(struct diff *diff, struct str key)
+{
+	const struct entry *before = domain_in(diff, diff->why.directory, key), *after = domain_in(diff, diff->why.after, key);
+	struct str old = delimiters_of(diff, before), new = delimiters_of(diff, after);
+	if (str_eq(old, new))
+		return;
+	if (diff->n_splits == diff->room_splits) {
+		diff->room_splits = diff->room_splits ? 2 * diff->room_splits : 16;
+		diff->splits = reallocarray(diff->splits, diff->room_splits, sizeof *diff->splits);
+		must(diff->splits != NULL);
+	}
+	diff->splits[diff->n_splits++] = (struct split){arena_dup(diff->names, key), arena_printf(diff->names, "%.*s%.*s", STR_FMT(old), STR_FMT(new))};
+}
+
+// An address of a domain that splits its names in another way.
+static void look_at_details(struct diff *diff, struct str key)
+{
+	struct str local, domain;
+	if (!str_cut(key, '@', &local, &domain) || local.n == 0)
+		return;
+	for (size_t i = 0; i < diff->n_splits; i++) {
+		struct str delimiters = diff->splits[i].delimiters;
+		if (!str_eq(diff->splits[i].domain, domain))
+			continue;
+		for (size_t k = 0; k < delimiters.n; k++) {
+			struct recipient_verdict before, after;
+			struct str address = arena_printf(diff->keys, "%.*s%c*@%.*s", STR_FMT(local), delimiters.p[k], STR_FMT(domain));
+			if (str_index(str_upto(delimiters, k), delimiters.p[k]) < 0 && !has_entry(diff, address))
+				compare(diff, address, &before, &after);
+		}
+	}
+}
+
+static bool has_subdomains(struct diff *diff, struct str key)
+{
+	const struct entry *before = domain_in(diff, diff->why.directory, key), *after = domain_in(diff, diff->why.after, key);
+	return (before && entry_flag(before, ATTR_PH_INCLUDE_SUBDOMAINS)) || (after && entry_flag(after, ATTR_PH_INCLUDE_SUBDOMAINS));
+}
+
+// --- Log-ins ---
+
+static void print_values(const char *sign, const json_t *values, const json_t *others)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)values, name, value) {
+		char *text = json_equal(value, json_object_get(others, name)) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+		if (text)
+			printf("  %s %s: %s\n", sign, name, text);
+		free(text);
+	}
+}
+
+static void look_at_login(struct diff *diff, struct str key)
+{
+	struct why *why = &diff->why;
+	(void)directory_overlay_asked(why->overlay);
+	json_t *after = why_login_json(why, why->after, key);
+	bool touched = directory_overlay_asked(why->overlay);
+	json_t *before = touched ? why_login_json(why, why->directory, key) : json_incref(after);
+	diff->compared++;
+	if (!json_equal(before, after)) {
+		diff->changed++;
+		if (why->json) {
+			ctl_print_json(json_pack("{s:o, s:O, s:O}", "login", why_json_text(key), "before", before, "after", after));
+		} else {
+			struct buf name;
+			buf_init(&name, 4096);
+			log_escape(&name, key);
+			printf("log-in %.*s\n", STR_FMT(buf_str(&name)));
+			buf_fini(&name);
+			print_values("-", before, after);
+			print_values("+", after, before);
+		}
+	}
+	json_decref(before);
+	json_decref(after);
+}
+
 static void look_at_domain(struct diff *diff, struct str key)
 {
+	if (has_subdomains(diff, key)) {
+		struct recipient_verdict before, after;
+		compare(diff, arena_printf(diff->keys, "*@any.%.*s", STR_FMT(key)), &before, &after);
+	}
 	static const char *const locals[] = {"*", "postmaster", "abuse"};
 	for (size_t i = 0; i < sizeof locals / sizeof *locals; i++) {
 		struct recipient_verdict before, after;
@@ -296,7 +402,7 @@ static void walk(struct diff *diff, enum directory_key kind, void (*look_at)(str
 static int print_sum(const struct diff *diff)
 {
 	struct directory_status status = directory_status(diff->why.directory);
-	fprintf(stderr, "posthouse: %zu of %zu addresses would change, from version %llu of the shadow%s\n", diff->changed, diff->compared,
+	fprintf(stderr, "posthouse: %zu of %zu addresses and log-ins would change, from version %llu of the shadow%s\n", diff->changed, diff->compared,
 		(unsigned long long)status.version, status.fresh ? "" : ", which is NOT known to be up to date");
 	return diff->changed ? CTL_NO : CTL_YES;
 }
@@ -315,14 +421,19 @@ int cmd_directory_diff(struct ctl *ctl, int argc, char **argv)
 		diff.why.arena = arena_new(WHY_ANSWER_BYTES_MAX);
 		diff.names = arena_new(WHY_ANSWER_BYTES_MAX);
 		walk(&diff, DIRECTORY_DOMAIN, keep_alias);
+		walk(&diff, DIRECTORY_DOMAIN, keep_split);
 		walk(&diff, DIRECTORY_ADDRESS, look_at_address);
 		walk(&diff, DIRECTORY_ADDRESS, look_in_aliases);
+		if (diff.n_splits)
+			walk(&diff, DIRECTORY_ADDRESS, look_at_details);
 		walk(&diff, DIRECTORY_DOMAIN, look_at_domain);
 		walk(&diff, DIRECTORY_ROUTE, look_at_route);
+		walk(&diff, DIRECTORY_LOGIN, look_at_login);
 		arena_free(&diff.why.arena);
 		arena_free(&diff.keys);
 		arena_free(&diff.names);
 		free(diff.aliases);
+		free(diff.splits);
 		code = print_sum(&diff);
 	} else if (code == CTL_NO) {
 		code = CTL_USAGE; // settings: 1 says that something changes

@@ -39,6 +39,9 @@ void why_decide(struct why *why, struct directory *directory, struct str address
 // What a login may do, in why->arena, printed; the exit code.
 int why_login(struct why *why, struct directory *directory, struct str login);
 
+// The same as an object, the caller's; with "reason" when nobody has the login.
+json_t *why_login_json(struct why *why, struct directory *directory, struct str login);
+
 // Would a mailbox that mail for a target goes to answer this sender (phVacation)? NULL: it has none. The text is a literal.
 const char *why_vacation(struct why *why, struct directory *directory, const struct recipient_target *target);
 

@@ -115,7 +115,7 @@ static json_t *json_limits(struct why *q, struct directory *directory, const str
 	return list;
 }
 
-static void print_json(struct why *q, struct directory *directory, struct str login, const struct may *may)
+static json_t *json_of(struct why *q, struct directory *directory, struct str login, const struct may *may)
 {
 	static const char *const words[] = {[SENDER_ALLOWED] = "allowed", [SENDER_REFUSED] = "refused", [SENDER_UNAVAILABLE] = "unavailable"};
 	json_t *granted = json_object(), *sender = NULL;
@@ -127,9 +127,10 @@ static void print_json(struct why *q, struct directory *directory, struct str lo
 	if (q->sender)
 		sender = json_pack("{s:o, s:s, s:s, s:o, s:o}", "address", why_json_text(q->sender->text), "answer", words[may->sender], "attribute",
 			may->sender_why.attribute, "entry", why_json_text(may->sender_why.entry), "value", why_json_text(may->sender_why.value));
-	ctl_print_json(json_pack("{s:o, s:o, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn), "class",
+	return json_pack("{s:o, s:o, s:o*, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn), "host",
+		entry_has(may->entry, ATTR_MAIL_HOST) ? why_json_text(entry_first(may->entry, ATTR_MAIL_HOST)) : NULL, "class",
 		may->class ? why_json_text(may->class->dn) : NULL, "services", granted, "limits", json_limits(q, directory, may), "sender",
-		sender));
+		sender);
 }
 
 // --- The question ---
@@ -145,6 +146,29 @@ static enum directory_answer find_login(struct why *q, struct directory *directo
 	return answer;
 }
 
+// Whom a login lets in. NULL, or why nobody: *code_out says for how long.
+static const char *look_up(struct why *q, struct directory *directory, struct str login, struct may *may, int *code_out)
+{
+	*code_out = CTL_TEMPORARY;
+	switch (find_login(q, directory, login, &may->entry)) {
+	case DIRECTORY_NONE:
+		*code_out = CTL_NO;
+		return "nobody has this login";
+	case DIRECTORY_AMBIGUOUS:
+		return "several entries have this login, so nobody gets in";
+	case DIRECTORY_UNAVAILABLE:
+		return "the directory cannot say now";
+	case DIRECTORY_FOUND:
+		break;
+	}
+	if (service_class(directory, may->entry, q->arena, &may->class) == SERVICE_UNAVAILABLE)
+		return "its class of service cannot be asked now, or several entries have its name";
+	char account[GUID_TEXT_BYTES];
+	if (q->sender)
+		may->sender = sender_check(directory, guid_text(&may->entry->uuid, account), q->sender, q->settings->delimiter, q->arena, &may->sender_why);
+	return NULL;
+}
+
 static int cannot_say(const struct why *q, struct str login, const char *text, int code)
 {
 	struct buf b;
@@ -158,26 +182,23 @@ static int cannot_say(const struct why *q, struct str login, const char *text, i
 	return code;
 }
 
+json_t *why_login_json(struct why *q, struct directory *directory, struct str login)
+{
+	struct may may = {0};
+	int code;
+	const char *nobody = look_up(q, directory, login, &may, &code);
+	return nobody ? json_pack("{s:o, s:s}", "login", why_json_text(login), "reason", nobody) : json_of(q, directory, login, &may);
+}
+
 int why_login(struct why *q, struct directory *directory, struct str login)
 {
 	struct may may = {0};
-	switch (find_login(q, directory, login, &may.entry)) {
-	case DIRECTORY_NONE:
-		return cannot_say(q, login, "nobody has this login", CTL_NO);
-	case DIRECTORY_AMBIGUOUS:
-		return cannot_say(q, login, "several entries have this login, so nobody gets in", CTL_TEMPORARY);
-	case DIRECTORY_UNAVAILABLE:
-		return cannot_say(q, login, "the directory cannot say now", CTL_TEMPORARY);
-	case DIRECTORY_FOUND:
-		break;
-	}
-	if (service_class(directory, may.entry, q->arena, &may.class) == SERVICE_UNAVAILABLE)
-		return cannot_say(q, login, "its class of service cannot be asked now, or several entries have its name", CTL_TEMPORARY);
-	char account[GUID_TEXT_BYTES];
-	if (q->sender)
-		may.sender = sender_check(directory, guid_text(&may.entry->uuid, account), q->sender, q->settings->delimiter, q->arena, &may.sender_why);
+	int code;
+	const char *nobody = look_up(q, directory, login, &may, &code);
+	if (nobody)
+		return cannot_say(q, login, nobody, code);
 	if (q->json)
-		print_json(q, directory, login, &may);
+		ctl_print_json(json_of(q, directory, login, &may));
 	else
 		print_text(q, directory, login, &may);
 	for (size_t i = 0; i < sizeof services / sizeof *services; i++)

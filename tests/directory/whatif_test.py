@@ -84,7 +84,9 @@ class WhatIf(unittest.TestCase):
     def diff(self, text):
         path = self.node.write("change.ldif", text)
         code, out, err = self.posthouse("--json", "directory", "diff", path)
-        return code, {row["address"]: row for row in map(json.loads, out.splitlines())}, err
+        rows = [json.loads(line) for line in out.splitlines()]
+        self.logins = {row["login"]: row for row in rows if "login" in row}
+        return code, {row["address"]: row for row in rows if "address" in row}, err
 
     def apply(self, text):
         """The change, made for real: here the file as an administrator would write it anew."""
@@ -147,6 +149,36 @@ class ByFile(WhatIf):
         records = [r for r in self.node.directory_ldif().split("\n\n") if not r.startswith(dn + "\n")]
         self.node.write_ldif("\n\n".join([*records, text, ""]))
 
+    def test_log_ins(self):
+        modify = f"dn: uid=bob,{PEOPLE}\nchangetype: modify\n"
+        bob = "bob@uni.example"
+        _, rows, err = self.diff(modify + "add: phStatus\nphStatus: nologin\n")
+        self.assertEqual((list(rows), list(self.logins)), ([], [bob]), err)
+        granted = [{name: s["granted"] for name, s in self.logins[bob][when]["services"].items()} for when in ("before", "after")]
+        self.assertTrue(granted[0]["imap"] and not granted[1]["imap"])
+        self.diff(modify + "replace: mailHost\nmailHost: mb2.uni.example\n")
+        self.assertEqual([self.logins[bob][when]["host"] for when in ("before", "after")], ["mb1.uni.example", "mb2.uni.example"])
+        self.diff(f"dn: uid=bob,{PEOPLE}\nchangetype: delete\n")
+        self.assertEqual((list(self.logins), self.logins[bob]["after"]["reason"]), ([bob], "nobody has this login"))
+        self.diff(modify + "replace: uid\nuid: bob\nuid: robert\n")
+        self.assertEqual(list(self.logins), ["robert@uni.example"])
+        self.assertEqual((self.diff(modify + "add: phSubmitRate\nphSubmitRate: 5\n")[0], list(self.logins)), (1, [bob]))
+        code, out, _ = self.posthouse("directory", "diff", self.node.path("change.ldif"))
+        self.assertEqual(code, 1)
+        self.assertIn(f"log-in {bob}\n", out)
+        self.assertIn('"phSubmitRate"', out)
+        self.assertEqual((self.diff(modify + "add: telephoneNumber\ntelephoneNumber: 1\n")[0], self.logins), (0, {}))
+
+    def test_details_and_subdomains(self):
+        modify = f"dn: associatedDomain=uni.example,ou=domains,{DC}\nchangetype: modify\n"
+        _, rows, err = self.diff(modify + "add: phSubaddressDelimiter\nphSubaddressDelimiter: _\n")
+        self.assertLessEqual({f"{u}{c}*@uni.example" for u in USERS for c in "+_"}, set(rows), err)
+        self.assertNotIn("bob@uni.example", rows)
+        self.assertEqual([rows["bob+*@uni.example"][when]["code"] for when in ("before", "after")], [250, 550])
+        _, rows, err = self.diff(modify + "add: phIncludeSubdomains\nphIncludeSubdomains: TRUE\n-\nadd: phCatchAll\nphCatchAll: bob@uni.example\n")
+        self.assertLessEqual({"*@any.uni.example", "*@uni.example"}, set(rows), err)
+        self.assertEqual(rows["*@any.uni.example"]["after"]["targets"][0]["address"], "bob@uni.example")
+
     def test_an_entry_as_it_would_be(self):
         self.check(user_ldif("bob", host="mb2.uni.example", extra="phForwardAddress: ann@uni.example\n"),
                    {"bob@uni.example", "staff@uni.example", "help@uni.example"}, {"ann@uni.example"})
@@ -162,7 +194,7 @@ class ByFile(WhatIf):
         self.assertEqual(rows["fay@uni.example"]["after"]["code"], 550)
         code, out, err = self.posthouse("directory", "diff", self.node.path("change.ldif"))
         self.assertIn("fay@uni.example\n  - is delivered", out)
-        self.assertRegex(err, r"\d+ of \d+ addresses would change")
+        self.assertRegex(err, r"\d+ of \d+ addresses and log-ins would change")
         self.assertEqual(self.posthouse("why", "--ldif", self.node.path("change.ldif"), "fay@uni.example")[0], 1)
 
     def test_what_cannot_be_said_has_its_line(self):
