@@ -115,8 +115,10 @@ static void check_directory(const struct settings *s, struct settings_report *re
 	}
 	struct directory_report directory = {report, s->shadow_ldif.p};
 	struct err err;
-	if (check_ldif(s->shadow_ldif.p, complain_directory, &directory, &err))
+	struct profile *profile = profile_new(s->ldap_profile, &s->ldap_map);
+	if (check_ldif(s->shadow_ldif.p, profile, complain_directory, &directory, &err))
 		settings_complain(report, "shadow_ldif", "%s; correct that file, or name another", err.text);
+	profile_free(&profile);
 }
 
 static void complain_row(void *context, struct str file, size_t line, struct str key, const char *what)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse directory status: the shadow on this disk, and what ldapsync says of its source when it runs.
+// posthouse directory profile: how attributes of the directory are read.
 // posthouse directory release: lets through what the brake holds.
 // posthouse directory reconcile: has the whole directory read and compared once more.
 // posthouse directory password: values for userPassword and phScram, made from a password that is read here and goes nowhere else.
@@ -12,6 +13,7 @@
 #include "ctl.h"
 #include "ldapsync/directory.h"
 #include "mail/password.h"
+#include "schema/profile.h"
 
 // --- status ---
 
@@ -74,6 +76,44 @@ int cmd_directory_status(struct ctl *ctl, int argc, char **argv)
 	json_decref(answer);
 	directory_close(&directory);
 	return status.complete && status.fresh ? CTL_YES : CTL_TEMPORARY;
+}
+
+// --- profile ---
+
+static int print_profile(struct ctl *ctl, const char *name, const struct settings_list *own, const char *const *lines)
+{
+	json_t *list = json_array();
+	if (!ctl->json)
+		printf("# %s\n", name);
+	for (size_t i = 0; own && i < own->n; i++)
+		json_array_append_new(list, json_stringn(own->v[i].p, own->v[i].n));
+	for (size_t i = 0; lines[i]; i++)
+		json_array_append_new(list, json_string(lines[i]));
+	if (ctl->json) {
+		ctl_print_json(json_pack("{s:s, s:o}", "profile", name, "lines", list));
+		return CTL_YES;
+	}
+	for (size_t i = 0; i < json_array_size(list); i++)
+		printf("%s\n", json_string_value(json_array_get(list, i)));
+	json_decref(list);
+	return CTL_YES;
+}
+
+int cmd_directory_profile(struct ctl *ctl, int argc, char **argv)
+{
+	if (argc > 2)
+		return ctl_usage(ctl);
+	if (argc == 2) {
+		for (int family = 0; profile_name(family); family++)
+			if (str_eq(str_of_c(profile_name(family)), str_of_c(argv[1])))
+				return print_profile(ctl, argv[1], NULL, profile_lines(family));
+		fprintf(stderr, "posthouse: %s is no profile; posthouse.conf(5) names them at ldap_profile\n", argv[1]);
+		return CTL_USAGE;
+	}
+	const struct settings *settings = ctl_settings(ctl);
+	if (settings == NULL)
+		return CTL_NO;
+	return print_profile(ctl, profile_name(settings->ldap_profile), &settings->ldap_map, profile_lines(settings->ldap_profile));
 }
 
 // --- release ---

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "router/rules_load.h"
 #include "router/session.h"
+#include "schema/entry_origin.h"
 #include "why.h"
 
 // What RCPT TO would say to an address that it cannot read.
@@ -28,7 +29,10 @@ static void decide_recipient(struct why *q, struct directory *directory, const s
 {
 	const struct relay_client client = {.address = q->client, .networks = &q->settings->relay_networks,
 		.certificates = &q->settings->relay_certificates, .access = client_access};
+	const struct home_rules here = {.serves = q->settings->serves.v, .n_serves = q->settings->serves.n, .hostname = q->settings->hostname};
 	struct recipient_query query = {
+		.here = &here,
+		.keep_detail = q->settings->routing_detail == SETTINGS_ROUTING_DETAIL_PRESERVE,
 		.recipient = addr,
 		.sender = q->sender,
 		.authenticated = !q->outside,
@@ -95,14 +99,35 @@ json_t *why_json_targets(const struct recipient_verdict *verdict)
 	return list;
 }
 
-static json_t *json_reasons(const struct recipient_verdict *verdict)
+// A reason as the administrator of the directory knows it: the attribute that a profile made the native one of.
+struct told {
+	struct str attribute, value;
+	bool mapped;
+};
+
+static struct told told_of(struct why *q, const struct recipient_reason *r)
+{
+	struct told told = {str_of_c(r->attribute), r->value, false};
+	struct directory *directory = q->after ? q->after : q->directory;
+	const struct attr_info *attr = attr_by_name(told.attribute);
+	struct directory_match match;
+	if (attr && r->entry.n && directory_find(directory, DIRECTORY_DN, r->entry, q->arena, &match) == DIRECTORY_FOUND)
+		told.mapped = entry_origin(match.entry, attr->attr, r->value, &told.attribute, &told.value);
+	return told;
+}
+
+static json_t *json_reasons(struct why *q, const struct recipient_verdict *verdict)
 {
 	json_t *list = json_array();
+	directory_begin(q->directory);
 	for (size_t i = 0; i < verdict->n_reasons; i++) {
 		const struct recipient_reason *r = &verdict->reasons[i];
-		json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:o}", "rule", r->rule, "entry", why_json_text(r->entry), "attribute",
-						    r->attribute, "value", why_json_text(r->value)));
+		const struct told told = told_of(q, r);
+		json_t *native = told.mapped ? json_pack("{s:s, s:o}", "attribute", r->attribute, "value", why_json_text(r->value)) : NULL;
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:o*}", "rule", r->rule, "entry", why_json_text(r->entry), "attribute",
+						    why_json_text(told.attribute), "value", why_json_text(told.value), "native", native));
 	}
+	directory_end(q->directory);
 	return list;
 }
 
@@ -124,10 +149,11 @@ static void print_json(struct why *q, struct directory *directory, struct str ad
 {
 	json_t *shadow = json_pack("{s:I, s:b, s:b, s:I}", "version", (json_int_t)v->shadow.version, "complete", v->shadow.complete, "fresh",
 		v->shadow.fresh, "age_s", (json_int_t)v->shadow.age_s);
-	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o, s:o}", "address", why_json_text(address), "verdict",
+	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o, s:o, s:o*}", "address", why_json_text(address), "verdict",
 		recipient_outcome_name(v->outcome), "code", v->code, "enhanced", why_json_text(v->enhanced), "text", why_json_text(v->text), "owner",
 		v->owner.n ? why_json_text(v->owner) : NULL, "vacation", json_vacation(q, directory, v), "held", v->quarantine.n ? why_json_text(v->quarantine) : NULL, "targets",
-		why_json_targets(v), "reasons", json_reasons(v), "shadow", shadow));
+		why_json_targets(v), "reasons", json_reasons(q, v), "shadow", shadow, "profile",
+		profile_is_native(q->profile) ? NULL : why_json_text(q->profile->name)));
 }
 
 // --- For people ---
@@ -190,14 +216,23 @@ static void add_targets(struct why *q, struct directory *directory, struct buf *
 	}
 }
 
-static void add_reasons(struct buf *b, const struct recipient_verdict *v)
+static void add_reasons(struct why *q, struct buf *b, const struct recipient_verdict *v)
 {
+	directory_begin(q->directory);
 	for (size_t i = 0; i < v->n_reasons; i++) {
 		const struct recipient_reason *r = &v->reasons[i];
+		const struct told told = told_of(q, r);
 		buf_printf(b, "  because %s", recipient_rule_text(r->rule));
-		if (r->attribute[0] || r->value.n) {
-			buf_printf(b, ": %s%s", r->attribute, r->attribute[0] ? " " : "");
+		if (told.attribute.n || told.value.n) {
+			buf_add_c(b, ": ");
+			add_safe(b, told.attribute);
+			buf_add_c(b, told.attribute.n ? " " : "");
+			add_safe(b, told.value);
+		}
+		if (told.mapped) {
+			buf_printf(b, " (%s ", r->attribute);
 			add_safe(b, r->value);
+			buf_add_c(b, ")");
 		}
 		if (r->entry.n) {
 			buf_add_c(b, r->entry.p[0] == '/' ? ", in " : ", in the entry "); // FILE:LINE of a table, or a DN
@@ -205,6 +240,7 @@ static void add_reasons(struct buf *b, const struct recipient_verdict *v)
 		}
 		buf_add_c(b, "\n");
 	}
+	directory_end(q->directory);
 }
 
 static void print_text(struct why *q, struct directory *directory, struct str address, const struct recipient_verdict *v)
@@ -224,12 +260,13 @@ static void print_text(struct why *q, struct directory *directory, struct str ad
 		add_safe(&b, v->quarantine);
 		buf_add_c(&b, "\n");
 	}
-	add_reasons(&b, v);
+	add_reasons(q, &b, v);
 	if (!v->shadow.complete)
 		buf_add_c(&b, "  from no shadow: none was ever loaded completely, or it cannot be read\n");
 	else
-		buf_printf(&b, "  from version %llu of the shadow, %s, confirmed %lld s ago\n", (unsigned long long)v->shadow.version,
-			v->shadow.fresh ? "up to date" : "NOT known to be up to date", (long long)v->shadow.age_s);
+		buf_printf(&b, "  from version %llu of the shadow, %s, confirmed %lld s ago%s%.*s\n", (unsigned long long)v->shadow.version,
+			v->shadow.fresh ? "up to date" : "NOT known to be up to date", (long long)v->shadow.age_s,
+			profile_is_native(q->profile) ? "" : "; its source is read by the profile ", STR_FMT(profile_is_native(q->profile) ? STR_NONE : q->profile->name));
 	fwrite(b.p, 1, b.n, stdout);
 	buf_fini(&b);
 }
@@ -360,7 +397,7 @@ static int open_change(struct why *q)
 		fprintf(stderr, "posthouse: %s\n", err.text);
 		return CTL_USAGE;
 	}
-	q->after = directory_overlay_open(q->directory, fd, q->change, complain_change, q, &q->overlay, &err);
+	q->after = directory_overlay_open(q->directory, q->profile, fd, q->change, complain_change, q, &q->overlay, &err);
 	close(fd);
 	if (q->after)
 		return CTL_YES;
@@ -375,6 +412,7 @@ int why_open(struct ctl *ctl, struct why *q)
 	q->settings = ctl_settings(ctl);
 	if (q->settings == NULL)
 		return CTL_NO;
+	q->profile = profile_new(q->settings->ldap_profile, &q->settings->ldap_map);
 	q->default_domain = settings_default_domain(q->settings);
 	q->relayhost = settings_relayhost(q->settings, ctl->arena);
 	if (rules_load(q->settings, complain_row, NULL, &q->rules, &err)) // answered as a front-end does that starts with it
@@ -388,6 +426,7 @@ void why_close(struct why *q)
 	directory_close(&q->after);
 	directory_close(&q->directory);
 	rules_drop(&q->rules);
+	profile_free(&q->profile);
 }
 
 int cmd_why(struct ctl *ctl, int argc, char **argv)

@@ -6,6 +6,7 @@
 #include "ctl.h"
 #include "ldapsync/directory_overlay.h"
 #include "router/recipient.h"
+#include "schema/profile.h"
 
 enum { WHY_ANSWER_BYTES_MAX = 1 << 30 };
 
@@ -23,6 +24,7 @@ struct why {
 	struct rules *rules;   // owned
 	bool login;            // the arguments are log-ins, not addresses
 	struct str header;     // of --message; empty: not said
+	struct profile *profile; // owned; whose attributes the directory has
 	bool json;
 };
 

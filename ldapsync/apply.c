@@ -34,6 +34,7 @@ struct apply *apply_new(struct images *images, const char *source)
 	apply->intake = intake_new(complaints_refuse, &apply->complaints);
 	if (images->without_secrets)
 		intake_without_secrets(apply->intake);
+	intake_use_profile(apply->intake, images->profile);
 	buf_init(&apply->changed, CHANGED_KEYS_BYTES_MAX);
 	buf_init(&apply->domain, ENTRY_BYTES_MAX);
 	return apply;

@@ -11,9 +11,9 @@
 
 enum { CHANGE_BYTES_MAX = 1 << 30, VALUES_MAX = 10000000 };
 
-void change_init(struct change *change, struct directory *base, const char *name, directory_overlay_complain_fn *complain, void *context)
+void change_init(struct change *change, struct directory *base, const struct profile *profile, const char *name, directory_overlay_complain_fn *complain, void *context)
 {
-	*change = (struct change){.base = base, .name = name, .complain = complain, .context = context};
+	*change = (struct change){.base = base, .profile = profile, .name = name, .complain = complain, .context = context};
 	change->is_ldif = directory_status(base).is_ldif;
 	change->arena = arena_new(CHANGE_BYTES_MAX);
 	change->scratch = arena_new(CHANGE_BYTES_MAX);
@@ -56,7 +56,7 @@ static void add_value(struct change_entry *entry, struct str name, struct str va
 		entry->values = reallocarray(entry->values, entry->room, sizeof *entry->values);
 		must(entry->values != NULL);
 	}
-	entry->values[entry->n++] = (struct raw_value){name, value, line};
+	entry->values[entry->n++] = (struct raw_value){.name = name, .value = value, .line = line};
 }
 
 static void copy_value(struct change *change, struct change_entry *entry, struct str name, struct str value, size_t line)
@@ -73,10 +73,11 @@ static void unpack(struct change *change, struct change_entry *entry, const stru
 		const char *name;
 	} classes[] = {ATTR_CLASSES(CHANGE_CLASS)};
 #undef CHANGE_CLASS
+	static const struct raw_value ours; // no file says where values come from
 	struct entry_cursor cursor = {0};
 	enum attr attr;
 	struct str value;
-	entry->hides = true;
+	entry->hides = entry->native = true;
 	entry->hidden = entry->uuid = stored->uuid;
 	entry->has_uuid = stored->has_uuid;
 	entry->alive = true;
@@ -85,8 +86,11 @@ static void unpack(struct change *change, struct change_entry *entry, const stru
 	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
 		if (stored->classes & classes[i].class)
 			add_value(entry, STR("objectClass"), str_of_c(classes[i].name), entry->line);
-	while (entry_each(stored, &cursor, &attr, &value))
+	while (entry_each(stored, &cursor, &attr, &value)) {
 		add_value(entry, str_of_c(attr_name(attr)), arena_dup(change->arena, value), entry->line);
+		if (attr == ATTR_ORIGIN)
+			entry->values[entry->n - 1].from = &ours;
+	}
 }
 
 static bool is_hidden(const struct change *change, const struct guid *uuid)
@@ -297,14 +301,29 @@ static enum err_code modify_values(struct change *change, struct change_entry *e
 	return ERR_OK;
 }
 
+// What a map makes other attributes of can only be told of an entry as the directory has it, which the shadow does not hold.
+static enum err_code check_mapped(const struct change *change, const struct modification *m, struct str name, struct err *err)
+{
+	bool is_class = str_eq_nocase(name, STR("objectClass"));
+	bool mapped = profile_names(change->profile, name) && (!is_class || m->op == OP_REPLACE || m->n == 0);
+	for (size_t i = 0; i < m->n && is_class; i++)
+		mapped = mapped || profile_asks_class(change->profile, str_trim(m->values[i].value));
+	return mapped ? bad(change, m->line, ERR_NOTFOUND,
+		"ldap_profile or ldap_map reads it, and the shadow does not hold the entry in the directory's words: give it whole, as a record without changetype",
+		name, err) : ERR_OK;
+}
+
 // entry is NULL when the shadow does not know it: then what makes it ours is missing in the shadow's view of it.
 static enum err_code modify_one(struct change *change, struct change_entry *entry, const struct modification *m, struct err *err)
 {
 	struct str base, option;
+	bool has_option = str_cut(m->name, ';', &base, &option);
+	enum err_code code = check_mapped(change, m, has_option ? base : m->name, err);
+	if (code)
+		return code;
 	arena_reset(change->scratch);
 	if (str_eq_nocase(m->name, STR("objectClass")))
 		return modify_class(change, entry, m, err);
-	bool has_option = str_cut(m->name, ';', &base, &option);
 	const struct attr_info *info = attr_by_name(has_option ? base : m->name);
 	if (str_eq_nocase(m->name, STR("entryUUID")))
 		return bad(change, m->line, ERR_UNSUPPORTED, "only the server gives it", m->name, err);
@@ -369,7 +388,7 @@ static enum err_code put(struct change *change, const struct raw_entry *record, 
 		entry->uuid = guid_derive(&entry->dn_key, STR_NONE, STR("added"));
 	}
 	entry->alive = true;
-	entry->class_unknown = false;
+	entry->native = entry->class_unknown = false;
 	entry->n = 0;
 	for (size_t i = from; i < record->n_values; i++) {
 		const struct raw_value *value = &record->values[i];

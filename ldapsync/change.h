@@ -17,6 +17,7 @@ struct change_entry {
 	struct str hidden_dn;
 	bool has_uuid;
 	struct guid uuid;
+	bool native;          // from the shadow, so it is native whatever the directory has; else as the change says it
 	bool class_unknown;   // phMailRecipient may be there by name or only because another class implies it
 	struct raw_value *values; // owned
 	size_t n, room;
@@ -25,6 +26,7 @@ struct change_entry {
 struct change {
 	struct directory *base;   // borrowed
 	const char *name;         // borrowed
+	const struct profile *profile; // what attributes of the change mean; borrowed; NULL: native
 	directory_overlay_complain_fn *complain;
 	void *context;
 	bool is_ldif;             // the shadow's source gives no entryUUID of its own
@@ -34,7 +36,7 @@ struct change {
 	size_t n, room;
 };
 
-void change_init(struct change *change, struct directory *base, const char *name, directory_overlay_complain_fn *complain, void *context);
+void change_init(struct change *change, struct directory *base, const struct profile *profile, const char *name, directory_overlay_complain_fn *complain, void *context);
 void change_fini(struct change *change);
 
 // Applies one record. ERR_NOTFOUND when the shadow cannot say what it would do; ERR_BUSY when it cannot be read.

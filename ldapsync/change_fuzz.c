@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct directory *before = directory_memory_new(str_of_c(people), NULL, &err);
 	must(before != NULL);
 	struct directory *after =
-		directory_overlay_of_text(before, str_of((const char *)data, size), "fuzz", complain, NULL, &overlay, &err);
+		directory_overlay_of_text(before, NULL, str_of((const char *)data, size), "fuzz", complain, NULL, &overlay, &err);
 	must((after == NULL) == (err.code != ERR_OK));
 	for (size_t i = 0; after && i < sizeof kinds / sizeof *kinds; i++)
 		check_kind(before, after, overlay, kinds[i], arena);

@@ -28,12 +28,13 @@ static enum err_code read_all(int fd, const char *path, struct intake *intake, b
 	return got == LDIF_BAD ? err->code : ERR_OK;
 }
 
-enum err_code check_ldif(const char *path, check_ldif_complain_fn *complain, void *context, struct err *err)
+enum err_code check_ldif(const char *path, const struct profile *profile, check_ldif_complain_fn *complain, void *context, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(err, "%s:1: open it", path);
 	struct intake *intake = intake_new(complain, context);
+	intake_use_profile(intake, profile);
 	size_t taken = 0;
 	enum err_code code = read_all(fd, path, intake, true, &taken, err);
 	if (code == ERR_OK) {

@@ -169,13 +169,14 @@ static const struct directory_ops memory_ops = {
 	.close = memory_close,
 };
 
-struct directory *directory_memory_new(struct str ldif, struct directory_memory **memory_out, struct err *err)
+struct directory *directory_memory_mapped(struct str ldif, const struct profile *profile, struct directory_memory **memory_out, struct err *err)
 {
 	struct directory_memory *memory = calloc(1, sizeof *memory);
 	must(memory != NULL);
 	memory->arena = arena_new(MEMORY_BYTES_MAX);
 	memory->status = (struct directory_status){.version = 1, .complete = true, .fresh = true, .is_ldif = true};
 	struct intake *intake = intake_new(ignore_complaint, NULL);
+	intake_use_profile(intake, profile);
 	enum err_code code = read_all(memory, intake, ldif, true, err);
 	intake_surveyed(intake);
 	if (code == ERR_OK)
@@ -191,6 +192,11 @@ struct directory *directory_memory_new(struct str ldif, struct directory_memory 
 	if (memory_out)
 		*memory_out = memory;
 	return directory_new(&memory_ops, memory);
+}
+
+struct directory *directory_memory_new(struct str ldif, struct directory_memory **memory_out, struct err *err)
+{
+	return directory_memory_mapped(ldif, NULL, memory_out, err);
 }
 
 void directory_memory_set_status(struct directory_memory *memory, const struct directory_status *status)

@@ -59,7 +59,7 @@ static void add_key(struct directory_overlay *overlay, enum directory_key kind, 
 static struct raw_entry raw_of(const struct change_entry *entry)
 {
 	return (struct raw_entry){.dn = entry->dn, .line = entry->line, .uuid = entry->has_uuid ? &entry->uuid : NULL, .values = entry->values,
-		.n_values = entry->n};
+		.n_values = entry->n, .native = entry->native};
 }
 
 // Realms of the domains as they would be: logins of users are made with them.
@@ -80,9 +80,10 @@ static enum err_code survey(struct directory_overlay *overlay, const struct chan
 		case DIRECTORY_AMBIGUOUS:
 			if (is_hidden(overlay, &match.entry->uuid) || !entry_has(match.entry, ATTR_PH_AUTH_REALM))
 				break;
-			struct raw_value values[] = {{STR("objectClass"), STR("phMailDomain"), 1}, {STR("associatedDomain"), from, 1},
-				{STR("phAuthRealm"), entry_first(match.entry, ATTR_PH_AUTH_REALM), 1}};
-			intake_survey(intake, &(struct raw_entry){.dn = match.entry->dn, .values = values, .n_values = 3});
+			struct raw_value values[] = {{.name = STR("objectClass"), .value = STR("phMailDomain"), .line = 1},
+				{.name = STR("associatedDomain"), .value = from, .line = 1},
+				{.name = STR("phAuthRealm"), .value = entry_first(match.entry, ATTR_PH_AUTH_REALM), .line = 1}};
+			intake_survey(intake, &(struct raw_entry){.dn = match.entry->dn, .values = values, .n_values = 3, .native = true});
 			break;
 		case DIRECTORY_NONE:
 			break;
@@ -117,6 +118,7 @@ static void store(struct directory_overlay *overlay, const struct intake_made *m
 static enum err_code make_entries(struct directory_overlay *overlay, const struct change *change, struct err *err)
 {
 	struct intake *intake = intake_new(change->complain, change->context);
+	intake_use_profile(intake, change->profile);
 	struct intake_made made;
 	enum err_code code = survey(overlay, change, intake, err);
 	for (size_t i = 0; code == ERR_OK && i < change->n; i++) {
@@ -401,7 +403,7 @@ static enum err_code read_changes(struct change *change, struct ldif *ldif, stru
 	return code;
 }
 
-static struct directory *open_any(struct directory *before, struct ldif *ldif, const char *name, directory_overlay_complain_fn *complain,
+static struct directory *open_any(struct directory *before, const struct profile *profile, struct ldif *ldif, const char *name, directory_overlay_complain_fn *complain,
 	void *context, struct directory_overlay **overlay_out, struct err *err)
 {
 	struct change change;
@@ -410,7 +412,7 @@ static struct directory *open_any(struct directory *before, struct ldif *ldif, c
 	directory_begin(before);
 	overlay->base = before;
 	overlay->arena = arena_new(OVERLAY_BYTES_MAX);
-	change_init(&change, before, name, complain, context);
+	change_init(&change, before, profile, name, complain, context);
 	enum err_code code = read_changes(&change, ldif, err);
 	hide_entries(overlay, &change);
 	if (code == ERR_OK)
@@ -427,14 +429,14 @@ static struct directory *open_any(struct directory *before, struct ldif *ldif, c
 	return directory_new(&overlay_ops, overlay);
 }
 
-struct directory *directory_overlay_open(struct directory *before, int fd, const char *name, directory_overlay_complain_fn *complain,
+struct directory *directory_overlay_open(struct directory *before, const struct profile *profile, int fd, const char *name, directory_overlay_complain_fn *complain,
 	void *context, struct directory_overlay **overlay_out, struct err *err)
 {
-	return open_any(before, ldif_open_fd(fd, name), name, complain, context, overlay_out, err);
+	return open_any(before, profile, ldif_open_fd(fd, name), name, complain, context, overlay_out, err);
 }
 
-struct directory *directory_overlay_of_text(struct directory *before, struct str text, const char *name, directory_overlay_complain_fn *complain,
+struct directory *directory_overlay_of_text(struct directory *before, const struct profile *profile, struct str text, const char *name, directory_overlay_complain_fn *complain,
 	void *context, struct directory_overlay **overlay_out, struct err *err)
 {
-	return open_any(before, ldif_open_text(text, name), name, complain, context, overlay_out, err);
+	return open_any(before, profile, ldif_open_text(text, name), name, complain, context, overlay_out, err);
 }

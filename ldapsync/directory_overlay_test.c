@@ -61,7 +61,7 @@ static enum err_code change(struct fixture *fixture, const char *text)
 {
 	directory_close(&fixture->after);
 	fixture->err = (struct err){0};
-	fixture->after = directory_overlay_of_text(fixture->before, str_of_c(text), "c", complain, fixture, &fixture->overlay, &fixture->err);
+	fixture->after = directory_overlay_of_text(fixture->before, NULL, str_of_c(text), "c", complain, fixture, &fixture->overlay, &fixture->err);
 	return fixture->err.code;
 }
 

@@ -132,7 +132,7 @@ static enum err_code forget_secrets(struct images *images, struct err *err)
 enum err_code images_open(struct images *images, const struct images_config *config, struct err *err)
 {
 	*images = (struct images){.shadow_path = strdup(config->shadow_path), .credentials_path = strdup(config->credentials_path),
-		.without_secrets = config->without_secrets};
+		.without_secrets = config->without_secrets, .profile = config->profile};
 	must(images->shadow_path != NULL && images->credentials_path != NULL);
 	enum err_code code = open_both(images, err);
 	if (code == ERR_OK && images->without_secrets)

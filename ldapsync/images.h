@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #include "image.h"
+#include "schema/profile.h"
 
 // Where a file was when it was opened.
 struct images_place {
@@ -32,6 +33,7 @@ struct images {
 	char *shadow_path, *credentials_path; // owned: where readers look
 	struct image *shadow, *credentials;
 	bool without_secrets; // nobody logs in here: credentials stays empty
+	const struct profile *profile; // how entries are taken in; borrowed; NULL: they are native
 	struct images_place places[2];
 	bool beside;       // what is open is shadow.db.new, credentials.db.new
 	uint64_t replaced; // entries of the shadow that readers have meanwhile, as far as that is known
@@ -40,6 +42,7 @@ struct images {
 struct images_config {
 	const char *shadow_path, *credentials_path; // copied
 	bool without_secrets; // a credentials.db from before, with something in it, is removed
+	const struct profile *profile; // outlives the images
 };
 
 // Makes the files that are missing; where one is damaged, both, beside. After a failure nothing is open and images_close need not be called.

@@ -14,6 +14,7 @@
 
 enum {
 	HEAVY_BYTES_MAX = 64 << 20, // values of one entry while it is made
+	MAP_BYTES_MAX = 1 << 30,
 	REALMS_BYTES_MAX = 64 << 20,
 	SORT_FEW = 32,
 	ADDRESSED = ENTRY_RECIPIENT | ENTRY_USER | ENTRY_ALIAS | ENTRY_LIST | ENTRY_GROUP, // classes whose addresses receive mail
@@ -32,6 +33,8 @@ struct item {
 struct intake {
 	intake_complain_fn *complain;
 	void *context;
+	const struct profile *profile; // borrowed; NULL: native
+	struct arena *map_arena; // of the entry in native words
 	struct arena *arena;   // of the entry
 	struct arena *scratch; // of one value
 	struct buf data, keys, secret_data, secret_keys;
@@ -49,6 +52,7 @@ struct intake *intake_new(intake_complain_fn *complain, void *context)
 	intake->complain = complain;
 	intake->context = context;
 	intake->arena = arena_new(HEAVY_BYTES_MAX);
+	intake->map_arena = arena_new(MAP_BYTES_MAX);
 	intake->scratch = arena_new(VALUE_SCRATCH_BYTES);
 	intake->realm_arena = arena_new(REALMS_BYTES_MAX);
 	buf_init(&intake->data, ENTRY_BYTES_MAX);
@@ -69,6 +73,7 @@ void intake_free(struct intake **intake_in)
 	if (intake == NULL)
 		return;
 	arena_free(&intake->arena);
+	arena_free(&intake->map_arena);
 	arena_free(&intake->scratch);
 	arena_free(&intake->realm_arena);
 	buf_fini(&intake->data);
@@ -78,6 +83,11 @@ void intake_free(struct intake **intake_in)
 	free(intake->realms);
 	free(intake);
 	*intake_in = NULL;
+}
+
+void intake_use_profile(struct intake *intake, const struct profile *profile)
+{
+	intake->profile = profile;
 }
 
 static unsigned classes_of(const struct raw_entry *record)
@@ -119,10 +129,23 @@ static void add_realm(struct intake *intake, struct str domain, struct str realm
 	intake->realms[intake->n_realms++] = made;
 }
 
-void intake_survey(struct intake *intake, const struct raw_entry *record)
+// The record in native words if it is a domain, of which alone this is asked; without complaints, which come when it is made.
+static bool map_domain(struct intake *intake, const struct raw_entry *record, struct raw_entry *native_out)
 {
+	if (!(profile_map_classes(intake->profile, record) & ENTRY_DOMAIN))
+		return false;
+	arena_reset(intake->map_arena);
+	return profile_map_entry(intake->profile, record, intake->map_arena, NULL, NULL, native_out);
+}
+
+void intake_survey(struct intake *intake, const struct raw_entry *given)
+{
+	struct raw_entry native;
+	const struct raw_entry *record = &native;
+	if (!map_domain(intake, given, &native))
+		return;
 	struct str realm = record_value(record, ATTR_PH_AUTH_REALM);
-	if (realm.n == 0 || !(classes_of(record) & ENTRY_DOMAIN))
+	if (realm.n == 0)
 		return;
 	for (size_t i = 0; i < record->n_values; i++)
 		if (str_eq_nocase(record->values[i].name, str_of_c(attr_name(ATTR_ASSOCIATED_DOMAIN))))
@@ -147,9 +170,11 @@ static struct str realm_of(const struct intake *intake, struct str domain)
 	return found ? found->realm : domain;
 }
 
-bool intake_realms_differ(struct intake *intake, const struct raw_entry *record)
+bool intake_realms_differ(struct intake *intake, const struct raw_entry *entry)
 {
-	if (!(classes_of(record) & ENTRY_DOMAIN))
+	struct raw_entry native;
+	const struct raw_entry *record = &native;
+	if (!map_domain(intake, entry, &native))
 		return false;
 	struct str given = record_value(record, ATTR_PH_AUTH_REALM);
 	for (size_t i = 0; i < record->n_values; i++) {
@@ -232,20 +257,20 @@ static struct item *check_values(struct intake *intake, const struct raw_entry *
 		const struct raw_value *from = &record->values[i];
 		const struct attr_info *info = attr_by_name(from->name);
 		struct value value;
-		if (info == NULL || (cut && !is_address(info)))
+		if (info == NULL || (cut && !is_address(info)) || (info->attr == ATTR_ORIGIN && from->from == NULL))
 			continue;
 		arena_reset(intake->scratch);
 		const char *wrong = value_check(info->check, from->value, intake->scratch, &value);
 		if (wrong == NULL && info->values == ATTR_SINGLE && single[info->attr])
-			refuse(intake, record, from->line, from->name, "has several values and may have one"); // kept: nobody guesses which
+			refuse(intake, record, from->line, raw_value_name(from), "has several values and may have one"); // kept: nobody guesses which
 		single[info->attr] = true;
 		if (wrong) {
-			refuse(intake, record, from->line, from->name, wrong);
+			refuse(intake, record, from->line, raw_value_name(from), wrong);
 			continue;
 		}
 		wrong = check_rule(classes, info->attr, value.text, intake->scratch);
 		if (wrong)
-			refuse(intake, record, from->line, from->name, wrong);
+			refuse(intake, record, from->line, raw_value_name(from), wrong);
 		items[n++] = (struct item){info, arena_dup(intake->arena, value.text), arena_dup(intake->arena, value.key)};
 	}
 	*n_out = n;
@@ -300,7 +325,7 @@ static struct guid identity(struct intake *intake, const struct raw_entry *recor
 				*has_out = true;
 				return uuid;
 			}
-			refuse(intake, record, record->values[i].line, record->values[i].name, "is not a UUID");
+			refuse(intake, record, record->values[i].line, raw_value_name(&record->values[i]), "is not a UUID");
 		}
 	return guid_derive(&intake->dn_key, STR_NONE, STR("entry"));
 }
@@ -480,9 +505,16 @@ static enum intake_result encode(struct intake *intake, const struct raw_entry *
 	return INTAKE_TAKEN;
 }
 
-enum intake_result intake_make(struct intake *intake, const struct raw_entry *record, unsigned flags, struct intake_made *made_out)
+enum intake_result intake_make(struct intake *intake, const struct raw_entry *given, unsigned flags, struct intake_made *made_out)
 {
 	size_t n = 0;
+	struct raw_entry native;
+	const struct raw_entry *record = &native;
+	arena_reset(intake->map_arena);
+	if (!profile_map_entry(intake->profile, given, intake->map_arena, intake->complain, intake->context, &native)) {
+		refuse(intake, given, given->line, STR_NONE, "is too large: the entry is left out");
+		return INTAKE_REFUSED;
+	}
 	struct entry head = {.classes = classes_of(record), .dn = record->dn};
 	clear(intake);
 	if (head.classes == 0 && record_value(record, ATTR_MAIL).p == NULL && record_value(record, ATTR_MEMBER).p == NULL)

@@ -15,6 +15,7 @@
 
 #include "base/guid.h"
 #include "ldapsync/directory.h"
+#include "profile_map.h"
 #include "raw_entry.h"
 
 // Raised whenever the same record would be stored differently: the shadow is then loaded again.
@@ -26,6 +27,9 @@ struct intake;
 typedef void intake_complain_fn(void *context, size_t line, struct str dn, struct str attribute, const char *what);
 
 struct intake *intake_new(intake_complain_fn *complain, void *context);
+
+// What attributes of other schemas mean (profile_map.h); borrowed. NULL, as after intake_new: entries are native.
+void intake_use_profile(struct intake *intake, const struct profile *profile);
 void intake_free(struct intake **intake);
 
 // From now on nobody can log in: secret_data is empty. For nodes that check no passwords.

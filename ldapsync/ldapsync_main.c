@@ -26,6 +26,7 @@ struct ldapsync {
 	struct follow *follow;   // of shadow_ldif, or
 	struct replica *replica; // of ldap_uri
 	struct verify *verify;
+	struct profile *profile; // owned; what attributes of the source mean
 };
 
 // {"state", "provider", "lag_ms", "entries", "held_deletes", "version", …}: the contract of `posthouse directory status --json`.
@@ -164,9 +165,10 @@ static enum err_code start_source(struct ldapsync *ldapsync, struct settings_sna
 	const struct settings *settings = settings_of(snapshot);
 	struct arena *arena = arena_new(16384);
 	enum err_code code;
+	ldapsync->profile = profile_new(settings->ldap_profile, &settings->ldap_map);
 	struct images_config images = {.shadow_path = settings_data_path(settings, arena, "shadow/shadow.db").p,
 		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
-		.without_secrets = !settings_checks_passwords(settings)};
+		.without_secrets = !settings_checks_passwords(settings), .profile = ldapsync->profile};
 	if (settings->ldap_uri.n) {
 		struct replica_config config = {
 			.images = images, .settings = snapshot, .set = replica_set_of(settings)};
@@ -236,6 +238,7 @@ static void ldapsync_stop(struct daemon *daemon)
 	verify_stop(&ldapsync->verify);
 	follow_stop(&ldapsync->follow);
 	replica_stop(&ldapsync->replica);
+	profile_free(&ldapsync->profile);
 	if (ldapsync->runtime)
 		runtime_free(&ldapsync->runtime);
 }

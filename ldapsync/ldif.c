@@ -215,7 +215,7 @@ static enum err_code read_values(struct ldif *ldif, struct raw_entry *record, st
 	for (;;) {
 		bool more;
 		size_t line;
-		struct raw_value value;
+		struct raw_value value = {0};
 		enum err_code code = logical_line(ldif, &more, &line, err);
 		if (code)
 			return code;

@@ -29,10 +29,14 @@ struct load {
 static void make_cookie(struct load *load)
 {
 	const struct stat *st = &load->stat;
+	const struct profile *profile = load->target->profile;
+	char hash[GUID_TEXT_BYTES];
 	buf_printf(&load->cookie, "ldif%s %d %ju %ju %jd %jd.%09ld %jd.%09ld", load->target->without_secrets ? "-without-secrets" : "", INTAKE_VERSION, (uintmax_t)st->st_dev, (uintmax_t)st->st_ino,
 		(intmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (intmax_t)st->st_ctim.tv_sec,
 		st->st_ctim.tv_nsec);
-	must(str_to_c(buf_str(&load->cookie), load->report.cookie, sizeof load->report.cookie)); // eight numbers
+	if (!profile_is_native(profile))
+		buf_printf(&load->cookie, " %.*s", STR_FMT(guid_text(&profile->hash, hash)));
+	must(str_to_c(buf_str(&load->cookie), load->report.cookie, sizeof load->report.cookie)); // eight numbers and a hash
 }
 
 static bool is_same_file(const struct stat *a, const struct stat *b)
@@ -204,6 +208,7 @@ enum load_result load_ldif(const struct images *target, const char *path, const 
 	load.intake = intake_new(complaints_refuse, &load.report.complaints);
 	if (target->without_secrets)
 		intake_without_secrets(load.intake);
+	intake_use_profile(load.intake, target->profile);
 	enum err_code code = open_file(&load, err);
 	if (code == ERR_OK && has_cookie(target->shadow, buf_str(&load.cookie)) && has_cookie(target->credentials, buf_str(&load.cookie)))
 		result = LOAD_UNCHANGED;

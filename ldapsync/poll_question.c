@@ -186,7 +186,7 @@ static bool search(struct question *question, const char *filter, const char *co
 static bool read_one(struct question *question, const char *dn, const char *const *attributes, ldap_link_each_fn *each)
 {
 	struct replica *replica = question->replica;
-	const struct ldap_link_search one = {.base = dn, .filter = replica->filter, .base_only = true, .attributes = attributes};
+	const struct ldap_link_search one = {.base = dn, .filter = replica->search.filter, .base_only = true, .attributes = attributes};
 	question->found = 0;
 	question->is_sought = false;
 	enum err_code code = ldap_link_search(replica->link, &one, each, question, question->err);
@@ -195,13 +195,13 @@ static bool read_one(struct question *question, const char *dn, const char *cons
 
 static bool load(struct question *question)
 {
-	return search(question, question->replica->filter, question->poll->attributes, put_entry);
+	return search(question, question->replica->search.filter, question->poll->attributes, put_entry);
 }
 
 static bool ask_for_changes(struct question *question, int64_t since)
 {
 	struct poll *poll = question->poll;
-	const char *filter = question->replica->filter;
+	const char *filter = question->replica->search.filter;
 	struct buf text;
 	buf_init(&text, POLL_FILTER_BYTES_MAX);
 	buf_printf(&text, "(&%s", filter);
@@ -297,7 +297,7 @@ static bool drop_gone(struct question *question)
 static bool compare(struct question *question)
 {
 	buf_init(&question->differing.list, SUSPECTS_BYTES_MAX);
-	bool whole = search(question, question->replica->filter, question->poll->id_and_mark, compare_entry);
+	bool whole = search(question, question->replica->search.filter, question->poll->id_and_mark, compare_entry);
 	poll_table_sort(&question->poll->now);
 	whole = whole && read_differing(question) && drop_gone(question);
 	buf_fini(&question->differing.list);

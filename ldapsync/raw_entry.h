@@ -9,6 +9,7 @@ struct raw_value {
 	struct str name;  // attribute without options
 	struct str value; // decoded; may hold any byte
 	size_t line;      // of an LDIF file; else 0
+	const struct raw_value *from; // set by profile_map.h: what of the directory it was made of; NULL: it is the directory's
 };
 
 struct raw_entry {
@@ -18,6 +19,13 @@ struct raw_entry {
 	bool uuid_of_dn;         // it was made from the DN, and no mailbox is named by it
 	const struct raw_value *values;
 	size_t n_values;
+	bool native;             // made of what the shadow holds: no profile is applied
 };
+
+// What complaints call the attribute of a value.
+static inline struct str raw_value_name(const struct raw_value *value)
+{
+	return value->from ? value->from->name : value->name;
+}
 
 #endif

@@ -21,7 +21,6 @@
 #include "base/random.h"
 #include "base/thread.h"
 #include "ldapsync_metrics.h"
-#include "schema/attr.h"
 
 enum {
 	BACKOFF_MIN_MS = 250,
@@ -204,20 +203,12 @@ void replica_damaged(struct replica *replica)
 	wake(replica);
 }
 
-// What we read of an entry, and the filter for those that may have some of it.
 static void make_search(struct replica *replica)
 {
-	size_t n = 0, room = ATTR_NUMBER_MAX + 2;
-	replica->attributes = arena_must(replica->arena, room * sizeof *replica->attributes);
-	replica->attributes[n++] = "objectClass";
-	for (unsigned number = 1; number <= ATTR_NUMBER_MAX; number++)
-		if (attr_by_number(number) && !(replica->images.without_secrets && attr_by_number(number)->where == ATTR_IN_CREDENTIALS))
-			replica->attributes[n++] = attr_by_number(number)->name;
-	replica->attributes[n] = NULL;
-	replica->filter = replica->settings->ldap_filter.n ? replica->settings->ldap_filter.p :
-#define CLASS_FILTER(id, bit, name) "(objectClass=" name ")"
-							     "(|" ATTR_CLASSES(CLASS_FILTER) "(mail=*)(member=*))";
-#undef CLASS_FILTER
+	profile_search_all(replica->images.profile, !replica->images.without_secrets, replica->arena, &replica->search);
+	profile_search_realms(replica->images.profile, replica->arena, &replica->realms_search);
+	if (replica->settings->ldap_filter.n)
+		replica->search.filter = replica->settings->ldap_filter.p;
 }
 
 // Another source's shadow serves until the first refresh is whole, and nobody is unknown for good by it.
@@ -277,7 +268,7 @@ enum err_code replica_start(const struct replica_config *config, struct replica 
 	replica->settings = settings_of(replica->snapshot);
 	must(replica->settings->ldap_uri.n > 0);
 	replica->set = config->set;
-	replica->arena = arena_new(1 << 16);
+	replica->arena = arena_new(1 << 19);
 	replica->lags = arena_must(replica->arena, replica->settings->ldap_uri.n * sizeof *replica->lags);
 	replica_forget_lags(replica);
 	replica->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

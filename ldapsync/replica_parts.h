@@ -17,6 +17,7 @@
 #include "failback.h"
 #include "heartbeat.h"
 #include "ldap_link.h"
+#include "profile_search.h"
 #include "replica.h"
 #include "sync_step.h"
 
@@ -37,8 +38,7 @@ struct replica {
 	const char *uri;          // borrowed from the settings
 	size_t server;            // which of them
 	struct arena *arena;      // filter, scope
-	const char *filter;
-	const char **attributes;  // NULL ends them
+	struct profile_search search, realms_search; // what is asked for; the filter may be the setting's
 	struct guid scope;
 	struct sync_cookie stored; // as of the last commit
 	struct sync_step step;

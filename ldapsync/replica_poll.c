@@ -124,12 +124,12 @@ static void choose_attributes(struct replica *replica)
 	if (extra == 0)
 		poll->id_and_mark[extra++] = "1.1"; // no attribute (RFC 4511, 4.5.1.8)
 	poll->id_and_mark[extra] = NULL;
-	while (replica->attributes[n])
+	while (replica->search.attributes[n])
 		n++;
 	free(poll->attributes);
 	poll->attributes = calloc(n + extra + 1, sizeof *poll->attributes);
 	must(poll->attributes != NULL);
-	memcpy(poll->attributes, replica->attributes, n * sizeof *poll->attributes);
+	memcpy(poll->attributes, replica->search.attributes, n * sizeof *poll->attributes);
 	memcpy(poll->attributes + n, poll->id_and_mark, extra * sizeof *poll->attributes);
 }
 

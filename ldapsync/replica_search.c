@@ -151,9 +151,11 @@ static struct guid scope_of(struct replica *replica)
 {
 	struct intake *intake = apply_intake(replica->apply);
 	struct guid scope = intake_realms_hash(intake);
-	scope = guid_derive(&scope, replica->settings->ldap_base, str_of_c(replica->filter));
-	for (size_t i = 0; replica->attributes[i]; i++)
-		scope = guid_derive(&scope, str_of_c(replica->attributes[i]), STR("attribute"));
+	scope = guid_derive(&scope, replica->settings->ldap_base, str_of_c(replica->search.filter));
+	for (size_t i = 0; replica->search.attributes[i]; i++)
+		scope = guid_derive(&scope, str_of_c(replica->search.attributes[i]), STR("attribute"));
+	if (!profile_is_native(replica->images.profile))
+		scope = guid_derive(&scope, guid_bytes(&replica->images.profile->hash), STR("profile"));
 	char version[16];
 	snprintf(version, sizeof version, "%d", INTAKE_VERSION);
 	return guid_derive(&scope, str_of_c(version), STR("intake"));
@@ -161,10 +163,9 @@ static struct guid scope_of(struct replica *replica)
 
 static enum err_code survey_realms(struct replica *replica, struct err *err)
 {
-	static const char *const attributes[] = {"objectClass", "associatedDomain", "phAuthRealm", NULL};
 	apply_forget_realms(replica->apply);
-	const struct ldap_link_search search = {
-		.base = replica->settings->ldap_base.p, .filter = "(&(objectClass=phMailDomain)(phAuthRealm=*))", .attributes = attributes};
+	const struct ldap_link_search search = {.base = replica->settings->ldap_base.p, .filter = replica->realms_search.filter,
+		.attributes = replica->realms_search.attributes};
 	enum err_code code = ldap_link_search(replica->link, &search, survey, apply_intake(replica->apply), err);
 	if (code)
 		return err_wrap(err, "read the realms of domains");
@@ -219,7 +220,7 @@ static enum err_code begin_search(struct replica *replica, bool reload, struct e
 	replica->refresh_began_ms = replica->heard_ms = clock_mono_exact_ms();
 	replica->last_dn[0] = '\0';
 	replica->entries_before = replica_entries(replica);
-	enum err_code code = ldap_link_sync(replica->link, replica->settings->ldap_base.p, replica->filter, replica->attributes, buf_str(&request), err);
+	enum err_code code = ldap_link_sync(replica->link, replica->settings->ldap_base.p, replica->search.filter, replica->search.attributes, buf_str(&request), err);
 	buf_fini(&cookie);
 	buf_fini(&request);
 	return code;

@@ -30,6 +30,7 @@
 	X(CAUSE_STALE, 451, "4.3.0", "directory may not be up to date, try again later")                     \
 	X(CAUSE_AMBIGUOUS, 451, "4.3.0", "several owners claim this address, try again later")               \
 	X(CAUSE_NO_HOST, 451, "4.3.0", "mailbox has no host now, try again later")                           \
+	X(CAUSE_SEVERAL, 451, "4.3.0", "the directory says two things of this address, try again later")       \
 	X(CAUSE_NO_ID, 451, "4.3.0", "mailbox has no identity yet, try again later")                         \
 	X(CAUSE_DOMAIN, 451, "4.3.0", "domain is not set up completely, try again later")                    \
 	X(CAUSE_ROUTE, 451, "4.3.5", "the way to this domain is not set up completely, try again later")     \

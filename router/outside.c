@@ -93,6 +93,14 @@ static void reason_route(struct decision *d, const struct route *route)
 	decision_reason_of(d, rule, route->entry, route->attribute, route->value);
 }
 
+static void reason_doubt(struct decision *d, const struct route *route)
+{
+	if (route->value.n)
+		reason_route(d, route);
+	decision_reason(d, "bad route", route->entry, ATTR_NONE, str_of_c(route->trouble));
+	decision_later(d, CAUSE_ROUTE);
+}
+
 static void go(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
 	const struct route_query query = {.directory = d->directory, .addr = addr, .sender = d->query->sender, .domain = domain,
@@ -107,10 +115,7 @@ static void go(struct decision *d, struct decision_item *item, const struct addr
 	case ROUTE_NONE:
 		break;
 	case ROUTE_DOUBT:
-		if (route.value.n)
-			reason_route(d, &route);
-		decision_reason(d, "bad route", route.entry, ATTR_NONE, str_of_c(route.trouble));
-		decision_later(d, CAUSE_ROUTE);
+		reason_doubt(d, &route);
 		return;
 	}
 	if (domain_is_literal(&addr->domain)) { // only a route says that we talk to an address of a client's choice
@@ -188,4 +193,35 @@ void outside_of_domain(struct decision *d, struct decision_item *item, const str
 		return;
 	}
 	go(d, item, addr, domain);
+}
+
+void outside_by_host(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host, bool of_entry)
+{
+	struct addr at_host;
+	struct domain domain;
+	struct route route = {.rule = ROUTE_RULE_NONE};
+	if (!of_entry && holds_a_route(addr)) {
+		decision_reason(d, "old form", STR_NONE, ATTR_NONE, addr->text);
+		decision_gone(d, CAUSE_OLD_FORM);
+		return;
+	}
+	if (domain_parse(d->scratch, host, DOMAIN_UTF8, &domain) != DOMAIN_OK || addr_with_domain(d->scratch, addr, &domain, &at_host) != ADDR_OK) {
+		decision_later(d, CAUSE_ROUTE);
+		return;
+	}
+	const struct route_query query = {.directory = d->directory, .addr = &at_host, .rules = d->query->rules, .delimiters = d->query->delimiters};
+	d->entries++;
+	switch (route_find(&query, d->scratch, &route)) {
+	case ROUTE_FOUND:
+		reason_route(d, &route);
+		follow(d, item, addr, &route);
+		return;
+	case ROUTE_NONE:
+		break;
+	case ROUTE_DOUBT:
+		reason_doubt(d, &route);
+		return;
+	}
+	route.rule = (struct route_rule){.kind = ROUTE_RULE_RELAY, .hops = {{.host = domain.key, .port = ROUTE_RULE_PORT}}, .hops_n = 1};
+	follow(d, item, addr, &route);
 }

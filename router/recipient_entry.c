@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "list.h"
+#include "other_host.h"
 #include "recipient_steps.h"
 #include "router/host.h"
 #include "router/service.h"
@@ -45,12 +46,25 @@ static bool find_host(struct decision *d, const struct decision_item *item, cons
 	return false;
 }
 
+bool recipient_own_address(struct decision *d, const struct entry *user, struct addr *addr_out)
+{
+	static const enum attr by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS};
+	for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
+		struct entry_cursor cursor = {0};
+		struct str text;
+		while (entry_next(user, by[i], &cursor, &text))
+			if (addr_parse(d->scratch, text, ADDR_UTF8 | ADDR_LONG_LOCAL, addr_out) == ADDR_OK)
+				return true;
+	}
+	return false;
+}
+
 // addr: the address it was found by; NULL when by DN. What goes to the mailbox host is the primary address.
 static void to_mailbox(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr, struct str detail)
 {
 	struct recipient_target target = {.kind = RECIPIENT_MAILBOX, .detail = detail, .list = item->list, .forwarder = item->forwarder};
 	struct addr primary;
-	if (!find_host(d, item, user, &target.host))
+	if (other_host_takes(d, item, user, addr) || !find_host(d, item, user, &target.host))
 		return;
 	if (!entry_mailbox_id(user, &target.mailbox_id)) {
 		decision_reason(d, "no mailbox id", user->dn, ATTR_PH_MAILBOX_ID, STR_NONE);
@@ -64,6 +78,8 @@ static void to_mailbox(struct decision *d, struct decision_item *item, const str
 		target.address = &primary;
 	else if (addr)
 		target.address = addr;
+	else if (recipient_own_address(d, user, &primary))
+		target.address = &primary;
 	else {
 		decision_reason(d, "no address", user->dn, ATTR_MAIL, STR_NONE);
 		decision_gone(d, CAUSE_UNKNOWN);
@@ -155,11 +171,9 @@ size_t recipient_add_values(struct decision *d, struct decision_item *item, cons
 
 struct str recipient_key(struct decision *d, const struct entry *entry, const struct addr *addr)
 {
-	static const enum attr by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS};
 	struct addr first;
-	for (size_t i = 0; i < sizeof by / sizeof *by; i++)
-		if (addr_parse(d->scratch, entry_first(entry, by[i]), ADDR_UTF8 | ADDR_LONG_LOCAL, &first) == ADDR_OK)
-			return arena_dup(d->work, first.key);
+	if (recipient_own_address(d, entry, &first))
+		return arena_dup(d->work, first.key);
 	return addr ? arena_dup(d->work, addr->key) : STR_NONE;
 }
 
@@ -175,8 +189,8 @@ static void apply_user(struct decision *d, struct decision_item *item, const str
 			return;
 		decision_reason(d, "keep copy", user->dn, ATTR_PH_FORWARD_KEEP_COPY, entry_first(user, ATTR_PH_FORWARD_KEEP_COPY));
 	} else if (entry_has(user, ATTR_MAIL_ROUTING_ADDRESS)) {
-		decision_is(d, RECIPIENT_EXPAND);
-		recipient_add_values(d, item, user, ATTR_MAIL_ROUTING_ADDRESS, "routing address");
+		if (!other_host_takes(d, item, user, addr))
+			other_host_route(d, item, user, addr, detail);
 		return;
 	}
 	to_mailbox(d, item, user, addr, detail);

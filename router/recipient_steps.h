@@ -26,4 +26,7 @@ struct str recipient_key(struct decision *d, const struct entry *entry, const st
 // Adds each value of an attribute as an item; returns how many.
 size_t recipient_add_values(struct decision *d, struct decision_item *item, const struct entry *entry, enum attr attr, const char *rule);
 
+// The address of a user: mail, else the first of mailLocalAddress. False when the entry has none.
+bool recipient_own_address(struct decision *d, const struct entry *user, struct addr *addr_out);
+
 #endif

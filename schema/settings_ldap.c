@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules between the settings of the directory over LDAP: what may go where, and that no password travels in the clear.
+#include "schema/profile.h"
 #include "schema/settings.h"
+
+enum { MAP_LINE_BYTES_MAX = 64 << 10 }; // while it is read
 
 static bool is_loopback(struct str host)
 {
@@ -94,8 +97,26 @@ static bool is_attribute(struct str name)
 	return true;
 }
 
+// Each wrong line by itself.
+static void check_map(const struct settings *s, struct settings_report *report)
+{
+	if (s->ldap_map.n > PROFILE_LINES_MAX)
+		settings_complain(report, "ldap_map", "has %zu lines; at most %d are read", s->ldap_map.n, PROFILE_LINES_MAX);
+	struct arena *arena = arena_new(MAP_LINE_BYTES_MAX);
+	for (size_t i = 0; i < s->ldap_map.n; i++) {
+		struct profile_line line;
+		struct str at = STR_NONE;
+		arena_reset(arena);
+		const char *wrong = profile_line_parse(arena, s->ldap_map.v[i], &line, &at);
+		if (wrong)
+			settings_complain(report, "ldap_map", "\"%.*s\": %.*s %s", STR_FMT(s->ldap_map.v[i]), STR_FMT(at), wrong);
+	}
+	arena_free(&arena);
+}
+
 void settings_ldap_check(const struct settings *s, struct settings_report *report)
 {
+	check_map(s, report);
 	if (s->ldap_uri.n == 0)
 		return;
 	if (s->shadow_ldif.n)

@@ -114,7 +114,7 @@ class PosthouseTest(unittest.TestCase):
         self.assertEqual(self.run_it("help")[0], 0)
         self.assertEqual(self.run_it("help", "dance")[0], 1)
         self.assertEqual([line.split(" [")[0].split(" -")[0] for line in self.run_it("help", "directory")[1].splitlines() if line[0] != " "],
-                         ["directory status", "directory diff", "directory release", "directory reconcile", "directory import", "directory password"])
+                         ["directory status", "directory diff", "directory profile", "directory release", "directory reconcile", "directory import", "directory password"])
         code, out, _ = self.run_it("-c", self.conf, "status", "--json")
         self.assertEqual(code, 75)  # no daemon runs: it cannot know
         self.assertEqual([json.loads(line)["serves"] for line in out.splitlines()], [False] * 3)

@@ -12,11 +12,15 @@
 
 #include "base/err.h"
 #include "ldapsync/directory.h"
+#include "schema/profile.h"
 
 struct directory_memory;
 
 // NULL when the text is not LDIF; err says in which line. memory_out may be NULL. Entries that a real load would refuse are left out.
 struct directory *directory_memory_new(struct str ldif, struct directory_memory **memory_out, struct err *err);
+
+// The same from a directory of another schema.
+struct directory *directory_memory_mapped(struct str ldif, const struct profile *profile, struct directory_memory **memory_out, struct err *err);
 
 // What directory_status() says from now on; not complete makes every look-up DIRECTORY_UNAVAILABLE.
 void directory_memory_set_status(struct directory_memory *memory, const struct directory_status *status);

@@ -2,7 +2,7 @@
 // The directory as it would be after a change: a view over another one, for `posthouse why --ldif` and `posthouse directory diff`.
 //
 //     struct directory_overlay *overlay;
-//     struct directory *after = directory_overlay_open(before, fd, "change.ldif", complain, NULL, &overlay, &err);
+//     struct directory *after = directory_overlay_open(before, profile, fd, "change.ldif", complain, NULL, &overlay, &err);
 //     if (after == NULL) ...                         // err.text is "change.ldif:17: what"
 //     directory_overlay_asked(overlay);
 //     decide(after, ...);
@@ -17,6 +17,7 @@
 //   - a modify that makes an entry ours of which the shadow holds nothing; a rename of an entry unknown to it;
 //   - a delete of phMailUser or phMailList by name, where phMailRecipient may stay behind: say that too, or replace objectClass;
 //   - an attribute of ours with an option (mail;lang-de); a phMailboxId beside others that were refused;
+//   - a modify of what a profile reads or makes: the shadow holds the entry in native words only;
 //   - a delete or rename of an entry that has others of ours beneath it.
 // Attributes that are not ours, and hashes (userPassword, phScram, phAppPassword), change nothing here and are passed over. A modify that the server
 // would refuse (a value that is there already, or is not there) is ERR_INVALID.
@@ -31,6 +32,7 @@
 
 #include "base/err.h"
 #include "ldapsync/directory.h"
+#include "schema/profile.h"
 
 struct directory_overlay;
 
@@ -41,9 +43,10 @@ typedef void directory_overlay_complain_fn(void *context, size_t line, struct st
 
 // NULL with err: ERR_NOTFOUND as above, ERR_BUSY when the shadow cannot be read, ERR_INVALID, ERR_UNSUPPORTED, ERR_EXISTS, ERR_LIMIT for a change
 // that is none. fd stays the caller's; name is borrowed for the call.
-struct directory *directory_overlay_open(struct directory *before, int fd, const char *name, directory_overlay_complain_fn *complain,
+// profile: what attributes of the change mean, borrowed for the call; NULL: native.
+struct directory *directory_overlay_open(struct directory *before, const struct profile *profile, int fd, const char *name, directory_overlay_complain_fn *complain,
 	void *context, struct directory_overlay **overlay_out, struct err *err);
-struct directory *directory_overlay_of_text(struct directory *before, struct str text, const char *name, directory_overlay_complain_fn *complain,
+struct directory *directory_overlay_of_text(struct directory *before, const struct profile *profile, struct str text, const char *name, directory_overlay_complain_fn *complain,
 	void *context, struct directory_overlay **overlay_out, struct err *err);
 
 // Since it was asked last: did a look-up meet an entry or a key that the change touches?

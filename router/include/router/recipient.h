@@ -36,6 +36,7 @@
 #include "base/guid.h"
 #include "ldapsync/directory.h"
 #include "mail/addr.h"
+#include "router/home.h"
 #include "router/relay.h"
 #include "router/rules.h"
 
@@ -63,6 +64,8 @@ struct recipient_query {
 	bool authenticated;            // the client logged in: it may send to outside addresses, and is internal for lists
 	bool waits;                    // it was accepted before and waits in the queue: who may relay is not asked again, and no way is no refusal
 	const struct relay_client *client; // who asks, for relay control and the access table; NULL: ours, only authenticated counts
+	const struct home_rules *here; // names of this node, which is no other mailHost; NULL: not known
+	bool keep_detail;              // setting routing_detail = preserve: a mailRoutingAddress gets the detail that was stripped
 	const struct rules *rules;     // routes_file and access_file; NULL: none
 	enum recipient_lists lists;
 	bool moderated;                // RECIPIENT_LISTS_NOW, _INLINE: the list was accepted for its moderators, who are asked for instead of its members
@@ -148,6 +151,8 @@ struct recipient_target {
 	X("postmaster", "postmaster is always reachable (RFC 5321)")                                              \
 	X("no postmaster", "neither the domain nor the default domain has a postmaster, and the domain no owner") \
 	X("host", "the mailbox is on this host")                                                                  \
+	X("several values", "an attribute that may have one value has several, and nobody guesses")                 \
+	X("other host", "the mailHost is no host of ours, and mail for the entry is passed on to it")             \
 	X("no host", "the entry has no mailHost, or several")                                                     \
 	X("unknown host", "the mailHost is no phMailHost with an lmtp endpoint")                                  \
 	X("no mailbox id", "the entry has neither phMailboxId nor entryUUID")                                     \

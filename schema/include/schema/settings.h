@@ -23,9 +23,11 @@
 #define SETTINGS_RELAYHOST_TLS(X)                                                                                             \
 	X(SETTINGS_RELAYHOST_TLS_NONE, "none") X(SETTINGS_RELAYHOST_TLS_MAY, "may")                                           \
 	X(SETTINGS_RELAYHOST_TLS_ENCRYPT, "encrypt") X(SETTINGS_RELAYHOST_TLS_VERIFY, "verify")
-#define SETTINGS_LDAP_PROFILE(X) X(SETTINGS_LDAP_PROFILE_NATIVE, "native")
 #define SETTINGS_LDAP_DRIVER(X)                                                                                               \
 	X(SETTINGS_LDAP_DRIVER_AUTO, "auto") X(SETTINGS_LDAP_DRIVER_SYNCREPL, "syncrepl") X(SETTINGS_LDAP_DRIVER_POLL, "poll")
+// Each is a file of schema/profiles/ and a row of schema/profile_families.c.
+#define SETTINGS_LDAP_PROFILE(X) X(SETTINGS_LDAP_PROFILE_NATIVE, "native") X(SETTINGS_LDAP_PROFILE_LASER, "laser")
+#define SETTINGS_ROUTING_DETAIL(X) X(SETTINGS_ROUTING_DETAIL_STRIP, "strip") X(SETTINGS_ROUTING_DETAIL_PRESERVE, "preserve")
 #define SETTINGS_LDAP_BIND(X)                                                                                                 \
 	X(SETTINGS_LDAP_BIND_SIMPLE, "simple") X(SETTINGS_LDAP_BIND_EXTERNAL, "external") X(SETTINGS_LDAP_BIND_GSSAPI, "gssapi")
 #define SETTINGS_LDAP_STARTTLS(X)                                                                                             \
@@ -41,6 +43,7 @@ enum settings_bare_newline { SETTINGS_BARE_NEWLINE(SETTINGS_CHOICE_ENUM) };
 enum settings_relayhost_tls { SETTINGS_RELAYHOST_TLS(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_profile { SETTINGS_LDAP_PROFILE(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_driver { SETTINGS_LDAP_DRIVER(SETTINGS_CHOICE_ENUM) };
+enum settings_routing_detail { SETTINGS_ROUTING_DETAIL(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_bind { SETTINGS_LDAP_BIND(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_starttls { SETTINGS_LDAP_STARTTLS(SETTINGS_CHOICE_ENUM) };
 

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The profiles that we ship: the lines of schema/profiles/NAME.def.
+#include "base/must.h"
+#include "schema/profile.h"
+
+#define PROFILE_LINE(text) text,
+static const char *const native[] = {NULL};
+static const char *const laser[] = {
+#include "profiles/laser.def"
+	NULL};
+#undef PROFILE_LINE
+
+static const struct {
+	const char *name;
+	const char *const *lines;
+} families[] = {
+	[SETTINGS_LDAP_PROFILE_NATIVE] = {"native", native},
+	[SETTINGS_LDAP_PROFILE_LASER] = {"laser", laser},
+};
+
+const char *profile_name(int family)
+{
+	return family >= 0 && (size_t)family < sizeof families / sizeof *families ? families[family].name : NULL;
+}
+
+const char *const *profile_lines(int family)
+{
+	must(family >= 0 && (size_t)family < sizeof families / sizeof *families);
+	return families[family].lines;
+}
