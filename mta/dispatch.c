@@ -24,6 +24,7 @@
 enum {
 	BODIES_IN_MEMORY_MAX = 64 << 20, // of recipients that are in the schedule
 	LOOK_AGAIN_MS = 60000,           // at the latest
+	EXPANSIONS_MAX = 1,              // lists at a time: a hundred thousand members take some hundred MiB while they are looked up
 	DAMAGED_MAX = 64,                // rows that are alarmed about one by one
 	AGAIN_MS = 1000,                 // after what did not work: a page that could not be read, a disk without space
 };
@@ -49,7 +50,7 @@ static struct schedule_config config_of(struct queue *queue)
 	const struct settings *s = settings_of(snapshot);
 	struct schedule_config config = {.concurrency_max = (unsigned)s->delivery_concurrency_max,
 		.connections_max = (unsigned)s->delivery_connections_max, .retry_min_ms = s->retry_min_s * 1000,
-		.retry_max_ms = s->retry_max_s * 1000, .alone = STR(RECORD_EXPAND_DESTINATION)};
+		.retry_max_ms = s->retry_max_s * 1000, .kind_max[RECORD_TO_EXPAND] = EXPANSIONS_MAX};
 	settings_unref(&snapshot);
 	return config;
 }

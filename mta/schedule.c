@@ -17,6 +17,7 @@ struct schedule_dest {
 	struct str name;                   // owned, behind the struct
 	struct item *ready, **ready_tail;
 	size_t ready_n, loaded;
+	enum record_target kind;            // of its items
 	unsigned agents, coming, connected; // coming: started, have not asked for work yet
 	double window;
 	unsigned failures;                  // since the last connection that stood
@@ -34,6 +35,7 @@ struct schedule {
 	struct schedule_dest *by_name[DEST_BUCKETS];
 	struct item *by_key[BUCKETS];
 	size_t destinations, items, agents;
+	size_t agents_of[SCHEDULE_KINDS];
 };
 
 // --- Items by guid ---
@@ -223,6 +225,8 @@ static void hold(struct schedule *s, struct schedule_dest *d, struct item *item)
 	struct item **bucket = bucket_of(s, &item->message->guid);
 	item->same_bucket = *bucket;
 	*bucket = item;
+	if (d->agents == 0)
+		d->kind = item->r.target;
 	d->loaded++;
 	s->items++;
 }
@@ -315,14 +319,15 @@ bool schedule_is_dead(const struct schedule_dest *dest, int64_t now_ms)
 	return dest->retry_at_ms > now_ms;
 }
 
-static unsigned agents_max(const struct schedule *s, const struct schedule_dest *d)
+// What is done for a kind may need much memory.
+static bool kind_has_room(const struct schedule *s, enum record_target kind)
 {
-	return str_eq(d->name, s->config.alone) ? 1 : (unsigned)d->window;
+	return s->config.kind_max[kind] == 0 || s->agents_of[kind] < s->config.kind_max[kind];
 }
 
 static bool wants_agent(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
 {
-	return d->ready_n > d->coming && d->agents < agents_max(s, d) && !schedule_is_dead(d, now_ms);
+	return d->ready_n > d->coming && d->agents < (unsigned)d->window && kind_has_room(s, d->kind) && !schedule_is_dead(d, now_ms);
 }
 
 struct schedule_dest *schedule_start_agent(struct schedule *s, int64_t now_ms)
@@ -335,6 +340,7 @@ struct schedule_dest *schedule_start_agent(struct schedule *s, int64_t now_ms)
 	d->agents++;
 	d->coming++;
 	s->agents++;
+	s->agents_of[d->kind]++;
 	return d;
 }
 
@@ -468,6 +474,8 @@ void schedule_agent_ended(struct schedule *s, struct schedule_dest *dest)
 	must(dest->agents > dest->connected && s->agents > 0);
 	dest->agents--;
 	s->agents--;
+	must(s->agents_of[dest->kind] > 0);
+	s->agents_of[dest->kind]--;
 	if (dest->coming > dest->agents)
 		dest->coming = dest->agents;
 }

@@ -29,13 +29,14 @@ enum {
 	SCHEDULE_PAGE = 500,          // rows asked for at a time
 	SCHEDULE_LOW = 200,           // a destination with fewer ready ones is loaded again
 	SCHEDULE_WHY_BYTES_MAX = 512,
+	SCHEDULE_KINDS = RECORD_TO_EXPAND + 1,
 };
 
 struct schedule_config {
 	unsigned concurrency_max; // connections to one destination
 	unsigned connections_max; // to all
 	int64_t retry_min_ms, retry_max_ms;
-	struct str alone; // a destination that one agent at a time works for: what it does there needs much memory; empty: none; borrowed
+	unsigned kind_max[SCHEDULE_KINDS]; // agents at a time for all destinations of a kind of target (enum record_target); 0: as many as come
 };
 
 struct schedule;

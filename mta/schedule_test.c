@@ -128,23 +128,33 @@ static void what_is_gone_comes_back_with_its_row(void **state)
 	schedule_free(&s);
 }
 
-static void one_destination_may_have_one_agent_at_a_time(void **state)
+static bool add_list(struct schedule *s, const char *destination)
+{
+	struct item_message *message = NULL;
+	struct item *item = item_for(destination, &message);
+	item_message_drop(&message);
+	item->r.target = RECORD_TO_EXPAND;
+	return schedule_add(s, &item, 0) != NULL;
+}
+
+static void a_kind_of_target_may_have_few_agents(void **state)
 {
 	(void)state;
 	struct schedule_config lists = config;
-	lists.alone = STR("(expand)");
+	lists.kind_max[RECORD_TO_EXPAND] = 2;
 	struct schedule *s = schedule_new(&lists);
 	for (int i = 0; i < 10; i++)
-		assert_true(add_one(s, "(expand)", 0));
-	struct schedule_dest *dest = schedule_start_agent(s, 0);
-	assert_non_null(dest);
-	for (int i = 0; i < 20; i++)
-		schedule_succeeded(s, dest);
+		assert_true(add_list(s, i % 2 ? "(expand)" : "(other)"));
+	struct schedule_dest *first = schedule_start_agent(s, 0), *second = schedule_start_agent(s, 0);
+	assert_true(first && second);
+	assert_null(schedule_start_agent(s, 0)); // whichever destination
+	assert_true(add_one(s, "mail1", 0));
+	struct schedule_dest *mailbox = schedule_start_agent(s, 0); // others are not held up
+	assert_true(mailbox && str_eq(schedule_name(mailbox), STR("mail1")));
+	finish(s, first, schedule_take(s, first, 5, 5));
+	schedule_agent_ended(s, first);
+	assert_non_null(schedule_start_agent(s, 0));
 	assert_null(schedule_start_agent(s, 0));
-	finish(s, dest, schedule_take(s, dest, 5, 5));
-	schedule_agent_ended(s, dest);
-	assert_ptr_equal(schedule_start_agent(s, 0), dest);
-	schedule_agent_ended(s, dest);
 	schedule_free(&s);
 }
 
@@ -440,7 +450,7 @@ int main(void)
 		cmocka_unit_test(a_jump_of_the_clock_delays_nothing_long),
 		cmocka_unit_test(recipients_of_a_message_stay_together),
 		cmocka_unit_test(what_is_gone_comes_back_with_its_row),
-		cmocka_unit_test(one_destination_may_have_one_agent_at_a_time),
+		cmocka_unit_test(a_kind_of_target_may_have_few_agents),
 		cmocka_unit_test(connections_grow_with_success),
 		cmocka_unit_test(no_more_agents_than_work),
 		cmocka_unit_test(a_dead_host_is_probed_by_one),

@@ -79,8 +79,8 @@ enum {
 	RECORD_FLAG_RET_FULL = 1 << 2, // RFC 3461 section 4.3; neither: not given
 	RECORD_FLAG_RET_HDRS = 1 << 3,
 	RECORD_FLAG_SPOOL = 1 << 4,    // the body is the file spool/<guid>; else it is in the database
-	RECORD_FLAG_LOGIN = 1 << 6,    // its client had logged in, or was trusted as if it had
 	RECORD_FLAG_REPLAY = 1 << 5,   // a finished message that was entered again: not kept for replay a second time, reported to nobody
+	RECORD_FLAG_LOGIN = 1 << 6,    // its client had logged in, or was trusted as if it had
 };
 
 // RFC 3461 section 4.1; 0: not given.
