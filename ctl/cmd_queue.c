@@ -60,6 +60,12 @@ static void print_item(const json_t *item, void *arg)
 			(long long)json_integer_value(json_object_get(recipient, "tries")), text_of(recipient, "next_try"));
 		print_safe(text_of(recipient, "destination"));
 		printf("\n");
+		if (*text_of(recipient, "destination_now") || *text_of(recipient, "reply_now")) {
+			printf("        its next try: ");
+			print_safe(text_of(recipient, "destination_now"));
+			print_safe(text_of(recipient, "reply_now"));
+			printf("\n");
+		}
 		if (*text_of(recipient, "last_reply")) {
 			printf("        ");
 			print_safe(text_of(recipient, "last_reply"));

@@ -17,12 +17,14 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/control.h"
+#include "base/fiber.h"
 #include "base/must.h"
 #include "dispatch.h"
 #include "queue_core.h"
 #include "queue_fold_rows.h"
 
 enum { DAMAGED_BODY_BYTES_MAX = 512 << 10 }; // of one line of the answer
+enum { WAY_BYTES_MAX = 64 << 20 }; // of the decision about one recipient, which may be a large group by now
 enum { PAGE_MESSAGES = 50, PAGE_RECIPIENTS_MAX = 2000, GUIDS_MAX = 1000, SAFE_TEXT_BYTES = 1000 };
 
 // --- JSON ---
@@ -56,6 +58,7 @@ struct list_page {
 	struct guid after;        // in: messages with larger guids
 	struct guid last;         // in: none beyond
 	struct str state;         // in: only recipients of this state; empty: all
+	struct item *items, **tail; // out: the recipients in the order of the answer, when tail is given
 	json_t *messages;         // out: an array
 	size_t n;                 // out: messages looked at
 	struct err err;           // out
@@ -66,9 +69,23 @@ static const char *state_name(int64_t state, int64_t attempt)
 	return state == DDL_QUEUE_HELD ? "held" : attempt ? "trying" : "waiting";
 }
 
-// Of a large list the first; *more_out counts those that one line has no room for.
-static json_t *read_recipients(struct db *db, const struct guid *guid, struct str state, size_t *more_out, struct err *err)
+// For the question where it would go now, which is asked on the fiber.
+static void keep_item(sqlite3_stmt *stmt, struct item_message *message, struct list_page *page)
 {
+	const struct record_recipient r = {.number = (uint32_t)db_col_i64(stmt, 0), .target = (enum record_target)db_col_i64(stmt, 9),
+		.destination = db_col_str(stmt, 7), .address = db_col_str(stmt, 8), .key = db_col_str(stmt, 10), .original = db_col_str(stmt, 11),
+		.mailbox_id = db_col_str(stmt, 12), .detail = db_col_str(stmt, 13), .list = db_col_str(stmt, 14)};
+	if (message == NULL)
+		return;
+	*page->tail = item_new(message, &r);
+	page->tail = &(*page->tail)->next;
+}
+
+// Of a large list the first; *more_out counts those that one line has no room for.
+static json_t *read_recipients(struct db *db, const struct guid *guid, struct item_message *message, struct list_page *page, size_t *more_out)
+{
+	struct str state = page->state;
+	struct err *err = &page->err;
 	json_t *list = json_array();
 	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_RECIPIENTS);
 	db_bind_blob(stmt, 1, guid_bytes(guid));
@@ -87,6 +104,7 @@ static json_t *read_recipients(struct db *db, const struct guid *guid, struct st
 		json_array_append_new(list, json_pack("{s:o,s:o,s:s,s:I,s:o,s:o}", "address", safe_string(db_col_str(stmt, 8)), "destination",
 			safe_string(db_col_str(stmt, 7)), "state", name, "tries", (json_int_t)db_col_i64(stmt, 3), "next_try",
 			time_string(db_col_i64(stmt, 4)), "last_reply", reply));
+		keep_item(stmt, message, page);
 	}
 	if (step != DB_FAILED)
 		db_reset(stmt);
@@ -97,7 +115,10 @@ static void add_message(struct db *db, sqlite3_stmt *stmt, struct list_page *pag
 {
 	char id[GUID_SHORT_BYTES], text[GUID_TEXT_BYTES];
 	size_t more;
-	json_t *to = read_recipients(db, &page->after, page->state, &more, &page->err);
+	const struct record_enter e = {.guid = page->after, .sender = db_col_str(stmt, 1)};
+	struct item_message *message = page->tail ? item_message_new(&e, 0, STR_NONE) : NULL;
+	json_t *to = read_recipients(db, &page->after, message, page, &more);
+	item_message_drop(&message);
 	if (json_array_size(to) == 0 && page->state.n) {
 		json_decref(to);
 		return;
@@ -207,6 +228,40 @@ static void list_damaged(struct control_request *request, struct queue *queue)
 	control_ok(request, NULL);
 }
 
+// What the next try would make of a recipient: another destination, or the reply that keeps it from going anywhere.
+static void add_way(struct queue *queue, const struct item *item, json_t *recipient)
+{
+	const struct queue_route_query query = {.recipient = &item->r, .sender = item->message->sender};
+	struct arena *arena = arena_new(WAY_BYTES_MAX);
+	struct queue_route route;
+	switch (queue->config.route(queue->config.arg, arena, &query, &route)) {
+	case QUEUE_ROUTE_SAME:
+		break;
+	case QUEUE_ROUTE_OTHER:
+		json_object_set_new(recipient, "destination_now", safe_string(route.to.destination));
+		break;
+	case QUEUE_ROUTE_LATER:
+	case QUEUE_ROUTE_NOBODY:
+		json_object_set_new(recipient, "reply_now", safe_string(route.reply));
+		break;
+	}
+	arena_free(&arena);
+}
+
+static void add_ways(struct queue *queue, struct list_page *page)
+{
+	size_t i, k;
+	json_t *message, *recipient;
+	const struct item *item = page->items;
+	json_array_foreach(page->messages, i, message)
+		json_array_foreach(json_object_get(message, "recipients"), k, recipient) {
+			add_way(queue, item, recipient);
+			item = item->next;
+			fiber_spent(0, 1);
+		}
+	item_free_list(&page->items);
+}
+
 static bool id_range(struct str id, struct guid *first_out, struct guid *last_out);
 
 static bool send_page(struct control_request *request, json_t *messages)
@@ -238,9 +293,13 @@ static void list(struct control_request *request, void *arg)
 		;
 	do {
 		page.messages = json_array();
+		page.tail = id.n && queue->config.route ? &page.items : NULL;
 		enum err_code code = cluster_log_read(queue->log, read_list, &page, &err);
 		if (code == ERR_OK && page.err.code)
 			code = err_set(&err, page.err.code, "%s", page.err.text);
+		if (code == ERR_OK && page.tail)
+			add_ways(queue, &page);
+		item_free_list(&page.items);
 		bool there = code == ERR_OK && send_page(request, page.messages);
 		json_decref(page.messages);
 		if (code) {

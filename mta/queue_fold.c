@@ -70,7 +70,8 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_READ_BODY] = "SELECT data FROM body WHERE id = ?1",
 	[SQL_READ_MESSAGES] = "SELECT guid, sender, bytes, received, kind, source FROM message"
 			      " WHERE guid > ?1 AND typeof(guid) = 'blob' AND length(guid) = 16 ORDER BY guid LIMIT ?2",
-	[SQL_READ_RECIPIENTS] = "SELECT number, coalesce(original, address), state, tries, next_try, reply, attempt, destination, address"
+	[SQL_READ_RECIPIENTS] = "SELECT number, coalesce(original, address), state, tries, next_try, reply, attempt, destination, address,"
+				" target, akey, original, mailbox, detail, list"
 				" FROM recipient WHERE guid = ?1 ORDER BY number",
 	[SQL_READ_GUIDS] = "SELECT guid FROM message WHERE guid BETWEEN ?1 AND ?2 AND typeof(guid) = 'blob' AND length(guid) = 16",
 	[SQL_READ_DAMAGED] = "SELECT 'recipient', r.guid, r.number, r.address, r.destination, m.sender, m.received, m.bytes, b.data FROM recipient r"

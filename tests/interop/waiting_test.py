@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail that waits goes by what the directory says at its next try, not by what it said when the mail came in."""
+import json
 import unittest
 
 from nexthop import NextHop
@@ -84,6 +85,24 @@ class Waiting(unittest.TestCase):
         self.change(user_ldif("dana").replace("mail: dana@", "mail: d.new@"), "d.new@uni.example", "deliver")
         self.arrives("dana")
         self.ends(delivered=1, bounced=0)
+
+    def test_the_way_of_the_next_try_is_told(self):
+        self.node.overrides.update({"retry_min_s": 3600, "retry_max_s": 3600})
+        self.start(user_ldif("dana", host="mb9.uni.example"))
+        self.send("told", "dana@uni.example")
+        self.waits()
+
+        def told():
+            message_id = self.node.queue()[0]["queue_id"]
+            recipient = json.loads(self.node.run("queue", "list", "--json", message_id, check=0).stdout)["recipients"][0]
+            return recipient["destination"], recipient.get("destination_now"), recipient.get("reply_now")
+        self.assertEqual(told(), ("mb9.uni.example", None, None))
+        self.change(user_ldif("dana"), "dana@uni.example", "deliver", "mb1.uni.example")
+        self.node.wait(lambda: told() == ("mb9.uni.example", "mb1.uni.example", None), "the other way to be told")
+        self.change("", "dana@uni.example", "refuse")
+        self.node.wait(lambda: told()[2].startswith("550 5.1.1"), "the end to be told")
+        text = self.node.run("queue", "list", self.node.queue()[0]["queue_id"], check=0).stdout
+        self.assertIn("its next try: 550 5.1.1", text)
 
     def test_a_route_that_was_changed(self):
         self.start(route_ldif("one", "one.example", f"esmtp:{self.dead}"))
