@@ -142,10 +142,11 @@ void list_add_moderators(struct decision *d, struct decision_item *item, const s
 	decision_is(d, RECIPIENT_EXPAND);
 	size_t n = recipient_add_values(d, item, list, ATTR_PH_LIST_MODERATOR_ADDRESS, "moderator");
 	n += recipient_add_values(d, item, list, ATTR_PH_LIST_MODERATOR, "moderator");
-	if (n == 0 && add_owners(d, item, list) == 0 && !d->too_big) {
-		decision_reason(d, "no members", list->dn, ATTR_PH_LIST_MODERATOR, STR_NONE);
+	if (n > 0 || add_owners(d, item, list) > 0 || d->too_big)
+		return;
+	decision_reason(d, "no members", list->dn, ATTR_PH_LIST_MODERATOR, STR_NONE);
+	if (d->moderated.dn.n == 0) // else list_try_moderators sees to it
 		decision_later(d, CAUSE_LIST);
-	}
 }
 
 bool list_try_moderators(struct decision *d)
@@ -157,6 +158,8 @@ bool list_try_moderators(struct decision *d)
 	if (d->moderated_tries++ == 0 && add_owners(d, top, &d->moderated) > 0)
 		return true;
 	decision_reason(d, "no moderator", d->moderated.dn, ATTR_PH_LIST_MODERATOR, STR_NONE);
-	decision_later(d, CAUSE_LIST);
+	d->moderated.dn = STR_NONE; // whoever reads a role in their place gets the message as it is
+	if (d->role_domain.dn.n == 0)
+		decision_later(d, CAUSE_LIST);
 	return false;
 }

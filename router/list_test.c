@@ -24,6 +24,8 @@ static const char world_ldif[] =
 	"phListPostPolicy: nobody\n\n"
 	"dn: cn=abuse\nobjectClass: phMailGroup\nobjectClass: phMailList\ncn: abuse\nmail: abuse@role.example\nmember: uid=bob,dc=uni\n"
 	"phListPostPolicy: members\n\n"
+	"dn: cn=noc\nobjectClass: phMailGroup\nobjectClass: phMailList\ncn: noc\nmail: noc@role.example\nmember: uid=bob,dc=uni\n"
+	"phListPostPolicy: moderated\nphListModeratorAddress: gone@uni.example\n\n"
 	"dn: cn=mb1,dc=uni\nobjectClass: phMailHost\ncn: mb1.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.1:24\n\n"
 	USER("anna", "0a") "\n" USER("bob", "0b") "\n" USER("carl", "0c") "phForwardAddress: closed@uni.example\n\n" USER("postmaster", "0e")
 	LIST("open") "member: uid=anna,dc=uni\nmember: uid=bob,dc=uni\n"
@@ -138,6 +140,7 @@ static const struct row at_rcpt[] = {
 	// roles: postmaster is reached whatever its list says, others by way of it
 	{"postmaster@role.example", "z@else.example", GUEST, 250, "list:postmaster@role.example", "list", ""},
 	{"abuse@role.example", "z@else.example", GUEST, 250, "postmaster@uni.example", "postmaster", ""},
+	{"noc@role.example", "z@else.example", GUEST, 250, "postmaster@uni.example", "no moderator", "phListModerator"},
 	{"abuse@role.example", "bob@uni.example", GUEST, 250, "list:abuse@role.example", "list", ""},
 	{"closed@uni.example", "postmaster@uni.example", LOGGED_IN, 550, "", "may not post", "phListPostPolicy"},
 	{"closed@uni.example", "", GUEST, 550, "", "may not post", "phListPostPolicy"},
