@@ -525,7 +525,10 @@ enum intake_result intake_make(struct intake *intake, const struct raw_entry *gi
 	}
 	struct item *sorted;
 	struct guid mailbox_id;
-	enum intake_result result = encode(intake, record, flags, false, &head, &sorted, &n);
+	enum intake_result result = encode(intake, record, flags, record->partial, &head, &sorted, &n);
+	if (record->partial && result == INTAKE_TAKEN)
+		refuse(intake, record, record->line, STR_NONE,
+			"is given with a part of its values (range=): of it only its addresses are kept, and mail for them waits");
 	if (result == INTAKE_REFUSED) { // somebody who is there is never nobody: mail for it waits
 		result = encode(intake, record, flags, true, &head, &sorted, &n);
 		refuse(intake, record, record->line, STR_NONE, result == INTAKE_TAKEN ?

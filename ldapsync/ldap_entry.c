@@ -11,6 +11,7 @@
 struct ldap_entry {
 	struct raw_value *values; // owned
 	size_t n, room;
+	bool partial;
 	BerElement *ber; // owned
 };
 
@@ -27,6 +28,7 @@ void ldap_entry_clear(struct ldap_entry *entry)
 		ber_free(entry->ber, 0);
 	entry->ber = NULL;
 	entry->n = 0;
+	entry->partial = false;
 }
 
 void ldap_entry_free(struct ldap_entry **entry_in)
@@ -38,13 +40,6 @@ void ldap_entry_free(struct ldap_entry **entry_in)
 	free(entry->values);
 	free(entry);
 	*entry_in = NULL;
-}
-
-// "userPassword;x-hashed" is userPassword, as in LDIF.
-static struct str without_options(struct str name)
-{
-	ptrdiff_t options = str_index(name, ';');
-	return options < 0 ? name : str_upto(name, (size_t)options);
 }
 
 static void add_value(struct ldap_entry *entry, struct str name, struct str value)
@@ -60,10 +55,11 @@ static void add_value(struct ldap_entry *entry, struct str name, struct str valu
 // PartialAttribute (RFC 4511, 4.1.7): its name and the set of its values.
 static bool add_attribute(struct ldap_entry *entry, struct str attribute)
 {
-	struct str name, values, value;
+	struct str name, options, values, value;
 	if (!sync_wire_take(&attribute, SYNC_WIRE_OCTETS, &name) || !sync_wire_take(&attribute, SYNC_WIRE_SET, &values))
 		return false;
-	name = without_options(name);
+	if (str_cut(name, ';', &name, &options)) // "userPassword;x-hashed" is userPassword, as in LDIF
+		entry->partial |= raw_option_is_part(options);
 	while (values.n > 0) {
 		if (!sync_wire_take(&values, SYNC_WIRE_OCTETS, &value))
 			return false;
@@ -82,6 +78,7 @@ bool ldap_entry_read(struct ldap_entry *entry, LDAP *ld, LDAPMessage *message, s
 	while (ber_get_option(entry->ber, LBER_OPT_BER_REMAINING_BYTES, &left) == LBER_OPT_SUCCESS && left > 0)
 		if (ber_skip_element(entry->ber, &attribute) != LBER_SEQUENCE || !add_attribute(entry, str_of(attribute.bv_val, attribute.bv_len)))
 			return false;
-	*entry_out = (struct raw_entry){.dn = str_of(dn.bv_val, dn.bv_len), .values = entry->values, .n_values = entry->n};
+	*entry_out = (struct raw_entry){.dn = str_of(dn.bv_val, dn.bv_len), .values = entry->values, .n_values = entry->n,
+		.partial = entry->partial};
 	return true;
 }

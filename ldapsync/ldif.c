@@ -25,6 +25,7 @@ struct ldif {
 	struct arena *arena; // of the record
 	struct buf decoded;
 	bool begun;          // past the version line
+	bool partial;        // the record gives a part of an attribute's values
 	bool changes;        // change records are wanted
 };
 
@@ -176,7 +177,8 @@ static enum err_code split(struct ldif *ldif, struct str *name_out, struct str *
 	}
 	if (!str_cut(line, ':', &name, &value))
 		return bad(ldif, ERR_INVALID, "not \"attribute: value\"", err);
-	str_cut(name, ';', &name, &options);
+	if (str_cut(name, ';', &name, &options))
+		ldif->partial |= raw_option_is_part(options);
 	if (name.n == 0 || !str_is_printable(name) || str_index(name, ' ') >= 0)
 		return bad(ldif, ERR_INVALID, "bad attribute name", err);
 	if (str_starts(value, STR("<")))
@@ -277,10 +279,12 @@ enum ldif_result ldif_next(struct ldif *ldif, struct raw_entry *record_out, stru
 	struct raw_entry record = {0};
 	bool more;
 	arena_reset(ldif->arena);
+	ldif->partial = false;
 	if (read_record(ldif, &record, &more, err))
 		return LDIF_BAD;
 	if (!more)
 		return LDIF_END;
+	record.partial = ldif->partial;
 	*record_out = record;
 	return LDIF_RECORD;
 }

@@ -20,7 +20,16 @@ struct raw_entry {
 	const struct raw_value *values;
 	size_t n_values;
 	bool native;             // made of what the shadow holds: no profile is applied
+	bool partial;            // of an attribute only a part was given (raw_option_is_part)
 };
+
+// Of "member;range=0-1499" the source gave a part of the values; "range=1500-*" is the last part. Active Directory does so with more than 1,500 values
+// ([MS-ADTS] 3.1.1.3.1.3.3). options: what follows the first ';'.
+static inline bool raw_option_is_part(struct str options)
+{
+	struct str range = STR("range=");
+	return str_starts_nocase(options, range) && (!str_starts(str_from(options, range.n), STR("0-")) || !str_ends(options, STR("*")));
+}
 
 // What complaints call the attribute of a value.
 static inline struct str raw_value_name(const struct raw_value *value)

@@ -8,6 +8,15 @@ static const char *const native[] = {NULL};
 static const char *const laser[] = {
 #include "profiles/laser.def"
 	NULL};
+static const char *const courier[] = {
+#include "profiles/courier.def"
+	NULL};
+static const char *const zimbra[] = {
+#include "profiles/zimbra.def"
+	NULL};
+static const char *const ad[] = {
+#include "profiles/ad.def"
+	NULL};
 #undef PROFILE_LINE
 
 static const struct {
@@ -16,6 +25,9 @@ static const struct {
 } families[] = {
 	[SETTINGS_LDAP_PROFILE_NATIVE] = {"native", native},
 	[SETTINGS_LDAP_PROFILE_LASER] = {"laser", laser},
+	[SETTINGS_LDAP_PROFILE_COURIER] = {"courier", courier},
+	[SETTINGS_LDAP_PROFILE_ZIMBRA] = {"zimbra", zimbra},
+	[SETTINGS_LDAP_PROFILE_AD] = {"ad", ad},
 };
 
 const char *profile_name(int family)

@@ -26,7 +26,9 @@
 #define SETTINGS_LDAP_DRIVER(X)                                                                                               \
 	X(SETTINGS_LDAP_DRIVER_AUTO, "auto") X(SETTINGS_LDAP_DRIVER_SYNCREPL, "syncrepl") X(SETTINGS_LDAP_DRIVER_POLL, "poll")
 // Each is a file of schema/profiles/ and a row of schema/profile_families.c.
-#define SETTINGS_LDAP_PROFILE(X) X(SETTINGS_LDAP_PROFILE_NATIVE, "native") X(SETTINGS_LDAP_PROFILE_LASER, "laser")
+#define SETTINGS_LDAP_PROFILE(X)                                                                                              \
+	X(SETTINGS_LDAP_PROFILE_NATIVE, "native") X(SETTINGS_LDAP_PROFILE_LASER, "laser")                                     \
+	X(SETTINGS_LDAP_PROFILE_COURIER, "courier") X(SETTINGS_LDAP_PROFILE_ZIMBRA, "zimbra") X(SETTINGS_LDAP_PROFILE_AD, "ad")
 #define SETTINGS_ROUTING_DETAIL(X) X(SETTINGS_ROUTING_DETAIL_STRIP, "strip") X(SETTINGS_ROUTING_DETAIL_PRESERVE, "preserve")
 #define SETTINGS_LDAP_BIND(X)                                                                                                 \
 	X(SETTINGS_LDAP_BIND_SIMPLE, "simple") X(SETTINGS_LDAP_BIND_EXTERNAL, "external") X(SETTINGS_LDAP_BIND_GSSAPI, "gssapi")
