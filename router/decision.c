@@ -7,7 +7,7 @@
 enum {
 	WORK_BYTES_MAX = 512 << 20,
 	SCRATCH_BYTES_MAX = 64 << 20, // one group entry and what is parsed of it
-	SEEN_ROOM = 64,
+	SEEN_ROOM = 16,
 };
 
 static const struct {
@@ -34,7 +34,7 @@ void decision_begin(struct decision *d, struct directory *directory, const struc
 
 static void *grow(struct decision *d, void *array, size_t n, size_t *room, size_t size)
 {
-	size_t bigger = *room ? 2 * *room : 8;
+	size_t bigger = *room ? 2 * *room : 2;
 	if (n < *room)
 		return array;
 	void *grown = arena_array(d->work, bigger, size);
