@@ -18,7 +18,7 @@ void reader_free(struct reader **reader);
 bool reader_begin(struct reader *reader);
 void reader_end(struct reader *reader);
 
-// Inside a transaction.
+// Inside a transaction. Not complete any more once something in it could not be read.
 struct reader_state {
 	uint64_t version;
 	bool complete, source_ok, is_ldif;

@@ -50,7 +50,7 @@ struct reader {
 	dev_t device;          // of the open file
 	ino_t inode;
 	int64_t look_again_ms; // when the path is looked at next
-	bool in_transaction;
+	bool in_transaction, is_doubtful; // an entry that was asked for in it does not decode
 	struct reader_state state;
 	struct recent recent[RECENT_MAX]; // by hash of the key
 	struct recent_next next[NEXT_MAX];
@@ -172,6 +172,7 @@ bool reader_begin(struct reader *reader)
 	if (reader->db == NULL)
 		return false;
 	reader->trouble = (struct err){0};
+	reader->is_doubtful = false;
 	reader->in_transaction = db_run(reader->db, db_stmt(reader->db, BEGIN), &reader->trouble) == ERR_OK;
 	if (!reader->in_transaction || !read_state(reader)) {
 		give_up(reader);
@@ -189,7 +190,9 @@ void reader_end(struct reader *reader)
 
 struct reader_state reader_state(const struct reader *reader)
 {
-	return reader->in_transaction ? reader->state : (struct reader_state){0};
+	struct reader_state state = reader->in_transaction ? reader->state : (struct reader_state){0};
+	state.complete = state.complete && !reader->is_doubtful;
+	return state;
 }
 
 const char *reader_trouble(const struct reader *reader)
@@ -220,6 +223,7 @@ static enum directory_answer collect(struct reader *reader, sqlite3_stmt *stmt, 
 		const struct entry *entry = reader_entry(db_col_blob(stmt, 0), arena);
 		if (entry == NULL) {
 			err_set(&reader->trouble, ERR_CORRUPT, "%s: an entry does not decode, or no room for it", reader->path);
+			reader->is_doubtful = !arena_overflowed(arena); // for want of room only this one is in doubt
 			return DIRECTORY_UNAVAILABLE;
 		}
 		*(match.entry ? &match.other : &match.entry) = entry;

@@ -291,6 +291,11 @@ static void *keep(struct decision *d, const void *array, size_t n, size_t size)
 
 void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
 {
+	// What could not be read on the way may have been a rule that refuses, or one that lets through.
+	if (d->shadow.complete && !directory_status(d->directory).complete) {
+		decision_reason(d, "unavailable", STR_NONE, ATTR_NONE, str_of_c(directory_trouble(d->directory)));
+		decision_later(d, CAUSE_UNAVAILABLE);
+	}
 	enum decision_cause cause = cause_of(d);
 	struct recipient_verdict verdict = {.shadow = d->shadow, .too_big = d->too_big, .owner = d->owner, .is_list = d->is_list,
 		.bytes_max = d->bytes_max};

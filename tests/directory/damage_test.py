@@ -121,6 +121,34 @@ class FromFile(NodeTest):
         self.assertEqual(self.node.why("u7@uni.example")["code"], 250)
 
 
+class Rules(NodeTest):
+    """A rule that cannot be read is not a rule that is not there: what it would refuse is not let through, and what it lets through is not refused
+    for good."""
+    users = ("ann",)
+    settings = {"shadow_check_ms": 50, "relayhost": "127.0.0.9:9"}
+    ldif = "".join(f"dn: cn=a{n},ou=access,dc=uni,dc=example\nobjectClass: phMailAccess\ncn: a{n}\nphAccessKey: {key}\nphAccessAction: {action}\n\n"
+                   for n, (key, action) in enumerate((("Connect:127.0.0.1", "RELAY"), ("From:bad.example", "REJECT"), ("To:closed@uni.example", "REJECT"))))
+
+    def codes(self):
+        found = []
+        for sender, recipient in (("x@out.example", "y@out.example"), ("x@bad.example", "ann@uni.example"), ("x@out.example", "closed@uni.example"),
+                                  ("x@out.example", "ann@uni.example")):
+            with self.node.raw("smtp") as wire:
+                wire.reply()
+                wire.say("EHLO client.example")
+                code = wire.say(f"MAIL FROM:<{sender}>")
+                found.append(code if code != 250 else wire.say(f"RCPT TO:<{recipient}>"))
+        return found
+
+    def test_rules(self):
+        self.assertEqual(self.codes(), [250, 550, 550, 250])
+        with sqlite3.connect(self.node.path("data/shadow/shadow.db")) as db:
+            db.execute("UPDATE entry SET data = x'01' WHERE instr(data, 'ou=access')")
+        codes = self.codes()
+        self.assertLessEqual(set(codes[:3]), {451})
+        self.assertIn(codes[3], (250, 451))
+
+
 class FromServers(ReplicaTest):
     ldif = ReplicaTest.ldif + people(USERS[:3000])
 
