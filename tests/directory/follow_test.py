@@ -48,6 +48,7 @@ class FollowTest(ReplicaTest):
     def test_check(self):
         """`posthouse check` says what would not work."""
         follower = self.follow()
+        follower.wait_for("ann@uni.example", 250)  # it has read its settings, and not those below
         self.assertEqual(follower.run("check").stdout, "ok\n")
         password = self.directory.path("ldap.password")
         os.chmod(password, 0o644)
