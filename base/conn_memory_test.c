@@ -213,6 +213,27 @@ static void output_is_all_there_in_order(void **state)
 	free(big);
 }
 
+static void replies_wait_while_there_is_more_to_read(void **state)
+{
+	(void)state;
+	struct buf out;
+	struct str chunk;
+	const size_t split = 5;
+	buf_init(&out, 100);
+	struct conn *conn = conn_of_memory(&(struct conn_memory){
+		.input = STR("MAIL\nbody"), .splits = &split, .splits_n = 1, .output = &out, .end = ERR_TIMEOUT});
+	expect_line(conn, 100, STR("MAIL"), CONN_BARE_LF);
+	conn_write(conn, STR("250\r\n"));
+	assert_int_equal(conn_flush_before_wait(conn, NULL), ERR_OK); // the body is there, though not in our buffer yet
+	assert_int_equal(out.n, 0);
+	assert_int_equal(conn_read_some(conn, 100, &chunk, NULL), ERR_OK);
+	assert_true(str_eq(chunk, STR("body")));
+	assert_int_equal(conn_flush_before_wait(conn, NULL), ERR_OK); // nothing more: the peer may wait for us
+	assert_true(str_eq(buf_str(&out), STR("250\r\n")));
+	conn_close(&conn, 0);
+	buf_fini(&out);
+}
+
 static void a_failed_write_is_remembered(void **state)
 {
 	(void)state;
@@ -296,6 +317,7 @@ int main(void)
 		cmocka_unit_test(peeked_bytes_stay_until_they_are_consumed),
 		cmocka_unit_test(pieces_end_where_the_script_says),
 		cmocka_unit_test(output_is_all_there_in_order),
+		cmocka_unit_test(replies_wait_while_there_is_more_to_read),
 		cmocka_unit_test(a_failed_write_is_remembered),
 		cmocka_unit_test(messages_come_where_the_script_says),
 		cmocka_unit_test(a_cancelled_script_can_still_say_goodbye),
