@@ -10,10 +10,11 @@
 #include "poll_table.h"
 #include "replica_parts.h"
 
-enum { POLL_FILTER_BYTES_MAX = 20000 };
+enum { POLL_FILTER_BYTES_MAX = 1 << 20 };
 
 struct poll {
 	struct poll_server server; // of this connection
+	struct guid refuses_sync;  // the server that offered RFC 4533 and refused it last
 	struct poll_step step;
 	struct poll_table known;   // the entries of the server as committed
 	const char **attributes;   // owned; those of the replica, id and mark; NULL ends them

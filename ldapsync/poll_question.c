@@ -367,9 +367,12 @@ static bool conclude(struct question *question, int64_t asked_ms, enum outcome *
 	return true;
 }
 
-static bool has_rivals(struct question *question)
+// A server that is there again has to give a whole view before anything is confirmed by it.
+static bool is_to_compare(struct question *question)
 {
 	bool rivals = false;
+	if (question->replica->step.refreshing)
+		return true;
 	if (apply_has_rivals(question->replica->apply, &rivals, question->err))
 		return stop_for_database(question);
 	return rivals;
@@ -389,7 +392,7 @@ static bool get_answer(struct question *question, const struct poll_ask *ask)
 	case POLL_LOAD:
 		return load(question);
 	case POLL_CHANGES:
-		return ask_for_changes(question, ask->since) && (!has_rivals(question) || compare_too(question));
+		return ask_for_changes(question, ask->since) && (!is_to_compare(question) || compare_too(question));
 	case POLL_COMPARE:
 		return compare(question);
 	case POLL_WAIT:

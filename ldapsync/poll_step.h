@@ -59,7 +59,7 @@ struct poll_ask {
 void poll_step_init(struct poll_step *step, const struct poll_config *config);
 
 // scope: as in sync_cookie.h. What is known stays when server, scope and kind of marks are those of before, and a count did not go back; changes are
-// asked for at once then, and a compare follows. False: all is new.
+// asked for at once then, and all is to be compared with them (poll_step_compares_too). False: all is new.
 bool poll_step_server(struct poll_step *step, const struct poll_server *server, const struct guid *scope);
 
 void poll_step_forget(struct poll_step *step);      // a load is next: what was asked was not committed as a whole

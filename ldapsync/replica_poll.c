@@ -7,6 +7,7 @@
 // referral or a connection that breaks leaves the shadow as it was, and the server is left for the next one (I5).
 //
 // Crash story: what is known of the server is in memory only. A start loads everything once and compares it with what is stored.
+#include <ldap.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -79,8 +80,21 @@ enum err_code replica_poll_choose(struct replica *replica, struct err *err)
 	if (code && code != ERR_NOTFOUND)
 		return err_wrap(err, "read the root DSE");
 	if (replica->settings->ldap_driver == SETTINGS_LDAP_DRIVER_AUTO) // a server that hides what it offers is tried
-		replica->polling = poll->server.has_controls && !poll->server.offers_sync;
+		replica->polling = poll->server.has_controls &&
+				   (!poll->server.offers_sync || guid_eq(&poll->refuses_sync, &poll->server.identity));
 	return ERR_OK;
+}
+
+// slapd offers what any of its databases can do, and this one may lack the overlay.
+bool replica_poll_instead(struct replica *replica)
+{
+	struct poll *poll = replica->poll;
+	if (replica->settings->ldap_driver != SETTINGS_LDAP_DRIVER_AUTO || !poll->server.has_controls || !replica->step.refreshing ||
+		replica->step.result != LDAP_UNAVAILABLE_CRITICAL_EXTENSION)
+		return false;
+	log_warning(NULL, "the server offers syncrepl (RFC 4533) and refuses it for ldap_base: it is polled", log_c("server", replica->uri));
+	poll->refuses_sync = poll->server.identity;
+	return true;
 }
 
 struct base_context {

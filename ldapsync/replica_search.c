@@ -241,5 +241,6 @@ enum outcome replica_serve(struct replica *replica, bool reload, struct err *err
 	if (begin_search(replica, reload, err))
 		return ENDED_FAILED;
 	log_info(NULL, "directory server is followed", log_c("server", replica->uri), log_c("driver", "syncrepl"), log_bool("from_cookie", !replica->full));
-	return follow_search(replica, err);
+	enum outcome outcome = follow_search(replica, err);
+	return outcome == ENDED_FAILED && replica_poll_instead(replica) ? ENDED_AGAIN : outcome;
 }

@@ -100,6 +100,7 @@ enum sync_do sync_step_info(struct sync_step *step, const struct sync_info *info
 
 enum sync_do sync_step_end(struct sync_step *step, int result_code)
 {
+	step->result = result_code;
 	if (result_code == SYNC_REFRESH_REQUIRED)
 		return SYNC_RELOAD;
 	return fail(step, result_code == 0 ? "it ended the search" : "it refused the search");

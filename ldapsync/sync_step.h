@@ -24,6 +24,7 @@ struct sync_step {
 	struct sync_cookie cookie; // as of the last message; stored with its data
 	uint64_t mentions;         // entries, and UUIDs of sets, in this refresh
 	const char *trouble;       // of SYNC_FAIL; a literal
+	int result;                // of the search once it has ended (RFC 4511, 4.1.9)
 };
 
 enum sync_do {

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that do not tell changes by themselves are polled: slapd without syncprov. Every change arrives, what is gone goes, and whatever happens
 to a server in the middle of an answer, nobody becomes unknown by it."""
+import os
 import random
 import threading
 import time
 import unittest
 
-from node import user_ldif
-from replica import ReplicaTest, people
-from slapd import BASE
+from ds389 import DirectoryServer389
+from fake_ldap import FakeServer, ber, octets, page
+from node import Node, message, user_ldif
+from replica import DOMAIN, Follower, ReplicaTest, people
+from slapd import BASE, Directory
 
 QUICK = {"ldap_poll_interval_s": 1, "ldap_compare_interval_s": 1}
 USERS = [f"u{n}" for n in range(40)]
@@ -284,6 +287,214 @@ class ServersTest(PollTest):
         follower.start()
         follower.wait(lambda: follower.status()["driver"] == "syncrepl" and follower.status()["state"] == "PERSIST", "told")
         self.assertEqual(follower.uuids(), wanted)
+
+
+class RefusedTest(PollTest):
+    def test_offered_and_refused(self):
+        """slapd with the module and without the overlay says that it can, and then that it cannot."""
+        self.master.extra = ("moduleload syncprov",)
+        self.master.write_config()
+        self.master.restart()
+        follower = self.follow(**SELDOM)
+        follower.wait_for("ann@uni.example", 250)
+        self.assertEqual(follower.status()["driver"], "poll")
+        self.assertIn("offers syncrepl (RFC 4533) and refuses it", follower.log_text())
+        self.master.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "389-ds runs below its root by chroot")
+class Ds389Test(unittest.TestCase):
+    def test_389(self):
+        server = DirectoryServer389(ldif=DOMAIN + people(["ann", "bob"])).start()
+        self.addCleanup(server.remove)
+        follower = Follower({**server.settings(), **QUICK}).start()
+        self.addCleanup(follower.remove)
+        follower.wait_for("ann@uni.example", 250)
+        self.assertEqual(follower.status()["driver"], "syncrepl")
+        by_sync = follower.uuids()
+        version = follower.status()["version"]
+        follower.stop()
+        follower.set_values(ldap_driver="poll")
+        follower.start()
+        follower.wait(lambda: follower.status()["driver"] == "poll" and follower.status()["state"] == "PERSIST", "polled")
+        self.assertEqual([follower.uuids(), follower.status()["version"]], [by_sync, version])  # its own ids, the same both ways
+        self.assertIn("id=nsUniqueId change=modifyTimestamp", follower.log_text())
+        server.add(user_ldif("cat"))
+        follower.wait_for("cat@uni.example", 250)
+        server.modify(f"dn: uid=ann,ou=people,{BASE}\nchangetype: modify\nreplace: mail\nmail: anna@uni.example\n")
+        follower.wait_for("anna@uni.example", 250)
+        follower.wait_for("ann@uni.example", 550)
+        server.modify(f"dn: uid=cat,ou=people,{BASE}\nchangetype: modrdn\nnewrdn: uid=kate\ndeleteoldrdn: 1\n")
+        follower.wait(lambda: "uid=kate" in follower.run("why", "cat@uni.example").stdout, "the new name")
+        server.delete(f"uid=bob,ou=people,{BASE}")
+        follower.wait_for("bob@uni.example", 550)
+        server.pause()
+        follower.wait(lambda: "no answer in time" in follower.status()["trouble"], "it hangs")
+        self.assertEqual(follower.code("anna@uni.example"), 250)
+        server.resume()
+        server.restart()
+        server.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+        ids = server.search("(objectClass=phMailUser)", "nsUniqueId") + server.search("(|(objectClass=phMailDomain)(objectClass=phMailHost))", "nsUniqueId")
+        self.assertEqual(follower.uuids(), {values["nsUniqueId"][0].decode().replace("-", "") for _, values in ids})
+
+
+class Lying:
+    """An LDAPv3 server that is asked by a poll, and what it makes of it: answers(session, number, search) of fake_ldap."""
+
+    def __init__(self, users=30):
+        self.entries = {f"uid=u{n},ou=people,{BASE}": self.user(n) for n in range(users)}
+        self.entries[f"associatedDomain=uni.example,{BASE}"] = {
+            "objectClass": ["phMailDomain"], "associatedDomain": ["uni.example"], "phDomainType": ["local"], **self.marks(10000)}
+        self.entries[f"cn=mb1,{BASE}"] = {"objectClass": ["phMailHost"], "cn": ["mb1.uni.example"],
+                                          "phHostEndpoint": ["lmtp=inet:127.0.0.1:24"], **self.marks(10001)}
+        self.controls, self.compares, self.loads = ["1.2.840.113556.1.4.319"], 0, 0
+        self.left_out, self.end, self.pages = set(), None, None
+
+    @staticmethod
+    def marks(n):
+        return {"entryUUID": [f"00000000-0000-4000-8000-{n:012x}"], "modifyTimestamp": ["20261122010203Z"]}
+
+    def user(self, n):
+        return {"objectClass": ["phMailUser"], "uid": [f"u{n}"], "mail": [f"u{n}@uni.example"], "mailHost": ["mb1.uni.example"], **self.marks(n + 1)}
+
+    def __call__(self, session, number, search):
+        if search.base == b"":
+            session.say(number, session.content("", {"supportedControl": self.controls}))
+        elif search.scope == 0 and search.base.decode() == BASE:
+            session.say(number, session.content(BASE, self.marks(20000)))
+        elif search.scope == 0:
+            if search.base.decode() not in self.entries:
+                session.say(number, session.result(0x65, 32))
+                return
+            session.say(number, session.content(search.base.decode(), self.entries[search.base.decode()]))
+        elif b"phAuthRealm" in search.attributes and len(search.attributes) == 3:
+            pass
+        elif b"modifyTimestamp" in search.filter:
+            pass  # nothing has changed, it says
+        else:
+            is_load = b"objectClass" in search.attributes
+            self.loads += is_load
+            self.compares += not is_load
+            self.tell(session, number, search, is_load)
+            return
+        session.say(number, session.result(0x65))
+
+    def tell(self, session, number, search, is_load):
+        names = [dn for dn in self.entries if is_load or dn not in self.left_out]
+        for at, dn in enumerate(names):
+            if self.end and at == len(names) // 2:
+                self.end(session, number)
+                return
+            session.say(number, session.content(dn, self.entries[dn]))
+        session.say(number, session.result(0x65), *([page(self.pages)] if self.pages is not None else []))
+
+
+class LiarTest(unittest.TestCase):
+    """Threat ldap-partial."""
+
+    def setUp(self):
+        self.lying = Lying()
+        self.server = FakeServer(None, answers=self.lying)
+        self.addCleanup(self.server.close)
+        self.follower = Follower({"shadow_ldif": "", "ldap_uri": [self.server.uri], "ldap_base": BASE, "fresh_s": 3, "ldap_poll_interval_s": 1,
+                                  "ldap_compare_interval_s": 1}).start()
+        self.addCleanup(self.follower.remove)
+        self.follower.wait_for("u1@uni.example", 250)
+        self.wanted = self.follower.uuids()
+
+    def test_not_whole(self):
+        """Half of the entries, and then a limit, a refusal, a referral, nonsense, an end of the connection; first to compares, then to loads too."""
+        def reference(session, number):
+            session.say(number, ber(0x73, octets("ldap://127.0.0.9/dc=else")))
+            session.say(number, session.result(0x65))
+        ends = [lambda session, number, code=code: session.say(number, session.result(0x65, code)) for code in (1, 3, 4, 10, 11, 32, 50, 51, 52, 53, 80)]
+        ends += [reference, lambda session, number: session.close(), lambda session, number: session.raw(b"\x30\x84\xff\xff\xff\xff")]
+        for one in ends:
+            self.follower.wait_state("PERSIST")
+            before = self.follower.log_text().count("directory refreshed")
+            connections = self.server.connections
+            self.lying.end = one
+            self.follower.wait(lambda: self.server.connections > connections + 1, "it is left, and asked again")
+            self.assertEqual(self.follower.uuids(), self.wanted)
+            self.lying.end = None
+            self.follower.wait(lambda: self.follower.log_text().count("directory refreshed") > before, "it is whole again")
+        self.lying.end = ends[2]
+        self.follower.wait_for("nobody@uni.example", 451)
+        self.follower.kill()
+        self.follower.start()
+        loads = self.lying.loads
+        self.follower.wait(lambda: self.lying.loads > loads + 1, "loads that fail")
+        self.assertEqual(self.follower.uuids(), self.wanted)
+        self.assertEqual([self.follower.code("u1@uni.example"), self.follower.code("nobody@uni.example")], [250, 451])
+        self.lying.end = None
+        self.follower.wait_for("nobody@uni.example", 550)
+
+    def test_left_out(self):
+        """A search that leaves entries out, though they are there: they are asked for before they go. Those that are not there go."""
+        self.lying.left_out = {f"uid=u{n},ou=people,{BASE}" for n in range(5)}
+        del self.lying.entries[f"uid=u3,ou=people,{BASE}"]
+        self.follower.wait_for("u3@uni.example", 550)
+        self.assertEqual(self.follower.code("u2@uni.example"), 250)
+        self.assertEqual(len(self.wanted - self.follower.uuids()), 1)
+        self.assertIn("left an entry out of a search", self.follower.log_text())
+        compares = self.lying.compares
+        self.follower.wait(lambda: self.lying.compares > compares + 2, "again and again")
+        self.assertEqual(self.follower.code("u2@uni.example"), 250)
+
+    def test_pages_without_end(self):
+        self.lying.pages = b"more"
+        self.lying.entries = {}
+        self.follower.wait(lambda: "pages without an entry" in self.follower.status()["trouble"], "it is left")
+        self.assertEqual(self.follower.uuids(), self.wanted)
+
+    def test_a_group_in_parts(self):
+        """Active Directory shows 1,500 members at a time: mail for the group waits, it does not go to a part of it."""
+        self.lying.entries[f"cn=all,{BASE}"] = {
+            "objectClass": ["phMailList"], "cn": ["all"], "mail": ["all@uni.example"], "member;range=0-1": [f"uid=u{n},ou=people,{BASE}" for n in range(2)],
+            **self.lying.marks(30000)}
+        self.follower.wait_for("all@uni.example", 451)
+        self.follower.wait(lambda: "is given with a part of its values" in self.follower.log_text(), "it is said")
+
+    def test_many_differ(self):
+        """More than are read one by one: everything is read, in one transaction."""
+        self.lying.entries.update({f"uid=u{n},ou=people,{BASE}": self.lying.user(n) for n in range(30, 1500)})
+        self.follower.wait_for("u1499@uni.example", 250)
+        self.assertEqual(len(self.follower.uuids()), 1502)
+        self.assertEqual(self.lying.loads, 2)
+
+
+class MailTest(unittest.TestCase):
+    """A whole node on a slapd without syncprov."""
+
+    def test_a_new_user_receives_mail(self):
+        one = Node(users=["ann"])
+        self.addCleanup(one.remove)
+        one.make_certificates()
+        directory = Directory(ldif=one.directory_ldif().removeprefix("version: 1\n\n"), provides=False)
+        self.addCleanup(directory.remove)
+        directory.start()
+        one.overrides.update(directory.settings(), ldap_timeout_s=2, fresh_s=4, ldap_poll_interval_s=1)
+        self.addCleanup(one.stop)
+        one.start()
+
+        def rcpt(*names):
+            with one.smtp() as smtp:
+                smtp.ehlo()
+                smtp.mail("sender@else.example")
+                return [smtp.rcpt(f"{name}@uni.example")[0] for name in names]
+        one.wait(lambda: rcpt("ann", "new") == [250, 550], "a fresh shadow")
+        directory.master.add(user_ldif("new"))
+        one.wait(lambda: rcpt("new") == [250], "the new user")
+        with one.smtp() as smtp:
+            smtp.sendmail("sender@else.example", ["new@uni.example"], message("welcome", to="new@uni.example"))
+        self.assertIn(b"Subject: welcome", one.wait_messages(1, "new")[0])
+        directory.master.kill()
+        one.wait(lambda: rcpt("ann", "new", "nobody") == [250, 250, 451], "451 without a server")
+        directory.master.start()
+        one.wait(lambda: rcpt("ann", "nobody") == [250, 550], "550 when it is fresh again")
+        self.assertEqual(one.unexpected_errors(), [])
 
 
 if __name__ == "__main__":

@@ -46,6 +46,11 @@ def take(data):
     return data[0], data[head:head + n], data[head + n:]
 
 
+def page(cookie):
+    """The response control of a page of results (RFC 2696)."""
+    return ber(0x30, octets(b"1.2.840.113556.1.4.319"), octets(ber(0x30, integer(0), octets(cookie))))
+
+
 class Session(threading.Thread):
     def __init__(self, server, sock):
         super().__init__(daemon=True)
@@ -80,6 +85,8 @@ class Session(threading.Thread):
             if self.server.csns is not None:
                 self.say(number, self.content("dc=uni,dc=example", {"contextCSN": self.server.csns}))
                 self.say(number, self.result(0x65))
+        elif op == 0x63 and self.server.answers:
+            self.server.answers(self, number, Search(content, rest))
         elif op == 0x63:  # realms of domains
             for dn, values in self.server.realms:
                 self.say(number, self.content(dn, values))
@@ -135,9 +142,29 @@ class Session(threading.Thread):
         self.say(self.sync_id, self.result(0x65, code, text))
 
 
+class Search:
+    """base, scope (0: the base alone), filter and controls as they came, attributes (bytes)."""
+
+    def __init__(self, content, controls):
+        _, self.base, rest = take(content)
+        _, scope, rest = take(rest)
+        for _ in range(4):  # deref, limits, typesOnly
+            _, _, rest = take(rest)
+        tag, self.filter, rest = take(rest)
+        self.filter = bytes([tag]) + self.filter
+        self.attributes = []
+        _, names, _ = take(rest)
+        while names:
+            _, name, names = take(names)
+            self.attributes.append(name)
+        self.scope, self.controls = scope[0], controls
+
+
 class FakeServer:
-    def __init__(self, lies, csns=(), address="127.0.0.8"):
+    def __init__(self, lies, csns=(), address="127.0.0.8", answers=None):
+        """answers(session, number, search): to all searches that are neither for a contextCSN nor persistent."""
         self.lies, self.csns, self.realms, self.searches, self.connections = lies, list(csns), [], 0, 0
+        self.answers = answers
         self.listener = socket.create_server((address, 0))
         self.uri = "ldap://%s:%d" % self.listener.getsockname()
         self.sessions = []
