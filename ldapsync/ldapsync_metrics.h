@@ -15,7 +15,7 @@
 	X(GAUGE, ldapsync_held, "", "What is held would take away so much, recipients or what the log names; 0: nothing is held.") \
 	X(GAUGE, ldapsync_connected, "", "1 while an LDAP server is followed.")                                          \
 	X(GAUGE, ldapsync_future, "", "1 while a change number of the directory lies in the future: a clock is wrong.")    \
-	X(GAUGE, ldapsync_lag_ms, "", "Milliseconds for which the LDAP server has had something that the shadow lacks.") \
+	X(GAUGE, ldapsync_lag_ms, "", "Milliseconds for which the LDAP server has had something that the shadow lacks; of one that is polled, since the last whole answer.") \
 	X(GAUGE, ldapsync_entries, "", "Entries in the shadow.")                                                         \
 	X(GAUGE, ldapsync_version, "", "Version of the shadow: grows with each commit that changed something.")          \
 	X(GAUGE, ldapsync_refused, "", "Values and entries that were left out; the first are in the log.")               \

@@ -17,7 +17,6 @@
 #include "schema/entry.h"
 
 enum {
-	PAGE_ENTRIES = 500,    // Active Directory gives 1000, slapd 500 to whoever has no limits of their own
 	SUSPECTS_MAX = 1000,   // entries that are looked at one by one; more: everything is read
 	SUSPECTS_BYTES_MAX = 8 << 20,
 };
@@ -80,6 +79,11 @@ static bool stop_for_database(struct question *question)
 
 static bool keep(struct question *question, struct poll_table *table, const struct guid *uuid, uint64_t digest)
 {
+	int64_t most_s = question->replica->settings->ldap_refresh_s;
+	if (clock_mono_exact_ms() - question->poll->step.asked_mono_ms > most_s * 1000) {
+		err_set(question->err, ERR_TIMEOUT, "it has not answered as a whole within ldap_refresh_s (%lld s)", (long long)most_s);
+		return stop(question);
+	}
 	if (poll_table_add(table, uuid, digest))
 		return true;
 	err_set(question->err, ERR_LIMIT, "more than %d entries", POLL_TABLE_MAX);
@@ -176,9 +180,8 @@ static bool seek_entry(void *context, const struct raw_entry *entry)
 static bool search(struct question *question, const char *filter, const char *const *attributes, ldap_link_each_fn *each)
 {
 	struct replica *replica = question->replica;
-	const struct poll_server *server = &question->poll->server;
-	const struct ldap_link_search all = {.base = replica->settings->ldap_base.p, .filter = filter, .attributes = attributes,
-		.page = server->offers_pages ? PAGE_ENTRIES : 0, .domain_scope = server->offers_domain_scope};
+	struct ldap_link_search all = {.base = replica->settings->ldap_base.p, .filter = filter, .attributes = attributes};
+	replica_poll_fit(replica, &all);
 	return ldap_link_search(replica->link, &all, each, question, question->err) == ERR_OK && !question->stopped;
 }
 

@@ -56,6 +56,11 @@ void poll_table_sort(struct poll_table *table)
 		}
 	}
 	table->n = kept;
+	if (table->room - kept > kept / 8) { // it stays for long
+		table->room = kept ? kept : 1;
+		table->v = reallocarray(table->v, table->room, sizeof *table->v);
+		must(table->v != NULL);
+	}
 }
 
 uint64_t poll_table_find(const struct poll_table *table, const struct guid *uuid)

@@ -112,6 +112,7 @@ void replica_confirm(struct replica *replica, int64_t asked_mono_ms);      // no
 
 // --- replica_poll.c ---
 enum err_code replica_poll_choose(struct replica *replica, struct err *err); // sets polling, as ldap_driver and the server have it
+void replica_poll_fit(const struct replica *replica, struct ldap_link_search *search); // with what a polled server offers for all searches
 // The search of RFC 4533 has ended: was it refused by a server that ldap_driver = auto may poll instead, from its next connection on?
 bool replica_poll_instead(struct replica *replica);
 enum outcome replica_poll(struct replica *replica, bool reload, struct err *err);

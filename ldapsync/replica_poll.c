@@ -17,7 +17,11 @@
 #include "base/must.h"
 #include "poll_parts.h"
 
-enum { POLLS_PER_FRESH = 3, LAG_SHOWN_MS = 1000 };
+enum {
+	POLLS_PER_FRESH = 3,
+	LAG_SHOWN_MS = 1000,
+	PAGE_ENTRIES = 500, // Active Directory gives 1000, slapd 500 to whoever has no limits of their own
+};
 
 // --- Which driver, and what the server offers ---
 
@@ -95,6 +99,15 @@ bool replica_poll_instead(struct replica *replica)
 	log_warning(NULL, "the server offers syncrepl (RFC 4533) and refuses it for ldap_base: it is polled", log_c("server", replica->uri));
 	poll->refuses_sync = poll->server.identity;
 	return true;
+}
+
+// Active Directory has a referral to each other naming context in every search from its top, unless told not to.
+void replica_poll_fit(const struct replica *replica, struct ldap_link_search *search)
+{
+	if (!replica->polling)
+		return;
+	search->page = replica->poll->server.offers_pages ? PAGE_ENTRIES : 0;
+	search->domain_scope = replica->poll->server.offers_domain_scope;
 }
 
 struct base_context {

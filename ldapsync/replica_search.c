@@ -164,8 +164,9 @@ static struct guid scope_of(struct replica *replica)
 static enum err_code survey_realms(struct replica *replica, struct err *err)
 {
 	apply_forget_realms(replica->apply);
-	const struct ldap_link_search search = {.base = replica->settings->ldap_base.p, .filter = replica->realms_search.filter,
+	struct ldap_link_search search = {.base = replica->settings->ldap_base.p, .filter = replica->realms_search.filter,
 		.attributes = replica->realms_search.attributes};
+	replica_poll_fit(replica, &search);
 	enum err_code code = ldap_link_search(replica->link, &search, survey, apply_intake(replica->apply), err);
 	if (code)
 		return err_wrap(err, "read the realms of domains");

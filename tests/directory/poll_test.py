@@ -340,6 +340,13 @@ class Ds389Test(unittest.TestCase):
         self.assertEqual(follower.uuids(), {values["nsUniqueId"][0].decode().replace("-", "") for _, values in ids})
 
 
+DOMAIN_SCOPE = "1.2.840.113556.1.4.1339"
+
+
+def refer(session, number):
+    session.say(number, ber(0x73, octets("ldap://127.0.0.9/dc=else")))
+
+
 class Lying:
     """An LDAPv3 server that is asked by a poll, and what it makes of it: answers(session, number, search) of fake_ldap."""
 
@@ -349,8 +356,8 @@ class Lying:
             "objectClass": ["phMailDomain"], "associatedDomain": ["uni.example"], "phDomainType": ["local"], **self.marks(10000)}
         self.entries[f"cn=mb1,{BASE}"] = {"objectClass": ["phMailHost"], "cn": ["mb1.uni.example"],
                                           "phHostEndpoint": ["lmtp=inet:127.0.0.1:24"], **self.marks(10001)}
-        self.controls, self.compares, self.loads = ["1.2.840.113556.1.4.319"], 0, 0
-        self.left_out, self.end, self.pages = set(), None, None
+        self.controls, self.compares, self.loads = ["1.2.840.113556.1.4.319", DOMAIN_SCOPE], 0, 0
+        self.left_out, self.end, self.pages, self.slow_s = set(), None, None, 0
 
     @staticmethod
     def marks(n):
@@ -369,6 +376,8 @@ class Lying:
                 session.say(number, session.result(0x65, 32))
                 return
             session.say(number, session.content(search.base.decode(), self.entries[search.base.decode()]))
+        elif DOMAIN_SCOPE.encode() not in search.controls:
+            refer(session, number)  # as Active Directory does, from the top of a domain
         elif b"phAuthRealm" in search.attributes and len(search.attributes) == 3:
             pass
         elif b"modifyTimestamp" in search.filter:
@@ -384,6 +393,7 @@ class Lying:
     def tell(self, session, number, search, is_load):
         names = [dn for dn in self.entries if is_load or dn not in self.left_out]
         for at, dn in enumerate(names):
+            time.sleep(self.slow_s)
             if self.end and at == len(names) // 2:
                 self.end(session, number)
                 return
@@ -407,7 +417,7 @@ class LiarTest(unittest.TestCase):
     def test_not_whole(self):
         """Half of the entries, and then a limit, a refusal, a referral, nonsense, an end of the connection; first to compares, then to loads too."""
         def reference(session, number):
-            session.say(number, ber(0x73, octets("ldap://127.0.0.9/dc=else")))
+            refer(session, number)
             session.say(number, session.result(0x65))
         ends = [lambda session, number, code=code: session.say(number, session.result(0x65, code)) for code in (1, 3, 4, 10, 11, 32, 50, 51, 52, 53, 80)]
         ends += [reference, lambda session, number: session.close(), lambda session, number: session.raw(b"\x30\x84\xff\xff\xff\xff")]
@@ -447,6 +457,15 @@ class LiarTest(unittest.TestCase):
         self.lying.pages = b"more"
         self.lying.entries = {}
         self.follower.wait(lambda: "pages without an entry" in self.follower.status()["trouble"], "it is left")
+        self.assertEqual(self.follower.uuids(), self.wanted)
+
+    def test_without_end(self):
+        """Entries that drip, for ever."""
+        self.follower.stop()
+        self.follower.set_values(ldap_refresh_s=1)
+        self.lying.slow_s = 0.1
+        self.follower.start()
+        self.follower.wait(lambda: "not answered as a whole within ldap_refresh_s (1 s)" in self.follower.status()["trouble"], "it is left")
         self.assertEqual(self.follower.uuids(), self.wanted)
 
     def test_a_group_in_parts(self):
