@@ -3,6 +3,7 @@
 // goes. Keys are HMACs under a key of this process, so that nobody outside can choose what collides.
 #include "mail/password_cache.h"
 
+#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -10,11 +11,12 @@
 #include <openssl/sha.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/must.h"
 #include "password_hash.h"
 
-enum { WAYS = 4, KEY_BYTES = 32 };
+enum { WAYS = 4, KEY_BYTES = 32, LOCK_NS_MAX = 100000000, NS_OF_S = 1000000000 };
 
 static size_t buckets_for(size_t entries)
 {
@@ -26,17 +28,23 @@ static size_t buckets_for(size_t entries)
 }
 
 // HMAC-SHA-256 under a key of its own, made ready once: what is put in is added to a copy.
-static EVP_MAC_CTX *keyed_new(void)
+static EVP_MAC_CTX *keyed_with(const unsigned char key[KEY_BYTES])
 {
-	unsigned char key[KEY_BYTES];
 	char sha256[] = "SHA256";
 	const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0), OSSL_PARAM_construct_end()};
 	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	must(hmac != NULL);
 	EVP_MAC_CTX *keyed = EVP_MAC_CTX_new(hmac);
 	EVP_MAC_free(hmac); // keyed has it
+	must(keyed != NULL && EVP_MAC_init(keyed, key, KEY_BYTES, params) == 1);
+	return keyed;
+}
+
+static EVP_MAC_CTX *keyed_new(void)
+{
+	unsigned char key[KEY_BYTES];
 	password_random(key, sizeof key);
-	must(keyed != NULL && EVP_MAC_init(keyed, key, sizeof key, params) == 1);
+	EVP_MAC_CTX *keyed = keyed_with(key);
 	OPENSSL_cleanse(key, sizeof key);
 	return keyed;
 }
@@ -150,26 +158,54 @@ struct failures {
 
 enum throttle_kind { THROTTLE_USER, THROTTLE_ADDRESS, THROTTLE_LOGIN, THROTTLE_KINDS };
 
+// What processes may share.
+struct counted {
+	pthread_mutex_t mutex; // robust, between processes
+	unsigned char key[KEY_BYTES];
+	struct failures slots[]; // of each kind, one kind behind the other
+};
+
 struct password_throttle {
-	pthread_mutex_t mutex;
+	struct counted *counted;
+	bool is_own; // counted is freed with it
 	EVP_MAC_CTX *keyed; // owned
 	struct password_throttle_limits limits;
 	size_t buckets;
-	struct failures *tables[THROTTLE_KINDS]; // owned
 };
 
-struct password_throttle *password_throttle_new(const struct password_throttle_limits *limits)
+size_t password_throttle_bytes(size_t entries)
+{
+	return sizeof(struct counted) + THROTTLE_KINDS * buckets_for(entries) * WAYS * sizeof(struct failures);
+}
+
+void password_throttle_prepare(void *memory)
+{
+	struct counted *counted = memory;
+	pthread_mutexattr_t attr;
+	must(pthread_mutexattr_init(&attr) == 0 && pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&
+		pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0 && pthread_mutex_init(&counted->mutex, &attr) == 0);
+	pthread_mutexattr_destroy(&attr);
+	password_random(counted->key, sizeof counted->key);
+}
+
+struct password_throttle *password_throttle_at(const struct password_throttle_limits *limits, void *memory)
 {
 	struct password_throttle *throttle = calloc(1, sizeof *throttle);
 	must(throttle != NULL && limits->window_ms > 0 && limits->user_max > 0 && limits->address_max > 0 && limits->login_alarm > 0);
 	throttle->limits = *limits;
 	throttle->buckets = buckets_for(limits->entries);
-	for (size_t i = 0; i < THROTTLE_KINDS; i++) {
-		throttle->tables[i] = calloc(throttle->buckets * WAYS, sizeof *throttle->tables[i]);
-		must(throttle->tables[i] != NULL);
-	}
-	throttle->keyed = keyed_new();
-	must(pthread_mutex_init(&throttle->mutex, NULL) == 0);
+	throttle->counted = memory;
+	throttle->keyed = keyed_with(throttle->counted->key);
+	return throttle;
+}
+
+struct password_throttle *password_throttle_new(const struct password_throttle_limits *limits)
+{
+	void *memory = calloc(1, password_throttle_bytes(limits->entries));
+	must(memory != NULL);
+	password_throttle_prepare(memory);
+	struct password_throttle *throttle = password_throttle_at(limits, memory);
+	throttle->is_own = true;
 	return throttle;
 }
 
@@ -177,12 +213,37 @@ void password_throttle_free(struct password_throttle **throttle)
 {
 	if (*throttle == NULL)
 		return;
-	pthread_mutex_destroy(&(*throttle)->mutex);
-	for (size_t i = 0; i < THROTTLE_KINDS; i++)
-		free((*throttle)->tables[i]);
+	if ((*throttle)->is_own) {
+		pthread_mutex_destroy(&(*throttle)->counted->mutex);
+		free((*throttle)->counted);
+	}
 	EVP_MAC_CTX_free((*throttle)->keyed);
 	free(*throttle);
 	*throttle = NULL;
+}
+
+// False: somebody keeps it for so long that we go on without. What a process left that died with it is whole enough: each count stands for itself.
+static bool lock(struct password_throttle *throttle)
+{
+	struct timespec until;
+	must(clock_gettime(CLOCK_REALTIME, &until) == 0);
+	until.tv_nsec += LOCK_NS_MAX;
+	until.tv_sec += until.tv_nsec / NS_OF_S;
+	until.tv_nsec %= NS_OF_S;
+	int rc = pthread_mutex_timedlock(&throttle->counted->mutex, &until);
+	if (rc == EOWNERDEAD)
+		rc = pthread_mutex_consistent(&throttle->counted->mutex);
+	return rc == 0;
+}
+
+static void unlock(struct password_throttle *throttle)
+{
+	pthread_mutex_unlock(&throttle->counted->mutex);
+}
+
+static struct failures *slots_of(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id)
+{
+	return &throttle->counted->slots[((size_t)kind * throttle->buckets + (id & (throttle->buckets - 1))) * WAYS];
 }
 
 static uint64_t id_of(const struct password_throttle *throttle, const struct str *parts, size_t n)
@@ -195,7 +256,7 @@ static uint64_t id_of(const struct password_throttle *throttle, const struct str
 
 static struct failures *find(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id)
 {
-	struct failures *bucket = &throttle->tables[kind][(id & (throttle->buckets - 1)) * WAYS];
+	struct failures *bucket = slots_of(throttle, kind, id);
 	for (size_t i = 0; i < WAYS; i++)
 		if (bucket[i].id == id)
 			return &bucket[i];
@@ -207,7 +268,7 @@ static struct failures *find_or_make(struct password_throttle *throttle, enum th
 {
 	struct failures *entry = find(throttle, kind, id);
 	if (entry == NULL) {
-		struct failures *bucket = &throttle->tables[kind][(id & (throttle->buckets - 1)) * WAYS];
+		struct failures *bucket = slots_of(throttle, kind, id);
 		entry = bucket;
 		for (size_t i = 1; i < WAYS; i++)
 			if (bucket[i].used_ms < entry->used_ms)
@@ -233,17 +294,28 @@ static uint32_t max_of(const struct password_throttle *throttle, enum throttle_k
 	unreachable("kind of throttle");
 }
 
+// Further ahead than any count goes: of before the machine was started, whose clock was another one.
+static bool is_stale(const struct password_throttle *throttle, enum throttle_kind kind, const struct failures *entry, uint64_t now_ms)
+{
+	uint64_t max = max_of(throttle, kind), each = throttle->limits.window_ms / max;
+	return entry->empty_ms > now_ms + (each ? each : 1) * (max + 1);
+}
+
 // How long until one of its failures is forgiven, when all of them are used up.
 static uint64_t wait_of(const struct password_throttle *throttle, enum throttle_kind kind, const struct failures *entry, uint64_t now_ms)
 {
 	uint64_t max = max_of(throttle, kind), each = throttle->limits.window_ms / max, others = (each ? each : 1) * (max - 1);
-	return entry == NULL || entry->empty_ms <= now_ms + others ? 0 : entry->empty_ms - now_ms - others;
+	if (entry == NULL || entry->empty_ms <= now_ms + others || is_stale(throttle, kind, entry, now_ms))
+		return 0;
+	return entry->empty_ms - now_ms - others;
 }
 
 // True when that was the last one.
 static bool add_failure(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id, uint64_t now_ms)
 {
 	struct failures *entry = find_or_make(throttle, kind, id, now_ms);
+	if (is_stale(throttle, kind, entry, now_ms))
+		entry->empty_ms = 0;
 	uint64_t from = entry->empty_ms > now_ms ? entry->empty_ms : now_ms, each = throttle->limits.window_ms / max_of(throttle, kind);
 	bool before = wait_of(throttle, kind, entry, now_ms) > 0;
 	if (!before) // an alarm that goes on does not grow without end
@@ -267,24 +339,26 @@ static struct ids ids_of(const struct password_throttle *throttle, struct str lo
 uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
 {
 	struct ids ids = ids_of(throttle, login, address);
-	pthread_mutex_lock(&throttle->mutex);
+	if (!lock(throttle))
+		return 0;
 	uint64_t wait = wait_of(throttle, THROTTLE_USER, find(throttle, THROTTLE_USER, ids.user), now_ms);
 	if (address.n) {
 		uint64_t more = wait_of(throttle, THROTTLE_ADDRESS, find(throttle, THROTTLE_ADDRESS, ids.address), now_ms);
 		wait = more > wait ? more : wait;
 	}
-	pthread_mutex_unlock(&throttle->mutex);
+	unlock(throttle);
 	return wait;
 }
 
 enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
 {
 	struct ids ids = ids_of(throttle, login, address);
-	pthread_mutex_lock(&throttle->mutex);
+	if (!lock(throttle))
+		return PASSWORD_THROTTLE_NOTHING;
 	bool user = add_failure(throttle, THROTTLE_USER, ids.user, now_ms);
 	bool by_address = address.n && add_failure(throttle, THROTTLE_ADDRESS, ids.address, now_ms);
 	bool alarm = add_failure(throttle, THROTTLE_LOGIN, ids.login, now_ms);
-	pthread_mutex_unlock(&throttle->mutex);
+	unlock(throttle);
 	return by_address ? PASSWORD_THROTTLE_ADDRESS : alarm ? PASSWORD_THROTTLE_ALARM : user ? PASSWORD_THROTTLE_USER : PASSWORD_THROTTLE_NOTHING;
 }
 
@@ -292,9 +366,10 @@ void password_throttle_succeeded(struct password_throttle *throttle, struct str 
 {
 	struct ids ids = ids_of(throttle, login, address);
 	(void)now_ms;
-	pthread_mutex_lock(&throttle->mutex);
+	if (!lock(throttle))
+		return;
 	struct failures *entry = find(throttle, THROTTLE_USER, ids.user);
 	if (entry)
 		entry->empty_ms = 0;
-	pthread_mutex_unlock(&throttle->mutex);
+	unlock(throttle);
 }

@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "mail/password_cache.h"
@@ -96,6 +99,33 @@ static void strangers_lock_nobody_out(void **state)
 	password_throttle_free(&throttle);
 }
 
+static void processes_count_together(void **state)
+{
+	(void)state;
+	void *memory = mmap(NULL, password_throttle_bytes(limits.entries), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(memory, MAP_FAILED);
+	password_throttle_prepare(memory);
+	struct password_throttle *throttle = password_throttle_at(&limits, memory);
+	const struct str from = STR("192.0.2.1");
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct password_throttle *other = password_throttle_at(&limits, memory);
+		for (unsigned i = 0; i < limits.user_max; i++)
+			password_throttle_failed(other, STR("anna"), from, 0);
+		_exit(password_throttle_wait_ms(other, STR("anna"), from, 0) > 0 ? 0 : 1);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_true(password_throttle_wait_ms(throttle, STR("anna"), from, 0) > 0);
+	// The machine was started again, and its clock with it.
+	password_throttle_failed(throttle, STR("bob"), from, 1000000000);
+	assert_int_equal(password_throttle_wait_ms(throttle, STR("bob"), from, 0), 0);
+	password_throttle_free(&throttle);
+	munmap(memory, password_throttle_bytes(limits.entries));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -104,6 +134,7 @@ int main(void)
 		cmocka_unit_test(guesses_at_one_login_from_one_place_are_slowed),
 		cmocka_unit_test(one_address_that_tries_many_logins_is_slowed),
 		cmocka_unit_test(strangers_lock_nobody_out),
+		cmocka_unit_test(processes_count_together),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

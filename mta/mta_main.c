@@ -33,6 +33,7 @@ struct mta {
 	struct runtime *runtime;
 	struct worker_pool *auth;
 	struct login *login;
+	void *shared_logins;
 	struct directory_views *views;
 	struct mta_tls tls;
 	struct mta_rules rules;
@@ -81,6 +82,7 @@ static enum err_code mta_pre_jail(struct daemon *daemon, struct err *err)
 	struct mta *mta = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	mta->daemon = daemon;
+	mta->shared_logins = login_share(settings_of(snapshot)->run_dir);
 	charset_preload(); // iconv reads modules from disk at a charset's first use
 	struct err bad;
 	enum err_code code = mta_tls_load(settings_of(snapshot), &mta->tls, err);
@@ -134,6 +136,7 @@ static enum err_code start_login(struct mta *mta, const struct settings *setting
 		.failures_user_max = (uint32_t)settings->auth_failures_user_hour_max,
 		.failures_address_max = (uint32_t)settings->auth_failures_address_hour_max,
 		.is_exempt = is_exempt,
+		.shared = mta->shared_logins,
 		.arg = mta,
 	};
 	if (code == ERR_OK)

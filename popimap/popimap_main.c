@@ -42,6 +42,7 @@ enum {
 
 struct node {
 	struct daemon *daemon;
+	void *shared_logins;
 	struct runtime *runtime;
 	struct worker_pool *auth;
 	struct directory_views *views;
@@ -97,6 +98,7 @@ static enum err_code popimap_pre_jail(struct daemon *daemon, struct err *err)
 	struct node *node = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
 	node->daemon = daemon;
+	node->shared_logins = login_share(settings_of(snapshot)->run_dir);
 	charset_preload(); // iconv reads modules from disk at a charset's first use
 	enum err_code code = load_tls(node, settings_of(snapshot), err);
 	if (code == ERR_OK)
@@ -172,6 +174,7 @@ static enum err_code start_login(struct node *node, const struct settings *setti
 		.failures_user_max = (uint32_t)settings->auth_failures_user_hour_max,
 		.failures_address_max = (uint32_t)settings->auth_failures_address_hour_max,
 		.is_exempt = is_exempt,
+		.shared = node->shared_logins,
 		.arg = node,
 	};
 	if (code == ERR_OK)

@@ -7,6 +7,10 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fiber.h"
@@ -68,6 +72,44 @@ static uint64_t now_ms(void)
 	return (uint64_t)clock_mono_exact_ms();
 }
 
+// Prepared means: its whole size is there. Whoever finds less prepares it, while the others wait for the lock.
+static void *map_shared(int fd, size_t bytes)
+{
+	struct stat st;
+	void *memory = MAP_FAILED;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 || flock(fd, LOCK_EX))
+		return NULL;
+	bool fresh = fstat(fd, &st) == 0 && (size_t)st.st_size != bytes + 1;
+	if (!fresh || (ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)bytes) == 0))
+		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (memory != MAP_FAILED && fresh) {
+		password_throttle_prepare(memory);
+		if (ftruncate(fd, (off_t)bytes + 1)) { // says that it is
+			munmap(memory, bytes);
+			memory = MAP_FAILED;
+		}
+	}
+	flock(fd, LOCK_UN);
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+void *login_share(struct str run_dir)
+{
+	void *memory = NULL;
+	int dir, fd;
+	if (file_dir_open(run_dir, &dir, NULL) == ERR_OK) {
+		fd = openat(dir, "log-ins", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd >= 0) {
+			memory = map_shared(fd, password_throttle_bytes(THROTTLE_ENTRIES));
+			close(fd);
+		}
+		file_close(dir);
+	}
+	if (memory == NULL)
+		log_warning(NULL, "no common count of failed log-ins: this daemon counts for itself", log_str("run_dir", run_dir));
+	return memory;
+}
+
 enum err_code login_open(const struct login_config *config, struct login **login_out, struct err *err)
 {
 	const struct password_throttle_limits limits = {
@@ -89,7 +131,7 @@ enum err_code login_open(const struct login_config *config, struct login **login
 	login->arg = config->arg;
 	login->credentials = credentials_open(config->credentials_path, config->default_realm);
 	login->cache = config->cache_ms ? password_cache_new(CACHE_ENTRIES, (uint64_t)config->cache_ms) : NULL;
-	login->throttle = password_throttle_new(&limits);
+	login->throttle = config->shared ? password_throttle_at(&limits, config->shared) : password_throttle_new(&limits);
 	const struct sasl_config sasl = {
 		.lookup = credentials_lookup,
 		.context = login->credentials,

@@ -38,10 +38,11 @@ class Guess(AuthTest):
                 self.assertEqual(self.once(service, there, "bob", PASSWORD), "ok")
                 self.assertEqual(self.count(f"address={here}"), 2)                   # ann, then the address: once each
 
-    def test_imap_and_pop3_are_one(self):
-        self.guess("pop3", "127.3.0.1", "ann", 2)
+    def test_all_protocols_are_one(self):
+        self.guess("pop3", "127.3.0.1", "ann", 1)
+        self.guess("submission", "127.3.0.1", "ann", 1)
         self.guess("imap", "127.3.0.1", "ann", USER_MAX - 2)
-        for service in ("imap", "pop3"):
+        for service in ("imap", "pop3", "submission"):
             self.assertEqual(self.once(service, "127.3.0.1", "ann", PASSWORD), "fail")
 
     def test_a_right_password_forgives(self):

@@ -44,6 +44,13 @@ struct password_throttle_limits {
 struct password_throttle *password_throttle_new(const struct password_throttle_limits *limits);
 void password_throttle_free(struct password_throttle **throttle);
 
+// The same in memory that processes share, of password_throttle_bytes(entries): prepared by one of them while it is zeroed and nobody else has it;
+// then each makes one at it, with the same entries. They count together, and what is counted outlives them. A process that dies, or stops, in the
+// middle of a count keeps the others waiting for a tenth of a second each: then they go on without counting.
+size_t password_throttle_bytes(size_t entries);
+void password_throttle_prepare(void *memory);
+struct password_throttle *password_throttle_at(const struct password_throttle_limits *limits, void *memory);
+
 // What a failure has used up, just now.
 enum password_throttle_used {
 	PASSWORD_THROTTLE_NOTHING,

@@ -34,12 +34,17 @@ struct login_config {
 	struct str default_realm;     // of logins without one
 	struct worker_pool *workers;  // a pool of its own: hashes are slow on purpose. Borrowed
 	int64_t cache_ms;             // how long a right password is remembered; 0: not
-	// Failed log-ins an hour over all connections of the process: of one user from one address, and of one address (IPv4, IPv6 /64). Beyond them
+	// Failed log-ins an hour over all connections of the processes that share the count: of one user from one address, and of one address (IPv4, IPv6 /64). Beyond them
 	// whoever asks from there hears the same as for a wrong password, and nothing is looked up.
 	uint32_t failures_user_max, failures_address_max;
+	void *shared; // of login_share(); NULL: this process counts for itself
 	bool (*is_exempt)(void *arg, const struct netaddr *peer); // from where failures do not count; NULL: nowhere. Any thread
 	void *arg;
 };
+
+// The count of failed log-ins that all daemons of a node share: run_dir/log-ins, mode 0600, made by the first of them. Before the jail, as who owns
+// run_dir; blocks. NULL, with a line in the log, where that cannot be: then each counts for itself.
+void *login_share(struct str run_dir);
 
 // Opens the credentials and libsasl2. One struct login a process. Reads files: main thread, at start. ERR_UNSUPPORTED: libsasl2 lacks a
 // mechanism (libsasl2-modules is not installed).
