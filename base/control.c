@@ -253,8 +253,12 @@ struct control *control_start(struct sched *sched, int listen_fd, gid_t group, c
 	control->started_ms = clock_mono_ms();
 	control->caps = listen_caps_new(CONNECTIONS_MAX, 0);
 	control->service = (struct listen_service){.name = "control", .serve = serve, .arg = control};
-	(void)!sched_post(sched, start_listening, control);
 	return control;
+}
+
+void control_begin(struct control *control)
+{
+	(void)!sched_post(control->sched, start_listening, control);
 }
 
 void control_register(struct control *control, const struct control_command *table)

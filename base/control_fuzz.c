@@ -146,6 +146,7 @@ static void ask(struct str in)
 	must(sched_new(&(struct sched_config){.fibers_max = 10}, &asker.sched, NULL) == ERR_OK);
 	struct control *control = control_start(asker.sched, listening, getgid(), "fuzz");
 	control_register(control, commands);
+	control_begin(control);
 	buf_init(&asker.answer, ANSWER_BYTES_MAX);
 	asker.fd = connect_to_path();
 	send_all(asker.fd, in);

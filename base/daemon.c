@@ -248,7 +248,10 @@ static enum err_code start(struct daemon *daemon, bool *started_out, struct err 
 	metrics_register_base();
 	log_start(spec->name, daemon->options.log_destination, daemon->options.log_level);
 	*started_out = true;
-	return spec->post_jail(daemon, err);
+	enum err_code code = spec->post_jail(daemon, err);
+	if (code == ERR_OK && daemon->control)
+		control_begin(daemon->control); // its commands are all there now
+	return code;
 }
 
 // A bad new file changes nothing.

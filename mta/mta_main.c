@@ -230,8 +230,10 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
 		tls_slot_set(&mta->smtp.tls_asking, &mta->tls.asking);
 		struct control *control = daemon_serve_control(daemon, runtime_sched(mta->runtime, 0));
-		control_on_trouble(control, trouble, mta);
-		queue_register_commands(mta->queue, control);
+		if (control) {
+			control_on_trouble(control, trouble, mta);
+			queue_register_commands(mta->queue, control);
+		}
 		queue_start(mta->queue);
 		code = start_listeners(mta, err);
 	}
