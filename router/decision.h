@@ -57,6 +57,7 @@ struct decision_item {
 	struct str dn, key;                 // of a group or list that it turned out to be: its DN, addr_key of its address
 	struct str list, forwarder;         // for the targets below it
 	bool no_author;                     // the list sends its author no copy
+	struct str detail;                  // of a catch-all's address: what the domain before took for the detail
 	bool own_words;                     // its local part is what the client wrote, not what an entry says
 };
 

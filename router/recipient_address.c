@@ -44,18 +44,22 @@ static bool try_key(struct decision *d, struct decision_item *item, struct str k
 	unreachable("directory_answer");
 }
 
+static struct str delimiters_of(const struct decision *d, const struct entry *domain)
+{
+	struct str own = entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER);
+	return own.p ? own : d->query->delimiters;
+}
+
 // The address, owner-x and x-request of a list, the address without its detail.
 static bool try_address(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
-	struct str delimiters = entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER), detail;
+	struct str detail;
 	struct addr base;
-	if (try_key(d, item, addr->key, addr, STR_NONE))
+	if (try_key(d, item, addr->key, addr, item->detail))
 		return true;
 	if (list_try_role(d, item, addr))
 		return true;
-	if (delimiters.p == NULL)
-		delimiters = d->query->delimiters;
-	if (addr_detail(d->scratch, addr, delimiters, &base, &detail) && try_key(d, item, base.key, &base, detail)) {
+	if (addr_detail(d->scratch, addr, delimiters_of(d, domain), &base, &detail) && try_key(d, item, base.key, &base, detail)) {
 		decision_reason(d, "detail", domain->dn, entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER) ? ATTR_PH_SUBADDRESS_DELIMITER : ATTR_NONE,
 			detail);
 		return true;
@@ -98,15 +102,38 @@ static void route_postmaster(struct decision *d, struct decision_item *item, con
 }
 
 // "%1@other.example" with the local part in the place of %1.
-static void add_catch_all(struct decision *d, struct decision_item *item, struct str pattern, const struct addr *addr)
+static struct str fill_in(struct decision *d, struct str pattern, size_t at, struct str local)
 {
+	return arena_printf(d->scratch, "%.*s%.*s%.*s", (int)at, pattern.p, STR_FMT(local), STR_FMT(str_from(pattern, at + 2)));
+}
+
+static enum directory_answer find_text(struct decision *d, struct str text)
+{
+	struct addr addr;
+	struct directory_match match;
+	if (addr_parse(d->scratch, text, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
+		return DIRECTORY_NONE;
+	return decision_find(d, DIRECTORY_ADDRESS, addr.key, &match);
+}
+
+// The local part goes along as it is, detail and all; but where this domain has other delimiters than the one that it leads to, and somebody
+// there has the address without the detail, the detail goes to his mailbox as from here.
+static void add_catch_all(struct decision *d, struct decision_item *item, struct str pattern, const struct addr *addr, const struct entry *domain)
+{
+	struct str delimiters = delimiters_of(d, domain), detail = STR_NONE;
+	struct addr base;
 	ptrdiff_t at = str_find(pattern, STR("%1"));
-	if (at >= 0)
-		pattern = arena_printf(d->scratch, "%.*s%.*s%.*s", (int)at, pattern.p, STR_FMT(addr->local),
-			STR_FMT(str_from(pattern, (size_t)at + 2)));
-	struct decision_item *to = decision_add(d, item, pattern, false);
-	if (to)
+	struct str text = at >= 0 ? fill_in(d, pattern, (size_t)at, addr->local) : pattern;
+	if (at >= 0 && addr_detail(d->scratch, addr, delimiters, &base, &detail) && find_text(d, text) == DIRECTORY_NONE &&
+		find_text(d, fill_in(d, pattern, (size_t)at, base.local)) == DIRECTORY_FOUND)
+		text = fill_in(d, pattern, (size_t)at, base.local);
+	else
+		detail = STR_NONE;
+	struct decision_item *to = decision_add(d, item, text, false);
+	if (to) {
 		to->own_words = at >= 0;
+		to->detail = arena_dup(d->work, detail);
+	}
 }
 
 static bool try_catch_all(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
@@ -117,7 +144,7 @@ static bool try_catch_all(struct decision *d, struct decision_item *item, const 
 	while (entry_next(domain, ATTR_PH_CATCH_ALL, &cursor, &pattern)) {
 		decision_is(d, RECIPIENT_EXPAND);
 		decision_reason(d, "catch-all", domain->dn, ATTR_PH_CATCH_ALL, pattern);
-		add_catch_all(d, item, pattern, addr);
+		add_catch_all(d, item, pattern, addr, domain);
 		any = true;
 	}
 	return any;

@@ -167,6 +167,9 @@ static const struct row {
 	{"anna-x@uni.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown user"}, // "-" is no delimiter here
 	{"anna_x-y@all.example", GUEST, RECIPIENT_DELIVER, 250, "2.1.5", ANNA " +x-y", "detail"}, // the domain's own set
 	{"anna@alias.example", GUEST, RECIPIENT_DELIVER, 250, "2.1.5", ANNA, "alias domain"},
+	{"c++-x@all.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", "c++@uni.example mb1.uni.example +x", "catch-all"}, // its - is not uni's
+	{"anna.berg+x@all.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA " +x", "catch-all"},
+	{"nobody-x@all.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown user"},
 	{"anna@ghost.example", GUEST, RECIPIENT_DEFER, 451, "4.3.0", "", "bad domain"}, // a typo bounces nobody's mail
 	{"anna@ghost.example", LOGGED_IN, RECIPIENT_DEFER, 451, "4.3.0", "", "bad domain"},
 	{"activ@alias.example", GUEST, RECIPIENT_DEFER, 450, "4.2.1", "", "bad status"},
