@@ -2,13 +2,14 @@
 """shadow.db is damaged under running daemons or between two starts: it is made anew without anybody's help, beside the old one, which serves as
 far as it can be read; and nobody who is there is ever unknown."""
 import contextlib
+import imaplib
 import os
 import random
 import sqlite3
 import time
 import unittest
 
-from node import DEADLINE_S, NodeTest
+from node import DEADLINE_S, PASSWORD, NodeTest
 from replica import ReplicaTest, people
 
 USERS = tuple(f"u{n}" for n in range(3200))  # so many that a load empties the log, and reads come from the file
@@ -126,6 +127,28 @@ class FromFile(NodeTest):
         overwrite(self.shadow + "-shm", 0, random.Random(5).randbytes(PAGE))
         self.node.start()
         self.node.wait(self.is_well, "a good shadow")
+
+    def test_credentials(self):
+        """Nobody is told that the password is wrong, and soon everybody can log in."""
+        credentials, before = self.node.path("data/credentials/credentials.db"), os.stat(self.shadow).st_ino
+        self.node.wait(lambda: fold(credentials), "the log to be folded in")
+        with open(credentials, "r+b") as stream:  # all but the header and the state
+            size = os.path.getsize(credentials)
+            stream.seek(2 * PAGE)
+            stream.write(random.Random(6).randbytes(size - 2 * PAGE))
+
+        def logs_in():
+            wire = self.node.imap(login=None)
+            try:
+                wire.login("u7", PASSWORD)
+                return True
+            except imaplib.IMAP4.error as error:
+                self.assertIn("UNAVAILABLE", str(error))
+                return False
+            finally:
+                wire.shutdown()
+        self.node.wait(lambda: os.stat(self.shadow).st_ino != before and logs_in(), "log-ins")
+        self.assertTrue(os.path.exists(credentials + ".damaged"))
 
     def test_keys_that_are_gone_are_missed(self):
         """Rows that SQLite has nothing against: an address that led to its owner, and leads nowhere."""
