@@ -173,6 +173,18 @@ static void take_natives(struct mapping *m)
 	}
 }
 
+// Does a line of the administrator's stand in the place of this one?
+static bool is_replaced(const struct mapping *m, const struct profile_line *line)
+{
+	for (size_t i = 0; !line->own && i < m->profile->n && m->profile->lines[i].own; i++) {
+		const struct profile_line *own = &m->profile->lines[i];
+		if (m->holds[i] && own->source.n && str_eq_nocase(own->source, line->source) &&
+			(own->target == PROFILE_TO_NOTHING || str_eq(own->name, line->name)))
+			return true;
+	}
+	return false;
+}
+
 static void take_line(struct mapping *m, size_t at)
 {
 	const struct profile_line *line = &m->profile->lines[at];
@@ -334,7 +346,7 @@ bool profile_map_entry(const struct profile *profile, const struct raw_entry *en
 		return false;
 	take_natives(&m);
 	for (size_t i = 0; i < profile->n; i++)
-		if (m.holds[i] && profile->lines[i].source.n && profile->lines[i].target != PROFILE_TO_NOTHING)
+		if (m.holds[i] && profile->lines[i].source.n && profile->lines[i].target != PROFILE_TO_NOTHING && !is_replaced(&m, &profile->lines[i]))
 			take_line(&m, i);
 	settle_status(&m);
 	settle_services(&m);

@@ -154,6 +154,21 @@ static void test_laser(void **state)
 	profile_check(SETTINGS_LDAP_PROFILE_LASER, NULL, cases, sizeof cases / sizeof *cases);
 }
 
+// A line of one's own in the place of a profile's, and one that leaves its source out.
+static void test_in_place(void **state)
+{
+	(void)state;
+	struct str own[] = {STR("accountStatus = phStatus: gone=hold *=active"), STR("mailQuotaSize = -"), STR("y = mailLocalAddress: catchall all")};
+	struct settings_list map = {own, 3};
+	static const struct profile_case cases[] = {
+		{"in its place", "objectClass: qmailUser\naccountStatus: disabled\nmailQuotaCount: 5\n", USER "phStatus active < accountStatus disabled\nphQuotaMessages 5 < mailQuotaCount\n", ""},
+		{"left out", "objectClass: qmailUser\naccountStatus: gone\nmailQuotaSize: 5\n", USER "phStatus hold < accountStatus gone\n", ""},
+		{"catchall", "objectClass: qmailUser\ny: All@uni.example\ny: allow@uni.example\n",
+			USER "mailLocalAddress @uni.example < y All@uni.example\n", ""},
+	};
+	profile_check(SETTINGS_LDAP_PROFILE_QMAIL_LDAP, &map, cases, sizeof cases / sizeof *cases);
+}
+
 static bool asks_for(const struct profile_search *search, const char *name)
 {
 	for (size_t i = 0; search->attributes[i]; i++)
@@ -191,7 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines), cmocka_unit_test(test_what_counts), cmocka_unit_test(test_functions), cmocka_unit_test(test_evil),
-		cmocka_unit_test(test_domain), cmocka_unit_test(test_laser), cmocka_unit_test(test_search),
+		cmocka_unit_test(test_domain), cmocka_unit_test(test_laser), cmocka_unit_test(test_in_place), cmocka_unit_test(test_search),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,6 +178,10 @@ const char *profile_value(const struct profile_line *line, struct str given, str
 	case PROFILE_SUFFIX:
 		give(&made, str_index(text, '@') >= 0 ? text : arena_printf(arena, "%.*s%.*s", STR_FMT(text), STR_FMT(line->argument)));
 		return NULL;
+	case PROFILE_CATCHALL:
+		if (text.n > line->argument.n && str_starts_nocase(text, line->argument) && text.p[line->argument.n] == '@')
+			give(&made, str_from(text, line->argument.n));
+		return NULL;
 	case PROFILE_SPLIT:
 		give_pieces(&made, text, line->argument.p[0], STR_NONE);
 		return NULL;

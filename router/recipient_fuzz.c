@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any directory, any recipient: the first line is the address, the rest LDIF. A verdict is whole and the same twice; what is not from a complete
 // and fresh shadow is never final; a mailbox is at home where the front-end would send it.
-// Covers: router/recipient.c router/recipient_address.c router/recipient_entry.c router/recipient_list.c router/list.c router/list_post.c router/decision.c router/outside.c router/relay.c router/route.c router/access.c router/host.c router/home.c router/sender.c ldapsync/directory_memory.c
+// Covers: router/recipient.c router/recipient_address.c router/recipient_entry.c router/recipient_list.c router/list.c router/list_post.c router/decision.c router/outside.c router/other_host.c router/relay.c router/route.c router/access.c router/host.c router/home.c router/sender.c ldapsync/directory_memory.c
 #include <stdint.h>
 #include <stdio.h>
 
@@ -53,8 +53,10 @@ static void decide_as(struct directory *directory, const struct addr *to, bool a
 	access_sender(&table, &author, arena, &of_sender);
 	must(!of_sender.relays && (!access.refuses || (access.reply.code >= 400 && access.reply.code < 600)));
 	client.access = &access;
+	static const struct home_rules here = {.hostname = {"mx.uni.example", 14}};
 	const struct recipient_query query = {.recipient = to, .client = lists == RECIPIENT_LISTS_NOW ? NULL : &client, .sender = lists == RECIPIENT_LISTS_ALL ? NULL : &author,
 		.authenticated = authenticated, .lists = lists, .delimiters = STR("+"),
+		.here = &here, .keep_detail = authenticated,
 		.relayhost = STR("relay.example:25"), .default_domain = STR("uni.example"), .entries_max = ENTRIES_MAX,
 		.moderated = lists == RECIPIENT_LISTS_INLINE, .message_bytes = authenticated ? 100000 : 0};
 	recipient_decide(directory, &query, arena, out);

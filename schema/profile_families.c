@@ -17,6 +17,12 @@ static const char *const zimbra[] = {
 static const char *const ad[] = {
 #include "profiles/ad.def"
 	NULL};
+static const char *const qmail_ldap[] = {
+#include "profiles/qmail-ldap.def"
+	NULL};
+static const char *const sun[] = {
+#include "profiles/sun.def"
+	NULL};
 #undef PROFILE_LINE
 
 static const struct {
@@ -28,6 +34,8 @@ static const struct {
 	[SETTINGS_LDAP_PROFILE_COURIER] = {"courier", courier},
 	[SETTINGS_LDAP_PROFILE_ZIMBRA] = {"zimbra", zimbra},
 	[SETTINGS_LDAP_PROFILE_AD] = {"ad", ad},
+	[SETTINGS_LDAP_PROFILE_QMAIL_LDAP] = {"qmail-ldap", qmail_ldap},
+	[SETTINGS_LDAP_PROFILE_SUN] = {"sun", sun},
 };
 
 const char *profile_name(int family)

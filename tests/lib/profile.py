@@ -13,12 +13,15 @@
 
 The example's mailbox host, mb1.uni.example, is this node. self.hop is the server that mail.dept.example is, by a route entry; self.relay the relayhost.
 """
+import imaplib
+import json
 import os
 import re
+import time
 import unittest
 
 from nexthop import NextHop
-from node import ROOT, Node, message
+from node import DEADLINE_S, PASSWORD, ROOT, Node, message
 from slapd import Directory
 
 FOLDER = os.path.join(ROOT, "deploy", "ldap", "profiles")
@@ -66,7 +69,7 @@ class ProfileTest(unittest.TestCase):
         self.directory.start()
         node.overrides.update(self.directory.settings(), ldap_timeout_s=2, ldap_heartbeat_ms=200)
         self.start(node)
-        node.wait(lambda: node.why("nobody@uni.example")["code"] == 550, "a fresh shadow")
+        node.wait(lambda: node.why("ann@uni.example")["shadow"]["fresh"], "a fresh shadow")
         return node
 
     # --- what a user sees ---
@@ -86,6 +89,22 @@ class ProfileTest(unittest.TestCase):
         self.assertEqual((why["verdict"], [target["address"] for target in why["targets"]]), (verdict, targets), why)
         return why
 
+    def targets_from(self, node, sender, address):
+        """Where a message of this sender goes."""
+        return [target["address"] for target in json.loads(node.run("why", "--json", "--from", sender, address, check=0).stdout)["targets"]]
+
+    def assert_log_ins(self, node, yes, no):
+        """Who may use IMAP."""
+        for uid in [*yes, *no]:
+            imap = imaplib.IMAP4_SSL(node.address, node.ports["imaps"], ssl_context=node.tls(), timeout=DEADLINE_S)
+            try:
+                logged_in = imap.login(uid, PASSWORD)[0] == "OK"
+            except imaplib.IMAP4.error:
+                logged_in = False
+            finally:
+                imap.shutdown()
+            self.assertEqual(logged_in, uid in yes, uid)
+
     def reason(self, why, attribute):
         """The first reason that names this attribute of the directory."""
         found = [reason for reason in why["reasons"] if reason["attribute"] == attribute]
@@ -97,8 +116,7 @@ class ProfileTest(unittest.TestCase):
         self.assertEqual([got.recipients for got in node_waits], [recipients])
 
     def poll_until(self, condition):
-        import time
-        end = time.monotonic() + float(os.environ.get("POSTHOUSE_TEST_DEADLINE_S", "30"))
+        end = time.monotonic() + DEADLINE_S
         while not (value := condition()):
             self.assertLess(time.monotonic(), end, "waited in vain")
             time.sleep(0.02)

@@ -23,6 +23,8 @@
 // commas; nothing; or *: the value itself. "disabled=suspended gone= *=*". A value without a word is refused with a complaint. Of phService, -imap takes
 // imap away from what the entry may use.
 //
+// A line of the administrator's for a SOURCE stands in the place of the profile's lines for the same SOURCE and TARGET; with - in the place of all for it.
+//
 // What counts: values of native attributes that no line names as its SOURCE (first), the administrator's lines, those of the profile, := last. A
 // TARGET that may have one value takes the first of these; phStatus the most restrictive. One that may have several takes all.
 //
@@ -45,6 +47,7 @@ enum {
 #define PROFILE_FUNCTIONS(X)                                                                                          \
 	X(PROFILE_PREFIX, "prefix", TEXT)      /* values that begin so, case counts; what comes after it */           \
 	X(PROFILE_SUFFIX, "suffix", TEXT)      /* "@uni.example" after a value without @ */                           \
+	X(PROFILE_CATCHALL, "catchall", TEXT)  /* "@uni.example" of TEXT@uni.example; nothing of others */            \
 	X(PROFILE_SPLIT, "split", TEXT)        /* one value holds several, with this character between */             \
 	X(PROFILE_BIT, "bit", BIT)             /* a number with this bit (2 is the second): the word; else nothing */ \
 	X(PROFILE_TIMES, "times", NUMBER)      /* a number times this one; -1 stays */                                \

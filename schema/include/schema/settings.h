@@ -28,7 +28,8 @@
 // Each is a file of schema/profiles/ and a row of schema/profile_families.c.
 #define SETTINGS_LDAP_PROFILE(X)                                                                                              \
 	X(SETTINGS_LDAP_PROFILE_NATIVE, "native") X(SETTINGS_LDAP_PROFILE_LASER, "laser")                                     \
-	X(SETTINGS_LDAP_PROFILE_COURIER, "courier") X(SETTINGS_LDAP_PROFILE_ZIMBRA, "zimbra") X(SETTINGS_LDAP_PROFILE_AD, "ad")
+	X(SETTINGS_LDAP_PROFILE_COURIER, "courier") X(SETTINGS_LDAP_PROFILE_ZIMBRA, "zimbra") X(SETTINGS_LDAP_PROFILE_AD, "ad") \
+	X(SETTINGS_LDAP_PROFILE_QMAIL_LDAP, "qmail-ldap") X(SETTINGS_LDAP_PROFILE_SUN, "sun")
 #define SETTINGS_ROUTING_DETAIL(X) X(SETTINGS_ROUTING_DETAIL_STRIP, "strip") X(SETTINGS_ROUTING_DETAIL_PRESERVE, "preserve")
 #define SETTINGS_LDAP_BIND(X)                                                                                                 \
 	X(SETTINGS_LDAP_BIND_SIMPLE, "simple") X(SETTINGS_LDAP_BIND_EXTERNAL, "external") X(SETTINGS_LDAP_BIND_GSSAPI, "gssapi")
