@@ -99,20 +99,14 @@ json_t *why_json_targets(const struct recipient_verdict *verdict)
 	return list;
 }
 
-// A reason as the administrator of the directory knows it: the attribute that a profile made the native one of.
-struct told {
-	struct str attribute, value;
-	bool mapped;
-};
-
-static struct told told_of(struct why *q, const struct recipient_reason *r)
+struct why_told why_told(struct why *q, struct str entry, const char *attribute, struct str value)
 {
-	struct told told = {str_of_c(r->attribute), r->value, false};
+	struct why_told told = {str_of_c(attribute), value, false};
 	struct directory *directory = q->after ? q->after : q->directory;
 	const struct attr_info *attr = attr_by_name(told.attribute);
 	struct directory_match match;
-	if (attr && r->entry.n && directory_find(directory, DIRECTORY_DN, r->entry, q->arena, &match) == DIRECTORY_FOUND)
-		told.mapped = entry_origin(match.entry, attr->attr, r->value, &told.attribute, &told.value);
+	if (attr && entry.n && directory_find(directory, DIRECTORY_DN, entry, q->arena, &match) == DIRECTORY_FOUND)
+		told.mapped = entry_origin(match.entry, attr->attr, value, &told.attribute, &told.value);
 	return told;
 }
 
@@ -122,7 +116,7 @@ static json_t *json_reasons(struct why *q, const struct recipient_verdict *verdi
 	directory_begin(q->directory);
 	for (size_t i = 0; i < verdict->n_reasons; i++) {
 		const struct recipient_reason *r = &verdict->reasons[i];
-		const struct told told = told_of(q, r);
+		const struct why_told told = why_told(q, r->entry, r->attribute, r->value);
 		json_t *native = told.mapped ? json_pack("{s:s, s:o}", "attribute", r->attribute, "value", why_json_text(r->value)) : NULL;
 		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:o*}", "rule", r->rule, "entry", why_json_text(r->entry), "attribute",
 						    why_json_text(told.attribute), "value", why_json_text(told.value), "native", native));
@@ -221,7 +215,7 @@ static void add_reasons(struct why *q, struct buf *b, const struct recipient_ver
 	directory_begin(q->directory);
 	for (size_t i = 0; i < v->n_reasons; i++) {
 		const struct recipient_reason *r = &v->reasons[i];
-		const struct told told = told_of(q, r);
+		const struct why_told told = why_told(q, r->entry, r->attribute, r->value);
 		buf_printf(b, "  because %s", recipient_rule_text(r->rule));
 		if (told.attribute.n || told.value.n) {
 			buf_add_c(b, ": ");

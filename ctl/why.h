@@ -47,6 +47,13 @@ json_t *why_login_json(struct why *why, struct directory *directory, struct str 
 // Would a mailbox that mail for a target goes to answer this sender (phVacation)? NULL: it has none. The text is a literal.
 const char *why_vacation(struct why *why, struct directory *directory, const struct recipient_target *target);
 
+// An attribute of an entry as the administrator of the directory knows it: the one that a profile made the native one of, and its value there. In why->arena.
+struct why_told {
+	struct str attribute, value;
+	bool mapped; // it is another attribute, or another value, than the native one
+};
+struct why_told why_told(struct why *why, struct str entry, const char *attribute, struct str value);
+
 // Pieces of the answers.
 json_t *why_json_text(struct str s);
 json_t *why_json_targets(const struct recipient_verdict *verdict);

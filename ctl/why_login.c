@@ -46,9 +46,18 @@ static const char *sender_text(enum sender_answer answer)
 
 // --- For people ---
 
-static void add_entry(struct buf *b, const char *attribute, struct str entry)
+static void add_entry(struct why *q, struct buf *b, const char *attribute, struct str entry, struct str value)
 {
-	buf_printf(b, " (%s, in the entry ", attribute);
+	const struct why_told told = why_told(q, entry, attribute, value);
+	buf_printf(b, " (%s, ", attribute);
+	if (told.mapped) {
+		buf_add_c(b, "from ");
+		log_escape(b, told.attribute);
+		buf_add_c(b, " ");
+		log_escape(b, told.value);
+		buf_add_c(b, ", ");
+	}
+	buf_add_c(b, "in the entry ");
 	log_escape(b, entry);
 	buf_add_c(b, ")");
 }
@@ -66,7 +75,7 @@ static void add_limits(struct why *q, struct directory *directory, const struct 
 		else
 			buf_printf(b, "%" PRIi64, grant.value);
 		if (answer == SERVICE_SET)
-			add_entry(b, grant.attribute, grant.entry);
+			add_entry(q, b, grant.attribute, grant.entry, arena_printf(q->arena, "%" PRIi64, grant.value));
 		buf_add_c(b, "\n");
 	}
 }
@@ -94,7 +103,7 @@ static void print_text(struct why *q, struct directory *directory, struct str lo
 		log_escape(&b, q->sender->text.n ? q->sender->text : STR("<>"));
 		buf_printf(&b, " %s", sender_text(may->sender));
 		if (may->sender_why.attribute[0])
-			add_entry(&b, may->sender_why.attribute, may->sender_why.entry);
+			add_entry(q, &b, may->sender_why.attribute, may->sender_why.entry, may->sender_why.value);
 		buf_add_c(&b, "\n");
 	}
 	fwrite(b.p, 1, b.n, stdout);

@@ -21,6 +21,7 @@ class QmailLdap(ProfileTest):
         self.assertEqual(self.rcpt(node, "ann@uni.example", "dan@uni.example", "eve@uni.example", "team@uni.example", "staff@uni.example"),
                          [250, 250, 550, 550, 450])  # team is for its members
         self.assertEqual(sorted(self.targets_from(node, "ann@uni.example", "team@uni.example")), ["ann@uni.example", "guest@else.example"])
+        self.assertIn("50000000 (phQuotaBytes, from mailQuotaSize 50000000, in the entry", node.run("why", "--login", "ann", check=0).stdout)
         self.assert_log_ins(node, yes=["ann", "bob"], no=["dan", "eve"])
         self.send(node, "bob@uni.example", "both")
         self.wait_hop(self.relay, "both", ["bob@else.example"])
