@@ -117,6 +117,13 @@ static void note_mark(struct question *question, const struct raw_entry *entry, 
 		poll_step_saw(&poll->step, mark, is_news);
 }
 
+// The overlap brings what is known. A CSN and a number are given once; a time may stand for several changes of its second.
+static bool is_seen_again(const struct question *question, const struct guid *uuid, uint64_t digest)
+{
+	const struct poll *poll = question->poll;
+	return question->what == POLL_CHANGES && poll->server.marks != POLL_MARKS_TIME && poll_table_find(&poll->known, uuid) == digest;
+}
+
 static bool put_entry(void *context, const struct raw_entry *given)
 {
 	struct question *question = context;
@@ -126,9 +133,11 @@ static bool put_entry(void *context, const struct raw_entry *given)
 	identify(question, given, &uuid, &entry.uuid_of_dn);
 	entry.uuid = &uuid;
 	question->found++;
+	uint64_t digest = poll_server_digest(&poll->server, given);
+	if (is_seen_again(question, &uuid, digest))
+		return true;
 	if (apply_put(question->replica->apply, &entry, question->err))
 		return stop_for_database(question);
-	uint64_t digest = poll_server_digest(&poll->server, given);
 	note_mark(question, given, &uuid, digest);
 	return keep(question, question->what == POLL_LOAD ? &poll->now : &poll->changes, &uuid, digest);
 }
