@@ -115,6 +115,16 @@ static void ask_all(struct str in, bool may_change)
 			ask(line, may_change);
 }
 
+// Of recipients by their number: the same way, another one, none now.
+static enum queue_route_answer route(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out)
+{
+	static const enum queue_route_answer answers[] = {QUEUE_ROUTE_SAME, QUEUE_ROUTE_OTHER, QUEUE_ROUTE_LATER};
+	(void)arg;
+	(void)arena;
+	*route_out = (struct queue_route){.to = *query->recipient, .reply = STR("451 4.3.5 no way")};
+	return answers[query->recipient->number % 3];
+}
+
 // --- Rows that were found ---
 
 struct destinations {
@@ -211,7 +221,7 @@ static void open_spool(struct queue *queue, const char *dir)
 
 static void look_at_rows(const char *dir, struct str in)
 {
-	struct queue queue = {.settings = settings};
+	struct queue queue = {.settings = settings, .config.route = route};
 	const struct queue_fold_sink sink = {.self = NULL, .has_room = has_room};
 	struct err err;
 	pthread_mutex_init(&queue.mutex, NULL);
@@ -253,7 +263,7 @@ static void work_with_mail(const char *dir, struct str in)
 {
 	struct queue *queue;
 	struct err err;
-	const struct queue_config config = {.dir = dir, .settings = settings, .died = died};
+	const struct queue_config config = {.dir = dir, .settings = settings, .route = route, .died = died};
 	must(queue_open(&config, &queue, &err) == ERR_OK);
 	queue_register_commands(queue, NULL);
 	for (size_t i = 0; i < MESSAGES; i++)
