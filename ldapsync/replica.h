@@ -87,7 +87,4 @@ struct replica_status {
 };
 void replica_status(struct replica *replica, struct replica_status *status_out);
 
-// The next time (wall clock) that is this hour and minute, local time. For tests.
-int64_t replica_next_reconcile_ms(int64_t wall_ms, int hour, int minute);
-
 #endif

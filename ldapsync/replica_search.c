@@ -30,15 +30,8 @@ bool replica_is_asked_to_reconcile(struct replica *replica)
 	return due || asked;
 }
 
-void replica_plan_reconcile(struct replica *replica)
-{
-	static const struct guid none;
-	struct guid name = guid_derive(&none, replica->settings->hostname, STR("reconcile")); // not all nodes at once
-	int hour = (int)replica->settings->ldap_reconcile_hour;
-	replica->next_reconcile_ms = hour == NEVER_HOUR ? 0 : replica_next_reconcile_ms(clock_wall_ms(), hour, name.b[0] % 60);
-}
-
-int64_t replica_next_reconcile_ms(int64_t wall_ms, int hour, int minute)
+// The next time (wall clock) that is this hour and minute, local time.
+static int64_t next_reconcile_ms(int64_t wall_ms, int hour, int minute)
 {
 	time_t now = (time_t)(wall_ms / 1000);
 	struct tm tm;
@@ -51,6 +44,14 @@ int64_t replica_next_reconcile_ms(int64_t wall_ms, int hour, int minute)
 	tomorrow.tm_mday++;
 	time_t at = mktime(&tm);
 	return (int64_t)(at > now ? at : mktime(&tomorrow)) * 1000;
+}
+
+void replica_plan_reconcile(struct replica *replica)
+{
+	static const struct guid none;
+	struct guid name = guid_derive(&none, replica->settings->hostname, STR("reconcile")); // not all nodes at once
+	int hour = (int)replica->settings->ldap_reconcile_hour;
+	replica->next_reconcile_ms = hour == NEVER_HOUR ? 0 : next_reconcile_ms(clock_wall_ms(), hour, name.b[0] % 60);
 }
 
 static int64_t heartbeat_ms(const struct replica *replica)
