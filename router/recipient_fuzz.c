@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { ARENA_BYTES = 8 << 20, ENTRIES_MAX = 300, ACCOUNTS = 6 };
+enum { ARENA_BYTES = 8 << 20, ENTRIES_MAX = 300, ENTRIES_OF_LISTS_MAX = RECIPIENT_ENTRIES_FIBER + 1, ACCOUNTS = 6 };
 
 static void check_target(const struct recipient_target *target, struct arena *arena)
 {
@@ -57,7 +57,7 @@ static void decide_as(struct directory *directory, const struct addr *to, bool a
 	const struct recipient_query query = {.recipient = to, .client = lists == RECIPIENT_LISTS_NOW ? NULL : &client, .sender = lists == RECIPIENT_LISTS_ALL ? NULL : &author,
 		.authenticated = authenticated, .lists = lists, .delimiters = STR("+"),
 		.here = &here, .keep_detail = authenticated,
-		.relayhost = STR("relay.example:25"), .default_domain = STR("uni.example"), .entries_max = ENTRIES_MAX,
+		.relayhost = STR("relay.example:25"), .default_domain = STR("uni.example"), .entries_max = lists == RECIPIENT_LISTS_NOW ? ENTRIES_OF_LISTS_MAX : ENTRIES_MAX,
 		.moderated = lists == RECIPIENT_LISTS_INLINE, .message_bytes = authenticated ? 100000 : 0};
 	recipient_decide(directory, &query, arena, out);
 	for (size_t i = 0; i < out->n_targets; i++) // only what a list sends is refused in parts
