@@ -11,16 +11,25 @@
 
 #include "base/file.h"
 #include "base/must.h"
-#include "db_private.h"
-#include "db_seat.h"
 #include "db_wal.h"
 
 enum { PAGE_BYTES = 4096, READER_BUSY_MS = 1000, WRITER_BUSY_MS = 10000 };
 
-static const char *const own_sql[DB_OWN_N] = {
-	[DB_BEGIN] = "BEGIN IMMEDIATE", [DB_BEGIN_READ] = "BEGIN", [DB_COMMIT] = "COMMIT", [DB_SAVEPOINT] = "SAVEPOINT s", [DB_RELEASE] = "RELEASE s",
-	[DB_APPLICATION_ID] = "PRAGMA application_id", [DB_USER_VERSION] = "PRAGMA user_version",
-	[DB_SCHEMA] = "SELECT name,rootpage,length(sql) FROM sqlite_schema"};
+// What every transaction runs, prepared once as those of options.sql.
+enum transaction { BEGIN, BEGIN_READ, COMMIT, SAVEPOINT, RELEASE, TRANSACTION_N };
+static const char *const transaction_sql[TRANSACTION_N] = {
+	[BEGIN] = "BEGIN IMMEDIATE", [BEGIN_READ] = "BEGIN", [COMMIT] = "COMMIT", [SAVEPOINT] = "SAVEPOINT s", [RELEASE] = "RELEASE s"};
+
+struct db {
+	sqlite3 *handle;
+	sqlite3_stmt **stmts; // owned, n_sql of them, NULL until first use
+	sqlite3_stmt *transaction[TRANSACTION_N]; // the same
+	const char *const *sql;
+	size_t n_sql;
+	uint64_t wal_bytes, wal_file_bytes;
+	uint32_t page_bytes;
+	char *path; // owned
+};
 
 static enum err_code code_of(int rc)
 {
@@ -82,7 +91,6 @@ static enum err_code sync_error(struct db *db, const char *what, struct err *err
 enum err_code db_error(struct db *db, int rc, const char *what, struct err *err)
 {
 	enum err_code code = code_of(rc);
-	db->failed |= code != ERR_EXISTS;
 	if (is_sync(rc) && db->handle)
 		return sync_error(db, what, err);
 	int errnum = db->handle ? sqlite3_system_errno(db->handle) : 0;
@@ -197,7 +205,7 @@ static enum err_code set_pragmas(struct db *db, const struct db_options *options
 	sqlite3_busy_timeout(db->handle, options->mode == DB_READONLY ? READER_BUSY_MS : WRITER_BUSY_MS);
 	// The lock first, before anything reads the file: a connection that has it from the start needs no -shm file.
 	snprintf(sql, sizeof sql, "%s PRAGMA cache_size=-%u; PRAGMA mmap_size=%llu; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF",
-		options->exclusive && options->pool == NULL ? "PRAGMA locking_mode=EXCLUSIVE;" : "", options->cache_kib ? options->cache_kib : 256,
+		options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "", options->cache_kib ? options->cache_kib : 256,
 		(unsigned long long)options->mmap_bytes);
 	enum err_code code = db_exec(db, sql, err);
 	if (code || options->mode == DB_READONLY)
@@ -225,15 +233,11 @@ static enum err_code sync_parent(const char *path, struct err *err)
 }
 
 // A log is found by the database's name: under a second name the same file would get another's (threat fs-race). By name, as closing a
-// descriptor of it here would end the locks of who has it open. And where none is expected to be made, no connection is tried in vain.
+// descriptor of it here would end the locks of who has it open.
 static enum err_code check_names(const struct db_options *options, struct err *err)
 {
 	struct stat st;
-	if (!options->exclusive)
-		return ERR_OK;
-	if (lstat(options->path, &st) != 0)
-		return options->mode != DB_CREATE && errno == ENOENT ? err_errno(err, "open %s", options->path) : ERR_OK;
-	if (st.st_nlink <= 1)
+	if (!options->exclusive || lstat(options->path, &st) != 0 || st.st_nlink <= 1)
 		return ERR_OK;
 	return err_set(err, ERR_CORRUPT, "%s: the file has %lu names (hard links): two mailboxes may be one file, or a backup is; leave it one",
 		options->path, (unsigned long)st.st_nlink);
@@ -253,9 +257,11 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 		flags |= SQLITE_OPEN_READONLY;
 		break;
 	}
+	enum err_code code = check_names(options, err);
+	if (code)
+		return code;
 	bool made = options->mode == DB_CREATE && access(options->path, F_OK) != 0;
-	const char *vfs = options->pool ? db_seat_vfs() : options->exclusive ? db_wal_vfs() : NULL;
-	int rc = sqlite3_open_v2(options->path, &db->handle, flags, vfs);
+	int rc = sqlite3_open_v2(options->path, &db->handle, flags, options->exclusive ? db_wal_vfs() : NULL);
 	if (rc != SQLITE_OK)
 		return db_error(db, rc, "open", err);
 	if (options->keep_wal) {
@@ -264,7 +270,7 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 	}
 	if (made && chmod(options->path, options->file_mode ? options->file_mode : 0600) != 0)
 		return err_errno(err, "chmod %s", options->path);
-	enum err_code code = set_pragmas(db, options, err);
+	code = set_pragmas(db, options, err);
 	if (code == ERR_OK)
 		code = check_format(db, options, err);
 	uint64_t page_bytes = 0;
@@ -294,24 +300,13 @@ static struct db *db_new(const struct db_options *options)
 
 enum err_code db_open(const struct db_options *options, struct db **out, struct err *err)
 {
-	must(options->pool == NULL || (options->exclusive && options->mode == DB_READWRITE));
-	enum err_code code = check_names(options, err);
-	if (code)
-		return code;
-	struct db *db = options->pool ? db_pool_take(options) : NULL;
-	if (db) {
-		*out = db;
-		return ERR_OK;
-	}
-	db = db_new(options);
-	code = open_handle(db, options, err);
+	struct db *db = db_new(options);
+	enum err_code code = open_handle(db, options, err);
 	if (code) {
 		db_close(&db);
 		return code;
 	}
 	sqlite3_wal_hook(db->handle, count_wal, db);
-	if (options->pool)
-		db_pool_began(db, options->pool);
 	*out = db;
 	return ERR_OK;
 }
@@ -349,24 +344,20 @@ enum err_code db_image(const struct db_schema *schema, const char *rows, uint32_
 	return code;
 }
 
-void db_end(struct db *db)
+void db_close(struct db **db_in)
 {
+	struct db *db = *db_in;
+	if (db == NULL)
+		return;
 	for (size_t i = 0; i < db->n_sql; i++)
 		sqlite3_finalize(db->stmts[i]);
-	for (size_t i = 0; i < DB_OWN_N; i++)
-		sqlite3_finalize(db->own[i]);
+	for (size_t i = 0; i < TRANSACTION_N; i++)
+		sqlite3_finalize(db->transaction[i]);
 	must(sqlite3_close(db->handle) == SQLITE_OK);
 	free(db->stmts);
 	free(db->path);
 	free(db);
-}
-
-void db_close(struct db **db_in)
-{
-	struct db *db = *db_in;
 	*db_in = NULL;
-	if (db && !(db->pool && db_pool_put(db)))
-		db_end(db);
 }
 
 static sqlite3_stmt *prepared(struct db *db, sqlite3_stmt **slot, const char *sql)
@@ -392,29 +383,24 @@ enum err_code db_prepare(struct db *db, struct err *err)
 	return ERR_OK;
 }
 
-sqlite3_stmt *db_own_stmt(struct db *db, enum db_own which)
+static enum err_code run_transaction(struct db *db, enum transaction step, struct err *err)
 {
-	return prepared(db, &db->own[which], own_sql[which]);
-}
-
-static enum err_code run_own(struct db *db, enum db_own which, struct err *err)
-{
-	return db_run(db, db_own_stmt(db, which), err);
+	return db_run(db, prepared(db, &db->transaction[step], transaction_sql[step]), err);
 }
 
 enum err_code db_begin(struct db *db, struct err *err)
 {
-	return run_own(db, DB_BEGIN, err);
+	return run_transaction(db, BEGIN, err);
 }
 
 enum err_code db_begin_read(struct db *db, struct err *err)
 {
-	return run_own(db, DB_BEGIN_READ, err);
+	return run_transaction(db, BEGIN_READ, err);
 }
 
 enum err_code db_commit(struct db *db, struct err *err)
 {
-	enum err_code code = run_own(db, DB_COMMIT, err);
+	enum err_code code = run_transaction(db, COMMIT, err);
 	if (code)
 		db_rollback(db);
 	return code;
@@ -433,12 +419,12 @@ bool db_in_transaction(const struct db *db)
 
 enum err_code db_savepoint(struct db *db, struct err *err)
 {
-	return run_own(db, DB_SAVEPOINT, err);
+	return run_transaction(db, SAVEPOINT, err);
 }
 
 enum err_code db_release(struct db *db, struct err *err)
 {
-	return run_own(db, DB_RELEASE, err);
+	return run_transaction(db, RELEASE, err);
 }
 
 void db_undo(struct db *db)

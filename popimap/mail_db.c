@@ -107,7 +107,7 @@ static enum err_code open_mail_db(struct strand *strand, struct err *err)
 	mail_db_place(&strand->id, &place);
 	snprintf(path, sizeof path, "%.*s/%.*s/%.*s/mail.db", STR_FMT(strand->store->dir), STR_FMT(place.level), STR_FMT(place.id));
 	struct db_options options = {.path = path, .mode = DB_READWRITE, .schema = &ddl_mail, .sql = mail_sql, .n_sql = MAIL_SQL_N,
-		.exclusive = true, .pool = strand->store->connections};
+		.exclusive = true};
 	return db_open(&options, &strand->db, err);
 }
 

@@ -26,7 +26,6 @@ void rest_add(struct rest *rest, struct strand *strand, int64_t now_ms)
 	seat->older = list->newest;
 	*(seat->older ? &seat->older->rest.newer : &list->oldest) = strand;
 	list->newest = strand;
-	list->n++;
 	seat->taken = true;
 	seat->since_ms = now_ms;
 }
@@ -40,7 +39,6 @@ void rest_remove(struct rest *rest, struct strand *strand)
 	*(seat->newer ? &seat->newer->rest.older : &list->newest) = seat->older;
 	*(seat->older ? &seat->older->rest.newer : &list->oldest) = seat->newer;
 	seat->taken = false;
-	list->n--;
 }
 
 struct strand *rest_next(const struct rest *rest, int64_t *due_ms_out)
@@ -63,11 +61,6 @@ struct strand *rest_victim(const struct rest *rest)
 {
 	struct strand *once = rest->lists[REST_ONCE].oldest;
 	return once ? once : rest->lists[REST_AGAIN].oldest;
-}
-
-struct strand *rest_spare(const struct rest *rest, size_t once_min)
-{
-	return rest->lists[REST_ONCE].n >= once_min ? rest->lists[REST_ONCE].oldest : NULL;
 }
 
 static uint64_t who(const struct guid *id)

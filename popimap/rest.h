@@ -38,7 +38,6 @@ enum { REST_CLOSED_MAX = 1 << 15 }; // closings that are remembered, 16 bytes ea
 struct rest {
 	struct rest_list {
 		struct strand *newest, *oldest;
-		size_t n;
 		int64_t for_ms;
 	} lists[REST_LISTS];
 	struct rest_closing {
@@ -56,9 +55,6 @@ struct strand *rest_next(const struct rest *rest, int64_t *due_ms_out);
 
 // Who is to be closed when there is no room. NULL: nobody rests.
 struct strand *rest_victim(const struct rest *rest);
-
-// Who may be closed so that another one has its connection: when so many rest that were opened once. NULL: nobody.
-struct strand *rest_spare(const struct rest *rest, size_t once_min);
 
 void rest_closed(struct rest *rest, const struct guid *id, int64_t now_ms);
 bool rest_was_open(const struct rest *rest, const struct guid *id, int64_t now_ms);

@@ -14,10 +14,7 @@
 #include "mailbox_private.h"
 #include "schema/ddl_mail.h"
 
-enum {
-	DIR_MODE = 0700,
-	STORE_CONNECTIONS_EACH = 4, // that wait for a mailbox, for each thread
-};
+enum { DIR_MODE = 0700 };
 
 // --- node.db ---
 
@@ -303,7 +300,6 @@ enum err_code store_open(const struct store_config *config, struct store **store
 	store->on_eio = config->on_eio;
 	store->arg = config->arg;
 	store->run_end = &store->run_first;
-	store->connections = db_pool_new(config->threads * STORE_CONNECTIONS_EACH);
 	atomic_init(&store->key_days, config->key_days);
 	store->mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; // held for a few instructions: better than to sleep
 	must(pthread_cond_init(&store->changed, NULL) == 0 && pthread_cond_init(&store->rested, NULL) == 0);
@@ -336,7 +332,6 @@ void store_close(struct store **store_taken)
 	for (unsigned i = 0; i < store->threads_n; i++)
 		must(pthread_join(store->threads[i], NULL) == 0);
 	strand_free_all(store);
-	db_pool_free(&store->connections);
 	if (store->incoming_fd >= 0)
 		file_close(store->incoming_fd);
 	if (store->dir_fd >= 0)

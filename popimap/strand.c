@@ -19,7 +19,6 @@ enum {
 	CLOSED_TO_TRIM = 32,
 	TRIM_MS = 1000,
 	TOGETHER_MS = 1000, // databases of so long are closed together
-	RESTING_MIN = 64,   // opened once, before one of them gives up its connection
 };
 
 // --- Jobs ---
@@ -198,8 +197,7 @@ static void close_one(struct store *store, struct strand *strand)
 	pthread_mutex_lock(&store->mutex);
 	store->open--;
 	store->stats.closed++;
-	store->closed_ms = clock_mono_exact_ms();
-	rest_closed(&store->rest, &strand->id, store->closed_ms);
+	rest_closed(&store->rest, &strand->id, clock_mono_exact_ms());
 	if (come_to_rest(store, strand))
 		pthread_cond_signal(&store->changed);
 }
@@ -218,9 +216,6 @@ static void make_room(struct store *store, struct strand *strand)
 {
 	pthread_mutex_lock(&store->mutex);
 	close_idle(store, store->open_max);
-	struct strand *spare = rest_spare(&store->rest, RESTING_MIN);
-	if (spare && db_pool_n(store->connections) == 0) // cheaper than a new one, also when the mailbox is opened again
-		close_one(store, spare);
 	store->open++;
 	strand->rest.again = rest_was_open(&store->rest, &strand->id, clock_mono_exact_ms());
 	pthread_mutex_unlock(&store->mutex);
@@ -471,14 +466,12 @@ static void turn(struct store *store, struct strand *strand)
 }
 
 // What the allocator holds of closed databases goes back to the system, when it is much, and at most once in TRIM_MS: it looks at all that is
-// free. With it the connections that no mailbox wanted. Gives up the mutex meanwhile.
-static void give_memory_back(struct store *store, int64_t now_ms, bool with_connections)
+// free. Gives up the mutex meanwhile.
+static void give_memory_back(struct store *store, int64_t now_ms)
 {
 	store->closed_at_trim = store->stats.closed;
 	store->trimmed_ms = now_ms;
 	pthread_mutex_unlock(&store->mutex);
-	if (with_connections)
-		db_pool_shrink(store->connections, 0);
 	malloc_trim(0);
 	pthread_mutex_lock(&store->mutex);
 }
@@ -504,20 +497,19 @@ static void wait_for_work(struct store *store)
 {
 	int64_t close_ms = CLOCK_NEVER;
 	struct strand *next = rest_next(&store->rest, &close_ms);
-	bool trims = store->stats.closed - store->closed_at_trim >= CLOSED_TO_TRIM, spares = db_pool_n(store->connections) > 0;
-	if (store->keeper_waits || !(next || trims || spares)) {
+	bool trims = store->stats.closed - store->closed_at_trim >= CLOSED_TO_TRIM;
+	if (store->keeper_waits || !(next || trims)) {
 		pthread_cond_wait(&store->changed, &store->mutex);
 		return;
 	}
 	int64_t now_ms = clock_mono_exact_ms();
 	int64_t trim_ms = trims ? store->trimmed_ms + TRIM_MS : CLOCK_NEVER;
-	int64_t spare_ms = spares ? store->closed_ms + TOGETHER_MS : CLOCK_NEVER;
 	if (close_ms <= now_ms)
 		close_one(store, next);
-	else if (trim_ms <= now_ms || spare_ms <= now_ms)
-		give_memory_back(store, now_ms, spare_ms <= now_ms);
+	else if (trim_ms <= now_ms)
+		give_memory_back(store, now_ms);
 	else
-		wait_until(store, clock_earlier(next ? close_ms + TOGETHER_MS : CLOCK_NEVER, clock_earlier(trim_ms, spare_ms)) - now_ms);
+		wait_until(store, clock_earlier(next ? close_ms + TOGETHER_MS : CLOCK_NEVER, trim_ms) - now_ms);
 }
 
 void *strand_thread(void *arg)

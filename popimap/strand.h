@@ -142,7 +142,6 @@ struct store {
 	void (*on_eio)(const struct err *err, void *arg);
 	void *arg;
 	struct strand *node;
-	struct db_pool *connections; // of mailboxes that were closed
 	struct buf empty_mail_db; // what every new mailbox begins with
 	_Atomic bool levels_made[STORE_LEVELS]; // directories of the first level that are on the disk
 
@@ -159,7 +158,6 @@ struct store {
 	bool keeper_waits;       // a thread waits for what is to be closed, or given back, next
 	uint64_t closed_at_trim; // stats.closed at the last malloc_trim
 	int64_t trimmed_ms;      // when that was
-	int64_t closed_ms;       // when a database was closed last
 	struct store_stats stats;
 
 	unsigned threads_n;

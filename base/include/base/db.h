@@ -24,7 +24,6 @@
 #include "base/err.h"
 
 struct db;
-struct db_pool;
 
 // A database format: applied as one transaction on a new file; on an older one the steps that it lacks.
 struct db_schema {
@@ -49,7 +48,6 @@ struct db_options {
 	size_t n_sql;
 	bool exclusive;         // locking_mode=EXCLUSIVE: no -shm file, one process; a transaction goes into the WAL with one write;
 	                        // a file that has other names too is ERR_CORRUPT
-	struct db_pool *pool;   // NULL: none; else connections are kept for other files of this form: exclusive, DB_READWRITE
 	bool keep_wal;          // leave -wal and -shm when closing (SQLITE_FCNTL_PERSIST_WAL): readers elsewhere need them
 	uint32_t page_bytes;    // of a new file; 0: 4096
 	uint32_t cache_kib;     // page cache; 0: 256
@@ -58,14 +56,6 @@ struct db_options {
 };
 
 enum err_code db_open(const struct db_options *options, struct db **out, struct err *err) ERR_CHECKED;
-
-// Connections for many databases of one form, of which some are open at a time: a database that is closed leaves its connection, with schema
-// and statements, to the next one that is opened, which then costs a sixth. All with the same options but for the path. At most n_max wait
-// here, and all are ended when n_max is 0, or by db_pool_shrink(), which leaves n. Any thread. db_pool_free() comes after the last db_close().
-struct db_pool *db_pool_new(size_t n_max);
-void db_pool_free(struct db_pool **pool);
-void db_pool_shrink(struct db_pool *pool, size_t n);
-size_t db_pool_n(struct db_pool *pool); // that wait
 
 // What a new file of this schema holds, to be written in one piece instead of being made statement by statement, which takes a hundred times
 // as long: where there are many databases of one kind. rows: SQL that adds what all of them begin with, NULL: nothing; page_bytes as above.
