@@ -3,20 +3,24 @@
 // goes. Keys are HMACs under a key of this process, so that nobody outside can choose what collides.
 #include "mail/password_cache.h"
 
-#include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/sha.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/must.h"
 #include "password_hash.h"
 
-enum { WAYS = 4, KEY_BYTES = 32, LOCK_NS_MAX = 100000000, NS_OF_S = 1000000000 };
+enum {
+	WAYS = 4,
+	KEY_BYTES = 32,
+	SKEW_MS = 60000,
+	TRIES_MAX = 64, // of a count that others change meanwhile; more of them than there are log-ins at once
+};
 
 static size_t buckets_for(size_t entries)
 {
@@ -149,18 +153,19 @@ void password_cache_add(struct password_cache *cache, struct str login, struct s
 
 // ---- the throttle ----
 
-// Failures of one login at one address, of one address, of one login: a bucket that leaks one per window_ms / max.
+// Failures of one login at one address, of one address, of one login: a bucket that leaks one per window_ms / max. Atomic, each for itself and
+// without a lock: whoever else has this memory may stop or die at any moment, or write into it what he likes, and keeps nobody waiting.
 struct failures {
-	uint64_t id;       // 0: free
-	uint64_t empty_ms; // when all of them will be forgiven; the count is how far that lies ahead
-	uint64_t used_ms;
+	_Atomic uint64_t id;       // 0: free
+	_Atomic uint64_t empty_ms; // when all of them will be forgiven; the count is how far that lies ahead
+	_Atomic uint64_t used_ms;
 };
 
 enum throttle_kind { THROTTLE_USER, THROTTLE_ADDRESS, THROTTLE_LOGIN, THROTTLE_KINDS };
 
-// What processes may share.
+// What processes may share: no pointers, no locks.
 struct counted {
-	pthread_mutex_t mutex; // robust, between processes
+	_Atomic uint64_t layout; // layout_of(buckets), written last
 	unsigned char key[KEY_BYTES];
 	struct failures slots[]; // of each kind, one kind behind the other
 };
@@ -178,14 +183,24 @@ size_t password_throttle_bytes(size_t entries)
 	return sizeof(struct counted) + THROTTLE_KINDS * buckets_for(entries) * WAYS * sizeof(struct failures);
 }
 
-void password_throttle_prepare(void *memory)
+// LAYOUT_VERSION changes with struct counted.
+static uint64_t layout_of(size_t buckets)
+{
+	enum { LAYOUT_VERSION = 2 };
+	return UINT64_C(0x706f7374) << 32 | (uint64_t)LAYOUT_VERSION << 24 | buckets;
+}
+
+void password_throttle_prepare(void *memory, size_t entries)
 {
 	struct counted *counted = memory;
-	pthread_mutexattr_t attr;
-	must(pthread_mutexattr_init(&attr) == 0 && pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED) == 0 &&
-		pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0 && pthread_mutex_init(&counted->mutex, &attr) == 0);
-	pthread_mutexattr_destroy(&attr);
 	password_random(counted->key, sizeof counted->key);
+	atomic_store(&counted->layout, layout_of(buckets_for(entries)));
+}
+
+bool password_throttle_is_prepared(const void *memory, size_t entries)
+{
+	const struct counted *counted = memory;
+	return atomic_load(&counted->layout) == layout_of(buckets_for(entries));
 }
 
 struct password_throttle *password_throttle_at(const struct password_throttle_limits *limits, void *memory)
@@ -203,7 +218,7 @@ struct password_throttle *password_throttle_new(const struct password_throttle_l
 {
 	void *memory = calloc(1, password_throttle_bytes(limits->entries));
 	must(memory != NULL);
-	password_throttle_prepare(memory);
+	password_throttle_prepare(memory, limits->entries);
 	struct password_throttle *throttle = password_throttle_at(limits, memory);
 	throttle->is_own = true;
 	return throttle;
@@ -213,32 +228,21 @@ void password_throttle_free(struct password_throttle **throttle)
 {
 	if (*throttle == NULL)
 		return;
-	if ((*throttle)->is_own) {
-		pthread_mutex_destroy(&(*throttle)->counted->mutex);
+	if ((*throttle)->is_own)
 		free((*throttle)->counted);
-	}
 	EVP_MAC_CTX_free((*throttle)->keyed);
 	free(*throttle);
 	*throttle = NULL;
 }
 
-// False: somebody keeps it for so long that we go on without. What a process left that died with it is whole enough: each count stands for itself.
-static bool lock(struct password_throttle *throttle)
+static uint64_t get(const _Atomic uint64_t *value)
 {
-	struct timespec until;
-	must(clock_gettime(CLOCK_REALTIME, &until) == 0);
-	until.tv_nsec += LOCK_NS_MAX;
-	until.tv_sec += until.tv_nsec / NS_OF_S;
-	until.tv_nsec %= NS_OF_S;
-	int rc = pthread_mutex_timedlock(&throttle->counted->mutex, &until);
-	if (rc == EOWNERDEAD)
-		rc = pthread_mutex_consistent(&throttle->counted->mutex);
-	return rc == 0;
+	return atomic_load_explicit(value, memory_order_relaxed);
 }
 
-static void unlock(struct password_throttle *throttle)
+static void set(_Atomic uint64_t *value, uint64_t to)
 {
-	pthread_mutex_unlock(&throttle->counted->mutex);
+	atomic_store_explicit(value, to, memory_order_relaxed);
 }
 
 static struct failures *slots_of(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id)
@@ -258,12 +262,20 @@ static struct failures *find(struct password_throttle *throttle, enum throttle_k
 {
 	struct failures *bucket = slots_of(throttle, kind, id);
 	for (size_t i = 0; i < WAYS; i++)
-		if (bucket[i].id == id)
+		if (get(&bucket[i].id) == id)
 			return &bucket[i];
 	return NULL;
 }
 
-// The entry of id, made where there is none: the one in its bucket that was used longest ago gives way.
+// In the future: of before the machine was started, whose clock was another one.
+static uint64_t last_used_ms(const struct failures *entry, uint64_t now_ms)
+{
+	uint64_t used_ms = get(&entry->used_ms);
+	return used_ms > now_ms + SKEW_MS ? 0 : used_ms;
+}
+
+// The entry of id, made where there is none: the one in its bucket that was used longest ago gives way. Two that want the same place at the same
+// time may lose a failure.
 static struct failures *find_or_make(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id, uint64_t now_ms)
 {
 	struct failures *entry = find(throttle, kind, id);
@@ -271,11 +283,12 @@ static struct failures *find_or_make(struct password_throttle *throttle, enum th
 		struct failures *bucket = slots_of(throttle, kind, id);
 		entry = bucket;
 		for (size_t i = 1; i < WAYS; i++)
-			if (bucket[i].used_ms < entry->used_ms)
+			if (last_used_ms(&bucket[i], now_ms) < last_used_ms(entry, now_ms))
 				entry = &bucket[i];
-		*entry = (struct failures){.id = id};
+		set(&entry->empty_ms, 0);
+		set(&entry->id, id);
 	}
-	entry->used_ms = now_ms;
+	set(&entry->used_ms, now_ms);
 	return entry;
 }
 
@@ -294,33 +307,47 @@ static uint32_t max_of(const struct password_throttle *throttle, enum throttle_k
 	unreachable("kind of throttle");
 }
 
-// Further ahead than any count goes: of before the machine was started, whose clock was another one.
-static bool is_stale(const struct password_throttle *throttle, enum throttle_kind kind, const struct failures *entry, uint64_t now_ms)
+static uint64_t each_ms(const struct password_throttle *throttle, enum throttle_kind kind)
 {
-	uint64_t max = max_of(throttle, kind), each = throttle->limits.window_ms / max;
-	return entry->empty_ms > now_ms + (each ? each : 1) * (max + 1);
+	uint64_t each = throttle->limits.window_ms / max_of(throttle, kind);
+	return each ? each : 1;
+}
+
+// Further ahead than any count goes: of before the machine was started, whose clock was another one.
+static bool is_stale(const struct password_throttle *throttle, enum throttle_kind kind, uint64_t empty_ms, uint64_t now_ms)
+{
+	return empty_ms > now_ms + each_ms(throttle, kind) * ((uint64_t)max_of(throttle, kind) + 1);
 }
 
 // How long until one of its failures is forgiven, when all of them are used up.
-static uint64_t wait_of(const struct password_throttle *throttle, enum throttle_kind kind, const struct failures *entry, uint64_t now_ms)
+static uint64_t wait_of(const struct password_throttle *throttle, enum throttle_kind kind, uint64_t empty_ms, uint64_t now_ms)
 {
-	uint64_t max = max_of(throttle, kind), each = throttle->limits.window_ms / max, others = (each ? each : 1) * (max - 1);
-	if (entry == NULL || entry->empty_ms <= now_ms + others || is_stale(throttle, kind, entry, now_ms))
+	uint64_t others = each_ms(throttle, kind) * (max_of(throttle, kind) - 1);
+	if (empty_ms <= now_ms + others || is_stale(throttle, kind, empty_ms, now_ms))
 		return 0;
-	return entry->empty_ms - now_ms - others;
+	return empty_ms - now_ms - others;
+}
+
+static uint64_t wait_for(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id, uint64_t now_ms)
+{
+	const struct failures *entry = find(throttle, kind, id);
+	return entry ? wait_of(throttle, kind, get(&entry->empty_ms), now_ms) : 0;
 }
 
 // True when that was the last one.
 static bool add_failure(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id, uint64_t now_ms)
 {
 	struct failures *entry = find_or_make(throttle, kind, id, now_ms);
-	if (is_stale(throttle, kind, entry, now_ms))
-		entry->empty_ms = 0;
-	uint64_t from = entry->empty_ms > now_ms ? entry->empty_ms : now_ms, each = throttle->limits.window_ms / max_of(throttle, kind);
-	bool before = wait_of(throttle, kind, entry, now_ms) > 0;
-	if (!before) // an alarm that goes on does not grow without end
-		entry->empty_ms = from + (each ? each : 1);
-	return !before && wait_of(throttle, kind, entry, now_ms) > 0;
+	uint64_t was = get(&entry->empty_ms), empty_ms;
+	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+		if (wait_of(throttle, kind, was, now_ms) > 0)
+			return false; // an alarm that goes on does not grow without end
+		uint64_t known = is_stale(throttle, kind, was, now_ms) ? 0 : was;
+		empty_ms = (known > now_ms ? known : now_ms) + each_ms(throttle, kind);
+		if (atomic_compare_exchange_strong_explicit(&entry->empty_ms, &was, empty_ms, memory_order_relaxed, memory_order_relaxed))
+			return wait_of(throttle, kind, empty_ms, now_ms) > 0;
+	}
+	return false;
 }
 
 struct ids {
@@ -339,26 +366,17 @@ static struct ids ids_of(const struct password_throttle *throttle, struct str lo
 uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
 {
 	struct ids ids = ids_of(throttle, login, address);
-	if (!lock(throttle))
-		return 0;
-	uint64_t wait = wait_of(throttle, THROTTLE_USER, find(throttle, THROTTLE_USER, ids.user), now_ms);
-	if (address.n) {
-		uint64_t more = wait_of(throttle, THROTTLE_ADDRESS, find(throttle, THROTTLE_ADDRESS, ids.address), now_ms);
-		wait = more > wait ? more : wait;
-	}
-	unlock(throttle);
-	return wait;
+	uint64_t wait = wait_for(throttle, THROTTLE_USER, ids.user, now_ms);
+	uint64_t more = address.n ? wait_for(throttle, THROTTLE_ADDRESS, ids.address, now_ms) : 0;
+	return more > wait ? more : wait;
 }
 
 enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
 {
 	struct ids ids = ids_of(throttle, login, address);
-	if (!lock(throttle))
-		return PASSWORD_THROTTLE_NOTHING;
 	bool user = add_failure(throttle, THROTTLE_USER, ids.user, now_ms);
 	bool by_address = address.n && add_failure(throttle, THROTTLE_ADDRESS, ids.address, now_ms);
 	bool alarm = add_failure(throttle, THROTTLE_LOGIN, ids.login, now_ms);
-	unlock(throttle);
 	return by_address ? PASSWORD_THROTTLE_ADDRESS : alarm ? PASSWORD_THROTTLE_ALARM : user ? PASSWORD_THROTTLE_USER : PASSWORD_THROTTLE_NOTHING;
 }
 
@@ -366,10 +384,7 @@ void password_throttle_succeeded(struct password_throttle *throttle, struct str 
 {
 	struct ids ids = ids_of(throttle, login, address);
 	(void)now_ms;
-	if (!lock(throttle))
-		return;
 	struct failures *entry = find(throttle, THROTTLE_USER, ids.user);
 	if (entry)
-		entry->empty_ms = 0;
-	unlock(throttle);
+		set(&entry->empty_ms, 0);
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,7 +106,10 @@ static void processes_count_together(void **state)
 	(void)state;
 	void *memory = mmap(NULL, password_throttle_bytes(limits.entries), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(memory, MAP_FAILED);
-	password_throttle_prepare(memory);
+	assert_false(password_throttle_is_prepared(memory, limits.entries));
+	password_throttle_prepare(memory, limits.entries);
+	assert_true(password_throttle_is_prepared(memory, limits.entries));
+	assert_false(password_throttle_is_prepared(memory, 2 * limits.entries));
 	struct password_throttle *throttle = password_throttle_at(&limits, memory);
 	const struct str from = STR("192.0.2.1");
 	pid_t pid = fork();
@@ -126,6 +131,46 @@ static void processes_count_together(void **state)
 	munmap(memory, password_throttle_bytes(limits.entries));
 }
 
+// Whatever it wrote: wait, count and forgive end, at once, and count again from there.
+static void what_another_process_wrote_there_hurts_nobody(void **state)
+{
+	(void)state;
+	size_t bytes = password_throttle_bytes(limits.entries);
+	unsigned char *memory = calloc(1, bytes);
+	assert_non_null(memory);
+	password_throttle_prepare(memory, limits.entries);
+	struct password_throttle *throttle = password_throttle_at(&limits, memory);
+	const struct str from = STR("192.0.2.1");
+	memset(memory, 0xff, bytes);
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(password_throttle_wait_ms(throttle, STR("anna"), from, 0), 0);
+		for (unsigned i = 0; i < limits.user_max; i++)
+			password_throttle_failed(throttle, STR("anna"), from, 0);
+		assert_true(password_throttle_wait_ms(throttle, STR("anna"), from, 0) > 0);
+		password_throttle_succeeded(throttle, STR("anna"), from, 0);
+	}
+	password_throttle_free(&throttle);
+	free(memory);
+}
+
+// Those of before are the first to give way, however late they were used.
+static void counts_of_another_clock_take_no_place(void **state)
+{
+	(void)state;
+	static const struct password_throttle_limits few = {.user_max = 3, .address_max = 50, .login_alarm = 50, .window_ms = 3000, .entries = 4};
+	struct password_throttle *throttle = password_throttle_new(&few);
+	const struct str from = STR("192.0.2.1");
+	const struct str before[] = {STR("a"), STR("b"), STR("c"), STR("d")}, now[] = {STR("e"), STR("f"), STR("g"), STR("h")};
+	for (size_t i = 0; i < 4; i++)
+		password_throttle_failed(throttle, before[i], from, 1000000000 + i);
+	for (unsigned k = 0; k < 3; k++)
+		for (size_t i = 0; i < 4; i++)
+			password_throttle_failed(throttle, now[i], from, 1000 + i);
+	for (size_t i = 0; i < 4; i++)
+		assert_true(password_throttle_wait_ms(throttle, now[i], from, 1003) > 0);
+	password_throttle_free(&throttle);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +180,8 @@ int main(void)
 		cmocka_unit_test(one_address_that_tries_many_logins_is_slowed),
 		cmocka_unit_test(strangers_lock_nobody_out),
 		cmocka_unit_test(processes_count_together),
+		cmocka_unit_test(what_another_process_wrote_there_hurts_nobody),
+		cmocka_unit_test(counts_of_another_clock_take_no_place),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

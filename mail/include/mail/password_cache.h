@@ -44,11 +44,13 @@ struct password_throttle_limits {
 struct password_throttle *password_throttle_new(const struct password_throttle_limits *limits);
 void password_throttle_free(struct password_throttle **throttle);
 
-// The same in memory that processes share, of password_throttle_bytes(entries): prepared by one of them while it is zeroed and nobody else has it;
-// then each makes one at it, with the same entries. They count together, and what is counted outlives them. A process that dies, or stops, in the
-// middle of a count keeps the others waiting for a tenth of a second each: then they go on without counting.
+// The same in memory that processes share, of password_throttle_bytes(entries), all of it there: prepared by one of them while it is zeroed and
+// nobody else has it; then each makes one at it, with the same entries. They count together, and what is counted outlives them. There is no
+// lock and no pointer in it: a process that dies in the middle of a count disturbs nobody, and one that an attacker has can forgive and
+// refuse, no more. is_prepared: false for what another version prepared, or for other entries.
 size_t password_throttle_bytes(size_t entries);
-void password_throttle_prepare(void *memory);
+void password_throttle_prepare(void *memory, size_t entries);
+bool password_throttle_is_prepared(const void *memory, size_t entries);
 struct password_throttle *password_throttle_at(const struct password_throttle_limits *limits, void *memory);
 
 // What a failure has used up, just now.

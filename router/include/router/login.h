@@ -42,8 +42,9 @@ struct login_config {
 	void *arg;
 };
 
-// The count of failed log-ins that all daemons of a node share: run_dir/log-ins, mode 0600, made by the first of them. Before the jail, as who owns
-// run_dir; blocks. NULL, with a line in the log, where that cannot be: then each counts for itself.
+// The count of failed log-ins that all daemons of a node share: run_dir/log-ins, mode 0600, made by the first of them as log-ins.new
+// and renamed. A file of another version is replaced, and who has it counts on in it. Before the jail, as who owns run_dir; blocks.
+// NULL, with a line in the log, where that cannot be, as on a full disk: then each counts for itself.
 void *login_share(struct str run_dir);
 
 // Opens the credentials and libsasl2. One struct login a process. Reads files: main thread, at start. ERR_UNSUPPORTED: libsasl2 lacks a
