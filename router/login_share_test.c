@@ -26,7 +26,7 @@ static char dir[64], file[80];
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/posthouse-test-share-XXXXXX");
+	snprintf(dir, sizeof dir, "/tmp/posthouse-test-share-XXXXXX");
 	if (mkdtemp(dir) == NULL)
 		return -1;
 	snprintf(file, sizeof file, "%s/log-ins", dir);
