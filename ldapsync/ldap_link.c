@@ -337,15 +337,16 @@ static enum err_code begin_search(struct ldap_link *link, const struct ldap_link
 {
 	const char *const *attributes = search->attributes;
 	int scope = search->base_only ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE;
-	char *wanted[256];
 	size_t n = 0;
-	for (; attributes[n]; n++) {
-		must(n < sizeof wanted / sizeof *wanted - 1);
-		wanted[n] = unconst(attributes[n]);
-	}
-	wanted[n] = NULL;
+	while (attributes[n])
+		n++;
+	char **wanted = calloc(n + 1, sizeof *wanted); // as many as ldap_map names
+	must(wanted != NULL);
+	for (size_t i = 0; i < n; i++)
+		wanted[i] = unconst(attributes[i]);
 	arm(link);
 	int rc = ldap_search_ext(link->ld, search->base, scope, search->filter, wanted, 0, controls, NULL, NULL, LDAP_NO_LIMIT, id_out);
+	free(wanted);
 	return disarm(link, rc, "search", err);
 }
 

@@ -54,7 +54,7 @@ static size_t read_lines(struct arena *arena, struct str *rest, struct str *good
 
 static void ask(const struct profile *profile)
 {
-	struct arena *arena = arena_new(1 << 20);
+	struct arena *arena = arena_new(PROFILE_SEARCH_BYTES);
 	struct profile_search search;
 	profile_search_all(profile, true, arena, &search);
 	must(search.filter[0] == '(' && search.attributes[0]);
@@ -66,7 +66,7 @@ static void ask(const struct profile *profile)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str good[LINES], rest = str_of((const char *)data + (size > 0), size - (size > 0));
-	struct arena *arena = arena_new(1 << 20);
+	struct arena *arena = arena_new(PROFILE_SEARCH_BYTES);
 	struct settings_list map = {good, 0};
 	struct raw_entry record;
 	struct intake_made made;

@@ -184,7 +184,7 @@ static void test_search(void **state)
 		STR("uniMail = MAIL"), STR("uniRealm = phAuthRealm"), STR("[!x] objectClass := phMailGroup")};
 	struct settings_list map = {own, 5};
 	struct profile *profile = profile_new(SETTINGS_LDAP_PROFILE_LASER, &map);
-	struct arena *arena = arena_new(1 << 19);
+	struct arena *arena = arena_new(PROFILE_SEARCH_BYTES);
 	struct profile_search search;
 	(void)state;
 	profile_search_all(profile, true, arena, &search);

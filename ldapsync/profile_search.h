@@ -6,6 +6,8 @@
 #include "base/arena.h"
 #include "schema/profile.h"
 
+enum { PROFILE_SEARCH_BYTES = 4 << 20 };
+
 struct profile_search {
 	const char *filter;      // RFC 4515
 	const char **attributes; // NULL ends them; each once
@@ -13,7 +15,7 @@ struct profile_search {
 
 // Whatever may be ours: the native classes, what lines make ours, and whoever has mail or member. Never narrower than the lines: of their
 // conditions only [attribute] and [attribute=value] count, because an entry that leaves a filter is not mentioned by every server. profile NULL: native.
-// Strings live in the arena, which must have room (256 KiB).
+// Strings live in the arena, which must have room (PROFILE_SEARCH_BYTES, for both).
 // secrets: what log-ins are checked against too.
 void profile_search_all(const struct profile *profile, bool secrets, struct arena *arena, struct profile_search *search_out);
 

@@ -268,7 +268,7 @@ enum err_code replica_start(const struct replica_config *config, struct replica 
 	replica->settings = settings_of(replica->snapshot);
 	must(replica->settings->ldap_uri.n > 0);
 	replica->set = config->set;
-	replica->arena = arena_new(1 << 19);
+	replica->arena = arena_new((1 << 18) + PROFILE_SEARCH_BYTES);
 	replica->lags = arena_must(replica->arena, replica->settings->ldap_uri.n * sizeof *replica->lags);
 	replica_forget_lags(replica);
 	replica->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -301,5 +301,23 @@ class FutureTest(unittest.TestCase):
         self.assertEqual(self.follower.code("bob@uni.example"), 250)
 
 
+class LargeMap(unittest.TestCase):
+    """As large a map as posthouse.conf(5) allows."""
+
+    def follow(self, lines):
+        server = FakeServer(honest, [CSN % 1])
+        self.addCleanup(server.close)
+        follower = Follower({"ldap_uri": [server.uri], "ldap_base": "dc=uni,dc=example", "ldap_starttls": "never", "ldap_map": lines})
+        self.addCleanup(follower.remove)
+        follower.start()
+        follower.wait_for("ann@uni.example", 250)
+
+    def test_attributes(self):
+        self.follow([f"[a{i}] [b{i}] [c{i}] theirs{i} = phVacationSubject" for i in range(256)])
+
+    def test_filter(self):
+        self.follow([f"[objectClass=theirs{i}] [kind={'*' * 900}] objectClass := phMailUser" for i in range(256)])
+
+
 if __name__ == "__main__":
     unittest.main()
