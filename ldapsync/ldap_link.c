@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/time.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "ldap_entry.h"
 #include "ldapsync/password_file.h"
@@ -26,7 +27,8 @@ enum { MESSAGE_BYTES_MAX = 256 << 20, DN_LEVELS_MAX = 64, EMPTY_PAGES_MAX = 1000
 struct ldap_link {
 	LDAP *ld;
 	struct watchdog *watchdog; // borrowed
-	int64_t timeout_ms;
+	int64_t timeout_ms; // of each wait
+	int64_t refresh_s;  // of a search as a whole
 	struct ldap_conncb callbacks;
 	char *suffix;              // owned; the entry that has the contextCSN
 	int sync_id, csns_id;      // of the operations that run; -1: none
@@ -221,6 +223,7 @@ enum err_code ldap_link_open(const struct settings *settings, const char *uri, s
 	must(link != NULL);
 	link->watchdog = watchdog;
 	link->timeout_ms = settings->ldap_timeout_s * 1000;
+	link->refresh_s = settings->ldap_refresh_s;
 	link->sync_id = link->csns_id = -1;
 	link->entry = ldap_entry_new();
 	enum err_code code = open_link(link, settings, uri, err);
@@ -495,11 +498,25 @@ static enum err_code end_page(struct ldap_link *link, struct berval *cookie, str
 	return rc == LDAP_SUCCESS ? ERR_OK : err_set(err, ERR_PROTOCOL, "search: the end of a page does not parse");
 }
 
-// The entries of one search, or of one page of it. *more_out: each wants more.
-static enum err_code take_entries(struct ldap_link *link, int id, ldap_link_each_fn *each, void *context, struct berval *cookie,
-	unsigned *empty_pages, bool *more_out, struct err *err)
+// A search, page by page.
+struct pages {
+	struct berval cookie;
+	unsigned empty;
+	int64_t until_ms;
+};
+
+static enum err_code check_time(const struct ldap_link *link, const struct pages *pages, struct err *err)
 {
-	if (++*empty_pages > EMPTY_PAGES_MAX)
+	if (clock_mono_exact_ms() <= pages->until_ms)
+		return ERR_OK;
+	return err_set(err, ERR_TIMEOUT, "it has not answered as a whole within ldap_refresh_s (%lld s)", (long long)link->refresh_s);
+}
+
+// The entries of one search, or of one page of it. *more_out: each wants more.
+static enum err_code take_entries(struct ldap_link *link, int id, ldap_link_each_fn *each, void *context, struct pages *pages, bool *more_out,
+	struct err *err)
+{
+	if (++pages->empty > EMPTY_PAGES_MAX)
 		return err_set(err, ERR_PROTOCOL, "search: %d pages without an entry", EMPTY_PAGES_MAX);
 	for (;;) {
 		struct raw_entry entry;
@@ -513,15 +530,18 @@ static enum err_code take_entries(struct ldap_link *link, int id, ldap_link_each
 		if (code)
 			return code;
 		if (type == LDAP_RES_SEARCH_RESULT)
-			return end_page(link, cookie, err);
+			return end_page(link, &pages->cookie, err);
 		if (type == LDAP_RES_SEARCH_REFERENCE)
 			return err_set(err, ERR_PROTOCOL, "search: a referral: part of the directory is on another server");
 		if (type != LDAP_RES_SEARCH_ENTRY || !ldap_entry_read(link->entry, link->ld, link->message, &entry))
 			return err_set(err, ERR_PROTOCOL, "search: an answer that is no entry");
-		*empty_pages = 0;
+		pages->empty = 0;
 		*more_out = each(context, &entry);
 		if (!*more_out)
 			return ERR_OK;
+		code = check_time(link, pages, err);
+		if (code)
+			return code;
 	}
 }
 
@@ -530,9 +550,8 @@ enum err_code ldap_link_search(struct ldap_link *link, const struct ldap_link_se
 {
 	LDAPControl manage = {.ldctl_oid = unconst(LDAP_CONTROL_MANAGEDSAIT)};
 	LDAPControl domain = {.ldctl_oid = unconst("1.2.840.113556.1.4.1339")};
-	struct berval cookie = {0};
+	struct pages pages = {.until_ms = clock_mono_exact_ms() + link->refresh_s * 1000};
 	enum err_code code;
-	unsigned empty_pages = 0;
 	bool more = true;
 	do {
 		LDAPControl *controls[4] = {&manage}, *page = NULL;
@@ -541,15 +560,15 @@ enum err_code ldap_link_search(struct ldap_link *link, const struct ldap_link_se
 		if (search->domain_scope)
 			controls[n++] = &domain;
 		if (search->page) {
-			must(ldap_create_page_control(link->ld, (ber_int_t)search->page, &cookie, 0, &page) == LDAP_SUCCESS);
+			must(ldap_create_page_control(link->ld, (ber_int_t)search->page, &pages.cookie, 0, &page) == LDAP_SUCCESS);
 			controls[n++] = page;
 		}
 		code = begin_search(link, search, controls, &id, err);
 		ldap_control_free(page);
 		if (code == ERR_OK)
-			code = take_entries(link, id, each, context, &cookie, &empty_pages, &more, err);
-	} while (code == ERR_OK && more && cookie.bv_len > 0);
-	ber_memfree(cookie.bv_val);
+			code = take_entries(link, id, each, context, &pages, &more, err);
+	} while (code == ERR_OK && more && pages.cookie.bv_len > 0);
+	ber_memfree(pages.cookie.bv_val);
 	free_message(link);
 	return code;
 }

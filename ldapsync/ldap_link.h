@@ -33,8 +33,8 @@ int ldap_link_fd(const struct ldap_link *link);
 // no failure: *csns_out is empty. Remembers which entry it was.
 enum err_code ldap_link_csns(struct ldap_link *link, struct str base, struct csns *csns_out, struct err *err) ERR_CHECKED;
 
-// All entries that the filter finds, one by one; borrowed for the call. Anything but all of them is a failure: a limit, a referral; ERR_NOTFOUND
-// when base is not there. each returns false to be told of no more, which is none.
+// All entries that the filter finds, one by one; borrowed for the call. Anything but all of them is a failure: a limit, a referral, longer than
+// ldap_refresh_s; ERR_NOTFOUND when base is not there. each returns false to be told of no more, which is none.
 typedef bool ldap_link_each_fn(void *context, const struct raw_entry *entry);
 struct ldap_link_search {
 	const char *base, *filter;

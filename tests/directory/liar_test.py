@@ -204,6 +204,22 @@ class Liar(unittest.TestCase):
         self.assertIn("ldap_refresh_s", self.follower.log_text())
         self.assertEqual(self.follower.code("drip@uni.example"), 550)
 
+    def test_realms_that_never_end(self):
+        """The same of what is asked before: domains, more and more of them."""
+        def drips(session, number, search):
+            while search.scope:
+                session.say(number, session.content("associatedDomain=drip,dc=uni,dc=example", {
+                    "objectClass": ["phMailDomain"], "associatedDomain": ["drip.example"], "phAuthRealm": ["uni.example"]}))
+                time.sleep(0.1)
+            session.say(number, session.result(0x65))
+        good = FakeServer(honest, [CSN % 1])
+        self.addCleanup(good.close)
+        self.server.answers = drips
+        self.follower.set_values(ldap_uri=[self.server.uri, good.uri], ldap_refresh_s=2, ldap_failback_s=0)
+        self.followed()
+        self.assertEqual(self.follower.status()["provider"], good.uri)
+        self.assertIn("read the realms of domains: it has not answered as a whole within ldap_refresh_s", self.follower.log_text())
+
     def test_entry_of_60_mib(self):
         """It is known, and that is all: mail for it waits. Everything else is as ever."""
         member = b"".join(octets(f"uid=somebody{n:06d},ou=people,dc=uni,dc=example,o=far away and long ago") for n in range(800000))
