@@ -175,6 +175,26 @@ static void lmtp_sends_a_small_message_at_once(void **state)
 	}
 }
 
+// A last line without an end gets one, as by DATA, whatever the size of the message; an empty message stays empty.
+static void a_chunk_ends_with_a_line_end(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *chunk;
+	} cases[] = {{"x\r\n", "BDAT 3 LAST\r\nx\r\n"}, {"x", "BDAT 3 LAST\r\nx\r\n"}, {"Subject: x\r\n\r\nend\n", "BDAT 20 LAST\r\nSubject: x\r\n\r\nend\n\r\n"},
+		{"", "BDAT 0 LAST\r\n"}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct bench b;
+		begin(&b, true, CHUNK_HELLO "250 ok\r\n250 ok\r\n250 stored\r\n");
+		fill(&b, 0, "s@else.example", cases[i].text, RECORD_TO_MAILBOX, plain);
+		greet(&b);
+		send_to(&b, 1);
+		assert_int_equal(b.to[0].outcome, PEER_ACCEPTED);
+		assert_true(str_ends(buf_str(&b.said), str_of_c(cases[i].chunk)));
+		end(&b);
+	}
+}
+
 // Where a second delivery would be one (SMTP; LMTP without the key) and where the message is large, nothing goes before it is asked for.
 static void what_is_not_known_to_be_wanted_waits_for_354(void **state)
 {
@@ -483,6 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lmtp_answers_each_recipient),
 		cmocka_unit_test(lmtp_sends_a_small_message_at_once),
+		cmocka_unit_test(a_chunk_ends_with_a_line_end),
 		cmocka_unit_test(what_is_not_known_to_be_wanted_waits_for_354),
 		cmocka_unit_test(our_own_nodes_that_do_not_fit_bounce_nothing),
 		cmocka_unit_test(a_reply_that_does_not_come_is_temporary),
