@@ -43,12 +43,15 @@ static bool is_same(const struct record_recipient *r, const struct record_recipi
 }
 
 // What the address has become: one other target, or several, which the queue expands.
-static enum queue_route_answer replaced(const struct record_recipient *r, const struct record_recipients *now, struct queue_route *out)
+static enum queue_route_answer replaced(const struct record_recipient *r, const struct addr *asked, const struct record_recipients *now,
+	struct queue_route *out)
 {
 	if (now->n == 1) {
 		out->to = now->v[0];
 	} else {
 		out->to = *r;
+		out->to.address = asked->text;
+		out->to.key = asked->key;
 		out->to.target = RECORD_TO_EXPAND;
 		out->to.destination = STR(RECORD_EXPAND_DESTINATION);
 		out->to.mailbox_id = out->to.detail = STR_NONE;
@@ -57,12 +60,13 @@ static enum queue_route_answer replaced(const struct record_recipient *r, const 
 	return QUEUE_ROUTE_OTHER;
 }
 
-static enum queue_route_answer of_targets(const struct record_recipient *r, const struct record_recipients *now, struct queue_route *out)
+static enum queue_route_answer of_targets(const struct record_recipient *r, const struct addr *asked, const struct record_recipients *now,
+	struct queue_route *out)
 {
 	for (size_t i = 0; i < now->n; i++)
 		if (is_same(r, &now->v[i]))
 			return to_host(r, now->v[i].destination, out);
-	return replaced(r, now, out);
+	return replaced(r, asked, now, out);
 }
 
 static enum queue_route_answer of_verdict(struct arena *arena, const struct record_recipient *r, const struct smtp_rcpt *rcpt,
@@ -78,7 +82,13 @@ static enum queue_route_answer of_verdict(struct arena *arena, const struct reco
 	out->reply = arena_printf(arena, "%d %.*s %.*s", verdict->code, STR_FMT(verdict->enhanced), STR_FMT(verdict->text));
 	if (verdict->code >= 500)
 		return QUEUE_ROUTE_NOBODY;
-	return verdict->code >= 400 || now.n == 0 ? QUEUE_ROUTE_LATER : of_targets(r, &now, out);
+	return verdict->code >= 400 || now.n == 0 ? QUEUE_ROUTE_LATER : of_targets(r, &rcpt->to, &now, out);
+}
+
+// Sent by its owner's mailHost to what the entry says, it is the owner's: by itself the routing address would go another way.
+static struct str address_of(const struct record_recipient *r)
+{
+	return r->target == RECORD_TO_RELAY && r->detail.n ? r->detail : r->address;
 }
 
 static enum queue_route_answer decide_address(struct smtp_server *server, struct arena *arena, const struct queue_route_query *query,
@@ -89,7 +99,7 @@ static enum queue_route_answer decide_address(struct smtp_server *server, struct
 	struct addr sender = addr_null();
 	struct recipient_verdict verdict;
 	struct recipient_query asked = {.recipient = &rcpt.to, .sender = &sender, .authenticated = true, .waits = true};
-	if (addr_parse(arena, query->recipient->address, ADDR_UTF8 | ADDR_LONG_LOCAL, &rcpt.to) != ADDR_OK)
+	if (addr_parse(arena, address_of(query->recipient), ADDR_UTF8 | ADDR_LONG_LOCAL, &rcpt.to) != ADDR_OK)
 		return QUEUE_ROUTE_SAME;
 	if (query->sender.n && addr_parse(arena, query->sender, ADDR_UTF8 | ADDR_LONG_LOCAL, &sender) != ADDR_OK)
 		asked.sender = NULL;

@@ -226,7 +226,8 @@ static unsigned notify_of(uint8_t notify)
 
 static bool format_rcpt(struct send *s, const struct item *item, struct buf *out)
 {
-	struct smtp_rcpt rcpt = {.has_key = true, .key = {.detail = item->r.detail, .list = item->r.list}};
+	bool is_ours = item->r.target == RECORD_TO_MAILBOX;
+	struct smtp_rcpt rcpt = {.has_key = is_ours, .key = {.detail = is_ours ? item->r.detail : STR_NONE, .list = item->r.list}};
 	// Reports about mailboxes of ours are written here, where the envelope is known in full; the world takes DSN over.
 	if (item->r.target == RECORD_TO_RELAY) {
 		rcpt.notify = notify_of(item->r.notify);

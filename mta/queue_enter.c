@@ -96,15 +96,21 @@ enum err_code queue_say(struct queue *queue, const struct record *record, struct
 
 // --- Recipients ---
 
+// Of what leaves us nobody keeps a delivery key: the detail says no more than why it goes there.
+static struct str key_detail(const struct record_recipient *r)
+{
+	return r->target == RECORD_TO_RELAY ? STR_NONE : r->detail;
+}
+
 static bool same_way(const struct record_recipient *a, const struct record_recipient *b)
 {
-	return a->target == b->target && str_eq(a->key, b->key) && str_eq(a->mailbox_id, b->mailbox_id) && str_eq(a->detail, b->detail) &&
+	return a->target == b->target && str_eq(a->key, b->key) && str_eq(a->mailbox_id, b->mailbox_id) && str_eq(key_detail(a), key_detail(b)) &&
 	       str_eq(a->list, b->list) && str_eq(a->destination, b->destination);
 }
 
 static uint64_t hash_way(const struct record_recipient *r)
 {
-	return str_hash(r->key) * 31 + str_hash(r->detail) * 17 + str_hash(r->list) + (uint64_t)r->target;
+	return str_hash(r->key) * 31 + str_hash(key_detail(r)) * 17 + str_hash(r->list) + (uint64_t)r->target;
 }
 
 // A copy without repetitions, numbered from 1. NULL over the arena's cap.

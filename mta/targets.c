@@ -18,9 +18,11 @@ static uint8_t notify_of(unsigned notify)
 	return (uint8_t)flags;
 }
 
-// What the queue is to ask for, of a list (schema/record.h).
+// What the queue is to ask for, of a list, or of what goes by a mailHost (schema/record.h).
 static struct str detail_of(struct arena *arena, const struct recipient_target *target)
 {
+	if (target->kind == RECIPIENT_OUTSIDE)
+		return target->stands_for;
 	if (target->refusal.n)
 		return arena_printf(arena, RECORD_EXPAND_REFUSED "%.*s", STR_FMT(target->refusal));
 	return target->moderated ? STR(RECORD_EXPAND_MODERATED) : target->detail;

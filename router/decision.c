@@ -253,6 +253,7 @@ void decision_target(struct decision *d, const struct recipient_target *target)
 	copy->detail = arena_dup(d->arena, target->detail);
 	copy->list = arena_dup(d->arena, target->list);
 	copy->forwarder = arena_dup(d->arena, target->forwarder);
+	copy->stands_for = arena_dup(d->arena, target->stands_for);
 	copy->refusal = arena_dup(d->arena, target->refusal);
 }
 

@@ -52,6 +52,17 @@ static bool address_for(struct decision *d, struct decision_item *item, const st
 	return false;
 }
 
+// Which address leads to the entry, as long as its own words say where its mail goes.
+static struct str stands_for(struct decision *d, const struct decision_item *item, const struct entry *user, const struct addr *found)
+{
+	struct addr own;
+	if (item->addr && item->addr->domain.kind != DOMAIN_NONE)
+		return item->addr->text;
+	if (found)
+		return found->text;
+	return recipient_own_address(d, user, &own) ? own.text : item->text;
+}
+
 bool other_host_takes(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *found)
 {
 	struct str host;
@@ -74,7 +85,7 @@ bool other_host_takes(struct decision *d, struct decision_item *item, const stru
 	}
 	decision_reason(d, "other host", user->dn, ATTR_MAIL_HOST, host);
 	if (address_for(d, item, user, found, &addr))
-		outside_by_host(d, item, &addr, host, entry_has(user, ATTR_MAIL_ROUTING_ADDRESS));
+		outside_by_host(d, item, &addr, host, entry_has(user, ATTR_MAIL_ROUTING_ADDRESS) ? stands_for(d, item, user, found) : STR_NONE);
 	return true;
 }
 

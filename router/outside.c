@@ -15,10 +15,10 @@ static bool holds_a_route(const struct addr *addr)
 	return false;
 }
 
-static void add_target(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host)
+static void add_target(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host, struct str stands_for)
 {
-	decision_target(d, &(struct recipient_target){
-				   .kind = RECIPIENT_OUTSIDE, .address = addr, .host = host, .list = item->list, .forwarder = item->forwarder});
+	decision_target(d, &(struct recipient_target){.kind = RECIPIENT_OUTSIDE, .address = addr, .host = host, .list = item->list,
+				   .forwarder = item->forwarder, .stands_for = stands_for});
 }
 
 static void to_relayhost(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
@@ -26,7 +26,7 @@ static void to_relayhost(struct decision *d, struct decision_item *item, const s
 	if (d->query->relayhost.n) {
 		decision_is(d, RECIPIENT_RELAY);
 		decision_reason(d, "outside", STR_NONE, ATTR_NONE, d->query->relayhost);
-		add_target(d, item, addr, d->query->relayhost);
+		add_target(d, item, addr, d->query->relayhost, STR_NONE);
 		return;
 	}
 	struct str type = domain ? entry_first(domain, ATTR_PH_DOMAIN_TYPE) : STR_NONE;
@@ -57,7 +57,7 @@ static void to_local(struct decision *d, struct decision_item *item, const struc
 		to->own_words = route->rule.user.n == 0;
 }
 
-static void follow(struct decision *d, struct decision_item *item, const struct addr *addr, const struct route *route)
+static void follow(struct decision *d, struct decision_item *item, const struct addr *addr, const struct route *route, struct str stands_for)
 {
 	struct str text;
 	switch (route->rule.kind) {
@@ -68,12 +68,12 @@ static void follow(struct decision *d, struct decision_item *item, const struct 
 			return;
 		}
 		decision_is(d, RECIPIENT_RELAY);
-		add_target(d, item, addr, text);
+		add_target(d, item, addr, text, stands_for);
 		return;
 	case ROUTE_RULE_DISCARD:
 		decision_is(d, RECIPIENT_DISCARD);
 		decision_reason(d, "discarded", route->entry, ATTR_NONE, addr->text);
-		add_target(d, item, addr, route_rule_text(d->scratch, &route->rule));
+		add_target(d, item, addr, route_rule_text(d->scratch, &route->rule), stands_for);
 		return;
 	case ROUTE_RULE_ERROR:
 		decision_says(d, &route->rule.reply);
@@ -110,7 +110,7 @@ static void go(struct decision *d, struct decision_item *item, const struct addr
 	switch (route_find(&query, d->scratch, &route)) {
 	case ROUTE_FOUND:
 		reason_route(d, &route);
-		follow(d, item, addr, &route);
+		follow(d, item, addr, &route, STR_NONE);
 		return;
 	case ROUTE_NONE:
 		break;
@@ -147,7 +147,7 @@ bool outside_admits(struct decision *d, struct decision_item *item)
 		return true;
 	decision_is(d, RECIPIENT_DISCARD);
 	decision_reason(d, "discarded", access->entry, ATTR_NONE, item->addr->text);
-	add_target(d, item, item->addr, route_rule_text(d->scratch, &(struct route_rule){.kind = ROUTE_RULE_DISCARD}));
+	add_target(d, item, item->addr, route_rule_text(d->scratch, &(struct route_rule){.kind = ROUTE_RULE_DISCARD}), STR_NONE);
 	return false;
 }
 
@@ -195,12 +195,12 @@ void outside_of_domain(struct decision *d, struct decision_item *item, const str
 	go(d, item, addr, domain);
 }
 
-void outside_by_host(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host, bool of_entry)
+void outside_by_host(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host, struct str stands_for)
 {
 	struct addr at_host;
 	struct domain domain;
 	struct route route = {.rule = ROUTE_RULE_NONE};
-	if (!of_entry && holds_a_route(addr)) {
+	if (stands_for.n == 0 && holds_a_route(addr)) {
 		decision_reason(d, "old form", STR_NONE, ATTR_NONE, addr->text);
 		decision_gone(d, CAUSE_OLD_FORM);
 		return;
@@ -214,7 +214,7 @@ void outside_by_host(struct decision *d, struct decision_item *item, const struc
 	switch (route_find(&query, d->scratch, &route)) {
 	case ROUTE_FOUND:
 		reason_route(d, &route);
-		follow(d, item, addr, &route);
+		follow(d, item, addr, &route, stands_for);
 		return;
 	case ROUTE_NONE:
 		break;
@@ -223,5 +223,5 @@ void outside_by_host(struct decision *d, struct decision_item *item, const struc
 		return;
 	}
 	route.rule = (struct route_rule){.kind = ROUTE_RULE_RELAY, .hops = {{.host = domain.key, .port = ROUTE_RULE_PORT}}, .hops_n = 1};
-	follow(d, item, addr, &route);
+	follow(d, item, addr, &route, stands_for);
 }

@@ -113,6 +113,35 @@ class Waiting(unittest.TestCase):
         self.ends(relayed=1, bounced=0)
         self.assertEqual(len(self.hop.got), 1)
 
+    def test_an_address_at_another_host_stays_its_owners(self):
+        """What goes to a mailHost under a routing address is not routed by that address: the relayhost has nothing to do with it."""
+        def dana(host, relay="phMailHostRelay: TRUE\nmailRoutingAddress: dana@else.example\n"):
+            return user_ldif("dana", host=host, extra=relay)
+        elsewhere = NextHop(self.node.address)
+        self.addCleanup(elsewhere.close)
+        self.node.overrides["relayhost"] = bracketed(elsewhere)
+        self.start(dana("sun.uni.example") + alias_ldif("team", "dana@uni.example", "bob@uni.example") +
+                   route_ldif("sun", "sun.uni.example", f"esmtp:{self.dead}"))
+        self.send("to the other host", "dana@uni.example")
+        self.send("to all", "team@uni.example")
+        self.node.wait(lambda: [r["tries"] > 2 for m in self.node.queue() for r in m["recipients"]] == [True, True], "three tries")
+        self.assertEqual(elsewhere.got, [])
+        self.change(dana("moon.uni.example") + alias_ldif("team", "dana@uni.example", "bob@uni.example") +
+                    route_ldif("moon", "moon.uni.example", f"esmtp:{bracketed(self.hop)}"), "dana@uni.example", "relay", f"esmtp:{bracketed(self.hop)}")
+        self.node.wait(lambda: self.hop.with_subject("to the other host") and self.hop.with_subject("to all"), "both at the host of today")
+        self.assertEqual({tuple(m.recipients) for m in self.hop.got}, {("dana@else.example",)})
+        self.ends(relayed=2, delivered=1, bounced=0)
+        self.assertEqual(elsewhere.got, [])
+
+    def test_a_mailbox_that_comes_from_another_host(self):
+        self.start(user_ldif("dana", host="sun.uni.example", extra="phMailHostRelay: TRUE\nmailRoutingAddress: dana@else.example\n") +
+                   route_ldif("sun", "sun.uni.example", f"esmtp:{self.dead}"))
+        self.send("moved here", "dana@uni.example")
+        self.waits()
+        self.change(user_ldif("dana"), "dana@uni.example", "deliver", "mb1.uni.example")
+        self.arrives("dana")
+        self.ends(delivered=1, relayed=0, bounced=0)
+
     def test_no_route_any_more_waits_and_refusal_bounces(self):
         self.start(route_ldif("one", "one.example", f"esmtp:{self.dead}"))
         self.send("where to", "x@one.example")

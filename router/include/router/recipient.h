@@ -108,6 +108,7 @@ struct recipient_target {
 	struct str detail;          // MAILBOX: what came after the delimiter, case kept; empty: none. Part of the delivery key
 	struct str list;            // addr.key of the list it came through; empty: none. Part of the delivery key
 	struct str forwarder;       // addr.key of the mailbox whose owner forwards it here; empty: nobody
+	struct str stands_for;      // OUTSIDE: who is decided again while it waits, where not `address`: it goes by its owner's mailHost; else empty
 	bool moderated;             // LIST: the message goes to its moderators
 	struct str refusal;         // LIST: a list in the list that takes nothing of this sender; "550 5.7.2 why", for whoever gets the reports
 };

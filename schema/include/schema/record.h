@@ -96,7 +96,7 @@ struct record_recipient {
 	struct str orcpt;         // "type;address" decoded, UTF-8; empty without ORCPT
 	struct str destination;   // what is scheduled together: the mailHost, or the next hop
 	struct str mailbox_id;    // RECORD_TO_MAILBOX
-	struct str detail, list;  // of the delivery key (CLUSTER 6)
+	struct str detail, list;  // of the delivery key (CLUSTER 6); detail TO_RELAY: who is decided again while it waits, where not address
 };
 
 struct record_recipients {
