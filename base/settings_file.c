@@ -4,7 +4,8 @@
 // libconfuse stops at the first error and keeps no lines. So all settings are declared to it as strings or lists of strings, which it
 // cannot refuse, and a callback notes words and place; types are checked afterwards. A name it does not know does stop it: we complain,
 // declare the name, and read the file again, up to UNKNOWN_MAX times. An included file is only noted by its include(), and read after
-// the file that names it: a setting is set once, so the order cannot matter.
+// the file that names it: a setting is set once, so the order cannot matter. Comments are made spaces before it sees them: it counts the
+// lines of a comment twice and more, so that every place behind one would be wrong, and knows none within a list.
 //
 // Its scanner is global, so one load at a time: a mutex. It passes no argument to callbacks: the load under way is a static.
 #include <confuse.h>
@@ -298,31 +299,84 @@ static void forget(struct reading *r, size_t files_n)
 		}
 }
 
+// The first byte behind the text in quotation marks that begins at p, or end.
+static char *behind_quoted(char *p, const char *end)
+{
+	const char mark = *p++;
+	while (p < end && *p != mark)
+		p += *p == '\\' && p + 1 < end ? 2 : 1;
+	return p < end ? p + 1 : p;
+}
+
+// The first byte behind the comment that begins at p; p: none does. # begins one anywhere, // and /* where a word does not go on
+// (ldap://host).
+static char *behind_comment(char *p, char *end, bool in_word)
+{
+	const size_t n = (size_t)(end - p);
+	if (*p == '#' || (!in_word && n > 1 && p[0] == '/' && p[1] == '/')) {
+		char *line_end = memchr(p, '\n', n);
+		return line_end ? line_end : end;
+	}
+	if (in_word || n < 2 || p[0] != '/' || p[1] != '*')
+		return p;
+	char *close = memmem(p + 2, n - 2, "*/", 2);
+	return close ? close + 2 : end;
+}
+
+static void blank_comments(char *text, size_t n)
+{
+	char *end = text + n;
+	bool in_word = false;
+	for (char *p = text; p < end;) {
+		char *behind = behind_comment(p, end, in_word);
+		in_word = p == behind && strchr(" \t\r\n={}(),+\"'", *p) == NULL;
+		if (p == behind)
+			p = *p == '"' || *p == '\'' ? behind_quoted(p, end) : p + 1;
+		for (; p < behind; p++)
+			if (*p != '\n')
+				*p = ' ';
+	}
+}
+
 // libconfuse's scanner ends the process when a read fails, as on a directory, and takes quadratic time for a long string: so only what
-// can be settings gets there. A daemon that reads its settings again survives whatever was put in their place.
-static FILE *open_file(const char *file, struct err *err)
+// can be settings gets there. A daemon that reads its settings again survives whatever was put in their place. text_out is freed by the caller
+// after the stream was closed.
+static FILE *open_file(const char *file, char **text_out, struct err *err)
 {
 	struct stat st;
+	FILE *stream = NULL;
+	char *text = calloc(1, FILE_BYTES_MAX + 1);
+	must(text != NULL);
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // not to wait for the other end of a FIFO
+	ssize_t n = -1;
 	if (fd < 0 || fstat(fd, &st)) {
 		err_errno(err, "cannot open it");
 	} else if (!S_ISREG(st.st_mode)) {
 		err_set(err, ERR_INVALID, "is not a regular file");
 	} else if (st.st_size > FILE_BYTES_MAX) {
 		err_set(err, ERR_INVALID, "is larger than %d bytes", FILE_BYTES_MAX);
+	} else if ((n = pread(fd, text, FILE_BYTES_MAX, 0)) < 0) {
+		err_errno(err, "cannot read it");
 	} else {
-		FILE *stream = fdopen(fd, "r");
+		blank_comments(text, (size_t)n);
+		if (n == 0)
+			text[n++] = '\n'; // fmemopen() takes no empty buffer
+		stream = fmemopen(text, (size_t)n, "r");
 		must(stream != NULL);
-		return stream;
 	}
 	if (fd >= 0)
 		close(fd);
-	return NULL;
+	if (stream)
+		*text_out = text;
+	else
+		free(text);
+	return stream;
 }
 
 static bool read_file(struct settings_load *load, const char *file, struct err *err)
 {
-	FILE *stream = open_file(file, err);
+	char *text;
+	FILE *stream = open_file(file, &text, err);
 	if (stream == NULL)
 		return false;
 	struct reading *r = calloc(1, sizeof *r);
@@ -345,6 +399,7 @@ static bool read_file(struct settings_load *load, const char *file, struct err *
 	now = NULL;
 	pthread_mutex_unlock(&lock);
 	fclose(stream);
+	free(text);
 	free(r);
 	return true;
 }

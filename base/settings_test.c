@@ -196,6 +196,24 @@ static void every_error_is_reported_at_once_with_its_place(void **state)
 		"conf:10: trusted: \"10.0.0.0/33\" is not a network; write 192.0.2.0/24, 2001:db8::/32 or one address (no bits beyond the length)\n");
 }
 
+// libconfuse counts the lines of a comment more than once, and knows none in a list.
+static void comments_move_no_place_and_stand_anywhere(void **state)
+{
+	struct settings_snapshot *s;
+	(void)state;
+	assert_report("# one \"\n// two '\n/* three \"\n four */ hostname = mx # five\n   # six\nrecipients_max = 0 // seven\nzzz = 1 /* eight */\n",
+		"conf:7: zzz: unknown setting; remove it (posthouse.conf(5) lists all)\n"
+		"conf:6: recipients_max: 0 is out of range; use 1 to 1000\n");
+	const struct values *v = load_good("serves = {\"a#b\", # the first, \"\n  // the second\n'c//d\\'#', /* and */ e//f, \"g\\\"/*\"}#\nhostname = mx#y\n", &s);
+	assert_int_equal(v->serves.n, 4);
+	assert_true(str_eq(v->serves.v[0], STR("a#b")));
+	assert_true(str_eq(v->serves.v[1], STR("c//d'#")));
+	assert_true(str_eq(v->serves.v[2], STR("e//f")));
+	assert_true(str_eq(v->serves.v[3], STR("g\"/*")));
+	assert_true(str_eq(v->hostname, STR("mx")));
+	settings_unref(&s);
+}
+
 static void a_setting_is_set_once(void **state)
 {
 	(void)state;
@@ -296,6 +314,7 @@ int main(void)
 		cmocka_unit_test(every_type_is_read),
 		cmocka_unit_test(an_error_is_one_line_whatever_it_quotes),
 		cmocka_unit_test(every_error_is_reported_at_once_with_its_place),
+		cmocka_unit_test(comments_move_no_place_and_stand_anywhere),
 		cmocka_unit_test(a_setting_is_set_once),
 		cmocka_unit_test(rules_between_settings_name_the_place),
 		cmocka_unit_test(includes_are_relative_and_keep_their_places),
