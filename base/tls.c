@@ -49,7 +49,7 @@ enum err_code tls_failed(struct err *err, const char *format, ...)
 {
 	char what[256];
 	unsigned long first = ERR_get_error();
-	const char *reason = first ? ERR_reason_error_string(first) : NULL;
+	const char *reason = ERR_SYSTEM_ERROR(first) ? strerrordesc_np(ERR_GET_REASON(first)) : first ? ERR_reason_error_string(first) : NULL;
 	va_list args;
 	va_start(args, format);
 	vsnprintf(what, sizeof what, format, args);
