@@ -338,6 +338,7 @@ static enum err_code modify_one(struct change *change, struct change_entry *entr
 	if ((info->attr == ATTR_MAIL || info->attr == ATTR_MEMBER) && m->n > 0)
 		return bad(change, m->line, ERR_NOTFOUND,
 			"the shadow does not know the entry, for nothing of it was ours: give it whole, as a record without changetype", m->name, err);
+	change->complain(change->context, m->line, STR_NONE, m->name, "is of an entry that the shadow does not know: nothing of ours changes");
 	return ERR_OK;
 }
 

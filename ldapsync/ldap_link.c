@@ -71,8 +71,9 @@ static enum err_code failed(struct ldap_link *link, int rc, bool bitten, const c
 		code = ERR_CONNECT;
 	else if (rc == LDAP_INVALID_CREDENTIALS || rc == LDAP_INSUFFICIENT_ACCESS)
 		code = ERR_DENIED;
-	err_set(err, code, "%s: %s%s%s%s", what, bitten ? "no answer in time: " : "", ldap_err2string(rc), said && *said ? ": " : "",
-		said ? said : "");
+	// Of a certificate that is not trusted libldap says no more than that.
+	err_set(err, code, "%s: %s%s%s%s%s", what, bitten ? "no answer in time: " : "", ldap_err2string(rc), said && *said ? ": " : "",
+		said ? said : "", !bitten && rc == LDAP_CONNECT_ERROR ? "; is its certificate for the name in ldap_uri, and of a CA in ldap_ca_file?" : "");
 	ldap_memfree(said);
 	return code;
 }

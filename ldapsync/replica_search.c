@@ -170,7 +170,7 @@ static enum err_code survey_realms(struct replica *replica, struct err *err)
 	replica_poll_fit(replica, &search);
 	enum err_code code = ldap_link_search(replica->link, &search, survey, apply_intake(replica->apply), err);
 	if (code)
-		return err_wrap(err, "read the realms of domains");
+		return err_wrap(err, "read the realms of domains below ldap_base, %s", search.base);
 	intake_surveyed(apply_intake(replica->apply));
 	replica->scope = scope_of(replica);
 	return ERR_OK;
