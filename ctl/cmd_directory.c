@@ -93,6 +93,8 @@ static int print_profile(struct ctl *ctl, const char *name, const struct setting
 		ctl_print_json(json_pack("{s:s, s:o}", "profile", name, "lines", list));
 		return CTL_YES;
 	}
+	if (json_array_size(list) == 0)
+		printf("# no lines: attributes have our own names\n");
 	for (size_t i = 0; i < json_array_size(list); i++)
 		printf("%s\n", json_string_value(json_array_get(list, i)));
 	json_decref(list);

@@ -172,8 +172,12 @@ int cmd_directory_import(struct ctl *ctl, int argc, char **argv)
 		}
 		at++;
 	}
-	if (argc - at != 2 || !import_kind_parse(str_of_c(argv[at]), &kind))
+	if (argc - at != 2)
 		return ctl_usage(ctl);
+	if (!import_kind_parse(str_of_c(argv[at]), &kind)) {
+		fprintf(stderr, "posthouse: %s is no kind of table; KIND is mailertable, transport, access, virtusertable, virtual, genericstable or aliases\n", argv[at]);
+		return CTL_USAGE;
+	}
 	if (!complete(ctl, &options))
 		return CTL_NO;
 	struct directory *directory = NULL;

@@ -200,6 +200,8 @@ int cmd_queue_stats(struct ctl *ctl, int argc, char **argv)
 
 // --- replay ---
 
+enum { HOURS_MAX = 24 * 365 };
+
 static bool parse_since(const char *text, json_int_t *ms_out)
 {
 	struct tm tm = {0};
@@ -212,7 +214,6 @@ static bool parse_since(const char *text, json_int_t *ms_out)
 
 static bool parse_hours(const char *text, json_int_t *ms_out)
 {
-	enum { HOURS_MAX = 24 * 365 };
 	char *end;
 	long hours = strtol(text, &end, 10);
 	if (end == text || *end || hours <= 0 || hours > HOURS_MAX)
@@ -237,6 +238,8 @@ static json_t *replay_args(int argc, char **argv)
 			json_object_set_new(args, "since_ms", json_integer(since_ms));
 		else
 			good = false;
+		if (!good && i + 1 < argc)
+			fprintf(stderr, "posthouse: %s %s: is not understood; a TIME is written 2026-11-21T19:00:00Z, N is 1 to %d\n", argv[i], argv[i + 1], HOURS_MAX);
 	}
 	if (good && json_object_get(args, "host"))
 		return args;

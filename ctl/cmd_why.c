@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -219,8 +220,10 @@ static void add_reasons(struct why *q, struct buf *b, const struct recipient_ver
 		buf_printf(b, "  because %s", recipient_rule_text(r->rule));
 		if (told.attribute.n || told.value.n) {
 			buf_add_c(b, ": ");
-			add_safe(b, told.attribute);
-			buf_add_c(b, told.attribute.n ? " " : "");
+			if (told.attribute.n) { // of none, an empty name would be shown as ""
+				add_safe(b, told.attribute);
+				buf_add_c(b, " ");
+			}
 			add_safe(b, told.value);
 		}
 		if (told.mapped) {
@@ -349,35 +352,61 @@ static bool read_header(struct ctl *ctl, const char *path, struct why *q)
 	return n >= 0;
 }
 
+static bool wrong_option(const char *option, const char *what)
+{
+	fprintf(stderr, "posthouse: %s %s\n", option, what);
+	return false;
+}
+
+// An option that has a value.
+static bool take_value(struct ctl *ctl, const char *option, const char *text, struct why *q)
+{
+	const struct str name = str_of_c(option), value = str_of_c(text);
+	if (str_eq(name, STR("--client"))) {
+		q->outside = true;
+		return netaddr_parse(value, 0, &q->client) || wrong_option(option, "wants an IP address, such as 192.0.2.1 or 2001:db8::1");
+	}
+	if (str_eq(name, STR("--from")))
+		return parse_sender(ctl, value, q) || wrong_option(option, "wants an address, or \"\" for the empty sender");
+	if (str_eq(name, STR("--message")))
+		return read_header(ctl, text, q);
+	q->change = text;
+	return true;
+}
+
 bool why_options(struct ctl *ctl, int argc, char **argv, struct why *q, int *next_out)
 {
-	int at = 1;
-	for (; at < argc && argv[at][0] == '-'; at++) {
-		struct str option = str_of_c(argv[at]);
-		if (str_eq(option, STR("--outside")) || str_eq(option, STR("--login"))) {
-			*(str_eq(option, STR("--login")) ? &q->login : &q->outside) = true;
+	static const char *const valued[] = {"--client", "--from", "--ldif", "--message", NULL};
+	int kept = 0;
+	bool options = true;
+	for (int at = 1; at < argc; at++) {
+		const struct str option = str_of_c(argv[at]);
+		if (!options || option.n < 2 || option.p[0] != '-') {
+			argv[kept++] = argv[at];
 			continue;
 		}
-		if (++at == argc)
-			return false;
-		struct str value = str_of_c(argv[at]);
-		if (str_eq(option, STR("--client"))) {
+		size_t i = 0;
+		while (valued[i] && strcmp(valued[i], argv[at]) != 0)
+			i++;
+		if (str_eq(option, STR("--"))) {
+			options = false;
+		} else if (str_eq(option, STR("--outside"))) {
 			q->outside = true;
-			if (!netaddr_parse(value, 0, &q->client))
-				return false;
-		} else if (str_eq(option, STR("--from"))) {
-			if (!parse_sender(ctl, value, q))
-				return false;
-		} else if (str_eq(option, STR("--ldif"))) {
-			q->change = argv[at];
-		} else if (str_eq(option, STR("--message"))) {
-			if (!read_header(ctl, argv[at], q))
-				return false;
+		} else if (str_eq(option, STR("--login"))) {
+			q->login = true;
+		} else if (valued[i] == NULL) {
+			return wrong_option(argv[at], "is no option here; an address that begins with - stands behind --");
+		} else if (at + 1 == argc) {
+			return wrong_option(argv[at], "wants a value");
 		} else {
-			return false;
+			if (!take_value(ctl, valued[i], argv[at + 1], q))
+				return false;
+			at++;
 		}
 	}
-	*next_out = at;
+	// Arguments go to the end, in their order, so that the first of them follows what was taken.
+	memmove(argv + argc - kept, argv, (size_t)kept * sizeof *argv);
+	*next_out = argc - kept;
 	return true;
 }
 

@@ -47,7 +47,7 @@ static const struct ctl_command *find(int argc, char **argv, int *words_out)
 	return NULL;
 }
 
-// Says how commands are used: those that begin with the same word when there are any.
+// Says how commands are used: those that begin with the same word when there are any, else that there is none.
 static int no_command(int argc, char **argv)
 {
 	bool found = false;
@@ -58,7 +58,9 @@ static int no_command(int argc, char **argv)
 		ctl_usage(&(struct ctl){.command = &ctl_commands[i]});
 		found = true;
 	}
-	if (!found)
+	if (!found && argc > 0)
+		fprintf(stderr, "posthouse: there is no command %s; `posthouse help` lists them\n", argv[0]);
+	else if (!found)
 		fprintf(stderr, "usage: posthouse [-c FILE] [--json] COMMAND ...; `posthouse help` lists the commands\n");
 	return CTL_USAGE;
 }

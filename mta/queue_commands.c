@@ -286,7 +286,7 @@ static void list(struct control_request *request, void *arg)
 	}
 	memset(page.last.b, 0xff, sizeof page.last.b);
 	if (id.n && !id_range(id, &page.after, &page.last)) {
-		control_fail(request, ERR_INVALID, "%.*s is neither a queue id nor a guid, nor held, waiting or trying", STR_FMT(str_upto(id, 64)));
+		control_fail(request, ERR_INVALID, "%.*s is neither a queue id nor a guid, nor held, waiting, trying or damaged", STR_FMT(str_upto(id, 64)));
 		return;
 	}
 	for (int i = sizeof page.after.b; id.n && i-- > 0 && page.after.b[i]-- == 0;) // the page begins after it

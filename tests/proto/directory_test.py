@@ -126,7 +126,9 @@ class DirectoryTest(unittest.TestCase):
         code, out, _ = self.run_it("why", "ann@uni.example", "nobody@uni.example")
         self.assertEqual(code, 1)
         self.assertIn("ann@uni.example is delivered to a mailbox of ours: 250 2.1.5", out)
-        self.assertIn("because nobody has this address", out)
+        self.assertIn("because nobody has this address: nobody@uni.example, in the entry", out)
+        self.assertEqual(self.run_it("why", "ann@uni.example", "--from", "x@else.example", "--outside")[0], 0)  # options stand anywhere
+        self.assertEqual(self.run_it("why", "--", "-nobody@uni.example")[0], 1)
         self.assertIn("from version 1 of the shadow, up to date", out)
         self.assertEqual(self.run_it("why")[0], 2)
         self.assertEqual(self.run_it("why", "--wrong", "a@b")[0], 2)

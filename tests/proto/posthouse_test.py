@@ -126,7 +126,13 @@ class PosthouseTest(unittest.TestCase):
             self.assertEqual(code, 2)
             self.assertIn("queue retry --all|QUEUE_ID...\n", complaint)
             self.assertNotIn("directory", complaint)
-        self.assertIn("posthouse help", self.run_it("que")[2])
+        self.assertIn("no command que; `posthouse help`", self.run_it("que")[2])
+        for words, what in ((("why", "--form", "x"), "--form is no option"), (("why", "--client", "mx", "a@uni.example"), "--client wants an IP address"),
+                            (("why", "a@uni.example", "--from"), "--from wants a value"), (("directory", "import", "mailtable", "/f"), "mailtable is no kind"),
+                            (("queue", "replay", "--host", "mb1", "--since", "noon"), "--since noon: is not understood")):
+            code, _, complaint = self.run_it(*words)
+            self.assertEqual(code, 2)
+            self.assertIn(what, complaint)
 
     def test_manual_pages_are_clean_troff(self):
         for page in ("posthouse.1", "posthouse.conf.5"):
