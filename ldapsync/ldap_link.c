@@ -71,9 +71,10 @@ static enum err_code failed(struct ldap_link *link, int rc, bool bitten, const c
 		code = ERR_CONNECT;
 	else if (rc == LDAP_INVALID_CREDENTIALS || rc == LDAP_INSUFFICIENT_ACCESS)
 		code = ERR_DENIED;
-	// Of a certificate that is not trusted libldap says no more than that.
+	// Of a certificate that is not trusted libldap with GnuTLS says no more than this.
+	bool untrusted = said && strstr(said, "(unknown error code)") != NULL;
 	err_set(err, code, "%s: %s%s%s%s%s", what, bitten ? "no answer in time: " : "", ldap_err2string(rc), said && *said ? ": " : "",
-		said ? said : "", !bitten && rc == LDAP_CONNECT_ERROR ? "; is its certificate for the name in ldap_uri, and of a CA in ldap_ca_file?" : "");
+		said ? said : "", untrusted && !bitten ? "; is its certificate for the name in ldap_uri, and of a CA in ldap_ca_file?" : "");
 	ldap_memfree(said);
 	return code;
 }
