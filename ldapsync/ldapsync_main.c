@@ -66,6 +66,32 @@ static void answer_status(struct control_request *request, void *arg)
 	free(status);
 }
 
+static void add_trouble(struct buf *text, const char *state, const char *why)
+{
+	buf_printf(text, "the directory is %s%s%s; `posthouse directory status` says more", state, *why ? ": " : "", why);
+}
+
+// For `posthouse status`: what only an operator ends, as the log says it at level error. Not a server that is left for the next one.
+static void trouble(void *arg, struct buf *text)
+{
+	struct ldapsync *ldapsync = arg;
+	if (ldapsync->follow) {
+		struct follow_status *status = calloc(1, sizeof *status);
+		must(status != NULL);
+		follow_status(ldapsync->follow, status);
+		if (status->state == FOLLOW_EMPTY || status->state == FOLLOW_STALE || status->state == FOLLOW_BRAKED)
+			add_trouble(text, follow_state_name(status->state), status->trouble);
+		free(status);
+		return;
+	}
+	struct replica_status *status = replica_status_now(ldapsync->replica);
+	if (status->state == REPLICA_EMPTY || status->state == REPLICA_STALE || status->state == REPLICA_BRAKED)
+		add_trouble(text, replica_state_name(status->state), status->trouble);
+	else if (status->future_csn[0])
+		buf_printf(text, "the directory has a change number from the future, %s: correct the clock of its server, or ours", status->future_csn);
+	free(status);
+}
+
 static void answer_follow_release(struct control_request *request, struct follow *follow)
 {
 	struct follow_status status;
@@ -209,8 +235,10 @@ static enum err_code ldapsync_post_jail(struct daemon *daemon, struct err *err)
 		{NULL, NULL, NULL}};
 	commands[0].arg = commands[1].arg = commands[2].arg = ldapsync;
 	struct control *control = daemon_serve_control(daemon, runtime_sched(ldapsync->runtime, 0));
-	if (control)
+	if (control) {
+		control_on_trouble(control, trouble, ldapsync);
 		control_register(control, commands);
+	}
 	return ERR_OK;
 }
 

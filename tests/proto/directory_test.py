@@ -105,6 +105,7 @@ class DirectoryTest(unittest.TestCase):
         code, out, _ = self.run_it("directory", "status")
         self.assertEqual(code, 75)
         self.assertIn("people.ldif:", out)
+        self.assertRegex(self.run_it("status")[1], r"ldapsync: serves.*; but the directory is STALE: .*people\.ldif:")
         self.write(DOMAIN + user_ldif("bob"))
         self.wait_for("bob@uni.example", "deliver")
         self.assertEqual(self.why("ann@uni.example")["code"], 550)
