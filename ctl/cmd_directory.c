@@ -203,8 +203,10 @@ int cmd_directory_password(struct ctl *ctl, int argc, char **argv)
 	enum password_scheme scheme = PASSWORD_DEFAULT;
 	char password[PASSWORD_BYTES_MAX + 2], again[PASSWORD_BYTES_MAX + 2];
 	if (argc == 4 && strcmp(argv[1], "--scheme") == 0) {
-		if (!password_scheme_parse(str_of_c(argv[2]), &scheme))
-			return ctl_usage(ctl);
+		if (!password_scheme_parse(str_of_c(argv[2]), &scheme)) {
+			fprintf(stderr, "posthouse: --scheme %s is none that is made here; `posthouse help directory password` lists them\n", argv[2]);
+			return CTL_USAGE;
+		}
 		argc -= 2;
 		argv += 2;
 	}
