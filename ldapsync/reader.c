@@ -223,7 +223,7 @@ static enum directory_answer collect(struct reader *reader, sqlite3_stmt *stmt, 
 		const struct entry *entry = reader_entry(db_col_blob(stmt, 0), arena);
 		if (entry == NULL) {
 			err_set(&reader->trouble, ERR_CORRUPT, "%s: an entry does not decode, or no room for it", reader->path);
-			reader->is_doubtful = !arena_overflowed(arena); // for want of room only this one is in doubt
+			reader->is_doubtful |= !arena_overflowed(arena); // for want of room only this one is in doubt
 			return DIRECTORY_UNAVAILABLE;
 		}
 		*(match.entry ? &match.other : &match.entry) = entry;

@@ -68,7 +68,7 @@ static void find(struct directory *directory, enum directory_key kind, struct st
 		must(match.entry == NULL && (answer == DIRECTORY_NONE || directory_trouble(directory)[0]));
 		break;
 	}
-	must(answer == DIRECTORY_UNAVAILABLE || status.complete);
+	must(answer == DIRECTORY_UNAVAILABLE || status.complete || directory_trouble(directory)[0]); // an entry before it was unreadable: all is in doubt
 	if (kind != DIRECTORY_DN && kind != DIRECTORY_UUID) {
 		struct str next = directory_next_key(directory, kind, key, arena);
 		must(next.p == NULL || str_cmp(next, key) >= 0);
