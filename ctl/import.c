@@ -278,7 +278,8 @@ static void look_for_owner(struct import *im, struct import_entry *entry)
 		entry->dropped = true;
 		if (entry->type != IMPORT_TYPE_DOMAIN || entry->values) // else there is nothing more to say of the domain
 			say(im, IMPORT_LEFT_OUT, &entry->place, arena_printf(im->scratch, "has an entry already, %.*s; %s", STR_FMT(owner),
-									rows[entry->type].instead).p);
+									im->kind == IMPORT_GENERICSTABLE ? "nothing is missing if it is the entry of the inner address" :
+														   rows[entry->type].instead).p);
 	}
 	buf_fini(&dn);
 }

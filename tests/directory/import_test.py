@@ -241,6 +241,9 @@ class Served(NodeTest):
         self.tables.write("second", "@moved.example @new.example\npartner.example smtp:[192.0.2.1]\n")
         done = self.node.run("directory", "import", "virtual", self.tables.path("second"), check=1)
         self.assertIn(f":1: @moved.example: has an entry already, associatedDomain=moved.example,ou=import-virtusertable,{BASE}; ", done.stderr)
+        self.tables.write("second", "bob ann@uni.example\n")  # as a generics table says of people with an address already
+        done = self.node.run("directory", "import", "genericstable", self.tables.path("second"), check=1)
+        self.assertIn("; nothing is missing if it is the entry of the inner address\n", done.stderr)
         self.tables.write("second", "partner.example smtp:[192.0.2.1]\nother.example smtp:[192.0.2.1]\n")
         done = self.node.run("directory", "import", "transport", self.tables.path("second"), check=1)
         self.assertIn(":1: partner.example: has an entry already, ", done.stderr)
