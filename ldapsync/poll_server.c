@@ -139,20 +139,12 @@ void poll_server_base(struct poll_server *server, const struct raw_entry *base, 
 
 // --- Ids ---
 
-static int hex_digit(char c)
-{
-	if (chr_is_digit(c))
-		return c - '0';
-	c = chr_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool parse_hex(struct str value, struct guid *uuid_out)
 {
 	struct guid uuid = {0};
 	size_t n = 0;
 	for (size_t i = 0; i < value.n; i++) {
-		int digit = hex_digit(value.p[i]);
+		int digit = chr_hex(value.p[i]);
 		if (value.p[i] == '-')
 			continue;
 		if (digit < 0 || n == 2 * sizeof uuid.b)

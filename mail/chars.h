@@ -37,13 +37,4 @@ static inline bool chars_any_control(struct str s)
 	return false;
 }
 
-// The value of a hexadecimal digit of either case, or -1.
-static inline int chars_hex(char c)
-{
-	if (chr_is_digit(c))
-		return c - '0';
-	c = chr_lower(c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 #endif

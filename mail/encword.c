@@ -51,8 +51,8 @@ static bool decode_q(struct str data, struct buf *bytes)
 {
 	bool ok = true;
 	for (size_t i = 0; i < data.n && ok; i++) {
-		int high = data.p[i] == '=' && i + 2 < data.n ? chars_hex(data.p[i + 1]) : -1;
-		int low = high >= 0 ? chars_hex(data.p[i + 2]) : -1;
+		int high = data.p[i] == '=' && i + 2 < data.n ? chr_hex(data.p[i + 1]) : -1;
+		int low = high >= 0 ? chr_hex(data.p[i + 2]) : -1;
 		ok = buf_add_byte(bytes, low >= 0 ? (char)(high << 4 | low) : data.p[i] == '_' ? ' ' : data.p[i]);
 		i += low >= 0 ? 2 : 0;
 	}

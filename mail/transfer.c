@@ -34,14 +34,6 @@ static bool decode_base64(struct str body, struct buf *out)
 	return true;
 }
 
-static int hex_value(char c)
-{
-	if (chr_is_digit(c))
-		return c - '0';
-	c = chr_upper(c);
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 // How many bytes a soft line break at the start of s has, 0 when it is none. Space before the line end is the transport's.
 static size_t soft_break(struct str s)
 {
@@ -63,7 +55,7 @@ static bool decode_quoted_printable(struct str body, struct buf *out)
 			return true;
 		body = str_from(body, (size_t)at);
 		size_t soft = soft_break(body);
-		int high = body.n > 2 ? hex_value(body.p[1]) : -1, low = high >= 0 ? hex_value(body.p[2]) : -1;
+		int high = body.n > 2 ? chr_hex(body.p[1]) : -1, low = high >= 0 ? chr_hex(body.p[2]) : -1;
 		if (soft) {
 			body = str_from(body, soft);
 		} else if (low >= 0) {

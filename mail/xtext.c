@@ -36,8 +36,8 @@ bool xtext_decode(struct arena *arena, struct str s, struct str *out)
 			decoded[n++] = s.p[i];
 			continue;
 		}
-		int high = s.p[i] == '+' && i + 2 < s.n ? chars_hex(s.p[i + 1]) : -1;
-		int low = high >= 0 ? chars_hex(s.p[i + 2]) : -1;
+		int high = s.p[i] == '+' && i + 2 < s.n ? chr_hex(s.p[i + 1]) : -1;
+		int low = high >= 0 ? chr_hex(s.p[i + 2]) : -1;
 		if (low < 0)
 			return false;
 		decoded[n++] = (char)(high << 4 | low);
