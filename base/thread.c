@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starting a thread. It names itself: naming another one writes to /proc, which the sandbox does not allow.
+// Starting a thread, and waiting. A thread names itself: naming another one writes to /proc, which the sandbox does not allow.
 #include "base/thread.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 
 struct start {
@@ -41,4 +43,26 @@ enum err_code thread_start(pthread_t *thread_out, const char *name, void *(*fn)(
 	errno = failure;
 	err_errno(err, "start the thread %s", name);
 	return ERR_NOMEM;
+}
+
+bool thread_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t mono_ms)
+{
+	struct timespec at;
+	if (mono_ms == CLOCK_NEVER) {
+		must(pthread_cond_wait(cond, mutex) == 0);
+		return true;
+	}
+	int64_t left_ms = mono_ms - clock_mono_exact_ms();
+	if (left_ms < 0)
+		left_ms = 0;
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += left_ms / 1000;
+	at.tv_nsec += left_ms % 1000 * 1000000;
+	if (at.tv_nsec >= 1000000000) {
+		at.tv_sec++;
+		at.tv_nsec -= 1000000000;
+	}
+	int result = pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &at);
+	must(result == 0 || result == ETIMEDOUT);
+	return result == 0;
 }

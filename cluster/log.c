@@ -20,7 +20,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -248,11 +247,7 @@ enum err_code cluster_log_open(const struct cluster_log_config *config, struct c
 	log->reads_tail = &log->reads;
 	must(log->dir_path != NULL);
 	pthread_mutex_init(&log->mutex, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&log->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&log->wake, NULL);
 	enum err_code code = open_all(log, err);
 	if (code == ERR_OK) {
 		cluster_log_look_at_space(log);

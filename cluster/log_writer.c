@@ -2,13 +2,13 @@
 // The log's writer thread: batches into transactions, reads between them, the space on the disk. log.c says what is promised.
 #include <fcntl.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "base/thread.h"
 #include "log_core.h"
 
 // --- Space ---
@@ -242,21 +242,6 @@ static struct cluster_proposal *take_batch(struct cluster_log *log)
 	return list;
 }
 
-static void wait_until_ms(struct cluster_log *log, int64_t deadline_ms)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	int64_t left_ms = deadline_ms - clock_mono_exact_ms();
-	left_ms = left_ms < 0 ? 0 : left_ms;
-	ts.tv_sec += left_ms / 1000;
-	ts.tv_nsec += left_ms % 1000 * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&log->wake, &log->mutex, &ts);
-}
-
 void *cluster_log_writer(void *arg)
 {
 	struct cluster_log *log = arg;
@@ -277,7 +262,7 @@ void *cluster_log_writer(void *arg)
 				pthread_mutex_lock(&log->mutex);
 				continue;
 			}
-			wait_until_ms(log, log->head ? clock_earlier(log->retry_at_ms, idle_at_ms) : idle_at_ms);
+			(void)thread_wait_until(&log->wake, &log->mutex, log->head ? clock_earlier(log->retry_at_ms, idle_at_ms) : idle_at_ms);
 			continue;
 		}
 		struct reading *reads = log->reads;

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/must.h"
@@ -62,20 +61,6 @@ static void take_answer(struct failback *failback, size_t server, bool good, con
 		asked->csns = *csns;
 }
 
-// With the mutex held.
-static void sleep_ms(struct failback *failback, int64_t ms)
-{
-	struct timespec at;
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += ms / 1000;
-	at.tv_nsec += ms % 1000 * 1000000;
-	if (at.tv_nsec >= 1000000000) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&failback->changed, &failback->mutex, &at);
-}
-
 static void *failback_thread(void *arg)
 {
 	struct failback *failback = arg;
@@ -95,7 +80,7 @@ static void *failback_thread(void *arg)
 				take_answer(failback, i, good, &csns);
 		}
 		if (turn == failback->turn && !failback->stopping)
-			sleep_ms(failback, ask_ms(failback));
+			(void)thread_wait_until(&failback->changed, &failback->mutex, clock_mono_exact_ms() + ask_ms(failback));
 	}
 	pthread_mutex_unlock(&failback->mutex);
 	return NULL;
@@ -148,10 +133,7 @@ enum err_code failback_start(const struct settings *settings, struct failback **
 		return ERR_OK;
 	struct failback *failback = calloc(1, sizeof *failback);
 	must(failback != NULL);
-	pthread_condattr_t monotonic;
-	must(pthread_condattr_init(&monotonic) == 0 && pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-	must(pthread_mutex_init(&failback->mutex, NULL) == 0 && pthread_cond_init(&failback->changed, &monotonic) == 0);
-	pthread_condattr_destroy(&monotonic);
+	must(pthread_mutex_init(&failback->mutex, NULL) == 0 && pthread_cond_init(&failback->changed, NULL) == 0);
 	failback->settings = settings;
 	failback->servers = calloc(settings->ldap_uri.n, sizeof *failback->servers);
 	must(failback->servers != NULL);

@@ -2,12 +2,11 @@
 // Looking for damage in shadow.db and credentials.db.
 #include "verify.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "base/thread.h"
@@ -151,17 +150,10 @@ struct verify {
 // Until ms have gone, or something was set, or stopping.
 static void rest(struct verify *verify, int64_t ms)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	int64_t until_ms = clock_mono_exact_ms() + ms;
 	pthread_mutex_lock(&verify->mutex);
 	while (!verify->was_set && !atomic_load(&verify->stopping))
-		if (pthread_cond_timedwait(&verify->changed, &verify->mutex, &until) == ETIMEDOUT)
+		if (!thread_wait_until(&verify->changed, &verify->mutex, until_ms))
 			break;
 	verify->was_set = false;
 	pthread_mutex_unlock(&verify->mutex);
@@ -211,11 +203,7 @@ static void let_go(struct verify **verify_in)
 enum err_code verify_start(const struct verify_config *config, struct verify **verify_out, struct err *err)
 {
 	struct verify *verify = calloc(1, sizeof *verify);
-	pthread_condattr_t attr;
-	must(verify != NULL && pthread_mutex_init(&verify->mutex, NULL) == 0);
-	must(pthread_condattr_init(&attr) == 0 && pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-	must(pthread_cond_init(&verify->changed, &attr) == 0);
-	pthread_condattr_destroy(&attr);
+	must(verify != NULL && pthread_mutex_init(&verify->mutex, NULL) == 0 && pthread_cond_init(&verify->changed, NULL) == 0);
 	verify->shadow_path = strdup(config->shadow_path);
 	verify->credentials_path = strdup(config->credentials_path);
 	must(verify->shadow_path != NULL && verify->credentials_path != NULL);

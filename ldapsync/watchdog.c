@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/must.h"
@@ -26,22 +25,11 @@ struct watchdog {
 	bool ending, stopping;
 };
 
-// Until then, or until told. The clock of clock.h also runs while the machine sleeps, that of the condition does not.
+// Until then, or until told.
 static void sleep_until(struct watchdog *watchdog, int64_t mono_ms)
 {
 	watchdog->wakes_ms = mono_ms;
-	if (mono_ms == CLOCK_NEVER) {
-		pthread_cond_wait(&watchdog->changed, &watchdog->mutex);
-		return;
-	}
-	struct timespec at;
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	int64_t ns = at.tv_nsec + (mono_ms - clock_mono_exact_ms()) * 1000000;
-	if (ns < 0)
-		ns = 0;
-	at.tv_sec += ns / 1000000000;
-	at.tv_nsec = ns % 1000000000;
-	pthread_cond_timedwait(&watchdog->changed, &watchdog->mutex, &at);
+	(void)thread_wait_until(&watchdog->changed, &watchdog->mutex, mono_ms);
 }
 
 static void bite(struct watchdog *watchdog)
@@ -74,10 +62,7 @@ enum err_code watchdog_start(struct watchdog **watchdog_out, struct err *err)
 {
 	struct watchdog *watchdog = calloc(1, sizeof *watchdog);
 	must(watchdog != NULL);
-	pthread_condattr_t monotonic;
-	must(pthread_condattr_init(&monotonic) == 0 && pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-	must(pthread_mutex_init(&watchdog->mutex, NULL) == 0 && pthread_cond_init(&watchdog->changed, &monotonic) == 0);
-	pthread_condattr_destroy(&monotonic);
+	must(pthread_mutex_init(&watchdog->mutex, NULL) == 0 && pthread_cond_init(&watchdog->changed, NULL) == 0);
 	watchdog->fd = -1;
 	watchdog->wakes_ms = CLOCK_NEVER;
 	enum err_code code = thread_start(&watchdog->thread, "watchdog", watchdog_thread, watchdog, err);

@@ -13,7 +13,6 @@
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/completion.h"
@@ -290,19 +289,8 @@ static struct request *grant(struct keeper *k)
 
 static void wait_for_work(struct keeper *k)
 {
-	struct timespec at;
-	if (k->requests == NULL) {
-		pthread_cond_wait(&k->wake, &k->mutex);
-		return;
-	}
 	enum { LOOK_MS = 100 }; // for the end of patience
-	clock_gettime(CLOCK_MONOTONIC, &at); // a wall clock that is set back would stretch it
-	at.tv_nsec += LOOK_MS * 1000000;
-	if (at.tv_nsec >= 1000000000) {
-		at.tv_sec++;
-		at.tv_nsec -= 1000000000;
-	}
-	pthread_cond_clockwait(&k->wake, &k->mutex, CLOCK_MONOTONIC, &at);
+	(void)thread_wait_until(&k->wake, &k->mutex, k->requests ? clock_mono_exact_ms() + LOOK_MS : CLOCK_NEVER);
 }
 
 static void *run(void *arg)

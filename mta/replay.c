@@ -342,11 +342,7 @@ static void sync_now(struct replay *r)
 
 static void wait_for_work(struct replay *r)
 {
-	struct timespec at;
-	int64_t wait_ms = r->dirty ? SYNC_MS : LOOK_MS;
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += wait_ms / 1000;
-	pthread_cond_timedwait(&r->wake, &r->mutex, &at);
+	(void)thread_wait_until(&r->wake, &r->mutex, clock_mono_exact_ms() + (r->dirty ? SYNC_MS : LOOK_MS));
 }
 
 static void *run(void *arg)
@@ -418,15 +414,11 @@ static void free_all(struct replay *r)
 enum err_code replay_open(int dir, const struct replay_limits *limits, struct replay **replay_out, struct err *err)
 {
 	struct replay *r = calloc(1, sizeof *r);
-	pthread_condattr_t monotonic;
 	must(r != NULL);
 	r->dir = r->fd = -1;
 	r->tail = &r->first;
 	pthread_mutex_init(&r->mutex, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&r->wake, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&r->wake, NULL);
 	buf_init(&r->out, OUT_BYTES);
 	replay_set_limits(r, limits);
 	enum err_code code = file_dir_make(dir, STR("replay"), 0700, NULL, err);
