@@ -3,6 +3,7 @@
 // domain's phRelayTransport, the route of the sender, the relayhost (router/route.h).
 #include "outside.h"
 
+#include "base/must.h"
 #include "router/route.h"
 
 // % and ! and a quoted @ say a way to the next server that we did not check (threats pct, bang).
@@ -101,23 +102,32 @@ static void reason_doubt(struct decision *d, const struct route *route)
 	decision_later(d, CAUSE_ROUTE);
 }
 
+// By the row of the route table that the query finds; stands_for as in outside_by_host. False: there is none, and nothing was said.
+static bool by_table(struct decision *d, struct decision_item *item, const struct addr *addr, const struct route_query *query,
+	struct str stands_for)
+{
+	struct route route;
+	d->entries++;
+	switch (route_find(query, d->scratch, &route)) {
+	case ROUTE_FOUND:
+		reason_route(d, &route);
+		follow(d, item, addr, &route, stands_for);
+		return true;
+	case ROUTE_NONE:
+		return false;
+	case ROUTE_DOUBT:
+		reason_doubt(d, &route);
+		return true;
+	}
+	unreachable("route_answer");
+}
+
 static void go(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
 	const struct route_query query = {.directory = d->directory, .addr = addr, .sender = d->query->sender, .domain = domain,
 		.rules = d->query->rules, .delimiters = d->query->delimiters};
-	struct route route;
-	d->entries++;
-	switch (route_find(&query, d->scratch, &route)) {
-	case ROUTE_FOUND:
-		reason_route(d, &route);
-		follow(d, item, addr, &route, STR_NONE);
+	if (by_table(d, item, addr, &query, STR_NONE))
 		return;
-	case ROUTE_NONE:
-		break;
-	case ROUTE_DOUBT:
-		reason_doubt(d, &route);
-		return;
-	}
 	if (domain_is_literal(&addr->domain)) { // only a route says that we talk to an address of a client's choice
 		decision_reason(d, "literal", STR_NONE, ATTR_NONE, addr->text);
 		if (d->query->waits)
@@ -199,7 +209,6 @@ void outside_by_host(struct decision *d, struct decision_item *item, const struc
 {
 	struct addr at_host;
 	struct domain domain;
-	struct route route = {.rule = ROUTE_RULE_NONE};
 	if (stands_for.n == 0 && holds_a_route(addr)) {
 		decision_reason(d, "old form", STR_NONE, ATTR_NONE, addr->text);
 		decision_gone(d, CAUSE_OLD_FORM);
@@ -210,18 +219,9 @@ void outside_by_host(struct decision *d, struct decision_item *item, const struc
 		return;
 	}
 	const struct route_query query = {.directory = d->directory, .addr = &at_host, .rules = d->query->rules, .delimiters = d->query->delimiters};
-	d->entries++;
-	switch (route_find(&query, d->scratch, &route)) {
-	case ROUTE_FOUND:
-		reason_route(d, &route);
-		follow(d, item, addr, &route, stands_for);
+	if (by_table(d, item, addr, &query, stands_for))
 		return;
-	case ROUTE_NONE:
-		break;
-	case ROUTE_DOUBT:
-		reason_doubt(d, &route);
-		return;
-	}
-	route.rule = (struct route_rule){.kind = ROUTE_RULE_RELAY, .hops = {{.host = domain.key, .port = ROUTE_RULE_PORT}}, .hops_n = 1};
+	const struct route route = {
+		.rule = {.kind = ROUTE_RULE_RELAY, .hops = {{.host = domain.key, .port = ROUTE_RULE_PORT}}, .hops_n = 1}};
 	follow(d, item, addr, &route, stands_for);
 }
