@@ -217,22 +217,13 @@ static void take_constant(struct mapping *m, size_t at)
 
 // --- Words that are put together ---
 
-static int severity(struct str status)
-{
-	static const char *const words[] = {"active", "nologin", "noreceive", "hold", "suspended", "disabled", "deleted"};
-	for (int i = 0; i < (int)(sizeof words / sizeof *words); i++)
-		if (str_eq_nocase(status, str_of_c(words[i])))
-			return i;
-	return 0;
-}
-
 static void drop(struct mapping *m, size_t at)
 {
 	memmove(&m->values[at], &m->values[at + 1], (m->n - at - 1) * sizeof *m->values);
 	m->n--;
 }
 
-// Of several statuses the most restrictive.
+// Of several statuses the most restrictive, as the enum has them; a word that is none counts most, as nobody knows what it was to stop.
 static void settle_status(struct mapping *m)
 {
 	ptrdiff_t best = -1;
@@ -243,7 +234,7 @@ static void settle_status(struct mapping *m)
 			best = (ptrdiff_t)i;
 			continue;
 		}
-		if (severity(m->values[i].value) > severity(m->values[best].value))
+		if (entry_status_of(m->values[i].value) > entry_status_of(m->values[best].value))
 			m->values[best] = m->values[i];
 		drop(m, i--);
 	}

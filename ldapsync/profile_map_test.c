@@ -61,6 +61,8 @@ static void test_what_counts(void **state)
 			USER "mailLocalAddress X@uni.example\nmailLocalAddress y@uni.example < c\n", ""},
 		{"the most restrictive status", "objectClass: phMailUser\nstate: l\nlock: 1\n", USER "phStatus suspended < lock 1\n", ""},
 		{"whoever says it", "objectClass: phMailUser\nstate: x\nlock: 1\nphStatus: disabled\n", USER "phStatus deleted < state x\n", ""},
+		{"a word that is none", "objectClass: phMailUser\nphStatus: suspnded\nstate: x\n", USER "phStatus suspnded\n",
+			"phStatus is no status: mail waits, and nobody logs in, until it is active, nologin, noreceive, hold, suspended, disabled or deleted\n"},
 		{"also the entry", "objectClass: phMailUser\nstate: l\nlock: 0\nphStatus: disabled\n", USER "phStatus disabled\n", ""},
 		{"services that go, of all", "objectClass: phMailUser\nnoImap: 1\nnoPop: 0\n",
 			USER "phService pop3 < noImap 1\nphService submission < noImap 1\nphService sieve < noImap 1\n", ""},

@@ -19,7 +19,7 @@ struct profile_search {
 // secrets: what log-ins are checked against too.
 void profile_search_all(const struct profile *profile, bool secrets, struct arena *arena, struct profile_search *search_out);
 
-// The domains that name a realm.
+// The domains that name a realm; the rest as above.
 void profile_search_realms(const struct profile *profile, struct arena *arena, struct profile_search *search_out);
 
 #endif
