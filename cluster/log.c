@@ -30,6 +30,11 @@
 #include "base/thread.h"
 #include "log_core.h"
 
+enum {
+	RECORD_ARENA_BYTES = 64 << 20, // what a fold may use for one record
+	CACHE_KIB = 32 << 10,
+};
+
 static const char *const own_sql[OWN_STATEMENTS] = {
 	[LOG_APPEND] = "INSERT INTO log(idx, term, record) VALUES(?1, ?2, ?3)",
 	[LOG_CUT] = "DELETE FROM log WHERE idx < ?1",

@@ -12,13 +12,6 @@
 
 #define CLUSTER_LOG_BALLAST STR("ballast")
 
-enum {
-	RETRY_MS = 1000,        // results wait for space
-	SPACE_CHECK_MS = 100,
-	RECORD_ARENA_BYTES = 64 << 20, // what a fold may use for one record
-	CACHE_KIB = 32 << 10,
-};
-
 enum { LOG_APPEND, LOG_CUT, LOG_FIRST, STATE_GET, STATE_PUT, STATE_APPLIED, STATE_IDENTITY, OWN_STATEMENTS };
 _Static_assert((int)OWN_STATEMENTS <= (int)CLUSTER_LOG_SQL, "the fold's statements come after ours");
 

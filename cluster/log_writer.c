@@ -11,6 +11,11 @@
 #include "base/thread.h"
 #include "log_core.h"
 
+enum {
+	RETRY_MS = 1000, // results wait for space
+	SPACE_CHECK_MS = 100,
+};
+
 // --- Space ---
 
 void cluster_log_look_at_space(struct cluster_log *log)

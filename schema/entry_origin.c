@@ -52,9 +52,3 @@ struct str entry_origin_of_value(struct arena *arena, enum attr attr, struct str
 		given = STR_NONE;
 	return arena_printf(arena, "%u%c%.*s%c%.*s%c%.*s", (unsigned)attr, SEPARATOR, STR_FMT(name), SEPARATOR, STR_FMT(value), SEPARATOR, STR_FMT(given));
 }
-
-bool entry_origin_is_of(struct str text, enum attr attr)
-{
-	struct origin origin;
-	return parse(text, &origin) && origin.number == (uint64_t)attr;
-}

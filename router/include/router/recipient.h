@@ -173,7 +173,6 @@ struct recipient_target {
 	X("may not post", "the sender may not post because of this")                                              \
 	X("moderator", "the message goes to a moderator, who may post it")                                        \
 	X("no moderator", "the list's moderators can be reached in no way")                                       \
-	X("list in list", "the list is named by this one, and asks for itself who may post")                      \
 	X("size limit", "it takes no larger message than this")                                                   \
 	X("member URL", "the list's members are found by this URL")                                               \
 	X("bad member URL", "this cannot be asked of the shadow")                                                 \

@@ -25,7 +25,4 @@ bool entry_origin(const struct entry *entry, enum attr attr, struct str value, s
 struct str entry_origin_of_all(struct arena *arena, enum attr attr, struct str name);
 struct str entry_origin_of_value(struct arena *arena, enum attr attr, struct str name, struct str value, struct str given);
 
-// Is this value of ATTR_ORIGIN about attr?
-bool entry_origin_is_of(struct str origin, enum attr attr);
-
 #endif
