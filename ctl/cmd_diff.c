@@ -6,9 +6,9 @@
 // its look-ups, so nothing is missed: not the list whose member's forward goes, nor the catch-all behind a deleted user. It costs one
 // decision for each address and one look-up for each member of a list: seconds for 200,000 users, longer where large lists are many.
 //
-// Log-ins are compared in the same way: who gets in by them, to which services, where the mailbox is, within which limits. An address with a detail
-// fares as the one without, unless its domain's delimiters change: then each is asked with each delimiter. Names in subdomains
-// (phIncludeSubdomains) are asked for as *@any.DOMAIN.
+// Log-ins are compared in the same way: who gets in by them, to which services, where the mailbox is, within which limits. An
+// address with a detail fares as the one without, unless its domain's delimiters change: then each is asked with each delimiter.
+// Names in subdomains (phIncludeSubdomains) are asked for as *@any.DOMAIN.
 //
 // Not looked at: what access rows say of outside recipients, and names in a domain that stands for another one which does so itself.
 #include <stdio.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// posthouse why --login: what somebody may do who has logged in, and which entry says so; and whether a mailbox would answer for its owner.
+// posthouse why --login: what somebody may do who has logged in, and which entry says so; and whether a mailbox would answer for
+// its owner.
 #include <inttypes.h>
 #include <stdio.h>
 

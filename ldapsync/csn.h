@@ -40,7 +40,8 @@ bool csns_parse_cookie(struct str cookie, struct csns *csns_out);
 // The later of each SID. False when there is no room for all.
 bool csns_merge(struct csns *into, const struct csns *from);
 
-// Those that were given out by this time (wall clock). A server whose clock is wrong gives out others, and no true change follows them for long.
+// Those that were given out by this time (wall clock). A server whose clock is wrong gives out others, and no true change follows
+// them for long.
 struct csns csns_until(const struct csns *csns, int64_t wall_ms);
 
 // Has a, for every SID of b, a CSN that is not older? Everybody dominates nothing.

@@ -6,8 +6,9 @@
 //     if (failback_find(failback, 2, &ours, &server)) ...            // one of them answers for ldap_failback_s and has all we hold
 //     failback_stop(&failback);
 //
-// A thread of its own, because a server that hangs costs each question ldap_timeout_s, which the one in use must not notice. Each question is a
-// connection, a bind and a search for contextCSN. Calls do not wait, apart from failback_stop, which ends the question at hand.
+// A thread of its own, because a server that hangs costs each question ldap_timeout_s, which the one in use must not notice. Each
+// question is a connection, a bind and a search for contextCSN. Calls do not wait, apart from failback_stop, which ends the
+// question at hand.
 #ifndef LDAPSYNC_FAILBACK_H
 #define LDAPSYNC_FAILBACK_H
 

@@ -6,8 +6,8 @@
 // killed are never seen. Readers (directory_shadow.c, credentials.c) never write or checkpoint; this connection does both (SQLite before
 // 3.51.3 can corrupt a WAL that two connections write and checkpoint).
 //
-// No commit folds the WAL in: that is for when nothing else is to be done (image_checkpoint), because it takes as long as a first load's last part,
-// and nobody who asks needs it.
+// No commit folds the WAL in: that is for when nothing else is to be done (image_checkpoint), because it takes as long as a first
+// load's last part, and nobody who asks needs it.
 #include "image_parts.h"
 
 #include <stdio.h>

@@ -87,8 +87,9 @@ enum err_code image_settle(struct image *image, bool purge, struct image_counter
 enum err_code image_commit(struct image *image, const struct image_state *state, struct err *err) ERR_CHECKED;
 void image_abort(struct image *image);
 
-// Folds the WAL into the file when it has grown, outside a transaction: for when nothing else is to be done. Takes as long as the disk needs for
-// what was committed, and waits hardly at all for readers: while one holds a snapshot, what came after it stays in the WAL.
+// Folds the WAL into the file when it has grown, outside a transaction: for when nothing else is to be done. Takes as long as the
+// disk needs for what was committed, and waits hardly at all for readers: while one holds a snapshot, what came after it stays in
+// the WAL.
 void image_checkpoint(struct image *image);
 
 // Everything that is committed is in the file itself, and its log is empty: before the file gets another name. Nobody may read it.

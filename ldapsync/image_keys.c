@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rows of `key`: written, dropped, counted.
 //
-// A first load writes several for each entry, all over the table: DNs and mailbox ids are hashes. One by one each would fetch a page and push
-// another out of the cache. So they wait in memory, up to RUN_BYTES_MAX, and are written in order of the table, many to a statement; the second
-// run goes through the pages of the first once. Whoever needs the table before that writes what waits (write_run): only an entry that
-// comes twice does.
+// A first load writes several for each entry, all over the table: DNs and mailbox ids are hashes. One by one each would fetch a
+// page and push another out of the cache. So they wait in memory, up to RUN_BYTES_MAX, and are written in order of the table,
+// many to a statement; the second run goes through the pages of the first once. Whoever needs the table before that writes what
+// waits (write_run): only an entry that comes twice does.
 //
 // How many keys of a kind there are is counted by a load of a file and carried on from there, because a count takes longer than a change.
 #include "image_parts.h"

@@ -9,9 +9,10 @@
 //     images_take_place(&images);
 //     images_close(&images);
 //
-// Damaged files are made anew beside the old ones (shadow.db.new), which readers go on with, as far as they can be read, until a whole load is
-// committed. Then the new ones take their place in one rename each, credentials first, and the old ones are kept as shadow.db.damaged. Killed
-// on the way: the old files are still there, are found to be damaged again, or have cookies that do not fit together, which costs a load.
+// Damaged files are made anew beside the old ones (shadow.db.new), which readers go on with, as far as they can be read, until a
+// whole load is committed. Then the new ones take their place in one rename each, credentials first, and the old ones are kept as
+// shadow.db.damaged. Killed on the way: the old files are still there, are found to be damaged again, or have cookies that do not
+// fit together, which costs a load.
 //
 // Blocks on the disk; one thread.
 #ifndef LDAPSYNC_IMAGES_H
@@ -45,18 +46,21 @@ struct images_config {
 	const struct profile *profile; // outlives the images
 };
 
-// Makes the files that are missing; where one is damaged, both, beside. After a failure nothing is open and images_close need not be called.
+// Makes the files that are missing; where one is damaged, both, beside. After a failure nothing is open and images_close need not
+// be called.
 enum err_code images_open(struct images *images, const struct images_config *config, struct err *err) ERR_CHECKED;
 void images_close(struct images *images);
 
 // image_checkpoint of both.
 void images_checkpoint(struct images *images);
 
-// Damage that was found while working: both are made anew, beside, empty; nobody is unknown for good by the old ones any more. Nothing while
-// they are being made anew already. Aborts when that fails: without its databases ldapsync is of no use, and the supervisor starts it again.
+// Damage that was found while working: both are made anew, beside, empty; nobody is unknown for good by the old ones any more.
+// Nothing while they are being made anew already. Aborts when that fails: without its databases ldapsync is of no use, and the
+// supervisor starts it again.
 void images_remake(struct images *images);
 
-// After a whole load was committed to both: files that were made anew take the place of the old ones. Nothing for others. Aborts as above.
+// After a whole load was committed to both: files that were made anew take the place of the old ones. Nothing for others. Aborts
+// as above.
 void images_take_place(struct images *images);
 
 // Are the files that we write those that readers find, and no smaller than they were? Two calls of stat.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading an entry of libldap. Its attributes are taken off the bytes of the message, where they lie: libldap's own calls allocate for each of
-// them. Room for the list of values is kept from entry to entry.
+// Reading an entry of libldap. Its attributes are taken off the bytes of the message, where they lie: libldap's own calls
+// allocate for each of them. Room for the list of values is kept from entry to entry.
 #include "ldap_entry.h"
 
 #include <stdlib.h>

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // One question to a server that is polled: everything, what has changed, or who is still there.
 //
-// What an answer says is put into one transaction; the table of what is known follows when that is committed. An entry that a compare does not
-// mention is asked for by its DN before it goes, because pages (RFC 2696) are not promised to be of one moment.
+// What an answer says is put into one transaction; the table of what is known follows when that is committed. An entry that a
+// compare does not mention is asked for by its DN before it goes, because pages (RFC 2696) are not promised to be of one moment.
 //
-// Somebody new may have the address of somebody who was deleted, which no question for changes tells. So when changes bring a second owner of
-// anything, all is compared in the same transaction: nobody is deferred meanwhile, and where the brake holds what is gone it holds the new ones too.
+// Somebody new may have the address of somebody who was deleted, which no question for changes tells. So when changes bring a
+// second owner of anything, all is compared in the same transaction: nobody is deferred meanwhile, and where the brake holds what
+// is gone it holds the new ones too.
 #include "poll_parts.h"
 
 #include <stdlib.h>

@@ -9,10 +9,10 @@
 //     poll_server_mark(&server, &entry, &mark)           // when was it changed
 //     poll_server_since(&server, mark, &filter)          // "(modifyTimestamp>=20261122010203Z)"
 //
-// Identity: nsUniqueId (389-ds, Sun, Oracle DSEE; syncrepl of 389-ds has the same), entryUUID (RFC 4530: OpenLDAP, OpenDJ), objectGUID (Active
-// Directory, Samba), ibm-entryUUID, orclGUID, GUID; else the DN, and then a renamed entry is one that went and another that came. Change:
-// uSNChanged where the server counts (root DSE: highestCommittedUSN), entryCSN, modifyTimestamp, whenChanged; else nothing, and everything is read
-// each time.
+// Identity: nsUniqueId (389-ds, Sun, Oracle DSEE; syncrepl of 389-ds has the same), entryUUID (RFC 4530: OpenLDAP, OpenDJ),
+// objectGUID (Active Directory, Samba), ibm-entryUUID, orclGUID, GUID; else the DN, and then a renamed entry is one that went and
+// another that came. Change: uSNChanged where the server counts (root DSE: highestCommittedUSN), entryCSN, modifyTimestamp,
+// whenChanged; else nothing, and everything is read each time.
 #ifndef LDAPSYNC_POLL_SERVER_H
 #define LDAPSYNC_POLL_SERVER_H
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Polling a server: what to ask next, from when on, and what an answer is worth. A step machine without I/O or clock; times are arguments.
+// Polling a server: what to ask next, from when on, and what an answer is worth. A step machine without I/O or clock; times are
+// arguments.
 //
 //     poll_step_server(&step, &server, &scope);                  // connected: another server means that everything is read
 //     struct poll_ask ask = poll_step_next(&step, now_ms);       // POLL_WAIT: for ask.wait_ms
@@ -10,13 +11,15 @@
 //     POLL_LOAD ──► POLL_CHANGES ──► POLL_CHANGES … ──► POLL_COMPARE ──► POLL_CHANGES …
 //         ▲ another server, another base or filter, poll_step_forget
 //
-// From when on (POLL_CHANGES): the server's clock is not ours, so marks are counted from its own. When the latest news was here, its clock
-// had at least come to the mark of that news, and it goes on as fast as ours does; so when the last complete question was asked it stood at
+// From when on (POLL_CHANGES): the server's clock is not ours, so marks are counted from its own. When the latest news was here,
+// its clock had at least come to the mark of that news, and it goes on as fast as ours does; so when the last complete question
+// was asked it stood at
 //     mark + (asked - seen)
 // or later, and whatever has changed since has such a mark or a later one. From this the overlap is taken off: for writes of the same
-// second, for masters whose clocks differ, for changes that become visible late. The latest news count, not the highest mark: a clock that was set
-// back takes the mark with it as soon as a compare finds what polls have missed. A mark that lies in our future tells nothing of now: then now is
-// taken. Numbers (uSNChanged) need no clock: from the one that was the latest a question before on, because they become visible out of order.
+// second, for masters whose clocks differ, for changes that become visible late. The latest news count, not the highest mark: a
+// clock that was set back takes the mark with it as soon as a compare finds what polls have missed. A mark that lies in our
+// future tells nothing of now: then now is taken. Numbers (uSNChanged) need no clock: from the one that was the latest a question
+// before on, because they become visible out of order.
 #ifndef LDAPSYNC_POLL_STEP_H
 #define LDAPSYNC_POLL_STEP_H
 
@@ -58,8 +61,8 @@ struct poll_ask {
 
 void poll_step_init(struct poll_step *step, const struct poll_config *config);
 
-// scope: as in sync_cookie.h. What is known stays when server, scope and kind of marks are those of before, and a count did not go back; changes are
-// asked for at once then, and all is to be compared with them (poll_step_compares_too). False: all is new.
+// scope: as in sync_cookie.h. What is known stays when server, scope and kind of marks are those of before, and a count did not
+// go back; changes are asked for at once then, and all is to be compared with them (poll_step_compares_too). False: all is new.
 bool poll_step_server(struct poll_step *step, const struct poll_server *server, const struct guid *scope);
 
 void poll_step_forget(struct poll_step *step);      // a load is next: what was asked was not committed as a whole

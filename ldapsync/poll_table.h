@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The entries that a server had when it was asked last, as ids and digests: what a compare is compared with. 24 bytes an entry, sorted. Pure.
+// The entries that a server had when it was asked last, as ids and digests: what a compare is compared with. 24 bytes an entry,
+// sorted. Pure.
 //
 //     poll_table_add(&now, &uuid, digest);                 // for each that a search brings, in any order
 //     poll_table_sort(&now);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applying a profile: which lines hold for the entry, native values first, then what each line makes of its source, then the constants, then where all of
-// it comes from.
+// Applying a profile: which lines hold for the entry, native values first, then what each line makes of its source, then the
+// constants, then where all of it comes from.
 #include "profile_map.h"
 
 #include "base/must.h"
@@ -108,7 +108,8 @@ static bool is_there(const struct mapping *m, struct str name, struct str value)
 	return false;
 }
 
-// May who gives this attribute a value do so? Of one value the first who gives any counts; the words of phStatus and phService are put together later.
+// May who gives this attribute a value do so? Of one value the first who gives any counts; the words of phStatus and phService
+// are put together later.
 static bool takes(struct mapping *m, const struct attr_info *attr, unsigned by, bool as_given)
 {
 	unsigned first = m->by[attr->attr];

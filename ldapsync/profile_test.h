@@ -7,8 +7,8 @@
 //     };
 //     profile_check(SETTINGS_LDAP_PROFILE_QMAIL_LDAP, NULL, cases, sizeof cases / sizeof *cases);
 //
-// What is natively: "class" and the classes by name, then each value in the order of attr.def, with "< attribute" where it comes from another one, or
-// "< attribute value" where its value was changed too. What is refused: "attribute what", a line each.
+// What is natively: "class" and the classes by name, then each value in the order of attr.def, with "< attribute" where it comes
+// from another one, or "< attribute value" where its value was changed too. What is refused: "attribute what", a line each.
 //
 // To be included after cmocka.h.
 #ifndef LDAPSYNC_PROFILE_TEST_H

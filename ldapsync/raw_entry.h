@@ -23,8 +23,8 @@ struct raw_entry {
 	bool partial;            // of an attribute only a part was given (raw_option_is_part)
 };
 
-// Of "member;range=0-1499" the source gave a part of the values; "range=1500-*" is the last part. Active Directory does so with more than 1,500 values
-// ([MS-ADTS] 3.1.1.3.1.3.3). options: what follows the first ';'.
+// Of "member;range=0-1499" the source gave a part of the values; "range=1500-*" is the last part. Active Directory does so with
+// more than 1,500 values ([MS-ADTS] 3.1.1.3.1.3.3). options: what follows the first ';'.
 static inline bool raw_option_is_part(struct str options)
 {
 	struct str range = STR("range=");

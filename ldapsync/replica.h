@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that keeps shadow and credentials equal to a directory on LDAP servers: one persistent search (RFC 4533) on one of them, or, where
-// that is not offered, questions again and again.
+// The thread that keeps shadow and credentials equal to a directory on LDAP servers: one persistent search (RFC 4533) on one of
+// them, or, where that is not offered, questions again and again.
 //
 //     replica_start(&config, &replica, err);
 //     replica_set(replica, &set);              // settings were read again

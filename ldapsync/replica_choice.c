@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whom to follow: a server that lacks changes is not loaded from (I4), unless what it lacks never was; and from another server back to the one
-// that comes first in ldap_uri.
+// Whom to follow: a server that lacks changes is not loaded from (I4), unless what it lacks never was; and from another server
+// back to the one that comes first in ldap_uri.
 //
-// Change numbers from the future: a server whose clock was wrong gives them out, its own contextCSN keeps them, and so does our cookie. While the
-// directory has them nothing is wrong for us but that they say nothing of how new it is, so they are said aloud. When they were removed from
-// the directory (loaded anew with right clocks), every server lacks a change that we hold, and would for years. Then, and only when each server
-// lacks nothing but such numbers, they are forgotten, and the whole directory is read and compared, under the brake, from a server that has
-// all that any of them has shown. A server that lags lacks others too, or is behind one that does not.
+// Change numbers from the future: a server whose clock was wrong gives them out, its own contextCSN keeps them, and so does our
+// cookie. While the directory has them nothing is wrong for us but that they say nothing of how new it is, so they are said
+// aloud. When they were removed from the directory (loaded anew with right clocks), every server lacks a change that we hold, and
+// would for years. Then, and only when each server lacks nothing but such numbers, they are forgotten, and the whole directory is
+// read and compared, under the brake, from a server that has all that any of them has shown. A server that lags lacks others too,
+// or is behind one that does not.
 #include "replica_parts.h"
 
 #include <string.h>

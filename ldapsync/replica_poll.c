@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One connection to a server that does not tell changes by itself: which driver it needs, what it offers, when to ask what.
 //
-// The thread of replica.c comes here after CONNECT and VERIFY. REFRESH is the first load of a server, or, when the same server is there again,
-// the first question for changes; then PERSIST, also while it is asked. Each question that was answered as a whole confirms the shadow as of
-// when it was asked (I8). What a question has brought is committed as one transaction at its end (I1) or not at all: a limit of size or time, a
-// referral or a connection that breaks leaves the shadow as it was, and the server is left for the next one (I5).
+// The thread of replica.c comes here after CONNECT and VERIFY. REFRESH is the first load of a server, or, when the same server is
+// there again, the first question for changes; then PERSIST, also while it is asked. Each question that was answered as a whole
+// confirms the shadow as of when it was asked (I8). What a question has brought is committed as one transaction at its end (I1)
+// or not at all: a limit of size or time, a referral or a connection that breaks leaves the shadow as it was, and the server is
+// left for the next one (I5).
 //
 // Crash story: what is known of the server is in memory only. A start loads everything once and compares it with what is stored.
 #include <ldap.h>

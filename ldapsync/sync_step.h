@@ -49,8 +49,8 @@ enum sync_do sync_step_info(struct sync_step *step, const struct sync_info *info
 // The search result: a persistent search ends with trouble only. has_entries: this search has brought something that is not committed.
 enum sync_do sync_step_end(struct sync_step *step, int result_code);
 
-// Has a refresh mentioned more than a directory can have that had so many entries when it began? One that never ends mentions the same ones again
-// and again, or fills the disk.
+// Has a refresh mentioned more than a directory can have that had so many entries when it began? One that never ends mentions the
+// same ones again and again, or fills the disk.
 bool sync_step_is_endless(const struct sync_step *step, uint64_t entries);
 
 // May we load from a server that says it has these CSNs? (I4) SYNC_SERVER_MUTE: it shows none although what we hold came with some.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is what readers have whole? A thread of its own reads shadow.db and credentials.db from the disk from time to time, as a reader does, and says
-// when one is damaged: pages that are none, entries that do not decode, keys that lead to no entry or are missing.
+// Is what readers have whole? A thread of its own reads shadow.db and credentials.db from the disk from time to time, as a reader
+// does, and says when one is damaged: pages that are none, entries that do not decode, keys that lead to no entry or are missing.
 //
 //     verify_file(path, &ddl_shadow, NULL, &err)          // ERR_OK, or what is wrong
 //
@@ -18,8 +18,8 @@
 
 #include "base/db.h"
 
-// Reads the whole file in one transaction. *stop ends it early, ERR_CANCELLED; NULL: nothing does. ERR_CORRUPT: damaged; ERR_IO: the disk does
-// not give it; ERR_NOTFOUND: there is none. A file that was never loaded completely is whole. Blocks on the disk.
+// Reads the whole file in one transaction. *stop ends it early, ERR_CANCELLED; NULL: nothing does. ERR_CORRUPT: damaged; ERR_IO:
+// the disk does not give it; ERR_NOTFOUND: there is none. A file that was never loaded completely is whole. Blocks on the disk.
 enum err_code verify_file(const char *path, const struct db_schema *schema, atomic_bool *stop, struct err *err) ERR_CHECKED;
 
 struct verify;

@@ -160,8 +160,8 @@ static bool transact(struct agent *a, struct peer_recipient *to, size_t n)
 	return true;
 }
 
-// Who was put off, or not answered, by a next hop is offered to the one behind it, as Postfix does: each next hop is asked once, while the
-// attempt is valid. Not who may have been taken without our hearing of it. True: another than the first was asked.
+// Who was put off, or not answered, by a next hop is offered to the one behind it, as Postfix does: each next hop is asked once,
+// while the attempt is valid. Not who may have been taken without our hearing of it. True: another than the first was asked.
 static bool try_others(struct agent *a, struct peer_recipient *to, struct said *said, size_t n)
 {
 	struct peer_recipient *rest = arena_must(a->arena, n * sizeof *rest);
@@ -199,8 +199,8 @@ static bool all_failed_here(const struct peer_recipient *to, size_t n)
 	return true;
 }
 
-// A connection that ended in the middle counts against the destination, when no other next hop answered; one that was merely closed after a
-// reply does not.
+// A connection that ended in the middle counts against the destination, when no other next hop answered; one that was merely
+// closed after a reply does not.
 static void after_transaction(struct agent *a, const struct peer_recipient *to, size_t n, bool tried_others)
 {
 	if (a->peer == NULL) {

@@ -27,7 +27,8 @@ void deliver_agent(void *arg);
 
 // The results of some recipients, those of a message next to each other (attempt: of the ATTEMPT, 0 without) as a RESULT record
 // with what they beget: reports, when some ended for good or were asked for. Deferred ones get their next try, and end when their
-// lifetime is over. Takes the items out of the results: they go back to the dispatcher once the record is committed. kept: goes to replay once the record is committed; taken, may be NULL. May wait.
+// lifetime is over. Takes the items out of the results: they go back to the dispatcher once the record is committed. kept: goes
+// to replay once the record is committed; taken, may be NULL. May wait.
 void deliver_commit(struct queue *queue, struct schedule_dest *dest, uint64_t attempt, struct deliver_result *results, size_t n,
 	struct replay_entry *kept);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An agent's connection: where to, under which TLS, and what becomes of one that cannot be made.
 //
-// A mailbox host is asked of the directory, the relayhost of the settings, next hops of a route stand in the destination. Mailboxes of this node
-// are behind a socket in run_dir, tried before their port. On the agent's fiber.
+// A mailbox host is asked of the directory, the relayhost of the settings, next hops of a route stand in the destination.
+// Mailboxes of this node are behind a socket in run_dir, tried before their port. On the agent's fiber.
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -104,8 +104,8 @@ static bool listener_is_ours(const struct conn *conn)
 	return conn_peer_user(conn, &user) && (user == 0 || user == geteuid());
 }
 
-// The mailboxes of this node, without TLS: the kernel says who is there, to both sides. Whatever is wrong with that way, its port in the directory
-// is another: a mailbox node that restarts keeps its port open and not its socket.
+// The mailboxes of this node, without TLS: the kernel says who is there, to both sides. Whatever is wrong with that way, its port
+// in the directory is another: a mailbox node that restarts keeps its port open and not its socket.
 static enum err_code greet_local(struct agent *a, const struct way *way, struct err *err)
 {
 	struct conn *conn;

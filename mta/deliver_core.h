@@ -36,8 +36,8 @@ struct agent {
 // Makes sure of a connection. ERR_OK with a peer that is ready; else *why_out is the reply for those who wanted it. May wait.
 enum err_code deliver_connect(struct agent *a, struct str *why_out);
 
-// Closes it and connects to the next hops behind that one, in their order. False: there are none, and the connection stays as it is; or none
-// of them answers. May wait.
+// Closes it and connects to the next hops behind that one, in their order. False: there are none, and the connection stays as it
+// is; or none of them answers. May wait.
 bool deliver_connect_next(struct agent *a);
 
 // Closes it, if there is one.

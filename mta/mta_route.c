@@ -2,8 +2,9 @@
 // Where mail that waits goes now.
 //
 // A mailbox that is still there keeps its mail: it goes to the host that the directory names today, and what its owner's addresses and
-// forwards say since does not count, because they were asked when it was accepted. Of a mailbox that is gone, and of an outside address, the
-// recorded address is decided again, as RCPT would: by the route of today, into the mailbox or alias that it has become, or to nobody.
+// forwards say since does not count, because they were asked when it was accepted. Of a mailbox that is gone, and of an outside
+// address, the recorded address is decided again, as RCPT would: by the route of today, into the mailbox or alias that it has
+// become, or to nobody.
 #include "mta_route.h"
 
 #include "base/must.h"

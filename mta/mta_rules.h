@@ -15,8 +15,9 @@ struct mta_rules {
 };
 #define MTA_RULES_INIT {.mutex = PTHREAD_MUTEX_INITIALIZER}
 
-// Reads the files and puts them in the place of the old ones; each wrong row is logged as FILE:LINE. A file that cannot be used does not replace a
-// good one; at the start there is none, and its table is damaged (router/rules.h). Blocks on the disk; main thread.
+// Reads the files and puts them in the place of the old ones; each wrong row is logged as FILE:LINE. A file that cannot be used
+// does not replace a good one; at the start there is none, and its table is damaged (router/rules.h). Blocks on the disk; main
+// thread.
 enum err_code mta_rules_load(struct mta_rules *mine, const struct settings *settings, struct err *err) ERR_CHECKED;
 // What an operator must act on, for control_on_trouble(). Any thread.
 void mta_rules_trouble(struct mta_rules *mine, struct buf *text);

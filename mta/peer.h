@@ -80,8 +80,8 @@ struct peer_transaction {
 	size_t n;
 	peer_body_fn *body;
 	void *arg;
-	// Asked just before the final dot, and before MAIL: may it still be sent (CLUSTER 4)? NULL: yes. Before MAIL only where both are sent at
-	// once, which is to mailbox hosts of ours.
+	// Asked just before the final dot, and before MAIL: may it still be sent (CLUSTER 4)? NULL: yes. Before MAIL only where
+	// both are sent at once, which is to mailbox hosts of ours.
 	bool (*still_valid)(void *arg);
 };
 

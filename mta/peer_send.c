@@ -2,9 +2,9 @@
 // One transaction: MAIL, RCPT for each, DATA, the message, and what the peer says to each of them.
 //
 // Happy path: MAIL, all RCPT and DATA leave together where PIPELINING is offered; their replies come in order; after 354 the body and the
-// dot; then one reply (SMTP) or one for each accepted recipient (LMTP). To a mailbox host of ours a small message goes whole, as one chunk
-// behind its envelope (BDAT LAST, RFC 3030), and all replies come at its end: one turn of the network for a delivery, and one wake-up of
-// each side. Not to the world, where a refused recipient is common and a second delivery is one too many.
+// dot; then one reply (SMTP) or one for each accepted recipient (LMTP). To a mailbox host of ours a small message goes whole, as
+// one chunk behind its envelope (BDAT LAST, RFC 3030), and all replies come at its end: one turn of the network for a delivery,
+// and one wake-up of each side. Not to the world, where a refused recipient is common and a second delivery is one too many.
 // Failure: a 4xx or 5xx belongs to its recipient; MAIL's and DATA's belong to all that were not refused before. When the connection
 // breaks, whoever has no answer is temporary: over LMTP it will be sent again under the same key, over SMTP it may arrive twice (RFC
 // 1047). When the replies are out of step (354 not where it must be, one reply too many) nothing that was said is permanent.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One record while it is applied: what queue_fold_apply.c (coming in, going out) and queue_fold_acts.c (trying, resting, removing, mending) share.
+// One record while it is applied: what queue_fold_apply.c (coming in, going out) and queue_fold_acts.c (trying, resting,
+// removing, mending) share.
 #ifndef MTA_QUEUE_FOLD_APPLY_H
 #define MTA_QUEUE_FOLD_APPLY_H
 

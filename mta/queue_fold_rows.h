@@ -57,8 +57,8 @@ enum fold_sql {
 	SQL_FOLD_STATEMENTS,
 };
 
-// A row of recipient that is sound: it can be read, and what comes of a try finds it again. Others are left alone, in the ledger, until an
-// administrator removes them. r is the recipient's table or alias, m its message's, by a left join.
+// A row of recipient that is sound: it can be read, and what comes of a try finds it again. Others are left alone, in the ledger,
+// until an administrator removes them. r is the recipient's table or alias, m its message's, by a left join.
 #define FOLD_ROW_IS_SOUND                                                                                                     \
 	"(typeof(r.guid) = 'blob' AND length(r.guid) = 16 AND typeof(r.number) = 'integer' AND r.number BETWEEN 1 AND 4294967295" \
 	" AND r.target BETWEEN 1 AND 3 AND m.guid IS NOT NULL AND typeof(m.root) = 'blob' AND length(m.root) = 16)"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is kept for replay, as a damaged disk may have left it, and what an administrator asks of it. An input is lines: "{…" is a request, "+" with
-// words a message that was delivered ("+HOST MAILBOX BODY", a recipient more with "&HOST MAILBOX" before it), "!" one whose digest is
-// another's, "#" bytes in hex as they are, "/" a new segment. What is entered is what was kept, once for each request, under its old root;
-// the ledger adds up; each request is answered once.
+// What is kept for replay, as a damaged disk may have left it, and what an administrator asks of it. An input is lines: "{…" is a
+// request, "+" with words a message that was delivered ("+HOST MAILBOX BODY", a recipient more with "&HOST MAILBOX" before it),
+// "!" one whose digest is another's, "#" bytes in hex as they are, "/" a new segment. What is entered is what was kept, once for
+// each request, under its old root; the ledger adds up; each request is answered once.
 //
 // The control socket is a stand-in below: the functions of base/control.h are defined here, so the linker takes these.
 // Covers: mta/queue_replay.c mta/replay_cursor.c

@@ -8,8 +8,8 @@
 #include "item.h"
 #include "queue_core.h"
 
-// Waiting recipients of one destination that are due at until_ms (wall clock), the oldest first. Rows that are damaged are passed over: they must not
-// be tried, their result would not find them again.
+// Waiting recipients of one destination that are due at until_ms (wall clock), the oldest first. Rows that are damaged are passed
+// over: they must not be tried, their result would not find them again.
 enum { QUEUE_PAGE_DAMAGED_MAX = 16 };
 
 struct queue_page {

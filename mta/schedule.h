@@ -50,7 +50,8 @@ void schedule_configure(struct schedule *s, const struct schedule_config *config
 // already is freed.
 struct schedule_dest *schedule_add(struct schedule *s, struct item **item, int64_t now_ms);
 
-// The same for one that nobody is to try: it is out at once, and ends with schedule_done. NULL also when it is here already; it is left then.
+// The same for one that nobody is to try: it is out at once, and ends with schedule_done. NULL also when it is here already; it
+// is left then.
 struct schedule_dest *schedule_add_out(struct schedule *s, struct item *item);
 
 bool schedule_has(struct schedule *s, const struct item *item);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What waits, decided again before it is tried.
 //
-// Happy path: nothing changed since it was decided last, so nothing is asked; or the answer is the same. Changed: one ROUTE record for up to
-// ROUTES_MAX recipients, whose commit is waited for, so that the next page of rows has them under their new destination.
-// Failure: a directory that cannot say leaves the way that is recorded, which may be good; a route that is broken now makes its mail wait.
-// Crash story: without the ROUTE the row is as it was and is decided again after the start; what is remembered here is not needed.
+// Happy path: nothing changed since it was decided last, so nothing is asked; or the answer is the same. Changed: one ROUTE
+// record for up to ROUTES_MAX recipients, whose commit is waited for, so that the next page of rows has them under their new
+// destination. Failure: a directory that cannot say leaves the way that is recorded, which may be good; a route that is broken
+// now makes its mail wait. Crash story: without the ROUTE the row is as it was and is decided again after the start; what is
+// remembered here is not needed.
 #include "waiting.h"
 
 #include <stdlib.h>

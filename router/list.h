@@ -4,12 +4,12 @@
 // A list is a phMailList, and any group or alias that has an owner (phListErrorsTo, phListOwnerAddress, owner, or an entry with the address
 // owner-x), as sendmail and Postfix have it.
 //
-// Lists in lists. Each list asks its own policy for who wrote the message, as Exchange does: to be named by a list opens no other one. What a
-// list wants that is to be reached through another: name that one, by DN in phListAllowedSenderDN or by address in phListAllowedSender (Mailman's
-// accept_these_nonmembers with a list in it); then whoever may post there may post here by way of it. phListPostPolicy: nobody means
-// nobody, that way too. An inner list that refuses is left out, and the owner of the outer one gets a report that names it, never the
-// sender, who need not know what the list is made of. One that is moderated goes to its moderators. Of those that agree the outermost counts:
-// its owner gets the reports, a member of both gets one copy.
+// Lists in lists. Each list asks its own policy for who wrote the message, as Exchange does: to be named by a list opens no other
+// one. What a list wants that is to be reached through another: name that one, by DN in phListAllowedSenderDN or by address in
+// phListAllowedSender (Mailman's accept_these_nonmembers with a list in it); then whoever may post there may post here by way of
+// it. phListPostPolicy: nobody means nobody, that way too. An inner list that refuses is left out, and the owner of the outer one
+// gets a report that names it, never the sender, who need not know what the list is made of. One that is moderated goes to its
+// moderators. Of those that agree the outermost counts: its owner gets the reports, a member of both gets one copy.
 // What a member's own forward leads to is asked for the sender alone: nobody opens a list by forwarding to it.
 //
 // When a list is expanded the sender is known by address, and whether he logged in, not as which account: who posts to inner lists under
@@ -28,7 +28,8 @@ enum list_post {
 	LIST_POST_MODERATED, // only its moderators, or its owners, who stand in for them
 };
 
-// May the sender of the message post, by way of the lists above item? The answer for a sender that is not known (query->sender NULL) is yes.
+// May the sender of the message post, by way of the lists above item? The answer for a sender that is not known (query->sender
+// NULL) is yes.
 enum list_post list_may_post(struct decision *d, const struct decision_item *item, const struct entry *list, enum decision_cause *cause_out);
 
 // Adds the moderators of a list as items; without any its owners. Nobody: decision_later.

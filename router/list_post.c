@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may post to a list.
 //
-// Whether a sender is a member is looked up from the sender's side: its entry's DN and addresses against the values of the list, then of the
-// groups in it, breadth first. Large lists cost one comparison a member and a look-up a member DN, counted as look-ups of the decision: beyond
-// entries_max the decision is too big for a fiber and is made again on a worker.
+// Whether a sender is a member is looked up from the sender's side: its entry's DN and addresses against the values of the list,
+// then of the groups in it, breadth first. Large lists cost one comparison a member and a look-up a member DN, counted as
+// look-ups of the decision: beyond entries_max the decision is too big for a fiber and is made again on a worker.
 #include "base/must.h"
 #include "list.h"
 #include "member_url.h"
@@ -248,7 +248,8 @@ static bool look_through(struct search *s, const struct entry *entry, enum attr 
 	return false;
 }
 
-// Does the attribute name the poster, or a group that he is in? value_out: the value of entry that leads to him. *unsure_out: cannot know now.
+// Does the attribute name the poster, or a group that he is in? value_out: the value of entry that leads to him. *unsure_out:
+// cannot know now.
 static bool leads_to(struct decision *d, const struct poster *p, const struct entry *entry, enum attr attr, struct str *value_out,
 	bool *unsure_out)
 {

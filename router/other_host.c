@@ -29,7 +29,8 @@ static bool is_this_node(const struct decision *d, struct str host)
 	return here && str_eq_nocase(here->hostname, host);
 }
 
-// The address that the other host is told: the routing address, else that of the recipient, with its detail. False: waits, or is refused; it was said.
+// The address that the other host is told: the routing address, else that of the recipient, with its detail. False: waits, or is
+// refused; it was said.
 static bool address_for(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *found, struct addr *addr_out)
 {
 	struct str text;

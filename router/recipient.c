@@ -9,8 +9,8 @@
 // because a 250 for half of a group loses the other half; what is certainly gone (an unknown member) is left out and named in the
 // reasons; when nothing is left, the recipient is refused.
 //
-// Called by mta for each RCPT (on a fiber; large groups on a worker) and by `posthouse why`. recipient_address.c has the rules up to the entry,
-// recipient_entry.c what an entry says; decision.c keeps the books.
+// Called by mta for each RCPT (on a fiber; large groups on a worker) and by `posthouse why`. recipient_address.c has the rules up
+// to the entry, recipient_entry.c what an entry says; decision.c keeps the books.
 #include "router/recipient.h"
 
 #include "base/must.h"

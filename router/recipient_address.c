@@ -116,8 +116,8 @@ static enum directory_answer find_text(struct decision *d, struct str text)
 	return decision_find(d, DIRECTORY_ADDRESS, addr.key, &match);
 }
 
-// The local part goes along as it is, detail and all; but where this domain has other delimiters than the one that it leads to, and somebody
-// there has the address without the detail, the detail goes to his mailbox as from here.
+// The local part goes along as it is, detail and all; but where this domain has other delimiters than the one that it leads to,
+// and somebody there has the address without the detail, the detail goes to his mailbox as from here.
 static void add_catch_all(struct decision *d, struct decision_item *item, struct str pattern, const struct addr *addr, const struct entry *domain)
 {
 	struct str delimiters = delimiters_of(d, domain), detail = STR_NONE;

@@ -128,8 +128,8 @@ static bool status_accepts(struct decision *d, const struct decision_item *item,
 	return true;
 }
 
-// phMaxMessageBytes of the recipient itself. That of a member is its mailbox host's matter, who tells the sender of this one alone; that of a
-// list in a list is asked with its policy.
+// phMaxMessageBytes of the recipient itself. That of a member is its mailbox host's matter, who tells the sender of this one
+// alone; that of a list in a list is asked with its policy.
 static bool size_accepts(struct decision *d, const struct decision_item *item, const struct entry *entry)
 {
 	struct service_grant grant;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps of a decision about a recipient, between the files that have them. recipient.c begins with an address or a DN, recipient_address.c
-// finds the entry, recipient_entry.c and recipient_list.c apply it and add what it names, which recipient.c begins with in its turn.
+// The steps of a decision about a recipient, between the files that have them. recipient.c begins with an address or a DN,
+// recipient_address.c finds the entry, recipient_entry.c and recipient_list.c apply it and add what it names, which recipient.c
+// begins with in its turn.
 #ifndef ROUTER_RECIPIENT_STEPS_H
 #define ROUTER_RECIPIENT_STEPS_H
 
@@ -9,15 +10,15 @@
 // An address with its domain: its entry is applied, or the domain's rules for those whom nobody knows.
 void recipient_address(struct decision *d, struct decision_item *item, struct addr addr);
 
-// Nothing came of a role (postmaster, abuse, …) that is the recipient itself: postmaster of the default domain, then the owners of its domain,
-// then not now. False: it is no matter of roles, or something came of it.
+// Nothing came of a role (postmaster, abuse, …) that is the recipient itself: postmaster of the default domain, then the owners
+// of its domain, then not now. False: it is no matter of roles, or something came of it.
 bool recipient_try_role(struct decision *d);
 
 // An entry that an address (addr; its detail) or a DN (addr NULL) led to.
 void recipient_entry(struct decision *d, struct decision_item *item, const struct entry *entry, const struct addr *addr, struct str detail);
 
-// A group or list (item->dn and item->key are set): true when it ends here, because it is a target of its own, or takes nothing of this sender. False:
-// its members are the next.
+// A group or list (item->dn and item->key are set): true when it ends here, because it is a target of its own, or takes nothing
+// of this sender. False: its members are the next.
 bool recipient_stops_at_list(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *found);
 
 // addr_key of an entry's first address, else of the one that it was found by (NULL: none); lives as long as d.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines of a map, read: conditions, then "SOURCE = TARGET: HOW" or "TARGET := VALUE". What is wrong with one is said before a daemon starts.
+// Lines of a map, read: conditions, then "SOURCE = TARGET: HOW" or "TARGET := VALUE". What is wrong with one is said before a
+// daemon starts.
 #include "schema/profile.h"
 
 #include <stdlib.h>

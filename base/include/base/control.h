@@ -55,19 +55,20 @@ enum err_code control_item(struct control_request *request, json_t *item) ERR_CH
 void control_ok(struct control_request *request, json_t *result);
 void control_fail(struct control_request *request, enum err_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-// Serves an already listening Unix socket on sched, from control_begin() until that stops; takes the descriptor. Members of group may ask. name is the daemon's,
-// a literal. Commands that every daemon has (ping, metrics, stats) are there from the start; reload and stop come with base/daemon.h.
+// Serves an already listening Unix socket on sched, from control_begin() until that stops; takes the descriptor. Members of group
+// may ask. name is the daemon's, a literal. Commands that every daemon has (ping, metrics, stats) are there from the start;
+// reload and stop come with base/daemon.h.
 struct control *control_start(struct sched *sched, int listen_fd, gid_t group, const char *name);
 
-// Answers from now on; what has connected meanwhile waited. After the last control_register(), so that nobody hears that a command is not known which
-// will be a moment later. Once.
+// Answers from now on; what has connected meanwhile waited. After the last control_register(), so that nobody hears that a
+// command is not known which will be a moment later. Once.
 void control_begin(struct control *control);
 
 // Adds a table, which stays borrowed. Before control_begin(); the main thread.
 void control_register(struct control *control, const struct control_command *table);
 
-// What an operator must act on though the daemon serves: added to the answer to ping, one sentence or several; nothing when all is well. On the
-// scheduler of the control socket; must not block. Before the first request; the main thread.
+// What an operator must act on though the daemon serves: added to the answer to ping, one sentence or several; nothing when all
+// is well. On the scheduler of the control socket; must not block. Before the first request; the main thread.
 void control_on_trouble(struct control *control, void (*trouble)(void *arg, struct buf *text), void *arg);
 
 // After the scheduler has stopped.

@@ -85,8 +85,9 @@ struct settings_snapshot *daemon_settings(struct daemon *daemon);
 // Gives up to max listening sockets of that name (FORMATS.md section 8) to the caller and returns how many; one name may have several.
 size_t daemon_take_sockets(struct daemon *daemon, const char *name, int *fds, size_t max);
 
-// In post_jail, once schedulers run: serves the control socket on one of them as soon as post_jail is over, with ping, metrics, stats, reload and stop. Add commands with
-// control_register(). NULL when there is no control socket. Freed by daemon_main after stop.
+// In post_jail, once schedulers run: serves the control socket on one of them as soon as post_jail is over, with ping, metrics,
+// stats, reload and stop. Add commands with control_register(). NULL when there is no control socket. Freed by daemon_main after
+// stop.
 struct control *daemon_serve_control(struct daemon *daemon, struct sched *sched);
 
 // Asks the daemon to end or to reload as the signal would; any thread.

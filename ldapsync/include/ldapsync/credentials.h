@@ -25,13 +25,14 @@ struct credentials;
 struct credentials *credentials_open(const char *path, struct str default_realm);
 void credentials_close(struct credentials **credentials);
 
-// Why nobody may log in to a service (submission, imap, pop3, sieve) as this entry now; NULL: he may. class: its class of service (phClassOfService), NULL
-// without. phStatus nologin, suspended, disabled, deleted and words that are no status forbid it, so does phExpires when it has passed, and phService that has values
-// but not the service: those of the entry, else of the class; the value none grants nothing. The text is a literal.
+// Why nobody may log in to a service (submission, imap, pop3, sieve) as this entry now; NULL: he may. class: its class of service
+// (phClassOfService), NULL without. phStatus nologin, suspended, disabled, deleted and words that are no status forbid it, so
+// does phExpires when it has passed, and phService that has values but not the service: those of the entry, else of the class;
+// the value none grants nothing. The text is a literal.
 const char *credentials_forbid(const struct entry *entry, const struct entry *class, struct str service);
 
-// A sasl_lookup_fn; context is the struct credentials. allowed is false when credentials_forbid says so ("smtp" asks for submission, "pop" for
-// pop3). passwords are the userPassword values and the phAppPassword values for the service.
+// A sasl_lookup_fn; context is the struct credentials. allowed is false when credentials_forbid says so ("smtp" asks for
+// submission, "pop" for pop3). passwords are the userPassword values and the phAppPassword values for the service.
 enum sasl_lookup credentials_lookup(void *context, struct str service, struct str login, struct arena *arena,
 	struct sasl_credentials *out);
 

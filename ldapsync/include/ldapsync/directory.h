@@ -74,8 +74,9 @@ void directory_close(struct directory **directory);
 void directory_begin(struct directory *directory);
 void directory_end(struct directory *directory);
 
-// A view that keeps its snapshot: end leaves it open, also over a yield, and the next begin takes it again until it is DIRECTORY_KEEP_MS old:
-// opening one costs as much as a look-up. Who says true calls directory_let_go() when idle, so that no log grows behind it for long.
+// A view that keeps its snapshot: end leaves it open, also over a yield, and the next begin takes it again until it is
+// DIRECTORY_KEEP_MS old: opening one costs as much as a look-up. Who says true calls directory_let_go() when idle, so that no log
+// grows behind it for long.
 enum { DIRECTORY_KEEP_MS = 5 };
 void directory_keep(struct directory *directory, bool keep);
 bool directory_is_kept(const struct directory *directory); // a snapshot is open though nobody uses it

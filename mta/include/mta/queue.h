@@ -114,8 +114,9 @@ struct queue_expansion {
 typedef enum queue_expand_answer queue_expand_fn(void *arg, struct arena *arena, const struct queue_expand_query *query,
 	struct queue_expansion *expansion_out);
 
-// Where a recipient that waits goes now. What was accepted stays accepted, and what was expanded stays expanded: a recipient is asked about
-// under the address that it was recorded with, a mailbox by its id, wherever its owner's addresses and forwards lead by now.
+// Where a recipient that waits goes now. What was accepted stays accepted, and what was expanded stays expanded: a recipient is
+// asked about under the address that it was recorded with, a mailbox by its id, wherever its owner's addresses and forwards lead
+// by now.
 enum queue_route_answer {
 	QUEUE_ROUTE_SAME,
 	QUEUE_ROUTE_OTHER,  // to: target, address, key, destination, mailbox_id, detail, and original where that was empty

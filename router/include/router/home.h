@@ -58,7 +58,8 @@ void home_of_recipient(struct directory *directory, const struct home_rules *rul
 	struct home *home_out);
 
 // The mailHost of a mailbox and its primary address (may be empty), wherever its owner's addresses and forwards lead: for mail that was
-// accepted for it. FOUND: both are in the arena; AMBIGUOUS: several entries claim it, or its entry names no host, or several; NONE: there is no such mailbox (any more).
+// accepted for it. FOUND: both are in the arena; AMBIGUOUS: several entries claim it, or its entry names no host, or several;
+// NONE: there is no such mailbox (any more).
 enum directory_answer home_of_mailbox(struct directory *directory, const struct guid *mailbox_id, struct arena *arena, struct str *host_out,
 	struct str *mail_out);
 

@@ -33,11 +33,12 @@ void rules_drop(struct rules **rules); // NULL is fine
 // A row that is wrong. key is as it stands there.
 typedef void rules_complain_fn(void *context, struct str file, size_t line, struct str key, const char *what);
 
-// Reads the rows of a file, called name in reasons. Once for each kind. False when some are wrong: each is complained of, and the table is damaged.
+// Reads the rows of a file, called name in reasons. Once for each kind. False when some are wrong: each is complained of, and the
+// table is damaged.
 bool rules_add(struct rules *rules, enum rules_kind kind, struct str name, struct str text, rules_complain_fn *complain, void *context);
 
-// A file that cannot be used. What it would say is not guessed: whoever asks the table hears RULES_UNAVAILABLE, whatever the key, so that mail
-// waits that the file may have a row for.
+// A file that cannot be used. What it would say is not guessed: whoever asks the table hears RULES_UNAVAILABLE, whatever the key,
+// so that mail waits that the file may have a row for.
 void rules_damage(struct rules *rules, enum rules_kind kind, struct str name);
 bool rules_is_damaged(const struct rules *rules, enum rules_kind kind); // rules may be NULL
 struct str rules_name(const struct rules *rules, enum rules_kind kind); // of the file

@@ -12,8 +12,8 @@
 #include "router/rules.h"
 #include "schema/settings.h"
 
-// rules_out: NULL when no file is named. ERR_INVALID when rows are wrong, each of which is complained of; else what reading gave: that table is
-// damaged then (rules_damage), the other one is good.
+// rules_out: NULL when no file is named. ERR_INVALID when rows are wrong, each of which is complained of; else what reading gave:
+// that table is damaged then (rules_damage), the other one is good.
 enum err_code rules_load(const struct settings *settings, rules_complain_fn *complain, void *context, struct rules **rules_out,
 	struct err *err) ERR_CHECKED;
 

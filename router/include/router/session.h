@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the access table makes of an SMTP session: the client at its greeting, the sender at MAIL, both for each recipient that is accepted.
+// What the access table makes of an SMTP session: the client at its greeting, the sender at MAIL, both for each recipient that is
+// accepted.
 //
 //     struct session_access access;
 //     session_client(&table, conn_peer(conn), arena, &access);      // refuses: its reply in the place of a greeting
@@ -26,8 +27,8 @@ void session_sender(const struct access_table *table, const struct addr *sender,
 // Why the message of this sender rests until it is released; empty: it does not. Of a recipient: verdict.quarantine.
 struct str session_quarantine(const struct session_access *access);
 
-// An accepted recipient whose client or sender is discarded has one target, discard:, so that nothing is learnt from it; one of a client or
-// sender in quarantine is held. What was said of both stands first among the reasons, of refused ones too.
+// An accepted recipient whose client or sender is discarded has one target, discard:, so that nothing is learnt from it; one of a
+// client or sender in quarantine is held. What was said of both stands first among the reasons, of refused ones too.
 void session_apply(const struct session_access *access, const struct addr *to, struct arena *arena, struct recipient_verdict *verdict);
 
 // The verdict when client or sender is refused; false: neither is.

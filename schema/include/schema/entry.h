@@ -54,7 +54,8 @@ bool entry_flag(const struct entry *entry, enum attr attr);
 // The storage id: phMailboxId, else the uuid when the directory gave one. False when there is neither: no mailbox.
 bool entry_mailbox_id(const struct entry *entry, struct guid *id_out);
 
-// phStatus; without one it is active. From the least restrictive to the most: of several (ldapsync/profile_map.c) the last of these counts.
+// phStatus; without one it is active. From the least restrictive to the most: of several (ldapsync/profile_map.c) the last of
+// these counts.
 enum entry_status {
 	ENTRY_STATUS_ACTIVE,
 	ENTRY_STATUS_NOLOGIN,

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a value of a stored entry comes from: the attribute of the directory, as its administrator knows it, when a profile made another one of it.
+// Where a value of a stored entry comes from: the attribute of the directory, as its administrator knows it, when a profile made
+// another one of it.
 //
 //     struct str name, given;
 //     if (entry_origin(&entry, ATTR_PH_STATUS, STR("disabled"), &name, &given))      // "accountStatus", "deleted"
 //         ...
 //
-// Kept in values of ATTR_ORIGIN: number of the native attribute, name, and where several attributes or a change of the value are in play, native
-// value and given value; between them a unit separator (0x1f). Pure.
+// Kept in values of ATTR_ORIGIN: number of the native attribute, name, and where several attributes or a change of the value are
+// in play, native value and given value; between them a unit separator (0x1f). Pure.
 #ifndef SCHEMA_ENTRY_ORIGIN_H
 #define SCHEMA_ENTRY_ORIGIN_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the attributes of a directory mean natively: a profile is a list of lines, and ldap_map adds lines of the administrator's in the same
-// words. Parsed here; ldapsync/profile_map.h applies them to entries.
+// What the attributes of a directory mean natively: a profile is a list of lines, and ldap_map adds lines of the administrator's
+// in the same words. Parsed here; ldapsync/profile_map.h applies them to entries.
 //
 //     struct profile *profile = profile_new(settings->ldap_profile, &settings->ldap_map);
 //     profile_map_entry(profile, ...);
@@ -13,20 +13,22 @@
 //     [CONDITION]… TARGET := VALUE             where an entry has no TARGET after all that
 //     [CONDITION]… objectClass := CLASS        makes it an entry of that native class
 //
-// CONDITION is [attribute] (there is a value), [attribute=value], [!attribute], [!attribute=value]; it speaks of the entry as the directory has
-// it, and of native classes that lines before have given it. All of a line must hold.
+// CONDITION is [attribute] (there is a value), [attribute=value], [!attribute], [!attribute=value]; it speaks of the entry as the
+// directory has it, and of native classes that lines before have given it. All of a line must hold.
 //
-// SOURCE and the attributes of conditions are names of the directory, in any case, never OIDs; TARGET is a native attribute (schema/attr.def),
-// entryUUID (what the entry is known by), or "-": left out.
+// SOURCE and the attributes of conditions are names of the directory, in any case, never OIDs; TARGET is a native attribute
+// (schema/attr.def), entryUUID (what the entry is known by), or "-": left out.
 //
-// Table of words: what a value is, in any case, and what comes of it; *: any other value. What comes of it may be several values, separated by
-// commas; nothing; or *: the value itself. "disabled=suspended gone= *=*". A value without a word is refused with a complaint. Of phService, -imap takes
-// imap away from what the entry may use.
+// Table of words: what a value is, in any case, and what comes of it; *: any other value. What comes of it may be several values,
+// separated by commas; nothing; or *: the value itself. "disabled=suspended gone= *=*". A value without a word is refused with a
+// complaint. Of phService, -imap takes imap away from what the entry may use.
 //
-// A line of the administrator's for a SOURCE stands in the place of the profile's lines for the same SOURCE and TARGET; with - in the place of all for it.
+// A line of the administrator's for a SOURCE stands in the place of the profile's lines for the same SOURCE and TARGET; with - in
+// the place of all for it.
 //
-// What counts: values of native attributes that no line names as its SOURCE (first), the administrator's lines, those of the profile, := last. A
-// TARGET that may have one value takes the first of these; phStatus the most restrictive. One that may have several takes all.
+// What counts: values of native attributes that no line names as its SOURCE (first), the administrator's lines, those of the
+// profile, := last. A TARGET that may have one value takes the first of these; phStatus the most restrictive. One that may have
+// several takes all.
 //
 // Profiles are schema/profiles/NAME.def. Pure; strings of a parsed line live in the arena.
 #ifndef SCHEMA_PROFILE_H

@@ -67,9 +67,9 @@ enum record_target {
 };
 #define RECORD_EXPAND_DESTINATION "(expand)" // no name of a host
 
-// What is asked for of a recipient that is to be expanded, in its detail: nothing (all members); "k/n" or "k/n sender", the k-th of n parts of
-// what the message before was to, and who sent that; "moderated": its moderators; "refused 550 5.7.2 why": nobody, it takes nothing of
-// this sender, which the sender of the message (a list's owner) gets a report about.
+// What is asked for of a recipient that is to be expanded, in its detail: nothing (all members); "k/n" or "k/n sender", the k-th
+// of n parts of what the message before was to, and who sent that; "moderated": its moderators; "refused 550 5.7.2 why": nobody,
+// it takes nothing of this sender, which the sender of the message (a list's owner) gets a report about.
 #define RECORD_EXPAND_MODERATED "moderated"
 #define RECORD_EXPAND_REFUSED "refused "
 
@@ -231,8 +231,8 @@ struct record_route {
 	struct record_routes routes;
 };
 
-// An administrator removes what a damaged disk has made of rows: recipients that nobody can read, messages that nobody receives. Of rows that
-// are sound it touches none.
+// An administrator removes what a damaged disk has made of rows: recipients that nobody can read, messages that nobody receives.
+// Of rows that are sound it touches none.
 struct record_mend {
 	int64_t at_ms;
 	struct str who, why;
