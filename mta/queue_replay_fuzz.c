@@ -3,8 +3,7 @@
 // request, "+" with words a message that was delivered ("+HOST MAILBOX BODY", a recipient more with "&HOST MAILBOX" before it),
 // "!" one whose digest is another's, "#" bytes in hex as they are, "/" a new segment. What is entered is what was kept, once for
 // each request, under its old root; the ledger adds up; each request is answered once.
-//
-// The control socket is a stand-in below: the functions of base/control.h are defined here, so the linker takes these.
+// The control socket is a stand-in (fuzz_control.h).
 // Covers: mta/queue_replay.c mta/replay_cursor.c
 #include <openssl/evp.h>
 #include <stdint.h>
@@ -14,12 +13,13 @@
 
 #include "base/clock.h"
 #include "base/codec.h"
-#include "base/control.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "base/random.h"
+#include "fuzz_control.h"
 #include "fuzz_rows.h"
+#include "fuzz_settings.h"
 #include "queue_core.h"
 #include "replay_core.h"
 #include "replay_segment.h"
@@ -30,53 +30,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { SEGMENT_BYTES_MAX = 1 << 20, SEGMENTS_MAX = 8, RECIPIENTS_MAX = 8, REQUESTS_MAX = 4 };
 
 static struct settings_snapshot *settings;
-
-// --- The control socket that is none ---
-
-struct control_request {
-	json_t *args;
-	bool answered;
-	json_int_t recipients;
-};
-
-const json_t *control_args(const struct control_request *request)
-{
-	return request->args;
-}
-
-struct str control_arg_str(const struct control_request *request, const char *name)
-{
-	const json_t *value = json_object_get(request->args, name);
-	return json_is_string(value) ? str_of(json_string_value(value), json_string_length(value)) : STR_NONE;
-}
-
-enum err_code control_item(struct control_request *request, json_t *item)
-{
-	(void)request;
-	json_decref(item);
-	unreachable("a replay has no items");
-}
-
-void control_ok(struct control_request *request, json_t *result)
-{
-	must(!request->answered);
-	request->answered = true;
-	request->recipients = json_integer_value(json_object_get(result, "recipients"));
-	json_decref(result);
-}
-
-void control_fail(struct control_request *request, enum err_code code, const char *format, ...)
-{
-	must(!request->answered && code != ERR_OK && format[0]);
-	request->answered = true;
-	request->recipients = -1;
-}
-
-void control_register(struct control *control, const struct control_command *table)
-{
-	(void)control;
-	(void)table;
-}
 
 // --- What was kept ---
 
@@ -179,14 +132,16 @@ static void ask_all(struct queue *queue, struct str in)
 	for (int n = 0; n < REQUESTS_MAX && str_cut(in, '\n', &line, &in);) {
 		if (!str_starts(line, STR("{")))
 			continue;
-		struct control_request request = {.args = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, NULL)};
+		struct control_request request;
 		int64_t before = accepted(queue);
 		n++;
-		if (json_is_object(request.args)) {
+		if (fuzz_control_begin(&request, line)) {
 			queue_replay(&request, queue);
-			must(request.answered && (request.recipients < 0 || accepted(queue) - before <= request.recipients));
+			must(request.items == 0);
+			fuzz_control_answered(&request);
+			must(request.recipients < 0 || accepted(queue) - before <= request.recipients);
 		}
-		json_decref(request.args);
+		fuzz_control_end(&request);
 	}
 }
 
@@ -198,17 +153,9 @@ static void died(const struct err *err)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static const char text[] = "hostname = mx.uni.example\nlisten_submissions = {}\nlisten_imaps = {}\nlisten_pop3s = {}\nqueue_reserve_bytes = 0\n";
-	char path[] = "/tmp/posthouse-fuzz-XXXXXX";
-	int fd = mkstemp(path);
-	struct settings_report report;
 	(void)argc;
 	(void)argv;
-	must(fd >= 0 && write(fd, text, sizeof text - 1) == sizeof text - 1 && close(fd) == 0);
-	settings_report_init(&report);
-	must(settings_load(&settings_table, path, &report, &settings) == ERR_OK);
-	settings_report_fini(&report);
-	unlink(path);
+	settings = fuzz_settings(FUZZ_SETTINGS_QUEUE);
 	log_set_level(LOG_LEVEL_ERROR);
 	return 0;
 }

@@ -2,92 +2,30 @@
 // What the queue finds in its database, and what administrators ask of it. An input is lines: rows of queue.db (tests/fuzz/fuzz_rows.h), and requests
 // of the control socket ("{…"). With rows the queue is what they say, and it is only read; without any it has three messages, and whatever is asked
 // is done. Each request is answered once; what is answered is JSON; a damaged row is passed over.
-//
-// The control socket is a stand-in below: the functions of base/control.h are defined here, so the linker takes these.
+// The control socket is a stand-in (fuzz_control.h).
 // Covers: cluster/log.c cluster/log_writer.c mta/queue_rows.c mta/queue_commands.c
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/control.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "base/random.h"
 #include "dispatch.h"
+#include "fuzz_control.h"
 #include "fuzz_rows.h"
+#include "fuzz_settings.h"
 #include "queue_core.h"
 #include "queue_rows.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { BODY_BYTES_MAX = 64 << 10, PAGE = 5, DESTINATIONS_MAX = 8, MESSAGES = 3, FILE_BYTES = 100, ITEMS_MAX = 100 };
+enum { BODY_BYTES_MAX = 64 << 10, PAGE = 5, DESTINATIONS_MAX = 8, MESSAGES = 3, FILE_BYTES = 100 };
 
 static struct settings_snapshot *settings;
-static const struct control_command *commands;
-
-// --- The control socket that is none ---
-
-struct control_request {
-	json_t *args;
-	size_t items;
-	bool answered;
-};
-
-const json_t *control_args(const struct control_request *request)
-{
-	return request->args;
-}
-
-struct str control_arg_str(const struct control_request *request, const char *name)
-{
-	const json_t *value = json_object_get(request->args, name);
-	return json_is_string(value) ? str_of(json_string_value(value), json_string_length(value)) : STR_NONE;
-}
-
-static void check_json(json_t *object)
-{
-	char *text = json_dumps(object, JSON_COMPACT | JSON_ENCODE_ANY);
-	must(text != NULL);
-	free(text);
-	json_decref(object);
-}
-
-// The asker leaves when it has heard enough.
-enum err_code control_item(struct control_request *request, json_t *item)
-{
-	must(!request->answered && item != NULL);
-	check_json(item);
-	return ++request->items < ITEMS_MAX ? ERR_OK : ERR_CLOSED;
-}
-
-void control_ok(struct control_request *request, json_t *result)
-{
-	must(!request->answered);
-	request->answered = true;
-	if (result)
-		check_json(result);
-}
-
-void control_fail(struct control_request *request, enum err_code code, const char *format, ...)
-{
-	char text[ERR_TEXT_BYTES];
-	va_list args;
-	must(!request->answered && code != ERR_OK);
-	request->answered = true;
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	must(text[0] != '\0');
-}
-
-void control_register(struct control *control, const struct control_command *table)
-{
-	(void)control;
-	commands = table;
-}
 
 static bool only_reads(struct str name)
 {
@@ -96,15 +34,15 @@ static bool only_reads(struct str name)
 
 static void ask(struct str line, bool may_change)
 {
-	struct control_request request = {.args = json_loadb(line.n ? line.p : "", line.n, JSON_REJECT_DUPLICATES, NULL)};
-	struct str name = json_is_object(request.args) ? control_arg_str(&request, "command") : STR_NONE;
-	for (const struct control_command *row = commands; row->name; row++) {
+	struct control_request request;
+	struct str name = fuzz_control_begin(&request, line) ? control_arg_str(&request, "command") : STR_NONE;
+	for (const struct control_command *row = fuzz_commands; row->name; row++) {
 		if (!str_eq(name, str_of_c(row->name)) || str_eq(name, STR("queue.replay")) || (!may_change && !only_reads(name)))
 			continue;
 		row->handler(&request, row->arg);
-		must(request.answered || request.items == ITEMS_MAX);
+		fuzz_control_answered(&request);
 	}
-	json_decref(request.args);
+	fuzz_control_end(&request);
 }
 
 static void ask_all(struct str in, bool may_change)
@@ -275,17 +213,9 @@ static void work_with_mail(const char *dir, struct str in)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static const char text[] = "hostname = mx.uni.example\nlisten_submissions = {}\nlisten_imaps = {}\nlisten_pop3s = {}\nqueue_reserve_bytes = 0\n";
-	char path[] = "/tmp/posthouse-fuzz-XXXXXX";
-	int fd = mkstemp(path);
-	struct settings_report report;
 	(void)argc;
 	(void)argv;
-	must(fd >= 0 && write(fd, text, sizeof text - 1) == sizeof text - 1 && close(fd) == 0);
-	settings_report_init(&report);
-	must(settings_load(&settings_table, path, &report, &settings) == ERR_OK);
-	settings_report_fini(&report);
-	unlink(path);
+	settings = fuzz_settings(FUZZ_SETTINGS_QUEUE);
 	log_set_level(LOG_LEVEL_ERROR);
 	return 0;
 }

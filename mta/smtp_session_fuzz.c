@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "base/random.h"
+#include "fuzz_settings.h"
 #include "ldapsync/directory_memory.h"
 #include "mail/reply.h"
 #include "router/login.h"
@@ -241,20 +242,6 @@ static struct rules *get_rules(void *arg)
 	return NULL;
 }
 
-static struct settings_snapshot *load_settings(const char *text)
-{
-	char path[] = "/tmp/posthouse-fuzz-XXXXXX";
-	int fd = mkstemp(path);
-	struct settings_report report;
-	struct settings_snapshot *snapshot;
-	must(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0);
-	settings_report_init(&report);
-	must(settings_load(&settings_table, path, &report, &snapshot) == ERR_OK);
-	settings_report_fini(&report);
-	unlink(path);
-	return snapshot;
-}
-
 #define SETTINGS \
 	"hostname = mx.uni.example\nlisten_submissions = {}\nlisten_imaps = {}\nlisten_pop3s = {}\nauth_plaintext = trusted\n" \
 	"recipients_max = 4\nsmtp_errors_max = 12\nmessage_size_max = 65536\nrelayhost = \"relay.example:25\"\n"
@@ -263,8 +250,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
-	settings[0] = load_settings(SETTINGS);
-	settings[1] = load_settings(SETTINGS "smtp_bare_newline = normalize\n");
+	settings[0] = fuzz_settings(SETTINGS);
+	settings[1] = fuzz_settings(SETTINGS "smtp_bare_newline = normalize\n");
 	directory = directory_memory_new(str_of_c(people), NULL, NULL);
 	must(directory != NULL);
 	log_set_level(LOG_LEVEL_ERROR);
