@@ -16,7 +16,7 @@
 #include "mail/password_cache.h"
 #include "router/login.h"
 
-enum { ENTRIES = 16384 };
+enum { ENTRIES = LOGIN_THROTTLE_ENTRIES };
 
 static const struct password_throttle_limits limits = {
 	.user_max = 3, .address_max = 5, .login_alarm = 40, .window_ms = 3600000, .entries = ENTRIES};

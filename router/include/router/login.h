@@ -28,6 +28,8 @@ struct worker_pool;
 
 extern struct metric *const login_metrics[]; // for metrics_register()
 
+enum { LOGIN_THROTTLE_ENTRIES = 16384 }; // users, and addresses, whose failures are remembered
+
 struct login_config {
 	const char *credentials_path; // "…/credentials/credentials.db"; read at each attempt, may be missing at start
 	const char *secret_path;      // "…/credentials/secret"; while it is missing the salts last as long as the process
