@@ -24,14 +24,12 @@
 #include "smtp_server.h"
 
 enum {
-	AUTH_QUEUE_MAX = 256, // log-ins that wait for a password check; more hear "temporary failure"
 	SOCKETS_MAX = DAEMON_SOCKETS_MAX,
 };
 
 struct mta {
 	struct daemon *daemon;
 	struct runtime *runtime;
-	struct worker_pool *auth;
 	struct login *login;
 	void *shared_logins;
 	struct directory_views *views;
@@ -114,37 +112,6 @@ static enum err_code start_queue(struct mta *mta, struct settings_snapshot *snap
 	return code;
 }
 
-static bool is_exempt(void *arg, const struct netaddr *peer)
-{
-	struct mta *mta = arg;
-	struct settings_snapshot *snapshot = daemon_settings(mta->daemon);
-	bool exempt = settings_networks_have(&settings_of(snapshot)->auth_exempt_networks, peer);
-	settings_unref(&snapshot);
-	return exempt;
-}
-
-static enum err_code start_login(struct mta *mta, const struct settings *settings, struct err *err)
-{
-	struct arena *arena = arena_new(4096);
-	enum err_code code = worker_pool_new("auth", (unsigned)settings->auth_threads, AUTH_QUEUE_MAX, &mta->auth, err);
-	const struct login_config config = {
-		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
-		.secret_path = settings_data_path(settings, arena, "credentials/secret").p,
-		.default_realm = settings_default_domain(settings),
-		.workers = mta->auth,
-		.cache_ms = settings->auth_cache_s * 1000,
-		.failures_user_max = (uint32_t)settings->auth_failures_user_hour_max,
-		.failures_address_max = (uint32_t)settings->auth_failures_address_hour_max,
-		.is_exempt = is_exempt,
-		.shared = mta->shared_logins,
-		.arg = mta,
-	};
-	if (code == ERR_OK)
-		code = login_open(&config, &mta->login, err);
-	arena_free(&arena);
-	return code;
-}
-
 static enum err_code start_listeners(struct mta *mta, struct err *err)
 {
 	enum err_code code = ERR_OK;
@@ -217,7 +184,8 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 	enum err_code code = start_runtime(mta, settings, err);
 	if (code == ERR_OK) {
 		open_views(mta, settings);
-		code = start_login(mta, settings, err);
+		code = login_open(&(struct login_config){.settings = settings, .settings_get = settings_now, .arg = mta, .shared = mta->shared_logins},
+			&mta->login, err);
 	}
 	if (code == ERR_OK)
 		code = start_queue(mta, snapshot, err);
@@ -277,8 +245,6 @@ static void mta_stop(struct daemon *daemon)
 	if (mta->queue)
 		queue_close(&mta->queue);
 	login_close(&mta->login);
-	if (mta->auth)
-		worker_pool_free(&mta->auth);
 	directory_views_close(&mta->views);
 	if (mta->runtime)
 		runtime_free(&mta->runtime);

@@ -27,7 +27,6 @@
 #include "store.h"
 
 enum {
-	AUTH_QUEUE_MAX = 256,       // log-ins that wait for a password check; more hear "temporary failure"
 	STORE_DESCRIPTORS_EACH = 3, // database, its WAL, a large body
 	STORE_OPEN_MIN = 16,
 	STORE_OPEN_BYTES = 256 << 10, // of memory, rounded up
@@ -44,7 +43,6 @@ struct node {
 	struct daemon *daemon;
 	void *shared_logins;
 	struct runtime *runtime;
-	struct worker_pool *auth;
 	struct directory_views *views;
 	struct popimap popimap;
 	struct lmtp_service lmtp;
@@ -148,37 +146,6 @@ static enum err_code start_store(struct node *node, const struct settings *setti
 		.on_eio = die_of_eio,
 	};
 	enum err_code code = store_open(&config, &node->popimap.store, err);
-	arena_free(&arena);
-	return code;
-}
-
-static bool is_exempt(void *arg, const struct netaddr *peer)
-{
-	struct node *node = arg;
-	struct settings_snapshot *snapshot = daemon_settings(node->daemon);
-	bool exempt = settings_networks_have(&settings_of(snapshot)->auth_exempt_networks, peer);
-	settings_unref(&snapshot);
-	return exempt;
-}
-
-static enum err_code start_login(struct node *node, const struct settings *settings, struct err *err)
-{
-	struct arena *arena = arena_new(4096);
-	enum err_code code = worker_pool_new("auth", (unsigned)settings->auth_threads, AUTH_QUEUE_MAX, &node->auth, err);
-	const struct login_config config = {
-		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
-		.secret_path = settings_data_path(settings, arena, "credentials/secret").p,
-		.default_realm = settings_default_domain(settings),
-		.workers = node->auth,
-		.cache_ms = settings->auth_cache_s * 1000,
-		.failures_user_max = (uint32_t)settings->auth_failures_user_hour_max,
-		.failures_address_max = (uint32_t)settings->auth_failures_address_hour_max,
-		.is_exempt = is_exempt,
-		.shared = node->shared_logins,
-		.arg = node,
-	};
-	if (code == ERR_OK)
-		code = login_open(&config, &node->popimap.login, err);
 	arena_free(&arena);
 	return code;
 }
@@ -342,7 +309,8 @@ static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
 	enum err_code code = start_runtime(node, settings, &limits, err);
 	if (code == ERR_OK) {
 		open_views(node, settings);
-		code = start_login(node, settings, err);
+		code = login_open(&(struct login_config){.settings = settings, .settings_get = settings_now, .arg = node, .shared = node->shared_logins},
+			&node->popimap.login, err);
 	}
 	if (code == ERR_OK)
 		code = start_store(node, settings, &limits, err);
@@ -386,8 +354,6 @@ static void popimap_stop(struct daemon *daemon)
 	lmtp_local_close(&node->lmtp.local);
 	store_close(&node->popimap.store);
 	login_close(&node->popimap.login);
-	if (node->auth)
-		worker_pool_free(&node->auth);
 	directory_views_close(&node->views);
 	if (node->runtime)
 		runtime_free(&node->runtime);

@@ -27,6 +27,7 @@ METRICS_DEFINE(login_metrics, LOGIN_METRICS)
 
 enum {
 	SECRET_BYTES = 32,
+	QUEUE_MAX = 256, // attempts that wait for a password check; more hear "temporary failure"
 	CACHE_ENTRIES = 16384,
 	THROTTLE_ALARM_TIMES = 10, // as many failures of one login from everywhere as one address has: somebody guesses from many places
 	HOUR_MS = 3600000,
@@ -35,11 +36,11 @@ enum {
 };
 
 struct login {
-	struct worker_pool *workers; // borrowed
+	struct worker_pool *workers; // owned
 	struct credentials *credentials;
 	struct password_cache *cache; // NULL: not wanted
 	struct password_throttle *throttle;
-	bool (*is_exempt)(void *arg, const struct netaddr *peer);
+	struct settings_snapshot *(*settings_get)(void *arg);
 	void *arg;
 };
 
@@ -66,28 +67,14 @@ static uint64_t now_ms(void)
 	return (uint64_t)clock_mono_exact_ms();
 }
 
-enum err_code login_open(const struct login_config *config, struct login **login_out, struct err *err)
+// Of the process: libsasl2, with what it asks.
+static enum err_code open_library(struct login *login, const char *secret_path, struct err *err)
 {
-	const struct password_throttle_limits limits = {
-		.user_max = config->failures_user_max,
-		.address_max = config->failures_address_max,
-		.login_alarm = THROTTLE_ALARM_TIMES * config->failures_user_max,
-		.window_ms = HOUR_MS,
-		.entries = LOGIN_THROTTLE_ENTRIES,
-	};
 	uint8_t secret[SECRET_BYTES];
-	if (!read_secret(config->secret_path, secret)) {
-		log_warning(NULL, "no secret for the salts of unknown users: they change at each restart", log_c("path", config->secret_path));
+	if (!read_secret(secret_path, secret)) {
+		log_warning(NULL, "no secret for the salts of unknown users: they change at each restart", log_c("path", secret_path));
 		random_bytes(secret, sizeof secret);
 	}
-	struct login *login = calloc(1, sizeof *login);
-	must(login != NULL);
-	login->workers = config->workers;
-	login->is_exempt = config->is_exempt;
-	login->arg = config->arg;
-	login->credentials = credentials_open(config->credentials_path, config->default_realm);
-	login->cache = config->cache_ms ? password_cache_new(CACHE_ENTRIES, (uint64_t)config->cache_ms) : NULL;
-	login->throttle = config->shared ? password_throttle_at(&limits, config->shared) : password_throttle_new(&limits);
 	const struct sasl_config sasl = {
 		.lookup = credentials_lookup,
 		.context = login->credentials,
@@ -96,23 +83,25 @@ enum err_code login_open(const struct login_config *config, struct login **login
 		.throttle = login->throttle,
 		.now_ms = now_ms,
 	};
-	enum err_code code = sasl_library_init(&sasl, err);
-	if (code) {
-		credentials_close(&login->credentials);
-		password_cache_free(&login->cache);
-		password_throttle_free(&login->throttle);
-		free(login);
-		return code;
-	}
-	*login_out = login;
-	return ERR_OK;
+	return sasl_library_init(&sasl, err);
 }
 
-void login_close(struct login **login)
+static struct password_throttle *throttle_of(const struct settings *settings, void *shared)
 {
-	if (*login == NULL)
-		return;
-	sasl_library_fini();
+	const struct password_throttle_limits limits = {
+		.user_max = (uint32_t)settings->auth_failures_user_hour_max,
+		.address_max = (uint32_t)settings->auth_failures_address_hour_max,
+		.login_alarm = THROTTLE_ALARM_TIMES * (uint32_t)settings->auth_failures_user_hour_max,
+		.window_ms = HOUR_MS,
+		.entries = LOGIN_THROTTLE_ENTRIES,
+	};
+	return shared ? password_throttle_at(&limits, shared) : password_throttle_new(&limits);
+}
+
+static void let_go(struct login **login)
+{
+	if ((*login)->workers)
+		worker_pool_free(&(*login)->workers);
 	credentials_close(&(*login)->credentials);
 	password_cache_free(&(*login)->cache);
 	password_throttle_free(&(*login)->throttle);
@@ -120,12 +109,50 @@ void login_close(struct login **login)
 	*login = NULL;
 }
 
+enum err_code login_open(const struct login_config *config, struct login **login_out, struct err *err)
+{
+	const struct settings *settings = config->settings;
+	struct arena *arena = arena_new(4096);
+	struct login *login = calloc(1, sizeof *login);
+	must(login != NULL);
+	login->settings_get = config->settings_get;
+	login->arg = config->arg;
+	login->credentials = credentials_open(settings_data_path(settings, arena, "credentials/credentials.db").p, settings_default_domain(settings));
+	login->cache = settings->auth_cache_s ? password_cache_new(CACHE_ENTRIES, (uint64_t)settings->auth_cache_s * 1000) : NULL;
+	login->throttle = throttle_of(settings, config->shared);
+	enum err_code code = worker_pool_new("auth", (unsigned)settings->auth_threads, QUEUE_MAX, &login->workers, err);
+	if (code == ERR_OK)
+		code = open_library(login, settings_data_path(settings, arena, "credentials/secret").p, err);
+	if (code)
+		let_go(&login);
+	else
+		*login_out = login;
+	arena_free(&arena);
+	return code;
+}
+
+void login_close(struct login **login)
+{
+	if (*login == NULL)
+		return;
+	sasl_library_fini();
+	let_go(login);
+}
+
+static bool is_exempt(const struct login *login, const struct netaddr *peer)
+{
+	struct settings_snapshot *snapshot = login->settings_get(login->arg);
+	bool exempt = settings_networks_have(&settings_of(snapshot)->auth_exempt_networks, peer);
+	settings_unref(&snapshot);
+	return exempt;
+}
+
 void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext, struct login_attempt *attempt_out)
 {
 	char address[NETADDR_TEXT_BYTES];
 	struct netaddr network = netaddr_prefix(conn_peer(conn), 32, 64);
 	netaddr_text(&network, address);
-	bool exempt = login->is_exempt && login->is_exempt(login->arg, conn_peer(conn));
+	bool exempt = is_exempt(login, conn_peer(conn));
 	*attempt_out = (struct login_attempt){
 		.owner = login,
 		.conn = conn,

@@ -2,7 +2,7 @@
 // A log-in, the same for SMTP, IMAP and POP3: the SASL dialogue over the lines of a connection, with everything slow on workers.
 //
 //     struct login *login;                                                     // once a daemon, before its threads
-//     if (login_open(&(struct login_config){.credentials_path = path, .default_realm = domain, .workers = pool, …}, &login, err)) ...
+//     if (login_open(&(struct login_config){.settings = settings, .settings_get = get, .arg = arg, .shared = shared}, &login, err)) ...
 //
 //     struct login_attempt attempt;                                            // a session, at AUTH
 //     login_begin(login, STR("imap"), conn, may_plaintext, &attempt);
@@ -22,26 +22,22 @@
 #include "base/conn.h"
 #include "base/metrics.h"
 #include "mail/sasl.h"
+#include "schema/settings.h"
 
 struct login;
-struct worker_pool;
 
 extern struct metric *const login_metrics[]; // for metrics_register()
 
 enum { LOGIN_THROTTLE_ENTRIES = 16384 }; // users, and addresses, whose failures are remembered
 
 struct login_config {
-	const char *credentials_path; // "…/credentials/credentials.db"; read at each attempt, may be missing at start
-	const char *secret_path;      // "…/credentials/secret"; while it is missing the salts last as long as the process
-	struct str default_realm;     // of logins without one
-	struct worker_pool *workers;  // a pool of its own: hashes are slow on purpose. Borrowed
-	int64_t cache_ms;             // how long a right password is remembered; 0: not
-	// Failed log-ins an hour over all connections of the processes that share the count: of one user from one address, and of one address (IPv4, IPv6 /64). Beyond them
-	// whoever asks from there hears the same as for a wrong password, and nothing is looked up.
-	uint32_t failures_user_max, failures_address_max;
-	void *shared; // of login_share(); NULL: this process counts for itself
-	bool (*is_exempt)(void *arg, const struct netaddr *peer); // from where failures do not count; NULL: nowhere. Any thread
+	// As they are at the start: paths below data_dir, realm of logins without one, auth_threads, auth_cache_s, and the failed log-ins an hour that
+	// are free (auth_failures_*). Borrowed for the call.
+	const struct settings *settings;
+	// Those of now, a reference: auth_exempt_networks. Any thread.
+	struct settings_snapshot *(*settings_get)(void *arg);
 	void *arg;
+	void *shared; // of login_share(); NULL: this process counts for itself
 };
 
 // The count of failed log-ins that all daemons of a node share: run_dir/log-ins, mode 0600, made by the first of them as log-ins.new
@@ -49,8 +45,10 @@ struct login_config {
 // NULL, with a line in the log, where that cannot be, as on a full disk: then each counts for itself.
 void *login_share(struct str run_dir);
 
-// Opens the credentials and libsasl2. One struct login a process. Reads files: main thread, at start. ERR_UNSUPPORTED: libsasl2 lacks a
-// mechanism (libsasl2-modules is not installed).
+// Opens the credentials and libsasl2, and starts the threads on which passwords are checked: of its own, because hashes are slow on purpose. One
+// struct login a process. credentials.db is read at each attempt and may be missing; while the file secret beside it is, the salts of unknown
+// users last as long as the process. Reads files: main thread, at start. ERR_UNSUPPORTED: libsasl2 lacks a mechanism (libsasl2-modules is
+// not installed).
 enum err_code login_open(const struct login_config *config, struct login **login_out, struct err *err) ERR_CHECKED;
 void login_close(struct login **login); // after the schedulers have stopped
 
