@@ -20,6 +20,7 @@
 #include "base/must.h"
 #include "base/runtime.h"
 #include "deliver.h"
+#include "mail/lmtp.h"
 #include "queue_core.h"
 #include "queue_rows.h"
 #include "submission_header.h"
@@ -244,7 +245,8 @@ static void put_result(struct expand *x, struct item *item, enum record_outcome 
 // Of a part all was asked when its message was made, but for its members of now.
 static enum queue_expand_answer ask(struct expand *x, enum asked asked)
 {
-	uint64_t added = TRACE_BYTES_MAX + SUBMISSION_HEADER_ADDED_BYTES; // by us, at most: nobody's limit means these
+	const uint64_t added = LMTP_ADDED_BYTES_MAX;
+	_Static_assert((int)TRACE_BYTES_MAX + (int)SUBMISSION_HEADER_ADDED_BYTES <= (int)LMTP_ADDED_BYTES_MAX, "it covers what we add");
 	const struct queue_expand_query query = {.address = x->item->r.address, .sender = x->posted_by,
 		.authenticated = x->message->flags & RECORD_FLAG_LOGIN,
 		.from_list = x->message->kind == RECORD_LIST && asked != ASKED_PART,

@@ -24,6 +24,7 @@
 #include "queue_fold_rows.h"
 
 enum { DAMAGED_BODY_BYTES_MAX = 512 << 10 }; // of one line of the answer
+enum { WHO_BYTES_MAX = 200, WHY_BYTES_MAX = 900 }; // of an administrator, in a record
 enum { WAY_BYTES_MAX = 64 << 20 }; // of the decision about one recipient, which may be a large group by now
 enum { PAGE_MESSAGES = 50, PAGE_RECIPIENTS_MAX = 2000, GUIDS_MAX = 1000, SAFE_TEXT_BYTES = 1000 };
 
@@ -455,13 +456,21 @@ static enum err_code act_on_all(struct act *act, struct control_request *request
 	return code;
 }
 
+static struct str who_asks(const struct control_request *request)
+{
+	struct str who = control_arg_str(request, "who");
+	return who.n ? str_upto(who, WHO_BYTES_MAX) : STR("an administrator");
+}
+
+static struct str why_so(const struct control_request *request)
+{
+	return str_upto(control_arg_str(request, "why"), WHY_BYTES_MAX);
+}
+
 static void run_act(struct control_request *request, struct queue *queue, enum record_type type)
 {
 	struct err err;
-	struct act act = {.queue = queue, .type = type, .who = str_upto(control_arg_str(request, "who"), 200),
-		.why = str_upto(control_arg_str(request, "why"), 900)};
-	if (act.who.n == 0)
-		act.who = STR("an administrator");
+	struct act act = {.queue = queue, .type = type, .who = who_asks(request), .why = why_so(request)};
 	enum err_code code = act_on_all(&act, request, &err);
 	if (code)
 		control_fail(request, code, "%s", err.text);
@@ -482,8 +491,8 @@ static void release(struct control_request *request, void *arg)
 static void mend(struct control_request *request, struct queue *queue)
 {
 	struct err err;
-	struct record record = {.type = RECORD_MEND, .mend = {.at_ms = clock_wall_ms(), .who = str_upto(control_arg_str(request, "who"), 200),
-		.why = str_upto(control_arg_str(request, "why"), 900)}};
+	struct record record = {.type = RECORD_MEND, .mend = {.at_ms = clock_wall_ms(), .who = who_asks(request),
+		.why = why_so(request)}};
 	struct queue_fold_answer answer = {0};
 	enum err_code code = queue_say(queue, &record, &answer, &err);
 	if (code) {

@@ -78,13 +78,12 @@ static bool was_delivered(struct lmtp_session *s, struct lmtp_recipient *recipie
 // phMaxMessageBytes of the mailbox, against the size that MAIL says: our front-ends say it. What they added to the message counts for nobody.
 static bool is_too_large(struct lmtp_session *s, const struct home *home)
 {
-	enum { ADDED_BYTES = 4096 };
 	const struct smtp_mail *mail = &s->d.txn.mail;
 	struct popimap *popimap = s->service->popimap;
 	struct service_grant max;
 	return mail->has_size &&
 	       service_number(popimap->directory(popimap->arg), home->entry, ATTR_PH_MAX_MESSAGE_BYTES, s->d.txn.arena, &max) == SERVICE_SET &&
-	       max.value != SERVICE_UNLIMITED && mail->size_bytes > (uint64_t)max.value + ADDED_BYTES;
+	       max.value != SERVICE_UNLIMITED && mail->size_bytes > (uint64_t)max.value + LMTP_ADDED_BYTES_MAX;
 }
 
 struct reply lmtp_recipient(struct dialogue *d, void *one)

@@ -14,7 +14,10 @@
 #include "base/guid.h"
 #include "base/str.h"
 
-enum { LMTP_KEY_PART_BYTES_MAX = 1024 }; // an addr_key of the longest address, folded, fits
+enum {
+	LMTP_KEY_PART_BYTES_MAX = 1024, // an addr_key of the longest address, folded, fits
+	LMTP_ADDED_BYTES_MAX = 4096,    // what a front-end of ours adds to a message: trace, and fields that a submission lacks. No limit means these
+};
 
 // What belongs to one recipient of the key.
 struct lmtp_rcpt_key {
