@@ -37,6 +37,7 @@ struct apply *apply_new(struct images *images, const char *source)
 	intake_use_profile(apply->intake, images->profile);
 	buf_init(&apply->changed, CHANGED_KEYS_BYTES_MAX);
 	buf_init(&apply->domain, ENTRY_BYTES_MAX);
+	brake_window_init(&apply->window, BALANCE_KEYS_MAX);
 	return apply;
 }
 
@@ -48,6 +49,7 @@ void apply_free(struct apply **apply_in)
 	intake_free(&apply->intake);
 	buf_fini(&apply->changed);
 	buf_fini(&apply->domain);
+	brake_window_fini(&apply->window);
 	free(apply);
 	*apply_in = NULL;
 }
@@ -234,7 +236,9 @@ enum apply_result apply_commit(struct apply *apply, const struct apply_commit *c
 		apply_abort(apply);
 		return APPLY_FAILED;
 	}
-	brake_window_sum(&apply->window, &counters, now_ms, commit->brake_window_ms, &sum);
+	const struct brake_change change = {&counters, image_balance(apply->images->shadow),
+		apply->images->without_secrets ? NULL : image_balance(apply->images->credentials)};
+	brake_window_sum(&apply->window, &change, now_ms, commit->brake_window_ms, &sum);
 	if (is_held(apply, commit, &sum, counters.entries + counters.added - counters.deleted)) {
 		err_set(err, ERR_BUSY, "%llu of %llu %s would go at once; `posthouse directory release` lets them go", (unsigned long long)apply->held.n,
 			(unsigned long long)apply->held.of, apply->held.what);
@@ -247,9 +251,9 @@ enum apply_result apply_commit(struct apply *apply, const struct apply_commit *c
 		return APPLY_FAILED;
 	}
 	if (commit->released)
-		apply->window = (struct brake_window){0}; // what was let through is not counted against what follows
+		brake_window_clear(&apply->window); // what was let through is not counted against what follows
 	else
-		brake_window_take(&apply->window, &sum, now_ms, commit->brake_window_ms);
+		brake_window_take(&apply->window, &change, now_ms, commit->brake_window_ms);
 	apply->counters = counters;
 	if (counters.added || counters.changed || counters.deleted)
 		look_for_conflicts(apply, commit->refresh);

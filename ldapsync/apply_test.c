@@ -248,36 +248,98 @@ static void the_older_cookie_counts(void **state)
 	free(stored);
 }
 
-static void windows_of_the_brake(void **state)
+// One that never rests takes nobody away, however long the window is; and wears nothing out for those who do.
+static void one_that_changes_all_the_time(void **state)
 {
-	(void)state;
-	const struct brake_limits limits = {20, 10};
-	const struct image_counters some = {.entries = 100, .deleted = 8, .recipients = {100, 8}};
-	struct brake_window window = {0};
-	struct image_counters sum;
-	struct brake_held held;
-	brake_window_sum(&window, &some, 1000, 600, &sum);
-	assert_false(brake_holds(&limits, &sum, &held));
-	brake_window_take(&window, &sum, 1000, 600);
-	brake_window_sum(&window, &some, 1100, 600, &sum);
-	assert_int_equal(sum.deleted, 16);
-	brake_window_take(&window, &sum, 1100, 600);
-	brake_window_sum(&window, &some, 1599, 600, &sum);
-	assert_true(brake_holds(&limits, &sum, &held));
-	assert_int_equal(held.n, 24);
-	brake_window_sum(&window, &some, 1600, 600, &sum); // over: only these
-	assert_int_equal(sum.deleted, 8);
-	brake_window_sum(&window, &some, 1100, 0, &sum); // no window
-	assert_int_equal(sum.deleted, 8);
-	struct image_counters more = some;
-	more.deleted += 10;
-	more.recipients.gone += 10;
-	assert_true(brake_is_released(&limits, &some, &more));
-	more.recipients.gone++;
-	assert_false(brake_is_released(&limits, &some, &more));
-	more = some;
-	more.domains = (struct image_gone){4, 1};
-	assert_false(brake_is_released(&limits, &some, &more));
+	struct place *place = *state;
+	char mail[64];
+	load(place);
+	for (unsigned turn = 0; turn < 300; turn++) {
+		snprintf(mail, sizeof mail, "u1.%u@uni.example", turn % 7 ? turn : 0);
+		put(place, 1, mail, turn % 2 ? "{SSHA}x" : NULL);
+		assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+		put_person(place, 5000 + turn); // deleted and added in a loop, with a new uuid
+		assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+		drop(place, 5000 + turn);
+		assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+		if (turn == 150)
+			put_person(place, 1);
+	}
+	unsigned gone = 2;
+	for (; gone < PEOPLE; gone++) {
+		drop(place, gone);
+		if (commit(place, gone % 5 == 0, false, NULL) != APPLY_DONE) // a refresh from the cookie in between
+			break;
+	}
+	assert_int_equal(gone, 2 + 19); // u1@uni.example is gone too
+}
+
+static unsigned dropped_until_held(struct place *place, unsigned from)
+{
+	unsigned n = 0;
+	for (; n < PEOPLE; n++) {
+		drop(place, from + n);
+		if (commit(place, false, false, NULL) != APPLY_DONE)
+			break;
+	}
+	return n;
+}
+
+static void what_was_added_makes_up_for_nothing(void **state)
+{
+	struct place *place = *state;
+	load(place);
+	for (unsigned n = 0; n < 5 * PEOPLE; n++) {
+		put_person(place, 1000 + n);
+		assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+	}
+	for (unsigned n = 0; n < 3 * PEOPLE; n++) {
+		drop(place, 1000 + n);
+		assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+	}
+	assert_int_equal(dropped_until_held(place, 0), 20);
+}
+
+static void everybody_gets_another_address(void **state)
+{
+	struct place *place = *state;
+	struct image_counters held;
+	char mail[64];
+	load(place);
+	unsigned n = 0;
+	for (; n < PEOPLE; n++) {
+		snprintf(mail, sizeof mail, "x%u@uni.example", n);
+		put(place, n, mail, "{SSHA}x");
+		if (commit(place, false, false, NULL) != APPLY_DONE)
+			break;
+	}
+	assert_int_equal(n, 20);
+	assert_string_equal(apply_held(place->apply, &held).what, "recipients");
+	assert_int_equal(apply_held(place->apply, &held).of, PEOPLE);
+}
+
+static void passwords_that_go_while_entries_come_back(void **state)
+{
+	struct place *place = *state;
+	struct image_counters held;
+	char mail[64];
+	load(place);
+	unsigned n = 0;
+	for (; n < PEOPLE; n++) {
+		drop(place, n);
+		if (commit(place, false, false, NULL) != APPLY_DONE)
+			break;
+		snprintf(mail, sizeof mail, "u%u@uni.example", n);
+		put(place, n, mail, NULL);
+		if (commit(place, false, false, NULL) != APPLY_DONE)
+			break;
+	}
+	assert_int_equal(n, 20);
+	assert_string_equal(apply_held(place->apply, &held).what, "passwords of entries");
+	put_person(place, 3); // one gets it back
+	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+	drop(place, 20);
+	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
 }
 
 // What waits to be written in the order of the table must not be missed by who looks for it.
@@ -340,7 +402,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(changes_one_by_one_meet_the_brake, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_at_all_is_never_loaded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_older_cookie_counts, set_up, tear_down),
-		cmocka_unit_test(windows_of_the_brake),
+		cmocka_unit_test_setup_teardown(one_that_changes_all_the_time, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_was_added_makes_up_for_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(everybody_gets_another_address, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(passwords_that_go_while_entries_come_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_entry_twice_in_the_first_load, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reader_that_holds_its_snapshot, set_up, tear_down),
 	};

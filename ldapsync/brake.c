@@ -23,7 +23,7 @@ static void fill_rows(const struct image_counters *counters, struct row rows_out
 		{{"hosts", counters->hosts.gone, counters->hosts.before}, false},
 		{{"recipients", counters->recipients.gone, counters->recipients.before}, true},
 		{{"entries", counters->deleted, counters->entries}, true},
-		{{"users moved to another host", counters->moved, counters->entries}, true},
+		{{"users moved to another host or gone", counters->moved, counters->entries}, true},
 		{{"mailboxes", counters->mailboxes.gone, counters->mailboxes.before}, true}, // users with another id see an empty one
 		{{"log-ins", counters->logins.gone, counters->logins.before}, true},
 		{{"passwords of entries", counters->disarmed, counters->entries}, true},
@@ -54,41 +54,114 @@ bool brake_is_released(const struct brake_limits *limits, const struct image_cou
 	return true;
 }
 
+// --- Windows ---
+
+// The shadow has no passwords, and all else is in both.
+enum { OF_CREDENTIALS = 1 << BALANCE_PASSWORDS, OF_SHADOW = (1 << BALANCE_KINDS) - 1 - OF_CREDENTIALS };
+
+void brake_window_init(struct brake_window *window, size_t keys_max)
+{
+	*window = (struct brake_window){0};
+	balance_init(&window->balance, keys_max);
+}
+
+void brake_window_fini(struct brake_window *window)
+{
+	balance_fini(&window->balance);
+}
+
+void brake_window_clear(struct brake_window *window)
+{
+	size_t keys_max = window->balance.keys_max;
+	brake_window_fini(window);
+	brake_window_init(window, keys_max);
+}
+
 static bool is_over(const struct brake_window *window, int64_t now_ms, int64_t window_ms)
 {
 	return window->began_ms == 0 || now_ms - window->began_ms >= window_ms;
 }
 
-static void add_gone(struct image_gone *sum, const struct image_gone *more)
+static uint64_t before(const struct image_counters *counters, enum balance_kind kind)
 {
-	sum->gone += more->gone;
-	if (sum->before < more->before)
-		sum->before = more->before;
+	switch (kind) {
+	case BALANCE_RECIPIENTS:
+		return counters->recipients.before;
+	case BALANCE_DOMAINS:
+		return counters->domains.before;
+	case BALANCE_HOSTS:
+		return counters->hosts.before;
+	case BALANCE_MAILBOXES:
+		return counters->mailboxes.before;
+	case BALANCE_LOGINS:
+		return counters->logins.before;
+	case BALANCE_ENTRIES:
+	case BALANCE_PLACES:
+	case BALANCE_PASSWORDS:
+	case BALANCE_KINDS:
+		break;
+	}
+	return 0;
 }
 
-void brake_window_sum(const struct brake_window *window, const struct image_counters *counters, int64_t now_ms, int64_t window_ms,
+// How many there were when the window began: what is there now, less what it has gained since.
+static uint64_t keys_when_it_began(const struct brake_window *window, const struct image_counters *counters, enum balance_kind kind)
+{
+	if (window->known[kind])
+		return window->keys[kind];
+	return before(counters, kind) ? before(counters, kind) - (uint64_t)window->balance.net[kind] : 0; // 0: none was ever lost
+}
+
+void brake_window_sum(const struct brake_window *window_in, const struct brake_change *change, int64_t now_ms, int64_t window_ms,
 	struct image_counters *sum_out)
 {
-	if (is_over(window, now_ms, window_ms)) {
-		*sum_out = *counters;
-		return;
-	}
-	struct image_counters sum = window->sum;
-	sum.entries = sum.entries > counters->entries ? sum.entries : counters->entries;
-	sum.deleted += counters->deleted;
-	sum.moved += counters->moved;
-	sum.disarmed += counters->disarmed;
-	add_gone(&sum.recipients, &counters->recipients);
-	add_gone(&sum.domains, &counters->domains);
-	add_gone(&sum.hosts, &counters->hosts);
-	add_gone(&sum.mailboxes, &counters->mailboxes);
-	add_gone(&sum.logins, &counters->logins);
-	*sum_out = sum;
+	const struct image_counters *counters = change->counters;
+	const struct brake_window anew = {.entries = counters->entries};
+	const struct brake_window *window = is_over(window_in, now_ms, window_ms) ? &anew : window_in;
+	uint64_t gone[BALANCE_KINDS], secret[BALANCE_KINDS] = {0};
+	balance_gone_with(&window->balance, change->shadow, OF_SHADOW, gone);
+	if (change->credentials)
+		balance_gone_with(&window->balance, change->credentials, OF_CREDENTIALS, secret);
+#define GONE(kind) {.before = keys_when_it_began(window, counters, kind), .gone = gone[kind]}
+	*sum_out = (struct image_counters){
+		.entries = window->entries,
+		.deleted = gone[BALANCE_ENTRIES] + (counters->is_first ? counters->deleted : 0), // images_count_replaced
+		.moved = gone[BALANCE_PLACES],
+		.disarmed = secret[BALANCE_PASSWORDS],
+		.recipients = GONE(BALANCE_RECIPIENTS),
+		.domains = GONE(BALANCE_DOMAINS),
+		.hosts = GONE(BALANCE_HOSTS),
+		.mailboxes = GONE(BALANCE_MAILBOXES),
+		.logins = GONE(BALANCE_LOGINS),
+	};
+#undef GONE
 }
 
-void brake_window_take(struct brake_window *window, const struct image_counters *sum, int64_t now_ms, int64_t window_ms)
+// Files that were filled for the first time: nobody has noted what came. What was lost before stays lost.
+static void take_first(struct brake_window *window, const struct image_counters *counters)
 {
-	if (is_over(window, now_ms, window_ms))
+	balance_forget_net(&window->balance);
+	balance_lost_unseen(&window->balance, BALANCE_ENTRIES, counters->deleted);
+}
+
+void brake_window_take(struct brake_window *window, const struct brake_change *change, int64_t now_ms, int64_t window_ms)
+{
+	const struct image_counters *counters = change->counters;
+	if (is_over(window, now_ms, window_ms)) {
+		brake_window_clear(window);
+		if (counters->entries == 0)
+			return; // nothing could be lost
 		window->began_ms = now_ms;
-	window->sum = *sum;
+		window->entries = counters->entries;
+	}
+	if (counters->is_first)
+		take_first(window, counters);
+	for (enum balance_kind kind = 0; kind < BALANCE_KINDS; kind++)
+		if (!window->known[kind] && before(counters, kind) > 0) {
+			window->keys[kind] = keys_when_it_began(window, counters, kind);
+			window->known[kind] = true;
+		}
+	balance_add(&window->balance, change->shadow, OF_SHADOW);
+	if (change->credentials)
+		balance_add(&window->balance, change->credentials, OF_CREDENTIALS);
 }

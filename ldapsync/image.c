@@ -29,7 +29,7 @@ static const char *const sql[IMAGE_STATEMENTS] = {
 	[IMAGE_INSERT] = "INSERT INTO entry(uuid, keys, data) VALUES(?1, ?2, ?3) ON CONFLICT(uuid) DO NOTHING",
 	[IMAGE_UPDATE] = "UPDATE entry SET keys = ?2, data = ?3 WHERE id = ?1",
 	[IMAGE_DELETE] = "DELETE FROM entry WHERE id = ?1",
-	[IMAGE_ALL] = "SELECT id, keys FROM entry",
+	[IMAGE_ALL] = "SELECT id, uuid, keys, data FROM entry",
 	[IMAGE_ADD_KEY] = "INSERT INTO key(kind, key, id) VALUES(?1, ?2, ?3)",
 	[IMAGE_ADD_KEYS] = "INSERT INTO key(kind, key, id) VALUES" ROWS_8 ROWS_8 ROWS_8 ROW ROW ROW ROW ROW ROW ROW "(?,?,?)",
 	[IMAGE_DROP_KEY] = "DELETE FROM key WHERE kind = ?1 AND key = ?2 AND id = ?3",
@@ -42,7 +42,6 @@ static const char *const sql[IMAGE_STATEMENTS] = {
 enum {
 	CACHE_KIB = 8192,
 	FOLD_WAL_BYTES = 1 << 20,
-	DROPPED_BYTES_MAX = 512 << 20,
 	TRUNCATE_WAIT_MS = 100,    // twice as long as readers hold a snapshot
 	TRUNCATE_AGAIN_MS = 60000, // one that was stopped holds its own for ever
 };
@@ -94,7 +93,8 @@ enum err_code image_open(const char *path, const struct db_schema *schema, struc
 	must(image != NULL);
 	image->db = db;
 	buf_init(&image->text, 2 * IMAGE_COOKIE_BYTES_MAX);
-	buf_init(&image->dropped, DROPPED_BYTES_MAX);
+	balance_init(&image->balance, BALANCE_KEYS_MAX);
+	image->secret = guid_new();
 	*image_out = image;
 	return ERR_OK;
 }
@@ -107,7 +107,7 @@ void image_close(struct image **image_in)
 	image_abort(image);
 	db_close(&image->db);
 	buf_fini(&image->text);
-	buf_fini(&image->dropped);
+	balance_fini(&image->balance);
 	free(image->seen);
 	free(image);
 	*image_in = NULL;
@@ -198,19 +198,24 @@ enum err_code image_begin(struct image *image, enum image_begin how, struct err 
 	image->version = state.version;
 	image->counters = (struct image_counters){.entries = state.entries};
 	image->is_first = false;
-	memset(image->new_keys, 0, sizeof image->new_keys);
-	buf_clear(&image->dropped);
+	balance_clear(&image->balance);
 	if (image->seen)
 		memset(image->seen, 0, image->seen_bytes);
 	code = db_begin(image->db, err);
 	if (code == ERR_OK && state.entries == 0)
 		code = is_empty(image, &image->is_first, err);
+	image->counters.is_first = image->is_first;
 	return code || how == IMAGE_CHANGE ? code : image_count_keys_before(image, err);
 }
 
 bool image_has_begun(const struct image *image)
 {
 	return db_in_transaction(image->db);
+}
+
+const struct balance *image_balance(const struct image *image)
+{
+	return &image->balance;
 }
 
 void image_abort(struct image *image)

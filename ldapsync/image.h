@@ -20,6 +20,7 @@
 #ifndef LDAPSYNC_IMAGE_H
 #define LDAPSYNC_IMAGE_H
 
+#include "balance.h"
 #include "base/buf.h"
 #include "base/db.h"
 #include "base/guid.h"
@@ -49,6 +50,7 @@ struct image_counters {
 	uint64_t disarmed;                                  // entries that had a password of whatever kind and have none; in credentials.db
 	struct image_gone recipients, domains, hosts;       // by their addresses and names
 	struct image_gone mailboxes, logins;                // by their ids and names
+	bool is_first;                                      // there was nothing before
 };
 
 // Makes the file when it is missing (0640, -wal and -shm 0660; the folder is given).
@@ -82,6 +84,9 @@ enum err_code image_get(struct image *image, const struct guid *uuid, struct buf
 // With purge deletes what was neither put nor kept; says what the transaction comes to. After a failure the transaction is gone, otherwise
 // it is still open.
 enum err_code image_settle(struct image *image, bool purge, struct image_counters *counters_out, struct err *err) ERR_CHECKED;
+
+// What came and went in the transaction that was settled last, until the next begins. A first one has nothing to lose: empty.
+const struct balance *image_balance(const struct image *image);
 
 // Writes state and commits. After a failure the transaction is gone.
 enum err_code image_commit(struct image *image, const struct image_state *state, struct err *err) ERR_CHECKED;

@@ -6,7 +6,8 @@
 // many to a statement; the second run goes through the pages of the first once. Whoever needs the table before that writes what
 // waits (write_run): only an entry that comes twice does.
 //
-// How many keys of a kind there are is counted by a load of a file and carried on from there, because a count takes longer than a change.
+// How many keys of a kind there are is counted by a load of a file and carried on from there, because a count takes longer than a change. What an
+// entry gains or loses alone is noted when it happens (balance.h), not while a table is filled for the first time.
 #include "image_parts.h"
 
 #include <stdlib.h>
@@ -124,7 +125,6 @@ static enum err_code wait_in_run(struct image *image, enum directory_key kind, s
 void image_forget_keys(struct image *image)
 {
 	struct image_run *run = image->run;
-	buf_release(&image->dropped);
 	image->run = NULL;
 	if (run == NULL)
 		return;
@@ -133,47 +133,70 @@ void image_forget_keys(struct image *image)
 	free(run);
 }
 
-enum err_code image_add_keys(struct image *image, struct str keys, int64_t id, struct err *err)
-{
-	enum directory_key kind;
-	struct str key;
-	enum err_code code = ERR_OK;
-	while (code == ERR_OK && keys_next(&keys, &kind, &key)) {
-		image->new_keys[kind]++;
-		code = image->is_first ? wait_in_run(image, kind, key, id, err) : run_row(image, IMAGE_ADD_KEY, kind, key, id, err);
-	}
-	return code;
-}
-
 // --- Counts ---
 
-// The kinds of keys that are counted; NULL for the others.
-static struct image_gone *counted(struct image *image, enum directory_key kind)
+// The kinds of keys that are counted; false for the others.
+static bool is_counted(enum directory_key kind, enum balance_kind *balance_kind_out)
 {
 	switch (kind) {
 	case DIRECTORY_ADDRESS:
-		return &image->counters.recipients;
+		*balance_kind_out = BALANCE_RECIPIENTS;
+		return true;
 	case DIRECTORY_DOMAIN:
-		return &image->counters.domains;
+		*balance_kind_out = BALANCE_DOMAINS;
+		return true;
 	case DIRECTORY_HOST:
-		return &image->counters.hosts;
+		*balance_kind_out = BALANCE_HOSTS;
+		return true;
 	case DIRECTORY_LOGIN:
-		return &image->counters.logins;
+		*balance_kind_out = BALANCE_LOGINS;
+		return true;
 	case DIRECTORY_MAILBOX:
-		return &image->counters.mailboxes;
+		*balance_kind_out = BALANCE_MAILBOXES;
+		return true;
 	case DIRECTORY_UUID:
 	case DIRECTORY_DN:
 	case DIRECTORY_PIN:
 	case DIRECTORY_ROUTE:
 	case DIRECTORY_ACCESS:
 	case DIRECTORY_CLASS_OF_SERVICE:
-		return NULL;
+		return false;
 	}
 	unreachable("kind of a key");
 }
 
+static struct image_gone *gone_of(struct image *image, enum balance_kind kind)
+{
+	struct image_counters *counters = &image->counters;
+	switch (kind) {
+	case BALANCE_RECIPIENTS:
+		return &counters->recipients;
+	case BALANCE_DOMAINS:
+		return &counters->domains;
+	case BALANCE_HOSTS:
+		return &counters->hosts;
+	case BALANCE_MAILBOXES:
+		return &counters->mailboxes;
+	case BALANCE_LOGINS:
+		return &counters->logins;
+	case BALANCE_ENTRIES:
+	case BALANCE_PLACES:
+	case BALANCE_PASSWORDS:
+	case BALANCE_KINDS:
+		break;
+	}
+	unreachable("kind of a balance");
+}
+
 static const enum directory_key counted_kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_HOST, DIRECTORY_LOGIN, DIRECTORY_MAILBOX};
 enum { COUNTED_KINDS = sizeof counted_kinds / sizeof *counted_kinds };
+
+static enum balance_kind balance_kind_of(size_t i)
+{
+	enum balance_kind kind;
+	must(is_counted(counted_kinds[i], &kind));
+	return kind;
+}
 
 static enum err_code count_keys(struct image *image, enum directory_key kind, uint64_t *n_out, struct err *err)
 {
@@ -189,27 +212,28 @@ static enum err_code count_keys(struct image *image, enum directory_key kind, ui
 enum err_code image_count_keys_before(struct image *image, struct err *err)
 {
 	for (size_t i = 0; i < COUNTED_KINDS; i++) {
-		enum err_code code = count_keys(image, counted_kinds[i], &counted(image, counted_kinds[i])->before, err);
+		enum err_code code = count_keys(image, counted_kinds[i], &gone_of(image, balance_kind_of(i))->before, err);
 		if (code)
 			return code;
 	}
 	return ERR_OK;
 }
 
-// For a change: known from before, else counted now, when the keys that it lost are gone.
-static enum err_code count_where_lost(struct image *image, struct err *err)
+// What is gone; and for a change, of how many: known from before, else counted now, when the changes are in the table.
+static enum err_code count_gone(struct image *image, struct err *err)
 {
 	for (size_t i = 0; i < COUNTED_KINDS; i++) {
-		enum directory_key kind = counted_kinds[i];
-		struct image_gone *gone = counted(image, kind);
+		enum balance_kind kind = balance_kind_of(i);
+		struct image_gone *gone = gone_of(image, kind);
+		gone->gone = image->balance.gone[kind];
 		if (image->how == IMAGE_LOAD || gone->gone == 0)
 			continue;
 		gone->before = image->keys[kind];
-		enum err_code code = image->known[kind] ? ERR_OK : count_keys(image, kind, &gone->before, err);
+		enum err_code code = image->known[kind] ? ERR_OK : count_keys(image, counted_kinds[i], &gone->before, err);
 		if (code)
 			return code;
 		if (!image->known[kind])
-			gone->before += gone->gone;
+			gone->before -= (uint64_t)image->balance.net[kind];
 	}
 	return ERR_OK;
 }
@@ -217,60 +241,85 @@ static enum err_code count_where_lost(struct image *image, struct err *err)
 void image_carry_counts_on(struct image *image)
 {
 	for (size_t i = 0; i < COUNTED_KINDS; i++) {
-		enum directory_key kind = counted_kinds[i];
-		const struct image_gone *gone = counted(image, kind);
-		if (image->how == IMAGE_LOAD || gone->before > 0) {
+		enum balance_kind kind = balance_kind_of(i);
+		const struct image_gone *gone = gone_of(image, kind);
+		if (image->how == IMAGE_LOAD || gone->gone > 0) {
 			image->keys[kind] = gone->before;
 			image->known[kind] = true;
 		}
-		image->keys[kind] += image->new_keys[kind];
-		image->keys[kind] -= gone->gone < image->keys[kind] ? gone->gone : image->keys[kind];
+		image->keys[kind] += (uint64_t)image->balance.net[kind];
+		if (image->is_first) // whose keys were not noted
+			image->known[kind] = false;
 	}
 	image_forget_keys(image);
 }
 
-// Another entry may have them now, or get them in this load: asked when it settles.
-enum err_code image_drop_keys(struct image *image, struct str keys, int64_t id, struct err *err)
+// --- Changes ---
+
+void image_note(struct image *image, enum balance_kind kind, struct str key, bool gained)
 {
-	enum directory_key kind;
-	struct str key, rest = keys;
-	enum err_code code = write_run(image, err);
-	while (code == ERR_OK && keys_next(&rest, &kind, &key)) {
-		struct buf one;
-		code = run_row(image, IMAGE_DROP_KEY, kind, key, id, err);
-		if (!counted(image, kind))
-			continue;
-		buf_init(&one, KEYS_KEY_BYTES_MAX + 16);
-		keys_add(&one, kind, key);
-		if (!buf_add(&image->dropped, buf_str(&one)))
-			counted(image, kind)->gone++; // more than can be remembered is more than the brake lets through
-		buf_fini(&one);
-	}
-	return code;
+	if (image->is_first)
+		return;
+	uint64_t hash = balance_hash(&image->secret, kind, key);
+	if (gained)
+		balance_gained(&image->balance, kind, hash);
+	else
+		balance_lost(&image->balance, kind, hash);
 }
 
-static enum err_code count_gone(struct image *image, struct err *err)
+// An entry gets a key, or has lost it: if no other has it, the key came or went.
+static enum err_code note_key(struct image *image, enum directory_key kind, struct str key, bool gained, struct err *err)
 {
-	struct str rest = buf_str(&image->dropped), key;
-	enum directory_key kind;
-	while (keys_next(&rest, &kind, &key)) {
-		sqlite3_stmt *stmt = db_stmt(image->db, IMAGE_HAS_KEY);
-		db_bind_i64(stmt, 1, kind);
-		db_bind_blob(stmt, 2, key);
-		enum db_step step = db_step(image->db, stmt, err);
-		if (step == DB_FAILED)
-			return err->code;
-		counted(image, kind)->gone += step == DB_DONE;
-		db_reset(stmt);
-	}
-	buf_release(&image->dropped);
+	enum balance_kind balance_kind;
+	if (image->is_first || !is_counted(kind, &balance_kind))
+		return ERR_OK;
+	sqlite3_stmt *stmt = db_stmt(image->db, IMAGE_HAS_KEY);
+	db_bind_i64(stmt, 1, kind);
+	db_bind_blob(stmt, 2, key);
+	enum db_step step = db_step(image->db, stmt, err);
+	if (step == DB_FAILED)
+		return err->code;
+	db_reset(stmt);
+	if (step == DB_DONE)
+		image_note(image, balance_kind, key, gained);
 	return ERR_OK;
+}
+
+static bool has_key(struct str keys, enum directory_key kind, struct str key)
+{
+	enum directory_key other_kind;
+	struct str other;
+	while (keys_next(&keys, &other_kind, &other))
+		if (other_kind == kind && str_eq(other, key))
+			return true;
+	return false;
+}
+
+enum err_code image_change_keys(struct image *image, struct str old_keys, struct str keys, int64_t id, struct err *err)
+{
+	enum directory_key kind;
+	struct str key, rest = old_keys;
+	enum err_code code = old_keys.n ? write_run(image, err) : ERR_OK;
+	while (code == ERR_OK && keys_next(&rest, &kind, &key)) {
+		if (has_key(keys, kind, key))
+			continue;
+		code = run_row(image, IMAGE_DROP_KEY, kind, key, id, err);
+		if (code == ERR_OK)
+			code = note_key(image, kind, key, false, err);
+	}
+	rest = keys;
+	while (code == ERR_OK && keys_next(&rest, &kind, &key)) {
+		if (has_key(old_keys, kind, key))
+			continue;
+		code = note_key(image, kind, key, true, err);
+		if (code == ERR_OK)
+			code = image->is_first ? wait_in_run(image, kind, key, id, err) : run_row(image, IMAGE_ADD_KEY, kind, key, id, err);
+	}
+	return code;
 }
 
 enum err_code image_settle_keys(struct image *image, struct err *err)
 {
 	enum err_code code = write_run(image, err);
-	if (code == ERR_OK)
-		code = count_gone(image, err);
-	return code ? code : count_where_lost(image, err);
+	return code ? code : count_gone(image, err);
 }

@@ -18,7 +18,7 @@ enum {
 	IMAGE_KEYS_IN_ORDER, IMAGE_CLAIMANTS,
 	IMAGE_STATEMENTS
 };
-enum { IMAGE_ADD_KEYS_ROWS = 32, IMAGE_KINDS = 256 };
+enum { IMAGE_ADD_KEYS_ROWS = 32 };
 
 struct image_run; // keys that wait to be written, of image_keys.c
 
@@ -29,11 +29,11 @@ struct image {
 	size_t seen_bytes;
 	bool is_first;         // this transaction fills an empty table
 	struct image_run *run; // owned; NULL: none waits
-	struct buf dropped;    // counted keys that an entry lost in this transaction, in the form of keys.h
+	struct balance balance; // of this transaction
+	struct guid secret;     // for its hashes
 	enum image_begin how;
-	uint64_t keys[IMAGE_KINDS]; // of each kind (a byte, keys.h), as far as known
-	bool known[IMAGE_KINDS];
-	uint64_t new_keys[IMAGE_KINDS]; // written in this transaction
+	uint64_t keys[BALANCE_KINDS]; // of each kind that is looked up by, as far as known
+	bool known[BALANCE_KINDS];
 	struct image_counters counters;
 	uint64_t version;      // before the transaction
 	int64_t truncate_ms;   // the WAL is not cut before; monotonic
@@ -41,9 +41,11 @@ struct image {
 
 // --- image_keys.c ---
 
-// The rows of an entry's keys: as new, or gone; what it lost is remembered and asked for when the transaction settles.
-enum err_code image_add_keys(struct image *image, struct str keys, int64_t id, struct err *err) ERR_CHECKED;
-enum err_code image_drop_keys(struct image *image, struct str keys, int64_t id, struct err *err) ERR_CHECKED;
+// The rows of an entry's keys: from what they were (nothing: it is new) to what they are (nothing: it goes).
+enum err_code image_change_keys(struct image *image, struct str old_keys, struct str keys, int64_t id, struct err *err) ERR_CHECKED;
+
+// For the balance of this transaction.
+void image_note(struct image *image, enum balance_kind kind, struct str key, bool gained);
 
 // Before anything that is put in IMAGE_LOAD.
 enum err_code image_count_keys_before(struct image *image, struct err *err) ERR_CHECKED;

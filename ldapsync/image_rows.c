@@ -33,6 +33,44 @@ static bool is_marked(const struct image *image, int64_t id)
 	return byte < image->seen_bytes && (image->seen[byte] & (1u << (id % 8)));
 }
 
+static bool has_password(const struct entry *entry)
+{
+	return entry_has(entry, ATTR_USER_PASSWORD) || entry_has(entry, ATTR_PH_SCRAM) || entry_has(entry, ATTR_PH_APP_PASSWORD);
+}
+
+static void note_place(struct image *image, const struct guid *uuid, const struct entry *entry, bool gained)
+{
+	struct buf key;
+	if (!(entry->classes & ENTRY_USER))
+		return;
+	buf_init(&key, sizeof uuid->b + ENTRY_BYTES_MAX);
+	buf_add(&key, guid_bytes(uuid));
+	buf_add(&key, entry_first(entry, ATTR_MAIL_HOST));
+	image_note(image, BALANCE_PLACES, buf_str(&key), gained);
+	buf_fini(&key);
+}
+
+static bool is_same_place(const struct entry *a, const struct entry *b)
+{
+	return (a->classes & ENTRY_USER) == (b->classes & ENTRY_USER) && str_eq(entry_first(a, ATTR_MAIL_HOST), entry_first(b, ATTR_MAIL_HOST));
+}
+
+// What an entry is beside its keys, for the balance; no data: it is not there. Nothing is known of what is damaged.
+static void note_change(struct image *image, const struct guid *uuid, struct str old_data, struct str data)
+{
+	struct entry before = {0}, after = {0};
+	if (!old_data.n || !data.n)
+		image_note(image, BALANCE_ENTRIES, guid_bytes(uuid), data.n > 0);
+	if ((old_data.n && !entry_decode(old_data, &before)) || (data.n && !entry_decode(data, &after)))
+		return;
+	if (!is_same_place(&before, &after)) {
+		note_place(image, uuid, &before, false);
+		note_place(image, uuid, &after, true);
+	}
+	if (has_password(&before) != has_password(&after))
+		image_note(image, BALANCE_PASSWORDS, guid_bytes(uuid), has_password(&after));
+}
+
 // Unless the uuid is there.
 static enum err_code insert(struct image *image, const struct guid *uuid, struct str keys, struct str data, bool *inserted_out, struct err *err)
 {
@@ -47,7 +85,8 @@ static enum err_code insert(struct image *image, const struct guid *uuid, struct
 	int64_t id = db_last_rowid(image->db);
 	mark(image, id);
 	image->counters.added++;
-	return image_add_keys(image, keys, id, err);
+	note_change(image, uuid, STR_NONE, data);
+	return image_change_keys(image, STR_NONE, keys, id, err);
 }
 
 static bool has_moved(struct str old_data, struct str data)
@@ -57,11 +96,6 @@ static bool has_moved(struct str old_data, struct str data)
 	       !str_eq(entry_first(&before, ATTR_MAIL_HOST), entry_first(&after, ATTR_MAIL_HOST));
 }
 
-static bool has_password(const struct entry *entry)
-{
-	return entry_has(entry, ATTR_USER_PASSWORD) || entry_has(entry, ATTR_PH_SCRAM) || entry_has(entry, ATTR_PH_APP_PASSWORD);
-}
-
 static bool has_lost_passwords(struct str old_data, struct str data)
 {
 	struct entry before, after;
@@ -69,7 +103,7 @@ static bool has_lost_passwords(struct str old_data, struct str data)
 }
 
 // find stands on the row.
-static enum err_code change(struct image *image, sqlite3_stmt *find, struct str keys, struct str data, struct err *err)
+static enum err_code change(struct image *image, sqlite3_stmt *find, const struct guid *uuid, struct str keys, struct str data, struct err *err)
 {
 	int64_t id = db_col_i64(find, 0);
 	struct str old_keys = db_col_blob(find, 1), old_data = db_col_blob(find, 2);
@@ -81,9 +115,8 @@ static enum err_code change(struct image *image, sqlite3_stmt *find, struct str 
 	image->counters.changed++;
 	image->counters.moved += has_moved(old_data, data);
 	image->counters.disarmed += has_lost_passwords(old_data, data);
-	enum err_code code = same_keys ? ERR_OK : image_drop_keys(image, old_keys, id, err);
-	if (code == ERR_OK && !same_keys)
-		code = image_add_keys(image, keys, id, err);
+	note_change(image, uuid, old_data, data);
+	enum err_code code = same_keys ? ERR_OK : image_change_keys(image, old_keys, keys, id, err);
 	db_reset(find);
 	if (code)
 		return code;
@@ -117,7 +150,7 @@ enum err_code image_put(struct image *image, const struct guid *uuid, struct str
 		break;
 	case DB_ROW:
 		put = mark(image, db_col_i64(find, 0)) || image->how == IMAGE_CHANGE ? IMAGE_STORED : IMAGE_DUPLICATE;
-		code = put == IMAGE_STORED ? change(image, find, keys, data, err) : ERR_OK;
+		code = put == IMAGE_STORED ? change(image, find, uuid, keys, data, err) : ERR_OK;
 		break;
 	}
 	db_reset(find);
@@ -164,10 +197,11 @@ enum err_code image_get(struct image *image, const struct guid *uuid, struct buf
 	return find_row(image, uuid, NULL, data, &id, err);
 }
 
-static enum err_code delete_row(struct image *image, int64_t id, struct str keys, struct err *err)
+static enum err_code delete_row(struct image *image, int64_t id, const struct guid *uuid, struct str keys, struct str data, struct err *err)
 {
 	image->counters.deleted++;
-	enum err_code code = image_drop_keys(image, keys, id, err);
+	note_change(image, uuid, data, STR_NONE);
+	enum err_code code = image_change_keys(image, keys, STR_NONE, id, err);
 	if (code)
 		return code;
 	sqlite3_stmt *delete = db_stmt(image->db, IMAGE_DELETE);
@@ -177,13 +211,15 @@ static enum err_code delete_row(struct image *image, int64_t id, struct str keys
 
 enum err_code image_drop(struct image *image, const struct guid *uuid, struct err *err)
 {
-	struct buf keys;
+	struct buf keys, data;
 	int64_t id;
 	buf_init(&keys, KEYS_BYTES_MAX);
-	enum err_code code = find_row(image, uuid, &keys, NULL, &id, err);
+	buf_init(&data, ENTRY_BYTES_MAX);
+	enum err_code code = find_row(image, uuid, &keys, &data, &id, err);
 	if (code == ERR_OK && id)
-		code = delete_row(image, id, buf_str(&keys), err);
+		code = delete_row(image, id, uuid, buf_str(&keys), buf_str(&data), err);
 	buf_fini(&keys);
+	buf_fini(&data);
 	return code;
 }
 
@@ -192,9 +228,16 @@ static enum err_code delete_unseen(struct image *image, struct err *err)
 	sqlite3_stmt *all = db_stmt(image->db, IMAGE_ALL);
 	enum err_code code = ERR_OK;
 	enum db_step step = DB_DONE;
-	while (code == ERR_OK && (step = db_step(image->db, all, err)) == DB_ROW)
-		if (!is_marked(image, db_col_i64(all, 0)))
-			code = delete_row(image, db_col_i64(all, 0), db_col_blob(all, 1), err);
+	while (code == ERR_OK && (step = db_step(image->db, all, err)) == DB_ROW) {
+		struct guid uuid;
+		struct str bytes = db_col_blob(all, 1);
+		if (is_marked(image, db_col_i64(all, 0)))
+			continue;
+		if (bytes.n != sizeof uuid.b)
+			return err_set(err, ERR_CORRUPT, "an entry without its uuid");
+		memcpy(uuid.b, bytes.p, sizeof uuid.b);
+		code = delete_row(image, db_col_i64(all, 0), &uuid, db_col_blob(all, 2), db_col_blob(all, 3), err);
+	}
 	if (step == DB_FAILED)
 		return err->code;
 	db_reset(all);

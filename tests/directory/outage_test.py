@@ -230,6 +230,28 @@ class BrakeTest(ReplicaTest):
         self.assert_same(follower)
         self.assertEqual(follower.status()["state"], "PERSIST")
 
+    def test_one_that_never_rests(self):
+        """An entry whose address changes all the time takes nobody away; who deletes people meanwhile is still stopped."""
+        follower = self.follow()
+        follower.wait_for("ann@uni.example", 250)
+        dn = f"dn: uid=u39,ou=people,{BASE}\nchangetype: modify\n"
+        for begin in range(0, 3000, 500):
+            self.master.modify("".join(f"{dn}replace: mail\nmail: u39.{n}@uni.example\n\n" for n in range(begin, begin + 500)))
+            follower.wait_for(f"u39.{begin + 499}@uni.example", 250)
+        self.assertEqual(follower.status()["state"], "PERSIST")
+        self.assertNotIn("held by the brake", follower.log_text())
+        self.master.modify(f"{dn}replace: mail\nmail: u39@uni.example\n\n")  # as it was
+        follower.wait_for("u39@uni.example", 250)
+        for count, name in enumerate(USERS[:13], start=1):  # 30 % of the people
+            self.master.delete(f"uid={name},ou=people,{BASE}")
+            follower.wait(lambda name=name: follower.status()["state"] == "BRAKED" or follower.code(f"{name}@uni.example") != 250, f"{name} to be gone, or held")
+            if follower.status()["state"] == "BRAKED":
+                break
+        follower.wait_state("BRAKED")
+        self.assertEqual(count, 11)  # ten are never too much
+        self.assertEqual(follower.status()["held_deletes"], 11)
+        self.assertEqual(self.codes(follower, "u11", "u39", "nobody"), [250, 250, 451])
+
     def test_moves(self):
         follower = self.follow()
         follower.wait_for("ann@uni.example", 250)
