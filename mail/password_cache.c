@@ -153,8 +153,9 @@ void password_cache_add(struct password_cache *cache, struct str login, struct s
 
 // ---- the throttle ----
 
-// Failures of one login at one address, of one address, of one login: a bucket that leaks one per window_ms / max. Atomic, each for itself and
-// without a lock: whoever else has this memory may stop or die at any moment, or write into it what he likes, and keeps nobody waiting.
+// Failures of one login at one address, of one address, of one login: a bucket that leaks one per window_ms / max. Atomic, each
+// for itself and without a lock: whoever else has this memory may stop or die at any moment, or write into it what he likes, and
+// keeps nobody waiting.
 struct failures {
 	_Atomic uint64_t id;       // 0: free
 	_Atomic uint64_t empty_ms; // when all of them will be forgiven; the count is how far that lies ahead
@@ -274,8 +275,8 @@ static uint64_t last_used_ms(const struct failures *entry, uint64_t now_ms)
 	return used_ms > now_ms + SKEW_MS ? 0 : used_ms;
 }
 
-// The entry of id, made where there is none: the one in its bucket that was used longest ago gives way. Two that want the same place at the same
-// time may lose a failure.
+// The entry of id, made where there is none: the one in its bucket that was used longest ago gives way. Two that want the same
+// place at the same time may lose a failure.
 static struct failures *find_or_make(struct password_throttle *throttle, enum throttle_kind kind, uint64_t id, uint64_t now_ms)
 {
 	struct failures *entry = find(throttle, kind, id);

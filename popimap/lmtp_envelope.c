@@ -75,7 +75,8 @@ static bool was_delivered(struct lmtp_session *s, struct lmtp_recipient *recipie
 	return store_knows(s->service->popimap->store, &recipient->mailbox_id, &s->d.txn.mail.root, rcpt->key.detail, rcpt->key.list);
 }
 
-// phMaxMessageBytes of the mailbox, against the size that MAIL says: our front-ends say it. What they added to the message counts for nobody.
+// phMaxMessageBytes of the mailbox, against the size that MAIL says: our front-ends say it. What they added to the message counts
+// for nobody.
 static bool is_too_large(struct lmtp_session *s, const struct home *home)
 {
 	const struct smtp_mail *mail = &s->d.txn.mail;

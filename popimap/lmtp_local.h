@@ -5,8 +5,9 @@
 //     runtime_listen(rt, &lmtp_service, local.fd, &err)       // when local.fd is not -1
 //     if (lmtp_local_is_front_end(&local, conn)) ...          // its delivery keys are believed
 //
-// Between nodes a certificate that is pinned in the directory says who delivers, and TLS keeps others out (FORMATS section 7). On one node that
-// is the user id of posthouse-mta, which nobody can forge who could not read the queue as well; no handshake, no encryption.
+// Between nodes a certificate that is pinned in the directory says who delivers, and TLS keeps others out (FORMATS section 7). On
+// one node that is the user id of posthouse-mta, which nobody can forge who could not read the queue as well; no handshake, no
+// encryption.
 #ifndef POPIMAP_LMTP_LOCAL_H
 #define POPIMAP_LMTP_LOCAL_H
 
@@ -20,8 +21,8 @@ struct lmtp_local {
 
 #define LMTP_LOCAL_NONE {.fd = -1}
 
-// Before the jail. The socket is the front-end's alone: mode 0600, its user's; where this node has no such user there is none, and that is no
-// failure. local is LMTP_LOCAL_NONE.
+// Before the jail. The socket is the front-end's alone: mode 0600, its user's; where this node has no such user there is none,
+// and that is no failure. local is LMTP_LOCAL_NONE.
 enum err_code lmtp_local_open(const struct settings *settings, struct lmtp_local *local, struct err *err) ERR_CHECKED;
 
 bool lmtp_local_is_front_end(const struct lmtp_local *local, const struct conn *conn);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse-popimap: the mailboxes. LMTP in from the front-ends, IMAP and POP3 out to the people.
 //
-// Start: certificates are read and the front-end's socket is made while still privileged (pre_jail); then, as posthouse-popimap and in the sandbox, the store opens, the
-// runtime's schedulers start, and only then the listeners accept. Stop runs backwards: no accept, sessions finish their command and say
-// goodbye, the store commits what waits and closes every database. A crash loses nothing that was promised: each mailbox is its last
-// commit.
+// Start: certificates are read and the front-end's socket is made while still privileged (pre_jail); then, as posthouse-popimap
+// and in the sandbox, the store opens, the runtime's schedulers start, and only then the listeners accept. Stop runs backwards:
+// no accept, sessions finish their command and say goodbye, the store commits what waits and closes every database. A crash loses
+// nothing that was promised: each mailbox is its last commit.
 #include <stdlib.h>
 #include <unistd.h>
 

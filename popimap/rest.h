@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Databases that are open and that nobody uses now: which stay open, and for how long. Private to the store.
 //
-// An open database costs memory, opening one costs time, and most mailboxes are used once in a while: a session begins, or a message comes,
-// and then nothing. So what comes to rest is closed after a short time (idle_ms), except a mailbox that was opened again within again_ms
-// after it was closed: that one is in use every now and then, and stays for again_ms. Where room is needed those that were opened once go
-// first. One reading of all mailboxes (a tidying, a backup) thus takes no room from those that are in use.
+// An open database costs memory, opening one costs time, and most mailboxes are used once in a while: a session begins, or a
+// message comes, and then nothing. So what comes to rest is closed after a short time (idle_ms), except a mailbox that was opened
+// again within again_ms after it was closed: that one is in use every now and then, and stays for again_ms. Where room is needed
+// those that were opened once go first. One reading of all mailboxes (a tidying, a backup) thus takes no room from those that are
+// in use.
 //
 //     rest_remove(&store->rest, strand);                                  // it gets a job
 //     strand->rest.again = rest_was_open(&store->rest, &strand->id, now); // its database is opened

@@ -491,8 +491,8 @@ static void wait_until(struct store *store, int64_t left_ms)
 	store->keeper_waits = false;
 }
 
-// Nothing to do: one of the threads that wait keeps house meanwhile: closes what rested long enough, gives memory back. A thread that works has
-// no time for it; when it comes back here, it looks.
+// Nothing to do: one of the threads that wait keeps house meanwhile: closes what rested long enough, gives memory back. A thread
+// that works has no time for it; when it comes back here, it looks.
 static void wait_for_work(struct store *store)
 {
 	int64_t close_ms = CLOCK_NEVER;

@@ -66,8 +66,8 @@ static int lock_new(int dir)
 	return -1;
 }
 
-// Takes the name of the old one, which those that have it keep: it must not become shorter under them. Its blocks are taken before: a write to a
-// hole of a full disk would be SIGBUS.
+// Takes the name of the old one, which those that have it keep: it must not become shorter under them. Its blocks are taken
+// before: a write to a hole of a full disk would be SIGBUS.
 static void *map_new(int dir, int fd, size_t bytes)
 {
 	void *memory = NULL;

@@ -44,10 +44,11 @@ struct password_throttle_limits {
 struct password_throttle *password_throttle_new(const struct password_throttle_limits *limits);
 void password_throttle_free(struct password_throttle **throttle);
 
-// The same in memory that processes share, of password_throttle_bytes(entries), all of it there: prepared by one of them while it is zeroed and
-// nobody else has it; then each makes one at it, with the same entries. They count together, and what is counted outlives them. There is no
-// lock and no pointer in it: a process that dies in the middle of a count disturbs nobody, and one that an attacker has can forgive and
-// refuse, no more. is_prepared: false for what another version prepared, or for other entries.
+// The same in memory that processes share, of password_throttle_bytes(entries), all of it there: prepared by one of them while it
+// is zeroed and nobody else has it; then each makes one at it, with the same entries. They count together, and what is counted
+// outlives them. There is no lock and no pointer in it: a process that dies in the middle of a count disturbs nobody, and one
+// that an attacker has can forgive and refuse, no more. is_prepared: false for what another version prepared, or for other
+// entries.
 size_t password_throttle_bytes(size_t entries);
 void password_throttle_prepare(void *memory, size_t entries);
 bool password_throttle_is_prepared(const void *memory, size_t entries);
@@ -61,8 +62,8 @@ enum password_throttle_used {
 	PASSWORD_THROTTLE_ALARM,   // login_alarm: the login is guessed at from many places
 };
 
-// 0 when an attempt may be made now, else how long until one may. What strangers fail with at their addresses never counts for a login that comes
-// from another one: nobody is locked out by somebody else's guesses, but by those from his own network.
+// 0 when an attempt may be made now, else how long until one may. What strangers fail with at their addresses never counts for a
+// login that comes from another one: nobody is locked out by somebody else's guesses, but by those from his own network.
 uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
 enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
 

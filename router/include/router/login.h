@@ -31,8 +31,8 @@ extern struct metric *const login_metrics[]; // for metrics_register()
 enum { LOGIN_THROTTLE_ENTRIES = 16384 }; // users, and addresses, whose failures are remembered
 
 struct login_config {
-	// As they are at the start: paths below data_dir, realm of logins without one, auth_threads, auth_cache_s, and the failed log-ins an hour that
-	// are free (auth_failures_*). Borrowed for the call.
+	// As they are at the start: paths below data_dir, realm of logins without one, auth_threads, auth_cache_s, and the failed
+	// log-ins an hour that are free (auth_failures_*). Borrowed for the call.
 	const struct settings *settings;
 	// Those of now, a reference: auth_exempt_networks. Any thread.
 	struct settings_snapshot *(*settings_get)(void *arg);
@@ -45,10 +45,10 @@ struct login_config {
 // NULL, with a line in the log, where that cannot be, as on a full disk: then each counts for itself.
 void *login_share(struct str run_dir);
 
-// Opens the credentials and libsasl2, and starts the threads on which passwords are checked: of its own, because hashes are slow on purpose. One
-// struct login a process. credentials.db is read at each attempt and may be missing; while the file secret beside it is, the salts of unknown
-// users last as long as the process. Reads files: main thread, at start. ERR_UNSUPPORTED: libsasl2 lacks a mechanism (libsasl2-modules is
-// not installed).
+// Opens the credentials and libsasl2, and starts the threads on which passwords are checked: of its own, because hashes are slow
+// on purpose. One struct login a process. credentials.db is read at each attempt and may be missing; while the file secret beside
+// it is, the salts of unknown users last as long as the process. Reads files: main thread, at start. ERR_UNSUPPORTED: libsasl2
+// lacks a mechanism (libsasl2-modules is not installed).
 enum err_code login_open(const struct login_config *config, struct login **login_out, struct err *err) ERR_CHECKED;
 void login_close(struct login **login); // after the schedulers have stopped
 

@@ -27,8 +27,8 @@
 // the place of all for it.
 //
 // What counts: values of native attributes that no line names as its SOURCE (first), the administrator's lines, those of the
-// profile, := last. A TARGET that may have one value takes the first of these; phStatus the most restrictive. One that may have
-// several takes all.
+// profile, := last. A TARGET that may have one value takes the first of these; phStatus the most restrictive, a word that is none
+// before all. One that may have several takes all.
 //
 // Profiles are schema/profiles/NAME.def. Pure; strings of a parsed line live in the arena.
 #ifndef SCHEMA_PROFILE_H
