@@ -247,17 +247,31 @@ static bool is_address(const struct attr_info *info)
 	return info->attr == ATTR_MAIL || info->attr == ATTR_MAIL_LOCAL_ADDRESS || info->attr == ATTR_PH_INTL_ADDRESS;
 }
 
+static bool is_wanted(const struct raw_value *value, const struct attr_info *info, bool cut)
+{
+	return info && (!cut || is_address(info)) && (info->attr != ATTR_ORIGIN || value->from);
+}
+
+// However many values it has, the addresses of one that is cut fit.
+static size_t count_wanted(const struct raw_entry *record, bool cut)
+{
+	size_t n = 0;
+	for (size_t i = 0; cut && i < record->n_values; i++)
+		n += is_wanted(&record->values[i], attr_by_name(record->values[i].name), true);
+	return cut ? n : record->n_values;
+}
+
 // The good values of the record, in its order; of one that is cut the addresses alone.
 static struct item *check_values(struct intake *intake, const struct raw_entry *record, unsigned classes, bool cut, size_t *n_out)
 {
-	struct item *items = arena_array(intake->arena, record->n_values, sizeof *items);
+	struct item *items = arena_array(intake->arena, count_wanted(record, cut), sizeof *items);
 	bool single[ATTR_NUMBER_MAX + 1] = {false};
 	size_t n = 0;
 	for (size_t i = 0; items && i < record->n_values; i++) {
 		const struct raw_value *from = &record->values[i];
 		const struct attr_info *info = attr_by_name(from->name);
 		struct value value;
-		if (info == NULL || (cut && !is_address(info)) || (info->attr == ATTR_ORIGIN && from->from == NULL))
+		if (!is_wanted(from, info, cut))
 			continue;
 		arena_reset(intake->scratch);
 		const char *wrong = value_check(info->check, from->value, intake->scratch, &value);

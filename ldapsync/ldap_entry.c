@@ -8,6 +8,9 @@
 #include "base/must.h"
 #include "sync_wire.h"
 
+// Values may have no bytes: what a message of 256 MiB can have of them would take 6 GiB here. 100,000 members are a large group.
+enum { VALUES_MAX = 4 << 20 };
+
 struct ldap_entry {
 	struct raw_value *values; // owned
 	size_t n, room;
@@ -44,6 +47,10 @@ void ldap_entry_free(struct ldap_entry **entry_in)
 
 static void add_value(struct ldap_entry *entry, struct str name, struct str value)
 {
+	if (entry->n == VALUES_MAX) {
+		entry->partial = true;
+		return;
+	}
 	if (entry->n == entry->room) {
 		entry->room = entry->room ? 2 * entry->room : 256;
 		entry->values = reallocarray(entry->values, entry->room, sizeof *entry->values);

@@ -102,6 +102,7 @@ static void test_functions(void **state)
 		{"filetime", "objectClass: phMailUser\nft: 133801632000000000\n", USER "phExpires 20250101000000Z < ft 133801632000000000\n", ""},
 		{"filetime that never comes", "objectClass: phMailUser\nft: 9223372036854775807\nft: 0\n", USER, ""},
 		{"days", "objectClass: phMailUser\nd: 20089\n", USER "phExpires 20250101000000Z < d 20089\n", ""},
+		{"days until the last year that a machine knows", "objectClass: phMailUser\nd: 784352270735\n", USER, ""},
 		{"days beyond all", "objectClass: phMailUser\nd: 9223372036854775807\n", USER, ""},
 		{"seconds", "objectClass: phMailUser\nsec: 1735689600\n", USER "phVacationStart 20250101000000Z < sec 1735689600\n", ""},
 		{"guid", "objectClass: phMailUser\ng:: AAECAwQFBgcICQoLDA0ODw==\n", USER "phMailboxId 03020100050407060809" "0a0b0c0d0e0f < g\n", ""},

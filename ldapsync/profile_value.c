@@ -122,7 +122,7 @@ static void give_time(const struct made *made, int64_t seconds)
 {
 	time_t at = (time_t)seconds;
 	struct tm tm;
-	if (gmtime_r(&at, &tm) == NULL || tm.tm_year + 1900 > YEAR_MAX || tm.tm_year + 1900 < 1)
+	if (gmtime_r(&at, &tm) == NULL || tm.tm_year > YEAR_MAX - 1900 || tm.tm_year < 1 - 1900)
 		return;
 	give(made, arena_printf(made->arena, "%04d%02d%02d%02d%02d%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec));
 }

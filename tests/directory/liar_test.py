@@ -238,6 +238,24 @@ class Liar(unittest.TestCase):
         self.followed()
         self.assertEqual([self.follower.code(f"{name}@uni.example") for name in ("all", "bob", "nobody")], [451, 250, 550])
 
+    def test_entry_of_millions_of_empty_values(self):
+        """Two bytes each on the wire: they take no gigabytes of ours, and mail for it waits."""
+        def large(session):
+            tell(session)
+            attributes = [ber(0x30, octets(name), ber(0x31, *map(octets, values))) for name, values in (
+                ("objectClass", ["phMailGroup"]), ("cn", ["all"]), ("mail", ["all@uni.example"]))]
+            attributes.append(ber(0x30, octets("member"), ber(0x31, b"\x04\0" * 20_000_000)))
+            state = ber(0x30, integer(ADD, 0x0a), octets(uuid("all")))
+            session.say(session.sync_id, ber(0x64, octets("cn=all,dc=uni,dc=example"), ber(0x30, *attributes)),
+                        ber(0x30, octets(SYNC_STATE), octets(state)))
+            session.refresh_done((COOKIE + session.server.csns[0]).encode())
+        self.server.lies = large
+        self.followed()
+        self.assertEqual([self.follower.code(f"{name}@uni.example") for name in ("all", "bob", "nobody")], [451, 250, 550])
+        with open(f"/proc/{self.follower.daemon.pid}/status") as status:
+            peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        self.assertLess(peak_kib, 700 << 10)
+
     def test_entry_that_is_too_large_for_anything(self):
         """Replication stops there, and says where and why, in the log and in the status; serving goes on."""
         def lies(session):
