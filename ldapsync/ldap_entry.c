@@ -8,8 +8,9 @@
 #include "base/must.h"
 #include "sync_wire.h"
 
-// Values may have no bytes: what a message of 256 MiB can have of them would take 6 GiB here. 100,000 members are a large group.
-enum { VALUES_MAX = 4 << 20 };
+// Values may have no bytes: what a message of 256 MiB can have of them would take 6 GiB here. 100,000 members are a large group. Those of one
+// attribute leave room for the others: the addresses may come last.
+enum { VALUES_MAX = 8 << 20, ATTRIBUTE_VALUES_MAX = 2 << 20 };
 
 struct ldap_entry {
 	struct raw_value *values; // owned
@@ -67,11 +68,12 @@ static bool add_attribute(struct ldap_entry *entry, struct str attribute)
 		return false;
 	if (str_cut(name, ';', &name, &options)) // "userPassword;x-hashed" is userPassword, as in LDIF
 		entry->partial |= raw_option_is_part(options);
-	while (values.n > 0) {
+	for (size_t n = 0; values.n > 0 && n < ATTRIBUTE_VALUES_MAX; n++) {
 		if (!sync_wire_take(&values, SYNC_WIRE_OCTETS, &value))
 			return false;
 		add_value(entry, name, value);
 	}
+	entry->partial |= values.n > 0;
 	return true;
 }
 
