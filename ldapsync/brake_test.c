@@ -98,6 +98,26 @@ static void windows(void **state)
 	fini(&site);
 }
 
+// Nothing is lost yet when others are added, so nobody has counted what was there: that is told from what came.
+static void many_are_added_first(void **state)
+{
+	(void)state;
+	struct site site;
+	struct brake_held held;
+	init(&site);
+	begin(&site, 100);
+	site.counters.recipients.before = 0; // not counted
+	gain(&site, 1000, 500);
+	take(&site, 1000);
+	begin(&site, 600);
+	lose(&site, 0, 21);
+	struct image_counters sum = sum_of(&site, 1100, 600);
+	assert_true(brake_holds(&limits, &sum, &held));
+	assert_string_equal(held.what, "recipients");
+	assert_int_equal(held.of, 100);
+	fini(&site);
+}
+
 static void the_first_load_begins_nothing(void **state)
 {
 	(void)state;
@@ -142,6 +162,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(windows),
+		cmocka_unit_test(many_are_added_first),
 		cmocka_unit_test(the_first_load_begins_nothing),
 		cmocka_unit_test(what_was_let_through),
 	};
