@@ -68,8 +68,11 @@ enum sync_do sync_step_state(struct sync_step *step, const struct sync_state *st
 // What was said of the whole directory until now is whole.
 static enum sync_do finish(struct sync_step *step)
 {
+	// A slapd that has nothing to tell gives no cookie: the one that it was sent is as good as before, or two connections without news in a row
+	// would cost a whole load.
+	bool no_news = !step->purge && step->mentions == 0;
 	step->refreshing = false;
-	step->cookie.usable = step->got_cookie;
+	step->cookie.usable = step->got_cookie || no_news;
 	return SYNC_FINISH;
 }
 

@@ -120,6 +120,20 @@ static void without_a_closing_cookie_the_next_search_loads_all(void **state)
 	assert_sends(&step.cookie, URI, "");
 }
 
+static void a_search_without_news_leaves_the_cookie(void **state)
+{
+	(void)state;
+	struct sync_step step;
+	begin(&step, A1);
+	assert_int_equal(info(&step, SYNC_REFRESH_DELETE, true, false, NULL), SYNC_FINISH);
+	assert_sends(&step.cookie, URI, "rid=000,csn=" A1);
+	assert_int_equal(entry(&step, SYNC_MODIFY, NULL), SYNC_PUT);
+	assert_sends(&step.cookie, URI, ""); // news without a cookie (I7)
+	begin(&step, A1);
+	assert_int_equal(info(&step, SYNC_REFRESH_PRESENT, true, false, NULL), SYNC_FINISH); // nobody is there: that is news
+	assert_sends(&step.cookie, URI, "");
+}
+
 static void an_opaque_cookie_is_of_its_server(void **state)
 {
 	(void)state;
@@ -254,6 +268,7 @@ int main(void)
 		cmocka_unit_test(with_a_cookie_only_the_present_phase_purges),
 		cmocka_unit_test(persist_cookies_are_merged),
 		cmocka_unit_test(without_a_closing_cookie_the_next_search_loads_all),
+		cmocka_unit_test(a_search_without_news_leaves_the_cookie),
 		cmocka_unit_test(an_opaque_cookie_is_of_its_server),
 		cmocka_unit_test(ends_of_a_search),
 		cmocka_unit_test(a_server_that_lacks_changes_is_left),

@@ -81,6 +81,9 @@ class FollowTest(ReplicaTest):
         follower.stop()
         follower.start()
         follower.wait(lambda: follower.log_text().count("from_cookie=true entries=4 added=0 changed=0 deleted=0") == 1, "a start without news")
+        follower.stop()
+        follower.start()  # and one more: what had no news costs no load (I7)
+        follower.wait(lambda: follower.log_text().count("from_cookie=true entries=4 added=0 changed=0 deleted=0") == 2, "another")
 
 
 if __name__ == "__main__":

@@ -101,6 +101,10 @@ class Follower:
         with sqlite3.connect(f"file:{self.dir}/data/{database}/{database}.db?mode=ro", uri=True) as db:
             return db.execute(sql).fetchall()
 
+    def writes(self, database="shadow"):
+        """with follower.writes() as db: what a test does to what is stored, while ldapsync is stopped."""
+        return sqlite3.connect(f"{self.dir}/data/{database}/{database}.db")
+
     def uuids(self, database="shadow"):
         """What is stored, by entryUUID; and every row of key belongs to an entry."""
         if self.rows("SELECT count(*) FROM key WHERE id NOT IN (SELECT id FROM entry)", database) != [(0,)]:
