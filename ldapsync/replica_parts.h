@@ -88,6 +88,7 @@ struct replica_set replica_set_now(struct replica *replica);
 // --- replica_search.c ---
 enum outcome replica_serve(struct replica *replica, bool reload, struct err *err); // from the server at replica->uri, until that ends
 void replica_plan_reconcile(struct replica *replica);
+void replica_was_away(struct replica *replica); // and went on from a cookie: 389-ds says nothing of what left the filter meanwhile (I12)
 bool replica_is_asked_to_reconcile(struct replica *replica);
 
 // --- replica_choice.c ---

@@ -54,6 +54,13 @@ void replica_plan_reconcile(struct replica *replica)
 	replica->next_reconcile_ms = hour == NEVER_HOUR ? 0 : next_reconcile_ms(clock_wall_ms(), hour, name.b[0] % 60);
 }
 
+void replica_was_away(struct replica *replica)
+{
+	int64_t away_ms = replica->settings->ldap_reconcile_away_s * 1000, at_ms = clock_wall_ms() + away_ms;
+	if (away_ms && replica->stored.opaque_n && (replica->next_reconcile_ms == 0 || at_ms < replica->next_reconcile_ms))
+		replica->next_reconcile_ms = at_ms;
+}
+
 static int64_t heartbeat_ms(const struct replica *replica)
 {
 	return clock_earlier(replica->settings->ldap_heartbeat_ms, replica->settings->fresh_s * 1000 / HEARTBEATS_PER_FRESH);
@@ -162,6 +169,25 @@ static struct guid scope_of(struct replica *replica)
 	return guid_derive(&scope, str_of_c(version), STR("intake"));
 }
 
+static bool take_database(void *context, const struct raw_entry *entry)
+{
+	struct guid *scope = context;
+	for (size_t i = 0; i < entry->n_values; i++)
+		*scope = guid_derive(scope, entry->values[i].value, STR("database"));
+	return true;
+}
+
+// The cookie of 389-ds says of which server and search it is, and not of which database: one that was made anew takes it, says that nothing has
+// changed, and everybody who is new would be unknown for good (I7, I8). So it is good for the database whose base entry has this id.
+static enum err_code add_database(struct replica *replica, struct err *err)
+{
+	static const char *const attributes[] = {"nsUniqueId", NULL};
+	const struct ldap_link_search search = {
+		.base = replica->settings->ldap_base.p, .filter = "(objectClass=*)", .base_only = true, .attributes = attributes};
+	enum err_code code = ldap_link_search(replica->link, &search, take_database, &replica->scope, err);
+	return code == ERR_NOTFOUND ? ERR_OK : code ? err_wrap(err, "read ldap_base") : ERR_OK; // the search for all says what is not there
+}
+
 static enum err_code survey_realms(struct replica *replica, struct err *err)
 {
 	apply_forget_realms(replica->apply);
@@ -206,7 +232,8 @@ static enum err_code verify(struct replica *replica, struct err *err)
 	}
 	heartbeat_sent(&replica->heartbeat, &replica->stored.csns, replica->heartbeat.sent_ms);
 	(void)heartbeat_answered(&replica->heartbeat, &csns, &replica->stored.csns, clock_mono_exact_ms());
-	return survey_realms(replica, err);
+	code = survey_realms(replica, err);
+	return code || replica->polling || csns.n ? code : add_database(replica, err);
 }
 
 static enum err_code begin_search(struct replica *replica, bool reload, struct err *err)

@@ -149,6 +149,8 @@ void replica_refreshed(struct replica *replica, bool had_all)
 	replica_forget_lags(replica);
 	replica->taking_older = false;
 	replica->confirm_written_ms = clock_mono_ms();
+	if (!replica->full)
+		replica_was_away(replica);
 	metric_add(replica->full ? &metric_ldapsync_loads : &metric_ldapsync_resumes, 1);
 	metric_add(&metric_ldapsync_drift, drifted ? c->added + c->changed + c->deleted : 0);
 	replica_enter(replica, REPLICA_PERSIST);

@@ -5,7 +5,7 @@
     ...
     one.remove()                                            # in the end, whatever happened
 
-uri, base, sync_dn, sync_password; start(), stop(), restart(), kill(), pause(), resume(), remove(); and what Content in slapd.py has: add, modify,
+uri, base, sync_dn, sync_password; start(), stop(), restart(), kill(), pause(), resume(), remove(); empty(ldif): made anew, with only this; and what Content in slapd.py has: add, modify,
 delete, load, search(…, who=). settings(): what a node needs to follow it. No TLS (that would need an NSS database).
 
 Debian's package is unpacked into build/389-ds at first use (deploy/packages 389-ds) and never installed. The instance is made from the package's own
@@ -40,6 +40,7 @@ class DirectoryServer389(Content):
         self.admin_dn, self.admin_password = ADMIN, ADMIN_PASSWORD
         rng = random.Random(f"389-{os.getpid()}-{time.monotonic_ns()}")
         self.address = f"127.{rng.randrange(64, 128)}.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}"  # as in node.py
+        self.port = PORT
         self.uri = f"ldap://{self.address}:{PORT}"
         os.makedirs(self.below("etc/dirsrv"), exist_ok=True)
         self.folder = tempfile.mkdtemp(prefix="slapd-", dir=self.below("etc/dirsrv"))
@@ -184,6 +185,14 @@ class DirectoryServer389(Content):
     def restart(self):
         self.stop()
         self.launch()
+
+    def empty(self, ldif=""):
+        """Another of this name and address: content, unique ids and change numbers are new."""
+        self.remove()
+        self.ldif = ldif
+        os.makedirs(self.folder)
+        self.start()
+        self.settings()  # its file of the password
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
