@@ -53,6 +53,7 @@ class KillTest(ReplicaTest):
         self.assertEqual(follower.log_text().count("from_cookie=false entries"), 1)  # never everything again
 
     def test_of_the_server(self):
+        """I2, I9."""
         follower = self.follow(ldap_uri=[self.master.uri])
         follower.wait_for("m2999@uni.example", 250)
         for turn in range(3):
@@ -113,7 +114,7 @@ class DamageTest(ReplicaTest):
         self.assert_same(follower)
 
     def test_another_filter(self):
-        """What is asked for changed: the cookie is of no use, the content stays until all is there."""
+        """What is asked for changed: the cookie is of no use, the content stays until all is there (I7)."""
         follower = self.follow()
         follower.wait_for("ann@uni.example", 250)
         follower.stop()

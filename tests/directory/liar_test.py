@@ -103,6 +103,7 @@ class Liar(unittest.TestCase):
         self.lie(lambda s: s.entry(4, *CONTENT["ann"], uuid("ann")))
 
     def test_done_without_data(self):
+        """I6."""
         self.followed()
         self.server.csns = [CSN % 5]
         self.server.lies = lambda s: s.refresh_done((COOKIE + CSN % 5).encode())
@@ -140,6 +141,7 @@ class Liar(unittest.TestCase):
         self.lie(lambda s: s.end())
 
     def test_refresh_required_for_ever(self):
+        """I7."""
         self.lie(lambda s: s.end(4096))
 
     def test_contents_that_are_no_contents(self):
@@ -165,6 +167,7 @@ class Liar(unittest.TestCase):
         self.lie(lies)
 
     def test_no_answer_to_heartbeats(self):
+        """I10."""
         self.lie(lambda s: setattr(self.server, "csns", None))
 
     def test_present_for_ever(self):
@@ -285,7 +288,7 @@ class Liar(unittest.TestCase):
 
 
 class FutureTest(unittest.TestCase):
-    """A server whose clock was wrong has given out a change number from the future; then the directory was repaired."""
+    """A server whose clock was wrong has given out a change number from the future; then the directory was repaired (I4, I7)."""
     FUTURE = "20991231235959.000000Z#000000#001#000000"
 
     def servers(self, *csns):

@@ -16,7 +16,7 @@ def delete_all(server, names):
 
 
 class DownTest(ReplicaTest):
-    """Threats ldap-down and lag."""
+    """Threats ldap-down and lag (I8)."""
 
     def test_never_complete(self):
         self.master.stop()
@@ -262,7 +262,7 @@ class BrakeTest(ReplicaTest):
 
 
 class PartialTest(ReplicaTest):
-    """Threat ldap-partial: part of an answer is no answer."""
+    """Threat ldap-partial: part of an answer is no answer (I5)."""
     ldif = ReplicaTest.ldif + people(USERS)
 
     def limit(self, size):

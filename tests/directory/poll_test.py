@@ -31,6 +31,8 @@ class PollTest(ReplicaTest):
 
 
 class ChangesTest(PollTest):
+    """I5, I9: what is gone goes after a whole compare alone; entries are told by their ids."""
+
     def test_auto(self):
         follower = self.follow(**SELDOM)
         follower.wait_for("ann@uni.example", 250)
@@ -142,10 +144,11 @@ class ChangesTest(PollTest):
 
 
 class FailingTest(PollTest):
+    """I1, I5, I6, I8, I10."""
     ldif = ReplicaTest.ldif + people(USERS)
 
     def test_a_limit_of_size(self):
-        """Threat ldap-partial: part of the directory is no directory."""
+        """Threat ldap-partial: part of the directory is no directory (I5, I8)."""
         follower = self.poll(fresh_s=2)
         follower.wait_for("nobody@uni.example", 550)
         wanted = follower.uuids()
@@ -167,6 +170,7 @@ class FailingTest(PollTest):
         self.assert_same(follower)
 
     def test_emptied(self):
+        """I6, I8."""
         follower = self.poll()
         follower.wait_for("u1@uni.example", 250)
         self.master.empty(ReplicaTest.ldif)
@@ -193,6 +197,7 @@ class FailingTest(PollTest):
         self.assert_same(follower)
 
     def test_stopped_and_killed(self):
+        """I8, I10."""
         follower = self.poll(fresh_s=3, ldap_timeout_s=1)
         follower.wait_for("nobody@uni.example", 550)
         self.master.pause()
@@ -213,7 +218,7 @@ class FailingTest(PollTest):
         self.assert_same(follower)
 
     def test_killed_in_the_middle(self):
-        """Of searches: a reconcile runs all the time."""
+        """Of searches: a reconcile runs all the time (I1, I5)."""
         rng = random.Random(7)
         follower = self.poll(ldap_timeout_s=1, ldap_compare_interval_s=1)
         follower.wait_for("u1@uni.example", 250)
@@ -402,7 +407,7 @@ class Lying:
 
 
 class LiarTest(unittest.TestCase):
-    """Threat ldap-partial."""
+    """Threat ldap-partial (I5)."""
 
     def setUp(self):
         self.lying = Lying()
