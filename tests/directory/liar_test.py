@@ -42,6 +42,20 @@ def honest(session):
     session.refresh_done((COOKIE + session.server.csns[0]).encode())
 
 
+def group_with(members, first=False):
+    """A refresh that has the group all@uni.example too; members are encoded values, which come before its other attributes or behind them."""
+    def lie(session):
+        tell(session)
+        attributes = [ber(0x30, octets(name), ber(0x31, *map(octets, values))) for name, values in (
+            ("objectClass", ["phMailGroup"]), ("cn", ["all"]), ("mail", ["all@uni.example"]))]
+        attributes.insert(0 if first else len(attributes), ber(0x30, octets("member"), ber(0x31, members)))
+        state = ber(0x30, integer(ADD, 0x0a), octets(uuid("all")))
+        session.say(session.sync_id, ber(0x64, octets("cn=all,dc=uni,dc=example"), ber(0x30, *attributes)),
+                    ber(0x30, octets(SYNC_STATE), octets(state)))
+        session.refresh_done((COOKIE + session.server.csns[0]).encode())
+    return lie
+
+
 class Liar(unittest.TestCase):
     def setUp(self):
         self.server = FakeServer(honest, [CSN % 1])
@@ -227,32 +241,13 @@ class Liar(unittest.TestCase):
         """It is known, and that is all: mail for it waits. Everything else is as ever."""
         member = b"".join(octets(f"uid=somebody{n:06d},ou=people,dc=uni,dc=example,o=far away and long ago") for n in range(800000))
         self.assertGreater(len(member), 50 << 20)
-
-        def large(session):
-            tell(session)
-            attributes = [ber(0x30, octets(name), ber(0x31, *map(octets, values))) for name, values in (
-                ("objectClass", ["phMailGroup"]), ("cn", ["all"]), ("mail", ["all@uni.example"]))]
-            attributes.append(ber(0x30, octets("member"), ber(0x31, member)))
-            state = ber(0x30, integer(ADD, 0x0a), octets(uuid("all")))
-            session.say(session.sync_id, ber(0x64, octets("cn=all,dc=uni,dc=example"), ber(0x30, *attributes)),
-                        ber(0x30, octets(SYNC_STATE), octets(state)))
-            session.refresh_done((COOKIE + session.server.csns[0]).encode())
-        self.server.lies = large
+        self.server.lies = group_with(member)
         self.followed()
         self.assertEqual([self.follower.code(f"{name}@uni.example") for name in ("all", "bob", "nobody")], [451, 250, 550])
 
     def test_entry_of_millions_of_empty_values(self):
         """Two bytes each on the wire: they take no gigabytes of ours, and mail for it waits."""
-        def large(session):
-            tell(session)
-            attributes = [ber(0x30, octets("member"), ber(0x31, b"\x04\0" * 20_000_000))]
-            attributes += [ber(0x30, octets(name), ber(0x31, *map(octets, values))) for name, values in (
-                ("objectClass", ["phMailGroup"]), ("cn", ["all"]), ("mail", ["all@uni.example"]))]
-            state = ber(0x30, integer(ADD, 0x0a), octets(uuid("all")))
-            session.say(session.sync_id, ber(0x64, octets("cn=all,dc=uni,dc=example"), ber(0x30, *attributes)),
-                        ber(0x30, octets(SYNC_STATE), octets(state)))
-            session.refresh_done((COOKIE + session.server.csns[0]).encode())
-        self.server.lies = large
+        self.server.lies = group_with(b"\x04\0" * 20_000_000, first=True)
         self.followed()
         self.assertEqual([self.follower.code(f"{name}@uni.example") for name in ("all", "bob", "nobody")], [451, 250, 550])
         with open(f"/proc/{self.follower.daemon.pid}/status") as status:
