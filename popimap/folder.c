@@ -330,18 +330,14 @@ static enum err_code run_for_folder(struct strand *strand, size_t sql, uint32_t 
 	return db_run(strand->db, stmt, err);
 }
 
-static enum err_code drop_folder(struct strand *strand, const struct folder_row *row, struct str name, struct err *err)
+static enum err_code drop_folder(struct strand *strand, const struct folder_row *row, struct err *err)
 {
 	sqlite3_stmt *gone = db_stmt(strand->db, SQL_FOLDER_GONE);
 	db_bind_i64(gone, 1, (int64_t)strand_seq(strand));
 	db_bind_i64(gone, 2, row->id);
-	db_bind_str(gone, 3, name);
-	db_bind_blob(gone, 4, guid_bytes(&row->guid));
-	enum err_code code = db_run(strand->db, gone, err);
+	enum err_code code = run_for_folder(strand, SQL_EXPUNGED_FORGET, row->id, err);
 	if (code == ERR_OK)
-		code = run_for_folder(strand, SQL_KEYWORDS_DROP, row->id, err);
-	if (code == ERR_OK)
-		code = run_for_folder(strand, SQL_EXPUNGED_FORGET, row->id, err);
+		code = db_run(strand->db, gone, err);
 	strand->now.folder_seq = 0; // it may have been this row's
 	return code ? code : run_for_folder(strand, SQL_FOLDER_DROP, row->id, err);
 }
@@ -360,7 +356,7 @@ static enum job_step delete_run(struct job *job, struct strand *strand)
 		return job_fail(job, ERR_EXISTS, "other folders are below this name");
 	code = expunge_all(strand, &row, job->err);
 	if (code == ERR_OK)
-		code = parent ? revive(strand, &row, FOLDER_USE_NONE, false, job->err) : drop_folder(strand, &row, delete->name, job->err);
+		code = parent ? revive(strand, &row, FOLDER_USE_NONE, false, job->err) : drop_folder(strand, &row, job->err);
 	return job_end(job, code);
 }
 

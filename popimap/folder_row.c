@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/must.h"
 
+static const uint32_t FOLDER_ID_MAX = INT32_MAX; // the upper half of a message's number
+
 static void guid_from(struct str bytes, struct guid *guid)
 {
 	*guid = (struct guid){0};
@@ -108,6 +110,8 @@ uint32_t folder_new_uidvalidity(struct strand *strand)
 enum err_code folder_row_add(struct strand *strand, struct str name, enum folder_use use, uint32_t *id_out, struct err *err)
 {
 	struct guid guid = guid_new();
+	if (strand->now.folder >= FOLDER_ID_MAX)
+		return err_set(err, ERR_LIMIT, "this mailbox has used up the numbers of its folders");
 	sqlite3_stmt *add = db_stmt(strand->db, SQL_FOLDER_ADD);
 	db_bind_str(add, 1, name);
 	db_bind_blob(add, 2, guid_bytes(&guid));
@@ -115,9 +119,10 @@ enum err_code folder_row_add(struct strand *strand, struct str name, enum folder
 	db_bind_i64(add, 4, (int64_t)strand_seq(strand));
 	db_bind_i64(add, 5, use);
 	db_bind_i64(add, 6, clock_wall_ms());
+	db_bind_i64(add, 7, ++strand->now.folder);
 	enum err_code code = db_run(strand->db, add, err);
 	if (code == ERR_OK)
-		*id_out = (uint32_t)db_last_rowid(strand->db);
+		*id_out = strand->now.folder;
 	return code;
 }
 
@@ -128,11 +133,12 @@ enum err_code folder_keywords_read(struct strand *strand, uint32_t folder, struc
 	keywords->n = 0;
 	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_KEYWORDS);
 	db_bind_i64(stmt, 1, folder);
-	enum db_step step;
-	while ((step = db_step(strand->db, stmt, err)) == DB_ROW && keywords->n < FLAG_KEYWORDS_MAX) // bits have no gaps
-		keywords->name[keywords->n++] = arena_dup(arena, db_col_str(stmt, 1));
+	enum db_step step = db_step(strand->db, stmt, err);
 	if (step == DB_FAILED)
 		return err->code;
+	struct str rest = step == DB_ROW ? db_col_str(stmt, 0) : STR_NONE, name;
+	while (keywords->n < FLAG_KEYWORDS_MAX && str_cut(rest, ' ', &name, &rest))
+		keywords->name[keywords->n++] = arena_dup(arena, name);
 	db_reset(stmt);
 	return arena_overflowed(arena) ? err_set(err, ERR_LIMIT, "too much for one command") : ERR_OK;
 }
@@ -143,11 +149,12 @@ static enum err_code add_keyword(struct strand *strand, uint32_t folder, size_t 
 		return err_set(err, ERR_LIMIT, "this folder has %d keywords already", FLAG_KEYWORDS_MAX);
 	if (name.n == 0 || name.n > FLAG_KEYWORD_BYTES_MAX)
 		return err_set(err, ERR_LIMIT, "a keyword has at most %d bytes", FLAG_KEYWORD_BYTES_MAX);
+	must(str_index(name, ' ') < 0); // an atom
 	sqlite3_stmt *add = db_stmt(strand->db, SQL_KEYWORD_ADD);
 	db_bind_i64(add, 1, folder);
-	db_bind_i64(add, 2, (int64_t)bit);
-	db_bind_str(add, 3, name);
-	db_bind_i64(add, 4, (int64_t)strand_seq(strand));
+	db_bind_str(add, 2, name);
+	db_bind_i64(add, 3, (int64_t)strand_seq(strand));
+	strand->now.folder_seq = strand_seq(strand);
 	return db_run(strand->db, add, err);
 }
 

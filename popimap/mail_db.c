@@ -93,7 +93,8 @@ static enum err_code read_owner(struct strand *strand, struct err *err)
 	bool same = str_eq(db_col_blob(owner, 0), guid_bytes(&strand->id));
 	strand->moved = db_col_i64(owner, 1) != DDL_MAIL_ACTIVE;
 	strand->made_ms = db_col_i64(owner, 2);
-	strand->committed = (struct counts){.change_seq = (uint64_t)db_col_i64(owner, 3), .uidvalidity = (uint32_t)db_col_i64(owner, 4)};
+	strand->committed = (struct counts){.change_seq = (uint64_t)db_col_i64(owner, 3), .uidvalidity = (uint32_t)db_col_i64(owner, 4),
+		.folder = (uint32_t)db_col_i64(owner, 5)};
 	db_reset(owner);
 	if (!same)
 		return err_set(err, ERR_CORRUPT, "the database of this mailbox belongs to another one");
@@ -171,11 +172,12 @@ enum err_code mail_db_flush(struct strand *strand, struct err *err)
 	enum err_code code = strand->recent_dirty ? flush_recent(strand, err) : ERR_OK;
 	const struct counts *now = &strand->now, *committed = &strand->committed;
 	bool seq_is_safe = now->change_seq == now->folder_seq || now->change_seq == committed->change_seq;
-	if (code || (seq_is_safe && now->uidvalidity == committed->uidvalidity))
+	if (code || (seq_is_safe && now->uidvalidity == committed->uidvalidity && now->folder == committed->folder))
 		return code;
 	sqlite3_stmt *counts = db_stmt(strand->db, SQL_OWNER_COUNTS);
 	db_bind_i64(counts, 1, (int64_t)now->change_seq);
 	db_bind_i64(counts, 2, now->uidvalidity);
+	db_bind_i64(counts, 3, now->folder);
 	return db_run(strand->db, counts, err);
 }
 

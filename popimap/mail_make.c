@@ -38,8 +38,8 @@ enum err_code mail_make_image(struct store *store, struct err *err)
 	buf_init(&rows, IMAGE_BYTES_MAX);
 	for (size_t i = 0; i < sizeof default_folders / sizeof *default_folders; i++)
 		must(buf_printf(&rows,
-			"INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,unseen,deleted,bytes)"
-			" VALUES('%s',x'',0,1,1,1,%d,1,0,1,0,0,0,0); INSERT INTO subscription(name,subscribed,modseq) VALUES('%s',1,1);",
+			"INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,unseen,deleted,bytes,"
+			"keywords) VALUES('%s',x'',0,1,1,1,%d,1,0,1,0,0,0,0,''); INSERT INTO subscription(name,subscribed,modseq) VALUES('%s',1,1);",
 			default_folders[i].name, default_folders[i].use, default_folders[i].name));
 	buf_init(&store->empty_mail_db, IMAGE_BYTES_MAX);
 	enum err_code code = db_image(&ddl_mail, buf_c(&rows), 0, &store->empty_mail_db, err);
@@ -118,7 +118,8 @@ enum err_code mail_make_owner(struct strand *strand, const struct store_home *ho
 	strand->made_ms = clock_wall_ms();
 	uint32_t before = (uint32_t)(strand->made_ms / 1000);
 	// Of an ownerless mailbox nothing outlives a commit that fails, so this may say already what the commit will make true.
-	strand->now = strand->committed = (struct counts){.change_seq = 1, .folder_seq = 1, .uidvalidity = before + DEFAULT_FOLDERS};
+	strand->now = strand->committed = (struct counts){.change_seq = 1, .folder_seq = 1, .uidvalidity = before + DEFAULT_FOLDERS,
+		.folder = DEFAULT_FOLDERS};
 	sqlite3_stmt *owner = db_stmt(strand->db, SQL_OWNER_ADD);
 	db_bind_blob(owner, 1, guid_bytes(&strand->id));
 	db_bind_str(owner, 2, home->host);
@@ -126,6 +127,7 @@ enum err_code mail_make_owner(struct strand *strand, const struct store_home *ho
 	db_bind_i64(owner, 4, strand->made_ms);
 	db_bind_i64(owner, 5, (int64_t)strand->now.change_seq);
 	db_bind_i64(owner, 6, strand->now.uidvalidity);
+	db_bind_i64(owner, 7, strand->now.folder);
 	enum err_code code = db_run(strand->db, owner, err);
 	if (code)
 		return code;

@@ -52,7 +52,7 @@ static void write_rows(const char *dir, struct str in)
 	snprintf(path, sizeof path, "%s/00/" ID "/mail.db", dir);
 	const struct db_options options = {.path = path, .mode = DB_CREATE, .schema = &ddl_mail, .exclusive = true};
 	must(db_open(&options, &db, NULL) == ERR_OK && db_begin(db, NULL) == ERR_OK);
-	must(fuzz_rows_put(db, STR("owner i1|b" ID "|tmb1.uni.example|i1|i0|n|i1000|i5|i5")));
+	must(fuzz_rows_put(db, STR("owner i1|b" ID "|tmb1.uni.example|i1|i0|n|i1000|i5|i5|i9")));
 	while (str_cut(in, '\n', &line, &in))
 		(void)!fuzz_rows_put(db, line);
 	must(db_commit(db, NULL) == ERR_OK);

@@ -5,12 +5,13 @@
 
 #define MAIL_FOLDER_COLUMNS                                                                                                                  \
 	"id,name,guid,uidvalidity,uidnext,modseq,use,selectable,recent_uid,messages,unseen,deleted,bytes,flags_modseq"
-#define MAIL_MSG_COLUMNS "folder,uid,body,bytes,received_s,zone_min,saved_ms"
+#define MAIL_MSG_COLUMNS "id,body,bytes,received_s,zone_min,saved_ms"
 
 #define MAIL_SQL(X)                                                                                                                          \
-	X(OWNER_ADD, "INSERT INTO owner(id,mailbox,host,epoch,state,made_ms,change_seq,uidvalidity) VALUES(1,?1,?2,?3,0,?4,?5,?6)")          \
-	X(OWNER, "SELECT mailbox,state,made_ms,change_seq,uidvalidity FROM owner")                                                           \
-	X(OWNER_COUNTS, "UPDATE owner SET change_seq=?1,uidvalidity=?2")                                                                     \
+	X(OWNER_ADD, "INSERT INTO owner(id,mailbox,host,epoch,state,made_ms,change_seq,uidvalidity,folder)"                                  \
+		" VALUES(1,?1,?2,?3,0,?4,?5,?6,?7)")                                                                                         \
+	X(OWNER, "SELECT mailbox,state,made_ms,change_seq,uidvalidity,folder FROM owner")                                                    \
+	X(OWNER_COUNTS, "UPDATE owner SET change_seq=?1,uidvalidity=?2,folder=?3")                                                           \
 	X(FOLDER_SUMS, "SELECT max(modseq),sum(bytes),sum(messages) FROM folder")                                                            \
                                                                                                                                              \
 	X(FOLDERS, "SELECT " MAIL_FOLDER_COLUMNS " FROM folder")                                                                             \
@@ -19,8 +20,8 @@
 	X(FOLDER_BELOW, "SELECT 1 FROM folder WHERE name>=?1||'/' AND name<?1||'0' LIMIT 1")                                                 \
 	X(FOLDER_USED, "SELECT 1 FROM folder WHERE use=?1 LIMIT 1")                                                                          \
 	X(FOLDERS_COUNT, "SELECT count(*) FROM folder")                                                                                      \
-	X(FOLDER_ADD, "INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,"     \
-		"unseen,deleted,bytes) VALUES(?1,?2,?3,1,?4,?4,?5,1,?6,1,0,0,0,0)")                                                          \
+	X(FOLDER_ADD, "INSERT INTO folder(id,name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,"  \
+		"unseen,deleted,bytes,keywords) VALUES(?7,?1,?2,?3,1,?4,?4,?5,1,?6,1,0,0,0,0,'')")                                           \
 	X(FOLDER_DELTA, "UPDATE folder SET modseq=?2,uidnext=uidnext+?3,messages=messages+?4,unseen=unseen+?5,deleted=deleted+?6,"           \
 		"bytes=bytes+?7,flags_modseq=max(flags_modseq,?8) WHERE id=?1")                                                              \
 	X(FOLDERS_BEGIN, "UPDATE folder SET guid=substr(?1,16*id-15,16),uidvalidity=?2+id,made_ms=?3")                                       \
@@ -28,11 +29,10 @@
 	X(FOLDER_SELECTABLE, "UPDATE folder SET selectable=?2,modseq=?3,uidvalidity=?4,use=?5,guid=?6 WHERE id=?1")                          \
 	X(FOLDER_NAME, "UPDATE folder SET name=?2,modseq=?3 WHERE id=?1")                                                                    \
 	X(FOLDER_DROP, "DELETE FROM folder WHERE id=?1")                                                                                     \
-	X(FOLDER_GONE, "INSERT INTO folder_gone(modseq,id,name,guid) VALUES(?1,?2,?3,?4)")                                                   \
+	X(FOLDER_GONE, "INSERT INTO expunged(modseq,folder,uid) VALUES(?1,?2,0)")                                                            \
                                                                                                                                              \
-	X(KEYWORDS, "SELECT bit,name FROM keyword WHERE folder=?1 ORDER BY bit")                                                             \
-	X(KEYWORD_ADD, "INSERT INTO keyword(folder,bit,name,modseq) VALUES(?1,?2,?3,?4)")                                                    \
-	X(KEYWORDS_DROP, "DELETE FROM keyword WHERE folder=?1")                                                                              \
+	X(KEYWORDS, "SELECT keywords FROM folder WHERE id=?1")                                                                               \
+	X(KEYWORD_ADD, "UPDATE folder SET keywords=keywords||?2||' ',modseq=?3 WHERE id=?1")                                                 \
                                                                                                                                              \
 	X(SUBSCRIPTIONS, "SELECT name FROM subscription WHERE subscribed=1")                                                                 \
 	X(SUBSCRIPTIONS_COUNT, "SELECT count(*) FROM subscription")                                                                          \
@@ -40,10 +40,10 @@
 	X(SUBSCRIBE, "INSERT INTO subscription(name,subscribed,modseq) VALUES(?1,?2,?3)"                                                     \
 		" ON CONFLICT(name) DO UPDATE SET subscribed=?2,modseq=?3")                                                                  \
                                                                                                                                              \
-	X(MSG_ADD, "INSERT INTO msg(" MAIL_MSG_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6,?7)")                                                     \
-	X(MSG, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE folder=?1 AND uid=?2")                                                            \
-	X(MSG_RANGE, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE folder=?1 AND uid BETWEEN ?2 AND ?3 ORDER BY uid")                          \
-	X(MSG_DROP, "DELETE FROM msg WHERE folder=?1 AND uid=?2")                                                                            \
+	X(MSG_ADD, "INSERT INTO msg(" MAIL_MSG_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6)")                                                        \
+	X(MSG, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE id=?1")                                                                           \
+	X(MSG_RANGE, "SELECT " MAIL_MSG_COLUMNS " FROM msg WHERE id BETWEEN ?1 AND ?2 ORDER BY id")                                          \
+	X(MSG_DROP, "DELETE FROM msg WHERE id=?1")                                                                                           \
 	X(FLAGS, "SELECT data FROM flags WHERE id=?1")                                                                                       \
 	X(FLAGS_SINCE, "SELECT id,data FROM flags WHERE id BETWEEN ?1 AND ?2 AND modseq>?3 ORDER BY id")                                     \
 	X(FLAGS_SET, "INSERT OR REPLACE INTO flags(id,modseq,data) VALUES(?1,?2,?3)")                                                        \
@@ -52,10 +52,10 @@
 	X(EXPUNGED, "SELECT uid FROM expunged WHERE modseq>?2 AND folder=?1 AND uid<?3")                                                     \
 	X(EXPUNGED_FORGET, "DELETE FROM expunged WHERE folder=?1")                                                                           \
                                                                                                                                              \
-	X(TRASH_ADD, "INSERT INTO trash(" MAIL_MSG_COLUMNS ",flags,modseq,gone_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")                  \
-	X(TRASH, "SELECT " MAIL_MSG_COLUMNS ",flags,modseq FROM trash WHERE folder=?1 AND uid=?2")                                           \
-	X(TRASH_OLD, "SELECT folder,uid,body FROM trash WHERE gone_ms<=?1 LIMIT ?2")                                                         \
-	X(TRASH_DROP, "DELETE FROM trash WHERE folder=?1 AND uid=?2")                                                                        \
+	X(TRASH_ADD, "INSERT INTO trash(" MAIL_MSG_COLUMNS ",flags,modseq,gone_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                      \
+	X(TRASH, "SELECT " MAIL_MSG_COLUMNS ",flags,modseq FROM trash WHERE id=?1")                                                          \
+	X(TRASH_OLD, "SELECT id,body FROM trash WHERE gone_ms<=?1 LIMIT ?2")                                                                 \
+	X(TRASH_DROP, "DELETE FROM trash WHERE id=?1")                                                                                       \
                                                                                                                                              \
 	X(BODY_ADD, "INSERT INTO body(guid,refs,bytes,thread,prefix,data) VALUES(?1,1,?2,?3,?4,?5)")                                         \
 	/* typeof: "data IS NULL" would read all of data */                                                                                  \
@@ -71,8 +71,8 @@
 	X(THREAD, "SELECT thread FROM thread WHERE hash=?1")                                                                                 \
 	X(THREAD_ADD, "INSERT OR IGNORE INTO thread(hash,thread) VALUES(?1,?2)")                                                             \
                                                                                                                                              \
-	X(DELIVERED, "SELECT folder,uid FROM delivered WHERE root=?1 AND detail=?2 AND list=?3")                                             \
-	X(DELIVERED_ADD, "INSERT INTO delivered(root,detail,list,time_ms,folder,uid,modseq) VALUES(?1,?2,?3,?4,?5,?6,?7)")                   \
+	X(DELIVERED, "SELECT msg FROM delivered WHERE root=?1 AND detail=?2 AND list=?3")                                                    \
+	X(DELIVERED_ADD, "INSERT INTO delivered(root,detail,list,time_ms,msg,modseq) VALUES(?1,?2,?3,?4,?5,?6)")                             \
 	X(DELIVERED_FORGET, "DELETE FROM delivered WHERE time_ms<?1")
 
 #define NODE_SQL(X)                                                                                                                          \

@@ -87,17 +87,21 @@ static void folders_are_a_tree(void **state)
 static void a_name_made_again_is_another_folder(void **state)
 {
 	(void)state;
-	uint32_t uidvalidity = 0;
+	uint32_t uidvalidity = 0, id = 0;
 	struct guid guid = {0};
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(create("x"), ERR_OK);
 		struct folder_info info = test_status(mb, "x");
-		assert_true(info.uidvalidity > uidvalidity);
+		assert_true(info.uidvalidity > uidvalidity && info.id > id);
+		id = info.id;
 		assert_false(guid_eq(&info.guid, &guid));
 		uidvalidity = info.uidvalidity;
 		guid = info.guid;
 		append("x", 0);
 		assert_int_equal(delete("x"), ERR_OK);
+		test_close(&mb);
+		test_reopen();
+		mb = test_mailbox(1);
 	}
 	struct mailbox_usage usage;
 	assert_int_equal(mailbox_usage(mb, &usage, &err), ERR_OK);

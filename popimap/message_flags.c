@@ -4,11 +4,12 @@
 
 #include "base/must.h"
 #include "mail_sql.h"
+#include "message_row.h"
 
 // The key of a row of flags: folder, and the first uid of the block.
 static int64_t block_key(uint32_t folder, uint32_t uid)
 {
-	return (int64_t)folder << 32 | flag_block_first(uid);
+	return message_row_id(folder, flag_block_first(uid));
 }
 
 static enum err_code damaged(struct err *err)

@@ -251,14 +251,14 @@ static enum err_code look_up_key(struct strand *strand, struct delivery *deliver
 	bind_key(stmt, delivery);
 	enum db_step step = db_step(strand->db, stmt, err);
 	delivery->known = step == DB_ROW;
-	uint32_t folder = delivery->known ? (uint32_t)db_col_i64(stmt, 0) : 0;
-	delivery->uid = delivery->known ? (uint32_t)db_col_i64(stmt, 1) : 0;
+	int64_t id = delivery->known ? db_col_i64(stmt, 0) : 0;
+	delivery->uid = (uint32_t)id;
 	enum err_code code = mailbox_all_rows(stmt, step, err);
 	struct message_row row;
 	struct body body;
 	bool found = false;
 	if (code == ERR_OK && delivery->known)
-		code = message_row_find(strand, folder, delivery->uid, &row, &found, err);
+		code = message_row_find(strand, (uint32_t)(id >> 32), delivery->uid, &row, &found, err);
 	if (code == ERR_OK && found)
 		code = body_find(strand, row.body, &body, err);
 	delivery->emailid = code == ERR_OK && found ? body.guid : (struct guid){0};
@@ -270,9 +270,8 @@ static enum err_code add_key(struct strand *strand, const struct delivery *deliv
 	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_DELIVERED_ADD);
 	bind_key(stmt, delivery);
 	db_bind_i64(stmt, 4, clock_wall_ms());
-	db_bind_i64(stmt, 5, folder);
-	db_bind_i64(stmt, 6, delivery->uid);
-	db_bind_i64(stmt, 7, (int64_t)strand_seq(strand));
+	db_bind_i64(stmt, 5, message_row_id(folder, delivery->uid));
+	db_bind_i64(stmt, 6, (int64_t)strand_seq(strand));
 	return db_run(strand->db, stmt, err);
 }
 

@@ -9,24 +9,29 @@
 #include "mailbox_private.h"
 #include "message_flags.h"
 
-enum { MSG_COLUMNS = 7 };
+enum { MSG_COLUMNS = 6 };
+
+int64_t message_row_id(uint32_t folder, uint32_t uid)
+{
+	return (int64_t)((uint64_t)folder << 32 | uid);
+}
 
 // From a statement over MAIL_MSG_COLUMNS: all but flags and MODSEQ.
 static void read_row(sqlite3_stmt *stmt, struct message_row *row)
 {
-	row->folder = (uint32_t)db_col_i64(stmt, 0);
-	row->uid = (uint32_t)db_col_i64(stmt, 1);
-	row->body = db_col_i64(stmt, 2);
-	row->bytes = (uint64_t)db_col_i64(stmt, 3);
-	row->received = (struct date){.utc_s = db_col_i64(stmt, 4), .zone_min = (int16_t)db_col_i64(stmt, 5)};
-	row->saved_ms = db_col_i64(stmt, 6);
+	int64_t id = db_col_i64(stmt, 0);
+	row->folder = (uint32_t)(id >> 32);
+	row->uid = (uint32_t)id;
+	row->body = db_col_i64(stmt, 1);
+	row->bytes = (uint64_t)db_col_i64(stmt, 2);
+	row->received = (struct date){.utc_s = db_col_i64(stmt, 3), .zone_min = (int16_t)db_col_i64(stmt, 4)};
+	row->saved_ms = db_col_i64(stmt, 5);
 }
 
 static sqlite3_stmt *find_stmt(struct strand *strand, size_t sql, uint32_t folder, uint32_t uid)
 {
 	sqlite3_stmt *stmt = db_stmt(strand->db, sql);
-	db_bind_i64(stmt, 1, folder);
-	db_bind_i64(stmt, 2, uid);
+	db_bind_i64(stmt, 1, message_row_id(folder, uid));
 	return stmt;
 }
 
@@ -88,13 +93,12 @@ enum err_code message_rows_read_flags(struct strand *strand, uint32_t folder, co
 static enum err_code read_dense(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_RANGE);
-	db_bind_i64(stmt, 1, folder);
-	db_bind_i64(stmt, 2, uids[0]);
-	db_bind_i64(stmt, 3, uids[n - 1]);
+	db_bind_i64(stmt, 1, message_row_id(folder, uids[0]));
+	db_bind_i64(stmt, 2, message_row_id(folder, uids[n - 1]));
 	enum db_step step;
 	size_t i = 0;
 	while ((step = db_step(strand->db, stmt, err)) == DB_ROW) {
-		uint32_t uid = (uint32_t)db_col_i64(stmt, 1);
+		uint32_t uid = (uint32_t)db_col_i64(stmt, 0);
 		while (i < n && uids[i] < uid)
 			i++;
 		if (i < n && rows[i].uid == uid)
@@ -152,13 +156,12 @@ enum err_code message_row_uids(struct strand *strand, uint32_t folder, uint64_t 
 
 static void bind_row(sqlite3_stmt *stmt, const struct message_row *row)
 {
-	db_bind_i64(stmt, 1, row->folder);
-	db_bind_i64(stmt, 2, row->uid);
-	db_bind_i64(stmt, 3, row->body);
-	db_bind_i64(stmt, 4, (int64_t)row->bytes);
-	db_bind_i64(stmt, 5, row->received.utc_s);
-	db_bind_i64(stmt, 6, row->received.zone_min);
-	db_bind_i64(stmt, 7, row->saved_ms);
+	db_bind_i64(stmt, 1, message_row_id(row->folder, row->uid));
+	db_bind_i64(stmt, 2, row->body);
+	db_bind_i64(stmt, 3, (int64_t)row->bytes);
+	db_bind_i64(stmt, 4, row->received.utc_s);
+	db_bind_i64(stmt, 5, row->received.zone_min);
+	db_bind_i64(stmt, 6, row->saved_ms);
 }
 
 enum err_code message_row_add(struct strand *strand, const struct folder_row *folder, struct folder_delta *delta, struct message_row *row,
@@ -183,9 +186,9 @@ static enum err_code expunge_row(struct strand *strand, const struct message_row
 {
 	sqlite3_stmt *trash = db_stmt(strand->db, SQL_TRASH_ADD);
 	bind_row(trash, row);
-	db_bind_i64(trash, 8, (int64_t)row->flags);
-	db_bind_i64(trash, 9, (int64_t)row->modseq);
-	db_bind_i64(trash, 10, clock_wall_ms());
+	db_bind_i64(trash, 7, (int64_t)row->flags);
+	db_bind_i64(trash, 8, (int64_t)row->modseq);
+	db_bind_i64(trash, 9, clock_wall_ms());
 	enum err_code code = db_run(strand->db, trash, err);
 	if (code)
 		return code;

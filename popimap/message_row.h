@@ -23,6 +23,9 @@ struct message_row {
 	struct date received;
 };
 
+// The number of a message in the tables that have it for a key.
+int64_t message_row_id(uint32_t folder, uint32_t uid);
+
 // Of uids, which ascend: rows[i].uid is 0 where there is no such message. Uids that lie close to each other are read in one pass over the
 // table, which is many times cheaper than looking each up.
 enum err_code message_rows_read(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)

@@ -100,20 +100,23 @@ struct tidy {
 
 enum { TIDY_MESSAGES_MAX = 500 }; // ended in one commit, so that no session waits long
 
-static enum err_code end_one(struct strand *strand, uint32_t folder, uint32_t uid, int64_t body, struct err *err)
+static enum err_code end_one(struct strand *strand, int64_t id, int64_t body, struct err *err)
 {
 	sqlite3_stmt *drop = db_stmt(strand->db, SQL_TRASH_DROP);
-	db_bind_i64(drop, 1, folder);
-	db_bind_i64(drop, 2, uid);
+	db_bind_i64(drop, 1, id);
 	enum err_code code = db_run(strand->db, drop, err);
 	return code ? code : body_count(strand, body, -1, err);
 }
+
+struct trash_row {
+	int64_t id, body;
+};
 
 // The oldest of the trash, and old delivery keys.
 static enum job_step tidy_run(struct job *job, struct strand *strand)
 {
 	struct tidy *tidy = (struct tidy *)job;
-	struct message_row *rows = calloc(TIDY_MESSAGES_MAX, sizeof *rows);
+	struct trash_row *rows = calloc(TIDY_MESSAGES_MAX, sizeof *rows);
 	size_t n = 0;
 	must(rows != NULL);
 	sqlite3_stmt *old = db_stmt(strand->db, SQL_TRASH_OLD);
@@ -121,13 +124,11 @@ static enum job_step tidy_run(struct job *job, struct strand *strand)
 	db_bind_i64(old, 2, TIDY_MESSAGES_MAX);
 	enum db_step step;
 	while ((step = db_step(strand->db, old, job->err)) == DB_ROW && n < TIDY_MESSAGES_MAX) {
-		rows[n].folder = (uint32_t)db_col_i64(old, 0);
-		rows[n].uid = (uint32_t)db_col_i64(old, 1);
-		rows[n++].body = db_col_i64(old, 2);
+		rows[n++] = (struct trash_row){.id = db_col_i64(old, 0), .body = db_col_i64(old, 1)};
 	}
 	enum err_code code = mailbox_all_rows(old, step, job->err);
 	for (size_t i = 0; i < n && code == ERR_OK; i++)
-		code = end_one(strand, rows[i].folder, rows[i].uid, rows[i].body, job->err);
+		code = end_one(strand, rows[i].id, rows[i].body, job->err);
 	free(rows);
 	tidy->more = n == TIDY_MESSAGES_MAX;
 	if (code == ERR_OK) {

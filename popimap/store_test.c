@@ -345,8 +345,8 @@ static void another_format_is_said(void **state)
 {
 	(void)state;
 	static const char *const sql[] = {"PRAGMA user_version=1", "PRAGMA user_version=99"};
-	static const char *const said[] = {"format 1 is too old for this program, which needs 2: take its data out with the program that wrote it",
-		"format 99 is newer than this program's 2: upgrade"};
+	static const char *const said[] = {"format 1 is too old for this program, which needs 3: take its data out with the program that wrote it",
+		"format 99 is newer than this program's 3: upgrade"};
 	test_deliver(14, 1);
 	for (size_t i = 0; i < 2; i++) {
 		change_file(14, sql[i]);
@@ -361,7 +361,7 @@ static void another_format_is_said(void **state)
 		assert_int_equal(mailbox_open(test_store, &access, &mb, &err), ERR_VERSION);
 		assert_int_equal(test_deliver(15, (unsigned)i).code, ERR_OK);
 	}
-	change_file(14, "PRAGMA user_version=2");
+	change_file(14, "PRAGMA user_version=3");
 	assert_true(test_deliver(14, 1).known && test_deliver(14, 2).code == ERR_OK);
 }
 

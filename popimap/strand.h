@@ -67,7 +67,7 @@ struct job {
 struct counts {
 	uint64_t change_seq;
 	uint64_t folder_seq; // the highest change_seq that a folder's row has
-	uint32_t uidvalidity;
+	uint32_t uidvalidity, folder; // the last that were given, folder for an id
 	uint64_t bytes, messages;
 };
 
