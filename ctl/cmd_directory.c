@@ -10,6 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "ctl.h"
 #include "ldapsync/directory.h"
 #include "mail/password.h"
@@ -17,10 +18,28 @@
 
 // --- status ---
 
+enum { MISSING_BYTES_MAX = 64 << 10 };
+
 // What can be said without ldapsync.
 static const char *state_without_daemon(const struct directory_status *status)
 {
 	return !status->complete ? "EMPTY" : status->fresh ? "PERSIST" : "STALE";
+}
+
+static void print_missing(const json_t *missing)
+{
+	size_t i;
+	const json_t *one;
+	json_array_foreach(missing, i, one) {
+		struct buf b;
+		buf_init(&b, MISSING_BYTES_MAX);
+		buf_add_c(&b, "nobody has the class of service ");
+		log_escape(&b, str_of_c(json_string_value(json_object_get(one, "class"))));
+		buf_printf(&b, ", which %lld entries name, the first being ", (long long)json_integer_value(json_object_get(one, "entries")));
+		log_escape(&b, str_of_c(json_string_value(json_object_get(one, "entry"))));
+		printf("%.*s\n", STR_FMT(buf_str(&b)));
+		buf_fini(&b);
+	}
 }
 
 static void print_status(struct ctl *ctl, const struct directory_status *status, const json_t *answer)
@@ -34,11 +53,11 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	const char *future = json_string_value(json_object_get(answer, "future_csn"));
 	json_int_t held = json_integer_value(json_object_get(answer, "held_deletes"));
 	if (ctl->json) {
-		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s}", "state", state, "provider",
+		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*}", "state", state, "provider",
 			provider ? provider : "", "driver", driver ? driver : "", "lag_ms", json_integer_value(json_object_get(answer, "lag_ms")), "entries",
 			(json_int_t)status->entries, "held_deletes", held, "version", (json_int_t)status->version, "complete", status->complete,
 			"fresh", status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn", future ? future : "", "trouble",
-			trouble ? trouble : ""));
+			trouble ? trouble : "", "missing_classes", json_object_get(answer, "missing_classes")));
 		return;
 	}
 	printf("%s: version %llu, %llu entries, %s", state, (unsigned long long)status->version, (unsigned long long)status->entries,
@@ -54,6 +73,7 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 		printf("%s\n", trouble);
 	if (future && *future)
 		printf("the directory has a change number from the future, %s: is the clock of one of its servers wrong, or ours?\n", future);
+	print_missing(json_object_get(answer, "missing_classes"));
 }
 
 int cmd_directory_status(struct ctl *ctl, int argc, char **argv)

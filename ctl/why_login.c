@@ -22,15 +22,23 @@ static const struct {
 	{ATTR_PH_SUBMIT_RATE, "recipients an hour", "submission_recipients_hour_max of the settings"},
 	{ATTR_PH_MAX_RECIPIENTS, "recipients of a message", "recipients_max of the settings"},
 	{ATTR_PH_MAX_MESSAGE_BYTES, "bytes of a message", "message_size_max of the settings"},
-	{ATTR_PH_QUOTA_BYTES, "bytes in the mailbox", "no limit"},
-	{ATTR_PH_QUOTA_MESSAGES, "messages in the mailbox", "no limit"},
+	{ATTR_PH_QUOTA_BYTES, "bytes in the mailbox", "quota_bytes of the settings"},
+	{ATTR_PH_QUOTA_MESSAGES, "messages in the mailbox", "quota_messages of the settings"},
 };
 
 struct may {
-	const struct entry *entry, *class; // class NULL: it has none
+	const struct entry *entry;
+	struct service_class class;
+	struct credentials_class of_login; // the same, for credentials_forbid()
 	enum sender_answer sender;
 	struct sender_why sender_why;
 };
+
+static const char *forbidden_of(const struct may *may, struct str service)
+{
+	bool later;
+	return credentials_forbid(may->entry, &may->of_login, service, &later);
+}
 
 static const char *sender_text(enum sender_answer answer)
 {
@@ -70,7 +78,7 @@ static void add_limits(struct why *q, struct directory *directory, const struct 
 		enum service_answer answer = service_number(directory, may->entry, limits[i].attr, q->arena, &grant);
 		buf_printf(b, "  %s: ", limits[i].what);
 		if (answer != SERVICE_SET)
-			buf_add_c(b, answer == SERVICE_UNSET ? limits[i].unset : "the directory cannot say now");
+			buf_add_c(b, answer == SERVICE_UNAVAILABLE ? "the directory cannot say now" : limits[i].unset);
 		else if (grant.value == SERVICE_UNLIMITED)
 			buf_add_c(b, "no limit");
 		else
@@ -90,12 +98,18 @@ static void print_text(struct why *q, struct directory *directory, struct str lo
 	log_escape(&b, may->entry->dn);
 	buf_add_c(&b, "\n");
 	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
-		const char *forbidden = credentials_forbid(may->entry, may->class, services[i]);
+		const char *forbidden = forbidden_of(may, services[i]);
 		buf_printf(&b, "  %.*s: %s%s\n", STR_FMT(services[i]), forbidden ? "no, because " : "yes", forbidden ? forbidden : "");
 	}
-	if (may->class) {
+	if (may->class.missing.n) {
+		buf_add_c(&b, "  nobody has the class of service ");
+		log_escape(&b, may->class.missing);
+		add_entry(q, &b, attr_name(ATTR_PH_CLASS_OF_SERVICE), may->entry->dn, may->class.missing);
+		buf_add_c(&b, may->class.entry ? ": the class default stands in\n" : ": it grants nothing\n");
+	}
+	if (may->class.entry) {
 		buf_add_c(&b, "  its class of service is the entry ");
-		log_escape(&b, may->class->dn);
+		log_escape(&b, may->class.entry->dn);
 		buf_add_c(&b, "\n");
 	}
 	add_limits(q, directory, may, &b);
@@ -130,16 +144,17 @@ static json_t *json_of(struct why *q, struct directory *directory, struct str lo
 	static const char *const words[] = {[SENDER_ALLOWED] = "allowed", [SENDER_REFUSED] = "refused", [SENDER_UNAVAILABLE] = "unavailable"};
 	json_t *granted = json_object(), *sender = NULL;
 	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
-		const char *forbidden = credentials_forbid(may->entry, may->class, services[i]);
+		const char *forbidden = forbidden_of(may, services[i]);
 		json_object_setn_new(granted, services[i].p, services[i].n,
 			json_pack("{s:b, s:s*}", "granted", forbidden == NULL, "reason", forbidden));
 	}
 	if (q->sender)
 		sender = json_pack("{s:o, s:s, s:s, s:o, s:o}", "address", why_json_text(q->sender->text), "answer", words[may->sender], "attribute",
 			may->sender_why.attribute, "entry", why_json_text(may->sender_why.entry), "value", why_json_text(may->sender_why.value));
-	return json_pack("{s:o, s:o, s:o*, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn), "host",
+	return json_pack("{s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn), "host",
 		entry_has(may->entry, ATTR_MAIL_HOST) ? why_json_text(entry_first(may->entry, ATTR_MAIL_HOST)) : NULL, "class",
-		may->class ? why_json_text(may->class->dn) : NULL, "services", granted, "limits", json_limits(q, directory, may), "sender",
+		may->class.entry ? why_json_text(may->class.entry->dn) : NULL, "missing_class",
+		may->class.missing.n ? why_json_text(may->class.missing) : NULL, "services", granted, "limits", json_limits(q, directory, may), "sender",
 		sender);
 }
 
@@ -173,6 +188,7 @@ static const char *look_up(struct why *q, struct directory *directory, struct st
 	}
 	if (service_class(directory, may->entry, q->arena, &may->class) == SERVICE_UNAVAILABLE)
 		return "its class of service cannot be asked now, or several entries have its name";
+	may->of_login = (struct credentials_class){.entry = may->class.entry, .is_missing = may->class.entry == NULL && may->class.missing.n};
 	char account[GUID_TEXT_BYTES];
 	if (q->sender)
 		may->sender = sender_check(directory, guid_text(&may->entry->uuid, account), q->sender, q->settings->delimiter, q->arena, &may->sender_why);
@@ -212,7 +228,7 @@ int why_login(struct why *q, struct directory *directory, struct str login)
 	else
 		print_text(q, directory, login, &may);
 	for (size_t i = 0; i < sizeof services / sizeof *services; i++)
-		if (credentials_forbid(may.entry, may.class, services[i]) == NULL)
+		if (forbidden_of(&may, services[i]) == NULL)
 			return CTL_YES;
 	return CTL_NO;
 }

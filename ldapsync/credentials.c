@@ -49,23 +49,6 @@ static struct str service_word(struct str service)
 	return service;
 }
 
-static bool status_allows(const struct entry *entry)
-{
-	switch (entry_status(entry)) {
-	case ENTRY_STATUS_ACTIVE:
-	case ENTRY_STATUS_NORECEIVE:
-	case ENTRY_STATUS_HOLD:
-		return true;
-	case ENTRY_STATUS_NOLOGIN:
-	case ENTRY_STATUS_SUSPENDED:
-	case ENTRY_STATUS_DISABLED:
-	case ENTRY_STATUS_DELETED:
-	case ENTRY_STATUS_BAD:
-		return false;
-	}
-	unreachable("entry_status");
-}
-
 static bool services_allow(const struct entry *entry, struct str word)
 {
 	struct entry_cursor cursor = {0};
@@ -79,17 +62,22 @@ static bool services_allow(const struct entry *entry, struct str word)
 	return !any;
 }
 
-const char *credentials_forbid(const struct entry *entry, const struct entry *class, struct str service)
+const char *credentials_forbid(const struct entry *entry, const struct credentials_class *class, struct str service, bool *later_out)
 {
-	if (!status_allows(entry))
-		return "phStatus forbids it";
+	enum entry_status_answer status = entry_status_row(entry_status(entry))->log_in;
+	*later_out = status == ENTRY_STATUS_LATER;
+	if (status != ENTRY_STATUS_YES)
+		return status == ENTRY_STATUS_LATER ? "phStatus is no status" : "phStatus forbids it";
 	if (entry_is_expired(entry, clock_wall_ms()))
 		return "phExpires has passed";
 	if (!services_allow(entry, service))
 		return "phService does not grant it";
-	if (!entry_has(entry, ATTR_PH_SERVICE) && class && !services_allow(class, service))
+	if (entry_has(entry, ATTR_PH_SERVICE))
+		return NULL;
+	if (class->entry && !services_allow(class->entry, service))
 		return "phService of the class of service does not grant it";
-	return NULL;
+	*later_out = class->is_missing;
+	return class->is_missing ? "phClassOfService names a class that nobody has" : NULL;
 }
 
 // "label:services:{SCHEME}hash", services separated by commas, empty or "*" for all. False when it is not for this service.
@@ -122,7 +110,7 @@ static size_t count_values(const struct entry *entry, enum attr attr)
 	return n;
 }
 
-static bool fill(const struct entry *entry, const struct entry *class, struct str word, struct arena *arena, struct sasl_credentials *out)
+static bool fill(const struct entry *entry, const struct credentials_class *class, struct str word, struct arena *arena, struct sasl_credentials *out)
 {
 	struct str *scram = arena_array(arena, count_values(entry, ATTR_PH_SCRAM), sizeof *scram);
 	struct str *passwords =
@@ -142,7 +130,7 @@ static bool fill(const struct entry *entry, const struct entry *class, struct st
 	while (entry_next(entry, ATTR_PH_APP_PASSWORD, &cursor, &value))
 		if (app_password(value, word, &hash))
 			passwords[made.passwords_n++] = hash;
-	made.why_not = credentials_forbid(entry, class, word);
+	made.why_not = credentials_forbid(entry, class, word, &made.later);
 	made.allowed = made.why_not == NULL;
 	made.account = arena_dup(arena, guid_text(&entry->uuid, text));
 	if (made.account.p == NULL)
@@ -151,29 +139,41 @@ static bool fill(const struct entry *entry, const struct entry *class, struct st
 	return true;
 }
 
-// The entry of a login, and its class of service where that counts; a class that nobody has is none.
+static enum directory_answer find_class(struct credentials *credentials, const struct entry *entry, struct arena *arena,
+	struct credentials_class *class_out)
+{
+	struct directory_match match;
+	struct str name;
+	for (unsigned tries = 0; entry_class_of_service(entry, tries, &name); tries++) {
+		enum directory_answer answer =
+			reader_find(credentials->reader, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(arena, name), 0, arena, &match);
+		if (answer == DIRECTORY_FOUND)
+			*class_out = (struct credentials_class){.entry = match.entry};
+		if (answer != DIRECTORY_NONE)
+			return answer;
+		class_out->is_missing = !entry_class_is_default(entry);
+	}
+	return DIRECTORY_FOUND;
+}
+
+// The entry of a login, and its class of service where that counts.
 static enum directory_answer find(struct credentials *credentials, struct str key, struct arena *arena, const struct entry **entry_out,
-	const struct entry **class_out)
+	struct credentials_class *class_out)
 {
 	struct directory_match match;
 	enum directory_answer answer = reader_find(credentials->reader, DIRECTORY_LOGIN, key, 0, arena, &match);
-	*class_out = NULL;
+	*class_out = (struct credentials_class){0};
 	if (answer != DIRECTORY_FOUND)
 		return answer;
 	*entry_out = match.entry;
-	struct str class = entry_first(match.entry, ATTR_PH_CLASS_OF_SERVICE);
-	if (class.n == 0 || entry_has(match.entry, ATTR_PH_SERVICE))
-		return DIRECTORY_FOUND;
-	answer = reader_find(credentials->reader, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(arena, class), 0, arena, &match);
-	if (answer == DIRECTORY_FOUND)
-		*class_out = match.entry;
-	return answer == DIRECTORY_NONE ? DIRECTORY_FOUND : answer;
+	return entry_has(match.entry, ATTR_PH_SERVICE) ? DIRECTORY_FOUND : find_class(credentials, match.entry, arena, class_out);
 }
 
 enum sasl_lookup credentials_lookup(void *context, struct str service, struct str login, struct arena *arena, struct sasl_credentials *out)
 {
 	struct credentials *credentials = context;
-	const struct entry *entry, *class;
+	const struct entry *entry;
+	struct credentials_class class;
 	enum directory_answer answer = DIRECTORY_UNAVAILABLE;
 	struct str key = directory_login_key(arena, login, str_of_c(credentials->default_realm));
 	if (key.p == NULL)
@@ -191,7 +191,7 @@ enum sasl_lookup credentials_lookup(void *context, struct str service, struct st
 	case DIRECTORY_UNAVAILABLE:
 		return SASL_UNAVAILABLE;
 	case DIRECTORY_FOUND:
-		return fill(entry, class, service_word(service), arena, out) ? SASL_FOUND : SASL_UNAVAILABLE;
+		return fill(entry, &class, service_word(service), arena, out) ? SASL_FOUND : SASL_UNAVAILABLE;
 	}
 	unreachable("directory_answer");
 }

@@ -21,24 +21,43 @@
 
 enum { RELEASE_POLL_MS = 20 };
 
+enum { MISSING_CLASSES_SHOWN_MAX = 16 };
+
 struct ldapsync {
 	struct runtime *runtime;
 	struct follow *follow;   // of shadow_ldif, or
 	struct replica *replica; // of ldap_uri
 	struct verify *verify;
+	struct classes *classes; // owned
 	struct profile *profile; // owned; what attributes of the source mean
 };
 
 // {"state", "provider", "lag_ms", "entries", "held_deletes", "version", …}: the contract of `posthouse directory status --json`.
-static void answer_follow_status(struct control_request *request, struct follow *follow)
+static void add_missing(void *context, struct str name, uint64_t n, struct str dn)
 {
+	json_t *list = context;
+	if (json_array_size(list) < MISSING_CLASSES_SHOWN_MAX)
+		json_array_append_new(list, json_pack("{s:s%, s:I, s:s%}", "class", name.p, name.n, "entries", (json_int_t)n, "entry", dn.p, dn.n));
+}
+
+static json_t *missing_classes(struct ldapsync *ldapsync)
+{
+	json_t *list = json_array();
+	classes_missing(ldapsync->classes, add_missing, list);
+	return list;
+}
+
+static void answer_follow_status(struct control_request *request, struct ldapsync *ldapsync)
+{
+	struct follow *follow = ldapsync->follow;
 	struct follow_status status;
 	follow_status(follow, &status);
-	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state", follow_state_name(status.state),
+	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "state", follow_state_name(status.state),
 				    "provider", "ldif", "lag_ms", 0, "entries", (json_int_t)status.entries, "held_deletes",
 				    (json_int_t)status.held.n, "version", (json_int_t)status.version, "loads", (json_int_t)status.loads,
 				    "failures", (json_int_t)status.failures, "refused", (json_int_t)status.last.complaints.refused, "conflicts",
-				    (json_int_t)status.last.complaints.conflicts, "trouble", status.trouble));
+				    (json_int_t)status.last.complaints.conflicts, "trouble", status.trouble, "missing_classes",
+				    missing_classes(ldapsync)));
 }
 
 static struct replica_status *replica_status_now(struct replica *replica)
@@ -53,16 +72,17 @@ static void answer_status(struct control_request *request, void *arg)
 {
 	struct ldapsync *ldapsync = arg;
 	if (ldapsync->follow) {
-		answer_follow_status(request, ldapsync->follow);
+		answer_follow_status(request, ldapsync);
 		return;
 	}
 	struct replica_status *status = replica_status_now(ldapsync->replica);
-	control_ok(request, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s}", "state", replica_state_name(status->state),
+	control_ok(request, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o}", "state", replica_state_name(status->state),
 				    "provider", status->provider, "driver", status->driver, "lag_ms", (json_int_t)status->lag_ms, "entries", (json_int_t)status->entries,
 				    "held_deletes", (json_int_t)status->held.n, "version", (json_int_t)status->version, "loads",
 				    (json_int_t)status->full_refreshes, "resumes", (json_int_t)(status->refreshes - status->full_refreshes),
 				    "failures", (json_int_t)status->failures, "refused", (json_int_t)status->refused, "conflicts",
-				    (json_int_t)status->conflicts, "future_csn", status->future_csn, "trouble", status->trouble));
+				    (json_int_t)status->conflicts, "future_csn", status->future_csn, "trouble", status->trouble, "missing_classes",
+				    missing_classes(ldapsync)));
 	free(status);
 }
 
@@ -191,6 +211,7 @@ static enum err_code start_source(struct ldapsync *ldapsync, struct settings_sna
 	const struct settings *settings = settings_of(snapshot);
 	struct arena *arena = arena_new(16384);
 	enum err_code code;
+	ldapsync->classes = classes_new();
 	ldapsync->profile = profile_new(settings->ldap_profile, &settings->ldap_map);
 	struct images_config images = {.shadow_path = settings_data_path(settings, arena, "shadow/shadow.db").p,
 		.credentials_path = settings_data_path(settings, arena, "credentials/credentials.db").p,
@@ -204,7 +225,7 @@ static enum err_code start_source(struct ldapsync *ldapsync, struct settings_sna
 		code = follow_start(&config, &ldapsync->follow, err);
 	}
 	struct verify_config verify = {.shadow_path = images.shadow_path, .credentials_path = images.credentials_path,
-		.every_ms = settings->shadow_verify_s * 1000, .damaged = found_damage, .arg = ldapsync};
+		.every_ms = settings->shadow_verify_s * 1000, .damaged = found_damage, .arg = ldapsync, .classes = ldapsync->classes};
 	if (code == ERR_OK)
 		code = verify_start(&verify, &ldapsync->verify, err);
 	arena_free(&arena);
@@ -269,6 +290,7 @@ static void ldapsync_stop(struct daemon *daemon)
 	profile_free(&ldapsync->profile);
 	if (ldapsync->runtime)
 		runtime_free(&ldapsync->runtime);
+	classes_free(&ldapsync->classes); // nobody asks for the status any more
 }
 
 int main(int argc, char **argv)

@@ -469,12 +469,12 @@ static void test_what_a_look_at_all_of_it_finds(void **state)
 {
 	struct place *place = *state;
 	struct err err;
-	assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, &err), ERR_OK); // nothing is there yet
+	assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, NULL, &err), ERR_OK); // nothing is there yet
 	load(place, DOMAIN HOST ANNA);
-	assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, &err), ERR_OK);
-	assert_int_equal(verify_file(place->credentials_path, &ddl_credentials, NULL, &err), ERR_OK);
+	assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, NULL, &err), ERR_OK);
+	assert_int_equal(verify_file(place->credentials_path, &ddl_credentials, NULL, NULL, &err), ERR_OK);
 	atomic_bool stop = true;
-	(void)!verify_file(place->shadow_path, &ddl_shadow, &stop, &err); // so small that it may be through before it looks
+	(void)!verify_file(place->shadow_path, &ddl_shadow, NULL, &stop, &err); // so small that it may be through before it looks
 	close_target(place);
 	static const char *const changes[] = {
 		"DELETE FROM key WHERE kind = 1 AND key = CAST('anna@uni.example' AS BLOB)",
@@ -490,14 +490,14 @@ static void test_what_a_look_at_all_of_it_finds(void **state)
 		unlink(place->shadow_path);
 		open_target(place);
 		load(place, DOMAIN HOST ANNA);
-		assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, &err), ERR_OK);
+		assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, NULL, &err), ERR_OK);
 		close_target(place);
 		execute(place, changes[i]);
-		if (verify_file(place->shadow_path, &ddl_shadow, NULL, &err) != ERR_CORRUPT)
+		if (verify_file(place->shadow_path, &ddl_shadow, NULL, NULL, &err) != ERR_CORRUPT)
 			fail_msg("not found: %s", changes[i]);
 	}
 	unlink(place->shadow_path);
-	assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, &err), ERR_NOTFOUND);
+	assert_int_equal(verify_file(place->shadow_path, &ddl_shadow, NULL, NULL, &err), ERR_NOTFOUND);
 	open_target(place);
 }
 

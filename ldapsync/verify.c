@@ -55,19 +55,21 @@ static enum err_code look_at_pages(struct db *db, const char *path, struct err *
 	return code;
 }
 
-static enum err_code look_at_entry(sqlite3_stmt *stmt, struct sum *sum, const char *path, struct err *err)
+static enum err_code look_at_entry(sqlite3_stmt *stmt, struct sum *sum, const char *path, struct classes *classes, struct err *err)
 {
 	struct str keys = db_col_blob(stmt, 1), key;
 	enum directory_key kind;
 	struct entry entry;
 	if (!entry_decode(db_col_blob(stmt, 2), &entry))
 		return damaged(err, path, "an entry does not decode");
+	if (classes)
+		classes_note(classes, &entry);
 	while (keys_next(&keys, &kind, &key))
 		count_key(sum, (int)kind, key, db_col_i64(stmt, 0));
 	return keys.n ? damaged(err, path, "the keys of an entry do not decode") : ERR_OK;
 }
 
-static enum err_code look_at_rows(struct db *db, const char *path, uint64_t entries, struct err *err)
+static enum err_code look_at_rows(struct db *db, const char *path, uint64_t entries, struct classes *classes, struct err *err)
 {
 	struct sum theirs = {0}, table = {0};
 	uint64_t n = 0;
@@ -75,7 +77,7 @@ static enum err_code look_at_rows(struct db *db, const char *path, uint64_t entr
 	enum db_step step = DB_DONE;
 	sqlite3_stmt *stmt = db_stmt(db, ENTRIES);
 	for (; code == ERR_OK && (step = db_step(db, stmt, err)) == DB_ROW; n++)
-		code = look_at_entry(stmt, &theirs, path, err);
+		code = look_at_entry(stmt, &theirs, path, classes, err);
 	if (step == DB_FAILED)
 		return err->code;
 	db_reset(stmt);
@@ -92,7 +94,7 @@ static enum err_code look_at_rows(struct db *db, const char *path, uint64_t entr
 	return theirs.n == table.n && theirs.hashes == table.hashes ? ERR_OK : damaged(err, path, "keys are missing, or lead astray");
 }
 
-static enum err_code look(struct db *db, const char *path, struct err *err)
+static enum err_code look(struct db *db, const char *path, struct classes *classes, struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(db, STATE);
 	enum db_step step = db_step(db, stmt, err);
@@ -104,7 +106,7 @@ static enum err_code look(struct db *db, const char *path, struct err *err)
 	if (!complete)
 		return ERR_OK;
 	enum err_code code = look_at_pages(db, path, err);
-	return code ? code : look_at_rows(db, path, entries, err);
+	return code ? code : look_at_rows(db, path, entries, classes, err);
 }
 
 static int is_told_to_stop(void *arg)
@@ -113,7 +115,7 @@ static int is_told_to_stop(void *arg)
 	return atomic_load(stop);
 }
 
-enum err_code verify_file(const char *path, const struct db_schema *schema, atomic_bool *stop, struct err *err)
+enum err_code verify_file(const char *path, const struct db_schema *schema, struct classes *classes, atomic_bool *stop, struct err *err)
 {
 	struct db_options options = {
 		.path = path, .mode = DB_READONLY, .schema = schema, .sql = sql, .n_sql = STATEMENTS, .keep_wal = true, .cache_kib = CACHE_KIB};
@@ -127,7 +129,7 @@ enum err_code verify_file(const char *path, const struct db_schema *schema, atom
 	if (code == ERR_OK)
 		code = db_begin_read(db, err);
 	if (code == ERR_OK)
-		code = look(db, path, err);
+		code = look(db, path, classes, err);
 	db_rollback(db);
 	db_close(&db);
 	return code;
@@ -140,6 +142,7 @@ struct verify {
 	char *shadow_path, *credentials_path; // owned
 	void (*damaged)(void *arg, const struct err *err);
 	void *arg;
+	struct classes *classes; // borrowed
 	atomic_bool stopping;
 	pthread_mutex_t mutex; // guards every_ms and was_set
 	pthread_cond_t changed;
@@ -167,8 +170,12 @@ static bool is_damage(enum err_code code)
 
 static enum err_code look_at_both(struct verify *verify, struct err *err)
 {
-	enum err_code code = verify_file(verify->shadow_path, &ddl_shadow, &verify->stopping, err);
-	return is_damage(code) ? code : verify_file(verify->credentials_path, &ddl_credentials, &verify->stopping, err);
+	if (verify->classes)
+		classes_begin(verify->classes);
+	enum err_code code = verify_file(verify->shadow_path, &ddl_shadow, verify->classes, &verify->stopping, err);
+	if (verify->classes)
+		(code ? classes_abort : classes_end)(verify->classes);
+	return is_damage(code) ? code : verify_file(verify->credentials_path, &ddl_credentials, NULL, &verify->stopping, err);
 }
 
 static void *verify_thread(void *arg)
@@ -209,6 +216,7 @@ enum err_code verify_start(const struct verify_config *config, struct verify **v
 	must(verify->shadow_path != NULL && verify->credentials_path != NULL);
 	verify->damaged = config->damaged;
 	verify->arg = config->arg;
+	verify->classes = config->classes;
 	verify->every_ms = config->every_ms;
 	enum err_code code = thread_start(&verify->thread, "verify", verify_thread, verify, err);
 	if (code)

@@ -151,6 +151,12 @@ static bool matches(struct sasl_session *session, struct str password, unsigned 
 	return false;
 }
 
+// A right password is heard where that makes a difference; else a login that is not allowed costs and says what a wrong one does.
+static bool may_prove(const struct sasl_session *session)
+{
+	return session->credentials.allowed || session->credentials.later;
+}
+
 bool sasl_session_check(struct sasl_session *session, struct str password)
 {
 	unsigned checked = 0;
@@ -160,7 +166,7 @@ bool sasl_session_check(struct sasl_session *session, struct str password)
 	bool right = session->found == SASL_FOUND && matches(session, password, &checked);
 	if (checked == 0)
 		check_nobody(password);
-	session->verified = right && session->credentials.allowed;
+	session->verified = right && may_prove(session);
 	return session->verified;
 }
 
@@ -191,7 +197,7 @@ static void add_fake_scram(const struct sasl_session *session, struct buf *out)
 void sasl_session_scram_value(struct sasl_session *session, struct buf *out)
 {
 	sasl_session_look_up(session);
-	if (session->found == SASL_FOUND && session->credentials.allowed) {
+	if (session->found == SASL_FOUND && may_prove(session)) {
 		for (size_t i = 0; i < session->credentials.scram_n; i++) {
 			if (!password_scram_is_usable(session->credentials.scram[i]))
 				continue;
@@ -247,6 +253,8 @@ static enum sasl_outcome finish(struct sasl_session *session, bool proved)
 	if (session->other_identity)
 		session->reason = "another authorization identity";
 	if (proved && session->verified && session->login_n && !session->other_identity) {
+		if (!session->credentials.allowed)
+			return SASL_TEMPFAIL;
 		session->reason = "right";
 		session->account = session->credentials.account;
 		if (is_counted(session))

@@ -41,7 +41,7 @@ void sasl_session_take_login(struct sasl_session *session, struct str name);
 // The throttle, then the look-up, both once for each attempt.
 void sasl_session_look_up(struct sasl_session *session);
 
-// What PLAIN and LOGIN come down to. True when the password is right and the login allowed.
+// What PLAIN and LOGIN come down to. True when the password is right and the login allowed, or not allowed for now.
 bool sasl_session_check(struct sasl_session *session, struct str password);
 
 // Appends the phScram value that the exchange shall use: the user's, or the one of nobody.

@@ -33,15 +33,16 @@ static enum sasl_lookup look_up(void *context, struct str service, struct str lo
 	(void)context;
 	if (str_eq(login, STR("down")))
 		return SASL_UNAVAILABLE;
-	bool suspended = str_eq(login, STR("suspended"));
-	if (!suspended && !str_eq(login, STR("user")) && !str_eq(login, STR("%{user}/../x")))
+	bool suspended = str_eq(login, STR("suspended")), later = str_eq(login, STR("later"));
+	if (!suspended && !later && !str_eq(login, STR("user")) && !str_eq(login, STR("%{user}/../x")))
 		return SASL_UNKNOWN;
 	*out = (struct sasl_credentials){
 		.scram = pencil_scram,
 		.scram_n = 1,
 		.passwords = pencil_password,
 		.passwords_n = 2,
-		.allowed = !suspended && str_eq(service, STR("smtp")),
+		.allowed = !suspended && !later && str_eq(service, STR("smtp")),
+		.later = later,
 		.account = arena_dup(arena, STR("entry-1")),
 	};
 	return SASL_FOUND;
@@ -127,6 +128,8 @@ static void plain_lets_in_who_knows_the_password(void **state)
 		{STR("\0nobody\0pencil"), SASL_FAILED},
 		{STR("\0suspended\0pencil"), SASL_FAILED},
 		{STR("\0suspended\0wrong"), SASL_FAILED},
+		{STR("\0later\0pencil"), SASL_TEMPFAIL},
+		{STR("\0later\0wrong"), SASL_FAILED}, // a stranger learns nothing
 		{STR("other\0user\0pencil"), SASL_FAILED},
 		{STR("\0\0pencil"), SASL_FAILED}, // auth-utf8
 		{STR("\0us\xff" "er\0pencil"), SASL_FAILED},
@@ -336,6 +339,8 @@ static void scram_lets_in_who_can_prove_the_password(void **state)
 	assert_int_equal(scram("suspended", "pencil", NULL, 0), SASL_FAILED);
 	assert_int_equal(scram("%{user}/../x", "pencil", NULL, 0), SASL_DONE);
 	assert_int_equal(scram("down", "pencil", NULL, 0), SASL_TEMPFAIL);
+	assert_int_equal(scram("later", "pencil", NULL, 0), SASL_TEMPFAIL);
+	assert_int_equal(scram("later", "wrong", NULL, 0), SASL_FAILED);
 }
 
 static void scram_has_a_salt_for_nobody_that_stays_the_same(void **state)

@@ -40,8 +40,17 @@ static bool find_limits(struct smtp_session *s, const struct smtp_mail *mail, st
 {
 	struct directory *directory = s->server->directory(s->server->arg);
 	s->may = (struct service_submission){SERVICE_UNLIMITED, SERVICE_UNLIMITED, SERVICE_UNLIMITED};
-	if (s->login.n &&
-		!service_submission(directory, s->account, s->settings->submission_recipients_hour_max, s->d.txn.arena, &s->may)) {
+	enum service_sending sending =
+		s->login.n ? service_submission(directory, s->account, s->settings->submission_recipients_hour_max, s->d.txn.arena, &s->may)
+			   : SERVICE_MAY_SEND;
+	switch (sending) {
+	case SERVICE_MAY_SEND:
+		break;
+	case SERVICE_MAY_NOT_SEND:
+		log_info(&s->d.who.log, "sender refused: may not send", log_str("login", s->login));
+		*why_out = (struct reply){.code = 550, .enhanced = STR("5.7.1"), .text = STR("you may not send messages")};
+		return false;
+	case SERVICE_CANNOT_KNOW:
 		*why_out = reply_of(REPLY_LOCAL_FAULT);
 		return false;
 	}

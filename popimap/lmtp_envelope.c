@@ -82,9 +82,10 @@ static bool is_too_large(struct lmtp_session *s, const struct home *home)
 	const struct smtp_mail *mail = &s->d.txn.mail;
 	struct popimap *popimap = s->service->popimap;
 	struct service_grant max;
-	return mail->has_size &&
-	       service_number(popimap->directory(popimap->arg), home->entry, ATTR_PH_MAX_MESSAGE_BYTES, s->d.txn.arena, &max) == SERVICE_SET &&
-	       max.value != SERVICE_UNLIMITED && mail->size_bytes > (uint64_t)max.value + LMTP_ADDED_BYTES_MAX;
+	if (service_number(popimap->directory(popimap->arg), home->entry, ATTR_PH_MAX_MESSAGE_BYTES, s->d.txn.arena, &max) != SERVICE_SET ||
+		max.value == SERVICE_UNLIMITED)
+		return false;
+	return max.value == 0 || (mail->has_size && mail->size_bytes > (uint64_t)max.value + LMTP_ADDED_BYTES_MAX);
 }
 
 struct reply lmtp_recipient(struct dialogue *d, void *one)
@@ -104,7 +105,7 @@ struct reply lmtp_recipient(struct dialogue *d, void *one)
 		recipient->mailbox_id = home.mailbox_id;
 		recipient->may_make = popimap_may_make(&home, &recipient->home);
 		recipient->detail = home.detail;
-		recipient->quota = popimap_quota(s->service->popimap->directory(s->service->popimap->arg), &home, d->txn.arena);
+		recipient->quota = popimap_quota(s->service->popimap->directory(s->service->popimap->arg), &home, s->settings, d->txn.arena);
 	} else if (was_delivered(s, recipient, &home)) {
 		return reply_of(REPLY_RECIPIENT_OK);
 	} else {

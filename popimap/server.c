@@ -19,19 +19,27 @@ const struct store_home *popimap_may_make(const struct home *home, struct store_
 	return out;
 }
 
-// An explicit 0 lets nothing in: it is what an administrator writes who wants that.
-static uint64_t granted(struct directory *directory, const struct home *home, enum attr attr, struct arena *arena)
+// Neither entry nor class, and what cannot be known now: the setting, where 0 is no limit.
+static int64_t granted(struct directory *directory, const struct home *home, enum attr attr, int64_t setting, struct arena *arena)
 {
 	struct service_grant grant;
-	if (service_number(directory, home->entry, attr, arena, &grant) != SERVICE_SET || grant.value == SERVICE_UNLIMITED)
-		return 0;
-	return grant.value ? (uint64_t)grant.value : 1;
+	if (service_number(directory, home->entry, attr, arena, &grant) == SERVICE_SET)
+		return grant.value;
+	return setting ? setting : SERVICE_UNLIMITED;
 }
 
-struct store_quota popimap_quota(struct directory *directory, const struct home *home, struct arena *arena)
+static uint64_t limit_of(int64_t granted)
 {
-	return (struct store_quota){.bytes = granted(directory, home, ATTR_PH_QUOTA_BYTES, arena),
-		.messages = granted(directory, home, ATTR_PH_QUOTA_MESSAGES, arena)};
+	return granted == SERVICE_UNLIMITED ? 0 : (uint64_t)granted;
+}
+
+struct store_quota popimap_quota(struct directory *directory, const struct home *home, const struct settings *settings, struct arena *arena)
+{
+	int64_t bytes = granted(directory, home, ATTR_PH_QUOTA_BYTES, settings->quota_bytes, arena);
+	int64_t messages = granted(directory, home, ATTR_PH_QUOTA_MESSAGES, settings->quota_messages, arena);
+	if (bytes == 0 || messages == 0) // nothing: no message is of one byte
+		return (struct store_quota){.bytes = 1};
+	return (struct store_quota){.bytes = limit_of(bytes), .messages = limit_of(messages)};
 }
 
 bool popimap_may_plaintext(const struct settings *settings, const struct conn *conn)

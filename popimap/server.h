@@ -53,8 +53,9 @@ struct store_home;
 // else out, which borrows from home.
 const struct store_home *popimap_may_make(const struct home *home, struct store_home *out);
 
-// What the mailbox may hold, by its entry or its class of service; nothing is refused for what cannot be known now.
-struct store_quota popimap_quota(struct directory *directory, const struct home *home, struct arena *arena);
+// What the mailbox may hold, by its entry or its class of service (router/service.h), else by the settings; nothing is refused for what
+// cannot be known now.
+struct store_quota popimap_quota(struct directory *directory, const struct home *home, const struct settings *settings, struct arena *arena);
 
 // May the channel carry a password? TLS, or a trusted network under auth_plaintext = trusted.
 bool popimap_may_plaintext(const struct settings *settings, const struct conn *conn);

@@ -60,7 +60,7 @@ static enum signin_outcome open_home(struct signin *in, const struct home *home)
 		return SIGNIN_CROWDED;
 	struct store_home here;
 	const struct mailbox_access access = {.account = home->mailbox_id, .actor = home->mailbox_id, .home = popimap_may_make(home, &here),
-		.quota = popimap_quota(in->popimap->directory(in->popimap->arg), home, in->arena)};
+		.quota = popimap_quota(in->popimap->directory(in->popimap->arg), home, in->settings, in->arena)};
 	if (mailbox_open(in->popimap->store, &access, &in->mailbox, in->err)) {
 		log_warning(in->log, "mailbox cannot be opened", log_str("login", in->login), log_err(in->err));
 		crowd_leave(&in->seat);

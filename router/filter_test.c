@@ -114,7 +114,9 @@ static void test_urls(void **state)
 static void test_class_of_service(void **state)
 {
 	struct service_grant grant;
-	const struct entry *class;
+	struct service_class class;
+	struct credentials_class none = {0}, of_login, missing = {.is_missing = true};
+	bool later;
 	(void)state;
 	assert_int_equal(service_number(directory, anna, ATTR_PH_QUOTA_BYTES, arena, &grant), SERVICE_SET);
 	assert_int_equal(grant.value, 1000); // the entry before its class
@@ -122,12 +124,17 @@ static void test_class_of_service(void **state)
 	assert_int_equal(grant.value, SERVICE_UNLIMITED);
 	assert_true(str_eq(grant.entry, STR("cn=staff,dc=uni")));
 	assert_int_equal(service_number(directory, anna, ATTR_PH_SUBMIT_RATE, arena, &grant), SERVICE_UNSET);
-	assert_int_equal(service_number(directory, bob, ATTR_PH_QUOTA_BYTES, arena, &grant), SERVICE_UNSET); // a class that nobody knows
+	assert_int_equal(service_number(directory, bob, ATTR_PH_QUOTA_BYTES, arena, &grant), SERVICE_MISSING); // a class that nobody has
 	assert_int_equal(service_class(directory, anna, arena, &class), SERVICE_SET);
-	assert_null(credentials_forbid(anna, class, STR("IMAP")));
-	assert_non_null(credentials_forbid(anna, class, STR("pop3")));
-	assert_int_equal(service_class(directory, bob, arena, &class), SERVICE_UNSET);
-	assert_null(credentials_forbid(bob, NULL, STR("pop3")));
+	of_login = (struct credentials_class){.entry = class.entry};
+	assert_null(credentials_forbid(anna, &of_login, STR("IMAP"), &later));
+	assert_non_null(credentials_forbid(anna, &of_login, STR("pop3"), &later));
+	assert_false(later);
+	assert_int_equal(service_class(directory, bob, arena, &class), SERVICE_MISSING);
+	assert_true(str_eq(class.missing, entry_first(bob, ATTR_PH_CLASS_OF_SERVICE)));
+	assert_null(credentials_forbid(bob, &none, STR("pop3"), &later));
+	assert_non_null(credentials_forbid(bob, &missing, STR("pop3"), &later));
+	assert_true(later);
 }
 
 int main(void)

@@ -7,21 +7,6 @@
 
 enum purpose { TO_LOG_IN, TO_DELIVER };
 
-// What a status forbids.
-static const struct {
-	enum home_answer log_in, deliver;
-	const char *text;
-} statuses[] = {
-	[ENTRY_STATUS_ACTIVE] = {HOME_HERE, HOME_HERE, ""},
-	[ENTRY_STATUS_NOLOGIN] = {HOME_REFUSED, HOME_HERE, "this account may not log in"},
-	[ENTRY_STATUS_NORECEIVE] = {HOME_HERE, HOME_HELD, "mailbox does not accept mail now"},
-	[ENTRY_STATUS_HOLD] = {HOME_HERE, HOME_HELD, "mailbox is on hold"},
-	[ENTRY_STATUS_SUSPENDED] = {HOME_REFUSED, HOME_REFUSED, "mailbox is suspended"},
-	[ENTRY_STATUS_DISABLED] = {HOME_REFUSED, HOME_REFUSED, "mailbox is disabled"},
-	[ENTRY_STATUS_DELETED] = {HOME_REFUSED, HOME_REFUSED, "mailbox is deleted"},
-	[ENTRY_STATUS_BAD] = {HOME_HELD, HOME_HELD, "mailbox has a phStatus that is none"},
-};
-
 static void answer(struct home *home, enum home_answer what, const char *text)
 {
 	home->answer = what;
@@ -40,14 +25,17 @@ static void answer_for_good(struct directory *directory, struct home *home, enum
 
 static bool status_allows(struct directory *directory, const struct entry *entry, enum purpose purpose, struct home *home)
 {
-	enum entry_status status = entry_status(entry);
-	enum home_answer what = purpose == TO_LOG_IN ? statuses[status].log_in : statuses[status].deliver;
-	if (what == HOME_REFUSED)
-		answer_for_good(directory, home, what, statuses[status].text);
-	else if (what != HOME_HERE)
-		answer(home, what, statuses[status].text);
-	if (what != HOME_HERE)
+	const struct entry_status_row *row = entry_status_row(entry_status(entry));
+	switch (purpose == TO_LOG_IN ? row->log_in : row->mail) {
+	case ENTRY_STATUS_NO:
+		answer_for_good(directory, home, HOME_REFUSED, row->text);
 		return false;
+	case ENTRY_STATUS_LATER:
+		answer(home, HOME_HELD, row->text);
+		return false;
+	case ENTRY_STATUS_YES:
+		break;
+	}
 	if (entry_is_expired(entry, clock_wall_ms())) {
 		answer_for_good(directory, home, HOME_REFUSED, "account has expired");
 		return false;

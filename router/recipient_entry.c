@@ -97,26 +97,21 @@ static void to_mailbox(struct decision *d, struct decision_item *item, const str
 // Is all of it known, and what say phStatus and phExpires? False when mail stops here.
 static bool status_accepts(struct decision *d, const struct decision_item *item, const struct entry *entry)
 {
-	static const enum decision_cause causes[] = {
-		[ENTRY_STATUS_ACTIVE] = CAUSE_NONE, [ENTRY_STATUS_NOLOGIN] = CAUSE_NONE, [ENTRY_STATUS_NORECEIVE] = CAUSE_HOLD,
-		[ENTRY_STATUS_HOLD] = CAUSE_HOLD, [ENTRY_STATUS_SUSPENDED] = CAUSE_DISABLED, [ENTRY_STATUS_DISABLED] = CAUSE_DISABLED,
-		[ENTRY_STATUS_DELETED] = CAUSE_DISABLED, [ENTRY_STATUS_BAD] = CAUSE_HOLD,
-	};
 	enum entry_status status = entry_status(entry);
-	enum decision_cause cause = causes[status];
+	enum entry_status_answer answer = entry_status_row(status)->mail;
 	if (entry->cut) {
 		decision_reason(d, "too large", entry->dn, ATTR_NONE, STR_NONE);
 		decision_later(d, CAUSE_TOO_BIG);
 		return false;
 	}
-	if (cause != CAUSE_NONE)
+	if (answer != ENTRY_STATUS_YES)
 		decision_reason(d, status == ENTRY_STATUS_BAD ? "bad status" : "status", entry->dn, ATTR_PH_STATUS,
 			entry_first(entry, ATTR_PH_STATUS));
-	if (cause == CAUSE_DISABLED) {
+	if (answer == ENTRY_STATUS_NO) {
 		decision_gone(d, CAUSE_DISABLED);
 		return false;
 	}
-	if (cause == CAUSE_HOLD && item->depth == 0) {
+	if (answer == ENTRY_STATUS_LATER && item->depth == 0) {
 		decision_later(d, CAUSE_HOLD); // one member on hold does not hold a group: its mailbox host defers it
 		return false;
 	}
@@ -139,6 +134,9 @@ static bool size_accepts(struct decision *d, const struct decision_item *item, c
 	switch (service_number(d->directory, entry, ATTR_PH_MAX_MESSAGE_BYTES, d->scratch, &grant)) {
 	case SERVICE_UNSET:
 		return true;
+	case SERVICE_MISSING:
+		decision_reason(d, "missing class", entry->dn, ATTR_PH_CLASS_OF_SERVICE, entry_first(entry, ATTR_PH_CLASS_OF_SERVICE));
+		return true;
 	case SERVICE_UNAVAILABLE:
 		decision_reason(d, "unavailable", entry->dn, ATTR_PH_CLASS_OF_SERVICE, entry_first(entry, ATTR_PH_CLASS_OF_SERVICE));
 		decision_later(d, CAUSE_UNAVAILABLE);
@@ -148,9 +146,9 @@ static bool size_accepts(struct decision *d, const struct decision_item *item, c
 	}
 	if (grant.value == SERVICE_UNLIMITED)
 		return true;
-	d->bytes_max = grant.value ? (uint64_t)grant.value : 1; // 0 lets nothing in, as with quotas
+	d->bytes_max = (uint64_t)grant.value;
 	decision_reason(d, "size limit", grant.entry, ATTR_PH_MAX_MESSAGE_BYTES, arena_printf(d->scratch, "%" PRIi64, grant.value));
-	if (d->query->message_bytes <= d->bytes_max)
+	if (d->bytes_max > 0 && d->query->message_bytes <= d->bytes_max)
 		return true;
 	decision_gone(d, CAUSE_SIZE);
 	return false;

@@ -97,7 +97,7 @@ static bool is_too_large(struct decision *d, const struct decision_item *item, c
 	if (!is_in_list(item) || !text.p || !str_to_u64(text, INT64_MAX, &max))
 		return false;
 	decision_reason(d, "size limit", group->dn, ATTR_PH_MAX_MESSAGE_BYTES, text);
-	return d->query->message_bytes > max;
+	return max == 0 || d->query->message_bytes > max;
 }
 
 // False: its members are the next.

@@ -2,37 +2,43 @@
 // Class of service: the entry of an account first, then the class that it names.
 #include "router/service.h"
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "mail/addr.h"
 
-enum service_answer service_class(struct directory *directory, const struct entry *entry, struct arena *arena, const struct entry **class_out)
+enum service_answer service_class(struct directory *directory, const struct entry *entry, struct arena *arena, struct service_class *class_out)
 {
 	struct directory_match match;
-	struct str class = entry_first(entry, ATTR_PH_CLASS_OF_SERVICE);
-	if (class.p == NULL)
-		return SERVICE_UNSET;
-	switch (directory_find(directory, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(arena, class), arena, &match)) {
-	case DIRECTORY_FOUND:
-		*class_out = match.entry;
-		return SERVICE_SET;
-	case DIRECTORY_NONE:
-		return SERVICE_UNSET;
-	case DIRECTORY_AMBIGUOUS:
-	case DIRECTORY_UNAVAILABLE:
-		return SERVICE_UNAVAILABLE;
+	struct str name;
+	*class_out = (struct service_class){0};
+	for (unsigned tries = 0; entry_class_of_service(entry, tries, &name); tries++) {
+		switch (directory_find(directory, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(arena, name), arena, &match)) {
+		case DIRECTORY_FOUND:
+			class_out->entry = match.entry;
+			return SERVICE_SET;
+		case DIRECTORY_NONE:
+			if (!entry_class_is_default(entry))
+				class_out->missing = entry_first(entry, ATTR_PH_CLASS_OF_SERVICE);
+			break;
+		case DIRECTORY_AMBIGUOUS:
+		case DIRECTORY_UNAVAILABLE:
+			return SERVICE_UNAVAILABLE;
+		}
 	}
-	unreachable("directory_answer");
+	return class_out->missing.n ? SERVICE_MISSING : SERVICE_UNSET;
 }
 
 // The entry that has values of attr. UNSET: neither has.
 static enum service_answer find_source(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
 	const struct entry **source_out)
 {
+	struct service_class class;
 	*source_out = entry;
 	if (entry_has(entry, attr))
 		return SERVICE_SET;
-	enum service_answer answer = service_class(directory, entry, arena, source_out);
-	return answer == SERVICE_SET && !entry_has(*source_out, attr) ? SERVICE_UNSET : answer;
+	enum service_answer answer = service_class(directory, entry, arena, &class);
+	*source_out = class.entry;
+	return answer == SERVICE_SET && !entry_has(class.entry, attr) ? SERVICE_UNSET : answer;
 }
 
 enum service_answer service_number(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
@@ -61,26 +67,54 @@ static bool limit_of(struct directory *directory, const struct entry *entry, enu
 	case SERVICE_UNSET:
 		*max_out = unset;
 		return true;
+	case SERVICE_MISSING:
 	case SERVICE_UNAVAILABLE:
 		return false;
 	}
 	unreachable("service_answer");
 }
 
-bool service_submission(struct directory *directory, struct str account, int64_t hour_default, struct arena *arena,
+static bool find_limits(struct directory *directory, const struct entry *entry, int64_t hour_default, struct arena *arena,
+	struct service_submission *may)
+{
+	return limit_of(directory, entry, ATTR_PH_MAX_MESSAGE_BYTES, SERVICE_UNLIMITED, arena, &may->message_bytes_max) &&
+	       limit_of(directory, entry, ATTR_PH_MAX_RECIPIENTS, SERVICE_UNLIMITED, arena, &may->recipients_max) &&
+	       limit_of(directory, entry, ATTR_PH_SUBMIT_RATE, hour_default, arena, &may->hour_max);
+}
+
+static enum service_sending decide(struct directory *directory, const struct entry *entry, int64_t hour_default, struct arena *arena,
+	struct service_submission *submission_out)
+{
+	struct service_submission may;
+	struct directory_status shadow = directory_status(directory);
+	enum service_sending no = shadow.complete && shadow.fresh ? SERVICE_MAY_NOT_SEND : SERVICE_CANNOT_KNOW;
+	switch (entry_status_row(entry_status(entry))->log_in) {
+	case ENTRY_STATUS_NO:
+		return no;
+	case ENTRY_STATUS_LATER:
+		return SERVICE_CANNOT_KNOW;
+	case ENTRY_STATUS_YES:
+		break;
+	}
+	if (entry_is_expired(entry, clock_wall_ms()))
+		return no;
+	if (!find_limits(directory, entry, hour_default, arena, &may))
+		return SERVICE_CANNOT_KNOW;
+	if (may.message_bytes_max == 0 || may.recipients_max == 0 || may.hour_max == 0)
+		return no;
+	*submission_out = may;
+	return SERVICE_MAY_SEND;
+}
+
+enum service_sending service_submission(struct directory *directory, struct str account, int64_t hour_default, struct arena *arena,
 	struct service_submission *submission_out)
 {
 	struct guid uuid;
 	struct directory_match match;
-	struct service_submission may;
+	enum service_sending answer = SERVICE_CANNOT_KNOW;
 	directory_begin(directory);
-	bool known = guid_parse(account, &uuid) &&
-		     directory_find(directory, DIRECTORY_UUID, guid_bytes(&uuid), arena, &match) == DIRECTORY_FOUND &&
-		     limit_of(directory, match.entry, ATTR_PH_MAX_MESSAGE_BYTES, SERVICE_UNLIMITED, arena, &may.message_bytes_max) &&
-		     limit_of(directory, match.entry, ATTR_PH_MAX_RECIPIENTS, SERVICE_UNLIMITED, arena, &may.recipients_max) &&
-		     limit_of(directory, match.entry, ATTR_PH_SUBMIT_RATE, hour_default, arena, &may.hour_max);
+	if (guid_parse(account, &uuid) && directory_find(directory, DIRECTORY_UUID, guid_bytes(&uuid), arena, &match) == DIRECTORY_FOUND)
+		answer = decide(directory, match.entry, hour_default, arena, submission_out);
 	directory_end(directory);
-	if (known)
-		*submission_out = may;
-	return known;
+	return answer;
 }

@@ -166,19 +166,26 @@ bool entry_mailbox_id(const struct entry *entry, struct guid *id_out)
 	return true;
 }
 
-enum entry_status entry_status_of(struct str word)
-{
-	static const char *const words[] = {"active", "nologin", "noreceive", "hold", "suspended", "disabled", "deleted"};
-	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (str_eq_nocase(word, str_of_c(words[i])))
-			return (enum entry_status)i;
-	return ENTRY_STATUS_BAD;
-}
-
 enum entry_status entry_status(const struct entry *entry)
 {
 	struct str word = entry_first(entry, ATTR_PH_STATUS);
 	return word.p ? entry_status_of(word) : ENTRY_STATUS_ACTIVE;
+}
+
+static const struct str class_default = STR("default");
+
+bool entry_class_is_default(const struct entry *entry)
+{
+	return str_eq_nocase(str_trim(entry_first(entry, ATTR_PH_CLASS_OF_SERVICE)), class_default);
+}
+
+bool entry_class_of_service(const struct entry *entry, unsigned tries, struct str *name_out)
+{
+	struct str name = entry_first(entry, ATTR_PH_CLASS_OF_SERVICE);
+	if (name.n == 0 || tries > 1 || (tries == 1 && entry_class_is_default(entry)))
+		return false;
+	*name_out = tries ? class_default : name;
+	return true;
 }
 
 bool entry_is_expired(const struct entry *entry, int64_t now_wall_ms)

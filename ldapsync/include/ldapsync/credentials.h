@@ -25,11 +25,18 @@ struct credentials;
 struct credentials *credentials_open(const char *path, struct str default_realm);
 void credentials_close(struct credentials **credentials);
 
-// Why nobody may log in to a service (submission, imap, pop3, sieve) as this entry now; NULL: he may. class: its class of service
-// (phClassOfService), NULL without. phStatus nologin, suspended, disabled, deleted and words that are no status forbid it, so
-// does phExpires when it has passed, and phService that has values but not the service: those of the entry, else of the class;
-// the value none grants nothing. The text is a literal.
-const char *credentials_forbid(const struct entry *entry, const struct entry *class, struct str service);
+// The class of service of an entry (phClassOfService).
+struct credentials_class {
+	const struct entry *entry; // NULL: none
+	bool is_missing;           // it names one that nobody has, and nobody has "default", which would stand in
+};
+
+// Why nobody may log in to a service (submission, imap, pop3, sieve) as this entry now; NULL: he may. phStatus forbids it as
+// schema/entry_status.h has it, so does phExpires when it has passed, and phService that has values but not the service: those of the
+// entry, else of the class; the value none grants nothing. What a class grants that nobody has is not known: without phService of the
+// entry's own it forbids them all. *later_out: a status or a class that is mistyped, so that it is said to be for now, and nobody is asked
+// for another password. The text is a literal.
+const char *credentials_forbid(const struct entry *entry, const struct credentials_class *class, struct str service, bool *later_out);
 
 // A sasl_lookup_fn; context is the struct credentials. allowed is false when credentials_forbid says so ("smtp" asks for
 // submission, "pop" for pop3). passwords are the userPassword values and the phAppPassword values for the service.

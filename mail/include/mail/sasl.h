@@ -45,6 +45,7 @@ struct sasl_credentials {
 	const struct str *passwords; // userPassword values, and application passwords for this service
 	size_t passwords_n;
 	bool allowed;       // false: a right password fails as well (suspended, service not granted)
+	bool later;         // not allowed, and nobody is to blame for it: a right password is SASL_TEMPFAIL, a wrong one SASL_FAILED
 	const char *why_not; // a literal, for the log; NULL: it is allowed, or nobody says
 	struct str account; // handed back by sasl_session_account: whatever names the entry to the caller
 };

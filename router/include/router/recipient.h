@@ -173,6 +173,7 @@ struct recipient_target {
 	X("may not post", "the sender may not post because of this")                                              \
 	X("moderator", "the message goes to a moderator, who may post it")                                        \
 	X("no moderator", "the list's moderators can be reached in no way")                                       \
+	X("missing class", "it names a class of service that nobody has, so the limits of the settings count")    \
 	X("size limit", "it takes no larger message than this")                                                   \
 	X("member URL", "the list's members are found by this URL")                                               \
 	X("bad member URL", "this cannot be asked of the shadow")                                                 \

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/guid.h"
 #include "schema/attr.h"
+#include "schema/entry_status.h"
 
 enum {
 	ENTRY_BYTES_MAX = 16 << 20, // of a blob: a group of 100,000 members needs 8 MiB
@@ -54,20 +55,13 @@ bool entry_flag(const struct entry *entry, enum attr attr);
 // The storage id: phMailboxId, else the uuid when the directory gave one. False when there is neither: no mailbox.
 bool entry_mailbox_id(const struct entry *entry, struct guid *id_out);
 
-// phStatus; without one it is active. From the least restrictive to the most: of several (ldapsync/profile_map.c) the last of
-// these counts.
-enum entry_status {
-	ENTRY_STATUS_ACTIVE,
-	ENTRY_STATUS_NOLOGIN,
-	ENTRY_STATUS_NORECEIVE,
-	ENTRY_STATUS_HOLD,
-	ENTRY_STATUS_SUSPENDED,
-	ENTRY_STATUS_DISABLED,
-	ENTRY_STATUS_DELETED,
-	ENTRY_STATUS_BAD, // a word that is none of these: who wrote it meant to stop something, so mail waits and nobody logs in
-};
+// phStatus (schema/entry_status.h); without one it is active.
 enum entry_status entry_status(const struct entry *entry);
-enum entry_status entry_status_of(struct str word);
+
+// phClassOfService, as names to look for, one after the other from tries 0 on: the class that it names, then the class "default", which
+// stands in for one that nobody has. False: there is no other. An entry without phClassOfService has none.
+bool entry_class_of_service(const struct entry *entry, unsigned tries, struct str *name_out);
+bool entry_class_is_default(const struct entry *entry); // it names "default" itself: that nobody has it is no mistake
 
 // phExpires has passed (RFC 4517 GeneralizedTime); an entry without it never expires.
 bool entry_is_expired(const struct entry *entry, int64_t now_wall_ms);
