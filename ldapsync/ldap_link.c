@@ -33,6 +33,7 @@ struct ldap_link {
 	char *suffix;              // owned; the entry that has the contextCSN
 	int sync_id, csns_id;      // of the operations that run; -1: none
 	struct csns csns;          // as they come in
+	unsigned csns_entries;     // of the answer
 	struct ldap_entry *entry;  // the values of the message at hand
 	LDAPMessage *message;      // owned
 	LDAPControl **controls;    // owned, of the message
@@ -276,27 +277,86 @@ int ldap_link_fd(const struct ldap_link *link)
 
 // --- Asking and waiting ---
 
-static void take_csns(struct ldap_link *link, LDAPMessage *entry)
+// The result that ends a search; what the server said goes into err.
+static int result_of(struct ldap_link *link, LDAPMessage *message, struct err *err)
 {
-	struct berval **values = ldap_get_values_len(link->ld, entry, "contextCSN");
+	int result = LDAP_OTHER;
+	char *said = NULL;
+	int rc = ldap_parse_result(link->ld, message, &result, NULL, &said, NULL, NULL, 0);
+	if (rc != LDAP_SUCCESS)
+		result = rc;
+	err_set(err, ERR_PROTOCOL, "the search ended: %s%s%s", ldap_err2string(result), said && *said ? ": " : "", said ? said : "");
+	ldap_memfree(said);
+	return result;
+}
+
+static enum err_code ask_csns(struct ldap_link *link, const char *dn, int *id_out, struct err *err)
+{
+	char *attributes[] = {unconst("contextCSN"), NULL};
+	link->csns.n = 0;
+	link->csns_entries = 0;
+	arm(link);
+	int rc = ldap_search_ext(link->ld, dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes, 0, NULL, NULL, NULL, 0, id_out);
+	return disarm(link, rc, "read contextCSN", err);
+}
+
+// An entry of the answer. One was asked for: who tells many would fill our memory or hold us up for ever.
+static bool take_csns(struct ldap_link *link, struct err *err)
+{
+	if (++link->csns_entries > 1) {
+		err_set(err, ERR_PROTOCOL, "read contextCSN: more than the entry that was asked for");
+		return false;
+	}
+	struct berval **values = ldap_get_values_len(link->ld, link->message, "contextCSN");
 	for (size_t i = 0; values && values[i]; i++)
 		(void)csns_add(&link->csns, str_of(values[i]->bv_val, values[i]->bv_len)); // one that is none is none that we hold
 	ldap_value_free_len(values);
+	return true;
+}
+
+// Waits for the next message of an operation: its type in *type_out, itself in link->message.
+static enum err_code wait_for(struct ldap_link *link, int id, const char *what, int *type_out, struct err *err)
+{
+	free_message(link);
+	arm(link);
+	int type = ldap_result(link->ld, id, LDAP_MSG_ONE, NULL, &link->message);
+	int rc = type > 0 ? LDAP_SUCCESS : LDAP_TIMEOUT;
+	if (type < 0)
+		ldap_get_option(link->ld, LDAP_OPT_RESULT_CODE, &rc);
+	*type_out = type;
+	return disarm(link, rc, what, err);
+}
+
+// An entry above the database, or not for us to see, has none.
+static enum err_code end_csns(struct ldap_link *link, int type, struct err *err)
+{
+	int result = type == LDAP_RES_SEARCH_RESULT ? result_of(link, link->message, err) : LDAP_PROTOCOL_ERROR;
+	switch (result) {
+	case LDAP_SUCCESS:
+	case LDAP_NO_SUCH_OBJECT:
+	case LDAP_REFERRAL:
+	case LDAP_INSUFFICIENT_ACCESS:
+		return ERR_OK;
+	default:
+		if (type != LDAP_RES_SEARCH_RESULT)
+			err_set(err, ERR_PROTOCOL, "an answer that is no entry");
+		return err_wrap(err, "read contextCSN");
+	}
 }
 
 static enum err_code read_csns(struct ldap_link *link, const char *dn, struct err *err)
 {
-	LDAPMessage *answer = NULL;
-	char *attributes[] = {unconst("contextCSN"), NULL};
-	link->csns.n = 0;
-	arm(link);
-	int rc = ldap_search_ext_s(link->ld, dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes, 0, NULL, NULL, NULL, 0, &answer);
-	enum err_code code = disarm(link, rc, "read contextCSN", err);
-	for (LDAPMessage *entry = code ? NULL : ldap_first_entry(link->ld, answer); entry; entry = ldap_next_entry(link->ld, entry))
-		take_csns(link, entry);
-	ldap_msgfree(answer);
-	if (code && (rc == LDAP_NO_SUCH_OBJECT || rc == LDAP_REFERRAL || rc == LDAP_INSUFFICIENT_ACCESS))
-		return ERR_OK; // above the database, or not for us to see
+	int id, type;
+	enum err_code code = ask_csns(link, dn, &id, err);
+	while (code == ERR_OK) {
+		code = wait_for(link, id, "read contextCSN", &type, err);
+		if (code)
+			break;
+		if (type != LDAP_RES_SEARCH_ENTRY)
+			return end_csns(link, type, err);
+		if (!take_csns(link, err))
+			code = err->code;
+	}
 	return code;
 }
 
@@ -369,24 +429,7 @@ enum err_code ldap_link_sync(struct ldap_link *link, const char *base, const cha
 
 enum err_code ldap_link_ask_csns(struct ldap_link *link, struct err *err)
 {
-	char *attributes[] = {unconst("contextCSN"), NULL};
-	link->csns.n = 0;
-	arm(link);
-	int rc = ldap_search_ext(link->ld, link->suffix, LDAP_SCOPE_BASE, "(objectClass=*)", attributes, 0, NULL, NULL, NULL, 0, &link->csns_id);
-	return disarm(link, rc, "read contextCSN", err);
-}
-
-// The result that ends a search; what the server said goes into err.
-static int result_of(struct ldap_link *link, LDAPMessage *message, struct err *err)
-{
-	int result = LDAP_OTHER;
-	char *said = NULL;
-	int rc = ldap_parse_result(link->ld, message, &result, NULL, &said, NULL, NULL, 0);
-	if (rc != LDAP_SUCCESS)
-		result = rc;
-	err_set(err, ERR_PROTOCOL, "the search ended: %s%s%s", ldap_err2string(result), said && *said ? ": " : "", said ? said : "");
-	ldap_memfree(said);
-	return result;
+	return ask_csns(link, link->suffix, &link->csns_id, err);
 }
 
 static bool has_control(struct ldap_link *link, const char *oid, struct str *value_out)
@@ -433,10 +476,8 @@ static enum ldap_link_next sync_message(struct ldap_link *link, int type, struct
 
 static enum ldap_link_next csns_message(struct ldap_link *link, int type, struct ldap_link_message *out, struct err *err)
 {
-	if (type == LDAP_RES_SEARCH_ENTRY) {
-		take_csns(link, link->message);
-		return LDAP_LINK_NOTHING;
-	}
+	if (type == LDAP_RES_SEARCH_ENTRY)
+		return take_csns(link, err) ? LDAP_LINK_NOTHING : LDAP_LINK_BROKEN;
 	link->csns_id = -1;
 	if (type != LDAP_RES_SEARCH_RESULT || result_of(link, link->message, err) != LDAP_SUCCESS) {
 		err_wrap(err, "read contextCSN");
@@ -522,13 +563,8 @@ static enum err_code take_entries(struct ldap_link *link, int id, ldap_link_each
 		return err_set(err, ERR_PROTOCOL, "search: %d pages without an entry", EMPTY_PAGES_MAX);
 	for (;;) {
 		struct raw_entry entry;
-		free_message(link);
-		arm(link);
-		int type = ldap_result(link->ld, id, LDAP_MSG_ONE, NULL, &link->message);
-		int rc = type > 0 ? LDAP_SUCCESS : LDAP_TIMEOUT;
-		if (type < 0)
-			ldap_get_option(link->ld, LDAP_OPT_RESULT_CODE, &rc);
-		enum err_code code = disarm(link, rc, "search", err);
+		int type;
+		enum err_code code = wait_for(link, id, "search", &type, err);
 		if (code)
 			return code;
 		if (type == LDAP_RES_SEARCH_RESULT)

@@ -184,6 +184,26 @@ class Liar(unittest.TestCase):
         """I10."""
         self.lie(lambda s: setattr(self.server, "csns", None))
 
+    def test_more_contextcsns_than_were_asked_for(self):
+        """At a connection, and then to a heartbeat: neither memory nor time is theirs."""
+        def floods(session, number):
+            one = ber(0x30, integer(number), session.content("dc=uni,dc=example", {"contextCSN": [CSN % 1]}))
+            try:
+                while True:
+                    session.raw(one * 1000)
+            except OSError:
+                pass
+        self.followed()
+        for _ in range(2):
+            self.server.csns = floods
+            self.follower.wait(lambda: "more than the entry that was asked for" in self.follower.status()["trouble"], "it is left")
+            self.assertEqual([self.follower.code(f"{name}@uni.example") for name in ("ann", "bob")], [250, 250])
+            self.server.csns = [CSN % 1]
+            self.follower.wait_state("PERSIST")
+        with open(f"/proc/{self.follower.daemon.pid}/status") as status:
+            peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        self.assertLess(peak_kib, 60 << 10)
+
     def test_present_for_ever(self):
         said = []
 

@@ -5,7 +5,7 @@ a test wants to be said.
     def lies(session):                       # after the follower's persistent search; a thread of the session
         session.entry(1, "uid=ann,...", {"objectClass": ["phMailUser"], ...}, uuid)
         session.refresh_done(b"rid=000,csn=...")
-    with FakeServer(lies) as server:         # server.uri; server.csns, server.realms: what other searches are told
+    with FakeServer(lies) as server:         # server.uri; server.csns, server.realms: what other searches are told; csns may be a function, as answers
         ...
 
 Each connection is a session of its own; server.searches counts the persistent searches, server.connections the connections.
@@ -82,7 +82,9 @@ class Session(threading.Thread):
             self.server.searches += 1
             threading.Thread(target=self.lie, daemon=True).start()
         elif op == 0x63 and b"contextCSN" in content:
-            if self.server.csns is not None:
+            if callable(self.server.csns):
+                self.server.csns(self, number)
+            elif self.server.csns is not None:
                 self.say(number, self.content("dc=uni,dc=example", {"contextCSN": self.server.csns}))
                 self.say(number, self.result(0x65))
         elif op == 0x63 and self.server.answers:
