@@ -19,6 +19,7 @@ struct apply {
 	struct buf changed;    // keys of entries that this transaction wrote, to look for second owners; overflow: too many
 	struct buf domain;     // an entry's data
 	bool realms_changed;
+	bool has_looked;       // at all keys, for second owners
 	struct brake_window window;
 	struct image_counters counters; // of the last commit
 	struct brake_held held;
@@ -197,12 +198,14 @@ static enum err_code write_both(struct apply *apply, const struct apply_commit *
 	return code;
 }
 
-// Who claims what others have: all of it after a refresh that changed something, else what was written.
+// Who claims what others have: all of it after a refresh that changed something and after the first one, which may find those of the process
+// before; else what was written.
 static void look_for_conflicts(struct apply *apply, bool all)
 {
 	struct err err;
 	enum err_code code;
 	if (all || apply->changed.overflow) {
+		apply->has_looked = true;
 		apply->complaints.conflicts = 0;
 		code = image_conflicts(apply->images->shadow, complaints_conflict, &apply->complaints, &err);
 	} else {
@@ -255,7 +258,7 @@ enum apply_result apply_commit(struct apply *apply, const struct apply_commit *c
 	else
 		brake_window_take(&apply->window, &change, now_ms, commit->brake_window_ms);
 	apply->counters = counters;
-	if (counters.added || counters.changed || counters.deleted)
+	if (counters.added || counters.changed || counters.deleted || (commit->refresh && !apply->has_looked))
 		look_for_conflicts(apply, commit->refresh);
 	buf_clear(&apply->changed);
 	return APPLY_DONE;
