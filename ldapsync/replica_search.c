@@ -177,15 +177,25 @@ static bool take_database(void *context, const struct raw_entry *entry)
 	return true;
 }
 
-// The cookie of 389-ds says of which server and search it is, and not of which database: one that was made anew takes it, says that nothing has
-// changed, and everybody who is new would be unknown for good (I7, I8). So it is good for the database whose base entry has this id.
+static enum err_code add_values(struct replica *replica, const char *base, const char *attribute, struct err *err)
+{
+	const char *const attributes[] = {attribute, NULL};
+	const struct ldap_link_search search = {.base = base, .filter = "(objectClass=*)", .base_only = true, .attributes = attributes};
+	enum err_code code = ldap_link_search(replica->link, &search, take_database, &replica->scope, err);
+	return code == ERR_NOTFOUND ? ERR_OK : code; // the search for all says what is not there
+}
+
+// The cookie of 389-ds says of which server and search it is, and not of which database: one that was made anew, or loaded from a file with the
+// ids that it had, takes it, says that nothing has changed, and everybody who is new would be unknown for good (I7, I8). So it is good for
+// the database whose base entry has this id, and until that server starts again, which it has to after an import while it is down: its
+// dataversion is the time of its start. A start therefore costs a whole load.
 static enum err_code add_database(struct replica *replica, struct err *err)
 {
-	static const char *const attributes[] = {"nsUniqueId", NULL};
-	const struct ldap_link_search search = {
-		.base = replica->settings->ldap_base.p, .filter = "(objectClass=*)", .base_only = true, .attributes = attributes};
-	enum err_code code = ldap_link_search(replica->link, &search, take_database, &replica->scope, err);
-	return code == ERR_NOTFOUND ? ERR_OK : code ? err_wrap(err, "read ldap_base") : ERR_OK; // the search for all says what is not there
+	enum err_code code = add_values(replica, replica->settings->ldap_base.p, "nsUniqueId", err);
+	if (code)
+		return err_wrap(err, "read ldap_base");
+	code = add_values(replica, "", "dataversion", err);
+	return code ? err_wrap(err, "read the root DSE") : ERR_OK;
 }
 
 static enum err_code survey_realms(struct replica *replica, struct err *err)

@@ -52,17 +52,6 @@ class KillTest(ReplicaTest):
         self.assertEqual(len(follower.uuids("credentials")), len(MANY) + 2 + 30 * STARTS)
         self.assertEqual(follower.log_text().count("from_cookie=false entries"), 1)  # never everything again
 
-    def test_of_the_server(self):
-        """I2, I9."""
-        follower = self.follow(ldap_uri=[self.master.uri])
-        follower.wait_for("m2999@uni.example", 250)
-        for turn in range(3):
-            self.master.add(people([f"k{turn}"]))
-            self.master.kill()
-            self.master.start()
-        self.assert_same(follower)
-        follower.wait_state("PERSIST")
-
 
 class DamageTest(ReplicaTest):
     def change(self, follower, sql, database="shadow"):
@@ -73,18 +62,6 @@ class DamageTest(ReplicaTest):
         before = follower.log_text().count(text)
         follower.start()
         follower.wait(lambda: follower.log_text().count(text) > before, text)
-
-    def test_damaged_cookie(self):
-        """It costs a whole load, and not one entry (I7)."""
-        follower = self.follow()
-        follower.wait_for("ann@uni.example", 250)
-        follower.stop()
-        for sql, database in (("UPDATE state SET cookie = CAST(replace(CAST(cookie AS TEXT), '#001#', '#002#') AS BLOB)", "shadow"),
-                              ("UPDATE state SET cookie = x''", "shadow"), ("UPDATE state SET cookie = x'00'", "credentials")):
-            self.change(follower, sql, database)
-            self.reload(follower, "from_cookie=false entries=4 added=0 changed=0 deleted=0")
-            follower.stop()
-        self.reload(follower, "from_cookie=true entries=4 added=0 changed=0 deleted=0")
 
     def test_damaged_file(self):
         follower = self.follow()
@@ -97,20 +74,6 @@ class DamageTest(ReplicaTest):
         follower.start()
         follower.wait_for("ann@uni.example", 250)
         self.assertTrue(os.path.exists(f"{follower.dir}/data/shadow/shadow.db.damaged"))
-        self.assert_same(follower)
-
-    def test_lost_entries_come_back(self):
-        """Reconcile (I12)."""
-        follower = self.follow()
-        follower.wait_for("ann@uni.example", 250)
-        follower.stop()
-        self.change(follower, "DELETE FROM key WHERE id = (SELECT id FROM entry WHERE instr(data, 'uid=bob,'))")
-        self.change(follower, "DELETE FROM entry WHERE instr(data, 'uid=bob,')")
-        self.reload(follower, "from_cookie=true entries=4")
-        self.assertEqual(follower.code("bob@uni.example"), 550)  # the cookie says that all is there
-        self.assertEqual(follower.run("directory", "reconcile").returncode, 0)
-        self.assertEqual(follower.code("bob@uni.example"), 250)
-        self.assertIn("the copy differed from the directory", follower.log_text())
         self.assert_same(follower)
 
     def test_another_filter(self):

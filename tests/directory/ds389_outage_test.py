@@ -1,149 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""389-ds killed in the middle of what it says, hanging, restarted, emptied, made anew: the shadow serves, nobody is unknown for good by a view that
-is not fresh, and in the end it is what the directory is."""
+"""What 389-ds alone does to those who follow it: it says nothing of what left the filter while they were away, nor that its database was loaded from a
+file, and its cookies mean nothing to a second server. What holds for it as for all others is in rules_389_test.py."""
 import os
 import unittest
 
 from ds389 import DirectoryServer389
 from node import user_ldif
-from relay import Relay
-from replica import DOMAIN, Follower, people
-from slapd import BASE
-
-USERS = [f"u{n}" for n in range(60)]
-LDIF = DOMAIN + people(["ann", "bob"])
+from providers import Ds389
+from rules import Followed, modify, uid
 
 
-def uid(name):
-    return f"uid={name},ou=people,{BASE}"
+class Ds389Test(Followed):
+    make = Ds389
+
+    def leaves(self, *names):
+        self.server.modify("".join(modify(name, "phStatus", "deleted") for name in names))
 
 
 @unittest.skipUnless(os.geteuid() == 0, "389-ds runs below its root by chroot")
-class Ds389Test(unittest.TestCase):
-    filter = "(|(objectClass=phMailUser)(objectClass=phMailDomain)(objectClass=phMailHost))"
-
-    @classmethod
-    def setUpClass(cls):
-        cls.server = DirectoryServer389(ldif=LDIF + people(USERS)).start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.remove()
-
-    def setUp(self):
-        self.relay = Relay(self.server.address, self.server.port)
-        self.addCleanup(self.relay.close)
-
-    def follow(self, **settings):
-        follower = Follower({**self.server.settings(), "ldap_uri": [self.relay.uri], "ldap_timeout_s": 1, "fresh_s": 3, **settings})
-        self.addCleanup(follower.remove)
-        return follower.start()
-
-    def ours(self):
-        found = self.server.search(self.filter, "nsUniqueId")
-        return {values["nsUniqueId"][0].decode().replace("-", "") for _, values in found}
-
-    def assert_same(self, follower):
-        wanted = self.ours()
-        follower.wait(lambda: follower.uuids() == wanted, "the entries of the server")
-        follower.wait_state("PERSIST")
-
-    def codes(self, follower, *names):
-        return [follower.code(f"{name}@uni.example") for name in names]
-
-
-class KilledTest(Ds389Test):
-    def test_in_the_first_load(self):
-        """Nothing of it is seen (I1, I8)."""
-        self.relay.hold(20000)
-        follower = self.follow()
-        self.relay.wait_held()
-        self.server.kill()
-        self.relay.cut()
-        follower.wait(lambda: "directory server is left" in follower.log_text(), "it is down")
-        self.assertEqual(follower.uuids(), set())
-        self.assertEqual(self.codes(follower, "ann", "nobody"), [451, 451])
-        self.server.start()
-        follower.wait_for("ann@uni.example", 250)
-        self.assertEqual(self.codes(follower, "nobody"), [550])
-        self.assert_same(follower)
-
-    def test_in_changes(self):
-        """What came before it died is there once, what did not comes from the cookie (I2, I9)."""
-        follower = self.follow(shadow_brake_percent=100)
-        follower.wait_for("ann@uni.example", 250)
-        loads = follower.log_text().count("from_cookie=false entries")
-        self.relay.hold(2500)
-        self.server.add(people(f"k{n}" for n in range(20)))
-        self.server.delete(*map(uid, USERS[:10]))
-        self.relay.wait_held()
-        self.server.kill()
-        self.relay.cut()
-        follower.wait_for("nobody@uni.example", 451)  # I8
-        self.assertEqual(self.codes(follower, "ann", "u20"), [250, 250])
-        self.server.start()
-        self.assert_same(follower)
-        follower.wait_for("k19@uni.example", 250)
-        self.assertEqual(self.codes(follower, "u1", "k0"), [550, 250])
-        self.assertEqual(follower.log_text().count("from_cookie=false entries"), loads)  # never everything again
-        self.assertEqual(len(follower.uuids("credentials")), len(self.ours()) - 2)
-
-    def test_ldapsync_in_changes(self):
-        follower = self.follow(shadow_brake_percent=100)
-        follower.wait_for("ann@uni.example", 250)
-        self.relay.hold(2500)
-        self.server.add(people(f"l{n}" for n in range(20)))
-        self.relay.wait_held()
-        follower.kill()
-        self.relay.cut()
-        self.assertEqual(self.codes(follower, "ann"), [250])
-        follower.start()
-        self.assert_same(follower)
-        self.assertEqual(follower.log_text().count("from_cookie=false entries"), 1)
-
-
-class HangTest(Ds389Test):
-    def test_stopped_and_restarted(self):
-        """It is left when it hangs (I10), and nothing is loaded twice when it is back."""
-        follower = self.follow()
-        follower.wait_for("nobody@uni.example", 550)
-        self.server.pause()
-        follower.wait(lambda: "no answer" in follower.status()["trouble"], "it hangs")
-        follower.wait_for("nobody@uni.example", 451)
-        self.assertEqual(self.codes(follower, "ann"), [250])
-        self.server.resume()
-        self.server.add(user_ldif("cat"))
-        follower.wait_for("cat@uni.example", 250)
-        self.server.stop()
-        follower.wait_for("nobody@uni.example", 451)
-        self.server.start()
-        self.server.delete(uid("cat"))
-        follower.wait_for("cat@uni.example", 550)
-        self.assert_same(follower)
-        self.assertEqual(follower.log_text().count("from_cookie=false entries"), 1)
-
-    def test_stopped_in_the_first_load(self):
-        self.relay.hold(20000)
-        follower = self.follow()
-        self.relay.wait_held()  # hangs
-        follower.wait(lambda: "no answer" in follower.status()["trouble"], "it hangs")
-        self.assertEqual(follower.uuids(), set())
-        self.assertEqual(self.codes(follower, "ann"), [451])
-        self.relay.cut()
-        follower.wait_for("ann@uni.example", 250)
-        self.assert_same(follower)
-
-
-class AwayTest(Ds389Test):
-    filter = "(&(|(objectClass=phMailUser)(objectClass=phMailDomain)(objectClass=phMailHost))(!(phStatus=deleted)))"
-
-    def leaves(self, *names):
-        self.server.modify("".join(f"dn: {uid(name)}\nchangetype: modify\nreplace: phStatus\nphStatus: deleted\n\n" for name in names))
-
+class AloneTest(Ds389Test, unittest.TestCase):
     def test_left_the_filter(self):
         """While we listen it says so. While we were away it does not, and we compare soon (I12), without anybody's help."""
-        follower = self.follow(ldap_filter=self.filter, ldap_reconcile_away_s=1)
-        follower.wait_for("u1@uni.example", 250)
+        follower = self.follow(ldap_reconcile_away_s=1, ldap_filter="(&(|(objectClass=phMailUser)(objectClass=phMailDomain)"
+                               "(objectClass=phMailHost))(!(phStatus=deleted)))")
         self.leaves("u1")
         follower.wait_for("u1@uni.example", 550)
         follower.stop()
@@ -152,31 +31,71 @@ class AwayTest(Ds389Test):
         follower.wait_for("u2@uni.example", 550)
         self.assertIn("from_cookie=true", follower.log_text())
         self.assertIn("the copy differed from the directory", follower.log_text())
-        self.assert_same(follower)
+        self.assertEqual(follower.uuids(), {values["nsUniqueId"][0].decode().replace("-", "") for _, values in self.server.search(
+            "(&(|(objectClass=phMailUser)(objectClass=phMailDomain)(objectClass=phMailHost))(!(phStatus=deleted)))", "nsUniqueId")})
         self.assertEqual(self.codes(follower, "u2", "u3", "u4"), [550, 550, 250])
 
-
-class AnewTest(Ds389Test):
-    def test_emptied(self):
-        """By hand, entry for entry: the brake (I6). Made anew: the cookie is refused, and the brake again (I6, I7)."""
-        follower = self.follow(shadow_brake_min=10)
-        follower.wait_for("u1@uni.example", 250)
-        follower.stop()
-        self.server.delete(*map(uid, USERS[:40]))
-        follower.start()
-        follower.wait_state("BRAKED")
-        self.assertEqual(self.codes(follower, "u1", "ann", "nobody"), [250, 250, 451])
-        self.server.empty(LDIF)
-        follower.kill()
-        follower.start()
-        follower.wait_state("BRAKED")
-        self.assertEqual(self.codes(follower, "u1", "ann", "nobody"), [250, 250, 451])
-        self.assertEqual(follower.run("directory", "release").returncode, 0)
-        self.assertEqual(self.codes(follower, "u1", "u59", "ann", "nobody"), [550, 550, 250, 550])
-        self.assert_same(follower)
-        self.server.add(user_ldif("new"))
+    def test_loaded_from_a_file_while_it_was_down(self):
+        """With the ids that it had: its log of changes goes on as if nothing had happened, so nobody would be told who came and went (I7, I8)."""
+        follower = self.follow()
+        ids = follower.uuids()
+        self.writer.add(user_ldif("new"))
+        saved = self.server.export()
         follower.wait_for("new@uni.example", 250)
+        whole = follower.uuids()
+        self.writer.delete(uid("new"))
+        self.writer.add(user_ldif("newer"))
+        follower.wait_for("newer@uni.example", 250)
         self.assert_same(follower)
+        self.server.load_from(saved)
+        follower.wait_for("new@uni.example", 250)
+        follower.wait_for("newer@uni.example", 550)
+        self.assert_same(follower)
+        self.assertEqual([follower.uuids(), len(whole - ids)], [whole, 1])
+
+
+@unittest.skipUnless(os.geteuid() == 0, "389-ds runs below its root by chroot")
+class PairTest(Ds389Test, unittest.TestCase):
+    """Two servers, the second one a replica of the first."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        try:
+            cls.other = DirectoryServer389()
+            cls.addClassCleanup(cls.other.remove)
+            cls.server.replicate_to(cls.other.start())
+        except BaseException:
+            cls.provider.remove()
+            raise
+
+    def test_to_the_other_and_back(self):
+        """A cookie is of use to the server that gave it alone (I3): each change of server is a whole load, by which no entry is lost, changed or added
+        (I7), for a replica's ids are those of the first. What was changed while one was down comes from the other, or when it is back."""
+        follower = self.follow(ldap_uri=[self.server.uri, self.other.uri])
+        self.assertEqual(follower.status()["provider"], self.server.uri)
+        version, loads = follower.status()["version"], self.loads(follower)
+        self.server.kill()
+        follower.wait(lambda: follower.status()["provider"] == self.other.uri and follower.status()["state"] == "PERSIST", "the other one")
+        self.assertEqual([follower.status()["version"], self.loads(follower)], [version, loads + 1])
+        follower.wait_for("nobody@uni.example", 550)
+        self.server.start()
+        self.writer.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)  # by way of the replica
+        self.assert_same(follower)
+        follower.stop()
+        follower.start()  # with the cookie of the second, and asks the first
+        follower.wait(lambda: self.loads(follower) == loads + 2, "a load")
+        self.assertEqual(follower.status()["provider"], self.server.uri)
+        self.assert_same(follower)
+        follower.stop()
+        self.other.kill()
+        self.writer.delete(uid("new"))
+        follower.start()
+        follower.wait_for("new@uni.example", 550)
+        self.assertEqual(self.loads(follower), loads + 2)  # and this was its own
+        self.assert_same(follower)
+        self.other.start()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds whatever happens in the middle of what slapd says, as those see it who read the shadow: they have the old directory or the new one.
-A relay keeps back the rest, so that the middle is no matter of time."""
-import threading
+"""What slapd tells whom it tells changes: who is present, after the log of its session was lost; and one search for each time that it is followed."""
 import unittest
 
 from node import user_ldif
@@ -11,132 +9,18 @@ from slapd import BASE
 
 USERS = [f"u{n}" for n in range(300)]
 PERSISTENT = f'SRCH base="{BASE}" scope=2 .*objectClass=phMailRecipient'
-MIDDLES = (3000, 40000, 90000)  # bytes, of 150,000
-ADDRESS = 1  # a kind of key
 
 
-def addresses(follower):
-    return frozenset(bytes(key).decode() for (key,) in follower.rows(f"SELECT key FROM key WHERE kind = {ADDRESS}"))
-
-
-class Reader:
-    """Reads the shadow without a pause, as every other process does, and keeps each view that it has not seen before."""
-
-    def __init__(self, follower):
-        self.follower, self.views, self.ends = follower, [], threading.Event()
-        self.thread = threading.Thread(target=self.read)
-        self.thread.start()
-
-    def look(self):
-        view = addresses(self.follower)
-        if view not in self.views:
-            self.views.append(view)
-
-    def read(self):
-        while not self.ends.wait(0.005):
-            self.look()
-
-    def end(self):
-        self.ends.set()
-        self.thread.join()
-
-
-class RelayTest(ReplicaTest):
-    ldif = ReplicaTest.ldif + people(USERS)
-
-    def relay(self, server=None):
-        relay = Relay((server or self.master).address, (server or self.master).port)
-        self.addCleanup(relay.close)
-        return relay
-
-    def follow_over(self, relay, **settings):
-        return self.follow(ldap_uri=[relay.uri], ldap_starttls="never", shadow_brake_percent=100, **settings)
-
-
-class MiddleTest(RelayTest):
-    def change_all(self, turn):
-        self.master.modify("".join(f"dn: uid={name},ou=people,{BASE}\nchangetype: modify\nreplace: mail\nmail: {name}.{turn}@uni.example\n\n" for name in USERS))
-
-    def replaced(self, turn):
-        return frozenset({f"{name}.{turn}@uni.example" for name in USERS} | {f"{name}@uni.example" for name in ("ann", "bob")})
-
-    def interrupted(self, end):
-        """Everybody's address changes while we are away; in the middle of being told so, with the cookie and without, end(follower, relay)."""
-        relay = self.relay()
-        follower = self.follow_over(relay)
-        follower.wait_for("u299@uni.example", 250)
-        for turn, (middle, keeps_cookie) in enumerate((middle, keeps) for middle in MIDDLES for keeps in (True, False)):
-            follower.stop()
-            before = addresses(follower)
-            if not keeps_cookie:
-                with follower.writes() as db:
-                    db.execute("UPDATE state SET cookie = x''")
-            self.change_all(turn)
-            reader = Reader(follower)
-            self.addCleanup(reader.end)
-            relay.hold(middle)
-            follower.start()
-            relay.wait_held()
-            end(follower, relay)
-            self.assertEqual(addresses(follower), before)
-            relay.cut()
-            if follower.daemon is None:
-                follower.start()
-            follower.wait(lambda: addresses(follower) == self.replaced(turn), "the new one")
-            reader.end()
-            reader.look()
-            self.assertEqual(reader.views, [before, self.replaced(turn)])
-            self.assert_same(follower)
-
-    def test_ldapsync_is_killed(self):
-        """I1, I2, I7."""
-        self.interrupted(lambda follower, relay: follower.kill())
-
-    def test_slapd_is_killed(self):
-        """I1, I2, I5."""
-        def end(follower, relay):
-            self.master.kill()
-            left = follower.log_text().count("directory server is left")
-            relay.cut()
-            follower.wait(lambda: follower.log_text().count("directory server is left") > left, "it is left")
-            self.master.start()
-        self.interrupted(end)
-
-    def test_slapd_hangs(self):
-        """I1, I10."""
-        def end(follower, relay):
-            left = follower.log_text().count("directory server is left")
-            follower.wait(lambda: follower.log_text().count("directory server is left") > left, "it is left")
-        self.interrupted(end)
-
-    def test_never_complete(self):
-        """I8: part of a first load is nobody's; neither known nor unknown."""
-        relay = self.relay()
-        relay.hold(MIDDLES[-1])
-        follower = self.follow_over(relay)
-        relay.wait_held()
-        self.assertEqual([follower.code("u1@uni.example"), follower.code("nobody@uni.example"), follower.status()["complete"]], [451, 451, False])
-        self.master.kill()
-        relay.cut()
-        follower.kill()
-        follower.start()
-        follower.wait(lambda: "directory server is left" in follower.log_text(), "it is down")
-        self.assertEqual([follower.code("u1@uni.example"), follower.code("nobody@uni.example")], [451, 451])
-        self.assertEqual(addresses(follower), frozenset())
-        self.master.start()
-        follower.wait_for("nobody@uni.example", 550)
-        self.assertEqual(follower.code("u1@uni.example"), 250)
-        self.assert_same(follower)
-
-
-class PresentTest(RelayTest):
+class PresentTest(ReplicaTest):
     """I5: a shadow that has lost the log of its session tells who is present, and not who has gone."""
     shadows = 1
+    ldif = ReplicaTest.ldif + people(USERS)
 
     def test_present(self):
         shadow = self.directory.shadows[0]
-        relay = self.relay(shadow)
-        follower = self.follow_over(relay)
+        relay = Relay(shadow.address, shadow.port)
+        self.addCleanup(relay.close)
+        follower = self.follow(ldap_uri=[relay.uri], ldap_starttls="never", shadow_brake_percent=100)
         follower.wait_for("u299@uni.example", 250)
         follower.stop()
         self.master.delete(f"uid=bob,ou=people,{BASE}")

@@ -169,54 +169,6 @@ class FailingTest(PollTest):
         follower.wait_for("nobody@uni.example", 550)
         self.assert_same(follower)
 
-    def test_emptied(self):
-        """I6, I8."""
-        follower = self.poll()
-        follower.wait_for("u1@uni.example", 250)
-        self.master.empty(ReplicaTest.ldif)
-        follower.wait_state("BRAKED")
-        self.assertEqual(follower.status()["held_deletes"], len(USERS))
-        self.assertEqual([follower.code(f"{name}@uni.example") for name in ("u1", "ann", "nobody")], [250, 250, 451])
-        follower.kill()
-        follower.start()
-        follower.wait_state("BRAKED")
-        self.assertEqual(follower.run("directory", "release").returncode, 0)
-        self.assertEqual([follower.code(f"{name}@uni.example") for name in ("u1", "ann", "nobody")], [550, 250, 550])
-        self.assert_same(follower)
-
-    def test_deleted_by_a_loop(self):
-        follower = self.poll()
-        follower.wait_for("u1@uni.example", 250)
-        self.master.delete(*(f"uid={name},ou=people,{BASE}" for name in USERS[:30]))
-        follower.wait_state("BRAKED")
-        self.assertEqual([follower.code("u35@uni.example"), follower.code("nobody@uni.example")], [250, 451])
-        for _ in range(3):
-            if follower.run("directory", "release").returncode == 0:
-                break
-        follower.wait_for("u1@uni.example", 550)
-        self.assert_same(follower)
-
-    def test_stopped_and_killed(self):
-        """I8, I10."""
-        follower = self.poll(fresh_s=3, ldap_timeout_s=1)
-        follower.wait_for("nobody@uni.example", 550)
-        self.master.pause()
-        follower.wait_for("nobody@uni.example", 451)
-        follower.wait(lambda: "no answer in time" in follower.status()["trouble"], "it hangs")
-        self.assertEqual(follower.code("u1@uni.example"), 250)
-        self.assertGreater(follower.status()["lag_ms"], 3000)
-        follower.kill()
-        follower.start()
-        follower.wait_state("STALE")
-        self.master.resume()
-        follower.wait_for("nobody@uni.example", 550)
-        self.master.kill()
-        follower.wait_for("nobody@uni.example", 451)
-        self.master.start()
-        self.master.add(user_ldif("new"))
-        follower.wait_for("new@uni.example", 250)
-        self.assert_same(follower)
-
     def test_killed_in_the_middle(self):
         """Of searches: a reconcile runs all the time (I1, I5)."""
         rng = random.Random(7)

@@ -5,8 +5,8 @@
     ...
     one.remove()                                            # in the end, whatever happened
 
-uri, base, sync_dn, sync_password; start(), stop(), restart(), kill(), pause(), resume(), remove(); empty(ldif): made anew, with only this; and what Content in slapd.py has: add, modify,
-delete, load, search(…, who=). settings(): what a node needs to follow it. No TLS (that would need an NSS database).
+uri, base, sync_dn, sync_password; start(), stop(), restart(), kill(), pause(), resume(), remove(); empty(ldif): made anew, with only this;
+load_from(export()); replicate_to(other); and what Content in slapd.py has: add, modify, delete, load, search(…, who=). settings(): what a node needs to follow it. No TLS (that would need an NSS database).
 
 Debian's package is unpacked into build/389-ds at first use (deploy/packages 389-ds) and never installed. The instance is made from the package's own
 template, since its set-up program wants systemd; the server runs below that root by chroot, so as root only.
@@ -26,6 +26,7 @@ from slapd import BASE, DEADLINE_S, ROOT, Content, deployed
 PORT = 2389
 ADMIN, ADMIN_PASSWORD = "cn=Directory Manager", "secretsecret"
 USER, ID = "dirsrv", 106
+REPLICATOR = "cn=replicator,cn=config"
 
 
 class DirectoryServer389(Content):
@@ -44,6 +45,7 @@ class DirectoryServer389(Content):
         self.uri = f"ldap://{self.address}:{PORT}"
         os.makedirs(self.below("etc/dirsrv"), exist_ok=True)
         self.folder = tempfile.mkdtemp(prefix="slapd-", dir=self.below("etc/dirsrv"))
+        self.secrets = tempfile.mkdtemp(prefix="posthouse-389-")  # outlives empty(): a sandbox lets its daemon into this folder, not into a later one of its name
         self.name = os.path.basename(self.folder)
         self.folders = {what: f"/{what}/{self.name}" for what in ("etc/dirsrv", "run/lock/dirsrv", "var/lib/dirsrv", "var/log/dirsrv")}
 
@@ -118,21 +120,26 @@ class DirectoryServer389(Content):
 
     # --- the process ---
 
-    def launch(self):
-        def below():
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-            mine = self.below(f"proc/{os.getpid()}")  # it dies without these, and /proc may be mounted only where mounting is allowed
-            os.makedirs(mine, exist_ok=True)
-            for source, target in (("/proc/self/status", mine + "/status"), ("/proc/meminfo", self.below("proc/meminfo"))):
-                with open(source, encoding="ascii", errors="replace") as stream:
-                    text = stream.read()
-                with open(target, "w", encoding="ascii") as stream:
-                    stream.write(text)
-            os.chroot(self.root)
-            os.chdir("/")
+    def below_root(self):
+        """In a new process: its root is that of the package."""
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        mine = self.below(f"proc/{os.getpid()}")  # it dies without these, and /proc may be mounted only where mounting is allowed
+        os.makedirs(mine, exist_ok=True)
+        for source, target in (("/proc/self/status", mine + "/status"), ("/proc/meminfo", self.below("proc/meminfo"))):
+            with open(source, encoding="ascii", errors="replace") as stream:
+                text = stream.read()
+            with open(target, "w", encoding="ascii") as stream:
+                stream.write(text)
+        os.chroot(self.root)
+        os.chdir("/")
+
+    def program(self, *arguments):
         with open(os.path.join(self.folder, "output"), "ab") as output:
-            self.process = subprocess.Popen(["/usr/sbin/ns-slapd", "-D", self.folders["etc/dirsrv"], "-i", f"/run/dirsrv/{self.name}.pid", "-d", "0"],
-                                            preexec_fn=below, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            return subprocess.Popen(["/usr/sbin/ns-slapd", *arguments, "-D", self.folders["etc/dirsrv"], "-d", "0"], preexec_fn=self.below_root,
+                                    stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def launch(self):
+        self.process = self.program("-i", f"/run/dirsrv/{self.name}.pid")
         end = time.monotonic() + 2 * DEADLINE_S
         while not deployed.listens_on(self.address, PORT):
             if self.process.poll() is not None or time.monotonic() > end:
@@ -188,11 +195,51 @@ class DirectoryServer389(Content):
 
     def empty(self, ldif=""):
         """Another of this name and address: content, unique ids and change numbers are new."""
-        self.remove()
+        self.clear()
         self.ldif = ldif
         os.makedirs(self.folder)
         self.start()
-        self.settings()  # its file of the password
+
+    # --- its content as a file, and as another server's ---
+
+    def export(self):
+        """Writes its content, with the ids that it has, to a file; for load_from."""
+        name = f"saved{time.monotonic_ns()}"
+        path = self.folders["var/lib/dirsrv"] + f"/ldif/{name}.ldif"
+        task = f"cn={name},cn=export,cn=tasks,cn=config"
+        self.add(f"dn: {task}\nobjectClass: extensibleObject\ncn: {name}\nnsInstance: userRoot\nnsFilename: {path}\nttl: 600\n")
+        self.wait(lambda: b"0" in self.search("(objectClass=*)", "nsTaskExitCode", base=task, scope="base")[0][1].get("nsTaskExitCode", []), task)
+        return path
+
+    def load_from(self, path):
+        """The file in the place of its content, while it is stopped; then it starts."""
+        self.stop()
+        done = self.program("ldif2db", "-n", "userRoot", "-i", path)
+        if done.wait(2 * DEADLINE_S) != 0:
+            raise deployed.Failed(f"the import ended with {done.returncode}: {self.said()}")
+        shutil.rmtree(self.below(f"proc/{done.pid}"), ignore_errors=True)
+        self.start()
+
+    def replicate_to(self, other):
+        """other becomes a replica of this one, which has all of its content when this returns."""
+        replica = f'cn=replica,cn="{self.base}",cn=mapping tree,cn=config'
+        for server, kind in ((self, "nsDS5ReplicaType: 3\nnsDS5Flags: 1\nnsDS5ReplicaId: 1"), (other, "nsDS5ReplicaType: 2\nnsDS5Flags: 0\nnsDS5ReplicaId: 65535")):
+            server.add(f"dn: {REPLICATOR}\nobjectClass: inetOrgPerson\ncn: replicator\nsn: replicator\nuserPassword: {ADMIN_PASSWORD}\n")
+            server.add(f"dn: {replica}\nobjectClass: nsds5replica\nobjectClass: extensibleObject\ncn: replica\nnsDS5ReplicaRoot: {self.base}\n{kind}\n"
+                       f"nsDS5ReplicaBindDN: {REPLICATOR}\n")
+        self.agreement = f"cn=other,{replica}"
+        self.add(f"dn: {self.agreement}\nobjectClass: nsds5replicationagreement\ncn: other\nnsDS5ReplicaHost: {other.address}\n"
+                 f"nsDS5ReplicaPort: {other.port}\nnsDS5ReplicaBindDN: {REPLICATOR}\nnsDS5ReplicaBindMethod: SIMPLE\nnsDS5ReplicaTransportInfo: LDAP\n"
+                 f"nsDS5ReplicaCredentials: {ADMIN_PASSWORD}\nnsDS5ReplicaRoot: {self.base}\nnsds5BeginReplicaRefresh: start\n")
+        self.wait(lambda: b"Total update succeeded" in self.search("(objectClass=*)", "nsds5replicaLastInitStatus", base=self.agreement,
+                                                                    scope="base")[0][1].get("nsds5replicaLastInitStatus", [b""])[0], "the replica")
+
+    def wait(self, condition, what):
+        end = time.monotonic() + 2 * DEADLINE_S
+        while not condition():
+            if time.monotonic() > end:
+                raise deployed.Failed(f"389-ds: never: {what}: {self.said()}")
+            time.sleep(0.05)
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
@@ -200,10 +247,14 @@ class DirectoryServer389(Content):
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
-    def remove(self):
+    def clear(self):
         self.end(signal.SIGKILL)
         for top in self.folders.values():
             shutil.rmtree(self.below(top), ignore_errors=True)
+
+    def remove(self):
+        self.clear()
+        shutil.rmtree(self.secrets, ignore_errors=True)
 
     # --- for Content, and for a node ---
 
@@ -214,7 +265,7 @@ class DirectoryServer389(Content):
         return "-x", "-D", ADMIN, "-w", ADMIN_PASSWORD
 
     def settings(self):
-        password = os.path.join(self.folder, "ldap.password")
+        password = os.path.join(self.secrets, "ldap.password")
         with open(password, "w", encoding="utf-8") as stream:
             stream.write(self.sync_password + "\n")
         os.chmod(password, 0o600)

@@ -138,7 +138,7 @@ def entries(ldif):
 
 class Directory:
     def __init__(self, shadows=0, ldif="", base=BASE, log_level="stats", extra=(), identities=(), session_log="default", environment=None,
-                 address=None, provides=True):
+                 address=None, provides=True, server_class=TestServer):
         """extra, identities, session_log, environment, provides: as in deploy/ldap/server.py, for all its servers. address: in place of one of its own."""
         self.base = base
         self.programs = deployed.Programs()
@@ -148,8 +148,8 @@ class Directory:
         self.certificates = deployed.Certificates(os.path.join(self.dir, "tls"), self.address)
         common = {"log_level": log_level, "extra": extra, "identities": identities, "session_log": session_log, "durable": False,
                   "environment": environment, "provides": provides, "end_signal": signal.SIGKILL}  # which also ends what was stopped
-        self.master = TestServer(self.programs, self.path("master"), self.address, PORT, base, self.certificates, **common)
-        self.shadows = [TestServer(self.programs, self.path(f"shadow{n}"), self.address, PORT + n, base, self.certificates,
+        self.master = server_class(self.programs, self.path("master"), self.address, PORT, base, self.certificates, **common)
+        self.shadows = [server_class(self.programs, self.path(f"shadow{n}"), self.address, PORT + n, base, self.certificates,
                                    provider=self.master, server_id=n + 1, **common) for n in range(1, shadows + 1)]
         self.servers = [self.master, *self.shadows]
         self.sync_dn, self.sync_password = self.master.sync_dn, self.master.sync_password
