@@ -3,9 +3,12 @@
 //
 //     replica_poll.c     one connection: which driver, what the server offers, when to ask
 //     poll_question.c    one question and its whole answer: into the images and the table, or nothing of it
+//     poll_compare.c     who is still there, and as it was
+//     poll_large.c       entries that the server gives in parts
 #ifndef LDAPSYNC_POLL_PARTS_H
 #define LDAPSYNC_POLL_PARTS_H
 
+#include "poll_ranges.h"
 #include "poll_step.h"
 #include "poll_table.h"
 #include "replica_parts.h"
@@ -27,7 +30,60 @@ struct poll {
 	struct csns csns;          // contextCSN before it
 };
 
+// Entries to look at: of each its id, then its DN and a NUL.
+struct poll_suspects {
+	struct buf list;
+	size_t n, n_max;
+};
+
+struct question {
+	struct replica *replica;
+	struct poll *poll;
+	enum poll_what what;
+	struct poll_suspects large;     // given in parts
+	struct poll_suspects differing; // POLL_COMPARE: not as they were
+	size_t found;              // entries of the search at hand
+	const struct guid *sought; // of the search at hand: is it still that one?
+	bool is_sought;
+	bool stopped;              // we want no more of this answer, as err says
+	bool database_failed;
+	bool has_too_many;         // for a compare: everything is to be read
+	struct err *err;
+};
+
+// --- poll_question.c ---
+
 // Asks and concludes. False: the connection ends, as *outcome_out and err say.
 bool poll_question(struct replica *replica, const struct poll_ask *ask, enum outcome *outcome_out, struct err *err);
+
+// False: too many, or a name that cannot be kept.
+bool poll_suspect(struct poll_suspects *suspects, const struct guid *uuid, struct str dn);
+bool poll_next_suspect(struct str *rest, struct guid *uuid_out, const char **dn_out);
+
+// For functions that take entries: false.
+bool poll_stop(struct question *question);
+bool poll_stop_for_database(struct question *question);
+
+bool poll_is_in_time(struct question *question); // false: stopped
+bool poll_keep(struct question *question, struct poll_table *table, const struct guid *uuid, uint64_t digest);
+void poll_identify(struct question *question, const struct raw_entry *entry, struct guid *uuid_out, bool *of_dn_out);
+uint64_t poll_known_digest(const struct poll *poll, const struct guid *uuid); // as it was, and what the changes have said of it since
+void poll_note_mark(struct question *question, const struct raw_entry *entry, const struct guid *uuid, uint64_t digest);
+ldap_link_each_fn poll_put_entry;
+
+// An entry as it is now, with its uuid, into the transaction. digest: what the table has of it then.
+bool poll_store(struct question *question, const struct raw_entry *entry, uint64_t digest);
+
+// False: not the whole answer, or it could not be stored.
+bool poll_search(struct question *question, const char *filter, const char *const *attributes, ldap_link_each_fn *each);
+
+// One entry, if it is there and the filter finds it; with a context of its own.
+bool poll_read_one(struct question *question, const char *dn, const char *const *attributes, ldap_link_each_fn *each, void *context);
+
+// --- poll_compare.c ---
+bool poll_compare(struct question *question);
+
+// --- poll_large.c ---
+bool poll_read_large(struct question *question);
 
 #endif

@@ -13,13 +13,15 @@
 
 const char *const poll_server_root_attributes[] = {"supportedControl", "highestCommittedUSN", "dsServiceName", NULL};
 
-// In order of preference.
+// In order of preference. hyphens: behind which octets its text has one, as bits.
+enum { HYPHENS_UUID = 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10, HYPHENS_389 = 1 << 4 | 1 << 8 | 1 << 12 };
 static const struct {
 	const char *name;
 	enum poll_ids ids;
+	unsigned hyphens;
 } known_ids[] = {
-	{"nsUniqueId", POLL_IDS_HEX},    {"entryUUID", POLL_IDS_HEX}, {"objectGUID", POLL_IDS_GUID},
-	{"ibm-entryUUID", POLL_IDS_HEX}, {"orclGUID", POLL_IDS_HEX},  {"GUID", POLL_IDS_TEXT},
+	{"nsUniqueId", POLL_IDS_HEX, HYPHENS_389},     {"entryUUID", POLL_IDS_HEX, HYPHENS_UUID}, {"objectGUID", POLL_IDS_GUID, 0},
+	{"ibm-entryUUID", POLL_IDS_HEX, HYPHENS_UUID}, {"orclGUID", POLL_IDS_HEX, 0},             {"GUID", POLL_IDS_TEXT, 0},
 };
 static const struct {
 	const char *name;
@@ -159,14 +161,15 @@ static bool parse_hex(struct str value, struct guid *uuid_out)
 }
 
 // So that it reads as administrators of Active Directory know it ([MS-DTYP] 2.3.4: 32, 16 and 16 bits, least significant octet first).
+static const uint8_t guid_order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+
 static bool parse_guid(struct str value, struct guid *uuid_out)
 {
-	static const uint8_t from[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
 	struct guid uuid;
 	if (value.n != sizeof uuid.b)
 		return false;
 	for (size_t i = 0; i < sizeof uuid.b; i++)
-		uuid.b[i] = (uint8_t)value.p[from[i]];
+		uuid.b[i] = (uint8_t)value.p[guid_order[i]];
 	if (guid_is_zero(&uuid))
 		return false;
 	*uuid_out = uuid;
@@ -199,6 +202,30 @@ bool poll_server_id(const struct poll_server *server, const struct raw_entry *en
 	struct guid key = dn_key(entry->dn);
 	*uuid_out = guid_derive(&key, STR_NONE, STR("entry")); // as intake.c has it
 	return false;
+}
+
+static unsigned hyphens_of(const struct poll_server *server)
+{
+	for (size_t i = 0; i < KNOWN_IDS; i++)
+		if (str_eq_nocase(str_of_c(server->id_name), str_of_c(known_ids[i].name)))
+			return known_ids[i].hyphens;
+	return 0;
+}
+
+bool poll_server_id_filter(const struct poll_server *server, const struct guid *uuid, struct buf *filter)
+{
+	if (server->ids == POLL_IDS_DN || server->ids == POLL_IDS_TEXT)
+		return false;
+	unsigned hyphens = hyphens_of(server);
+	buf_printf(filter, "(%s=", server->id_name);
+	for (size_t i = 0; i < sizeof uuid->b; i++) {
+		if (server->ids == POLL_IDS_GUID)
+			buf_printf(filter, "\\%02x", uuid->b[guid_order[i]]); // RFC 4515, 3; the order is its own inverse
+		else
+			buf_printf(filter, "%s%02x", hyphens & 1u << i ? "-" : "", uuid->b[i]);
+	}
+	buf_add_byte(filter, ')');
+	return true;
 }
 
 // --- Marks ---

@@ -61,6 +61,10 @@ void poll_server_base(struct poll_server *server, const struct raw_entry *base, 
 
 // True when the entry's own id was found; else, and for POLL_IDS_DN, *uuid_out is derived from the DN.
 bool poll_server_id(const struct poll_server *server, const struct raw_entry *entry, struct guid *uuid_out);
+
+// Appends a filter that finds the entry with this id, "(entryUUID=…)". False where the id does not say what the server has:
+// POLL_IDS_DN, POLL_IDS_TEXT.
+bool poll_server_id_filter(const struct poll_server *server, const struct guid *uuid, struct buf *filter);
 bool poll_server_mark(const struct poll_server *server, const struct raw_entry *entry, int64_t *mark_out);
 
 // Appends a filter for entries whose mark is this or later; a negative one is 0.

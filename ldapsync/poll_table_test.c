@@ -132,6 +132,10 @@ static void ids_and_marks_are_chosen_by_the_base(void **state)
 	assert_names(ENTRY("dc=uni", slapd), false, "employeeNumber", "modifyTimestamp", "employeeNumber", "modifyTimestamp");
 	// All name the same entry in the same way.
 	const struct raw_entry each[] = {ENTRY("dc=uni", slapd), ENTRY("dc=uni", ds), ENTRY("dc=uni", ad)};
+	static const char *const filters[] = {"(entryUUID=4d7a9f3e-2b1c-4f64-9a52-7d0c1b8e6f01)", "(nsUniqueId=4d7a9f3e-2b1c4f64-9a527d0c-1b8e6f01)",
+		"(objectGUID=\\3e\\9f\\7a\\4d\\1c\\2b\\64\\4f\\9a\\52\\7d\\0c\\1b\\8e\\6f\\01)"};
+	struct buf filter;
+	buf_init(&filter, 200);
 	for (size_t i = 0; i < 3; i++) {
 		struct poll_server server;
 		struct guid uuid;
@@ -141,9 +145,16 @@ static void ids_and_marks_are_chosen_by_the_base(void **state)
 		assert_true(poll_server_id(&server, &each[i], &uuid));
 		guid_text(&uuid, text);
 		assert_string_equal(text, "4d7a9f3e2b1c4f649a527d0c1b8e6f01");
+		buf_clear(&filter);
+		assert_true(poll_server_id_filter(&server, &uuid, &filter));
+		assert_string_equal(buf_c(&filter), filters[i]);
+		server.ids = POLL_IDS_TEXT; // the id is no more than derived from what the server has
+		assert_false(poll_server_id_filter(&server, &uuid, &filter));
+		server.ids = each[i].values == ad ? POLL_IDS_GUID : POLL_IDS_HEX;
 		assert_false(poll_server_id(&server, &ENTRY("dc=uni", bare), &uuid)); // by its DN
 		assert_false(guid_is_zero(&uuid));
 	}
+	buf_fini(&filter);
 }
 
 static void a_filter_for_what_has_changed(void **state)

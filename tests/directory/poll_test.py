@@ -8,8 +8,9 @@ import time
 import unittest
 
 from ds389 import DirectoryServer389
-from fake_ldap import FakeServer, ber, octets, page
+from fake_ldap import FakeServer
 from node import Node, message, user_ldif
+from polled import Lying, refer
 from replica import DOMAIN, Follower, ReplicaTest, people
 from slapd import BASE, Directory
 
@@ -297,67 +298,6 @@ class Ds389Test(unittest.TestCase):
         self.assertEqual(follower.uuids(), {values["nsUniqueId"][0].decode().replace("-", "") for _, values in ids})
 
 
-DOMAIN_SCOPE = "1.2.840.113556.1.4.1339"
-
-
-def refer(session, number):
-    session.say(number, ber(0x73, octets("ldap://127.0.0.9/dc=else")))
-
-
-class Lying:
-    """An LDAPv3 server that is asked by a poll, and what it makes of it: answers(session, number, search) of fake_ldap."""
-
-    def __init__(self, users=30):
-        self.entries = {f"uid=u{n},ou=people,{BASE}": self.user(n) for n in range(users)}
-        self.entries[f"associatedDomain=uni.example,{BASE}"] = {
-            "objectClass": ["phMailDomain"], "associatedDomain": ["uni.example"], "phDomainType": ["local"], **self.marks(10000)}
-        self.entries[f"cn=mb1,{BASE}"] = {"objectClass": ["phMailHost"], "cn": ["mb1.uni.example"],
-                                          "phHostEndpoint": ["lmtp=inet:127.0.0.1:24"], **self.marks(10001)}
-        self.controls, self.compares, self.loads = ["1.2.840.113556.1.4.319", DOMAIN_SCOPE], 0, 0
-        self.left_out, self.end, self.pages, self.slow_s = set(), None, None, 0
-
-    @staticmethod
-    def marks(n):
-        return {"entryUUID": [f"00000000-0000-4000-8000-{n:012x}"], "modifyTimestamp": ["20261122010203Z"]}
-
-    def user(self, n):
-        return {"objectClass": ["phMailUser"], "uid": [f"u{n}"], "mail": [f"u{n}@uni.example"], "mailHost": ["mb1.uni.example"], **self.marks(n + 1)}
-
-    def __call__(self, session, number, search):
-        if search.base == b"":
-            session.say(number, session.content("", {"supportedControl": self.controls}))
-        elif search.scope == 0 and search.base.decode() == BASE:
-            session.say(number, session.content(BASE, self.marks(20000)))
-        elif search.scope == 0:
-            if search.base.decode() not in self.entries:
-                session.say(number, session.result(0x65, 32))
-                return
-            session.say(number, session.content(search.base.decode(), self.entries[search.base.decode()]))
-        elif DOMAIN_SCOPE.encode() not in search.controls:
-            refer(session, number)  # as Active Directory does, from the top of a domain
-        elif b"phAuthRealm" in search.attributes and len(search.attributes) == 3:
-            pass
-        elif b"modifyTimestamp" in search.filter:
-            pass  # nothing has changed, it says
-        else:
-            is_load = b"objectClass" in search.attributes
-            self.loads += is_load
-            self.compares += not is_load
-            self.tell(session, number, search, is_load)
-            return
-        session.say(number, session.result(0x65))
-
-    def tell(self, session, number, search, is_load):
-        names = [dn for dn in self.entries if is_load or dn not in self.left_out]
-        for at, dn in enumerate(names):
-            time.sleep(self.slow_s)
-            if self.end and at == len(names) // 2:
-                self.end(session, number)
-                return
-            session.say(number, session.content(dn, self.entries[dn]))
-        session.say(number, session.result(0x65), *([page(self.pages)] if self.pages is not None else []))
-
-
 class LiarTest(unittest.TestCase):
     """Threat ldap-partial (I5)."""
 
@@ -406,9 +346,31 @@ class LiarTest(unittest.TestCase):
         self.assertEqual(self.follower.code("u2@uni.example"), 250)
         self.assertEqual(len(self.wanted - self.follower.uuids()), 1)
         self.assertIn("left an entry out of a search", self.follower.log_text())
+        self.assertGreater(self.lying.by_ids, 0)
         compares = self.lying.compares
         self.follower.wait(lambda: self.lying.compares > compares + 2, "again and again")
         self.assertEqual(self.follower.code("u2@uni.example"), 250)
+
+    def test_ids_cannot_be_asked_for(self):
+        """A server that finds nothing by its ids: who is not mentioned is asked for by name."""
+        self.lying.knows_ids = False
+        self.test_left_out()
+
+    def test_many_come_and_go(self):
+        """They are asked for by their ids, many at once."""
+        self.follower.stop()
+        self.follower.set_values(shadow_brake_percent=100)
+        self.follower.start()
+        self.follower.wait_state("PERSIST")
+        names = self.lying.by_names
+        self.lying.entries.update({f"uid=u{n},ou=people,{BASE}": self.lying.user(n) for n in range(30, 200)})
+        self.follower.wait_for("u199@uni.example", 250)
+        self.assertEqual(len(self.follower.uuids()), len(self.wanted) + 170)
+        for n in range(1, 200):
+            del self.lying.entries[f"uid=u{n},ou=people,{BASE}"]
+        self.follower.wait_for("u29@uni.example", 550)
+        self.assertEqual(self.follower.code("u0@uni.example"), 250)
+        self.assertEqual([self.lying.by_names - names, len(self.wanted - self.follower.uuids()), len(self.follower.uuids())], [0, 29, 3])
 
     def test_pages_without_end(self):
         self.lying.pages = b"more"

@@ -176,6 +176,7 @@ class FakeServer:
         try:
             while True:
                 session = Session(self, self.listener.accept()[0])
+                session.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.connections += 1
                 self.sessions.append(session)
                 session.start()
