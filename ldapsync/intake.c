@@ -464,7 +464,7 @@ static bool fill_blobs(struct intake *intake, const struct item *items, size_t n
 	}
 	if (head->cut)
 		entry_mark_cut(&intake->data);
-	return !intake->data.overflow && !intake->secret_data.overflow;
+	return entry_seal(&intake->data) && entry_seal(&intake->secret_data);
 }
 
 // Keys and action of an access entry are each right, and may be wrong together: RELAY for everybody.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Is what readers have whole? A thread of its own reads shadow.db and credentials.db from the disk from time to time, as a reader
-// does, and says when one is damaged: pages that are none, entries that do not decode, keys that lead to no entry or are missing.
+// does, and says when one is damaged: pages that are none, entries that do not decode or are not what was written (their seal), keys that lead to
+// no entry or are missing.
 //
 //     verify_file(path, &ddl_shadow, NULL, NULL, &err)    // ERR_OK, or what is wrong
 //

@@ -2,15 +2,74 @@
 // The blob of an entry: written by ldapsync, read in place by all. A blob is checked as a whole once (entry_decode), so that the loops
 // over its values need no error path.
 //
-//     version u8 = 1, flags u8 (1: the directory gave the uuid, 2: cut), uuid 16 bytes, classes varint, dn varint length + bytes,
-//     then values: attribute number u8, varint length, bytes; numbers ascend, values of one attribute stay in the directory's order
+//     version u8 = 1 or 2, flags u8 (1: the directory gave the uuid, 2: cut), uuid 16 bytes, classes varint, dn varint length + bytes,
+//     then values: attribute number u8, varint length, bytes; numbers ascend, values of one attribute stay in the directory's order;
+//     version 2: a sum u64 over all that comes before it
 #include "schema/entry.h"
 
+#include <endian.h>
 #include <time.h>
 
 #include "base/must.h"
 
-enum { VERSION = 1, HAS_UUID = 1, CUT = 2, HEAD_BYTES = 18, VARINT_BYTES_MAX = 5 };
+enum { PLAIN = 1, SEALED = 2, HAS_UUID = 1, CUT = 2, HEAD_BYTES = 18, VARINT_BYTES_MAX = 5, WORD_BYTES = 8, LANES = 4 };
+
+// --- The seal ---
+
+static inline uint64_t word_at(const char *p)
+{
+	uint64_t word;
+	memcpy(&word, p, sizeof word);
+	return le64toh(word);
+}
+
+// One to one in both, so that a change of one word always shows; of several, all but once in 2^64.
+static inline uint64_t mixed(uint64_t sum, uint64_t word)
+{
+	sum = (sum ^ word) * 0x9e3779b97f4a7c15u;
+	return sum ^ sum >> 32;
+}
+
+// In lanes that do not wait for each other: this is on the way of every decision.
+static uint64_t sum_of(struct str bytes)
+{
+	uint64_t lane[LANES] = {1, 2, 3, 4}, last[LANES] = {0};
+	const char *p = bytes.p, *end = p + bytes.n - bytes.n % sizeof last;
+	for (; p < end; p += sizeof last)
+		for (size_t i = 0; i < LANES; i++)
+			lane[i] = mixed(lane[i], word_at(p + i * WORD_BYTES));
+	memcpy(last, p, bytes.n % sizeof last);
+	for (size_t i = 0; i < LANES; i++)
+		lane[i] = mixed(lane[i], le64toh(last[i]));
+	uint64_t sum = bytes.n;
+	for (size_t i = 0; i < LANES; i++)
+		sum = mixed(sum, lane[i]);
+	return sum;
+}
+
+bool entry_seal(struct buf *b)
+{
+	must(b->n >= HEAD_BYTES && b->p[0] == PLAIN);
+	if (b->overflow)
+		return false;
+	b->p[0] = SEALED;
+	uint64_t sum = htole64(sum_of(buf_str(b)));
+	return buf_add(b, str_of((const char *)&sum, sizeof sum));
+}
+
+// Is the seal whole? *blob is then what it is over.
+static bool unseal(struct str *blob)
+{
+	if (blob->n < HEAD_BYTES + WORD_BYTES)
+		return false;
+	struct str sealed = str_upto(*blob, blob->n - WORD_BYTES);
+	if (sum_of(sealed) != word_at(sealed.p + sealed.n))
+		return false;
+	*blob = sealed;
+	return true;
+}
+
+// --- Writing and reading ---
 
 // Takes a varint (little-endian groups of 7 bits) of at most 32 bits off *rest. Most are one byte.
 static inline bool take_varint(struct str *rest, size_t *out)
@@ -64,7 +123,7 @@ static void add_varint(struct buf *b, size_t value)
 bool entry_begin(struct buf *b, const struct guid *uuid, bool has_uuid, unsigned classes, struct str dn)
 {
 	must(dn.n <= ENTRY_DN_BYTES_MAX);
-	buf_add_byte(b, VERSION);
+	buf_add_byte(b, PLAIN);
 	buf_add_byte(b, has_uuid ? HAS_UUID : 0);
 	buf_add(b, guid_bytes(uuid));
 	add_varint(b, classes);
@@ -89,7 +148,9 @@ bool entry_decode(struct str blob, struct entry *entry_out)
 {
 	struct entry entry;
 	size_t classes;
-	if (blob.n < HEAD_BYTES || blob.n > ENTRY_BYTES_MAX || blob.p[0] != VERSION || (blob.p[1] & ~(HAS_UUID | CUT)) != 0)
+	if (blob.n < HEAD_BYTES || blob.n > ENTRY_BYTES_MAX || (blob.p[1] & ~(HAS_UUID | CUT)) != 0)
+		return false;
+	if (blob.p[0] != PLAIN && (blob.p[0] != SEALED || !unseal(&blob)))
 		return false;
 	entry.has_uuid = blob.p[1] & HAS_UUID;
 	entry.cut = blob.p[1] & CUT;

@@ -8,6 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { SEAL_BYTES = 8 };
+
 static void check_attr(const struct entry *entry, enum attr attr)
 {
 	struct entry_cursor cursor = {0};
@@ -18,6 +20,18 @@ static void check_attr(const struct entry *entry, enum attr attr)
 	int64_t ms;
 	if (has && entry_time_parse(first, &ms))
 		must(chr_is_digit(first.p[0]));
+}
+
+// Sealed it says the same, and with another byte nothing.
+static void check_seal(struct buf *b, const struct entry *entry)
+{
+	struct entry sealed;
+	if (!entry_seal(b) || b->n > ENTRY_BYTES_MAX)
+		return;
+	must(entry_decode(buf_str(b), &sealed) && str_eq(sealed.values, entry->values) && str_eq(sealed.dn, entry->dn));
+	size_t at = 1 + b->n / 3 % (b->n - 1);
+	b->p[at] ^= 0x20;
+	must(!entry_decode(buf_str(b), &sealed));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -31,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum attr attr;
 	struct str value;
 	struct guid id;
-	buf_init(&again, size);
+	buf_init(&again, size + SEAL_BYTES);
 	entry_begin(&again, &entry.uuid, entry.has_uuid, entry.classes, entry.dn);
 	if (entry.cut)
 		entry_mark_cut(&again);
@@ -39,7 +53,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		entry_add(&again, attr, value);
 		must(entry_has(&entry, attr));
 	}
+	bool is_sealed = blob.p[0] == 2;
+	if (is_sealed)
+		must(entry_seal(&again));
 	must(str_eq(buf_str(&again), blob));
+	if (!is_sealed)
+		check_seal(&again, &entry);
 	buf_fini(&again);
 	for (unsigned number = 1; number <= ATTR_NUMBER_MAX; number++)
 		check_attr(&entry, (enum attr)number);

@@ -46,6 +46,33 @@ static void test_round_trip(void **state)
 	buf_fini(&b);
 }
 
+static void test_seal(void **state)
+{
+	(void)state;
+	struct buf b;
+	struct entry plain, entry;
+	char values[4096];
+	make(&b);
+	assert_true(entry_decode(buf_str(&b), &plain));
+	struct str before = str_of(memcpy(values, plain.values.p, plain.values.n), plain.values.n);
+	assert_true(entry_seal(&b));
+	assert_true(entry_decode(buf_str(&b), &entry) && str_eq(entry.values, before) && str_eq(entry_first(&entry, ATTR_MAIL), STR("a@b.example")));
+	for (size_t at = 0; at < b.n; at++) {
+		for (unsigned bit = 1; bit < 0x100; bit <<= 1) {
+			b.p[at] = (char)(b.p[at] ^ bit);
+			assert_false(entry_decode(buf_str(&b), &entry));
+			b.p[at] = (char)(b.p[at] ^ bit);
+		}
+	}
+	for (size_t n = 0; n < b.n; n++)
+		assert_false(entry_decode(str_upto(buf_str(&b), n), &entry));
+	buf_fini(&b);
+	buf_init(&b, 36); // no room for it
+	entry_begin(&b, &uuid, true, ENTRY_USER, STR("uid=a,dc=b"));
+	assert_false(entry_seal(&b));
+	buf_fini(&b);
+}
+
 static void test_mailbox_id(void **state)
 {
 	(void)state;
@@ -156,6 +183,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_seal),
 		cmocka_unit_test(test_mailbox_id),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_times),

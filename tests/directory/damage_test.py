@@ -33,8 +33,16 @@ def fold(path):
     return busy == 0
 
 
+def overwrite_value(path):
+    """Another host for somebody, as far as SQLite can tell: no page, no length and no number is wrong."""
+    with open(path, "rb") as stream:
+        data = stream.read()
+    overwrite(path, data.index(b"mb1.uni.example", data.index(f"uid={USERS[401]},".encode())), b"mb2")
+
+
 # What happens to the file.
 PLACES = {
+    "a value": overwrite_value,
     "header": lambda path: overwrite(path, 0, b"this is no database any more" * 4),
     "schema": lambda path: overwrite(path, 100, bytes(PAGE - 100)),
     "root of a table": lambda path: overwrite(path, 2 * PAGE, random.Random(1).randbytes(PAGE)),

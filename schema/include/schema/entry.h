@@ -74,4 +74,8 @@ bool entry_begin(struct buf *b, const struct guid *uuid, bool has_uuid, unsigned
 bool entry_add(struct buf *b, enum attr attr, struct str value);
 void entry_mark_cut(struct buf *b); // any time after entry_begin
 
+// The last thing, of what goes to a disk: a byte of a sealed blob that is not as it was written makes it one that does not decode, where else a value
+// would be another one. Once; nothing may be added after it.
+bool entry_seal(struct buf *b);
+
 #endif
