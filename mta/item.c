@@ -58,12 +58,12 @@ struct item *item_new(struct item_message *message, const struct record_recipien
 {
 	const struct record_recipient *r = recipient;
 	struct item *item = malloc(sizeof *item + r->address.n + r->key.n + r->original.n + r->orcpt.n + r->destination.n + r->mailbox_id.n +
-				   r->detail.n + r->list.n);
+				   r->detail.n + r->list.n + r->stands_for.n);
 	must(item != NULL);
 	char *at = (char *)(item + 1);
 	*item = (struct item){.message = item_message_ref(message), .r = *r};
 	struct str *const fields[] = {&item->r.address, &item->r.key, &item->r.original, &item->r.orcpt, &item->r.destination,
-		&item->r.mailbox_id, &item->r.detail, &item->r.list};
+		&item->r.mailbox_id, &item->r.detail, &item->r.list, &item->r.stands_for};
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
 		place(fields[i], &at);
 	return item;

@@ -32,6 +32,11 @@ bool mta_directory_resolve(void *arg, struct arena *arena, struct str address, s
 	return fits && recipients_out->n > 0;
 }
 
+static enum recipient_lists lists_of(const struct queue_expand_query *query)
+{
+	return query->as_at_rcpt ? RECIPIENT_LISTS_LATER : query->from_list ? RECIPIENT_LISTS_INLINE : RECIPIENT_LISTS_NOW;
+}
+
 static enum queue_expand_answer expanded(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_verdict *verdict,
 	struct queue_expansion *out)
 {
@@ -54,7 +59,7 @@ enum queue_expand_answer mta_directory_expand(void *arg, struct arena *arena, co
 	struct addr sender = addr_null();
 	struct recipient_verdict verdict;
 	struct recipient_query asked = {.recipient = &rcpt.to, .sender = &sender, .authenticated = query->authenticated,
-		.lists = query->from_list ? RECIPIENT_LISTS_INLINE : RECIPIENT_LISTS_NOW,
+		.lists = lists_of(query), .waits = query->as_at_rcpt,
 		.moderated = query->moderated, .message_bytes = query->message_bytes};
 	*expansion_out = (struct queue_expansion){.reply = STR("550 5.1.3 this is no address")};
 	bool readable = addr_parse(arena, query->address, ADDR_UTF8 | ADDR_LONG_LOCAL, &rcpt.to) == ADDR_OK;

@@ -55,7 +55,7 @@ static enum queue_route_answer replaced(const struct record_recipient *r, const 
 		out->to.key = asked->key;
 		out->to.target = RECORD_TO_EXPAND;
 		out->to.destination = STR(RECORD_EXPAND_DESTINATION);
-		out->to.mailbox_id = out->to.detail = STR_NONE;
+		out->to.mailbox_id = out->to.detail = out->to.stands_for = STR_NONE;
 	}
 	out->to.original = r->original.n ? STR_NONE : r->address;
 	return QUEUE_ROUTE_OTHER;
@@ -89,7 +89,7 @@ static enum queue_route_answer of_verdict(struct arena *arena, const struct reco
 // Sent by its owner's mailHost to what the entry says, it is the owner's: by itself the routing address would go another way.
 static struct str address_of(const struct record_recipient *r)
 {
-	return r->target == RECORD_TO_RELAY && r->detail.n ? r->detail : r->address;
+	return r->stands_for.n ? r->stands_for : r->address;
 }
 
 static enum queue_route_answer decide_address(struct smtp_server *server, struct arena *arena, const struct queue_route_query *query,

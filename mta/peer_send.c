@@ -500,34 +500,17 @@ static bool goes_at_once(const struct send *s)
 }
 
 // A message that came by BDAT may end in the middle of a line; it gets the line end that DATA would give it, so that what is stored does not depend on
-// its size or its next hop. False: the body cannot be read.
-static bool find_missing_end(struct send *s, struct str *missing_out)
+// its size or its next hop.
+static struct str missing_end(const struct item_message *message)
 {
-	const struct str line_end = STR("\r\n");
-	uint64_t bytes = s->txn->message->body_bytes, at = bytes > line_end.n ? bytes - line_end.n : 0;
-	char last[2] = {0};
-	for (size_t n = 0; at < bytes;) {
-		struct str piece;
-		if (!s->txn->body(s->txn->arg, at, &piece, &s->err))
-			return false;
-		piece = str_upto(piece, bytes - at);
-		memcpy(last + n, piece.p, piece.n);
-		n += piece.n;
-		at += piece.n;
-	}
-	*missing_out = bytes == 0 || str_eq(str_of(last, sizeof last), line_end) ? STR_NONE : line_end;
-	return true;
+	return message->flags & RECORD_FLAG_OPEN_END ? STR("\r\n") : STR_NONE;
 }
 
 static bool write_chunk(struct send *s)
 {
 	struct peer *peer = s->peer;
-	struct str missing;
+	struct str missing = missing_end(s->txn->message);
 	s->whole = true;
-	if (!find_missing_end(s, &missing)) {
-		connection_failed(s, "reading the message");
-		return false;
-	}
 	conn_printf(peer->conn, "BDAT %" PRIu64 " LAST\r\n", s->txn->message->body_bytes + missing.n);
 	for (uint64_t at = 0; at < s->txn->message->body_bytes;) {
 		struct str piece;

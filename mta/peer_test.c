@@ -42,7 +42,10 @@ static bool still_valid(void *arg)
 
 static void fill(struct bench *b, uint8_t flags, const char *sender, const char *text, enum record_target target, const char *const *to)
 {
-	struct record_enter e = {.guid = {{1}}, .root = {{0xab}}, .flags = flags, .sender = str_of_c(sender), .body_bytes = strlen(text)};
+	size_t bytes = strlen(text);
+	bool open_end = bytes > 0 && (bytes < 2 || strcmp(text + bytes - 2, "\r\n") != 0);
+	struct record_enter e = {.guid = {{1}}, .root = {{0xab}}, .flags = (uint8_t)(flags | (open_end ? RECORD_FLAG_OPEN_END : 0)),
+		.sender = str_of_c(sender), .body_bytes = bytes};
 	b->message = item_message_new(&e, 1, str_of_c(text));
 	for (size_t i = 0; i < RECIPIENTS; i++) {
 		struct record_recipient r = {.number = (uint32_t)i + 1, .target = target, .address = str_of_c(to[i]), .key = str_of_c(to[i]),

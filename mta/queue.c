@@ -16,6 +16,7 @@
 #include "base/tls.h"
 #include "dispatch.h"
 #include "expand.h"
+#include "queue_columns.h"
 #include "queue_core.h"
 #include "queue_fold_rows.h"
 #include "queue_metrics.h"
@@ -157,15 +158,15 @@ static void look_for_attempt(struct db *db, void *arg)
 	x->err.code = ERR_OK;
 	while (x->n < RESULTS_OF_RECORD && (step = db_step(db, stmt, &x->err)) == DB_ROW) {
 		struct guid guid = {{0}};
-		if (fold_guid(stmt, 0, &guid, &x->err))
+		if (fold_guid(stmt, ATTEMPT_GUID, &guid, &x->err))
 			break;
-		uint64_t attempt = (uint64_t)db_col_i64(stmt, 2);
+		uint64_t attempt = (uint64_t)db_col_i64(stmt, ATTEMPT_INDEX);
 		if (x->n > 0 && attempt != x->attempt)
 			break;
 		x->attempt = attempt;
 		struct record_one_result *r = &x->results[x->n++];
-		*r = (struct record_one_result){.guid = guid, .number = (uint32_t)db_col_i64(stmt, 1), .outcome = RECORD_DEFERRED,
-			.next_try_ms = clock_wall_ms(), .waited_s = (uint32_t)db_col_i64(stmt, 3),
+		*r = (struct record_one_result){.guid = guid, .number = (uint32_t)db_col_i64(stmt, ATTEMPT_NUMBER), .outcome = RECORD_DEFERRED,
+			.next_try_ms = clock_wall_ms(), .waited_s = (uint32_t)db_col_i64(stmt, ATTEMPT_WAITED),
 			.reply = STR("451 4.4.2 interrupted by a restart")};
 	}
 	if (step != DB_FAILED)

@@ -13,7 +13,6 @@
 #include "schema/settings.h"
 
 struct dispatch;
-struct control_request;
 struct replay;
 
 struct queue {
@@ -65,14 +64,12 @@ void queue_proposal_submit(struct queue_proposal *proposal);
 enum err_code queue_say(struct queue *queue, const struct record *record, struct queue_fold_answer *answer_out, struct err *err)
 	ERR_CHECKED;
 
-// queue.replay of the control socket (queue_replay.c); arg is the queue.
-void queue_replay(struct control_request *request, void *arg);
-
 // The spool, for queue_enter.c.
 struct spool_contents {
 	struct guid guid;
 	uint64_t bytes;
 	bool file;              // spool/<guid>, synced; else body
+	bool open_end;          // its last line has no line end
 	struct buf body;        // taken over
 	uint8_t digest[RECORD_DIGEST_BYTES];
 };

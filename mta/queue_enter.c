@@ -96,21 +96,15 @@ enum err_code queue_say(struct queue *queue, const struct record *record, struct
 
 // --- Recipients ---
 
-// Of what leaves us nobody keeps a delivery key: the detail says no more than why it goes there.
-static struct str key_detail(const struct record_recipient *r)
-{
-	return r->target == RECORD_TO_RELAY ? STR_NONE : r->detail;
-}
-
 static bool same_way(const struct record_recipient *a, const struct record_recipient *b)
 {
-	return a->target == b->target && str_eq(a->key, b->key) && str_eq(a->mailbox_id, b->mailbox_id) && str_eq(key_detail(a), key_detail(b)) &&
+	return a->target == b->target && str_eq(a->key, b->key) && str_eq(a->mailbox_id, b->mailbox_id) && str_eq(a->detail, b->detail) &&
 	       str_eq(a->list, b->list) && str_eq(a->destination, b->destination);
 }
 
 static uint64_t hash_way(const struct record_recipient *r)
 {
-	return str_hash(r->key) * 31 + str_hash(key_detail(r)) * 17 + str_hash(r->list) + (uint64_t)r->target;
+	return str_hash(r->key) * 31 + str_hash(r->detail) * 17 + str_hash(r->list) + (uint64_t)r->target;
 }
 
 // A copy without repetitions, numbered from 1. NULL over the arena's cap.
@@ -150,7 +144,7 @@ static struct call *prepare(struct queue *queue, const struct queue_message *m, 
 	struct arena *arena = arena_new(32 << 20);
 	struct record record = {.type = RECORD_ENTER,
 		.enter = {.guid = c->guid, .root = guid_is_zero(&m->root) ? c->guid : m->root, .kind = RECORD_ACCEPTED, .sender = m->sender,
-			.flags = (uint8_t)(m->flags | (c->file ? RECORD_FLAG_SPOOL : 0)), .envid = m->envid, .source = m->source,
+			.flags = (uint8_t)(m->flags | (c->file ? RECORD_FLAG_SPOOL : 0) | (c->open_end ? RECORD_FLAG_OPEN_END : 0)), .envid = m->envid, .source = m->source,
 			.held = m->held, .received_ms = clock_wall_ms(), .body_bytes = c->bytes, .digest = str_of((const char *)c->digest, sizeof c->digest)}};
 	struct record_recipients *to = &record.enter.recipients;
 	to->v = number_recipients(arena, m, &to->n);

@@ -12,18 +12,24 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "queue_columns.h"
 #include "queue_metrics.h"
 
 static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_MESSAGE_ADD] = "INSERT OR IGNORE INTO message(guid, root, parent, kind, flags, sender, envid, source, received, bytes, digest,"
-			    " body, open) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-	[SQL_MESSAGE_END] = "DELETE FROM message WHERE guid = ?1 AND open <= ?2 RETURNING body, flags",
-	[SQL_MESSAGE_LESS] = "UPDATE message SET open = open - ?2 WHERE guid = ?1",
+			    " body, open, last, ended) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 0)",
+	[SQL_MESSAGE_END] = "DELETE FROM message WHERE guid = ?1 AND open <= ?2 RETURNING body, flags, ended",
+	[SQL_MESSAGE_LESS] = "UPDATE message SET open = open - ?2, ended = ended + ?3 WHERE guid = ?1",
+	[SQL_MESSAGE_MORE] = "UPDATE message SET open = open + ?2, last = max(last, ?3) WHERE guid = ?1",
+	[SQL_MESSAGE_LAST] = "SELECT last FROM message WHERE guid = ?1",
 	[SQL_MESSAGE_THERE] = "SELECT 1 FROM message WHERE guid = ?1",
 	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient(guid, number, state, next_try, tries, waited, warned, attempt, target, notify,"
-			      " destination, address, akey, original, orcpt, mailbox, detail, list, reply)"
-			      " VALUES(?1, ?2, ?15, ?3, 0, 0, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+			      " destination, address, akey, original, orcpt, mailbox, detail, list, reply, stands_for)"
+			      " VALUES(?1, ?2, ?15, ?3, 0, 0, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16)",
 	[SQL_RECIPIENT_END] = "DELETE FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = ?3",
+	[SQL_RECIPIENT_END_AS] = "DELETE FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = ?3 RETURNING coalesce(mailbox, akey), detail, list",
+	[SQL_RECIPIENT_OPEN] = "SELECT 1 FROM recipient WHERE guid = ?1 AND coalesce(mailbox, akey) = ?2 AND coalesce(detail, '') = ?3"
+			       " AND target = ?4 AND list IS NULL",
 	[SQL_RECIPIENT_DEFER] = "UPDATE recipient SET next_try = ?4, waited = ?5, reply = ?6, tries = tries + 1, attempt = 0"
 				" WHERE guid = ?1 AND number = ?2 AND attempt = ?3 RETURNING destination, state",
 	[SQL_RECIPIENT_REMOVE] = "DELETE FROM recipient WHERE guid = ?1 AND (number = ?2 OR ?2 = 0)",
@@ -34,7 +40,7 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_RECIPIENT_TAKE] = "UPDATE recipient SET attempt = ?3 WHERE guid = ?1 AND number = ?2 AND state = 0 AND attempt = 0",
 	[SQL_RECIPIENT_WARNED] = "UPDATE recipient SET warned = 1 WHERE guid = ?1 AND number = ?2 AND warned = 0",
 	[SQL_RECIPIENT_ROUTE] = "UPDATE recipient SET next_try = ?3, target = ?4, destination = ?5, address = ?6, akey = ?7,"
-				" original = coalesce(?8, original), mailbox = ?9, detail = ?10"
+				" original = coalesce(?8, original), mailbox = ?9, detail = ?10, stands_for = ?11"
 				" WHERE guid = ?1 AND number = ?2 AND attempt = 0 RETURNING state",
 	[SQL_MEND_RECIPIENTS] = "DELETE FROM recipient WHERE (guid, number) IN (SELECT r.guid, r.number FROM recipient r LEFT JOIN message m"
 				" ON m.guid = r.guid WHERE NOT " FOLD_ROW_IS_SOUND ")",
@@ -44,6 +50,10 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_MEND_SPOOLED] = "SELECT guid FROM message WHERE open <= 0 AND length(guid) = 16 AND flags & ?1",
 	[SQL_MEND_BODIES] = "DELETE FROM body WHERE id IN (SELECT body FROM message WHERE open <= 0)",
 	[SQL_MEND_MESSAGES] = "DELETE FROM message WHERE open <= 0",
+	[SQL_MEND_ENDED] = "DELETE FROM ended WHERE guid NOT IN (SELECT guid FROM message)",
+	[SQL_ENDED_ADD] = "INSERT OR IGNORE INTO ended(guid, who, detail) VALUES(?1, ?2, ?3)",
+	[SQL_ENDED_THERE] = "SELECT 1 FROM ended WHERE guid = ?1 AND who = ?2 AND detail = ?3",
+	[SQL_ENDED_END] = "DELETE FROM ended WHERE guid = ?1",
 	[SQL_BODY_ADD] = "INSERT INTO body(id, data) VALUES(?1, ?2)",
 	[SQL_BODY_END] = "DELETE FROM body WHERE id = ?1",
 	[SQL_ATTEMPT_ADD] = "INSERT INTO attempt(idx, destination, at, validity, open) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -58,23 +68,22 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_QUEUED_COUNT] = "SELECT count(*) FROM recipient",
 	[SQL_FEATURES] = "UPDATE state SET features = ?1",
 	[SQL_POLICY] = "UPDATE state SET copies = ?1",
-	[SQL_READ_PAGE] = "SELECT r.guid, r.number, r.next_try, r.tries, r.waited, r.warned, r.target, r.notify, r.destination, r.address, r.akey,"
-			  " r.original, r.orcpt, r.mailbox, r.detail, r.list, m.root, m.kind, m.flags, m.sender, m.envid, m.received, m.bytes,"
-			  " m.body, m.digest FROM recipient r LEFT JOIN message m ON m.guid = r.guid"
+	[SQL_READ_PAGE] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ITEM_COLUMNS) " FROM recipient r LEFT JOIN message m ON m.guid = r.guid"
 			  " WHERE r.destination = ?1 AND r.state = 0 AND r.next_try <= ?2 AND r.attempt = 0 ORDER BY r.next_try",
+	[SQL_READ_COPIES] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ITEM_COLUMNS) " FROM recipient r JOIN message m ON m.guid = r.guid"
+			    " WHERE r.guid = ?1 AND r.list IS NULL AND m.kind <> ?2 AND (r.state = 0 OR ?3) ORDER BY r.number",
 	[SQL_READ_NEXT_DUE] = "SELECT min(next_try) FROM recipient WHERE destination = ?1 AND state = 0 AND next_try > ?2",
 	[SQL_READ_DESTINATIONS] = "SELECT destination, min(next_try) FROM recipient WHERE state = 0 GROUP BY destination",
-	[SQL_READ_ATTEMPTS] = "SELECT guid, number, attempt, waited FROM recipient WHERE attempt <> 0 AND typeof(guid) = 'blob' AND length(guid) = 16"
+	[SQL_READ_ATTEMPTS] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ATTEMPT_COLUMNS) " FROM recipient WHERE attempt <> 0 AND typeof(guid) = 'blob' AND length(guid) = 16"
 			      " ORDER BY attempt",
 	[SQL_READ_SPOOLED] = "SELECT flags FROM message WHERE guid = ?1",
 	[SQL_READ_BODY] = "SELECT data FROM body WHERE id = ?1",
-	[SQL_READ_MESSAGES] = "SELECT guid, sender, bytes, received, kind, source FROM message"
+	[SQL_READ_MESSAGES] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_MESSAGE_COLUMNS) " FROM message"
 			      " WHERE guid > ?1 AND typeof(guid) = 'blob' AND length(guid) = 16 ORDER BY guid LIMIT ?2",
-	[SQL_READ_RECIPIENTS] = "SELECT number, coalesce(original, address), state, tries, next_try, reply, attempt, destination, address,"
-				" target, akey, original, mailbox, detail, list"
-				" FROM recipient WHERE guid = ?1 ORDER BY number",
+	[SQL_READ_RECIPIENTS] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ITEM_COLUMNS) " FROM recipient r LEFT JOIN message m ON m.guid = r.guid"
+				" WHERE r.guid = ?1 ORDER BY r.number",
 	[SQL_READ_GUIDS] = "SELECT guid FROM message WHERE guid BETWEEN ?1 AND ?2 AND typeof(guid) = 'blob' AND length(guid) = 16",
-	[SQL_READ_DAMAGED] = "SELECT 'recipient', r.guid, r.number, r.address, r.destination, m.sender, m.received, m.bytes, b.data FROM recipient r"
+	[SQL_READ_DAMAGED] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_DAMAGED_COLUMNS) " FROM recipient r"
 			     " LEFT JOIN message m ON m.guid = r.guid LEFT JOIN body b ON b.id = m.body WHERE NOT " FOLD_ROW_IS_SOUND
 			     " UNION ALL SELECT 'message', m.guid, NULL, NULL, NULL, m.sender, m.received, m.bytes, b.data FROM message m"
 			     " LEFT JOIN body b ON b.id = m.body WHERE NOT EXISTS (SELECT 1 FROM recipient r WHERE r.guid = m.guid) LIMIT ?1 OFFSET ?2",
@@ -330,7 +339,7 @@ enum err_code queue_fold_digest(struct db *db, uint8_t digest_out[RECORD_DIGEST_
 {
 	static const char *const tables[] = {
 		"SELECT * FROM message ORDER BY guid", "SELECT * FROM recipient ORDER BY guid, number", "SELECT * FROM body ORDER BY id",
-		"SELECT * FROM attempt ORDER BY idx", "SELECT * FROM tombstone ORDER BY guid", "SELECT * FROM ledger ORDER BY name",
+		"SELECT * FROM attempt ORDER BY idx", "SELECT * FROM ended ORDER BY guid, who, detail", "SELECT * FROM tombstone ORDER BY guid", "SELECT * FROM ledger ORDER BY name",
 		"SELECT applied, features, copies FROM state"};
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	must(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1);

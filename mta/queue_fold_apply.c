@@ -31,8 +31,7 @@ void fold_bind_text(sqlite3_stmt *stmt, int parameter, struct str s)
 		db_bind_null(stmt, parameter);
 }
 
-// held: why it rests; empty: it does not.
-static enum err_code add_recipient(struct apply *a, const struct guid *guid, const struct record_recipient *r, int64_t next_try_ms, struct str held)
+enum err_code fold_add_recipient(struct apply *a, const struct guid *guid, const struct record_recipient *r, int64_t next_try_ms, struct str held)
 {
 	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_RECIPIENT_ADD);
 	db_bind_blob(stmt, 1, guid_bytes(guid));
@@ -50,6 +49,7 @@ static enum err_code add_recipient(struct apply *a, const struct guid *guid, con
 	fold_bind_text(stmt, 13, r->list);
 	fold_bind_text(stmt, 14, held);
 	db_bind_i64(stmt, 15, held.n ? DDL_QUEUE_HELD : DDL_QUEUE_WAITS);
+	fold_bind_text(stmt, 16, r->stands_for);
 	return db_run(a->db, stmt, a->err);
 }
 
@@ -71,6 +71,7 @@ static enum err_code add_message(struct apply *a, const struct record_enter *e, 
 	db_bind_blob(stmt, 11, e->digest);
 	db_bind_i64(stmt, 12, body_id);
 	db_bind_i64(stmt, 13, (int64_t)e->recipients.n);
+	db_bind_i64(stmt, 14, e->recipients.v[e->recipients.n - 1].number);
 	enum err_code code = db_run(a->db, stmt, a->err);
 	*added_out = code == ERR_OK && db_changes(a->db) == 1;
 	return code;
@@ -84,10 +85,15 @@ static enum err_code add_body(struct apply *a, int64_t id, struct str body)
 	return db_run(a->db, stmt, a->err);
 }
 
-static enum err_code is_there(struct apply *a, enum fold_sql statement, const struct guid *guid, bool *there_out)
+static sqlite3_stmt *bind_guid(struct apply *a, enum fold_sql statement, const struct guid *guid)
 {
 	sqlite3_stmt *stmt = fold_stmt(a->db, statement);
 	db_bind_blob(stmt, 1, guid_bytes(guid));
+	return stmt;
+}
+
+enum err_code fold_is_there(struct apply *a, sqlite3_stmt *stmt, bool *there_out)
+{
 	enum db_step step = db_step(a->db, stmt, a->err);
 	if (step == DB_FAILED)
 		return a->err->code;
@@ -146,7 +152,7 @@ static enum err_code enter(struct apply *a, const struct record_enter *e)
 	a->bodies = str_from(a->bodies, body.n);
 	int64_t body_id = spool ? 0 : (int64_t)a->entry->index * BODIES_OF_RECORD_MAX + a->bodies_n++;
 	if (a->fold->tombstones + a->fold->stage.tombstones > 0)
-		code = is_there(a, SQL_TOMBSTONE_THERE, &e->guid, &cancelled);
+		code = fold_is_there(a, bind_guid(a, SQL_TOMBSTONE_THERE, &e->guid), &cancelled);
 	if (code || cancelled)
 		return code ? code : enter_cancelled(a, e);
 	code = add_message(a, e, body_id, &added);
@@ -156,7 +162,7 @@ static enum err_code enter(struct apply *a, const struct record_enter *e)
 		return code;
 	}
 	for (size_t i = 0; i < e->recipients.n && code == ERR_OK; i++)
-		code = add_recipient(a, &e->guid, &e->recipients.v[i], first_try_ms(&e->recipients.v[i], e->received_ms), e->held);
+		code = fold_add_recipient(a, &e->guid, &e->recipients.v[i], first_try_ms(&e->recipients.v[i], e->received_ms), e->held);
 	if (code == ERR_OK && !spool)
 		code = add_body(a, body_id, body);
 	if (code)
@@ -200,8 +206,20 @@ enum err_code fold_enter_begotten(struct apply *a, const struct record_enters *b
 
 // --- Going out ---
 
-// n of the message's recipients were closed: their rows are gone. With the last one goes the message.
-enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, int64_t n)
+static enum err_code run_on_guid(struct apply *a, enum fold_sql statement, const struct guid *guid)
+{
+	return db_run(a->db, bind_guid(a, statement, guid), a->err);
+}
+
+static enum err_code note_ended(struct apply *a, const struct guid *guid, const struct fold_ended *ended)
+{
+	sqlite3_stmt *stmt = bind_guid(a, SQL_ENDED_ADD, guid);
+	db_bind_str(stmt, 2, ended->who);
+	db_bind_str(stmt, 3, ended->detail);
+	return db_run(a->db, stmt, a->err);
+}
+
+enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, int64_t n, const struct fold_ended *ended)
 {
 	if (n == 0)
 		return ERR_OK;
@@ -212,14 +230,19 @@ enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, in
 	enum db_step step = db_step(a->db, stmt, a->err);
 	if (step == DB_FAILED)
 		return a->err->code;
-	int64_t body_id = step == DB_ROW ? db_col_i64(stmt, 0) : 0, flags = step == DB_ROW ? db_col_i64(stmt, 1) : 0;
-	db_reset(stmt);
 	if (step == DB_DONE) {
-		stmt = fold_stmt(a->db, SQL_MESSAGE_LESS);
-		db_bind_blob(stmt, 1, guid_bytes(guid));
+		db_reset(stmt);
+		stmt = bind_guid(a, SQL_MESSAGE_LESS, guid);
 		db_bind_i64(stmt, 2, n);
-		return db_run(a->db, stmt, a->err);
+		db_bind_i64(stmt, 3, ended != NULL);
+		enum err_code code = db_run(a->db, stmt, a->err);
+		return code || ended == NULL ? code : note_ended(a, guid, ended);
 	}
+	int64_t body_id = db_col_i64(stmt, 0), flags = db_col_i64(stmt, 1), ended_n = db_col_i64(stmt, 2);
+	db_reset(stmt);
+	enum err_code code = ended_n ? run_on_guid(a, SQL_ENDED_END, guid) : ERR_OK;
+	if (code)
+		return code;
 	if (flags & RECORD_FLAG_SPOOL) {
 		fold_stage_body(a->fold, guid);
 		return ERR_OK;
@@ -233,7 +256,7 @@ static enum err_code apply_cancel(struct apply *a, const struct record *record)
 {
 	const struct guid *guid = &record->cancel.guid;
 	bool there;
-	enum err_code code = is_there(a, SQL_MESSAGE_THERE, guid, &there);
+	enum err_code code = fold_is_there(a, bind_guid(a, SQL_MESSAGE_THERE, guid), &there);
 	if (code)
 		return code;
 	if (!there) {
@@ -256,7 +279,7 @@ static enum err_code apply_cancel(struct apply *a, const struct record *record)
 	a->answer->counted = (size_t)n;
 	fold_count(a, LEDGER_CANCELLED, n);
 	fold_stage_gone(a->fold, guid, 0);
-	return fold_close_recipients(a, guid, n);
+	return fold_close_recipients(a, guid, n, NULL);
 }
 
 static enum queue_ledger counter_of(enum record_outcome outcome)
@@ -305,20 +328,47 @@ static enum err_code defer(struct apply *a, const struct record_one_result *r, u
 	return ERR_OK;
 }
 
-static enum err_code one_result(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out)
+// Into a mailbox, which has its delivery key.
+static enum err_code end_delivered(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out)
 {
-	if (r->outcome == RECORD_DEFERRED)
-		return defer(a, r, attempt, counted_out);
 	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_END, &r->guid, r->number);
 	db_bind_i64(stmt, 3, (int64_t)attempt);
 	enum err_code code = db_run(a->db, stmt, a->err);
-	if (code)
+	*counted_out = code == ERR_OK && db_changes(a->db) == 1;
+	return code;
+}
+
+// ended_out: what a REQUEUE must know; nothing of what a list led to, which is not asked about.
+static enum err_code end_otherwise(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out,
+	struct fold_ended *ended_out)
+{
+	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_END_AS, &r->guid, r->number);
+	db_bind_i64(stmt, 3, (int64_t)attempt);
+	enum db_step step = db_step(a->db, stmt, a->err);
+	if (step == DB_FAILED)
+		return a->err->code;
+	*counted_out = step == DB_ROW;
+	bool of_list = r->number >> RECORD_PART_BITS || !db_col_is_null(stmt, 2);
+	if (step == DB_ROW && !of_list)
+		*ended_out = (struct fold_ended){arena_dup(a->arena, db_col_str(stmt, 0)), arena_dup(a->arena, db_col_str(stmt, 1))};
+	db_reset(stmt);
+	return arena_overflowed(a->arena) ? err_set(a->err, ERR_LIMIT, "RESULT with long addresses") : ERR_OK;
+}
+
+static enum err_code one_result(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out)
+{
+	struct fold_ended ended = {.who = STR_NONE};
+	enum err_code code;
+	if (r->outcome == RECORD_DEFERRED)
+		return defer(a, r, attempt, counted_out);
+	if (r->outcome == RECORD_DELIVERED)
+		code = end_delivered(a, r, attempt, counted_out);
+	else
+		code = end_otherwise(a, r, attempt, counted_out, &ended);
+	if (code || !*counted_out)
 		return code;
-	*counted_out = db_changes(a->db) == 1;
-	if (!*counted_out)
-		return ERR_OK;
 	fold_count(a, counter_of(r->outcome), 1);
-	return fold_close_recipients(a, &r->guid, 1);
+	return fold_close_recipients(a, &r->guid, 1, ended.who.n ? &ended : NULL);
 }
 
 static enum err_code close_attempt(struct apply *a, uint64_t attempt, int64_t n)
@@ -358,6 +408,16 @@ static enum err_code apply_result(struct apply *a, const struct record *record)
 	return code ? code : fold_enter_begotten(a, &result->begets, &counted);
 }
 
+enum err_code fold_more_recipients(struct apply *a, const struct guid *guid, int64_t n, uint32_t last)
+{
+	fold_count(a, LEDGER_EXPANDED_INTO, n);
+	fold_count(a, LEDGER_QUEUED, n);
+	sqlite3_stmt *stmt = bind_guid(a, SQL_MESSAGE_MORE, guid);
+	db_bind_i64(stmt, 2, n);
+	db_bind_i64(stmt, 3, last);
+	return db_run(a->db, stmt, a->err);
+}
+
 static enum err_code apply_expand(struct apply *a, const struct record *record)
 {
 	const struct record_expand *x = &record->expand;
@@ -374,21 +434,15 @@ static enum err_code apply_expand(struct apply *a, const struct record *record)
 	fold_count(a, LEDGER_EXPANDED, 1);
 	fold_stage_gone(a->fold, &x->guid, x->number);
 	for (size_t i = 0; i < x->into.n && code == ERR_OK; i++) {
-		code = add_recipient(a, &x->guid, &x->into.v[i], x->at_ms, STR_NONE);
+		code = fold_add_recipient(a, &x->guid, &x->into.v[i], x->at_ms, STR_NONE);
 		fold_stage_due(a->fold, x->into.v[i].destination, x->at_ms);
 	}
 	int64_t n = (int64_t)x->into.n;
-	fold_count(a, LEDGER_EXPANDED_INTO, n);
-	fold_count(a, LEDGER_QUEUED, n);
-	if (code == ERR_OK && n > 0) {
-		stmt = fold_stmt(a->db, SQL_MESSAGE_LESS); // by less than nothing
-		db_bind_blob(stmt, 1, guid_bytes(&x->guid));
-		db_bind_i64(stmt, 2, -n);
-		code = db_run(a->db, stmt, a->err);
-	}
+	if (code == ERR_OK && n > 0)
+		code = fold_more_recipients(a, &x->guid, n, x->into.v[n - 1].number);
 	struct record_ref parent = {x->guid, x->number};
 	if (code == ERR_OK)
-		code = fold_close_recipients(a, &x->guid, 1);
+		code = fold_close_recipients(a, &x->guid, 1, NULL);
 	return code ? code : fold_enter_begotten(a, &x->begets, &(struct record_refs){&parent, 1});
 }
 
@@ -407,6 +461,7 @@ static enum err_code (*const table[])(struct apply *a, const struct record *reco
 	[RECORD_RETIRED] = fold_apply_retired,
 	[RECORD_ROUTE] = fold_apply_route,
 	[RECORD_MEND] = fold_apply_mend,
+	[RECORD_REQUEUE] = fold_apply_requeue,
 };
 
 enum err_code fold_apply(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena, struct err *err)

@@ -27,8 +27,23 @@ void fold_bind_text(sqlite3_stmt *stmt, int parameter, struct str s);
 // The statement with guid and number bound.
 sqlite3_stmt *fold_bind_row(struct apply *a, enum fold_sql statement, const struct guid *guid, uint32_t number);
 
-// n of the message's recipients were closed: their rows are gone. With the last one goes the message.
-enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, int64_t n);
+// A recipient that no REQUEUE may begin anew while its message is here (schema/ddl_queue.c).
+struct fold_ended {
+	struct str who, detail;
+};
+
+// A row of recipient, due at next_try_ms. held: why it rests; empty: it does not.
+enum err_code fold_add_recipient(struct apply *a, const struct guid *guid, const struct record_recipient *r, int64_t next_try_ms,
+	struct str held);
+
+// The message got n recipients more, in the ledger too; last is the highest of their numbers.
+enum err_code fold_more_recipients(struct apply *a, const struct guid *guid, int64_t n, uint32_t last);
+
+// n of the message's recipients were closed: their rows are gone. With the last one goes the message. ended: one of them; may be NULL.
+enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, int64_t n, const struct fold_ended *ended);
+
+// Has the statement, bound, a row? It is reset.
+enum err_code fold_is_there(struct apply *a, sqlite3_stmt *stmt, bool *there_out);
 
 // Messages that a record begets count when what it says of their parent counted: else they were entered when it was said first.
 enum err_code fold_enter_begotten(struct apply *a, const struct record_enters *begets, const struct record_refs *counted);
@@ -40,6 +55,7 @@ enum err_code fold_apply_release(struct apply *a, const struct record *record);
 enum err_code fold_apply_delete(struct apply *a, const struct record *record);
 enum err_code fold_apply_route(struct apply *a, const struct record *record);
 enum err_code fold_apply_mend(struct apply *a, const struct record *record);
+enum err_code fold_apply_requeue(struct apply *a, const struct record *record);
 enum err_code fold_apply_warned(struct apply *a, const struct record *record);
 enum err_code fold_apply_features(struct apply *a, const struct record *record);
 enum err_code fold_apply_policy(struct apply *a, const struct record *record);

@@ -1,200 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fold: what records do to the rows, that repeats do nothing, that the ledger closes, and that equal logs give equal rows.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-#include "base/clock.h"
-#include "base/file.h"
-#include "queue_fold.h"
-
-#define DIGEST STR("0123456789abcdef0123456789abcdef")
-
-// One log in a directory of its own, driven from the test's thread.
-struct bench {
-	char dir[64];
-	struct queue_fold *fold;
-	struct cluster_log *log;
-	// What the sink heard; read after a commit, when the writer rests.
-	size_t arrived, gone, bodies, due;
-	int64_t due_at_ms;
-	bool room;
-};
-
-static bool has_room(void *self, uint64_t bytes)
-{
-	(void)bytes;
-	return ((struct bench *)self)->room;
-}
-
-static void arrived(void *self, struct item **list)
-{
-	struct bench *b = self;
-	for (struct item *item = *list; item; item = item->next)
-		b->arrived++;
-	item_free_list(list);
-}
-
-static void due(void *self, struct str destination, int64_t next_try_ms)
-{
-	struct bench *b = self;
-	(void)destination;
-	b->due++;
-	b->due_at_ms = next_try_ms;
-}
-
-static void gone(void *self, const struct guid *guid, uint32_t number)
-{
-	(void)guid;
-	(void)number;
-	((struct bench *)self)->gone++;
-}
-
-static void body_free(void *self, const struct guid *guid)
-{
-	(void)guid;
-	((struct bench *)self)->bodies++;
-}
-
-static void died(const struct err *err)
-{
-	fail_msg("%s", err->text);
-}
-
-static void open_bench(struct bench *b)
-{
-	struct queue_fold_sink sink = {b, has_room, arrived, due, gone, body_free};
-	struct err err;
-	b->fold = queue_fold_new(&sink);
-	struct cluster_log_config config = {.dir = b->dir, .fold = queue_fold_table(b->fold), .died = died};
-	if (cluster_log_open(&config, &b->log, &err))
-		fail_msg("%s", err.text);
-}
-
-static void close_bench(struct bench *b)
-{
-	cluster_log_close(&b->log);
-	queue_fold_free(&b->fold);
-}
-
-static void new_bench(struct bench *b)
-{
-	*b = (struct bench){.dir = "/tmp/posthouse-fold-XXXXXX", .room = true};
-	assert_non_null(mkdtemp(b->dir));
-	open_bench(b);
-}
-
-static bool remove_one(void *ctx, struct str name)
-{
-	char c[64];
-	assert_true(str_to_c(name, c, sizeof c));
-	unlinkat(*(int *)ctx, c, 0);
-	return true;
-}
-
-static void drop_bench(struct bench *b)
-{
-	int fd;
-	close_bench(b);
-	assert_int_equal(file_dir_open(str_of_c(b->dir), &fd, NULL), ERR_OK);
-	assert_int_equal(file_dir_each(fd, remove_one, &fd, NULL), ERR_OK);
-	file_close(fd);
-	rmdir(b->dir);
-}
-
-static struct queue_fold_answer say_with(struct bench *b, const struct record *record, struct str body, uint8_t *took, uint64_t *index_out)
-{
-	struct queue_fold_answer answer = {.took = took};
-	struct buf bytes;
-	buf_init(&bytes, RECORD_BYTES_MAX);
-	assert_true(record_encode(record, &bytes));
-	struct call *call = call_new(sizeof(struct cluster_proposal), NULL);
-	struct cluster_proposal *p = call_payload(call);
-	p->record = buf_str(&bytes);
-	p->body = body;
-	p->answer = &answer;
-	cluster_log_propose(b->log, call);
-	assert_int_equal(call_wait(call, CLOCK_NEVER), ERR_OK);
-	assert_int_equal(p->verdict, CLUSTER_COMMITTED);
-	if (index_out)
-		*index_out = p->index;
-	call_drop(&call);
-	buf_fini(&bytes);
-	return answer;
-}
-
-static struct queue_fold_answer say(struct bench *b, const struct record *record)
-{
-	return say_with(b, record, STR_NONE, NULL, NULL);
-}
-
-static int64_t ledger_of(struct bench *b, enum queue_ledger counter)
-{
-	int64_t counters[LEDGER_COUNTERS];
-	bool balanced;
-	queue_fold_ledger(b->fold, counters, &balanced);
-	assert_true(balanced);
-	return counters[counter];
-}
-
-struct counting {
-	const char *sql;
-	int64_t value;
-};
-
-static void run_count(struct db *db, void *arg)
-{
-	struct counting *c = arg;
-	sqlite3_stmt *stmt;
-	assert_int_equal(sqlite3_prepare_v2(db_handle(db), c->sql, -1, &stmt, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-	c->value = sqlite3_column_int64(stmt, 0);
-	sqlite3_finalize(stmt);
-}
-
-static int64_t number_in(struct bench *b, const char *sql)
-{
-	struct counting c = {sql, 0};
-	assert_int_equal(cluster_log_read(b->log, run_count, &c, NULL), ERR_OK);
-	return c.value;
-}
-
-static void assert_empty(struct bench *b)
-{
-	assert_int_equal(number_in(b, "SELECT (SELECT count(*) FROM message) + (SELECT count(*) FROM recipient) + (SELECT count(*) FROM body)"
-				      " + (SELECT count(*) FROM attempt)"),
-		0);
-}
-
-static struct guid guid_of(uint64_t n)
-{
-	struct guid guid = {{1}};
-	memcpy(guid.b + 8, &n, sizeof n);
-	return guid;
-}
-
-static struct record_recipient to_mailbox(uint32_t number)
-{
-	return (struct record_recipient){.number = number, .target = RECORD_TO_MAILBOX, .address = STR("u@uni.example"),
-		.key = STR("u@uni.example"), .destination = STR("mail1"), .mailbox_id = STR("00112233445566778899aabbccddeeff")};
-}
-
-static struct record enter_of(uint64_t n, struct record_recipient *recipients, size_t count)
-{
-	return (struct record){.type = RECORD_ENTER,
-		.enter = {.guid = guid_of(n), .root = guid_of(n), .sender = STR("s@else.example"), .received_ms = 1000, .body_bytes = 4,
-			.digest = DIGEST, .recipients = {recipients, count}}};
-}
-
-static struct record result_of(struct record_one_result *one, uint64_t attempt)
-{
-	return (struct record){.type = RECORD_RESULT, .result = {.attempt = attempt, .at_ms = 2000, .results = {one, 1}}};
-}
+// The fold: what records do to the rows, that repeats do nothing, and that the ledger closes.
+#include "test_fold.h"
 
 static void a_delivered_message_leaves_nothing(void **state)
 {
@@ -468,138 +274,117 @@ static void a_list_becomes_a_message_of_its_own(void **state)
 	drop_bench(&b);
 }
 
-// --- Equal logs, equal rows ---
+// --- Expanded anew ---
 
-static uint64_t seed;
-
-static unsigned dice(unsigned sides)
+static struct record_recipient to_box(uint32_t number, const char *mailbox_id)
 {
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (unsigned)(seed >> 33) % sides;
+	struct record_recipient to = to_mailbox(number);
+	to.mailbox_id = str_of_c(mailbox_id);
+	to.original = STR("alias@uni.example");
+	return to;
 }
 
-// A record of any kind about one of a few messages near i: many are repeats, for closed recipients, or out of order.
-static void random_record(int i, struct record *record, struct record_recipient *r, struct record_one_result *one, struct record_ref *ref,
-	struct record_enter *dsn, struct str *body)
+static struct record_recipient to_world(uint32_t number)
 {
-	uint64_t n = 1 + (uint64_t)i / 8 + dice(20);
-	*body = STR_NONE;
-	*r = to_mailbox(1 + dice(3));
-	*ref = (struct record_ref){guid_of(n), 1 + dice(3)};
-	switch (dice(13)) {
-	case 0:
-	case 1:
-	case 2:
-		*record = enter_of(n, r, 1);
-		*body = STR("body");
-		return;
-	case 3:
-		*record = (struct record){.type = RECORD_CANCEL, .cancel = {guid_of(n)}};
-		return;
-	case 4:
-		*record = (struct record){.type = RECORD_ATTEMPT, .attempt = {STR("mail1"), 5, 60000, {ref, 1}}};
-		return;
-	case 5:
-		*record = (struct record){.type = RECORD_HOLD, .hold = {.guid = guid_of(n), .number = dice(3), .at_ms = 5, .why = STR("w")}};
-		return;
-	case 6:
-		*record = (struct record){.type = RECORD_RELEASE, .release = {.guid = guid_of(n), .number = dice(3), .at_ms = 5}};
-		return;
-	case 7:
-		*record = (struct record){.type = RECORD_DELETE, .delete = {.guid = guid_of(n), .number = dice(3), .at_ms = 5}};
-		return;
-	default:
-		break;
-	}
-	*one = (struct record_one_result){.guid = guid_of(n), .number = 1 + dice(3), .outcome = (enum record_outcome)(1 + dice(7))};
-	*record = result_of(one, dice(2) ? 0 : 1 + dice(1500));
-	if (one->outcome == RECORD_DEFERRED)
-		one->next_try_ms = 9;
-	if (one->outcome == RECORD_BOUNCED) {
-		*dsn = enter_of(n + dice(20), r, 1).enter;
-		dsn->kind = RECORD_DSN;
-		dsn->parent = guid_of(n);
-		record->result.begets = (struct record_enters){dsn, 1};
-		*body = STR("dsn!");
-	}
+	return (struct record_recipient){.number = number, .target = RECORD_TO_RELAY, .address = STR("x@else.example"), .key = STR("x@else.example"),
+		.destination = STR("relay"), .original = STR("alias@uni.example")};
 }
 
-struct digesting {
-	uint8_t digest[RECORD_DIGEST_BYTES];
-	enum err_code code;
-};
-
-static void run_digest(struct db *db, void *arg)
+static void end(struct bench *b, uint32_t number, enum record_outcome outcome, uint64_t attempt)
 {
-	struct digesting *d = arg;
-	d->code = queue_fold_digest(db, d->digest, NULL);
+	struct record_one_result one = {.guid = guid_of(7), .number = number, .outcome = outcome};
+	struct record result = result_of(&one, attempt);
+	assert_int_equal(say(b, &result).counted, 1);
 }
 
-static void digest_of(struct bench *b, struct digesting *d)
-{
-	assert_int_equal(cluster_log_read(b->log, run_digest, d, NULL), ERR_OK);
-	assert_int_equal(d->code, ERR_OK);
-}
-
-// Proposals that nobody waits for, so that they share transactions.
-struct posted {
-	struct cluster_proposal p;
-	struct buf bytes;
-};
-
-static void posted_done(struct cluster_proposal *p)
-{
-	struct posted *posted = (struct posted *)p;
-	assert_int_equal(p->verdict, CLUSTER_COMMITTED);
-	buf_fini(&posted->bytes);
-	free(posted);
-}
-
-static void replay_gives_the_same_rows(void **state)
+static void what_left_is_replaced_and_what_was_reached_is_not_repeated(void **state)
 {
 	(void)state;
-	enum { RECORDS = 3000 };
-	struct bench one_by_one, batched;
-	new_bench(&one_by_one);
-	new_bench(&batched);
-	seed = 1;
-	for (int i = 0; i < RECORDS; i++) {
-		struct record record;
-		struct record_recipient r;
-		struct record_one_result one;
-		struct record_ref ref;
-		struct record_enter dsn;
-		struct str body;
-		random_record(i, &record, &r, &one, &ref, &dsn, &body);
-		say_with(&one_by_one, &record, body, NULL, NULL);
-		struct posted *posted = calloc(1, sizeof *posted);
-		buf_init(&posted->bytes, RECORD_BYTES_MAX);
-		assert_true(record_encode(&record, &posted->bytes));
-		posted->p = (struct cluster_proposal){.record = buf_str(&posted->bytes), .body = body, .class = CLUSTER_CLASS_RESULT, .done = posted_done};
-		cluster_log_submit(batched.log, &posted->p);
-		if (i == RECORDS / 2) {
-			close_bench(&batched);
-			open_bench(&batched);
-		}
-	}
-	struct digesting a, c;
-	close_bench(&batched); // waits for all
-	open_bench(&batched);
-	digest_of(&one_by_one, &a);
-	digest_of(&batched, &c);
-	assert_memory_equal(a.digest, c.digest, sizeof a.digest);
-	assert_true(ledger_of(&one_by_one, LEDGER_ACCEPTED) > 100);
-	assert_true(ledger_of(&one_by_one, LEDGER_GENERATED) > 5);
-	assert_true(ledger_of(&one_by_one, LEDGER_CANCELLED) > 5);
-	assert_true(ledger_of(&one_by_one, LEDGER_REPEATS) > 100);
-	assert_int_equal(ledger_of(&one_by_one, LEDGER_QUEUED), number_in(&one_by_one, "SELECT count(*) FROM recipient"));
-	assert_int_equal(number_in(&one_by_one, "SELECT count(*) FROM message"),
-		number_in(&one_by_one, "SELECT count(DISTINCT guid) FROM recipient"));
-	assert_int_equal(number_in(&one_by_one, "SELECT count(*) FROM message"), number_in(&one_by_one, "SELECT count(*) FROM body"));
-	assert_int_equal(number_in(&one_by_one, "SELECT count(*) FROM message m WHERE open <>"
-						" (SELECT count(*) FROM recipient r WHERE r.guid = m.guid)"), 0);
-	drop_bench(&batched);
-	drop_bench(&one_by_one);
+	struct bench b;
+	new_bench(&b);
+	struct record_recipient old[] = {to_box(1, "a"), to_box(2, "b"), to_world(3), to_box(4, "e")};
+	struct record_recipient now[] = {to_box(1, "c"), to_box(2, "b"), to_world(3), to_box(4, "e"), to_box(5, "b")};
+	now[4].detail = STR("lists"); // another delivery, into the same mailbox
+	struct record enter = enter_of(7, old, 4);
+	say_with(&b, &enter, STR("body"), NULL, NULL);
+	struct record_one_result later = {.guid = guid_of(7), .number = 2, .outcome = RECORD_DEFERRED, .next_try_ms = 90000, .waited_s = 60,
+		.reply = STR("451 later")};
+	struct record result = result_of(&later, 0);
+	say(&b, &result);
+	end(&b, 3, RECORD_RELAYED, 0);
+	end(&b, 4, RECORD_BOUNCED, 0);
+	struct record_number wrong[] = {{1}};
+	struct record requeue = {.type = RECORD_REQUEUE,
+		.requeue = {.guid = guid_of(7), .at_ms = 5000, .who = STR("ann"), .leave = {wrong, 1}, .come = {now, 5}}};
+	struct queue_fold_answer answer = say(&b, &requeue);
+	assert_int_equal(answer.counted, 3); // a left, c and b+lists came
+	assert_int_equal(answer.repeats, 3);
+	assert_int_equal(b.due_at_ms, 5000);
+	assert_int_equal(b.gone, 1);
+	assert_int_equal(number_in(&b, "SELECT open FROM message"), 3);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient WHERE number = 2 AND waited = 60 AND next_try = 90000"), 1); // as it was
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient WHERE number = 5 AND mailbox = 'c' AND next_try = 5000 AND tries = 0"
+				      " AND original = 'alias@uni.example'"), 1);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient WHERE number = 6 AND mailbox = 'b' AND detail = 'lists'"), 1);
+	answer = say(&b, &requeue); // said again
+	assert_int_equal(answer.counted, 0);
+	assert_int_equal(answer.repeats, 6);
+	result = result_of(&(struct record_one_result){.guid = guid_of(7), .number = 1, .outcome = RECORD_DELIVERED}, 0);
+	assert_int_equal(say(&b, &result).counted, 0); // of the copy that was on its way
+	assert_int_equal(ledger_of(&b, LEDGER_EXPANDED), 1);
+	assert_int_equal(ledger_of(&b, LEDGER_EXPANDED_INTO), 2);
+	assert_int_equal(ledger_of(&b, LEDGER_QUEUED), 3);
+	for (uint32_t number = 2; number <= 6; number++)
+		if (number == 2 || number > 4)
+			end(&b, number, RECORD_DELIVERED, 0);
+	assert_empty(&b);
+	drop_bench(&b);
+}
+
+static void who_is_being_tried_does_not_leave(void **state)
+{
+	(void)state;
+	struct bench b;
+	uint64_t attempt;
+	new_bench(&b);
+	struct record_recipient old = to_world(1), now = to_box(1, "c");
+	struct record enter = enter_of(7, &old, 1);
+	say_with(&b, &enter, STR("body"), NULL, NULL);
+	struct record_ref ref = {guid_of(7), 1};
+	struct record take = {.type = RECORD_ATTEMPT, .attempt = {.destination = STR("relay"), .at_ms = 1, .validity_ms = 1, .refs = {&ref, 1}}};
+	say_with(&b, &take, STR_NONE, NULL, &attempt);
+	struct record_number number = {1};
+	struct record requeue = {.type = RECORD_REQUEUE,
+		.requeue = {.guid = guid_of(7), .at_ms = 5, .who = STR("ann"), .leave = {&number, 1}, .come = {&now, 1}}};
+	assert_int_equal(say(&b, &requeue).counted, 1);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient"), 2);
+	end(&b, 1, RECORD_RELAYED, attempt);
+	end(&b, 2, RECORD_DELIVERED, 0);
+	assert_empty(&b);
+	assert_int_equal(say(&b, &requeue).repeats, 1); // the message is gone
+	assert_empty(&b);
+	drop_bench(&b);
+}
+
+static void the_last_one_that_leaves_ends_the_message(void **state)
+{
+	(void)state;
+	struct bench b;
+	new_bench(&b);
+	struct record_recipient both[] = {to_world(1), to_box(2, "a")}, now = to_world(1);
+	struct record enter = enter_of(7, both, 2);
+	enter.enter.flags = RECORD_FLAG_SPOOL;
+	say(&b, &enter);
+	end(&b, 1, RECORD_RELAYED, 0);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM ended WHERE who = 'x@else.example'"), 1);
+	struct record_number number = {2};
+	struct record requeue = {.type = RECORD_REQUEUE,
+		.requeue = {.guid = guid_of(7), .at_ms = 5, .who = STR("ann"), .leave = {&number, 1}, .come = {&now, 1}}};
+	assert_int_equal(say(&b, &requeue).counted, 1);
+	assert_empty(&b);
+	assert_int_equal(b.bodies, 1);
+	assert_int_equal(ledger_of(&b, LEDGER_EXPANDED), 1);
+	drop_bench(&b);
 }
 
 int main(void)
@@ -614,7 +399,9 @@ int main(void)
 		cmocka_unit_test(a_message_may_rest_from_the_start),
 		cmocka_unit_test(an_expanded_recipient_becomes_others),
 		cmocka_unit_test(a_list_becomes_a_message_of_its_own),
-		cmocka_unit_test(replay_gives_the_same_rows),
+		cmocka_unit_test(what_left_is_replaced_and_what_was_reached_is_not_repeated),
+		cmocka_unit_test(who_is_being_tried_does_not_leave),
+		cmocka_unit_test(the_last_one_that_leaves_ends_the_message),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@
 #include "base/fiber.h"
 #include "base/must.h"
 #include "base/runtime.h"
-#include "queue_core.h"
+#include "queue_commands.h"
 #include "replay.h"
 
 enum { PIECE_BYTES = 256 << 10, LOOKS_OF_JOB = 256, ADDRESS_BYTES_MAX = 1 << 20, DAY_MS = 86400 * 1000 };

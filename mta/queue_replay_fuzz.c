@@ -20,7 +20,7 @@
 #include "fuzz_control.h"
 #include "fuzz_rows.h"
 #include "fuzz_settings.h"
-#include "queue_core.h"
+#include "queue_commands.h"
 #include "replay_core.h"
 #include "replay_segment.h"
 

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/must.h"
 #include "base/runtime.h"
+#include "queue_columns.h"
 #include "queue_fold_rows.h"
 
 static bool is_number(int64_t number)
@@ -17,42 +18,50 @@ static bool is_target(int64_t target)
 	return target == RECORD_TO_MAILBOX || target == RECORD_TO_RELAY || target == RECORD_TO_EXPAND;
 }
 
+struct record_recipient queue_rows_recipient(sqlite3_stmt *stmt)
+{
+	return (struct record_recipient){.number = (uint32_t)db_col_i64(stmt, ITEM_NUMBER),
+		.target = (enum record_target)db_col_i64(stmt, ITEM_TARGET), .notify = (uint8_t)db_col_i64(stmt, ITEM_NOTIFY),
+		.destination = db_col_str(stmt, ITEM_DESTINATION), .address = db_col_str(stmt, ITEM_ADDRESS), .key = db_col_str(stmt, ITEM_KEY),
+		.original = db_col_str(stmt, ITEM_ORIGINAL), .orcpt = db_col_str(stmt, ITEM_ORCPT), .mailbox_id = db_col_str(stmt, ITEM_MAILBOX),
+		.detail = db_col_str(stmt, ITEM_DETAIL), .list = db_col_str(stmt, ITEM_LIST), .stands_for = db_col_str(stmt, ITEM_STANDS_FOR)};
+}
+
 // Rows of one message stand together, as they have the same time: they share the message. NULL: the row is damaged (FOLD_ROW_IS_SOUND).
 static struct item *read_item(sqlite3_stmt *stmt, const struct item *last, struct err *err)
 {
 	struct guid guid = {{0}}, root = {{0}};
 	struct item_message *message;
-	if (db_col_is_null(stmt, 16)) {
+	if (db_col_is_null(stmt, ITEM_ROOT)) {
 		err_set(err, ERR_CORRUPT, "queue.db: a recipient has no message");
 		return NULL;
 	}
-	if (fold_guid(stmt, 0, &guid, err) || fold_guid(stmt, 16, &root, err))
+	if (fold_guid(stmt, ITEM_GUID, &guid, err) || fold_guid(stmt, ITEM_ROOT, &root, err))
 		return NULL;
-	if (!is_number(db_col_i64(stmt, 1))) {
+	if (!is_number(db_col_i64(stmt, ITEM_NUMBER))) {
 		err_set(err, ERR_CORRUPT, "queue.db: a recipient has a number that none has");
 		return NULL;
 	}
-	if (!is_target(db_col_i64(stmt, 6))) {
+	if (!is_target(db_col_i64(stmt, ITEM_TARGET))) {
 		err_set(err, ERR_CORRUPT, "queue.db: a recipient has no kind of destination that there is");
 		return NULL;
 	}
 	if (last && guid_eq(&last->message->guid, &guid)) {
 		message = item_message_ref(last->message);
 	} else {
-		struct record_enter e = {.guid = guid, .root = root, .kind = (enum record_kind)db_col_i64(stmt, 17),
-			.flags = (uint8_t)db_col_i64(stmt, 18), .sender = db_col_str(stmt, 19), .envid = db_col_str(stmt, 20),
-			.received_ms = db_col_i64(stmt, 21), .body_bytes = (uint64_t)db_col_i64(stmt, 22), .digest = db_col_blob(stmt, 24)};
-		message = item_message_new(&e, db_col_i64(stmt, 23), STR_NONE);
+		const struct record_enter e = {.guid = guid, .root = root,
+			.kind = (enum record_kind)db_col_i64(stmt, ITEM_KIND), .flags = (uint8_t)db_col_i64(stmt, ITEM_FLAGS),
+			.sender = db_col_str(stmt, ITEM_SENDER), .envid = db_col_str(stmt, ITEM_ENVID),
+			.received_ms = db_col_i64(stmt, ITEM_RECEIVED), .body_bytes = (uint64_t)db_col_i64(stmt, ITEM_BYTES),
+			.digest = db_col_blob(stmt, ITEM_DIGEST)};
+		message = item_message_new(&e, db_col_i64(stmt, ITEM_BODY), STR_NONE);
 	}
-	struct record_recipient r = {.number = (uint32_t)db_col_i64(stmt, 1), .target = (enum record_target)db_col_i64(stmt, 6),
-		.notify = (uint8_t)db_col_i64(stmt, 7), .destination = db_col_str(stmt, 8), .address = db_col_str(stmt, 9),
-		.key = db_col_str(stmt, 10), .original = db_col_str(stmt, 11), .orcpt = db_col_str(stmt, 12),
-		.mailbox_id = db_col_str(stmt, 13), .detail = db_col_str(stmt, 14), .list = db_col_str(stmt, 15)};
+	struct record_recipient r = queue_rows_recipient(stmt);
 	struct item *item = item_new(message, &r);
-	item->next_try_ms = db_col_i64(stmt, 2);
-	item->tries = (uint32_t)db_col_i64(stmt, 3);
-	item->waited_s = (uint32_t)db_col_i64(stmt, 4);
-	item->warned = db_col_i64(stmt, 5) != 0;
+	item->next_try_ms = db_col_i64(stmt, ITEM_NEXT_TRY);
+	item->tries = (uint32_t)db_col_i64(stmt, ITEM_TRIES);
+	item->waited_s = (uint32_t)db_col_i64(stmt, ITEM_WAITED);
+	item->warned = db_col_i64(stmt, ITEM_WARNED) != 0;
 	item_message_drop(&message);
 	return item;
 }
@@ -72,7 +81,7 @@ static enum err_code next_due(struct db *db, struct queue_page *page)
 static void note_damaged(sqlite3_stmt *stmt, struct queue_page *page)
 {
 	if (page->damaged_n < QUEUE_PAGE_DAMAGED_MAX)
-		page->damaged[page->damaged_n++] = str_hash(db_col_blob(stmt, 0)) ^ (uint64_t)db_col_i64(stmt, 1);
+		page->damaged[page->damaged_n++] = str_hash(db_col_blob(stmt, ITEM_GUID)) ^ (uint64_t)db_col_i64(stmt, ITEM_NUMBER);
 }
 
 void queue_rows_page(struct db *db, void *arg)
@@ -104,6 +113,29 @@ void queue_rows_page(struct db *db, void *arg)
 		page->next_due_ms = last->next_try_ms;
 	else
 		page->err.code = next_due(db, page);
+}
+
+void queue_rows_copies(struct db *db, void *arg)
+{
+	struct queue_copies *copies = arg;
+	struct item **tail = &copies->items, *last = NULL;
+	struct err damage;
+	copies->err.code = ERR_OK;
+	copies->items = NULL;
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_COPIES);
+	db_bind_blob(stmt, 1, guid_bytes(&copies->guid));
+	db_bind_i64(stmt, 2, RECORD_LIST);
+	db_bind_i64(stmt, 3, copies->held);
+	enum db_step step;
+	while ((step = db_step(db, stmt, &copies->err)) == DB_ROW) {
+		struct item *item = read_item(stmt, last, &damage);
+		if (item == NULL)
+			continue;
+		last = *tail = item;
+		tail = &last->next;
+	}
+	if (step == DB_DONE)
+		db_reset(stmt);
 }
 
 void queue_rows_destinations(struct db *db, void *arg)

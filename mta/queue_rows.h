@@ -26,6 +26,19 @@ struct queue_page {
 };
 void queue_rows_page(struct db *db, void *page);
 
+// The recipient in a row of QUEUE_ITEM_COLUMNS; strings are the statement's.
+struct record_recipient queue_rows_recipient(sqlite3_stmt *stmt);
+
+// The open recipients of a message, in the order of their numbers, but for those that a list or a large group led to: what was
+// expanded in the queue stays expanded. Rows that are damaged are passed over.
+struct queue_copies {
+	struct guid guid;    // in
+	bool held;           // in: also those that are held
+	struct item *items;  // out; the caller's
+	struct err err;      // out; code ERR_OK: all went well
+};
+void queue_rows_copies(struct db *db, void *copies);
+
 // What waits, by destination.
 struct queue_destinations {
 	void (*each)(void *arg, struct str destination, int64_t next_try_ms);

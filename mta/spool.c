@@ -25,6 +25,7 @@ struct spool {
 	int fd;         // -1: no file
 	uint64_t file_bytes;
 	EVP_MD_CTX *digest;
+	char last[2];   // octets of it
 	bool failed;
 };
 
@@ -104,11 +105,20 @@ static enum err_code write_out(struct spool *s, bool last, struct err *err)
 	return code;
 }
 
+static void keep_last(struct spool *s, struct str bytes)
+{
+	if (bytes.n > 0)
+		s->last[0] = bytes.n > 1 ? bytes.p[bytes.n - 2] : s->last[1];
+	if (bytes.n > 0)
+		s->last[1] = bytes.p[bytes.n - 1];
+}
+
 enum err_code spool_append(struct spool *s, struct str bytes, struct err *err)
 {
 	must(!s->failed);
 	must(EVP_DigestUpdate(s->digest, bytes.p, bytes.n) == 1);
 	s->bytes += bytes.n;
+	keep_last(s, bytes);
 	size_t limit = s->fd < 0 && s->file_bytes == 0 ? s->queue->inline_bytes_max : CHUNK_BYTES;
 	while (bytes.n > 0) {
 		if (s->buf.n + bytes.n <= limit) {
@@ -160,7 +170,8 @@ enum err_code spool_finish(struct spool **spool, struct spool_contents *out, str
 		spool_drop(spool);
 		return code;
 	}
-	*out = (struct spool_contents){.guid = s->guid, .bytes = s->bytes, .file = file, .body = s->buf};
+	*out = (struct spool_contents){.guid = s->guid, .bytes = s->bytes, .file = file, .body = s->buf,
+		.open_end = s->bytes > 0 && !str_eq(str_of(s->last, sizeof s->last), STR("\r\n"))};
 	must(EVP_DigestFinal_ex(s->digest, out->digest, NULL) == 1);
 	buf_init(&s->buf, 1); // its memory is the contents' now
 	free_spool(spool);

@@ -18,11 +18,9 @@ static uint8_t notify_of(unsigned notify)
 	return (uint8_t)flags;
 }
 
-// What the queue is to ask for, of a list, or of what goes by a mailHost (schema/record.h).
+// What the queue is to ask for of a list (schema/record.h).
 static struct str detail_of(struct arena *arena, const struct recipient_target *target)
 {
-	if (target->kind == RECIPIENT_OUTSIDE)
-		return target->stands_for;
 	if (target->refusal.n)
 		return arena_printf(arena, RECORD_EXPAND_REFUSED "%.*s", STR_FMT(target->refusal));
 	return target->moderated ? STR(RECORD_EXPAND_MODERATED) : target->detail;
@@ -53,6 +51,7 @@ void target_to_record(struct arena *arena, const struct smtp_rcpt *rcpt, const s
 		.destination = target->kind == RECIPIENT_LIST ? STR(RECORD_EXPAND_DESTINATION) : target->host,
 		.detail = detail_of(arena, target),
 		.list = target->list,
+		.stands_for = target->stands_for,
 	};
 	if (rcpt->orcpt.n)
 		record_out->orcpt = arena_printf(arena, "%.*s;%.*s", STR_FMT(rcpt->orcpt_type), STR_FMT(rcpt->orcpt));

@@ -16,6 +16,7 @@
 #include "base/must.h"
 #include "queue_core.h"
 #include "queue_metrics.h"
+#include "requeue.h"
 
 enum {
 	ROUTES_MAX = 100,             // of one record: far below RECORD_BYTES_MAX whatever their strings
@@ -113,7 +114,8 @@ static void add_route(struct page *p, struct item *item, const struct record_rec
 	struct record_one_route *r = &p->routes[p->n++];
 	*r = (struct record_one_route){.guid = item->message->guid, .number = item->r.number, .target = to->target, .address = arena_dup(a, to->address),
 		.key = arena_dup(a, to->key), .original = arena_dup(a, to->original), .destination = arena_dup(a, to->destination),
-		.mailbox_id = arena_dup(a, to->mailbox_id), .detail = arena_dup(a, to->detail)};
+		.mailbox_id = arena_dup(a, to->mailbox_id), .detail = arena_dup(a, to->detail),
+		.stands_for = arena_dup(a, to->stands_for)};
 	log_route(item, r);
 	item->next = p->moved;
 	p->moved = item;
@@ -125,6 +127,21 @@ static void settle(struct page *p, struct item *item, enum record_outcome outcom
 {
 	struct waiting_settled *s = p->settled;
 	s->v[s->n++] = (struct deliver_result){.item = item, .outcome = outcome, .reply = arena_dup(p->arena, reply)};
+}
+
+// Nobody is there any more. If an alias or a forward led there, it may lead elsewhere by now, and nobody need be told.
+static void nobody(struct page *p, struct item *item, struct str reply)
+{
+	const struct requeue_query query = {.guid = item->message->guid, .number = item->r.number, .who = STR("the queue")};
+	struct requeue_found found = {.copies = 0};
+	struct err err;
+	enum err_code code = item->r.original.n ? requeue_message(p->w->queue, p->arena, &query, &found, &err) : ERR_OK;
+	if (code && p->code == ERR_OK)
+		p->code = err_set(p->err, code, "%s", err.text);
+	if (code || found.copies)
+		item_free(&item);
+	else
+		settle(p, item, found.later ? RECORD_DEFERRED : RECORD_BOUNCED, found.later ? found.reply : reply);
 }
 
 // True: the item stays the caller's. Else it is passed on.
@@ -144,7 +161,7 @@ static bool goes_on(struct page *p, struct item *item, struct arena *arena)
 		settle(p, item, RECORD_DEFERRED, route.reply);
 		return false;
 	case QUEUE_ROUTE_NOBODY:
-		settle(p, item, RECORD_BOUNCED, route.reply);
+		nobody(p, item, route.reply);
 		return false;
 	}
 	unreachable("answer about a way");

@@ -7,7 +7,8 @@
 //
 // Whose mailbox moved, whose route was changed, who is gone: an administrator's change counts for mail that is in the queue already from
 // its next try on, as Postfix resolves again at each run of its queue. Expanding is done once (CLUSTER; Postfix and sendmail do
-// no other): a member of a list or an alias is asked about for itself, whatever became of the list since.
+// no other): a member of a list or an alias is asked about for itself, whatever became of the list since. But for one that would
+// bounce because nobody is there any more: if the address that led there leads elsewhere today, it is expanded anew (mta/requeue.h).
 //
 // Cost: nothing is looked up for a recipient that was decided under the same version of the directory, settings and tables before; of
 // these the last WAITING_REMEMBERED are known, in 1 MiB. One look-up each else. On the dispatcher's fiber, one caller at a time.

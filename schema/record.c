@@ -44,10 +44,17 @@ static bool check_numbers_ascend(const struct record_recipients *recipients)
 	return true;
 }
 
+// Each field where it says something.
+static bool is_way(enum record_target target, struct str mailbox_id, struct str stands_for)
+{
+	return target >= RECORD_TO_MAILBOX && (target == RECORD_TO_MAILBOX || mailbox_id.n == 0) &&
+	       (target == RECORD_TO_RELAY || stands_for.n == 0);
+}
+
 static bool check_recipient(const void *value)
 {
 	const struct record_recipient *r = value;
-	return r->target >= RECORD_TO_MAILBOX && (r->target == RECORD_TO_MAILBOX || r->mailbox_id.n == 0);
+	return is_way(r->target, r->mailbox_id, r->stands_for);
 }
 
 static bool check_enter(const void *value)
@@ -72,7 +79,13 @@ static bool check_one_result(const void *value)
 static bool check_one_route(const void *value)
 {
 	const struct record_one_route *r = value;
-	return r->target >= RECORD_TO_MAILBOX && (r->target == RECORD_TO_MAILBOX || r->mailbox_id.n == 0);
+	return is_way(r->target, r->mailbox_id, r->stands_for);
+}
+
+static bool check_requeue(const void *value)
+{
+	const struct record_requeue *q = value;
+	return q->leave.n + q->come.n > 0 && check_numbers_ascend(&q->come);
 }
 
 static bool check_attempt(const void *value)
@@ -93,6 +106,7 @@ static const struct field recipient_fields[] = {
 	{9, STR, 0, AT(record_recipient, mailbox_id), RECORD_MAILBOX_ID_BYTES_MAX, NULL},
 	{10, STR, 0, AT(record_recipient, detail), RECORD_TEXT_BYTES_MAX, NULL},
 	{11, STR, 0, AT(record_recipient, list), RECORD_TEXT_BYTES_MAX, NULL},
+	{12, STR, 0, AT(record_recipient, stands_for), RECORD_TEXT_BYTES_MAX, NULL},
 };
 static const struct shape recipient_shape = {sizeof(struct record_recipient), FIELDS(recipient_fields), check_recipient};
 
@@ -101,7 +115,7 @@ static const struct field enter_fields[] = {
 	{2, GUID, REQUIRED, AT(record_enter, root), 0, NULL},
 	{3, GUID, 0, AT(record_enter, parent), 0, NULL},
 	{4, ENUM, 0, AT(record_enter, kind), RECORD_REPLY, NULL},
-	{5, U8, 0, AT(record_enter, flags), 127, NULL},
+	{5, U8, 0, AT(record_enter, flags), 255, NULL},
 	{6, STR, 0, AT(record_enter, sender), RECORD_TEXT_BYTES_MAX, NULL},
 	{7, STR, 0, AT(record_enter, envid), RECORD_TEXT_BYTES_MAX, NULL},
 	{8, STR, 0, AT(record_enter, source), RECORD_TEXT_BYTES_MAX, NULL},
@@ -212,6 +226,7 @@ static const struct field one_route_fields[] = {
 	{7, STR, REQUIRED, AT(record_one_route, destination), RECORD_TEXT_BYTES_MAX, NULL},
 	{8, STR, 0, AT(record_one_route, mailbox_id), RECORD_MAILBOX_ID_BYTES_MAX, NULL},
 	{9, STR, 0, AT(record_one_route, detail), RECORD_TEXT_BYTES_MAX, NULL},
+	{10, STR, 0, AT(record_one_route, stands_for), RECORD_TEXT_BYTES_MAX, NULL},
 };
 static const struct shape one_route_shape = {sizeof(struct record_one_route), FIELDS(one_route_fields), check_one_route};
 
@@ -227,6 +242,18 @@ static const struct field mend_fields[] = {
 	{3, STR, 0, AT(record_mend, why), RECORD_TEXT_BYTES_MAX, NULL},
 };
 static const struct shape mend_shape = {sizeof(struct record_mend), FIELDS(mend_fields), NULL};
+
+static const struct field number_fields[] = {{1, U32, REQUIRED, AT(record_number, number), UINT32_MAX, NULL}};
+static const struct shape number_shape = {sizeof(struct record_number), FIELDS(number_fields), NULL};
+
+static const struct field requeue_fields[] = {
+	{1, GUID, REQUIRED, AT(record_requeue, guid), 0, NULL},
+	{2, U64, REQUIRED, AT(record_requeue, at_ms), INT64_MAX, NULL},
+	{3, STR, 0, AT(record_requeue, who), RECORD_TEXT_BYTES_MAX, NULL},
+	{4, LIST, 0, AT(record_requeue, leave), RECORD_RECIPIENTS_MAX, &number_shape},
+	{5, LIST, 0, AT(record_requeue, come), RECORD_RECIPIENTS_MAX, &recipient_shape},
+};
+static const struct shape requeue_shape = {sizeof(struct record_requeue), FIELDS(requeue_fields), check_requeue};
 
 static const struct shape retired_shape = {0, NULL, 0, NULL};
 
@@ -248,6 +275,7 @@ static const struct {
 	[RECORD_RETIRED] = {"RETIRED", &retired_shape},
 	[RECORD_ROUTE] = {"ROUTE", &route_shape},
 	[RECORD_MEND] = {"MEND", &mend_shape},
+	[RECORD_REQUEUE] = {"REQUEUE", &requeue_shape},
 };
 enum { TYPES = sizeof types / sizeof *types };
 

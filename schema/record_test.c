@@ -23,7 +23,7 @@ static struct record_recipient two[] = {
 		.original = STR("alias@uni.example"), .destination = STR("mail1.uni.example"),
 		.mailbox_id = STR("00112233445566778899aabbccddeeff"), .detail = STR("lists")},
 	{.number = 7, .target = RECORD_TO_RELAY, .address = STR("x@else.example"), .key = STR("x@else.example"),
-		.orcpt = STR("rfc822;x@else.example"), .destination = STR("relayhost")},
+		.orcpt = STR("rfc822;x@else.example"), .destination = STR("relayhost"), .stands_for = STR("u2@uni.example")},
 };
 
 static struct record enter_record(void)
@@ -56,6 +56,7 @@ static void enter_round_trips(void **state)
 	assert_int_equal(back.enter.recipients.v[1].number, 7);
 	assert_int_equal(back.enter.recipients.v[1].target, RECORD_TO_RELAY);
 	assert_true(str_eq(back.enter.recipients.v[1].orcpt, STR("rfc822;x@else.example")));
+	assert_true(str_eq(back.enter.recipients.v[1].stands_for, STR("u2@uni.example")));
 	arena_free(&arena);
 	buf_fini(&bytes);
 }
@@ -113,8 +114,9 @@ static void odd_encodings_are_refused(void **state)
 		struct str bytes;
 		enum err_code want;
 	} cases[] = {
-		{"unknown type", STR("\x0f\0\1\0"), ERR_VERSION},
+		{"unknown type", STR("\x10\0\1\0"), ERR_VERSION},
 		{"ROUTE of nobody", STR("\x0d\0\1\0\1\x08\5\0\0\0\0\0\0\0"), ERR_CORRUPT},
+		{"REQUEUE of nothing", STR("\x0f\0\1\0\1\x10\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\2\x08\5\0\0\0\0\0\0\0"), ERR_CORRUPT},
 		{"type 0", STR("\0\0\1\0"), ERR_VERSION},
 		{"a later version", STR("\x0b\0\2\0\1\4\2\0\0\0"), ERR_VERSION},
 		{"flags", STR("\x0b\0\1\1\1\4\2\0\0\0"), ERR_CORRUPT},

@@ -91,7 +91,7 @@ struct queue_host {
 // ERR_NOTFOUND: no node we know; ERR_BUSY and others: cannot know now. On a fiber; reads the shadow only.
 typedef enum err_code queue_host_fn(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err);
 
-// What a recipient with RECORD_TO_EXPAND stands for now.
+// What a recipient with RECORD_TO_EXPAND stands for now, or an address that is expanded anew (mta/requeue.h).
 enum queue_expand_answer {
 	QUEUE_EXPAND_DONE,
 	QUEUE_EXPAND_LATER,  // cannot know now: reply says why ("451 4.3.0 …")
@@ -102,6 +102,7 @@ struct queue_expand_query {
 	bool authenticated;         // RECORD_FLAG_LOGIN
 	bool from_list;             // of a message that a list sent: what else would be a list is expanded along
 	bool moderated;             // its moderators, not its members
+	bool as_at_rcpt;            // what RCPT would record: a list stays one recipient, with RECORD_TO_EXPAND
 	uint64_t message_bytes;     // for its size limit; 0: was asked about before
 };
 struct queue_expansion {
@@ -119,7 +120,7 @@ typedef enum queue_expand_answer queue_expand_fn(void *arg, struct arena *arena,
 // by now.
 enum queue_route_answer {
 	QUEUE_ROUTE_SAME,
-	QUEUE_ROUTE_OTHER,  // to: target, address, key, destination, mailbox_id, detail, and original where that was empty
+	QUEUE_ROUTE_OTHER,  // to: target, address, key, destination, mailbox_id, detail, stands_for, and original where that was empty
 	QUEUE_ROUTE_LATER,  // cannot know now: reply says why ("451 4.3.5 …")
 	QUEUE_ROUTE_NOBODY, // nobody any more, for good: reply says why ("550 5.1.1 …")
 };

@@ -45,6 +45,7 @@ enum record_type {
 	RECORD_RETIRED = 12,
 	RECORD_ROUTE = 13,
 	RECORD_MEND = 14,
+	RECORD_REQUEUE = 15,
 };
 
 // Why a message exists. All but ACCEPTED are begotten: their guid is guid_derive(parent, recipient, record_kind_name(kind)).
@@ -81,6 +82,7 @@ enum {
 	RECORD_FLAG_SPOOL = 1 << 4,    // the body is the file spool/<guid>; else it is in the database
 	RECORD_FLAG_REPLAY = 1 << 5,   // a finished message that was entered again: not kept for replay a second time, reported to nobody
 	RECORD_FLAG_LOGIN = 1 << 6,    // its client had logged in, or was trusted as if it had
+	RECORD_FLAG_OPEN_END = 1 << 7, // the body's last line has no line end; one that goes without DATA gets it on its way
 };
 
 // RFC 3461 section 4.1; 0: not given.
@@ -96,7 +98,8 @@ struct record_recipient {
 	struct str orcpt;         // "type;address" decoded, UTF-8; empty without ORCPT
 	struct str destination;   // what is scheduled together: the mailHost, or the next hop
 	struct str mailbox_id;    // RECORD_TO_MAILBOX
-	struct str detail, list;  // of the delivery key (CLUSTER 6); detail TO_RELAY: who is decided again while it waits, where not address
+	struct str detail, list;  // of the delivery key (CLUSTER 6)
+	struct str stands_for;    // RECORD_TO_RELAY: who is decided again while it waits, where not address
 };
 
 struct record_recipients {
@@ -219,6 +222,7 @@ struct record_one_route {
 	struct str destination;
 	struct str mailbox_id;
 	struct str detail;
+	struct str stands_for;
 };
 
 struct record_routes {
@@ -229,6 +233,22 @@ struct record_routes {
 struct record_route {
 	int64_t at_ms; // when it is due by its new way
 	struct record_routes routes;
+};
+
+// One address of a message is expanded anew, in one step: copies that it does not lead to any more leave, those that it leads to
+// now come, due at at_ms. Of no effect is a number that is not there or is being tried; a target that the message has open; and one
+// that ended in any way but delivered to a mailbox: there the delivery key knows.
+struct record_requeue {
+	struct guid guid;
+	int64_t at_ms;
+	struct str who;
+	struct {
+		struct record_number {
+			uint32_t number;
+		} *v;
+		size_t n;
+	} leave;
+	struct record_recipients come; // numbers 1 to n, counted on from the highest that the message has given
 };
 
 // An administrator removes what a damaged disk has made of rows: recipients that nobody can read, messages that nobody receives.
@@ -275,6 +295,7 @@ struct record {
 		struct record_policy policy;
 		struct record_route route;
 		struct record_mend mend;
+		struct record_requeue requeue;
 	};
 };
 
