@@ -109,17 +109,51 @@ static json_t *who(void)
 	return json_sprintf("%s", name && *name ? name : user ? user->pw_name : "somebody");
 }
 
+static long long number_of(const json_t *object, const char *name)
+{
+	return (long long)json_integer_value(json_object_get(object, name));
+}
+
+static void print_act(const json_t *result)
+{
+	long long unanswered = number_of(result, "later") + number_of(result, "nobody");
+	printf("%lld messages, %lld recipients\n", number_of(result, "messages"), number_of(result, "recipients"));
+	if (json_object_get(result, "changed"))
+		printf("%lld copies were withdrawn or added\n", number_of(result, "changed"));
+	if (unanswered) {
+		printf("%lld addresses are left as they are: ", unanswered);
+		print_safe(text_of(result, "reply"));
+		printf("\n");
+	}
+}
+
+// What `queue delete --damaged` is about to remove, for people.
+static enum err_code print_what_goes(struct ctl *ctl, struct err *err)
+{
+	json_t *result = NULL;
+	if (ctl->json)
+		return ERR_OK;
+	enum err_code code = ctl_ask(ctl, DAEMONS_MTA, "queue.list", json_pack("{s:s}", "state", "damaged"), print_item, ctl, &result, err);
+	json_decref(result);
+	return code;
+}
+
 static int act(struct ctl *ctl, int argc, char **argv, const char *command, bool takes_why)
 {
 	struct err err;
 	json_t *ids = json_array(), *args, *result = NULL;
 	const char *why = NULL;
-	bool all = false, damaged = false, good = true;
+	const char *address = NULL;
+	bool all = false, damaged = false, again = false, good = true, retries = strcmp(command, "queue.retry") == 0;
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--all") == 0)
 			all = true;
 		else if (strcmp(command, "queue.delete") == 0 && strcmp(argv[i], "--damaged") == 0)
 			damaged = true;
+		else if (retries && strcmp(argv[i], "--again") == 0)
+			again = true;
+		else if (retries && strcmp(argv[i], "--recipient") == 0 && i + 1 < argc)
+			address = argv[++i];
 		else if (takes_why && strcmp(argv[i], "--why") == 0 && i + 1 < argc)
 			why = argv[++i];
 		else if (argv[i][0] == '-')
@@ -127,7 +161,7 @@ static int act(struct ctl *ctl, int argc, char **argv, const char *command, bool
 		else
 			json_array_append_new(ids, json_string(argv[i]));
 	}
-	if (!good || all + damaged + (json_array_size(ids) > 0) != 1) {
+	if (!good || (address && !again) || all + damaged + (json_array_size(ids) > 0) != 1) {
 		json_decref(ids);
 		return ctl_usage(ctl);
 	}
@@ -138,15 +172,22 @@ static int act(struct ctl *ctl, int argc, char **argv, const char *command, bool
 	args = json_pack("{s:o,s:b,s:o}", "ids", ids, "all", all, "who", who());
 	if (damaged)
 		json_object_set_new(args, "damaged", json_true());
+	if (again)
+		json_object_set_new(args, "again", json_true());
+	if (address)
+		json_object_set_new(args, "address", json_string(address));
 	if (why)
 		json_object_set_new(args, "why", json_string(why));
+	if (damaged && print_what_goes(ctl, &err)) {
+		json_decref(args);
+		return ctl_fail(&err);
+	}
 	if (ctl_ask(ctl, DAEMONS_MTA, command, args, NULL, NULL, &result, &err))
 		return ctl_fail(&err);
 	if (ctl->json)
 		ctl_print_json(result ? json_incref(result) : json_object());
 	else if (result)
-		printf("%lld messages, %lld recipients\n", (long long)json_integer_value(json_object_get(result, "messages")),
-			(long long)json_integer_value(json_object_get(result, "recipients")));
+		print_act(result);
 	json_decref(result);
 	return CTL_YES;
 }

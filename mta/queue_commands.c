@@ -21,6 +21,7 @@
 #include "mail/addr.h"
 #include "queue_commands.h"
 #include "queue_fold_rows.h"
+#include "queue_rows.h"
 #include "requeue.h"
 
 enum { WHO_BYTES_MAX = 200, WHY_BYTES_MAX = 900 }; // of an administrator, in a record
@@ -213,13 +214,29 @@ static void release(struct control_request *request, void *arg)
 	run_act(request, arg, RECORD_RELEASE);
 }
 
+// Removing rows from a tree that is broken itself could take sound ones along.
+static enum err_code check_database(struct queue *queue, struct err *err)
+{
+	for (size_t i = 0; i < queue_check_tables_n; i++) {
+		struct queue_check check = {.table = queue_check_tables[i]};
+		enum err_code code = cluster_log_read(queue->log, queue_rows_check, &check, err);
+		if (code)
+			return code;
+		if (check.err.code)
+			return err_set(err, check.err.code, "%s; nothing was removed: the file is damaged, not only rows", check.err.text);
+	}
+	return ERR_OK;
+}
+
 static void mend(struct control_request *request, struct queue *queue)
 {
 	struct err err;
 	struct record record = {.type = RECORD_MEND, .mend = {.at_ms = clock_wall_ms(), .who = who_asks(request),
 		.why = why_so(request)}};
 	struct queue_fold_answer answer = {0};
-	enum err_code code = queue_say(queue, &record, &answer, &err);
+	enum err_code code = check_database(queue, &err);
+	if (code == ERR_OK)
+		code = queue_say(queue, &record, &answer, &err);
 	if (code) {
 		control_fail(request, code, "%s", err.text);
 		return;

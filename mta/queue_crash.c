@@ -37,6 +37,7 @@ enum mark {
 	MARK_UNKNOWN,   // it was answered 451, a CANCEL is on its way
 	MARK_CANCELLED, // and is known to be committed
 	MARK_KEPT,      // what was delivered is for replay, and that was synced
+	MARK_REQUEUED,  // its copy to a was withdrawn, that to b is there, at once
 };
 
 #define CRASH_SENDER "s@uni.example"
@@ -52,7 +53,7 @@ enum {
 };
 
 // What a message is for, by its number.
-enum { TO_NOBODY = 0, TO_LIST = 1, TO_TWO = 2, TO_LATER = 6, KINDS = 8 };
+enum { TO_NOBODY = 0, TO_LIST = 1, TO_TWO = 2, TO_LATER = 6, TO_REQUEUED = 7, KINDS = 8 };
 
 static bool is_bounced(uint32_t id)
 {
@@ -62,6 +63,12 @@ static bool is_bounced(uint32_t id)
 static unsigned recipients_of(uint32_t id)
 {
 	return id % KINDS == TO_TWO || id % KINDS == TO_LIST ? 2 : 1; // a list's are its members
+}
+
+// Who of them a copy to this address is for. Of one whose alias is corrected there is one copy at any moment, wherever it goes.
+static unsigned number_of(uint32_t id, struct str address)
+{
+	return address.p[0] == 'b' && id % KINDS != TO_REQUEUED ? 2 : 1;
 }
 
 struct bench {
@@ -206,7 +213,7 @@ static void taken(void *arg, struct str guid, struct str recipient, struct str t
 	if (!crash_text_id(text.p, text.n, &id, &bytes, &at) || id >= IDS_MAX)
 		return;
 	bool whole = at == 0 && text.n == bytes;
-	disk_mark(b->trace, whole ? MARK_TAKEN : MARK_REPORTED, id, recipient.p[0] == 'b' ? 2 : 1);
+	disk_mark(b->trace, whole ? MARK_TAKEN : MARK_REPORTED, id, number_of(id, recipient));
 }
 
 static void init(struct bench *b, const char *dir, struct disk_trace *trace)
@@ -344,6 +351,16 @@ static void release(struct bench *b, uint32_t id)
 	b->held -= b->acked[id] ? recipients_of(id) : 0;
 }
 
+static void requeue(struct bench *b, uint32_t id)
+{
+	struct record_number wrong = {1};
+	struct record_recipient right = to_mailbox(STR("b@uni.example"));
+	right.number = 1;
+	struct record r = {.type = RECORD_REQUEUE, .requeue = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .leave = {&wrong, 1},
+		.come = {&right, 1}}};
+	say(b, id, &r, MARK_TRIED, MARK_REQUEUED);
+}
+
 static void delete(struct bench *b, uint32_t id)
 {
 	struct record r = {.type = RECORD_DELETE, .delete = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .why = STR("test")}};
@@ -398,6 +415,7 @@ static void work(const char *dir, struct disk_trace *trace, uint64_t seed, bool 
 	hold(&b, 3);
 	if (!is_small) {
 		delete(&b, 4);
+		requeue(&b, 7);
 		enter_unheard(&b);
 	}
 	queue_start(b.queue);
@@ -430,10 +448,11 @@ static void restart(const char *dir)
 // Of one recipient.
 struct promise {
 	bool tried, acked, refused, taken, reported, settled;
-	bool holding, held, releasing, deleting, deleted, cancelled, kept;
+	bool holding, held, releasing, deleting, deleted, cancelled, kept, requeued;
 	unsigned rows, reports, replays; // found
 	bool delivered;         // after the cut
 	bool resting;           // the row is held
+	bool wrong;             // the row is the copy to a
 };
 
 struct checking {
@@ -492,6 +511,9 @@ static void set(struct promise *p, enum mark mark)
 		return;
 	case MARK_KEPT:
 		p->kept = true;
+		return;
+	case MARK_REQUEUED:
+		p->requeued = true;
 		return;
 	}
 }
@@ -564,8 +586,10 @@ static void check_row(struct checking *c, size_t i)
 			crash_lost(c->verdict, "message %u has other octets, %zu", id, text.n);
 		for (unsigned number = 1; number <= 2; number++)
 			if (c->rows[i].stands_for[number]) {
-				c->promise[id][number].rows++;
-				c->promise[id][number].resting = c->rows[i].held;
+				struct promise *p = &c->promise[id][id % KINDS == TO_REQUEUED ? 1 : number];
+				p->rows++;
+				p->resting = c->rows[i].held;
+				p->wrong = number == 1;
 			}
 		free(want);
 	}
@@ -584,6 +608,8 @@ static void check_promise(struct checking *c, uint32_t id, unsigned number)
 		crash_duplicated(v, "message %u was cancelled and is there", id);
 	if (p->kept && p->replays == 0)
 		crash_lost(v, "message %u for recipient %u is not there for replay", id, number);
+	if (p->rows && p->requeued && p->wrong)
+		crash_duplicated(v, "message %u: the copy that was withdrawn is back", id);
 	if (p->rows && p->refused)
 		crash_duplicated(v, "message %u was refused and is there", id);
 	if (p->rows + p->reports > 0 && (p->settled || p->deleted))
@@ -615,7 +641,7 @@ static void read_replay(struct checking *c)
 		char *want = whole && at == 0 ? malloc(bytes) : NULL;
 		if (want && text.n == bytes && memcmp(crash_text(id, bytes, want), text.p, bytes) == 0)
 			for (size_t i = 0; i < found.envelope.recipients.n; i++)
-				c->promise[id][found.envelope.recipients.v[i].address.p[0] == 'b' ? 2 : 1].replays++;
+				c->promise[id][number_of(id, found.envelope.recipients.v[i].address)].replays++;
 		free(want);
 		buf_fini(&text);
 	}
@@ -658,7 +684,7 @@ static void delivered_after(void *arg, struct str guid, struct str recipient, st
 		return;
 	char *want = malloc(bytes);
 	must(want != NULL);
-	struct promise *p = &c->promise[id][recipient.p[0] == 'b' ? 2 : 1];
+	struct promise *p = &c->promise[id][number_of(id, recipient)];
 	if (at == 0 && (text.n != bytes || memcmp(crash_text(id, bytes, want), text.p, bytes) != 0))
 		crash_lost(c->verdict, "message %u is delivered with other octets", id);
 	if (p->delivered)

@@ -177,7 +177,7 @@ static enum err_code come(struct apply *a, const struct record_requeue *q, int64
 	*n_out = 0;
 	for (size_t i = 0; i < q->come.n && code == ERR_OK; i++) {
 		struct record_recipient r = q->come.v[i];
-		bool had;
+		bool had = false;
 		code = is_had(a, &q->guid, &r, &had);
 		if (code || had || last + *n_out >= UINT32_MAX) {
 			if (code == ERR_OK)
@@ -196,7 +196,7 @@ static enum err_code come(struct apply *a, const struct record_requeue *q, int64
 enum err_code fold_apply_requeue(struct apply *a, const struct record *record)
 {
 	const struct record_requeue *q = &record->requeue;
-	int64_t last, left, came;
+	int64_t last = 0, left = 0, came = 0;
 	enum err_code code = last_number(a, &q->guid, &last);
 	if (code)
 		return code;

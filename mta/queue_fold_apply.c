@@ -255,7 +255,7 @@ enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, in
 static enum err_code apply_cancel(struct apply *a, const struct record *record)
 {
 	const struct guid *guid = &record->cancel.guid;
-	bool there;
+	bool there = false;
 	enum err_code code = fold_is_there(a, bind_guid(a, SQL_MESSAGE_THERE, guid), &there);
 	if (code)
 		return code;

@@ -2,6 +2,8 @@
 // Reading the queue's rows and bodies, in pages, between two transactions of the writer.
 #include "queue_rows.h"
 
+#include <stdio.h>
+
 #include "base/file.h"
 #include "base/must.h"
 #include "base/runtime.h"
@@ -148,6 +150,31 @@ void queue_rows_destinations(struct db *db, void *arg)
 		d->each(d->arg, db_col_str(stmt, 0), db_col_i64(stmt, 1));
 	if (step == DB_DONE)
 		db_reset(stmt);
+}
+
+// --- The database beneath ---
+
+const struct str queue_check_tables[] = {STR("state"), STR("message"), STR("recipient"), STR("attempt"), STR("ended"), STR("body")};
+const size_t queue_check_tables_n = sizeof queue_check_tables / sizeof *queue_check_tables;
+
+void queue_rows_check(struct db *db, void *arg)
+{
+	struct queue_check *check = arg;
+	char sql[64];
+	sqlite3_stmt *stmt;
+	must(snprintf(sql, sizeof sql, "PRAGMA quick_check('%.*s')", STR_FMT(check->table)) < (int)sizeof sql);
+	check->err.code = ERR_OK;
+	int rc = sqlite3_prepare_v2(db_handle(db), sql, -1, &stmt, NULL);
+	if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		struct str said = db_col_str(stmt, 0), headline, rest;
+		if (str_starts(said, STR("***")) && str_cut(said, '\n', &headline, &rest)) // of a list of complaints
+			said = rest;
+		if (!str_eq(said, STR("ok")))
+			err_set(&check->err, ERR_CORRUPT, "queue.db, table %.*s: %.*s", STR_FMT(check->table), STR_FMT(str_upto(said, 200)));
+	} else {
+		db_error(db, rc, sql, &check->err);
+	}
+	sqlite3_finalize(stmt);
 }
 
 // --- Bodies ---

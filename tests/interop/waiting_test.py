@@ -189,6 +189,49 @@ class Waiting(unittest.TestCase):
         self.ends(delivered=1, relayed=1, bounced=0)
         self.assertEqual(len(self.hop.with_subject("copy")), 1)
 
+    def test_a_wrong_alias_is_corrected(self):
+        """`queue retry --again`: the copy to the wrong target is withdrawn, the right one is sent, and nobody gets a second one."""
+        way = route_ldif("one", "one.example", f"esmtp:{bracketed(self.hop)}") + user_ldif("dana", host="mb9.uni.example")
+        self.start(way + alias_ldif("team", "dana@uni.example", "bob@uni.example", "x@one.example"))
+        self.send("for the team", "team@uni.example")
+        self.node.wait(lambda: self.hop.with_subject("for the team"), "the copy to the outside")
+        self.node.wait_messages(1, "bob")
+        self.waits()
+        self.change(way + alias_ldif("team", "eve@uni.example", "bob@uni.example", "x@one.example"), "team@uni.example", "expand")
+        self.node.wait(lambda: "eve@uni.example" in str(self.node.why("team@uni.example")), "the change to be in the shadow")
+        name = self.node.queue()[0]["queue_id"]
+        self.node.run("queue", "retry", "--again", "--recipient", "ann@uni.example", name, check=1)  # it was not sent to ann
+        done = json.loads(self.node.run("queue", "retry", "--again", "--json", "--recipient", "team@uni.example", name, check=0).stdout)
+        self.assertEqual((done["changed"], done["nobody"], done["later"]), (3, 0, 0))  # dana left, eve and bob came, whose mailbox knows it
+        self.arrives("eve")
+        self.node.wait_queue_empty()
+        self.assertEqual((len(self.subjects("bob")), len(self.hop.with_subject("for the team"))), (1, 1))
+        self.ends(expanded=1, expanded_into=2, bounced=0, generated=0, relayed=1)
+
+    def test_all_that_waits_is_expanded_anew(self):
+        self.node.overrides.update({"retry_min_s": 3600, "retry_max_s": 3600})
+        self.start(user_ldif("dana", host="mb9.uni.example") + alias_ldif("team", "dana@uni.example"))
+        for subject in ("one", "two"):
+            self.send(subject, "team@uni.example")
+        self.send("three", "dana@uni.example")
+        self.waits(3)
+        self.change(user_ldif("dana", host="mb9.uni.example") + alias_ldif("team", "eve@uni.example"), "team@uni.example", "expand")
+        self.node.wait(lambda: "eve@uni.example" in str(self.node.why("team@uni.example")), "the change to be in the shadow")
+        text = self.node.run("queue", "retry", "--again", "--all", check=0).stdout
+        self.assertIn("2 messages, 4 recipients\n4 copies were withdrawn or added\n", text)
+        self.node.wait_messages(2, "eve")
+        self.waits(1)
+        self.assertEqual(self.node.queue()[0]["recipients"][0]["address"], "dana@uni.example")
+
+    def test_an_alias_whose_target_is_gone_is_followed(self):
+        """Nobody is told that it failed while it leads to somebody today."""
+        self.start(user_ldif("dana", host="mb9.uni.example") + alias_ldif("team", "dana@uni.example"))
+        self.send("to who follows", "team@uni.example")
+        self.waits()
+        self.change(alias_ldif("team", "eve@uni.example"), "dana@uni.example", "refuse")
+        self.arrives("eve")
+        self.ends(delivered=1, expanded=1, expanded_into=1, bounced=0, generated=0)
+
     def test_a_restart_forgets_nothing(self):
         self.start(user_ldif("dana", host="mb9.uni.example"))
         self.send("over a restart", "dana@uni.example")

@@ -124,7 +124,7 @@ class PosthouseTest(unittest.TestCase):
         for words in (("queue",), ("queue", "flush", "x")):
             code, _, complaint = self.run_it(*words)
             self.assertEqual(code, 2)
-            self.assertIn("queue retry --all|QUEUE_ID...\n", complaint)
+            self.assertIn("queue retry [--again [--recipient ADDRESS]] --all|QUEUE_ID...\n", complaint)
             self.assertNotIn("directory", complaint)
         self.assertIn("no command que; `posthouse help`", self.run_it("que")[2])
         for words, what in ((("why", "--form", "x"), "--form is no option"), (("why", "--client", "mx", "a@uni.example"), "--client wants an IP address"),

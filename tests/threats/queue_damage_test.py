@@ -82,6 +82,24 @@ class QueueDamage(unittest.TestCase):
         self.assertEqual(os.listdir(self.node.path("data", "queue", "spool")), [])
         self.assertEqual(self.node.unexpected_errors(), [])
 
+    def test_a_broken_file_is_told_and_nothing_is_removed(self):
+        self.damage()
+        path = self.node.path("data", "queue", "queue.db")
+        with sqlite3.connect(path) as db:
+            root, = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'ended'").fetchone()
+            size, = db.execute("PRAGMA page_size").fetchone()
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.close()
+        with open(path, "r+b") as file:
+            file.seek((root - 1) * size)
+            file.write(b"\xff" * size)
+        self.node.start()
+        done = self.node.run("queue", "delete", "--damaged")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("nothing was removed", done.stderr)
+        self.assertIn("recipient of guid 0102, number 1: from <ann@uni.example>", done.stdout)
+        self.assertEqual(self.ledger()["deleted"], 0)
+
     def test_what_is_sound_is_not_touched(self):
         self.hop.answer = "451 4.3.0 later"
         with self.node.submission() as smtp:
