@@ -3,7 +3,7 @@
 // of the control socket ("{…"). With rows the queue is what they say, and it is only read; without any it has three messages, and whatever is asked
 // is done. Each request is answered once; what is answered is JSON; a damaged row is passed over.
 // The control socket is a stand-in (fuzz_control.h).
-// Covers: cluster/log.c cluster/log_writer.c mta/queue_rows.c mta/queue_commands.c
+// Covers: cluster/log.c cluster/log_writer.c mta/queue_rows.c mta/queue_commands.c mta/queue_list.c mta/requeue.c
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +61,17 @@ static enum queue_route_answer route(void *arg, struct arena *arena, const struc
 	(void)arena;
 	*route_out = (struct queue_route){.to = *query->recipient, .reply = STR("451 4.3.5 no way")};
 	return answers[query->recipient->number % 3];
+}
+
+// Of addresses by their length: one mailbox more than there was, who is in doubt, nobody.
+static enum queue_expand_answer expand(void *arg, struct arena *arena, const struct queue_expand_query *query, struct queue_expansion *out)
+{
+	static const enum queue_expand_answer answers[] = {QUEUE_EXPAND_LATER, QUEUE_EXPAND_DONE, QUEUE_EXPAND_NOBODY};
+	(void)arg;
+	*out = (struct queue_expansion){.to = {arena_must(arena, sizeof *out->to.v), 1}, .reply = STR("451 4.3.0 who knows")};
+	out->to.v[0] = (struct record_recipient){.target = RECORD_TO_MAILBOX, .address = STR("c@uni.example"), .key = STR("c@uni.example"),
+		.destination = STR("mb2.uni.example"), .mailbox_id = STR("fedcba9876543210")};
+	return answers[query->address.n % 3];
 }
 
 // --- Rows that were found ---
@@ -159,7 +170,7 @@ static void open_spool(struct queue *queue, const char *dir)
 
 static void look_at_rows(const char *dir, struct str in)
 {
-	struct queue queue = {.settings = settings, .config.route = route};
+	struct queue queue = {.settings = settings, .config.route = route, .config.expand = expand};
 	const struct queue_fold_sink sink = {.self = NULL, .has_room = has_room};
 	struct err err;
 	pthread_mutex_init(&queue.mutex, NULL);
@@ -201,7 +212,7 @@ static void work_with_mail(const char *dir, struct str in)
 {
 	struct queue *queue;
 	struct err err;
-	const struct queue_config config = {.dir = dir, .settings = settings, .route = route, .died = died};
+	const struct queue_config config = {.dir = dir, .settings = settings, .expand = expand, .route = route, .died = died};
 	must(queue_open(&config, &queue, &err) == ERR_OK);
 	queue_register_commands(queue, NULL);
 	for (size_t i = 0; i < MESSAGES; i++)

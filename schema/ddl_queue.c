@@ -17,7 +17,7 @@ static const char step_1[] =
 	"CREATE TABLE recipient(guid BLOB NOT NULL, number INTEGER NOT NULL, state INTEGER NOT NULL, next_try INTEGER NOT NULL,"
 	" tries INTEGER NOT NULL, waited INTEGER NOT NULL, warned INTEGER NOT NULL, attempt INTEGER NOT NULL, target INTEGER NOT NULL,"
 	" notify INTEGER NOT NULL, destination TEXT NOT NULL, address TEXT NOT NULL, akey TEXT NOT NULL, original TEXT, orcpt TEXT,"
-	" mailbox TEXT, detail TEXT, list TEXT, stands_for TEXT, reply TEXT, PRIMARY KEY(guid, number)) WITHOUT ROWID;"
+	" mailbox TEXT, detail TEXT, list TEXT, reply TEXT, stands_for TEXT, PRIMARY KEY(guid, number)) WITHOUT ROWID;"
 	"CREATE INDEX due ON recipient(destination, next_try) WHERE state=0;"
 	"CREATE TABLE body(id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
 	"CREATE TABLE attempt(idx INTEGER PRIMARY KEY, destination TEXT NOT NULL, at INTEGER NOT NULL, validity INTEGER NOT NULL,"
