@@ -97,7 +97,7 @@ class QueueDamage(unittest.TestCase):
         done = self.node.run("queue", "delete", "--damaged")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("nothing was removed", done.stderr)
-        self.assertIn("recipient of guid 0102, number 1: from <ann@uni.example>", done.stdout)
+        self.assertIn("recipient of guid 0102, number 1: from <> to <guid@far.example>", done.stdout)
         self.assertEqual(self.ledger()["deleted"], 0)
 
     def test_what_is_sound_is_not_touched(self):
