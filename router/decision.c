@@ -290,6 +290,13 @@ static void *keep(struct decision *d, const void *array, size_t n, size_t size)
 	return kept;
 }
 
+void decision_drop(struct decision *d)
+{
+	directory_end(d->directory);
+	arena_free(&d->work);
+	arena_free(&d->scratch);
+}
+
 void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
 {
 	// What could not be read on the way may have been a rule that refuses, or one that lets through.
@@ -322,8 +329,6 @@ void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
 		verdict.text = said->text;
 	}
 	verdict.outcome = verdict.code >= 500 ? RECIPIENT_REFUSE : verdict.code >= 400 ? RECIPIENT_DEFER : d->outcome;
-	directory_end(d->directory);
-	arena_free(&d->work);
-	arena_free(&d->scratch);
+	decision_drop(d);
 	*verdict_out = verdict;
 }

@@ -61,7 +61,18 @@ struct decision_item {
 	bool own_words;                     // its local part is what the client wrote, not what an entry says
 };
 
+// Is it only to be known whether there is a target?
+enum decision_probe {
+	DECISION_WHOLE,
+	DECISION_PROBE_NAMED, // of the first members that are named
+	DECISION_PROBE_ALL,   // and of those that URLs find
+};
+
+enum { DECISION_PROBE_VALUES = 100 }; // of an attribute; then nobody is said to be missing
+
 struct decision {
+	enum decision_probe probe;
+	bool probe_left;       // some were not looked at
 	struct directory *directory;
 	const struct recipient_query *query;
 	struct directory_status shadow;
@@ -99,6 +110,7 @@ struct decision {
 
 void decision_begin(struct decision *d, struct directory *directory, const struct recipient_query *query, struct arena *arena);
 void decision_end(struct decision *d, struct recipient_verdict *verdict_out);
+void decision_drop(struct decision *d); // without a verdict
 
 // A reason; strings are copied. rule is a literal.
 void decision_reason(struct decision *d, const char *rule, struct str entry, enum attr attr, struct str value);

@@ -26,7 +26,8 @@ static bool find_member(void *arg, const struct entry *entry)
 		decision_add(f->d, f->item, entry->dn, true);
 		f->n++;
 	}
-	return !f->d->too_big;
+	f->d->probe_left |= f->d->probe && f->n == DECISION_PROBE_VALUES;
+	return !f->d->too_big && !(f->d->probe && f->n == DECISION_PROBE_VALUES);
 }
 
 size_t list_add_by_url(struct decision *d, struct decision_item *item, const struct entry *list)

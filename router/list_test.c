@@ -44,6 +44,15 @@ static const char world_ldif[] =
 	LIST("outer") "member: cn=open,dc=uni\nmember: uid=anna,dc=uni\n"
 	LIST("one") "member: uid=ring1,dc=uni\n" LIST("two") "member: uid=ring2,dc=uni\nmember: uid=anna,dc=uni\n"
 	"\n" USER("ring1", "1a") "phForwardAddress: two@uni.example\n\n" USER("ring2", "1b") "phForwardAddress: one@uni.example\n"
+	// nobody is behind them: no member, members that are gone or turned off, a URL that finds nobody, only lists of these in it
+	LIST("empty") LIST("ghosts") "member: uid=gone,dc=uni\nrfc822MailMember: gone@uni.example\n" LIST("off") "member: uid=turned,dc=uni\n\n"
+	USER("turned", "1d") "phStatus: disabled\n" LIST("nobody") "memberURL: ldap:///dc=uni??one?(mail=*@nowhere.example)\n"
+	LIST("hollow") "member: cn=empty,dc=uni\nmember: cn=hollow,dc=uni\nmember: cn=ghosts,dc=uni\n" LIST("mixed") "member: cn=empty,dc=uni\n"
+	"member: uid=anna,dc=uni\n" GROUP("husk") "member: cn=empty,dc=uni\nmember: uid=bob,dc=uni\n"
+	LIST("maybe") "member: uid=gone,dc=uni\nrfc822MailMember: twin@role.example\n"
+	GROUP("t1") "mailLocalAddress: twin@role.example\n" GROUP("t2") "mailLocalAddress: twin@role.example\n"
+	LIST("found") "member: uid=gone,dc=uni\nmemberURL: ldap:///dc=uni??one?(uid=anna)\n"
+	LIST("unfound") "member: uid=gone,dc=uni\nmemberURL: ldap:///dc=uni??one?(uid=nobody)\n"
 	LIST("loose") "member: uid=carl,dc=uni\nmember: uid=anna,dc=uni\n"
 	LIST("dynamic") "memberURL: ldap:///dc=uni??one?(&(mail=*@uni.example)(objectClass=phMailUser))\nphListPostPolicy: members\n"
 	LIST("bad") "memberURL: ldap:///dc=uni??sub?(departmentNumber=5)\nmember: uid=anna,dc=uni\n"
@@ -152,6 +161,13 @@ static const struct row at_rcpt[] = {
 	{"ours@uni.example", "anna@uni.example", LOGGED_IN, 250, "list:ours@uni.example", "post policy", "phListPostPolicy"},
 	{"named@uni.example", "carl@uni.example", GUEST, 250, "list:named@uni.example", "may post", "phListAllowedSenderDN"},
 	{"named@uni.example", "anna@uni.example", GUEST, 550, "", "may not post", "phListAllowedSender"},
+	{"empty@uni.example", "x@else.example", GUEST, 550, "", "no members", ""},
+	{"ghosts@uni.example", "x@else.example", GUEST, 550, "", "unknown member", "member"},
+	{"off@uni.example", "x@else.example", GUEST, 550, "", "status", "phStatus"},
+	{"hollow@uni.example", "x@else.example", GUEST, 550, "", "no members", ""},
+	{"mixed@uni.example", "x@else.example", GUEST, 250, "list:mixed@uni.example", "list", ""},
+	{"husk@uni.example", "x@else.example", GUEST, 250, "bob@uni.example", "no members", ""},
+	{"maybe@uni.example", "x@else.example", GUEST, 451, "", "ambiguous", ""}, // who it is comes out later
 	{"board@uni.example", "anna@uni.example", LOGGED_IN, 250, "asks:board@uni.example", "moderator", "phListModerator"},
 	{"board@uni.example", "bob@uni.example", LOGGED_IN, 250, "list:board@uni.example", "may post", "phListModerator"},
 	{"deadmod@uni.example", "anna@uni.example", LOGGED_IN, 250, "asks:deadmod@uni.example", "moderator", "owner"},
@@ -162,7 +178,7 @@ static const struct row at_rcpt[] = {
 	{"typo@uni.example", "anna@uni.example", LOGGED_IN, 451, "", "post policy", "phListPostPolicy"},
 	{"login@uni.example", "anna@uni.example", GUEST, 550, "", "may not post", "phListRequireAuth"},
 	{"login@uni.example", "anna@uni.example", LOGGED_IN, 250, "list:login@uni.example", "list", ""},
-	{"dynamic@uni.example", "anna@uni.example", GUEST, 250, "list:dynamic@uni.example", "may post", "memberURL"},
+	{"dynamic@uni.example", "anna@uni.example", GUEST, 451, "", "may post", "memberURL"}, // whom the URL finds, on a worker
 	{"dynamic@uni.example", "z@else.example", GUEST, 550, "", "may not post", "phListPostPolicy"},
 	// through an alias or a group the list is asked as well; one that is refused is left out
 	{"team@uni.example", "anna@uni.example", GUEST, 250, "anna@uni.example list:closed@uni.example", "may post", "member"},
@@ -380,6 +396,38 @@ static void test_members_by_url(void **state)
 	assert_true(has_reason(&v, "bad member URL", "memberURL"));
 }
 
+// Whether a URL finds anybody is known on a worker.
+static void test_nobody_by_url(void **state)
+{
+	static const struct {
+		const char *to;
+		int code;
+		const char *enhanced;
+	} rows[] = {
+		{"nobody@uni.example", 550, "5.2.4"}, {"unfound@uni.example", 550, "5.1.1"}, {"found@uni.example", 250, "2.1.5"},
+		{"dynamic@uni.example", 250, "2.1.5"}, {"bad@uni.example", 250, "2.1.5"},
+	};
+	struct world *world = *state;
+	struct addr to;
+	struct recipient_verdict v;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct recipient_query query = {.recipient = &to};
+		assert_int_equal(addr_parse(world->arena, str_of_c(rows[i].to), 0, &to), ADDR_OK);
+		recipient_decide(world->directory, &query, world->arena, &v);
+		assert_int_equal(v.too_big, !str_eq(to.local, STR("bad")));
+		query.entries_max = RECIPIENT_ENTRIES_MAX;
+		recipient_decide(world->directory, &query, world->arena, &v);
+		if (v.code != rows[i].code || !str_eq(v.enhanced, str_of_c(rows[i].enhanced)))
+			fail_msg("%s: %d", rows[i].to, v.code);
+	}
+	directory_memory_set_status(world->memory, &(struct directory_status){.complete = true, .fresh = false});
+	recipient_decide(world->directory, &(struct recipient_query){.recipient = &to, .entries_max = RECIPIENT_ENTRIES_MAX}, world->arena, &v);
+	assert_int_equal(v.code, 250);
+	assert_int_equal(addr_parse(world->arena, STR("empty@uni.example"), 0, &to), ADDR_OK);
+	recipient_decide(world->directory, &(struct recipient_query){.recipient = &to}, world->arena, &v);
+	assert_int_equal(v.code, 451); // somebody may have come
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +438,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_size, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_why_names_everybody, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_members_by_url, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_nobody_by_url, setup, world_teardown),
 		cmocka_unit_test(test_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,60 @@ static void look_at(struct decision *d, struct decision_item *item)
 	}
 }
 
+// --- Does a list reach anybody? ---
+
+static void probe(struct decision *d, const struct entry *list, const struct addr *addr, enum decision_probe how, struct decision *probe_out)
+{
+	struct recipient_query query = *d->query;
+	struct decision_item *item;
+	query.recipient = addr;
+	query.sender = NULL; // who may post was asked; lists in it turn this sender away when they are expanded, and its owner hears it
+	query.lists = RECIPIENT_LISTS_ALL;
+	query.entries_max = d->entries < d->entries_max ? d->entries_max - d->entries : 1;
+	decision_begin(probe_out, d->directory, &query, d->arena);
+	probe_out->probe = how;
+	item = decision_add(probe_out, NULL, addr->text, false);
+	if (item)
+		recipient_entry(probe_out, item, list, addr, STR_NONE);
+	while (probe_out->n_targets == 0 && (item = decision_next(probe_out)))
+		look_at(probe_out, item);
+	probe_out->query = d->query;
+}
+
+// What the probe has found, as if it had been found by d.
+static bool conclude(struct decision *d, const struct decision *probed)
+{
+	if (probed->too_big || probed->n_targets > 0 || probed->probe_left) {
+		d->too_big |= probed->too_big;
+		return !probed->too_big;
+	}
+	for (size_t i = 0; i < probed->n_reasons; i++) {
+		const struct recipient_reason *reason = &probed->reasons[i];
+		decision_reason_of(d, reason->rule, reason->entry, reason->attribute, reason->value);
+	}
+	if (probed->later != CAUSE_NONE)
+		decision_later(d, probed->later);
+	else
+		decision_gone(d, probed->gone == CAUSE_NONE ? CAUSE_EMPTY : probed->gone);
+	return false;
+}
+
+bool recipient_reaches_somebody(struct decision *d, const struct entry *list, const struct addr *addr)
+{
+	struct decision probed;
+	probe(d, list, addr, DECISION_PROBE_NAMED, &probed);
+	if (probed.n_targets == 0 && probed.later == CAUSE_NONE && probed.probe_left && entry_has(list, ATTR_MEMBER_URL)) {
+		decision_drop(&probed);
+		probe(d, list, addr, DECISION_PROBE_ALL, &probed);
+	}
+	d->entries += probed.entries;
+	bool reaches = conclude(d, &probed);
+	decision_drop(&probed);
+	return reaches;
+}
+
+// --- The whole ---
+
 // One target for many, and for moderators, whose copies are the list's.
 static void gather(struct decision *d)
 {

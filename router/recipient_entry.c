@@ -161,6 +161,10 @@ size_t recipient_add_values(struct decision *d, struct decision_item *item, cons
 	struct str value;
 	size_t n = 0;
 	for (; entry_next(entry, attr, &cursor, &value) && !d->too_big; n++) {
+		if (d->probe && n == DECISION_PROBE_VALUES) {
+			d->probe_left = true;
+			break;
+		}
 		decision_reason(d, rule, entry->dn, attr, value);
 		decision_add(d, item, value, info->check == ATTR_CHECK_NAME);
 	}
@@ -206,7 +210,10 @@ static void apply_group(struct decision *d, struct decision_item *item, const st
 		return;
 	for (size_t i = 0; i < sizeof named / sizeof *named; i++)
 		n += recipient_add_values(d, item, group, named[i], group->classes & ENTRY_ALIAS ? "alias" : "member");
-	n += list_add_by_url(d, item, group);
+	if (d->probe == DECISION_PROBE_NAMED && n > 0 && entry_has(group, ATTR_MEMBER_URL)) // they cost a walk through the shadow
+		d->probe_left = true;
+	else
+		n += list_add_by_url(d, item, group);
 	if (n == 0 && !d->too_big) {
 		decision_reason(d, "no members", group->dn, ATTR_NONE, STR_NONE);
 		decision_gone(d, CAUSE_EMPTY);

@@ -136,6 +136,8 @@ bool recipient_stops_at_list(struct decision *d, struct decision_item *item, con
 	if (!address_of(d, group, found, &addr) || !list_is_one(d, group, &addr, &owner))
 		return false;
 	if (lists == RECIPIENT_LISTS_LATER || (lists == RECIPIENT_LISTS_NOW && !now)) {
+		if (lists == RECIPIENT_LISTS_LATER && !recipient_reaches_somebody(d, group, &addr))
+			return true;
 		decision_reason(d, "list", group->dn, ATTR_NONE, addr.text);
 		add_target(d, item, &addr, false, STR_NONE);
 		return true;

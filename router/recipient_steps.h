@@ -21,6 +21,11 @@ void recipient_entry(struct decision *d, struct decision_item *item, const struc
 // of this sender. False: its members are the next.
 bool recipient_stops_at_list(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *found);
 
+// A list that is to be a target of its own: does anybody receive what is sent to it? False: nobody does, and why was said; for good
+// when the shadow is sure, as for a group, so that the author hears it at once and by his own server. Costs a look-up or two: it ends with
+// the first member who receives. Beyond DECISION_PROBE_VALUES members that are all gone, and as long as somebody may be found, it is true.
+bool recipient_reaches_somebody(struct decision *d, const struct entry *list, const struct addr *addr);
+
 // addr_key of an entry's first address, else of the one that it was found by (NULL: none); lives as long as d.
 struct str recipient_key(struct decision *d, const struct entry *entry, const struct addr *addr);
 

@@ -38,6 +38,12 @@ LISTS = (
     + group_ldif("all", "phMailGroup\nobjectClass: phMailList",
                  "memberURL: ldap:///ou=people,dc=uni,dc=example??one?(&(objectClass=phMailUser)(uid=*b*))\n")
     + group_ldif("odd", "phMailGroup\nobjectClass: phMailList", "memberURL: ldap:///ou=people,dc=uni,dc=example??sub?(ou=x)\n")
+    + group_ldif("empty", "phMailGroup\nobjectClass: phMailList", "")
+    + group_ldif("nobody", "phMailGroup\nobjectClass: phMailList", "memberURL: ldap:///ou=people,dc=uni,dc=example??sub?(mail=*@nowhere.example)\n")
+    + group_ldif("hollow", "phMailGroup\nobjectClass: phMailList", "member: cn=empty,ou=lists,dc=uni,dc=example\n")
+    + group_ldif("ghosts", "phMailGroup\nobjectClass: phMailList", "member: uid=gone,ou=people,dc=uni,dc=example\n")
+    + group_ldif("half", "phMailGroup\nobjectClass: phMailList",
+                 "member: cn=hollow,ou=lists,dc=uni,dc=example\nmember: uid=ann,ou=people,dc=uni,dc=example\n")
     + group_ldif("many", "phMailGroup\nobjectClass: phMailList",
                  "".join(f"rfc822MailMember: m{i}@out.example\n" for i in range(MANY)) + "phListErrorsTo: eve@uni.example\n")
     + group_ldif("crowd", "phMailGroup",
@@ -161,12 +167,18 @@ class Lists(NodeTest):
         self.assertIn(b"Return-Path: <owner-all@uni.example>", self.wait_found("bob", "to all")[0])
         self.node.wait_queue_empty()
         self.assertFalse(self.found("ann", "to all"))
-        # What the shadow cannot answer waits, with the reason, and is nobody's bounce.
-        self.post("odd one", "odd@uni.example")
-        waiting = self.node.wait(lambda: [m for m in self.node.queue() if m["recipients"][0]["tries"] > 0], "a first try")
-        self.assertRegex(waiting[0]["recipients"][0]["last_reply"], "^451 4.3.0 list")
+        # What the shadow cannot answer waits at the client, with the reason, and is nobody's bounce.
+        code, text = self.refusal("odd@uni.example", "ann@uni.example")
+        self.assertEqual((code, text.split()[0]), (451, "4.3.0"))
         self.assertIn("asks for an attribute", self.node.run("why", "odd@uni.example").stdout)
-        self.node.run("queue", "delete", "--all", check=0)
+
+    def test_a_list_without_anybody_is_refused_at_once(self):
+        for name, status in (("empty", "5.2.4"), ("nobody", "5.2.4"), ("hollow", "5.2.4"), ("ghosts", "5.1.1")):
+            code, text = self.refusal(f"{name}@uni.example", "ann@uni.example")
+            self.assertEqual((code, text.split()[0]), (550, status), name)
+            self.assertIn(f"550 {status}", self.node.run("why", f"{name}@uni.example", check=1).stdout)
+        self.assertEqual(self.refusal("half@uni.example", "ann@uni.example")[0], 250)
+        self.assertIn("names nobody", self.node.run("why", "empty@uni.example", check=1).stdout)
 
     def test_owner_and_request(self):
         for address in ("owner-news@uni.example", "news-request@uni.example", "owner-club@uni.example"):
