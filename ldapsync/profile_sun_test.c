@@ -51,6 +51,12 @@ static void test_groups(void **state)
 			"class phMailGroup\nmail g@uni.example\nrfc822MailMember x@else.example < mgrpRFC822MailMember\nmember uid=a,dc=uni < uniqueMember\nmemberURL ldap:///dc=uni??sub?(uid=b) < mgrpDeliverTo\n", ""},
 		{"who may post", "objectClass: inetMailGroup\nmgrpAllowedBroadcaster: mailto:a@uni.example\nmgrpDisallowedBroadcaster: mailto:b@uni.example\nmgrpErrorsTo: mailto:o@uni.example\nmgrpMsgMaxSize: 5000\n",
 			"class phMailGroup\nphMaxMessageBytes 5000 < mgrpMsgMaxSize\nphListPostPolicy listed < ldap_profile [mgrpAllowedBroadcaster] phListPostPolicy := listed\nphListAllowedSender a@uni.example < mgrpAllowedBroadcaster mailto:a@uni.example\nphListDeniedSender b@uni.example < mgrpDisallowedBroadcaster mailto:b@uni.example\nphListErrorsTo o@uni.example < mgrpErrorsTo mailto:o@uni.example\n", ""},
+		{"who may post, as entries, searches and domains", "objectClass: inetMailGroup\nmgrpAllowedBroadcaster: ldap:///uid=a%2Cdc=uni\nmgrpAllowedBroadcaster: LDAP://ds.uni.example:389/cn=b,dc=uni??base\nmgrpAllowedBroadcaster: ldap:///dc=uni??sub?(uid=c)\nmgrpDisallowedBroadcaster: ldap:///uid=d,dc=uni\nmgrpDisallowedBroadcaster: ldap:///dc=uni??one?(uid=e)\nmgrpAllowedDomain: good.example\nmgrpDisallowedDomain: @bad.example\n",
+			"class phMailGroup\nphListPostPolicy listed < ldap_profile [mgrpAllowedBroadcaster] phListPostPolicy := listed\nphListAllowedSender @good.example < mgrpAllowedDomain good.example\nphListDeniedSender @bad.example < mgrpDisallowedDomain\nphListAllowedSenderDN uid=a,dc=uni < mgrpAllowedBroadcaster ldap:///uid=a%2Cdc=uni\nphListDeniedSenderDN uid=d,dc=uni < mgrpDisallowedBroadcaster ldap:///uid=d,dc=uni\nphListAllowedSenderURL LDAP://ds.uni.example:389/cn=b,dc=uni??base < mgrpAllowedBroadcaster\nphListAllowedSenderURL ldap:///dc=uni??sub?(uid=c) < mgrpAllowedBroadcaster\nphListDeniedSenderURL ldap:///dc=uni??one?(uid=e) < mgrpDisallowedBroadcaster\n", ""},
+		{"a domain that is switched off", "objectClass: mailDomain\nsunPreferredDomain: uni.example\ninetDomainStatus: active\nmailDomainStatus: disabled\n",
+			"class phMailDomain\nphStatus disabled < mailDomainStatus\nphDomainType local < ldap_profile [objectClass=mailDomain] phDomainType := local\nassociatedDomain uni.example < sunPreferredDomain\n", ""},
+		{"one that is inactive", "objectClass: mailDomain\nsunPreferredDomain: uni.example\ninetDomainStatus: inactive\nmailDomainStatus: active\n",
+			"class phMailDomain\nphStatus hold < inetDomainStatus inactive\nphDomainType local < ldap_profile [objectClass=mailDomain] phDomainType := local\nassociatedDomain uni.example < sunPreferredDomain\n", ""},
 		{"moderated", "objectClass: inetMailGroup\nmgrpModerator: mailto:m@uni.example\n",
 			"class phMailGroup\nphListPostPolicy moderated < ldap_profile [mgrpModerator] phListPostPolicy := moderated\nphListModeratorAddress m@uni.example < mgrpModerator mailto:m@uni.example\n", ""},
 		{"inactive", "objectClass: inetMailGroup\ninetMailGroupStatus: inactive\n",
@@ -68,6 +74,8 @@ static void test_lies(void **state)
 	static const struct profile_case cases[] = {
 		{"a command", "objectClass: inetMailUser\nmailDeliveryOption: forward\nmailForwardingAddress: |/bin/sh\nmailHost: x y\n",
 			"class phMailUser\n", "mailHost is not a domain name\nmailForwardingAddress is a command or a file, not an address\n"},
+		{"a URL that is none", "objectClass: inetMailGroup\nmgrpAllowedBroadcaster: ldap:///uid=%zz\nmgrpAllowedBroadcaster: ldap:x\n",
+			"class phMailGroup\nphListPostPolicy listed < ldap_profile [mgrpAllowedBroadcaster] phListPostPolicy := listed\n", "mgrpAllowedBroadcaster is no LDAP URL\n"},
 		{"behind mailto", "objectClass: inetMailGroup\nmgrpErrorsTo: mailto:/etc/passwd\n",
 			"class phMailGroup\n", "mgrpErrorsTo is a command or a file, not an address\n"},
 	};

@@ -159,6 +159,39 @@ static const char *by_guid(struct str given, const struct made *made)
 	return NULL;
 }
 
+// The DN of a URL (RFC 4516 section 2), which may have bytes as %XX; the server that it names does not matter.
+static const char *by_url(const struct profile_line *line, struct str given, const struct made *made)
+{
+	struct str rest, dn;
+	ptrdiff_t slash = -1;
+	if (str_starts_nocase(given, STR("ldap://")) || str_starts_nocase(given, STR("ldaps://"))) {
+		rest = str_from(given, (size_t)str_index(given, '/') + 2);
+		slash = str_index(rest, '/');
+	}
+	if (slash < 0)
+		return NULL;
+	dn = rest = str_from(rest, (size_t)slash + 1);
+	bool searches = str_cut(rest, '?', &dn, &rest) && str_find(rest, STR("?")) >= 0 && str_trim(rest).n > 1;
+	if (searches == (line->how == PROFILE_URL_DN))
+		return NULL;
+	if (searches) {
+		give(made, given);
+		return NULL;
+	}
+	char *p = arena_alloc(made->arena, dn.n + 1);
+	size_t n = 0;
+	for (size_t i = 0; p && i < dn.n; i++) {
+		int high = dn.p[i] == '%' && i + 2 < dn.n ? chr_hex(dn.p[i + 1]) : -1, low = high >= 0 ? chr_hex(dn.p[i + 2]) : -1;
+		if (dn.p[i] == '%' && low < 0)
+			return "is no LDAP URL";
+		p[n++] = low < 0 ? dn.p[i] : (char)(high * 16 + low);
+		i += low < 0 ? 0 : 2;
+	}
+	if (p)
+		give(made, str_of(p, n));
+	return NULL;
+}
+
 const char *profile_value(const struct profile_line *line, struct str given, struct arena *arena, profile_value_fn *each, void *context)
 {
 	const struct made made = {arena, each, context};
@@ -175,6 +208,12 @@ const char *profile_value(const struct profile_line *line, struct str given, str
 		if (str_starts(text, line->argument))
 			give(&made, str_trim(str_from(text, line->argument.n)));
 		return NULL;
+	case PROFILE_BEFORE:
+		give(&made, str_starts(text, line->argument) ? text : arena_printf(arena, "%.*s%.*s", STR_FMT(line->argument), STR_FMT(text)));
+		return NULL;
+	case PROFILE_URL_DN:
+	case PROFILE_URL_SEARCH:
+		return by_url(line, text, &made);
 	case PROFILE_SUFFIX:
 		give(&made, str_index(text, '@') >= 0 ? text : arena_printf(arena, "%.*s%.*s", STR_FMT(text), STR_FMT(line->argument)));
 		return NULL;

@@ -134,6 +134,11 @@ static void test_ad(void **state)
 		{"a forward with a copy", AD_USER "mail: a@uni.example\nmsExchGenericForwardingAddress: smtp:a@else.example\ndeliverAndRedirect: TRUE\n",
 			USER "phForwardAddress a@else.example < msExchGenericForwardingAddress smtp:a@else.example\nphForwardKeepCopy TRUE < deliverAndRedirect\n"
 			"mail a@uni.example\n", ""},
+		{"a forward to another entry", AD_USER "mail: a@uni.example\naltRecipient: CN=b,DC=uni\ndeliverAndRedirect: TRUE\n",
+			USER "phForwardKeepCopy TRUE < deliverAndRedirect\nphForwardDN CN=b,DC=uni < altRecipient\nmail a@uni.example\n", ""},
+		{"who may not write to it", "objectClass: group\nmail: team@uni.example\ndLMemSubmitPerms: cn=g,dc=uni\nunauthOrig: cn=b,dc=uni\ndLMemRejectPerms: cn=h,dc=uni\n",
+			"class phMailGroup\nphListAllowedSenderDN cn=g,dc=uni < dLMemSubmitPerms\nphListDeniedSenderDN cn=b,dc=uni < unauthOrig\n"
+			"phListDeniedSenderDN cn=h,dc=uni < dLMemRejectPerms\nmail team@uni.example\n", ""},
 		{"limits", AD_USER "mail: a@uni.example\nmDBOverHardQuotaLimit: 1024\ndelivContLength: 10240\nmsExchRecipLimit: 50\n",
 			USER "phQuotaBytes 1048576 < mDBOverHardQuotaLimit 1024\nphMaxMessageBytes 10485760 < delivContLength 10240\n"
 			"phMaxRecipients 50 < msExchRecipLimit\nmail a@uni.example\n", ""},

@@ -23,6 +23,16 @@ static void answer_for_good(struct directory *directory, struct home *home, enum
 		answer(home, HOME_UNAVAILABLE, "directory may not be up to date");
 }
 
+const struct entry *home_domain(struct directory *directory, const struct entry *user, struct arena *arena)
+{
+	struct addr addr;
+	struct directory_match match;
+	if (addr_parse(arena, entry_first(user, ATTR_MAIL), ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK ||
+		directory_find(directory, DIRECTORY_DOMAIN, addr.domain.key, arena, &match) != DIRECTORY_FOUND)
+		return NULL;
+	return match.entry;
+}
+
 static bool status_allows(struct directory *directory, const struct entry *entry, enum purpose purpose, struct home *home)
 {
 	const struct entry_status_row *row = entry_status_row(entry_status(entry));
@@ -90,6 +100,9 @@ static void decide(struct directory *directory, const struct home_rules *rules, 
 		return;
 	}
 	if (!status_allows(directory, entry, purpose, home) || is_being_moved(entry, purpose, home))
+		return;
+	const struct entry *domain = home_domain(directory, entry, arena);
+	if (domain && !status_allows(directory, domain, purpose, home))
 		return;
 	if (!entry_mailbox_id(entry, &home->mailbox_id)) {
 		answer(home, HOME_UNAVAILABLE, "mailbox has no identity yet");

@@ -306,21 +306,35 @@ static enum named is_named(struct decision *d, const struct poster *p, const str
 	return unsure ? NAMED_UNSURE : NAMED_NOT;
 }
 
-static bool is_found_by_url(struct decision *d, const struct poster *p, const struct entry *list)
+// By URLs; `why` gives the rule when one finds him. One that cannot be asked may be about him.
+static enum named is_found_by_url(struct decision *d, const struct poster *p, const struct entry *list, enum attr attr, struct str *url_out)
 {
+	enum named named = NAMED_NOT;
 	struct entry_cursor cursor = {0};
-	struct str text;
 	struct member_url url;
-	while (entry_next(list, ATTR_MEMBER_URL, &cursor, &text)) {
-		if (member_url_parse(d->scratch, text, &url))
-			continue; // the expansion says so
+	while (entry_next(list, attr, &cursor, url_out)) {
+		const char *wrong = member_url_parse(d->scratch, *url_out, &url);
+		if (wrong) {
+			decision_reason(d, "bad member URL", list->dn, attr, *url_out);
+			decision_reason(d, "bad member URL", list->dn, attr, arena_printf(d->scratch, "the URL %s", wrong));
+			named = NAMED_UNSURE;
+			continue;
+		}
 		for (size_t i = 0; i < p->n; i++)
-			if (member_url_matches(&url, p->entries[i], d->scratch)) {
-				may_post(d, list, ATTR_MEMBER_URL, text);
-				return true;
-			}
+			if (member_url_matches(&url, p->entries[i], d->scratch))
+				return NAMED;
 	}
-	return false;
+	return named;
+}
+
+// Of who may post.
+static enum named may_post_by_url(struct decision *d, const struct poster *p, const struct entry *list, enum attr attr)
+{
+	struct str url;
+	enum named named = is_found_by_url(d, p, list, attr, &url);
+	if (named == NAMED)
+		may_post(d, list, attr, url);
+	return named;
 }
 
 enum policy { POLICY_ANYONE, POLICY_INTERNAL, POLICY_MEMBERS, POLICY_LISTED, POLICY_MODERATED, POLICY_NOBODY, POLICY_BAD };
@@ -335,8 +349,9 @@ static enum policy policy_of(const struct entry *list)
 			return (enum policy)i;
 	if (word.p)
 		return POLICY_BAD;
-	return entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER) || entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER_DN) ? POLICY_LISTED
-													       : POLICY_ANYONE;
+	bool any = entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER) || entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER_DN) ||
+		   entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER_URL);
+	return any ? POLICY_LISTED : POLICY_ANYONE;
 }
 
 static enum list_post refuse(struct decision *d, const struct entry *list, enum attr attr, struct str value, enum decision_cause cause,
@@ -358,7 +373,9 @@ static enum list_post by_policy(struct decision *d, const struct entry *list, co
 		named = d->query->authenticated ? NAMED : NAMED_NOT;
 		break;
 	case POLICY_MEMBERS:
-		named = is_found_by_url(d, p, list) ? NAMED : is_named(d, p, list, ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER);
+		named = may_post_by_url(d, p, list, ATTR_MEMBER_URL); // what is wrong with one the expansion says
+		if (named != NAMED)
+			named = is_named(d, p, list, ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER);
 		break;
 	case POLICY_LISTED:
 	case POLICY_NOBODY:
@@ -383,13 +400,39 @@ static enum named is_exempt(struct decision *d, const struct entry *list, struct
 		return NAMED_NOT;
 	enum named named = is_named(d, p, list, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_ALLOWED_SENDER_DN);
 	p->via = NULL;
-	return named != NAMED_NOT ? named : is_named(d, p, list, ATTR_PH_LIST_MODERATOR_ADDRESS, ATTR_PH_LIST_MODERATOR);
+	if (named == NAMED_NOT)
+		named = is_named(d, p, list, ATTR_PH_LIST_MODERATOR_ADDRESS, ATTR_PH_LIST_MODERATOR);
+	if (named != NAMED_NOT)
+		return named;
+	named = may_post_by_url(d, p, list, ATTR_PH_LIST_ALLOWED_SENDER_URL);
+	if (named == NAMED_UNSURE)
+		decision_later(d, CAUSE_LIST);
+	return named;
+}
+
+static enum named is_denied(struct decision *d, const struct poster *p, const struct entry *list, enum attr *by_out, struct str *value_out)
+{
+	bool unsure;
+	*by_out = ATTR_PH_LIST_DENIED_SENDER;
+	if (names_address(d, p, list, *by_out, value_out))
+		return NAMED;
+	*by_out = ATTR_PH_LIST_DENIED_SENDER_DN;
+	if (leads_to(d, p, list, *by_out, value_out, &unsure))
+		return NAMED;
+	if (unsure)
+		return NAMED_UNSURE;
+	*by_out = ATTR_PH_LIST_DENIED_SENDER_URL;
+	enum named named = is_found_by_url(d, p, list, *by_out, value_out);
+	if (named == NAMED_UNSURE)
+		decision_later(d, CAUSE_LIST);
+	return named;
 }
 
 enum list_post list_may_post(struct decision *d, const struct decision_item *item, const struct entry *list, enum decision_cause *cause_out)
 {
 	static const enum attr rules[] = {ATTR_PH_LIST_POST_POLICY, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_DENIED_SENDER,
-		ATTR_PH_LIST_ALLOWED_SENDER_DN, ATTR_PH_LIST_REQUIRE_AUTH};
+		ATTR_PH_LIST_ALLOWED_SENDER_DN, ATTR_PH_LIST_REQUIRE_AUTH, ATTR_PH_LIST_DENIED_SENDER_DN, ATTR_PH_LIST_ALLOWED_SENDER_URL,
+		ATTR_PH_LIST_DENIED_SENDER_URL};
 	size_t n = 0;
 	struct poster p;
 	struct str value;
@@ -406,8 +449,15 @@ enum list_post list_may_post(struct decision *d, const struct decision_item *ite
 	if (!find_poster(d, &p))
 		return LIST_POST_LATER;
 	p.via = item->forwarder.n ? NULL : item->parent; // a member's own forward speaks for no list
-	if (names_address(d, &p, list, ATTR_PH_LIST_DENIED_SENDER, &value))
-		return refuse(d, list, ATTR_PH_LIST_DENIED_SENDER, value, CAUSE_POST, cause_out);
+	enum attr by;
+	switch (is_denied(d, &p, list, &by, &value)) {
+	case NAMED:
+		return refuse(d, list, by, value, CAUSE_POST, cause_out);
+	case NAMED_UNSURE:
+		return LIST_POST_LATER;
+	case NAMED_NOT:
+		break;
+	}
 	enum named exempt = is_exempt(d, list, &p);
 	if (exempt != NAMED_NOT)
 		return exempt == NAMED ? LIST_POST_ALLOWED : LIST_POST_LATER;

@@ -44,6 +44,10 @@ static const char world_ldif[] =
 	LIST("outer") "member: cn=open,dc=uni\nmember: uid=anna,dc=uni\n"
 	LIST("one") "member: uid=ring1,dc=uni\n" LIST("two") "member: uid=ring2,dc=uni\nmember: uid=anna,dc=uni\n"
 	"\n" USER("ring1", "1a") "phForwardAddress: two@uni.example\n\n" USER("ring2", "1b") "phForwardAddress: one@uni.example\n"
+	LIST("byurl") "member: uid=anna,dc=uni\nphListAllowedSenderURL: ldap:///dc=uni??one?(uid=b*)\nphListDeniedSenderURL: ldap:///uid=bb,dc=uni\n\n"
+	USER("bb", "2d") LIST("badurl") "member: uid=anna,dc=uni\nphListAllowedSenderURL: ldap:///dc=uni??one?(ou=x)\n"
+	"phListAllowedSender: friend@else.example\n" LIST("baddeny") "member: uid=anna,dc=uni\nphListDeniedSenderURL: ldap://x/dc=uni\n"
+	LIST("notthem") "member: uid=anna,dc=uni\nphListDeniedSenderDN: cn=deep,dc=uni\n"
 	// nobody is behind them: no member, members that are gone or turned off, a URL that finds nobody, only lists of these in it
 	LIST("empty") LIST("ghosts") "member: uid=gone,dc=uni\nrfc822MailMember: gone@uni.example\n" LIST("off") "member: uid=turned,dc=uni\n\n"
 	USER("turned", "1d") "phStatus: disabled\n" LIST("nobody") "memberURL: ldap:///dc=uni??one?(mail=*@nowhere.example)\n"
@@ -161,6 +165,16 @@ static const struct row at_rcpt[] = {
 	{"ours@uni.example", "anna@uni.example", LOGGED_IN, 250, "list:ours@uni.example", "post policy", "phListPostPolicy"},
 	{"named@uni.example", "carl@uni.example", GUEST, 250, "list:named@uni.example", "may post", "phListAllowedSenderDN"},
 	{"named@uni.example", "anna@uni.example", GUEST, 550, "", "may not post", "phListAllowedSender"},
+	// by URL, and by groups that may not; one that cannot be asked lets nobody in whom it may be about
+	{"byurl@uni.example", "bob@uni.example", GUEST, 250, "list:byurl@uni.example", "may post", "phListAllowedSenderURL"},
+	{"byurl@uni.example", "bb@uni.example", GUEST, 550, "", "may not post", "phListDeniedSenderURL"},
+	{"byurl@uni.example", "anna@uni.example", GUEST, 550, "", "may not post", "phListAllowedSender"},
+	{"byurl@uni.example", "x@else.example", GUEST, 550, "", "may not post", "phListAllowedSender"},
+	{"badurl@uni.example", "bob@uni.example", GUEST, 451, "", "bad member URL", "phListAllowedSenderURL"},
+	{"badurl@uni.example", "friend@else.example", GUEST, 250, "list:badurl@uni.example", "may post", "phListAllowedSender"},
+	{"baddeny@uni.example", "bob@uni.example", GUEST, 451, "", "bad member URL", "phListDeniedSenderURL"},
+	{"notthem@uni.example", "carl@uni.example", GUEST, 550, "", "may not post", "phListDeniedSenderDN"},
+	{"notthem@uni.example", "bob@uni.example", GUEST, 250, "list:notthem@uni.example", "list", ""},
 	{"empty@uni.example", "x@else.example", GUEST, 550, "", "no members", ""},
 	{"ghosts@uni.example", "x@else.example", GUEST, 550, "", "unknown member", "member"},
 	{"off@uni.example", "x@else.example", GUEST, 550, "", "status", "phStatus"},

@@ -261,6 +261,8 @@ bool recipient_try_role(struct decision *d)
 
 static void route_ours(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
+	if (!recipient_status_accepts(d, item, domain, type_of(domain) == TYPE_RELAY))
+		return;
 	switch (type_of(domain)) {
 	case TYPE_LOCAL:
 		note_role(d, item, addr, domain);

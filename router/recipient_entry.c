@@ -95,7 +95,7 @@ static void to_mailbox(struct decision *d, struct decision_item *item, const str
 // --- Entries ---
 
 // Is all of it known, and what say phStatus and phExpires? False when mail stops here.
-static bool status_accepts(struct decision *d, const struct decision_item *item, const struct entry *entry)
+bool recipient_status_accepts(struct decision *d, const struct decision_item *item, const struct entry *entry, bool is_relayed)
 {
 	enum entry_status status = entry_status(entry);
 	enum entry_status_answer answer = entry_status_row(status)->mail;
@@ -111,7 +111,7 @@ static bool status_accepts(struct decision *d, const struct decision_item *item,
 		decision_gone(d, CAUSE_DISABLED);
 		return false;
 	}
-	if (answer == ENTRY_STATUS_LATER && item->depth == 0) {
+	if (answer == ENTRY_STATUS_LATER && (item->depth == 0 || is_relayed)) {
 		decision_later(d, CAUSE_HOLD); // one member on hold does not hold a group: its mailbox host defers it
 		return false;
 	}
@@ -181,11 +181,12 @@ struct str recipient_key(struct decision *d, const struct entry *entry, const st
 
 static void apply_user(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr, struct str detail)
 {
-	if (entry_has(user, ATTR_PH_FORWARD_ADDRESS)) {
+	if (entry_has(user, ATTR_PH_FORWARD_ADDRESS) || entry_has(user, ATTR_PH_FORWARD_DN)) {
 		struct str outer = item->forwarder;
 		decision_is(d, RECIPIENT_FORWARD);
 		item->forwarder = recipient_key(d, user, addr);
 		recipient_add_values(d, item, user, ATTR_PH_FORWARD_ADDRESS, "forward");
+		recipient_add_values(d, item, user, ATTR_PH_FORWARD_DN, "forward");
 		item->forwarder = outer; // the copy that is kept belongs to this message
 		if (!entry_flag(user, ATTR_PH_FORWARD_KEEP_COPY))
 			return;
@@ -249,7 +250,7 @@ void recipient_entry(struct decision *d, struct decision_item *item, const struc
 	}
 	if (!decision_once(d, item, &entry->uuid))
 		return;
-	if (!status_accepts(d, item, entry) || !size_accepts(d, item, entry))
+	if (!recipient_status_accepts(d, item, entry, false) || !size_accepts(d, item, entry))
 		return;
 	if (entry->classes & ENTRY_USER)
 		apply_user(d, item, entry, addr, detail);

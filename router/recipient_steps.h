@@ -17,6 +17,10 @@ bool recipient_try_role(struct decision *d);
 // An entry that an address (addr; its detail) or a DN (addr NULL) led to.
 void recipient_entry(struct decision *d, struct decision_item *item, const struct entry *entry, const struct addr *addr, struct str detail);
 
+// What phStatus and phExpires of an entry, or of the domain, say; is all of it known? False when mail stops here. is_relayed: no host of
+// ours will ask again, so that a member's waits with the group.
+bool recipient_status_accepts(struct decision *d, const struct decision_item *item, const struct entry *entry, bool is_relayed);
+
 // A group or list (item->dn and item->key are set): true when it ends here, because it is a target of its own, or takes nothing
 // of this sender. False: its members are the next.
 bool recipient_stops_at_list(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *found);

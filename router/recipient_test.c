@@ -30,6 +30,20 @@ static const char people[] =
 	"phUnknownUser: tempfail\n\n"
 	"dn: associatedDomain=b\xc3\xbc" "cher.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: b\xc3\xbc" "cher.example\n"
 	"phDomainType: local\n\n"
+	"dn: associatedDomain=shut.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: shut.example\nphDomainType: local\n"
+	"phStatus: disabled\n\n"
+	"dn: associatedDomain=wait.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: wait.example\nphDomainType: relay\n"
+	"phStatus: hold\n\n"
+	"dn: cn=atshut,dc=uni\nobjectClass: phMailAlias\ncn: atshut\nmailLocalAddress: x@shut.example\nmailLocalAddress: y@uni.example\n"
+	"rfc822MailMember: anna@uni.example\n\n"
+	"dn: cn=both,dc=uni\nobjectClass: phMailAlias\ncn: both\nmailLocalAddress: both@uni.example\nrfc822MailMember: anna@uni.example\n"
+	"rfc822MailMember: x@shut.example\n\n"
+	"dn: cn=soon,dc=uni\nobjectClass: phMailAlias\ncn: soon\nmailLocalAddress: soon@uni.example\nrfc822MailMember: anna@uni.example\n"
+	"rfc822MailMember: x@wait.example\n\n"
+	"dn: uid=dn,dc=uni\nobjectClass: phMailUser\nuid: dn\nmail: dn@uni.example\nmailHost: mb1.uni.example\nphForwardKeepCopy: TRUE\n"
+	"phForwardDN: UID=Anna, dc=uni\nphForwardAddress: x@else.example\nentryUUID: 00000000-0000-0000-0000-0000000000a1\n\n"
+	"dn: uid=dead,dc=uni\nobjectClass: phMailUser\nuid: dead\nmail: dead@uni.example\nmailHost: mb1.uni.example\n"
+	"phForwardDN: uid=gone,dc=uni\nentryUUID: 00000000-0000-0000-0000-0000000000a2\n\n"
 	"dn: cn=mb1,dc=uni\nobjectClass: phMailHost\ncn: mb1.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.1:24\n"
 	"phHostEndpoint: imap=inet:192.0.2.1:143\nphHostTlsPin: sha256:aa\n\n"
 	"dn: cn=noendpoint,dc=uni\nobjectClass: phMailHost\ncn: noendpoint.uni.example\n\n"
@@ -162,6 +176,17 @@ static const struct row {
 } rows[] = {
 	{"anna@uni.example", GUEST, RECIPIENT_DELIVER, 250, "2.1.5", ANNA, "mailbox"},
 	{"ANNA.berg@Uni.Example.", GUEST, RECIPIENT_DELIVER, 250, "2.1.5", ANNA, "host"},
+	// what a domain's status says holds for all in it
+	{"x@shut.example", GUEST, RECIPIENT_REFUSE, 550, "5.2.1", "", "status"},
+	{"nobody@shut.example", GUEST, RECIPIENT_REFUSE, 550, "5.2.1", "", "status"},
+	{"y@uni.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "alias"},
+	{"both@uni.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "status"},
+	{"x@wait.example", GUEST, RECIPIENT_DEFER, 450, "4.2.1", "", "status"},
+	{"soon@uni.example", GUEST, RECIPIENT_DEFER, 450, "4.2.1", "", "status"},
+	// a forward to an entry
+	{"dn@uni.example", GUEST, RECIPIENT_FORWARD, 250, "2.1.5",
+		"dn@uni.example mb1.uni.example;x@else.example smart.example:25 by=dn@uni.example;" ANNA " by=dn@uni.example", "keep copy"},
+	{"dead@uni.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown member"},
 	{"anna+Lists@uni.example", GUEST, RECIPIENT_DELIVER, 250, "2.1.5", ANNA " +Lists", "detail"},
 	{"c++@uni.example", GUEST, RECIPIENT_DELIVER, 250, "2.1.5", "c++@uni.example mb1.uni.example", "mailbox"}, // whole before detail
 	{"anna-x@uni.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown user"}, // "-" is no delimiter here

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "mail/addr.h"
+#include "router/home.h"
 
 enum service_answer service_class(struct directory *directory, const struct entry *entry, struct arena *arena, struct service_class *class_out)
 {
@@ -82,12 +83,9 @@ static bool find_limits(struct directory *directory, const struct entry *entry, 
 	       limit_of(directory, entry, ATTR_PH_SUBMIT_RATE, hour_default, arena, &may->hour_max);
 }
 
-static enum service_sending decide(struct directory *directory, const struct entry *entry, int64_t hour_default, struct arena *arena,
-	struct service_submission *submission_out)
+// Of an entry or of its domain.
+static enum service_sending by_status(const struct entry *entry, enum service_sending no)
 {
-	struct service_submission may;
-	struct directory_status shadow = directory_status(directory);
-	enum service_sending no = shadow.complete && shadow.fresh ? SERVICE_MAY_NOT_SEND : SERVICE_CANNOT_KNOW;
 	switch (entry_status_row(entry_status(entry))->log_in) {
 	case ENTRY_STATUS_NO:
 		return no;
@@ -96,8 +94,21 @@ static enum service_sending decide(struct directory *directory, const struct ent
 	case ENTRY_STATUS_YES:
 		break;
 	}
-	if (entry_is_expired(entry, clock_wall_ms()))
-		return no;
+	return entry_is_expired(entry, clock_wall_ms()) ? no : SERVICE_MAY_SEND;
+}
+
+static enum service_sending decide(struct directory *directory, const struct entry *entry, int64_t hour_default, struct arena *arena,
+	struct service_submission *submission_out)
+{
+	struct service_submission may;
+	struct directory_status shadow = directory_status(directory);
+	enum service_sending no = shadow.complete && shadow.fresh ? SERVICE_MAY_NOT_SEND : SERVICE_CANNOT_KNOW;
+	const struct entry *domain = home_domain(directory, entry, arena);
+	enum service_sending answer = by_status(entry, no);
+	if (answer == SERVICE_MAY_SEND && domain)
+		answer = by_status(domain, no);
+	if (answer != SERVICE_MAY_SEND)
+		return answer;
 	if (!find_limits(directory, entry, hour_default, arena, &may))
 		return SERVICE_CANNOT_KNOW;
 	if (may.message_bytes_max == 0 || may.recipients_max == 0 || may.hour_max == 0)

@@ -16,7 +16,14 @@ class Sun(ProfileTest):
         self.assertEqual(self.reason(node.why("eve@uni.example"), "inetUserStatus")["value"], "deleted")
         self.assertEqual(self.rcpt(node, "ann@uni.example", "dan@uni.example", "eve@uni.example", "team@uni.example"), [250, 450, 550, 550])
         self.assertEqual(sorted(self.targets_from(node, "ann@uni.example", "team@uni.example")), ["ann@uni.example", "guest@else.example"])
-        self.assert_log_ins(node, yes=["ann"], no=["dan", "eve"])
+        # Who may post by way of a group, of a search, of a domain; who may not; who is nobody's.
+        for sender, may in (("ann@uni.example", True), ("bob@uni.example", True), ("x@partner.example", True),
+                            ("cyd@uni.example", False), ("dan@uni.example", False)):
+            self.assertEqual(self.targets_from(node, sender, "staff@uni.example", check=0 if may else 1), ["ann@uni.example"] if may else [], sender)
+        # A domain that is switched off, and one that is inactive.
+        self.assertEqual(self.rcpt(node, "old@old.example", "nobody@old.example", "x@new.example"), [550, 550, 450])
+        self.assertEqual(self.reason(node.why("old@old.example"), "mailDomainStatus")["value"], "disabled")
+        self.assert_log_ins(node, yes=["ann"], no=["dan", "eve", "old@old.example"])
 
     def test_file(self):
         self.check(self.from_file())

@@ -89,9 +89,9 @@ class ProfileTest(unittest.TestCase):
         self.assertEqual((why["verdict"], [target["address"] for target in why["targets"]]), (verdict, targets), why)
         return why
 
-    def targets_from(self, node, sender, address):
-        """Where a message of this sender goes."""
-        return [target["address"] for target in json.loads(node.run("why", "--json", "--from", sender, address, check=0).stdout)["targets"]]
+    def targets_from(self, node, sender, address, check=0):
+        """Where a message of this sender goes; check: the exit code, 1 when it is refused."""
+        return [target["address"] for target in json.loads(node.run("why", "--json", "--from", sender, address, check=check).stdout)["targets"]]
 
     def assert_log_ins(self, node, yes, no):
         """Who may use IMAP."""

@@ -48,6 +48,9 @@ struct home {
 	const char *text;           // why, for the reply and the log: a literal
 };
 
+// The domain of a user's mail address, whose phStatus and phExpires hold for all in it; NULL: it is none of ours, or cannot be read now.
+const struct entry *home_domain(struct directory *directory, const struct entry *user, struct arena *arena);
+
 // The account that credentials_lookup() named: 32 hex digits of the entry's uuid.
 void home_of_account(struct directory *directory, const struct home_rules *rules, struct str account, struct arena *arena,
 	struct home *home_out);

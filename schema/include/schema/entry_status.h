@@ -14,6 +14,8 @@
 //     deleted     no      no      an account that is gone, its mailbox to be removed
 //     any other   later   later   somebody meant to stop something and wrote a word that is none: nothing is let through, or refused for good
 //
+// Of a phMailDomain it holds for all addresses and people in it, as does phExpires.
+//
 // log-in is each of submission, imap, pop3 and sieve (phService takes single ones away), and sending in a session that is logged in:
 // the front-end asks again at each MAIL. mail is everything that comes in: at RCPT, as a member of a group, over LMTP. A "no" is
 // said for good only from a complete and fresh shadow; a log-in that fails does not say which of this it was.

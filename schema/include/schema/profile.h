@@ -48,6 +48,9 @@ enum {
 // function, name, what follows the name: nothing, TEXT, a NUMBER, a number and a word (BIT)
 #define PROFILE_FUNCTIONS(X)                                                                                          \
 	X(PROFILE_PREFIX, "prefix", TEXT)      /* values that begin so, case counts; what comes after it */           \
+	X(PROFILE_BEFORE, "before", TEXT)      /* "@" before a value that does not begin so */                        \
+	X(PROFILE_URL_DN, "url-dn", NONE)      /* the DN of an LDAP URL that has nothing behind it; nothing of others */ \
+	X(PROFILE_URL_SEARCH, "url-search", NONE) /* an LDAP URL with a scope or a filter, as it is; nothing of others */ \
 	X(PROFILE_SUFFIX, "suffix", TEXT)      /* "@uni.example" after a value without @ */                           \
 	X(PROFILE_CATCHALL, "catchall", TEXT)  /* "@uni.example" of TEXT@uni.example; nothing of others */            \
 	X(PROFILE_SPLIT, "split", TEXT)        /* one value holds several, with this character between */             \
