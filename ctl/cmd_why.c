@@ -411,8 +411,11 @@ bool why_options(struct ctl *ctl, int argc, char **argv, struct why *q, int *nex
 }
 
 // 75 when the shadow cannot say what the change would do; 2 when the change is none.
-static int open_change(struct why *q)
+static int open_change(struct ctl *ctl, struct why *q)
 {
+	const struct entry_source source = why_source(ctl, q->settings);
+	const struct directory_overlay_change change = {
+		.name = q->change, .profile = q->profile, .source = &source, .complain = complain_change, .context = q};
 	struct err err;
 	int fd = open(q->change, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
@@ -420,7 +423,7 @@ static int open_change(struct why *q)
 		fprintf(stderr, "posthouse: %s\n", err.text);
 		return CTL_USAGE;
 	}
-	q->after = directory_overlay_open(q->directory, q->profile, fd, q->change, complain_change, q, &q->overlay, &err);
+	q->after = directory_overlay_open(q->directory, &change, fd, &q->overlay, &err);
 	close(fd);
 	if (q->after)
 		return CTL_YES;
@@ -441,7 +444,7 @@ int why_open(struct ctl *ctl, struct why *q)
 	if (rules_load(q->settings, complain_row, NULL, &q->rules, &err)) // answered as a front-end does that starts with it
 		fprintf(stderr, "posthouse: %s; what it may decide is answered for now\n", err.text);
 	q->directory = directory_open(settings_data_path(q->settings, ctl->arena, "shadow/shadow.db").p, q->settings->fresh_s);
-	return q->change ? open_change(q) : CTL_YES;
+	return q->change ? open_change(ctl, q) : CTL_YES;
 }
 
 void why_close(struct why *q)

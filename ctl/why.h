@@ -36,6 +36,9 @@ bool why_options(struct ctl *ctl, int argc, char **argv, struct why *why, int *n
 int why_open(struct ctl *ctl, struct why *why);
 void why_close(struct why *why);
 
+// Where entries are had as the directory has them. In ctl->arena.
+struct entry_source why_source(struct ctl *ctl, const struct settings *settings);
+
 // The verdict for an address, from why->directory or another; in why->arena.
 void why_decide(struct why *why, struct directory *directory, struct str address, struct recipient_verdict *verdict_out);
 

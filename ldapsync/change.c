@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes, applied one record after the other: each entry that is touched is taken from the shadow once, back into attributes and values, and
-// changed there. Whatever the shadow does not hold and the answer would need is an error with its line.
+// Changes, applied one record after the other: each entry that is touched is taken once, from the source where that was asked (change_ask.c), else
+// from the shadow, back into attributes and values, and changed there. Whatever neither holds and the answer would need is an error with its line.
 #include "change.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/must.h"
@@ -11,9 +12,9 @@
 
 enum { CHANGE_BYTES_MAX = 1 << 30, VALUES_MAX = 10000000 };
 
-void change_init(struct change *change, struct directory *base, const struct profile *profile, const char *name, directory_overlay_complain_fn *complain, void *context)
+void change_init(struct change *change, struct directory *base, const struct directory_overlay_change *spec)
 {
-	*change = (struct change){.base = base, .profile = profile, .name = name, .complain = complain, .context = context};
+	*change = (struct change){.base = base, .spec = spec};
 	change->is_ldif = directory_status(base).is_ldif;
 	change->arena = arena_new(CHANGE_BYTES_MAX);
 	change->scratch = arena_new(CHANGE_BYTES_MAX);
@@ -24,13 +25,24 @@ void change_fini(struct change *change)
 	for (size_t i = 0; i < change->n; i++)
 		free(change->entries[i].values);
 	free(change->entries);
+	for (size_t i = 0; i < change->n_given; i++)
+		free(change->given[i].values);
+	free(change->given);
 	arena_free(&change->arena);
 	arena_free(&change->scratch);
 }
 
 static enum err_code bad(const struct change *change, size_t line, enum err_code code, const char *what, struct str name, struct err *err)
 {
-	return err_set(err, code, "%s:%zu: %.*s%s%s", change->name, line, STR_FMT(name), name.n ? ": " : "", what);
+	return err_set(err, code, "%s:%zu: %.*s%s%s", change->spec->name, line, STR_FMT(name), name.n ? ": " : "", what);
+}
+
+// What the source would know.
+static enum err_code unknown(const struct change *change, size_t line, const char *what, struct str name, struct err *err)
+{
+	char text[2 * ERR_TEXT_BYTES];
+	snprintf(text, sizeof text, "%s; the directory itself cannot be asked: %s", what, change->trouble);
+	return bad(change, line, ERR_NOTFOUND, change->trouble[0] ? text : what, name, err);
 }
 
 // --- Entries ---
@@ -77,11 +89,11 @@ static void unpack(struct change *change, struct change_entry *entry, const stru
 	struct entry_cursor cursor = {0};
 	enum attr attr;
 	struct str value;
-	entry->hides = entry->native = true;
+	entry->hides = entry->was = entry->native = true;
 	entry->hidden = entry->uuid = stored->uuid;
 	entry->has_uuid = stored->has_uuid;
 	entry->alive = true;
-	entry->dn = entry->hidden_dn = arena_dup(change->arena, stored->dn);
+	entry->dn = entry->was_dn = arena_dup(change->arena, stored->dn);
 	entry->class_unknown = (stored->classes & (ENTRY_USER | ENTRY_LIST)) != 0;
 	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
 		if (stored->classes & classes[i].class)
@@ -101,11 +113,31 @@ static bool is_hidden(const struct change *change, const struct guid *uuid)
 	return false;
 }
 
-// The entry a DN names now, as the records before have left it; NULL: the shadow knows none.
+// An entry as the source has it.
+static void take_given(struct change *change, struct change_entry *entry, struct change_given *given)
+{
+	struct guid uuid;
+	entry->alive = entry->was = given->taken = true;
+	entry->was_dn = entry->hides ? entry->was_dn : entry->dn;
+	entry->native = entry->class_unknown = false;
+	entry->partial = given->partial;
+	entry->n = 0;
+	for (size_t i = 0; i < given->n; i++) {
+		const struct raw_value *value = &given->values[i];
+		add_value(entry, value->name, value->value, entry->line);
+		if (!entry->has_uuid && !change->is_ldif && str_eq_nocase(value->name, STR("entryUUID")) && guid_parse(value->value, &uuid) && !guid_is_zero(&uuid)) {
+			entry->uuid = uuid;
+			entry->has_uuid = true;
+		}
+	}
+}
+
+// The entry a DN names now, as the records before have left it; NULL: there is none, or the shadow knows none and the source was not asked.
 static enum err_code find(struct change *change, const struct raw_entry *record, struct str dn, struct change_entry **entry_out, struct err *err)
 {
-	struct directory_match match;
+	struct directory_match match = {.entry = NULL};
 	struct guid key = dn_key(dn);
+	struct change_given *given = change_given(change, dn);
 	*entry_out = NULL;
 	for (size_t i = 0; i < change->n; i++)
 		if (change->entries[i].alive && guid_eq(&change->entries[i].dn_key, &key)) {
@@ -116,7 +148,9 @@ static enum err_code find(struct change *change, const struct raw_entry *record,
 	arena_reset(change->scratch);
 	switch (directory_find(change->base, DIRECTORY_DN, dn, change->scratch, &match)) {
 	case DIRECTORY_NONE:
-		return ERR_OK;
+		if (given == NULL || given->n == 0 || given->taken)
+			return ERR_OK;
+		break;
 	case DIRECTORY_AMBIGUOUS:
 		return bad(change, record->line, ERR_NOTFOUND, "the shadow has two entries with this name", dn, err);
 	case DIRECTORY_UNAVAILABLE:
@@ -124,14 +158,27 @@ static enum err_code find(struct change *change, const struct raw_entry *record,
 	case DIRECTORY_FOUND:
 		break;
 	}
-	if (is_hidden(change, &match.entry->uuid))
+	if (match.entry && is_hidden(change, &match.entry->uuid))
 		return ERR_OK;
-	if (match.entry->cut)
-		return bad(change, record->line, ERR_NOTFOUND, "the entry is larger than the shadow keeps: what becomes of it cannot be told", dn, err);
+	if (given && given->n == 0)
+		return bad(change, record->line, ERR_INVALID, "the directory has no such entry any more", dn, err);
+	if (given == NULL && match.entry->cut)
+		return unknown(change, record->line, "the entry is larger than the shadow keeps: what becomes of it cannot be told", dn, err);
 	enum err_code code = new_entry(change, &(struct raw_entry){.dn = dn, .line = record->line}, entry_out, err);
-	if (code == ERR_OK)
+	if (code)
+		return code;
+	if (match.entry)
 		unpack(change, *entry_out, match.entry);
-	return code;
+	if (given)
+		take_given(change, *entry_out, given);
+	return ERR_OK;
+}
+
+// Of an entry that is not there to be modified or renamed; ERR_OK: it may be there, unknown to the shadow.
+static enum err_code check_missing(struct change *change, const struct raw_entry *record, struct err *err)
+{
+	const struct change_given *given = change_given(change, record->dn);
+	return given && given->n == 0 ? bad(change, record->line, ERR_INVALID, "the directory has no entry with this name", record->dn, err) : ERR_OK;
 }
 
 // --- Values ---
@@ -156,6 +203,34 @@ static struct str normal(struct change *change, const struct attr_info *info, st
 	return str_of(copy, value.text.n);
 }
 
+// In any case, without the spaces around it: how most attributes are compared.
+static struct str fold(struct arena *arena, struct str text)
+{
+	text = str_trim(text);
+	char *copy = arena_must(arena, text.n + 1);
+	for (size_t i = 0; i < text.n; i++)
+		copy[i] = chr_lower(text.p[i]);
+	return str_of(copy, text.n);
+}
+
+// An attribute of the directory is compared as the native one that its values are copied to.
+static const struct attr_info *compared_as(const struct change *change, struct str name)
+{
+	const struct profile *profile = change->spec->profile;
+	const struct attr_info *info = attr_by_name(name);
+	for (size_t i = 0; info == NULL && profile && i < profile->n; i++)
+		if (profile->lines[i].how == PROFILE_COPY && str_eq_nocase(profile->lines[i].source, name))
+			info = profile->lines[i].attr;
+	return info;
+}
+
+// As normal(), of an entry that the shadow gave; of others, which may have values that are not stored, never {NULL, 0}.
+static struct str spell(struct change *change, const struct change_entry *entry, const struct attr_info *info, struct str text)
+{
+	struct str spelled = info ? normal(change, info, text) : STR_NONE;
+	return spelled.p || entry->native ? spelled : fold(change->scratch, text);
+}
+
 static size_t drop_all(struct change_entry *entry, struct str name)
 {
 	size_t kept = 0, before = entry->n;
@@ -168,16 +243,14 @@ static size_t drop_all(struct change_entry *entry, struct str name)
 
 // The values of one attribute in one spelling, while a modification compares them with others.
 struct known {
-	const struct attr_info *info;
 	struct str *spelled; // beside entry->values; {NULL, 0} for other attributes
 };
 
-static struct known know(struct change *change, const struct change_entry *entry, const struct attr_info *info)
+static struct known know(struct change *change, const struct change_entry *entry, struct str name, const struct attr_info *info)
 {
-	struct known known = {info, arena_must(change->scratch, (entry->n + 1) * sizeof *known.spelled)};
+	struct known known = {arena_must(change->scratch, (entry->n + 1) * sizeof *known.spelled)};
 	for (size_t i = 0; i < entry->n; i++)
-		known.spelled[i] =
-			str_eq_nocase(entry->values[i].name, str_of_c(info->name)) ? normal(change, info, entry->values[i].value) : STR_NONE;
+		known.spelled[i] = str_eq_nocase(entry->values[i].name, name) ? spell(change, entry, info, entry->values[i].value) : STR_NONE;
 	return known;
 }
 
@@ -217,7 +290,7 @@ static enum err_code check_implied(struct change *change, struct change_entry *e
 			return ERR_OK;
 	for (size_t i = 0; i < entry->n; i++)
 		if (str_eq_nocase(entry->values[i].name, STR("objectClass")) && attr_class_by_name(entry->values[i].value) == ENTRY_RECIPIENT)
-			return bad(change, m->line, ERR_NOTFOUND,
+			return unknown(change, m->line,
 				"the shadow cannot tell whether the entry names phMailRecipient too: delete that as well, or replace objectClass by all that stay",
 				m->name, err);
 	return ERR_OK;
@@ -236,9 +309,9 @@ static enum err_code modify_class(struct change *change, struct change_entry *en
 		if (class == 0)
 			continue;
 		if (entry == NULL && m->op == OP_DELETE)
-			return bad(change, m->values[i].line, ERR_NOTFOUND, "the shadow knows no entry with this name and class", name, err);
+			return unknown(change, m->values[i].line, "the shadow knows no entry with this name and class", name, err);
 		if (entry == NULL)
-			return bad(change, m->values[i].line, ERR_NOTFOUND,
+			return unknown(change, m->values[i].line,
 				"the shadow does not know the entry, for nothing of it was ours: give it whole, as a record without changetype", name, err);
 		while (at < entry->n && !(str_eq_nocase(entry->values[at].name, STR("objectClass")) &&
 						attr_class_by_name(entry->values[at].value) == class))
@@ -263,27 +336,27 @@ static enum err_code modify_class(struct change *change, struct change_entry *en
 // An id that was refused, or there twice, is not in the shadow: one more may be right or doubtful.
 static bool is_doubtful(const struct change *change, const struct change_entry *entry, const struct modification *m, const struct attr_info *info)
 {
-	return info->attr == ATTR_PH_MAILBOX_ID && m->op != OP_REPLACE && m->n > 0 && entry->hides && !entry->has_uuid && !change->is_ldif;
+	return entry->native && info && info->attr == ATTR_PH_MAILBOX_ID && m->op != OP_REPLACE && m->n > 0 && entry->hides && !entry->has_uuid && !change->is_ldif;
 }
 
-static enum err_code modify_values(struct change *change, struct change_entry *entry, const struct modification *m,
+// info: what its values are compared as; NULL: as text in any case.
+static enum err_code modify_values(struct change *change, struct change_entry *entry, const struct modification *m, struct str name,
 	const struct attr_info *info, struct err *err)
 {
-	struct str name = str_of_c(info->name);
 	if (is_doubtful(change, entry, m, info))
-		return bad(change, m->line, ERR_NOTFOUND, "the shadow cannot tell which ids the entry has: replace it", name, err);
+		return unknown(change, m->line, "the shadow cannot tell which ids the entry has: replace it", name, err);
 	if (m->op == OP_ADD && m->n == 0)
 		return bad(change, m->line, ERR_INVALID, "add without a value", name, err);
 	if (m->op == OP_REPLACE || m->n == 0) {
 		size_t dropped = drop_all(entry, name);
 		if (m->op == OP_DELETE && dropped == 0)
-			return bad(change, m->line, ERR_INVALID, "the shadow knows no value of it in this entry", name, err);
+			return bad(change, m->line, ERR_INVALID, entry->native ? "the shadow knows no value of it in this entry" : "the entry has no value of it", name, err);
 	}
-	struct known known = know(change, entry, info);
+	struct known known = know(change, entry, name, info);
 	size_t n_known = entry->n;
 	for (size_t i = 0; i < m->n; i++) {
 		const struct raw_value *value = &m->values[i];
-		struct str spelled = normal(change, info, value->value);
+		struct str spelled = spell(change, entry, info, value->value);
 		size_t at = spelled.p ? index_of(&known, n_known, spelled) : n_known;
 		if (m->op == OP_DELETE && spelled.p && at == n_known)
 			return bad(change, value->line, ERR_INVALID, "the entry has no such value", name, err);
@@ -305,12 +378,54 @@ static enum err_code modify_values(struct change *change, struct change_entry *e
 static enum err_code check_mapped(const struct change *change, const struct modification *m, struct str name, struct err *err)
 {
 	bool is_class = str_eq_nocase(name, STR("objectClass"));
-	bool mapped = profile_names(change->profile, name) && (!is_class || m->op == OP_REPLACE || m->n == 0);
+	bool mapped = profile_names(change->spec->profile, name) && (!is_class || m->op == OP_REPLACE || m->n == 0);
 	for (size_t i = 0; i < m->n && is_class; i++)
-		mapped = mapped || profile_asks_class(change->profile, str_trim(m->values[i].value));
-	return mapped ? bad(change, m->line, ERR_NOTFOUND,
+		mapped = mapped || profile_asks_class(change->spec->profile, str_trim(m->values[i].value));
+	return mapped ? unknown(change, m->line,
 		"ldap_profile or ldap_map reads it, and the shadow does not hold the entry in the directory's words: give it whole, as a record without changetype",
 		name, err) : ERR_OK;
+}
+
+// Does anything here read this attribute of the directory? Hashes are not looked at.
+static bool is_read(const struct change *change, struct str name)
+{
+	const struct profile *profile = change->spec->profile;
+	const struct attr_info *info = attr_by_name(name);
+	bool read = str_eq_nocase(name, STR("objectClass")) || (info && info->where != ATTR_IN_CREDENTIALS);
+	for (size_t i = 0; !read && profile && i < profile->n; i++) {
+		const struct profile_line *line = &profile->lines[i];
+		if (line->attr && line->attr->where == ATTR_IN_CREDENTIALS)
+			continue;
+		read = str_eq_nocase(line->source, name);
+		for (size_t j = 0; !read && j < line->n_conditions; j++)
+			read = str_eq_nocase(line->conditions[j].name, name);
+	}
+	return read;
+}
+
+static bool is_realm(const struct change *change, struct str name)
+{
+	const struct attr_info *info = compared_as(change, name);
+	return info && info->attr == ATTR_PH_AUTH_REALM;
+}
+
+static void complain_realm(struct change *change, const struct modification *m)
+{
+	change->spec->complain(change->spec->context, m->line, STR_NONE, m->name, "changes how users of the domain log in, which is not looked at here");
+}
+
+// Of an entry as the directory, or the change, has it whole.
+static enum err_code modify_given(struct change *change, struct change_entry *entry, const struct modification *m, struct str name, bool has_option,
+	struct err *err)
+{
+	if (!is_read(change, name))
+		return ERR_OK;
+	if (has_option)
+		return bad(change, m->line, ERR_NOTFOUND, "options of attributes are not kept apart", m->name, err);
+	if (is_realm(change, name))
+		complain_realm(change, m);
+	arena_reset(change->scratch);
+	return modify_values(change, entry, m, name, compared_as(change, name), err);
 }
 
 // entry is NULL when the shadow does not know it: then what makes it ours is missing in the shadow's view of it.
@@ -318,27 +433,31 @@ static enum err_code modify_one(struct change *change, struct change_entry *entr
 {
 	struct str base, option;
 	bool has_option = str_cut(m->name, ';', &base, &option);
-	enum err_code code = check_mapped(change, m, has_option ? base : m->name, err);
+	if (!has_option)
+		base = m->name;
+	if (str_eq_nocase(base, STR("entryUUID")))
+		return bad(change, m->line, ERR_UNSUPPORTED, "only the server gives it", m->name, err);
+	if (entry && !entry->native)
+		return modify_given(change, entry, m, base, has_option, err);
+	enum err_code code = check_mapped(change, m, base, err);
 	if (code)
 		return code;
 	arena_reset(change->scratch);
 	if (str_eq_nocase(m->name, STR("objectClass")))
 		return modify_class(change, entry, m, err);
-	const struct attr_info *info = attr_by_name(has_option ? base : m->name);
-	if (str_eq_nocase(m->name, STR("entryUUID")))
-		return bad(change, m->line, ERR_UNSUPPORTED, "only the server gives it", m->name, err);
+	const struct attr_info *info = attr_by_name(base);
 	if (info == NULL || info->where == ATTR_IN_CREDENTIALS)
 		return ERR_OK; // nothing that mail depends on
 	if (has_option)
 		return bad(change, m->line, ERR_NOTFOUND, "the shadow does not keep options of attributes", m->name, err);
 	if (info->attr == ATTR_PH_AUTH_REALM)
-		change->complain(change->context, m->line, STR_NONE, m->name, "changes how users of the domain log in, which is not looked at here");
+		complain_realm(change, m);
 	if (entry)
-		return modify_values(change, entry, m, info, err);
+		return modify_values(change, entry, m, str_of_c(info->name), info, err);
 	if ((info->attr == ATTR_MAIL || info->attr == ATTR_MEMBER) && m->n > 0)
-		return bad(change, m->line, ERR_NOTFOUND,
+		return unknown(change, m->line,
 			"the shadow does not know the entry, for nothing of it was ours: give it whole, as a record without changetype", m->name, err);
-	change->complain(change->context, m->line, STR_NONE, m->name, "is of an entry that the shadow does not know: nothing of ours changes");
+	change->spec->complain(change->spec->context, m->line, STR_NONE, m->name, "is of an entry that the shadow does not know: nothing of ours changes");
 	return ERR_OK;
 }
 
@@ -350,6 +469,8 @@ static enum err_code modify(struct change *change, const struct raw_entry *recor
 	} ops[] = {{"add", OP_ADD}, {"delete", OP_DELETE}, {"replace", OP_REPLACE}};
 	struct change_entry *entry;
 	enum err_code code = find(change, record, record->dn, &entry, err);
+	if (code == ERR_OK && entry == NULL)
+		code = check_missing(change, record, err);
 	for (size_t i = 1; code == ERR_OK && i < record->n_values;) {
 		const struct raw_value *head = &record->values[i++];
 		struct modification m = {.name = str_trim(head->value), .values = head + 1, .line = head->line};
@@ -389,7 +510,7 @@ static enum err_code put(struct change *change, const struct raw_entry *record, 
 		entry->uuid = guid_derive(&entry->dn_key, STR_NONE, STR("added"));
 	}
 	entry->alive = true;
-	entry->native = entry->class_unknown = false;
+	entry->native = entry->class_unknown = entry->partial = false;
 	entry->n = 0;
 	for (size_t i = from; i < record->n_values; i++) {
 		const struct raw_value *value = &record->values[i];
@@ -416,7 +537,7 @@ static enum err_code remove_entry(struct change *change, const struct raw_entry 
 	if (entry)
 		entry->alive = false;
 	else
-		change->complain(change->context, record->line, record->dn, STR_NONE, "is no entry that the shadow knows: nothing of ours goes");
+		change->spec->complain(change->spec->context, record->line, record->dn, STR_NONE, "is no entry that the shadow knows: nothing of ours goes");
 	return ERR_OK;
 }
 
@@ -428,16 +549,17 @@ static enum err_code rename_values(struct change *change, struct change_entry *e
 	enum err_code code = ERR_OK;
 	buf_init(&text, ENTRY_DN_BYTES_MAX);
 	while (code == ERR_OK && rdn.n && dn_take_part(&rdn, &type, &text)) {
-		const struct attr_info *info = attr_by_name(type);
-		if (info && info->where != ATTR_IN_CREDENTIALS) {
+		const struct attr_info *info = entry->native ? attr_by_name(type) : compared_as(change, type);
+		struct str name = entry->native && info ? str_of_c(info->name) : type;
+		if (entry->native ? info && info->where != ATTR_IN_CREDENTIALS : is_read(change, type)) {
 			arena_reset(change->scratch);
-			struct known known = know(change, entry, info);
-			struct str spelled = normal(change, info, buf_str(&text));
+			struct known known = know(change, entry, name, info);
+			struct str spelled = spell(change, entry, info, buf_str(&text));
 			size_t at = spelled.p ? index_of(&known, entry->n, spelled) : entry->n;
 			if (gone && at < entry->n)
 				drop_at(entry, &known, at);
 			else if (!gone && at == entry->n)
-				copy_value(change, entry, str_of_c(info->name), buf_str(&text), line);
+				copy_value(change, entry, name, buf_str(&text), line);
 		}
 		buf_clear(&text);
 	}
@@ -464,8 +586,10 @@ static enum err_code rename_entry(struct change *change, const struct raw_entry 
 	enum err_code code = find(change, record, record->dn, &entry, err);
 	if (code)
 		return code;
+	if (entry == NULL && (code = check_missing(change, record, err)) != ERR_OK)
+		return code;
 	if (entry == NULL)
-		return bad(change, record->line, ERR_NOTFOUND, "the shadow does not know the entry, nor what is beneath it", record->dn, err);
+		return unknown(change, record->line, "the shadow does not know the entry, nor what is beneath it", record->dn, err);
 	parent = superior.n ? superior : parent;
 	struct str dn = arena_printf(change->arena, "%.*s%s%.*s", STR_FMT(newrdn), parent.n ? "," : "", STR_FMT(parent));
 	if (!dn_is_valid(dn))

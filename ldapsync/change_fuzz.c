@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any text as a change of a small directory: it is refused with its line, or the view is whole: each key that can be asked for leads to entries
 // that decode, an entry is found by its uuid, and what no change touches is answered as before.
-// Covers: ldapsync/change.c ldapsync/directory_overlay.c ldapsync/dn.c
+// The directory answers for some names, in laser's words too.
+// Covers: ldapsync/change.c ldapsync/change_ask.c ldapsync/directory_overlay.c ldapsync/dn.c
 #include <stdint.h>
 
 #include "base/must.h"
@@ -27,6 +28,24 @@ static void complain(void *context, size_t line, struct str dn, struct str attri
 	(void)dn;
 	(void)attribute;
 	must(line > 0 && what != NULL);
+}
+
+// A source that has whoever is beneath dc=v, with more than the shadow.
+static enum err_code fetch(void *context, const struct str *dns, size_t n, entry_source_value_fn *each, void *taker, struct err *err)
+{
+	(void)context;
+	(void)err;
+	for (size_t i = 0; i < n; i++) {
+		if (!str_ends(dns[i], STR("dc=v")))
+			continue;
+		each(taker, i, STR("objectClass"), STR("inetLocalMailRecipient"));
+		each(taker, i, STR("mailLocalAddress"), STR("q@u.example"));
+		each(taker, i, STR("mailRoutingAddress"), STR("a@u.example"));
+		each(taker, i, STR("entryUUID"), dns[i]);
+		if (dns[i].n > 20)
+			each(taker, i, STR(""), STR(""));
+	}
+	return ERR_OK;
 }
 
 // One kind's keys in order; each leads somewhere, and where the overlay saw nothing of the change, to what was there before.
@@ -74,13 +93,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const enum directory_key kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_LOGIN, DIRECTORY_HOST, DIRECTORY_MAILBOX,
 		DIRECTORY_ROUTE, DIRECTORY_ACCESS};
+	const struct entry_source source = {fetch, NULL};
+	struct profile *profile = profile_new(size % 2 ? SETTINGS_LDAP_PROFILE_LASER : SETTINGS_LDAP_PROFILE_NATIVE, NULL);
+	const struct directory_overlay_change change = {.name = "fuzz", .profile = profile, .source = &source, .complain = complain};
 	struct err err = {0};
 	struct directory_overlay *overlay;
 	struct arena *arena = arena_new(ARENA_BYTES);
 	struct directory *before = directory_memory_new(str_of_c(people), NULL, &err);
 	must(before != NULL);
 	struct directory *after =
-		directory_overlay_of_text(before, NULL, str_of((const char *)data, size), "fuzz", complain, NULL, &overlay, &err);
+		directory_overlay_of_text(before, &change, str_of((const char *)data, size), &overlay, &err);
 	must((after == NULL) == (err.code != ERR_OK));
 	for (size_t i = 0; after && i < sizeof kinds / sizeof *kinds; i++)
 		check_kind(before, after, overlay, kinds[i], arena);
@@ -88,6 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(directory_each(after, check_entry, &(struct seen){after, arena}) == DIRECTORY_FOUND);
 	directory_close(&after);
 	directory_close(&before);
+	profile_free(&profile);
 	arena_free(&arena);
 	return 0;
 }

@@ -2,7 +2,9 @@
 // The overlay as a source: entries that the change makes, in memory; the directory beneath, without the entries in whose place they stand.
 #include "ldapsync/directory_overlay.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/must.h"
 #include "change.h"
@@ -11,7 +13,7 @@
 #include "intake.h"
 #include "keys.h"
 
-enum { OVERLAY_BYTES_MAX = 1 << 30 };
+enum { OVERLAY_BYTES_MAX = 1 << 30, READ_BYTES = 1 << 16 };
 
 struct overlay_key {
 	enum directory_key kind;
@@ -59,7 +61,7 @@ static void add_key(struct directory_overlay *overlay, enum directory_key kind, 
 static struct raw_entry raw_of(const struct change_entry *entry)
 {
 	return (struct raw_entry){.dn = entry->dn, .line = entry->line, .uuid = entry->has_uuid ? &entry->uuid : NULL, .values = entry->values,
-		.n_values = entry->n, .native = entry->native};
+		.n_values = entry->n, .native = entry->native, .partial = entry->partial};
 }
 
 // Realms of the domains as they would be: logins of users are made with them.
@@ -117,8 +119,8 @@ static void store(struct directory_overlay *overlay, const struct intake_made *m
 // The entries that the change leaves, through the intake.
 static enum err_code make_entries(struct directory_overlay *overlay, const struct change *change, struct err *err)
 {
-	struct intake *intake = intake_new(change->complain, change->context);
-	intake_use_profile(intake, change->profile);
+	struct intake *intake = intake_new(change->spec->complain, change->spec->context);
+	intake_use_profile(intake, change->spec->profile);
 	struct intake_made made;
 	enum err_code code = survey(overlay, change, intake, err);
 	for (size_t i = 0; code == ERR_OK && i < change->n; i++) {
@@ -128,7 +130,7 @@ static enum err_code make_entries(struct directory_overlay *overlay, const struc
 	}
 	intake_free(&intake);
 	if (code == ERR_OK && arena_overflowed(overlay->arena))
-		code = err_set(err, ERR_LIMIT, "%s: the change is too large", change->name);
+		code = err_set(err, ERR_LIMIT, "%s: the change is too large", change->spec->name);
 	if (overlay->n_keys)
 		qsort(overlay->keys, overlay->n_keys, sizeof *overlay->keys, compare_keys);
 	return code;
@@ -165,8 +167,8 @@ static enum err_code check_above(const struct change *change, const struct branc
 		struct branch wanted = {.dn_key = dn_key(dn)};
 		const struct branch *found = bsearch(&wanted, branches, n, sizeof wanted, compare_branches);
 		if (found)
-			return err_set(err, ERR_NOTFOUND, "%s:%zu: %.*s has entries beneath it, such as %.*s", change->name, found->entry->line,
-				STR_FMT(found->entry->hidden_dn), STR_FMT(child));
+			return err_set(err, ERR_NOTFOUND, "%s:%zu: %.*s has entries beneath it, such as %.*s", change->spec->name, found->entry->line,
+				STR_FMT(found->entry->was_dn), STR_FMT(child));
 	}
 	return ERR_OK;
 }
@@ -202,8 +204,8 @@ static enum err_code check_branches(struct directory_overlay *overlay, const str
 	buf_init(&check.last, ENTRY_DN_BYTES_MAX);
 	for (size_t i = 0; i < change->n; i++) {
 		const struct change_entry *one = &change->entries[i];
-		struct guid old = one->hides ? dn_key(one->hidden_dn) : one->dn_key;
-		if (one->hides && (!one->alive || !guid_eq(&old, &one->dn_key)))
+		struct guid old = one->was ? dn_key(one->was_dn) : one->dn_key;
+		if (one->was && (!one->alive || !guid_eq(&old, &one->dn_key)))
 			branches[check.n++] = (struct branch){old, one};
 	}
 	if (check.n) {
@@ -390,21 +392,24 @@ bool directory_overlay_asked(struct directory_overlay *overlay)
 
 // --- All of it ---
 
-static enum err_code read_changes(struct change *change, struct ldif *ldif, struct err *err)
+static enum err_code apply_all(struct change *change, struct str text, struct err *err)
 {
 	struct raw_entry record;
 	enum ldif_result got;
 	enum err_code code = ERR_OK;
-	ldif_allow_changes(ldif);
 	if (!directory_status(change->base).complete)
 		return err_set(err, ERR_BUSY, "there is no complete shadow: %s", directory_trouble(change->base));
+	change_ask(change, text);
+	struct ldif *ldif = ldif_open_text(text, change->spec->name);
+	ldif_allow_changes(ldif);
 	while (code == ERR_OK && (got = ldif_next(ldif, &record, err)) != LDIF_END)
 		code = got == LDIF_BAD ? err->code : change_apply(change, &record, err);
+	ldif_close(&ldif);
 	return code;
 }
 
-static struct directory *open_any(struct directory *before, const struct profile *profile, struct ldif *ldif, const char *name, directory_overlay_complain_fn *complain,
-	void *context, struct directory_overlay **overlay_out, struct err *err)
+struct directory *directory_overlay_of_text(struct directory *before, const struct directory_overlay_change *spec, struct str text,
+	struct directory_overlay **overlay_out, struct err *err)
 {
 	struct change change;
 	struct directory_overlay *overlay = calloc(1, sizeof *overlay);
@@ -412,15 +417,14 @@ static struct directory *open_any(struct directory *before, const struct profile
 	directory_begin(before);
 	overlay->base = before;
 	overlay->arena = arena_new(OVERLAY_BYTES_MAX);
-	change_init(&change, before, profile, name, complain, context);
-	enum err_code code = read_changes(&change, ldif, err);
+	change_init(&change, before, spec);
+	enum err_code code = apply_all(&change, text, err);
 	hide_entries(overlay, &change);
 	if (code == ERR_OK)
 		code = check_branches(overlay, &change, err);
 	if (code == ERR_OK)
 		code = make_entries(overlay, &change, err);
 	change_fini(&change);
-	ldif_close(&ldif);
 	if (code) {
 		overlay_close(overlay);
 		return NULL;
@@ -429,14 +433,29 @@ static struct directory *open_any(struct directory *before, const struct profile
 	return directory_new(&overlay_ops, overlay);
 }
 
-struct directory *directory_overlay_open(struct directory *before, const struct profile *profile, int fd, const char *name, directory_overlay_complain_fn *complain,
-	void *context, struct directory_overlay **overlay_out, struct err *err)
+// Whatever it is, a pipe too: it is read twice.
+static enum err_code read_text(int fd, const char *name, struct buf *text, struct err *err)
 {
-	return open_any(before, profile, ldif_open_fd(fd, name), name, complain, context, overlay_out, err);
+	for (;;) {
+		char *room = buf_reserve(text, READ_BYTES);
+		if (room == NULL)
+			return err_set(err, ERR_LIMIT, "%s is larger than %d MiB; split it", name, DIRECTORY_OVERLAY_FILE_BYTES_MAX >> 20);
+		ssize_t n = read(fd, room, READ_BYTES);
+		if (n < 0 && errno != EINTR)
+			return err_errno(err, "read %s", name);
+		if (n == 0)
+			return ERR_OK;
+		if (n > 0)
+			buf_grew(text, (size_t)n);
+	}
 }
 
-struct directory *directory_overlay_of_text(struct directory *before, const struct profile *profile, struct str text, const char *name, directory_overlay_complain_fn *complain,
-	void *context, struct directory_overlay **overlay_out, struct err *err)
+struct directory *directory_overlay_open(struct directory *before, const struct directory_overlay_change *spec, int fd,
+	struct directory_overlay **overlay_out, struct err *err)
 {
-	return open_any(before, profile, ldif_open_text(text, name), name, complain, context, overlay_out, err);
+	struct buf text;
+	buf_init(&text, DIRECTORY_OVERLAY_FILE_BYTES_MAX + READ_BYTES);
+	struct directory *after = read_text(fd, spec->name, &text, err) ? NULL : directory_overlay_of_text(before, spec, buf_str(&text), overlay_out, err);
+	buf_fini(&text);
+	return after;
 }

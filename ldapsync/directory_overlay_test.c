@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -27,6 +28,8 @@ struct fixture {
 	struct arena *arena;
 	size_t complaints, complaint_line;
 	struct err err;
+	const struct profile *profile;
+	const struct entry_source *source;
 };
 
 static int setup(void **state)
@@ -59,9 +62,11 @@ static void complain(void *context, size_t line, struct str dn, struct str attri
 
 static enum err_code change(struct fixture *fixture, const char *text)
 {
+	const struct directory_overlay_change spec = {
+		.name = "c", .profile = fixture->profile, .source = fixture->source, .complain = complain, .context = fixture};
 	directory_close(&fixture->after);
 	fixture->err = (struct err){0};
-	fixture->after = directory_overlay_of_text(fixture->before, NULL, str_of_c(text), "c", complain, fixture, &fixture->overlay, &fixture->err);
+	fixture->after = directory_overlay_of_text(fixture->before, &spec, str_of_c(text), &fixture->overlay, &fixture->err);
 	return fixture->err.code;
 }
 
@@ -226,6 +231,67 @@ static void test_values_that_lie(void **state)
 	assert_false(entry_has(match.entry, ATTR_PH_FORWARD_ADDRESS));
 }
 
+// The directory as it is.
+static enum err_code fetch(void *context, const struct str *dns, size_t n, entry_source_value_fn *each, void *taker, struct err *err)
+{
+	static const struct {
+		const char *dn, *name, *value;
+	} values[] = {
+		{"cn=r,ou=p", "objectClass", "qmailUser"}, {"cn=r,ou=p", "mailAlternateAddress", "r@u.example"},
+		{"cn=r,ou=p", "mailForwardingAddress", "one@u.example"},   {"cn=r,ou=p", "mailForwardingAddress", "|command"},
+		{"uid=n,ou=p", "objectClass", "person"},                {"uid=n,ou=p", "uid", "n"},
+	};
+	size_t *asked = context;
+	if (*asked == SIZE_MAX)
+		return err_set(err, ERR_CONNECT, "nobody is there");
+	*asked += n;
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < sizeof values / sizeof *values; j++)
+			if (str_eq_nocase(dns[i], str_of_c(values[j].dn)))
+				each(taker, i, str_of_c(values[j].name), str_of_c(values[j].value));
+	return ERR_OK;
+}
+
+static void test_source(void **state)
+{
+	struct fixture *fixture = *state;
+	static const char qmail[] = "dn: dc=u\nobjectClass: phMailDomain\nassociatedDomain: u.example\n\n"
+				    "dn: cn=r,ou=p\nobjectClass: qmailUser\nmailAlternateAddress: r@u.example\nmailForwardingAddress: one@u.example\n";
+#define R "dn: CN=r,ou=p\nchangetype: modify\n"
+	struct directory_match match;
+	size_t asked = 0;
+	const struct entry_source source = {fetch, &asked};
+	struct profile *profile = profile_new(SETTINGS_LDAP_PROFILE_QMAIL_LDAP, NULL);
+	fixture->profile = profile;
+	directory_close(&fixture->before);
+	fixture->before = directory_memory_mapped(str_of_c(qmail), profile, NULL, &fixture->err);
+	bad(fixture, ERR_NOTFOUND, "c:3: mailForwardingAddress: ldap_profile", R "delete: mailForwardingAddress\n");
+	fixture->source = &source;
+	good(fixture, R "delete: mailForwardingAddress\nmailForwardingAddress: One@U.example\nmailForwardingAddress: |COMMAND\n-\n"
+		      "add: mailForwardingAddress\nmailForwardingAddress: two@u.example\n\n"
+		      R "add: telephoneNumber\ntelephoneNumber: 1\n\n" R "add: mailAlternateAddress\nmailAlternateAddress: s@u.example\n");
+	assert_int_equal(asked, 1); // once, however often it is changed
+	assert_int_equal(ask(fixture, DIRECTORY_ADDRESS, "s@u.example", &match), DIRECTORY_FOUND);
+	assert_true(str_eq(entry_first(match.entry, ATTR_PH_FORWARD_ADDRESS), STR("two@u.example")));
+	good(fixture, R "replace: objectClass\nobjectClass: person\n-\ndelete: mailAlternateAddress\n");
+	expect(fixture, DIRECTORY_ADDRESS, "r@u.example", NULL);
+	bad(fixture, ERR_INVALID, "c:4: mailForwardingAddress: the entry has no such value", R "delete: mailForwardingAddress\nmailForwardingAddress: x@u.example\n");
+	bad(fixture, ERR_INVALID, "c:4: objectClass: the entry has this value", R "add: objectClass\nobjectClass: qmailuser\n");
+	bad(fixture, ERR_NOTFOUND, "c:3: mailHost;x: ", R "add: mailHost;x\nmailHost: h\n");
+	bad(fixture, ERR_INVALID, "c:1: cn=q,ou=p: the directory has no entry", "dn: cn=q,ou=p\nchangetype: modify\nadd: mail\nmail: q@u.example\n");
+	good(fixture, "dn: uid=n,ou=p\nchangetype: modify\nadd: objectClass\nobjectClass: phMailUser\n-\nadd: mail\nmail: n@u.example\n");
+	expect(fixture, DIRECTORY_ADDRESS, "n@u.example", "uid=n,ou=p");
+	good(fixture, "dn: uid=n,ou=p\nchangetype: modrdn\nnewrdn: uid=m\ndeleteoldrdn: 1\n");
+	asked = SIZE_MAX;
+	bad(fixture, ERR_NOTFOUND, "c:3: mailForwardingAddress: ", R "delete: mailForwardingAddress\n");
+	assert_non_null(strstr(fixture->err.text, "nobody is there"));
+	good(fixture, R "delete: telephoneNumber\n");
+	fixture->profile = NULL;
+	fixture->source = NULL;
+	directory_close(&fixture->after);
+	profile_free(&profile);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +302,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_is_beneath, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_values_that_lie, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_source, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "base/runtime.h"
+#include "entries.h"
 #include "follow.h"
 #include "ldap_link.h"
 #include "ldapsync_metrics.h"
@@ -27,8 +28,10 @@ struct ldapsync {
 	struct runtime *runtime;
 	struct follow *follow;   // of shadow_ldif, or
 	struct replica *replica; // of ldap_uri
+	struct entries *entries; // of ldap_uri
 	struct verify *verify;
 	struct classes *classes; // owned
+	struct daemon *daemon;
 	struct profile *profile; // owned; what attributes of the source mean
 };
 
@@ -181,6 +184,21 @@ static void reconcile(struct control_request *request, void *arg)
 	free(before);
 }
 
+// directory.entries: single entries as the server has them now.
+static void answer_entries(struct control_request *request, void *arg)
+{
+	struct ldapsync *ldapsync = arg;
+	if (ldapsync->follow) {
+		control_fail(request, ERR_UNSUPPORTED, "the directory is a file");
+		return;
+	}
+	struct replica_status *status = replica_status_now(ldapsync->replica);
+	struct settings_snapshot *snapshot = daemon_settings(ldapsync->daemon);
+	entries_answer(ldapsync->entries, snapshot, status->provider, runtime_workers(ldapsync->runtime), request);
+	settings_unref(&snapshot);
+	free(status);
+}
+
 static struct brake_limits brake_of(const struct settings *settings)
 {
 	return (struct brake_limits){.percent = (uint64_t)settings->shadow_brake_percent, .at_least = (uint64_t)settings->shadow_brake_min};
@@ -220,6 +238,8 @@ static enum err_code start_source(struct ldapsync *ldapsync, struct settings_sna
 		struct replica_config config = {
 			.images = images, .settings = snapshot, .set = replica_set_of(settings)};
 		code = replica_start(&config, &ldapsync->replica, err);
+		if (code == ERR_OK)
+			code = entries_new(ldapsync->profile, &ldapsync->entries, err);
 	} else {
 		struct follow_config config = {.images = images, .set = follow_set_of(settings)};
 		code = follow_start(&config, &ldapsync->follow, err);
@@ -241,6 +261,7 @@ static enum err_code ldapsync_post_jail(struct daemon *daemon, struct err *err)
 {
 	struct ldapsync *ldapsync = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	ldapsync->daemon = daemon;
 	static const struct runtime_config config = {.name = "ldapsync", .schedulers = 1, .workers = 1};
 	metrics_register(ldapsync_metrics);
 	ldap_link_prepare(settings_of(snapshot));
@@ -253,8 +274,8 @@ static enum err_code ldapsync_post_jail(struct daemon *daemon, struct err *err)
 	metrics_on_render(collect, ldapsync);
 	static struct control_command commands[] = {
 		{"directory.status", answer_status, NULL}, {"directory.release", release_held, NULL}, {"directory.reconcile", reconcile, NULL},
-		{NULL, NULL, NULL}};
-	commands[0].arg = commands[1].arg = commands[2].arg = ldapsync;
+		{"directory.entries", answer_entries, NULL}, {NULL, NULL, NULL}};
+	commands[0].arg = commands[1].arg = commands[2].arg = commands[3].arg = ldapsync;
 	struct control *control = daemon_serve_control(daemon, runtime_sched(ldapsync->runtime, 0));
 	if (control) {
 		control_on_trouble(control, trouble, ldapsync);
@@ -281,12 +302,14 @@ static void ldapsync_stop(struct daemon *daemon)
 {
 	struct ldapsync *ldapsync = daemon_arg(daemon);
 	struct settings_snapshot *snapshot = daemon_settings(daemon);
+	entries_end_waits(ldapsync->entries);
 	if (ldapsync->runtime)
 		runtime_stop(ldapsync->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
 	settings_unref(&snapshot);
 	verify_stop(&ldapsync->verify);
 	follow_stop(&ldapsync->follow);
 	replica_stop(&ldapsync->replica);
+	entries_free(&ldapsync->entries);
 	profile_free(&ldapsync->profile);
 	if (ldapsync->runtime)
 		runtime_free(&ldapsync->runtime);

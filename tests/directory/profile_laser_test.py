@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ldap_profile = laser: each row of sendmail's ldap_routing table, as `posthouse why`, RCPT and the mail itself show it; from a file and from slapd."""
+import os
 import unittest
 
 from profile import ProfileTest
@@ -62,8 +63,15 @@ class Laser(ProfileTest):
         self.assertEqual(lines, ["# laser", self.settings["ldap_map"][0], *node.run("directory", "profile", "laser").stdout.splitlines()[1:]])
         node.write("change.ldif", "dn: uid=ann,ou=people,dc=uni,dc=example\nchangetype: modify\nreplace: mailHost\nmailHost: mail.dept.example\n")
         self.assertIn("passed on to another server", node.run("why", "--ldif", node.path("change.ldif"), "ann@uni.example", check=0).stdout)
+        self.predict(node, "dn: cn=left,dc=uni,dc=example\nchangetype: modify\ndelete: employeeType\nemployeeType: left\n", "left@uni.example", "defer")  # without entryUUID
+        # Of a file that is not there any more nothing can be taken; what needs nothing of it is answered all the same.
+        node.stop()
+        os.rename(node.path("directory.ldif"), node.path("gone"))
         node.write("change.ldif", "dn: cn=left,dc=uni,dc=example\nchangetype: modify\ndelete: employeeType\n")
-        self.assertIn("give it whole", node.run("why", "--ldif", node.path("change.ldif"), "left@uni.example", check=75).stderr)
+        self.assertRegex(node.run("why", "--ldif", node.path("change.ldif"), "left@uni.example", check=75).stderr,
+                         r"change.ldif:3: .*give it whole.*cannot be asked: .*No such file")
+        node.write("change.ldif", "dn: cn=left,dc=uni,dc=example\nchangetype: modify\ndelete: telephoneNumber\n")
+        node.run("why", "--ldif", node.path("change.ldif"), "left@uni.example", check=1)
 
     def test_slapd(self):
         node = self.from_slapd()
@@ -72,6 +80,23 @@ class Laser(ProfileTest):
         # An entry whose mailHost changes goes another way at once.
         self.directory.master.modify("dn: uid=cyd,ou=people,dc=uni,dc=example\nchangetype: modify\nreplace: mailHost\nmailHost: mb1.uni.example\n")
         node.wait(lambda: node.why("cyd@uni.example")["verdict"] == "deliver", "the change")
+        modify = "dn: uid={},ou=people,dc=uni,dc=example\nchangetype: modify\n"
+        self.assert_comes_true(node, modify.format("bob") + "delete: mailRoutingAddress\n", "bob@uni.example", "deliver")
+        self.assert_comes_true(node, modify.format("bob") + "add: mailRoutingAddress\nmailRoutingAddress: Ann@uni.example\n-\nreplace: sn\nsn: Birke\n",
+                               "bob@uni.example", "expand")
+        self.assert_comes_true(node, modify.format("bob") + "delete: mailRoutingAddress\nmailRoutingAddress: ANN@uni.example\n-\nadd: employeeType\n"
+                               "employeeType: LEFT\n", "bob@uni.example", "refuse")
+        # What the server would refuse; who is asked of a server that is not there.
+        for change, line, code in (("delete: employeeType\nemployeeType: away\n", 4, 2), ("add: employeeType\nemployeeType: left\n", 4, 2)):
+            path = node.write("change.ldif", modify.format("bob") + change)
+            self.assertIn(f"change.ldif:{line}: employeeType: ", node.run("why", "--ldif", path, "bob@uni.example", check=code).stderr)
+        path = node.write("change.ldif", modify.format("bbo") + "delete: employeeType\n")
+        self.assertIn("change.ldif:1: uid=bbo,ou=people,dc=uni,dc=example: the directory has no entry", node.run("why", "--ldif", path, "bob@uni.example", check=2).stderr)
+        path = node.write("change.ldif", modify.format("bob") + "delete: employeeType\n")
+        self.directory.master.stop()
+        self.assertRegex(node.run("directory", "diff", path, check=75).stderr, "change.ldif:3: employeeType: .*cannot be asked: .*ldap://.*LDAP server")
+        self.directory.master.start()
+        node.run("directory", "diff", path, check=1)
         # Another map is another reading of all entries (I7): the shadow serves meanwhile, and nobody is gone.
         self.assertTrue(node.why("ann@uni.example")["verdict"] == "deliver")
         node.stop()

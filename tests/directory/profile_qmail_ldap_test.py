@@ -33,6 +33,11 @@ class QmailLdap(ProfileTest):
     def test_slapd(self):
         node = self.from_slapd()
         self.check(node)
+        modify = "dn: uid={},ou=people,dc=uni,dc=example\nchangetype: modify\n"
+        self.assert_comes_true(node, modify.format("bob") + "add: deliveryMode\ndeliveryMode: noforward\n", "bob@uni.example", "deliver")
+        self.assert_comes_true(node, modify.format("cyd") + "delete: mailForwardingAddress\nmailForwardingAddress: Cyd@Else.Example\n-\n"
+                               "replace: deliveryMode\n", "cyd@uni.example", "deliver")
+        self.assert_comes_true(node, modify.format("eve") + "replace: accountStatus\naccountStatus: active\n", "eve@uni.example", "deliver")
         self.directory.master.modify("dn: uid=ann,ou=people,dc=uni,dc=example\nchangetype: modify\nreplace: accountStatus\naccountStatus: deleted\n")
         node.wait(lambda: node.why("ann@uni.example")["code"] == 550, "the change of accountStatus")
 

@@ -29,7 +29,12 @@ class Sun(ProfileTest):
         self.check(self.from_file())
 
     def test_slapd(self):
-        self.check(self.from_slapd())
+        node = self.from_slapd()
+        self.check(node)
+        modify = "dn: uid={},ou=people,dc=uni,dc=example\nchangetype: modify\n"
+        self.assert_comes_true(node, modify.format("cyd") + "replace: mailDeliveryOption\nmailDeliveryOption: mailbox\n", "cyd@uni.example", "deliver")
+        self.assert_comes_true(node, modify.format("ann") + "replace: mailUserStatus\nmailUserStatus: hold\n", "a@uni.example", "defer")
+        self.assert_comes_true(node, modify.format("eve") + "delete: inetUserStatus\n", "eve@uni.example", "deliver")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,11 @@ class Courier(ProfileTest):
         self.assertRaises(poplib.error_proto, node.pop3, "ann@uni.example", PASSWORD)
 
     def test_slapd(self):
-        self.check(self.from_slapd())
+        node = self.from_slapd()
+        self.check(node)
+        bob = "dn: mail=bob@uni.example,ou=people,dc=uni,dc=example\nchangetype: modify\n"
+        self.assert_comes_true(node, bob + "delete: maildrop\nmaildrop: bob@else.example\n", "bob@uni.example", "deliver")
+        self.assert_comes_true(node, bob + "add: maildrop\nmaildrop: ann@uni.example\n", "bob@uni.example", "forward")
 
 
 class Zimbra(ProfileTest):
@@ -43,6 +47,9 @@ class Zimbra(ProfileTest):
         self.assertEqual(self.reason(why, "zimbraAccountStatus")["value"], "maintenance")
         self.assert_goes(node, "eve@uni.example", "refuse", [])
         self.assert_goes(node, "team@uni.example", "expand", ["ann@uni.example", "dora@else.example"])
+        modify = "dn: uid={},ou=people,dc=uni,dc=example\nchangetype: modify\n"
+        self.predict(node, modify.format("dan") + "replace: zimbraAccountStatus\nzimbraAccountStatus: active\n", "dan@uni.example", "deliver")
+        self.predict(node, modify.format("ann") + "add: zimbraPrefMailForwardingAddress\nzimbraPrefMailForwardingAddress: ann@else.example\n", "ann@uni.example", "forward")
         self.assertEqual(self.rcpt(node, "team@old.example", "dan@uni.example", "eve@uni.example", "nobody@old.example"), [250, 450, 550, 550])
         self.send(node, "team@uni.example", "zimbra")
         self.wait_hop(self.relay, "zimbra", ["dora@else.example"])
@@ -68,6 +75,8 @@ class ActiveDirectory(ProfileTest):
         self.assertEqual(self.targets_from(node, "eva@uni.example", "team@uni.example", check=1), [])
         self.assert_goes(node, "team@uni.example", "expand", ["ann@uni.example", "dora@else.example"])
         self.assert_goes(node, "all@uni.example", "defer", [])
+        self.predict(node, "dn: cn=bob birke,ou=people,dc=uni,dc=example\nchangetype: modify\nreplace: userAccountControl\nuserAccountControl: 512\n", "bob@uni.example", "deliver")
+        self.predict(node, "dn: CN=Cyd Citrus,OU=People,DC=uni,DC=example\nchangetype: modify\ndelete: targetAddress\n", "cyd@uni.example", "deliver")
         self.assertEqual(self.rcpt(node, "ann@uni.example", "bob@uni.example", "all@uni.example", "nobody@uni.example"), [250, 550, 451, 550])
         self.send(node, "team@uni.example", "ad")
         self.wait_hop(self.relay, "ad", ["dora@else.example"])

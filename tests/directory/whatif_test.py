@@ -3,6 +3,7 @@
 changed; what the shadow cannot know is said, with its line."""
 import json
 import os
+import socket
 import subprocess
 import time
 import unittest
@@ -135,6 +136,39 @@ class BySlapd(WhatIf):
     def apply(self, text):
         self.directory.master.modify(text)
 
+    def test_somebody_who_becomes_ours(self):
+        """Of people without mail the shadow has nothing: the server is asked, as long as ldapsync runs."""
+        stranger = f"uid=stranger,{PEOPLE}"
+        self.directory.master.add(f"dn: {stranger}\nobjectClass: inetOrgPerson\nuid: stranger\ncn: S\nsn: S\nuserPassword: secret\n\n"
+                                  f"dn: ou=folk,{DC}\nobjectClass: organizationalUnit\nou: folk\n")
+        text = (f"dn: {stranger}\nchangetype: modify\nadd: objectClass\nobjectClass: phMailUser\n-\nadd: mail\nmail: new@uni.example\n-\n"
+                "add: mailHost\nmailHost: mb1.uni.example\n-\nreplace: userPassword\nuserPassword: other\n")
+        self.check(text, {"new@uni.example"}, {"bob@uni.example"})
+        self.check(f"dn: uid=fay,{PEOPLE}\nchangetype: modify\ndelete: objectClass\nobjectClass: phMailUser\n-\ndelete: mailHost\n-\ndelete: phMailboxId\n-\ndelete: phScram\n",
+                   {"fay@uni.example"}, {"ann@uni.example"})
+        for code, text in ((2, f"dn: uid=bbo,{PEOPLE}\nchangetype: modify\nreplace: mail\nmail: b@uni.example\n"),
+                           (75, f"dn: {PEOPLE}\nchangetype: modrdn\nnewrdn: ou=persons\ndeleteoldrdn: 1\n"),
+                           (0, f"dn: ou=folk,{DC}\nchangetype: modrdn\nnewrdn: ou=persons\ndeleteoldrdn: 1\n"),
+                           (2, "dn: cn=ldapsync,dc=else,dc=example\nchangetype: modify\nreplace: mail\nmail: b@uni.example\n")):
+            got, _, err = self.diff(text)
+            self.assertEqual(got, code, text + err)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(DEADLINE_S)
+            sock.connect(self.node.path("run", "ldapsync.sock"))
+            sock.sendall(json.dumps({"command": "directory.entries", "dns": [f"uid=bob,{PEOPLE}"]}).encode() + b"\n")
+            names = set()
+            for line in map(json.loads, sock.makefile("rb")):
+                if "item" not in line:
+                    break
+                names.add(line["item"]["name"])
+        self.assertTrue(line["ok"])
+        self.assertLessEqual({"mailHost", "objectClass", "entryUUID"}, names)
+        self.assertFalse({"userPassword", "phScram", "phAppPassword"} & names)  # hashes stay where they are
+        self.node.stop()
+        got, _, err = self.diff(f"dn: {PEOPLE}\nchangetype: modify\nadd: objectClass\nobjectClass: phMailUser\n")
+        self.assertEqual(got, 75)
+        self.assertIn("cannot be asked: posthouse-ldapsync does not run", err)
+
     def test_what_is_predicted_comes_true(self):
         for what, text, listed, unlisted in CHANGES:
             with self.subTest(what):
@@ -179,6 +213,11 @@ class ByFile(WhatIf):
         self.assertLessEqual({"*@any.uni.example", "*@uni.example"}, set(rows), err)
         self.assertEqual(rows["*@any.uni.example"]["after"]["targets"][0]["address"], "bob@uni.example")
 
+    def test_what_the_file_alone_has(self):
+        """Classes that the shadow does not tell apart."""
+        code, rows, err = self.diff(f"dn: uid=bob,{PEOPLE}\nchangetype: modify\ndelete: objectClass\nobjectClass: phMailUser\n")
+        self.assertEqual((code, rows["bob@uni.example"]["after"]["verdict"]), (1, "refuse"), err)
+
     def test_an_entry_as_it_would_be(self):
         self.check(user_ldif("bob", host="mb2.uni.example", extra="phForwardAddress: ann@uni.example\n"),
                    {"bob@uni.example", "staff@uni.example", "help@uni.example"}, {"ann@uni.example"})
@@ -206,14 +245,21 @@ class ByFile(WhatIf):
                 (2, 1, user_ldif("ann").replace("\nobjectClass", "\nchangetype: add\nobjectClass", 1)),
                 (2, 2, "dn: uid=ann\nthis is no LDIF\n"),
                 (75, 3, bob + "replace: mail;lang-de\nmail;lang-de: b@uni.example\n"),
-                (75, 3, bob + "delete: objectClass\nobjectClass: phMailUser\n"),
-                (75, 4, f"dn: uid=stranger,{PEOPLE}\nchangetype: modify\nadd: objectClass\nobjectClass: phMailUser\n"),
-                (75, 1, f"dn: {PEOPLE}\nchangetype: modrdn\nnewrdn: ou=folk\ndeleteoldrdn: 1\n")):
+                (2, 1, f"dn: uid=stranger,{PEOPLE}\nchangetype: modify\nadd: objectClass\nobjectClass: phMailUser\n"),
+                (2, 1, f"dn: uid=bbo,{PEOPLE}\nchangetype: modify\nreplace: phStatus\nphStatus: disabled\n"),
+                (2, 1, f"dn: {PEOPLE}\nchangetype: modrdn\nnewrdn: ou=folk\ndeleteoldrdn: 1\n")):
             with self.subTest(text):
                 got, rows, err = self.diff(text)
                 self.assertEqual((got, rows), (code, {}), err)
                 self.assertIn(f"change.ldif:{line}: ", err)
                 self.assertEqual(self.posthouse("why", "--ldif", self.node.path("change.ldif"), "bob@uni.example")[0], code)
+        self.node.stop()
+        os.rename(self.node.path("directory.ldif"), self.node.path("gone"))  # then the shadow is all there is
+        for line, text in ((3, bob + "delete: objectClass\nobjectClass: phMailUser\n"),
+                           (4, f"dn: uid=stranger,{PEOPLE}\nchangetype: modify\nadd: objectClass\nobjectClass: phMailUser\n")):
+            got, rows, err = self.diff(text)
+            self.assertEqual((got, rows), (75, {}))
+            self.assertRegex(err, f"change.ldif:{line}: .*; the directory itself cannot be asked: .*No such file")
         got, rows, err = self.diff(f"dn: uid=bbo,{PEOPLE}\nchangetype: modify\nreplace: phStatus\nphStatus: disabled\n")
         self.assertEqual((got, rows), (0, {}))
         self.assertIn("change.ldif:3: phStatus is of an entry that the shadow does not know", err)

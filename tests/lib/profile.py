@@ -89,6 +89,26 @@ class ProfileTest(unittest.TestCase):
         self.assertEqual((why["verdict"], [target["address"] for target in why["targets"]]), (verdict, targets), why)
         return why
 
+    def predict(self, node, change, address, verdict):
+        """What `posthouse why --ldif` says becomes of an address by this change, without what the shadow is; `directory diff` lists it too."""
+        before = node.why(address)["verdict"]
+        path = node.write("change.ldif", change)
+        done = node.run("why", "--json", "--ldif", path, address)
+        self.assertTrue(done.stdout, done.stderr)
+        predicted = {name: value for name, value in json.loads(done.stdout).items() if name != "shadow"}
+        self.assertNotEqual(before, verdict, address)
+        self.assertEqual(predicted["verdict"], verdict, done.stdout + done.stderr)
+        listed = [json.loads(line) for line in node.run("directory", "diff", "--json", path, check=1).stdout.splitlines()]
+        self.assertIn((address, before, verdict), [(row["address"], row["before"]["verdict"], row["after"]["verdict"]) for row in listed if "address" in row])
+        return predicted
+
+    def assert_comes_true(self, node, change, address, verdict):
+        """The same; then it is made, and every word of it is true."""
+        predicted = self.predict(node, change, address, verdict)
+        self.directory.master.modify(change)
+        node.wait(lambda: {name: value for name, value in node.why(address).items() if name != "shadow"} == predicted,
+                  f"{predicted}, which was predicted; it is {node.why(address)}")
+
     def targets_from(self, node, sender, address, check=0):
         """Where a message of this sender goes; check: the exit code, 1 when it is refused."""
         return [target["address"] for target in json.loads(node.run("why", "--json", "--from", sender, address, check=check).stdout)["targets"]]

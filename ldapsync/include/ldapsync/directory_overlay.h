@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The directory as it would be after a change: a view over another one, for `posthouse why --ldif` and `posthouse directory diff`.
 //
+//     const struct directory_overlay_change change = {.name = "change.ldif", .profile = profile, .source = &source, .complain = complain};
 //     struct directory_overlay *overlay;
-//     struct directory *after = directory_overlay_open(before, profile, fd, "change.ldif", complain, NULL, &overlay, &err);
+//     struct directory *after = directory_overlay_open(before, &change, fd, &overlay, &err);
 //     if (after == NULL) ...                         // err.text is "change.ldif:17: what"
 //     directory_overlay_asked(overlay);
 //     decide(after, ...);
@@ -13,14 +14,16 @@
 // entries as they would be, which stand in the place of those of their name. Records are applied in order, by the rules of the intake that fills
 // the shadow; every kind of look-up is answered from both, two claimants are counted over both.
 //
-// What the shadow does not hold is never guessed. ERR_NOTFOUND, with the line, is said for:
-//   - a modify that makes an entry ours of which the shadow holds nothing; a rename of an entry unknown to it;
-//   - a delete of phMailUser or phMailList by name, where phMailRecipient may stay behind: say that too, or replace objectClass;
-//   - an attribute of ours with an option (mail;lang-de); a phMailboxId beside others that were refused;
-//   - a modify of what a profile reads or makes: the shadow holds the entry in native words only;
+// A modify or rename is applied to the entry as the shadow holds it where that is enough. Where it may not be, the directory itself is asked for the
+// entry (source): where a profile reads it, where the shadow knows nothing of it (it becomes ours), and where classes or phMailboxId change. The
+// entry is then that of the directory of this moment, all of it, in its own words: it goes through the profile and the intake as a whole.
+//
+// What is not known is never guessed. ERR_NOTFOUND, with the line, is said for:
+//   - any of these where there is no source, or it cannot be asked: with the reason;
+//   - an attribute of ours with an option (mail;lang-de);
 //   - a delete or rename of an entry that has others of ours beneath it.
 // Attributes that are not ours, and hashes (userPassword, phScram, phAppPassword), change nothing here and are passed over. A modify that the server
-// would refuse (a value that is there already, or is not there) is ERR_INVALID.
+// would refuse (a value that is there already, or is not there; an entry that the source has not) is ERR_INVALID.
 //
 // What is taken to be: an entry that is added gets an entryUUID when the shadow's source is a server, none when it is a file that gives
 // none. DNs of members are not rewritten by a rename: a server with slapo-refint would.
@@ -32,22 +35,33 @@
 
 #include "base/err.h"
 #include "ldapsync/directory.h"
+#include "ldapsync/entry_source.h"
 #include "schema/profile.h"
 
 struct directory_overlay;
 
-enum { DIRECTORY_OVERLAY_ENTRIES_MAX = 20000 }; // touched by one change
+enum {
+	DIRECTORY_OVERLAY_ENTRIES_MAX = 20000,         // touched by one change
+	DIRECTORY_OVERLAY_FILE_BYTES_MAX = 256 << 20,  // of the file
+};
 
 // What the intake would say of values (they are left out, as in a load), and what is not answered. attribute may be empty.
 typedef void directory_overlay_complain_fn(void *context, size_t line, struct str dn, struct str attribute, const char *what);
 
+struct directory_overlay_change {
+	const char *name;                  // of the file, for messages
+	const struct profile *profile;     // what attributes of the change mean; NULL: native
+	const struct entry_source *source; // NULL: there is nobody to ask
+	directory_overlay_complain_fn *complain;
+	void *context;                     // of complain
+};
+
 // NULL with err: ERR_NOTFOUND as above, ERR_BUSY when the shadow cannot be read, ERR_INVALID, ERR_UNSUPPORTED, ERR_EXISTS, ERR_LIMIT for a change
-// that is none. fd stays the caller's; name is borrowed for the call.
-// profile: what attributes of the change mean, borrowed for the call; NULL: native.
-struct directory *directory_overlay_open(struct directory *before, const struct profile *profile, int fd, const char *name, directory_overlay_complain_fn *complain,
-	void *context, struct directory_overlay **overlay_out, struct err *err);
-struct directory *directory_overlay_of_text(struct directory *before, const struct profile *profile, struct str text, const char *name, directory_overlay_complain_fn *complain,
-	void *context, struct directory_overlay **overlay_out, struct err *err);
+// that is none. fd stays the caller's, text and change are borrowed for the call.
+struct directory *directory_overlay_open(struct directory *before, const struct directory_overlay_change *change, int fd,
+	struct directory_overlay **overlay_out, struct err *err);
+struct directory *directory_overlay_of_text(struct directory *before, const struct directory_overlay_change *change, struct str text,
+	struct directory_overlay **overlay_out, struct err *err);
 
 // Since it was asked last: did a look-up meet an entry or a key that the change touches?
 bool directory_overlay_asked(struct directory_overlay *overlay);
