@@ -120,7 +120,6 @@ static void take_given(struct change *change, struct change_entry *entry, struct
 	entry->alive = entry->was = given->taken = true;
 	entry->was_dn = entry->hides ? entry->was_dn : entry->dn;
 	entry->native = entry->class_unknown = false;
-	entry->partial = given->partial;
 	entry->n = 0;
 	for (size_t i = 0; i < given->n; i++) {
 		const struct raw_value *value = &given->values[i];
@@ -162,6 +161,8 @@ static enum err_code find(struct change *change, const struct raw_entry *record,
 		return ERR_OK;
 	if (given && given->n == 0)
 		return bad(change, record->line, ERR_INVALID, "the directory has no such entry any more", dn, err);
+	if (given && given->partial)
+		return bad(change, record->line, ERR_NOTFOUND, "the server gives only a part of its values: what becomes of it cannot be told", dn, err);
 	if (given == NULL && match.entry->cut)
 		return unknown(change, record->line, "the entry is larger than the shadow keeps: what becomes of it cannot be told", dn, err);
 	enum err_code code = new_entry(change, &(struct raw_entry){.dn = dn, .line = record->line}, entry_out, err);
@@ -510,7 +511,7 @@ static enum err_code put(struct change *change, const struct raw_entry *record, 
 		entry->uuid = guid_derive(&entry->dn_key, STR_NONE, STR("added"));
 	}
 	entry->alive = true;
-	entry->native = entry->class_unknown = entry->partial = false;
+	entry->native = entry->class_unknown = false;
 	entry->n = 0;
 	for (size_t i = from; i < record->n_values; i++) {
 		const struct raw_value *value = &record->values[i];

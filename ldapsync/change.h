@@ -19,7 +19,6 @@ struct change_entry {
 	bool has_uuid;
 	struct guid uuid;
 	bool native;          // from the shadow, so it is native whatever the directory has; else as the directory or the change says it
-	bool partial;         // raw_entry.h
 	bool class_unknown;   // phMailRecipient may be there by name or only because another class implies it
 	struct raw_value *values; // owned
 	size_t n, room;
@@ -30,8 +29,8 @@ struct change_given {
 	struct guid dn_key;
 	struct raw_value *values; // owned; none: it has no such entry
 	size_t n, room;
-	bool partial;
-	bool taken; // a change_entry was made of it
+	bool partial; // of an attribute a part is missing
+	bool taken;   // a change_entry was made of it
 };
 
 struct change {

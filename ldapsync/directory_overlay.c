@@ -61,7 +61,7 @@ static void add_key(struct directory_overlay *overlay, enum directory_key kind, 
 static struct raw_entry raw_of(const struct change_entry *entry)
 {
 	return (struct raw_entry){.dn = entry->dn, .line = entry->line, .uuid = entry->has_uuid ? &entry->uuid : NULL, .values = entry->values,
-		.n_values = entry->n, .native = entry->native, .partial = entry->partial};
+		.n_values = entry->n, .native = entry->native};
 }
 
 // Realms of the domains as they would be: logins of users are made with them.
