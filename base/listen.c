@@ -342,11 +342,10 @@ static void leave_both(struct listen_caps *caps, const struct listen_service *se
 	caps_leave(caps, prefix);
 }
 
-static void leave_all(struct session *session)
+static void leave_all(const struct session *session)
 {
 	leave_home(session->caps, session->home);
 	leave_both(session->caps, session->service, &session->prefix);
-	free(session);
 }
 
 void listen_known(void)
@@ -362,12 +361,13 @@ void listen_known(void)
 
 static void serve(void *arg)
 {
-	struct session *session = arg;
+	struct session session = *(struct session *)arg;
 	struct conn *conn;
-	fiber_set_user(session);
-	if (conn_of_fd(session->fd, &conn, NULL) == ERR_OK)
-		session->service->serve(conn, session->service->arg);
-	leave_all(session);
+	free(arg);
+	fiber_set_user(&session);
+	if (conn_of_fd(session.fd, &conn, NULL) == ERR_OK)
+		session.service->serve(conn, session.service->arg);
+	leave_all(&session);
 }
 
 // Without waiting: a fresh socket takes a line. The peer has at most begun to speak, so its input is not waited for either.
@@ -387,6 +387,7 @@ static void turn_away(void *arg)
 	caps_count(session->caps, &session->caps->stats.refused_full);
 	refuse(session->service, session->fd);
 	leave_all(session);
+	free(session);
 }
 
 static bool spawn_at_home(struct session *session)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory of passwords that matched and the throttle: two tables of fixed size, four slots a bucket, the oldest of a full bucket
-// goes. Keys are HMACs under a key of this process, so that nobody outside can choose what collides.
+// The memory of passwords that matched and the throttle: two tables of buckets with a few slots; of a full bucket the oldest goes. That of
+// the throttle has its size from the beginning, because processes share it; that of the matches grows to its size, because few of those
+// who may log in do so within its time. Keys are HMACs under a key of this process, so that nobody outside can choose what collides.
 #include "mail/password_cache.h"
 
 #include <openssl/core_names.h>
@@ -16,17 +17,18 @@
 #include "password_hash.h"
 
 enum {
-	WAYS = 4,
+	WAYS = 4,       // of the throttle
+	CACHE_WAYS = 8, // so many, that a table which has to grow is well filled
 	KEY_BYTES = 32,
 	SKEW_MS = 60000,
 	TRIES_MAX = 64, // of a count that others change meanwhile; more of them than there are log-ins at once
 };
 
-static size_t buckets_for(size_t entries)
+static size_t buckets_for(size_t entries, size_t ways)
 {
 	size_t buckets = 1;
 	must(entries > 0 && entries <= (size_t)1 << 24);
-	while (buckets * WAYS < entries)
+	while (buckets * ways < entries)
 		buckets *= 2;
 	return buckets;
 }
@@ -86,18 +88,25 @@ struct password_cache {
 	pthread_mutex_t mutex;
 	EVP_MAC_CTX *keyed; // owned
 	uint64_t ttl_ms;
-	size_t buckets;
-	struct match *matches; // owned, buckets * WAYS
+	size_t buckets, buckets_max;
+	struct match *matches; // owned, buckets * CACHE_WAYS
 };
+
+static struct match *matches_new(size_t buckets)
+{
+	struct match *matches = calloc(buckets * CACHE_WAYS, sizeof *matches);
+	must(matches != NULL);
+	return matches;
+}
 
 struct password_cache *password_cache_new(size_t entries, uint64_t ttl_ms)
 {
 	struct password_cache *cache = calloc(1, sizeof *cache);
 	must(cache != NULL);
 	cache->ttl_ms = ttl_ms;
-	cache->buckets = buckets_for(entries);
-	cache->matches = calloc(cache->buckets * WAYS, sizeof *cache->matches);
-	must(cache->matches != NULL);
+	cache->buckets = 1;
+	cache->buckets_max = buckets_for(entries, CACHE_WAYS);
+	cache->matches = matches_new(cache->buckets);
 	cache->keyed = keyed_new();
 	must(pthread_mutex_init(&cache->mutex, NULL) == 0);
 	return cache;
@@ -116,7 +125,33 @@ void password_cache_free(struct password_cache **cache)
 
 static struct match *bucket_of(struct password_cache *cache, const unsigned char *wanted)
 {
-	return &cache->matches[(first_word(wanted) & (cache->buckets - 1)) * WAYS];
+	return &cache->matches[(first_word(wanted) & (cache->buckets - 1)) * CACHE_WAYS];
+}
+
+// The slot of a digest: its own, else the one that ends first, a free one above all.
+static struct match *slot_of(struct password_cache *cache, const unsigned char *wanted)
+{
+	struct match *bucket = bucket_of(cache, wanted), *slot = bucket;
+	for (size_t i = 0; i < CACHE_WAYS; i++) {
+		if (password_same(bucket[i].digest, wanted, sizeof bucket[i].digest))
+			return &bucket[i];
+		if (bucket[i].expires_ms < slot->expires_ms)
+			slot = &bucket[i];
+	}
+	return slot;
+}
+
+// Each bucket becomes two.
+static void grow(struct password_cache *cache)
+{
+	struct match *old = cache->matches;
+	size_t n = cache->buckets * CACHE_WAYS;
+	cache->buckets *= 2;
+	cache->matches = matches_new(cache->buckets);
+	for (size_t i = 0; i < n; i++)
+		if (old[i].expires_ms)
+			*slot_of(cache, old[i].digest) = old[i];
+	free(old);
 }
 
 bool password_cache_has(struct password_cache *cache, struct str login, struct str stored, struct str password, uint64_t now_ms)
@@ -126,7 +161,7 @@ bool password_cache_has(struct password_cache *cache, struct str login, struct s
 	digest(cache->keyed, (const struct str[]){login, stored, password}, 3, wanted);
 	pthread_mutex_lock(&cache->mutex);
 	const struct match *bucket = bucket_of(cache, wanted);
-	for (size_t i = 0; i < WAYS; i++)
+	for (size_t i = 0; i < CACHE_WAYS; i++)
 		found |= bucket[i].expires_ms > now_ms && password_same(bucket[i].digest, wanted, sizeof wanted);
 	pthread_mutex_unlock(&cache->mutex);
 	OPENSSL_cleanse(wanted, sizeof wanted);
@@ -138,14 +173,10 @@ void password_cache_add(struct password_cache *cache, struct str login, struct s
 	struct match made = {.expires_ms = now_ms + cache->ttl_ms};
 	digest(cache->keyed, (const struct str[]){login, stored, password}, 3, made.digest);
 	pthread_mutex_lock(&cache->mutex);
-	struct match *bucket = bucket_of(cache, made.digest), *slot = bucket;
-	for (size_t i = 0; i < WAYS; i++) {
-		if (password_same(bucket[i].digest, made.digest, sizeof made.digest)) {
-			slot = &bucket[i];
-			break;
-		}
-		if (bucket[i].expires_ms < slot->expires_ms)
-			slot = &bucket[i];
+	struct match *slot = slot_of(cache, made.digest);
+	while (slot->expires_ms > now_ms && cache->buckets < cache->buckets_max) { // it would push out one that is good
+		grow(cache);
+		slot = slot_of(cache, made.digest);
 	}
 	*slot = made;
 	pthread_mutex_unlock(&cache->mutex);
@@ -181,7 +212,7 @@ struct password_throttle {
 
 size_t password_throttle_bytes(size_t entries)
 {
-	return sizeof(struct counted) + THROTTLE_KINDS * buckets_for(entries) * WAYS * sizeof(struct failures);
+	return sizeof(struct counted) + THROTTLE_KINDS * buckets_for(entries, WAYS) * WAYS * sizeof(struct failures);
 }
 
 // LAYOUT_VERSION changes with struct counted.
@@ -195,13 +226,13 @@ void password_throttle_prepare(void *memory, size_t entries)
 {
 	struct counted *counted = memory;
 	password_random(counted->key, sizeof counted->key);
-	atomic_store(&counted->layout, layout_of(buckets_for(entries)));
+	atomic_store(&counted->layout, layout_of(buckets_for(entries, WAYS)));
 }
 
 bool password_throttle_is_prepared(const void *memory, size_t entries)
 {
 	const struct counted *counted = memory;
-	return atomic_load(&counted->layout) == layout_of(buckets_for(entries));
+	return atomic_load(&counted->layout) == layout_of(buckets_for(entries, WAYS));
 }
 
 struct password_throttle *password_throttle_at(const struct password_throttle_limits *limits, void *memory)
@@ -209,7 +240,7 @@ struct password_throttle *password_throttle_at(const struct password_throttle_li
 	struct password_throttle *throttle = calloc(1, sizeof *throttle);
 	must(throttle != NULL && limits->window_ms > 0 && limits->user_max > 0 && limits->address_max > 0 && limits->login_alarm > 0);
 	throttle->limits = *limits;
-	throttle->buckets = buckets_for(limits->entries);
+	throttle->buckets = buckets_for(limits->entries, WAYS);
 	throttle->counted = memory;
 	throttle->keyed = keyed_with(throttle->counted->key);
 	return throttle;

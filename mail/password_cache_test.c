@@ -30,20 +30,49 @@ static void a_match_is_remembered_for_its_time_only(void **state)
 	password_cache_free(&cache);
 }
 
-static void its_size_is_fixed_and_the_oldest_goes(void **state)
+static void match(struct password_cache *cache, unsigned user, uint64_t now_ms)
+{
+	char name[16];
+	int n = snprintf(name, sizeof name, "u%u", user);
+	password_cache_add(cache, str_of(name, (size_t)n), STR("h"), STR("p"), now_ms);
+}
+
+static unsigned count_matches(struct password_cache *cache, unsigned first, unsigned users, uint64_t now_ms)
+{
+	char name[16];
+	unsigned count = 0;
+	for (unsigned user = first; user < first + users; user++) {
+		int n = snprintf(name, sizeof name, "u%u", user);
+		count += password_cache_has(cache, str_of(name, (size_t)n), STR("h"), STR("p"), now_ms);
+	}
+	return count;
+}
+
+static void its_size_is_bounded_and_the_oldest_goes(void **state)
 {
 	(void)state;
-	struct password_cache *cache = password_cache_new(4, 1000);
-	char name[8];
-	for (uint64_t i = 0; i < 5; i++) {
-		int n = snprintf(name, sizeof name, "u%u", (unsigned)i);
-		password_cache_add(cache, str_of(name, (size_t)n), STR("h"), STR("p"), i);
-	}
-	assert_false(password_cache_has(cache, STR("u0"), STR("h"), STR("p"), 5));
-	for (uint64_t i = 1; i < 5; i++) {
-		int n = snprintf(name, sizeof name, "u%u", (unsigned)i);
-		assert_true(password_cache_has(cache, str_of(name, (size_t)n), STR("h"), STR("p"), 5));
-	}
+	enum { ENTRIES = 8 };
+	struct password_cache *cache = password_cache_new(ENTRIES, 1000);
+	for (unsigned i = 0; i < ENTRIES + 1; i++)
+		match(cache, i, i);
+	assert_int_equal(count_matches(cache, 0, 1, ENTRIES), 0);
+	assert_int_equal(count_matches(cache, 1, ENTRIES, ENTRIES), ENTRIES);
+	password_cache_free(&cache);
+}
+
+// Growing loses none that is good, and what is over makes room instead.
+static void a_busy_hour_is_remembered_whole(void **state)
+{
+	(void)state;
+	enum { ENTRIES = 16384, USERS = 1024 }; // far from full: by chance none of the buckets is
+	struct password_cache *cache = password_cache_new(ENTRIES, 1000);
+	for (unsigned i = 0; i < USERS; i++)
+		match(cache, i, 10);
+	assert_int_equal(count_matches(cache, 0, USERS, 11), USERS);
+	for (unsigned i = 0; i < USERS; i++)
+		match(cache, USERS + i, 2000);
+	assert_int_equal(count_matches(cache, 0, USERS, 2000), 0);
+	assert_int_equal(count_matches(cache, USERS, USERS, 2000), USERS);
 	password_cache_free(&cache);
 }
 
@@ -175,7 +204,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_match_is_remembered_for_its_time_only),
-		cmocka_unit_test(its_size_is_fixed_and_the_oldest_goes),
+		cmocka_unit_test(its_size_is_bounded_and_the_oldest_goes),
+		cmocka_unit_test(a_busy_hour_is_remembered_whole),
 		cmocka_unit_test(guesses_at_one_login_from_one_place_are_slowed),
 		cmocka_unit_test(one_address_that_tries_many_logins_is_slowed),
 		cmocka_unit_test(strangers_lock_nobody_out),

@@ -128,14 +128,16 @@ static struct dialogue_config configure(struct smtp_session *s)
 void smtp_server_serve(struct conn *conn, void *arg)
 {
 	const struct smtp_service *service = arg;
-	struct smtp_session *s = calloc(1, sizeof *s); // not on the stack: an idle session keeps its stack page small
-	must(s != NULL);
-	s->service = service;
-	s->server = service->server;
-	s->snapshot = s->server->settings_get(s->server->arg);
+	struct smtp_server *server = service->server;
+	// On the stack, in the page that an idle fiber keeps anyhow (base/fiber.h).
+	struct smtp_session session = {
+		.service = service,
+		.server = server,
+		.snapshot = server->settings_get(server->arg),
+		.rules = server->rules_get(server->arg),
+		.login_arena = arena_new(LOGIN_BYTES_MAX),
+	}, *s = &session;
 	s->settings = settings_of(s->snapshot);
-	s->rules = s->server->rules_get(s->server->arg);
-	s->login_arena = arena_new(LOGIN_BYTES_MAX);
 	smtp_access_client(s, conn);
 	const struct dialogue_config config = configure(s);
 	dialogue_init(&s->d, conn, &config);
@@ -148,5 +150,4 @@ void smtp_server_serve(struct conn *conn, void *arg)
 	arena_free(&s->client_arena);
 	rules_drop(&s->rules);
 	settings_unref(&s->snapshot);
-	free(s);
 }

@@ -143,10 +143,9 @@ static struct dialogue_config configure(struct lmtp_session *s)
 void lmtp_serve(struct conn *conn, void *arg)
 {
 	struct lmtp_service *service = arg;
-	struct lmtp_session *s = calloc(1, sizeof *s);
-	must(s != NULL);
-	s->service = service;
-	s->snapshot = service->popimap->settings_get(service->popimap->arg);
+	struct popimap *popimap = service->popimap;
+	// On the stack, in the page that an idle fiber keeps anyhow (base/fiber.h).
+	struct lmtp_session session = {.service = service, .snapshot = popimap->settings_get(popimap->arg)}, *s = &session;
 	s->settings = settings_of(s->snapshot);
 	const struct dialogue_config config = configure(s);
 	dialogue_init(&s->d, conn, &config);
@@ -155,5 +154,4 @@ void lmtp_serve(struct conn *conn, void *arg)
 
 	dialogue_fini(&s->d);
 	settings_unref(&s->snapshot);
-	free(s);
 }

@@ -141,6 +141,10 @@ uint32_t mail_db_recent(const struct strand *strand, uint32_t folder, uint32_t r
 void mail_db_take_recent(struct strand *strand, uint32_t folder, uint32_t uid)
 {
 	size_t i = 0;
+	if (strand->recent == NULL) {
+		strand->recent = calloc(STRAND_RECENT_MAX, sizeof *strand->recent);
+		must(strand->recent != NULL);
+	}
 	while (i < strand->recent_n && strand->recent[i].folder != folder)
 		i++;
 	if (i == STRAND_RECENT_MAX) // written at the next commit or close; until then the oldest is shown as \Recent again
@@ -284,6 +288,8 @@ void mail_db_abandon(struct strand *strand)
 	if (strand->big_fd >= 0)
 		file_close(strand->big_fd);
 	strand->big_fd = -1;
+	free(strand->recent);
+	strand->recent = NULL;
 	strand->recent_n = 0;
 	strand->recent_dirty = strand->changed = strand->ownerless = false;
 }

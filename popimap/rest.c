@@ -2,15 +2,31 @@
 // Open databases at rest: two lists, and a memory of closings.
 #include "rest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/must.h"
 #include "strand.h"
+
+static void make_places(struct rest *rest, size_t places)
+{
+	rest->closed = calloc(places, sizeof *rest->closed);
+	must(rest->closed != NULL);
+	rest->places = places;
+}
 
 void rest_init(struct rest *rest, int64_t idle_ms, int64_t again_ms)
 {
 	rest->lists[REST_ONCE].for_ms = idle_ms;
 	rest->lists[REST_AGAIN].for_ms = again_ms > idle_ms ? again_ms : idle_ms;
+	make_places(rest, 1);
+}
+
+void rest_fini(struct rest *rest)
+{
+	free(rest->closed);
+	rest->closed = NULL;
 }
 
 static struct rest_list *list_of(struct rest *rest, const struct strand *strand)
@@ -63,20 +79,67 @@ struct strand *rest_victim(const struct rest *rest)
 	return once ? once : rest->lists[REST_AGAIN].oldest;
 }
 
-static uint64_t who(const struct guid *id)
+// --- Closings ---
+
+static uint32_t who(const struct guid *id)
 {
 	uint64_t bits;
 	memcpy(&bits, id->b, sizeof bits); // random, or the time of a UUID
-	return bits ^ bits >> 32;
+	return (uint32_t)(bits ^ bits >> 32) | 1;
+}
+
+static uint32_t age_ms(const struct rest_closing *closing, int64_t now_ms)
+{
+	return closing->who ? (uint32_t)now_ms - closing->at_ms : UINT32_MAX;
+}
+
+static bool is_young(const struct rest *rest, const struct rest_closing *closing, int64_t now_ms)
+{
+	return age_ms(closing, now_ms) <= rest->lists[REST_AGAIN].for_ms;
+}
+
+static struct rest_closing *place_of(const struct rest *rest, uint32_t who)
+{
+	return rest->closed[(who >> 1) % rest->places];
+}
+
+// The one of this id, else the oldest in its place.
+static struct rest_closing *find(const struct rest *rest, uint32_t who, int64_t now_ms)
+{
+	struct rest_closing *place = place_of(rest, who), *found = place;
+	for (size_t i = 0; i < REST_WAYS; i++) {
+		if (place[i].who == who)
+			return &place[i];
+		if (age_ms(&place[i], now_ms) > age_ms(found, now_ms))
+			found = &place[i];
+	}
+	return found;
+}
+
+// Each place becomes two.
+static void grow(struct rest *rest, int64_t now_ms)
+{
+	struct rest_closing *old = *rest->closed;
+	size_t n = rest->places * REST_WAYS;
+	make_places(rest, 2 * rest->places);
+	for (size_t i = 0; i < n; i++)
+		if (is_young(rest, &old[i], now_ms))
+			*find(rest, old[i].who, now_ms) = old[i];
+	free(old);
 }
 
 void rest_closed(struct rest *rest, const struct guid *id, int64_t now_ms)
 {
-	rest->closed[who(id) % REST_CLOSED_MAX] = (struct rest_closing){.who = who(id), .at_ms = now_ms};
+	struct rest_closing *closing = find(rest, who(id), now_ms);
+	while (closing->who != who(id) && is_young(rest, closing, now_ms) && rest->places * REST_WAYS < REST_CLOSED_MAX) {
+		grow(rest, now_ms);
+		closing = find(rest, who(id), now_ms);
+	}
+	*closing = (struct rest_closing){.who = who(id), .at_ms = (uint32_t)now_ms};
 }
 
 bool rest_was_open(const struct rest *rest, const struct guid *id, int64_t now_ms)
 {
-	const struct rest_closing *closing = &rest->closed[who(id) % REST_CLOSED_MAX];
-	return closing->who == who(id) && now_ms - closing->at_ms <= rest->lists[REST_AGAIN].for_ms;
+	const struct rest_closing *closing = find(rest, who(id), now_ms);
+	return closing->who == who(id) && is_young(rest, closing, now_ms);
 }

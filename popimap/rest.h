@@ -34,7 +34,7 @@ struct rest_seat {
 };
 
 enum { REST_ONCE, REST_AGAIN, REST_LISTS };
-enum { REST_CLOSED_MAX = 1 << 15 }; // closings that are remembered, 16 bytes each; of two with one place the later
+enum { REST_CLOSED_MAX = 1 << 15, REST_WAYS = 8 }; // closings that are remembered, and how many have one place
 
 struct rest {
 	struct rest_list {
@@ -42,12 +42,14 @@ struct rest {
 		int64_t for_ms;
 	} lists[REST_LISTS];
 	struct rest_closing {
-		uint64_t who; // of the id: random, so two are the same hardly ever, and then one stays open for longer
-		int64_t at_ms;
-	} closed[REST_CLOSED_MAX];
+		uint32_t who;   // of the id: random, so two are the same hardly ever, and then one stays open for longer; 0: free
+		uint32_t at_ms; // of the clock; what counts is the difference
+	} (*closed)[REST_WAYS]; // owned; grows when a place is full of young ones; at REST_CLOSED_MAX the oldest of them goes
+	size_t places;
 };
 
 void rest_init(struct rest *rest, int64_t idle_ms, int64_t again_ms); // of zeroed memory
+void rest_fini(struct rest *rest);
 void rest_add(struct rest *rest, struct strand *strand, int64_t now_ms);
 void rest_remove(struct rest *rest, struct strand *strand); // also of one that is in none
 

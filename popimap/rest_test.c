@@ -21,6 +21,12 @@ static struct rest *rest_new(void)
 	return rest;
 }
 
+static void rest_free(struct rest *rest)
+{
+	rest_fini(rest);
+	free(rest);
+}
+
 static struct strand mailbox(unsigned char n)
 {
 	return (struct strand){.id.b = {n, 7}};
@@ -57,7 +63,7 @@ static void the_first_use_is_a_short_stay(void **state)
 	rest_remove(rest, &b); // of one that is in none
 	assert_ptr_equal(rest_next(rest, &due_ms), &a);
 	assert_int_equal(due_ms, 1002 + IDLE_MS);
-	free(rest);
+	rest_free(rest);
 }
 
 static void who_comes_back_soon_stays(void **state)
@@ -78,7 +84,7 @@ static void who_comes_back_soon_stays(void **state)
 	assert_int_equal(due_ms, 1003 + 2 * AGAIN_MS);
 	use(rest, &once, due_ms - IDLE_MS - 1);
 	assert_ptr_equal(rest_next(rest, &due_ms), &once); // later at rest, and earlier at an end
-	free(rest);
+	rest_free(rest);
 }
 
 static void a_reading_of_all_takes_no_room_from_who_is_in_use(void **state)
@@ -98,7 +104,23 @@ static void a_reading_of_all_takes_no_room_from_who_is_in_use(void **state)
 	assert_ptr_equal(rest_victim(rest), &used);
 	end(rest, &used, 1023);
 	assert_null(rest_victim(rest));
-	free(rest);
+	rest_free(rest);
+}
+
+static void closings_are_remembered_by_the_thousand(void **state)
+{
+	(void)state;
+	enum { N = 2000 };
+	struct rest *rest = rest_new();
+	const int64_t now_ms = INT64_C(1) << 32; // where the lower half of the clock begins anew
+	for (unsigned i = 0; i < N; i++)
+		rest_closed(rest, &(struct guid){.b = {(uint8_t)i, (uint8_t)(i >> 8), 1}}, now_ms - 1);
+	for (unsigned i = 0; i < N; i++) {
+		assert_true(rest_was_open(rest, &(struct guid){.b = {(uint8_t)i, (uint8_t)(i >> 8), 1}}, now_ms));
+		assert_false(rest_was_open(rest, &(struct guid){.b = {(uint8_t)i, (uint8_t)(i >> 8), 1}}, now_ms + AGAIN_MS));
+		assert_false(rest_was_open(rest, &(struct guid){.b = {(uint8_t)i, (uint8_t)(i >> 8), 2}}, now_ms));
+	}
+	rest_free(rest);
 }
 
 int main(void)
@@ -107,6 +129,7 @@ int main(void)
 		cmocka_unit_test(the_first_use_is_a_short_stay),
 		cmocka_unit_test(who_comes_back_soon_stays),
 		cmocka_unit_test(a_reading_of_all_takes_no_room_from_who_is_in_use),
+		cmocka_unit_test(closings_are_remembered_by_the_thousand),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@
 #include "mailbox_private.h"
 #include "schema/ddl_mail.h"
 
-enum { DIR_MODE = 0700 };
+enum { DIR_MODE = 0700, CHAINS_MIN = 64 };
 
 // --- node.db ---
 
@@ -297,6 +297,7 @@ enum err_code store_open(const struct store_config *config, struct store **store
 	store->dir = str_of(dir, config->dir.n);
 	store->dir_fd = store->incoming_fd = -1;
 	store->open_max = config->open_max > config->threads ? config->open_max : config->threads;
+	strand_make_table(store, CHAINS_MIN);
 	rest_init(&store->rest, config->idle_ms ? config->idle_ms : STORE_IDLE_MS, config->again_ms ? config->again_ms : STORE_AGAIN_MS);
 	store->on_eio = config->on_eio;
 	store->arg = config->arg;
@@ -333,6 +334,7 @@ void store_close(struct store **store_taken)
 	for (unsigned i = 0; i < store->threads_n; i++)
 		must(pthread_join(store->threads[i], NULL) == 0);
 	strand_free_all(store);
+	rest_fini(&store->rest);
 	if (store->incoming_fd >= 0)
 		file_close(store->incoming_fd);
 	if (store->dir_fd >= 0)

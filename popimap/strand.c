@@ -59,7 +59,24 @@ static struct strand **chain_of(struct store *store, const struct guid *id)
 {
 	uint64_t hash;
 	memcpy(&hash, id->b, sizeof hash); // an id is random, or a UUID
-	return &store->chains[(hash ^ hash >> 32) % STORE_CHAINS];
+	return &store->chains[(hash ^ hash >> 32) % store->chains_n];
+}
+
+void strand_make_table(struct store *store, size_t chains)
+{
+	struct strand **old = store->chains;
+	size_t old_n = store->chains_n;
+	store->chains = calloc(chains, sizeof(struct strand *));
+	must(store->chains != NULL);
+	store->chains_n = chains;
+	for (size_t i = 0; i < old_n; i++)
+		for (struct strand *strand = old[i], *next; strand; strand = next) {
+			struct strand **chain = chain_of(store, &strand->id);
+			next = strand->chain;
+			strand->chain = *chain;
+			*chain = strand;
+		}
+	free(old);
 }
 
 static void unlink_and_free(struct strand *strand)
@@ -94,6 +111,8 @@ struct strand *strand_get(struct store *store, const struct guid *id)
 	pthread_mutex_lock(&store->mutex);
 	struct strand *strand = find(store, id);
 	if (strand == NULL) {
+		if (store->stats.strands == store->chains_n)
+			strand_make_table(store, 2 * store->chains_n);
 		struct strand **chain = chain_of(store, id);
 		strand = calloc(1, sizeof *strand);
 		must(strand != NULL);
@@ -551,9 +570,10 @@ void strand_free_all(struct store *store)
 {
 	if (store->node) // not in a store whose folder could not be opened
 		node_db_close(store->node);
-	for (size_t i = 0; i < STORE_CHAINS; i++)
+	for (size_t i = 0; i < store->chains_n; i++)
 		while (store->chains[i]) {
 			must(store->chains[i]->refs == 0 || store->chains[i] == store->node);
 			unlink_and_free(store->chains[i]);
 		}
+	free(store->chains);
 }

@@ -114,7 +114,7 @@ struct strand {
 	struct counts now;       // of this transaction
 	uint64_t job_seq;        // change_seq of the running job, 0: none yet
 	struct touched touched;
-	struct recent recent[STRAND_RECENT_MAX];
+	struct recent *recent;   // owned; room for STRAND_RECENT_MAX, made with the first
 	size_t recent_n;
 	bool recent_dirty;
 	bool changed;            // since it was opened
@@ -130,7 +130,7 @@ struct watch {
 	_Atomic bool changed;
 };
 
-enum { STORE_CHAINS = 1 << 14, STORE_LEVELS = 256 };
+enum { STORE_LEVELS = 256 };
 
 struct store {
 	char *dir_owned;
@@ -147,7 +147,8 @@ struct store {
 
 	pthread_mutex_t mutex;
 	pthread_cond_t changed; // the queue has a strand, or the store closes
-	struct strand *chains[STORE_CHAINS];
+	struct strand **chains; // owned; as many as there are strands, or up to twice
+	size_t chains_n;
 	struct strand *run_first, **run_end;
 	struct rest rest;
 	size_t open; // databases open or being opened
@@ -163,6 +164,9 @@ struct store {
 	unsigned threads_n;
 	pthread_t threads[];
 };
+
+// The table of strands, larger than it was; in the beginning, and under the mutex.
+void strand_make_table(struct store *store, size_t chains);
 
 // The strand of a mailbox, with a reference; made when there is none. Does not wait.
 struct strand *strand_get(struct store *store, const struct guid *id);

@@ -14,7 +14,7 @@
 //     };
 //     static const struct dialogue_protocol protocol = {.rows = rows, .rows_n = …, .sender = my_sender, .recipient = my_recipient, …};
 //
-//     struct my_session { struct dialogue d; … };                         // on the heap, zeroed
+//     struct my_session { struct dialogue d; … };                         // zeroed
 //     dialogue_run(&s->d, conn, &config);                                 // greeting … goodbye, then the connection is closed
 //
 // The dispatcher checks what a row demands; handlers do not check again. A handler answers with dialogue_say. One that can no

@@ -15,7 +15,7 @@
 // of this process; login, stored value, password) with an expiry: never a password, worthless in a core file without the key beside it,
 // and void as soon as the stored value changes. Failures are never cached.
 //
-// Both have a fixed size: a full set of slots drops its oldest. Both may be used by several threads at once (a mutex for the few
+// Both are bounded: a full set of slots drops its oldest. Both may be used by several threads at once (a mutex for the few
 // hundred nanoseconds of a look-up, never held over a hash). Nothing blocks otherwise.
 #ifndef MAIL_PASSWORD_CACHE_H
 #define MAIL_PASSWORD_CACHE_H
@@ -24,7 +24,7 @@
 
 struct password_cache;
 
-// entries: rounded up to a power of two; 40 bytes each. ttl_ms: how long a match is remembered.
+// entries: the most, rounded up to a power of two, 8 at least; 40 bytes each, as they come. ttl_ms: how long a match is remembered.
 struct password_cache *password_cache_new(size_t entries, uint64_t ttl_ms);
 void password_cache_free(struct password_cache **cache);
 bool password_cache_has(struct password_cache *cache, struct str login, struct str stored, struct str password, uint64_t now_ms);
