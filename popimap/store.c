@@ -278,7 +278,10 @@ static enum err_code open_node(struct store *store, struct err *err)
 static enum err_code start_threads(struct store *store, unsigned threads, struct err *err)
 {
 	while (store->threads_n < threads) {
-		enum err_code code = thread_start(&store->threads[store->threads_n], "store", strand_thread, store, err);
+		struct store_thread *thread = &store->threads[store->threads_n];
+		thread->store = store;
+		crew_member_init(&thread->member);
+		enum err_code code = thread_start(&thread->id, "store", strand_thread, thread, err);
 		if (code)
 			return code;
 		store->threads_n++;
@@ -289,7 +292,7 @@ static enum err_code start_threads(struct store *store, unsigned threads, struct
 enum err_code store_open(const struct store_config *config, struct store **store_out, struct err *err)
 {
 	must(config->threads >= 1 && config->threads <= 64);
-	struct store *store = calloc(1, sizeof *store + config->threads * sizeof(pthread_t));
+	struct store *store = calloc(1, sizeof *store + config->threads * sizeof *store->threads);
 	must(store != NULL);
 	char *dir = strndup(config->dir.p, config->dir.n);
 	must(dir != NULL);
@@ -304,7 +307,7 @@ enum err_code store_open(const struct store_config *config, struct store **store
 	store->run_end = &store->run_first;
 	atomic_init(&store->key_days, config->key_days);
 	store->mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; // held for a few instructions: better than to sleep
-	must(pthread_cond_init(&store->changed, NULL) == 0 && pthread_cond_init(&store->rested, NULL) == 0);
+	must(pthread_cond_init(&store->rested, NULL) == 0);
 	enum err_code code = mail_make_image(store, err);
 	if (code == ERR_OK)
 		code = open_dirs(store, err);
@@ -329,17 +332,18 @@ void store_close(struct store **store_taken)
 	strand_close_all(store);
 	pthread_mutex_lock(&store->mutex);
 	store->closing = true;
-	pthread_cond_broadcast(&store->changed);
+	crew_wake_all(&store->crew);
 	pthread_mutex_unlock(&store->mutex);
-	for (unsigned i = 0; i < store->threads_n; i++)
-		must(pthread_join(store->threads[i], NULL) == 0);
+	for (unsigned i = 0; i < store->threads_n; i++) {
+		must(pthread_join(store->threads[i].id, NULL) == 0);
+		crew_member_fini(&store->threads[i].member);
+	}
 	strand_free_all(store);
 	rest_fini(&store->rest);
 	if (store->incoming_fd >= 0)
 		file_close(store->incoming_fd);
 	if (store->dir_fd >= 0)
 		file_close(store->dir_fd);
-	pthread_cond_destroy(&store->changed);
 	pthread_cond_destroy(&store->rested);
 	pthread_mutex_destroy(&store->mutex);
 	buf_fini(&store->empty_mail_db);

@@ -2,12 +2,10 @@
 // The store's threads: strands in turn, one batch at a time, commits shared, databases opened and closed by use. strand.h tells the story.
 #include "strand.h"
 
-#include <errno.h>
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -168,15 +166,15 @@ void strand_submit(struct strand *strand, struct job *job)
 	pthread_mutex_lock(&store->mutex);
 	strand->refs++;
 	push_job(strand, job);
-	bool was_idle = strand->state == STRAND_IDLE;
-	if (was_idle) {
+	struct crew_member *thread = NULL;
+	if (strand->state == STRAND_IDLE) {
 		rest_remove(&store->rest, strand);
 		store->busy++;
 		queue_strand(store, strand);
+		thread = crew_next(&store->crew);
 	}
 	pthread_mutex_unlock(&store->mutex);
-	if (was_idle)
-		pthread_cond_signal(&store->changed);
+	crew_wake(thread);
 }
 
 enum err_code strand_run(struct strand *strand, struct job *job)
@@ -218,7 +216,7 @@ static void close_one(struct store *store, struct strand *strand)
 	store->stats.closed++;
 	rest_closed(&store->rest, &strand->id, clock_mono_exact_ms());
 	if (come_to_rest(store, strand))
-		pthread_cond_signal(&store->changed);
+		crew_wake(crew_next(&store->crew));
 }
 
 // Until fewer than `limit` are open, or none is idle.
@@ -495,45 +493,35 @@ static void give_memory_back(struct store *store, int64_t now_ms)
 	pthread_mutex_lock(&store->mutex);
 }
 
-static void wait_until(struct store *store, int64_t left_ms)
-{
-	struct timespec until;
-	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-	until.tv_sec += left_ms / 1000;
-	until.tv_nsec += left_ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	store->keeper_waits = true;
-	pthread_cond_clockwait(&store->changed, &store->mutex, CLOCK_MONOTONIC, &until);
-	store->keeper_waits = false;
-}
-
 // Nothing to do: one of the threads that wait keeps house meanwhile: closes what rested long enough, gives memory back. A thread
 // that works has no time for it; when it comes back here, it looks.
-static void wait_for_work(struct store *store)
+static void wait_for_work(struct store_thread *thread)
 {
+	struct store *store = thread->store;
 	int64_t close_ms = CLOCK_NEVER;
 	struct strand *next = rest_next(&store->rest, &close_ms);
 	bool trims = store->stats.closed - store->closed_at_trim >= CLOSED_TO_TRIM;
 	if (store->keeper_waits || !(next || trims)) {
-		pthread_cond_wait(&store->changed, &store->mutex);
+		crew_wait(&store->crew, &thread->member, &store->mutex, CLOCK_NEVER);
 		return;
 	}
 	int64_t now_ms = clock_mono_exact_ms();
 	int64_t trim_ms = trims ? store->trimmed_ms + TRIM_MS : CLOCK_NEVER;
-	if (close_ms <= now_ms)
+	if (close_ms <= now_ms) {
 		close_one(store, next);
-	else if (trim_ms <= now_ms)
+	} else if (trim_ms <= now_ms) {
 		give_memory_back(store, now_ms);
-	else
-		wait_until(store, clock_earlier(next ? close_ms + TOGETHER_MS : CLOCK_NEVER, trim_ms) - now_ms);
+	} else {
+		store->keeper_waits = true;
+		crew_wait(&store->crew, &thread->member, &store->mutex, clock_earlier(next ? close_ms + TOGETHER_MS : CLOCK_NEVER, trim_ms));
+		store->keeper_waits = false;
+	}
 }
 
 void *strand_thread(void *arg)
 {
-	struct store *store = arg;
+	struct store_thread *thread = arg;
+	struct store *store = thread->store;
 	pthread_mutex_lock(&store->mutex);
 	for (;;) {
 		struct strand *strand = store->run_first;
@@ -541,11 +529,13 @@ void *strand_thread(void *arg)
 			store->run_first = strand->run_next;
 			if (store->run_first == NULL)
 				store->run_end = &store->run_first;
+			else
+				crew_wake(crew_next(&store->crew));
 			turn(store, strand);
 		} else if (store->closing) {
 			break;
 		} else {
-			wait_for_work(store);
+			wait_for_work(thread);
 		}
 	}
 	pthread_mutex_unlock(&store->mutex);

@@ -33,6 +33,7 @@
 #include "base/completion.h"
 #include "base/db.h"
 #include "base/fiber.h"
+#include "crew.h"
 #include "rest.h"
 #include "store.h"
 
@@ -132,6 +133,12 @@ struct watch {
 
 enum { STORE_LEVELS = 256 };
 
+struct store_thread {
+	struct store *store;
+	pthread_t id;
+	struct crew_member member;
+};
+
 struct store {
 	char *dir_owned;
 	struct str dir; // borrowed from dir_owned
@@ -146,10 +153,10 @@ struct store {
 	_Atomic bool levels_made[STORE_LEVELS]; // directories of the first level that are on the disk
 
 	pthread_mutex_t mutex;
-	pthread_cond_t changed; // the queue has a strand, or the store closes
 	struct strand **chains; // owned; as many as there are strands, or up to twice
 	size_t chains_n;
 	struct strand *run_first, **run_end;
+	struct crew crew; // threads without work
 	struct rest rest;
 	size_t open; // databases open or being opened
 	size_t busy; // strands that are not idle
@@ -162,7 +169,7 @@ struct store {
 	struct store_stats stats;
 
 	unsigned threads_n;
-	pthread_t threads[];
+	struct store_thread threads[];
 };
 
 // The table of strands, larger than it was; in the beginning, and under the mutex.
@@ -186,8 +193,8 @@ enum err_code store_run_making(struct strand *strand, const struct store_home *h
 struct delivery;
 void store_count_deliveries(struct store *store, const struct delivery *deliveries, size_t n);
 
-// A thread of the store, until it closes; for pthread_create.
-void *strand_thread(void *store);
+// A thread of the store, until it closes; arg is its struct store_thread.
+void *strand_thread(void *arg);
 
 // Closes the databases of all mailboxes, none of which is in use; threads still run, for node.db learns of it. Then, without threads,
 // frees all.
