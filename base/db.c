@@ -166,13 +166,14 @@ static enum err_code migrate(struct db *db, const struct db_schema *schema, uint
 }
 
 // A file of another program, or of a Posthouse that is newer or too old, is left exactly as it is.
-static enum err_code check_format(struct db *db, const struct db_options *options, struct err *err)
+static enum err_code check_format(struct db *db, const struct db_options *options, bool known, struct err *err)
 {
 	const struct db_schema *schema = options->schema;
 	uint64_t id, version, pages;
-	enum err_code code = pragma_u64(db, "PRAGMA application_id", &id, err);
-	if (code == ERR_OK)
-		code = pragma_u64(db, "PRAGMA user_version", &version, err);
+	enum err_code code = pragma_u64(db, "PRAGMA user_version", &version, err);
+	if (code || (known && version == schema->version))
+		return code;
+	code = pragma_u64(db, "PRAGMA application_id", &id, err);
 	if (code == ERR_OK)
 		code = pragma_u64(db, "PRAGMA page_count", &pages, err);
 	if (code)
@@ -194,26 +195,55 @@ static enum err_code check_format(struct db *db, const struct db_options *option
 	return migrate(db, schema, fresh ? 0 : version, err);
 }
 
-static enum err_code set_pragmas(struct db *db, const struct db_options *options, struct err *err)
+// What the file itself begins with (SQLite file format, 1.3): page size at 16, 2 at 18 and 19 for a WAL, application_id at 68. None of them
+// changes in the life of a file; a version may be in the WAL alone.
+enum { HEADER_BYTES = 100, HEADER_PAGE = 16, HEADER_WRITE_VERSION = 18, HEADER_READ_VERSION = 19, HEADER_APPLICATION = 68, HEADER_WAL = 2 };
+
+static uint32_t big_endian(const unsigned char *p, size_t n)
+{
+	uint32_t value = 0;
+	for (size_t i = 0; i < n; i++)
+		value = value << 8 | p[i];
+	return value;
+}
+
+// Is it a file of ours, with a WAL? Then there is less to ask and to set: each statement costs an opening some 8,000 instructions.
+static bool read_header(struct db *db, const struct db_schema *schema)
+{
+	unsigned char header[HEADER_BYTES];
+	sqlite3_file *file = NULL;
+	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+	if (file == NULL || file->pMethods == NULL || file->pMethods->xRead(file, header, sizeof header, 0) != SQLITE_OK)
+		return false;
+	uint32_t page_bytes = big_endian(header + HEADER_PAGE, 2);
+	if (header[HEADER_WRITE_VERSION] != HEADER_WAL || header[HEADER_READ_VERSION] != HEADER_WAL || page_bytes <= 1 ||
+		big_endian(header + HEADER_APPLICATION, 4) != schema->application_id)
+		return false;
+	db->page_bytes = page_bytes;
+	return true;
+}
+
+// known: read_header() said so.
+static enum err_code set_pragmas(struct db *db, const struct db_options *options, bool known, struct err *err)
 {
 	char sql[512];
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_FKEY, 0, NULL);
 	sqlite3_extended_result_codes(db->handle, 1);
 	sqlite3_busy_timeout(db->handle, options->mode == DB_READONLY ? READER_BUSY_MS : WRITER_BUSY_MS);
 	// The lock first, before anything reads the file: a connection that has it from the start needs no -shm file.
-	snprintf(sql, sizeof sql, "%s PRAGMA cache_size=-%u; PRAGMA mmap_size=%llu; PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF",
-		options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "", options->cache_kib ? options->cache_kib : 256,
-		(unsigned long long)options->mmap_bytes);
-	enum err_code code = db_exec(db, sql, err);
-	if (code || options->mode == DB_READONLY)
-		return code;
-	snprintf(sql, sizeof sql,
-		"PRAGMA page_size=%u; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST; "
-		"PRAGMA wal_autocheckpoint=0",
-		options->page_bytes ? options->page_bytes : PAGE_BYTES);
+	int n = snprintf(sql, sizeof sql, "%s PRAGMA cache_size=-%u; PRAGMA temp_store=MEMORY", options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "",
+		options->cache_kib ? options->cache_kib : 256);
+	if (options->mmap_bytes)
+		n += snprintf(sql + n, sizeof sql - (size_t)n, "; PRAGMA mmap_size=%llu", (unsigned long long)options->mmap_bytes);
+	if (options->mode != DB_READONLY)
+		n += snprintf(sql + n, sizeof sql - (size_t)n, "; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST");
+	if (options->mode != DB_READONLY && !known)
+		snprintf(sql + n, sizeof sql - (size_t)n, "; PRAGMA page_size=%u; PRAGMA journal_mode=WAL",
+			options->page_bytes ? options->page_bytes : PAGE_BYTES);
 	return db_exec(db, sql, err);
 }
 
@@ -270,11 +300,12 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 	}
 	if (made && chmod(options->path, options->file_mode ? options->file_mode : 0600) != 0)
 		return err_errno(err, "chmod %s", options->path);
-	code = set_pragmas(db, options, err);
+	bool known = read_header(db, options->schema);
+	uint64_t page_bytes = db->page_bytes;
+	code = set_pragmas(db, options, known, err);
 	if (code == ERR_OK)
-		code = check_format(db, options, err);
-	uint64_t page_bytes = 0;
-	if (code == ERR_OK)
+		code = check_format(db, options, known, err);
+	if (code == ERR_OK && !known)
 		code = pragma_u64(db, "PRAGMA page_size", &page_bytes, err);
 	// Also when it was there: whoever made it may have died before its sync. And the journal of its making must not come back after a
 	// power cut: SQLite would roll the new database back to nothing, and drop the WAL with it.
@@ -306,13 +337,10 @@ enum err_code db_open(const struct db_options *options, struct db **out, struct 
 		db_close(&db);
 		return code;
 	}
-	sqlite3_wal_hook(db->handle, count_wal, db);
+	sqlite3_wal_hook(db->handle, count_wal, db); // in place of the one that writes back by itself
 	*out = db;
 	return ERR_OK;
 }
-
-// The format's version numbers in the header of a file (SQLite file format, 1.3.3): 2 is WAL, which a database in memory never has.
-enum { HEADER_WRITE_VERSION = 18, HEADER_READ_VERSION = 19, HEADER_WAL = 2 };
 
 static enum err_code make_in_memory(struct db *db, const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct err *err)
 {
@@ -335,7 +363,7 @@ enum err_code db_image(const struct db_schema *schema, const char *rows, uint32_
 	unsigned char *image = code ? NULL : sqlite3_serialize(db->handle, "main", &n, 0);
 	must(code || image != NULL);
 	if (code == ERR_OK) {
-		image[HEADER_WRITE_VERSION] = image[HEADER_READ_VERSION] = HEADER_WAL;
+		image[HEADER_WRITE_VERSION] = image[HEADER_READ_VERSION] = HEADER_WAL; // which a database in memory never has
 		if (!buf_add(image_out, str_of((const char *)image, (size_t)n)))
 			code = err_set(err, ERR_LIMIT, "an empty %s has %lld bytes", schema->name, (long long)n);
 	}

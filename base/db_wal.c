@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "base/must.h"
+#include "db_file.h"
 
 enum { FRAME_HEAD_BYTES = 24, WAL_HEAD_BYTES = 32 }; // what appending begins with; a page alone is written over an older one
 
@@ -184,8 +185,8 @@ static int open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int
 
 static void register_vfs(void)
 {
-	wal_vfs.lower = sqlite3_vfs_find(NULL);
-	must(wal_vfs.lower != NULL);
+	sqlite3_vfs *test = sqlite3_vfs_find(DB_WAL_TEST_VFS);
+	wal_vfs.lower = test ? test : db_file_vfs();
 	wal_vfs.vfs = *wal_vfs.lower; // its other methods need nothing of their own
 	wal_vfs.vfs.zName = "posthouse";
 	wal_vfs.vfs.szOsFile = (int)sizeof(struct wal) + wal_vfs.lower->szOsFile;

@@ -19,6 +19,8 @@
 
 #include "base/file.h"
 #include "base/must.h"
+#include "db_file.h"
+#include "db_wal.h"
 
 enum { PATH_BYTES = 512, NOT_OURS = UINT32_MAX };
 
@@ -598,9 +600,9 @@ void test_disk_install(void)
 	if (disk.real)
 		return;
 	must(sqlite3_initialize() == SQLITE_OK);
-	disk.real = sqlite3_vfs_find(NULL);
+	disk.real = db_file_vfs();
 	disk.vfs = *disk.real;
-	disk.vfs.zName = "test";
+	disk.vfs.zName = DB_WAL_TEST_VFS;
 	disk.vfs.szOsFile = (int)sizeof(struct vfs_file) + disk.real->szOsFile;
 	disk.vfs.xOpen = vfs_open;
 	disk.vfs.xDelete = vfs_delete;
