@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/must.h"
+#include "db_memory.h"
 #include "db_wal.h"
 
 enum { PAGE_BYTES = 4096, READER_BUSY_MS = 1000, WRITER_BUSY_MS = 10000 };
@@ -29,6 +30,7 @@ struct db {
 	uint64_t wal_bytes, wal_file_bytes;
 	uint32_t page_bytes;
 	char *path; // owned
+	struct db_pool *pool; // owned; NULL: not exclusive
 };
 
 static enum err_code code_of(int rc)
@@ -109,6 +111,7 @@ static void configure_sqlite(void)
 {
 	enum { SMALL_BYTES = 1200, SMALL_N = 8 };
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	db_memory_configure();
 	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, SMALL_BYTES, SMALL_N);
 }
@@ -126,7 +129,9 @@ static int count_wal(void *ctx, sqlite3 *handle, const char *name, int pages)
 
 enum err_code db_exec(struct db *db, const char *sql, struct err *err)
 {
+	struct db_pool *before = db_pool_use(db->pool);
 	int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+	db_pool_use(before);
 	return rc == SQLITE_OK ? ERR_OK : db_error(db, rc, sql, err);
 }
 
@@ -326,13 +331,17 @@ static struct db *db_new(const struct db_options *options)
 	db->n_sql = options->n_sql;
 	db->stmts = calloc(options->n_sql ? options->n_sql : 1, sizeof *db->stmts);
 	must(db->path != NULL && db->stmts != NULL);
+	if (options->exclusive) // others have files, and pieces, in common
+		db->pool = db_pool_new();
 	return db;
 }
 
 enum err_code db_open(const struct db_options *options, struct db **out, struct err *err)
 {
 	struct db *db = db_new(options);
+	struct db_pool *before = db_pool_use(db->pool);
 	enum err_code code = open_handle(db, options, err);
+	db_pool_use(before);
 	if (code) {
 		db_close(&db);
 		return code;
@@ -382,6 +391,7 @@ void db_close(struct db **db_in)
 	for (size_t i = 0; i < TRANSACTION_N; i++)
 		sqlite3_finalize(db->transaction[i]);
 	must(sqlite3_close(db->handle) == SQLITE_OK);
+	db_pool_free(&db->pool);
 	free(db->stmts);
 	free(db->path);
 	free(db);
@@ -391,7 +401,9 @@ void db_close(struct db **db_in)
 static sqlite3_stmt *prepared(struct db *db, sqlite3_stmt **slot, const char *sql)
 {
 	if (*slot == NULL) {
+		struct db_pool *before = db_pool_use(db->pool);
 		int rc = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, slot, NULL);
+		db_pool_use(before);
 		if (rc != SQLITE_OK)
 			fprintf(stderr, "posthouse: %s: %s: %s\n", db->path, sql, sqlite3_errmsg(db->handle));
 		must(rc == SQLITE_OK && *slot != NULL);
@@ -492,7 +504,9 @@ void db_bind_null(sqlite3_stmt *stmt, int parameter)
 
 enum db_step db_step(struct db *db, sqlite3_stmt *stmt, struct err *err)
 {
+	struct db_pool *before = db_pool_use(db->pool);
 	int rc = sqlite3_step(stmt);
+	db_pool_use(before);
 	if (rc == SQLITE_ROW)
 		return DB_ROW;
 	if (rc == SQLITE_DONE)
@@ -509,9 +523,11 @@ void db_reset(sqlite3_stmt *stmt)
 
 enum err_code db_run(struct db *db, sqlite3_stmt *stmt, struct err *err)
 {
+	struct db_pool *before = db_pool_use(db->pool);
 	int rc;
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
 		;
+	db_pool_use(before);
 	enum err_code code = rc == SQLITE_DONE ? ERR_OK : db_error(db, rc, sqlite3_sql(stmt), err);
 	sqlite3_reset(stmt);
 	return code;
