@@ -151,6 +151,18 @@ enum err_code apply_drop(struct apply *apply, const struct guid *uuid, struct er
 	return code ? code : drop_both(apply, uuid, err);
 }
 
+enum err_code apply_polled_set(struct apply *apply, const struct guid *uuid, uint64_t digest, struct err *err)
+{
+	enum err_code code = begin(apply, err);
+	return code ? code : image_polled_set(apply->images->shadow, uuid, digest, err);
+}
+
+enum err_code apply_polled_clear(struct apply *apply, struct err *err)
+{
+	enum err_code code = begin(apply, err);
+	return code ? code : image_polled_clear(apply->images->shadow, err);
+}
+
 static void see_rival(void *context, int kind, struct str key, struct str dns)
 {
 	bool *rivals = context;
@@ -299,6 +311,8 @@ enum err_code apply_read_cookie(struct apply *apply, struct sync_cookie *cookie_
 		if (!same_opaque || !secret->usable || !guid_eq(&secret->scope, &cookie_out->scope) ||
 			!csns_dominate(&secret->csns, &cookie_out->csns))
 			cookie_out->usable = false;
+		if (!has_secret || strcmp(secret->polled, cookie_out->polled) != 0 || !guid_eq(&secret->scope, &cookie_out->scope))
+			cookie_out->polled[0] = '\0';
 	}
 	free(secret);
 	return code;

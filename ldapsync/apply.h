@@ -44,6 +44,10 @@ void apply_forget_realms(struct apply *apply);
 // Would what was put until now have keys that other entries have too? Also true when more was put than can be asked for.
 enum err_code apply_has_rivals(struct apply *apply, bool *rivals_out, struct err *err) ERR_CHECKED;
 
+// image_polled_* of the shadow; the first two begin the transaction, too.
+enum err_code apply_polled_set(struct apply *apply, const struct guid *uuid, uint64_t digest, struct err *err) ERR_CHECKED;
+enum err_code apply_polled_clear(struct apply *apply, struct err *err) ERR_CHECKED;
+
 struct apply_commit {
 	bool refresh; // whole: what was put and kept is all there is, if purge says so
 	bool purge;

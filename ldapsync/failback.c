@@ -36,14 +36,31 @@ static int64_t ask_ms(const struct failback *failback)
 	return ms < ASK_MS_MIN ? ASK_MS_MIN : ms > ASK_MS_MAX ? ASK_MS_MAX : ms;
 }
 
-// Its contextCSN; false when it is of no use.
+static bool take_base(void *context, const struct raw_entry *entry)
+{
+	bool *has_base = context;
+	(void)entry;
+	*has_base = true;
+	return true;
+}
+
+static bool has_base(const struct settings *settings, struct ldap_link *link)
+{
+	static const char *const none[] = {"1.1", NULL}; // no attribute (RFC 4511, 4.5.1.8)
+	const struct ldap_link_search search = {.base = settings->ldap_base.p, .filter = "(objectClass=*)", .base_only = true, .attributes = none};
+	struct err ignored;
+	bool found = false;
+	return ldap_link_search(link, &search, take_base, &found, &ignored) == ERR_OK && found;
+}
+
+// Its contextCSN, if it shows one; false when it is of no use.
 static bool ask(struct failback *failback, size_t server, struct csns *csns_out)
 {
 	struct ldap_link *link = NULL;
 	struct err ignored;
 	const struct settings *settings = failback->settings;
 	bool good = ldap_link_open(settings, settings->ldap_uri.v[server].p, failback->watchdog, &link, &ignored) == ERR_OK &&
-		    ldap_link_csns(link, settings->ldap_base, csns_out, &ignored) == ERR_OK && csns_out->n > 0;
+		    ldap_link_csns(link, settings->ldap_base, csns_out, &ignored) == ERR_OK && (csns_out->n > 0 || has_base(settings, link));
 	ldap_link_close(&link);
 	return good;
 }

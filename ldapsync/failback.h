@@ -7,7 +7,8 @@
 //     failback_stop(&failback);
 //
 // A thread of its own, because a server that hangs costs each question ldap_timeout_s, which the one in use must not notice. Each
-// question is a connection, a bind and a search for contextCSN. Calls do not wait, apart from failback_stop, which ends the
+// question is a connection, a bind and a search for contextCSN, of a server that shows none for the
+// base entry. Calls do not wait, apart from failback_stop, which ends the
 // question at hand.
 #ifndef LDAPSYNC_FAILBACK_H
 #define LDAPSYNC_FAILBACK_H
@@ -24,7 +25,8 @@ void failback_stop(struct failback **failback);
 // The first servers of ldap_uri, so many; what was known of them is forgotten when the number changes.
 void failback_watch(struct failback *failback, size_t n);
 
-// The first of the first n that has answered every time for ldap_failback_s, and had every change of `ours` the last time.
+// The first of the first n that has answered every time for ldap_failback_s, and had every change of `ours` the last time. Where `ours` is
+// empty, of servers without contextCSN, nothing shows that one lags: that it has answered for so long is all there is.
 bool failback_find(struct failback *failback, size_t n, const struct csns *ours, size_t *server_out);
 
 #endif

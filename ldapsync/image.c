@@ -37,6 +37,10 @@ static const char *const sql[IMAGE_STATEMENTS] = {
 	[IMAGE_COUNT_KEYS] = "SELECT count(DISTINCT key) FROM key WHERE kind = ?1",
 	[IMAGE_KEYS_IN_ORDER] = "SELECT kind, key FROM key ORDER BY kind, key",
 	[IMAGE_CLAIMANTS] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 LIMIT 4",
+	[IMAGE_POLLED] = "SELECT uuid, digest FROM polled ORDER BY uuid",
+	[IMAGE_SET_POLLED] = "INSERT OR REPLACE INTO polled VALUES(?1, ?2)",
+	[IMAGE_DROP_POLLED] = "DELETE FROM polled WHERE uuid = ?1",
+	[IMAGE_CLEAR_POLLED] = "DELETE FROM polled",
 };
 
 enum {

@@ -107,6 +107,13 @@ enum err_code image_conflicts(struct image *image, image_conflict_fn *each, void
 // The same for the keys of one entry, in the form of keys.h.
 enum err_code image_conflicts_of(struct image *image, struct str keys, image_conflict_fn *each, void *context, struct err *err) ERR_CHECKED;
 
+// What a server that is polled had (poll_table.h), committed with the data it gave: an id and a digest of each entry. A digest of 0
+// takes it away. In a transaction, but for image_polled_each, which goes in the order of the ids.
+typedef bool image_polled_fn(void *context, const struct guid *uuid, uint64_t digest); // false: no more
+enum err_code image_polled_set(struct image *image, const struct guid *uuid, uint64_t digest, struct err *err) ERR_CHECKED;
+enum err_code image_polled_clear(struct image *image, struct err *err) ERR_CHECKED;
+enum err_code image_polled_each(struct image *image, image_polled_fn *each, void *context, struct err *err) ERR_CHECKED;
+
 // Changes source_ok and confirmed_ms alone, in a transaction of its own.
 enum err_code image_confirm(struct image *image, bool source_ok, int64_t confirmed_ms, struct err *err) ERR_CHECKED;
 

@@ -4,6 +4,7 @@
 //     image.c            open and close; transactions; the state row; the WAL folded in
 //     image_rows.c       entries: put, kept, dropped, swept
 //     image_keys.c       the rows that find them; those of a first load in sorted runs; what an entry lost and nobody else has
+//     image_polled.c     what a server that is polled had
 //     image_conflicts.c  keys that several entries claim
 #ifndef LDAPSYNC_IMAGE_PARTS_H
 #define LDAPSYNC_IMAGE_PARTS_H
@@ -16,6 +17,7 @@ enum {
 	IMAGE_IS_EMPTY, IMAGE_FIND, IMAGE_INSERT, IMAGE_UPDATE, IMAGE_DELETE, IMAGE_ALL,
 	IMAGE_ADD_KEY, IMAGE_ADD_KEYS, IMAGE_DROP_KEY, IMAGE_HAS_KEY, IMAGE_COUNT_KEYS,
 	IMAGE_KEYS_IN_ORDER, IMAGE_CLAIMANTS,
+	IMAGE_POLLED, IMAGE_SET_POLLED, IMAGE_DROP_POLLED, IMAGE_CLEAR_POLLED,
 	IMAGE_STATEMENTS
 };
 enum { IMAGE_ADD_KEYS_ROWS = 32 };

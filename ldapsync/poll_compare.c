@@ -102,8 +102,7 @@ static bool read_by_name(struct question *question, const struct guid *uuid, con
 {
 	if (!poll_read_one(question, dn, question->poll->attributes, poll_put_entry, question))
 		return false;
-	return question->found > 0 || // else it has gone since, or has another name: the next compare says
-	       poll_keep(question, &question->poll->changes, uuid, POLL_DOUBT);
+	return question->found > 0 || poll_leave(question, uuid); // it has gone since, or has another name
 }
 
 static bool put_found(struct batch *batch, const struct guid *uuid, const struct raw_entry *entry)
@@ -187,7 +186,7 @@ static bool drop(struct question *question, const struct guid *uuid)
 static bool spare(struct question *question, const struct guid *uuid)
 {
 	log_warning(NULL, "the server left an entry out of a search and has it all the same", log_c("server", question->replica->uri));
-	return poll_keep(question, &question->poll->now, uuid, POLL_DOUBT);
+	return poll_leave(question, uuid);
 }
 
 static bool add_name(struct batch *batch, const struct guid *uuid, const struct raw_entry *entry)
@@ -263,7 +262,9 @@ bool poll_compare(struct question *question)
 	buf_init(&question->differing.list, SUSPECTS_BYTES_MAX);
 	bool whole = poll_search(question, question->replica->search.filter, question->poll->id_and_mark, compare_entry);
 	poll_table_sort(&question->poll->now);
-	whole = whole && read_differing(question) && poll_read_large(question) && drop_gone(question);
+	whole = whole && read_differing(question) && poll_read_large(question);
+	poll_table_sort(&question->poll->now);
+	whole = whole && drop_gone(question);
 	buf_fini(&question->differing.list);
 	return whole;
 }

@@ -93,15 +93,6 @@ static bool store(struct large *large)
 	return poll_store(question, &entry, entry.partial ? POLL_DOUBT : large->digest);
 }
 
-// It was there a moment ago, and has gone or has another name: it stays as it is until a compare says.
-static bool leave(struct question *question, const struct guid *uuid)
-{
-	struct poll *poll = question->poll;
-	if (apply_keep(question->replica->apply, uuid, question->err))
-		return poll_stop_for_database(question);
-	return poll_keep(question, question->what == POLL_LOAD ? &poll->now : &poll->changes, uuid, POLL_DOUBT);
-}
-
 static bool read_entry(struct large *large, const char *dn)
 {
 	int64_t until_ms = clock_mono_exact_ms() + ENTRY_MS_MAX;
@@ -115,7 +106,7 @@ static bool read_entry(struct large *large, const char *dn)
 	}
 	if (!good)
 		return false;
-	return large->begun ? store(large) : leave(large->question, large->uuid);
+	return large->begun ? store(large) : poll_leave(large->question, large->uuid); // there a moment ago, and gone or of another name now
 }
 
 bool poll_read_large(struct question *question)

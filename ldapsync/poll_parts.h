@@ -4,6 +4,7 @@
 //     replica_poll.c     one connection: which driver, what the server offers, when to ask
 //     poll_question.c    one question and its whole answer: into the images and the table, or nothing of it
 //     poll_compare.c     who is still there, and as it was
+//     poll_store.c       what is known, in the shadow, so that the next process goes on from there
 //     poll_large.c       entries that the server gives in parts
 #ifndef LDAPSYNC_POLL_PARTS_H
 #define LDAPSYNC_POLL_PARTS_H
@@ -20,6 +21,8 @@ struct poll {
 	struct guid refuses_sync;  // the server that offered RFC 4533 and refused it last
 	struct poll_step step;
 	struct poll_table known;   // the entries of the server as committed
+	bool is_stored;            // the shadow has what is known
+	bool was_restored;         // what a process before has stored was looked at
 	const char **attributes;   // owned; those of the replica, id and mark; NULL ends them
 	const char *id_and_mark[3];
 	bool told_of_dns;          // that an entry has no id is said once for each connection
@@ -65,6 +68,7 @@ bool poll_stop(struct question *question);
 bool poll_stop_for_database(struct question *question);
 
 bool poll_is_in_time(struct question *question); // false: stopped
+bool poll_leave(struct question *question, const struct guid *uuid); // as it is in the shadow, whatever that is: the next compare says
 bool poll_keep(struct question *question, struct poll_table *table, const struct guid *uuid, uint64_t digest);
 void poll_identify(struct question *question, const struct raw_entry *entry, struct guid *uuid_out, bool *of_dn_out);
 uint64_t poll_known_digest(const struct poll *poll, const struct guid *uuid); // as it was, and what the changes have said of it since
@@ -82,6 +86,15 @@ bool poll_read_one(struct question *question, const char *dn, const char *const 
 
 // --- poll_compare.c ---
 bool poll_compare(struct question *question);
+
+// --- poll_store.c ---
+
+// What a process before has stored becomes what is known, once for each process.
+void poll_restore(struct replica *replica);
+
+// What is known from now on goes into the transaction: poll->known and the step, which before was `before` where the question was for all of them.
+// False: it cannot be written, as err says.
+bool poll_write(struct question *question, const struct poll_table *before);
 
 // --- poll_large.c ---
 bool poll_read_large(struct question *question);

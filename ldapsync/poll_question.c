@@ -62,6 +62,14 @@ bool poll_is_in_time(struct question *question)
 	return poll_stop(question);
 }
 
+bool poll_leave(struct question *question, const struct guid *uuid)
+{
+	struct poll *poll = question->poll;
+	if (apply_keep(question->replica->apply, uuid, question->err))
+		return poll_stop_for_database(question);
+	return poll_keep(question, question->what == POLL_CHANGES ? &poll->changes : &poll->now, uuid, POLL_DOUBT);
+}
+
 bool poll_keep(struct question *question, struct poll_table *table, const struct guid *uuid, uint64_t digest)
 {
 	if (!poll_is_in_time(question))
@@ -209,7 +217,8 @@ static bool is_not_older(struct question *question)
 	return false;
 }
 
-static void learn(struct question *question)
+// What is known once this is committed; of a question for all *before_out is what was known before it, and the caller's to clear.
+static void learn(struct question *question, struct poll_table *before_out)
 {
 	struct poll *poll = question->poll;
 	poll_table_sort(&poll->changes);
@@ -218,26 +227,39 @@ static void learn(struct question *question)
 		poll_table_merge(&poll->known, &poll->changes);
 		poll_table_merge(&poll->known, &poll->now);
 	} else {
-		struct poll_table before = poll->known;
+		*before_out = poll->known;
 		poll->known = poll->now;
-		poll->now = before;
+		poll->now = (struct poll_table){0};
 		poll_table_merge(&poll->known, &poll->changes);
 	}
-	poll_table_clear(&poll->now);
-	poll_table_clear(&poll->changes);
 	poll_step_done(&poll->step, clock_mono_exact_ms(), clock_wall_ms());
+}
+
+static enum apply_result commit(struct question *question, int64_t asked_ms, const struct poll_table *before)
+{
+	struct replica *replica = question->replica;
+	struct poll *poll = question->poll;
+	bool whole_view = replica->step.refreshing || question->what != POLL_CHANGES;
+	replica->step.purge = question->what == POLL_LOAD;
+	replica->confirmed_ms = clock_wall_ms() - (clock_mono_exact_ms() - asked_ms);
+	(void)csns_merge(&replica->step.cookie.csns, &poll->csns);
+	enum apply_result result = APPLY_FAILED;
+	if (poll_write(question, before))
+		result = replica_commit(replica, whole_view, question->err);
+	poll->is_stored = result == APPLY_DONE;
+	return result;
 }
 
 // The answer was whole. False: it was not committed.
 static bool conclude(struct question *question, int64_t asked_ms, enum outcome *outcome_out)
 {
 	struct replica *replica = question->replica;
-	bool first = replica->step.refreshing, whole_view = first || question->what != POLL_CHANGES;
+	struct poll_table before = {0};
+	bool first = replica->step.refreshing;
+	learn(question, &before);
 	if (first || apply_has_begun(replica->apply)) {
-		replica->step.purge = question->what == POLL_LOAD;
-		replica->confirmed_ms = clock_wall_ms() - (clock_mono_exact_ms() - asked_ms);
-		(void)csns_merge(&replica->step.cookie.csns, &question->poll->csns);
-		enum apply_result result = replica_commit(replica, whole_view, question->err);
+		enum apply_result result = commit(question, asked_ms, &before);
+		poll_table_clear(&before);
 		if (result != APPLY_DONE) {
 			poll_step_forget(&question->poll->step);
 			*outcome_out = replica_not_committed(replica, result, question->err);
@@ -249,16 +271,18 @@ static bool conclude(struct question *question, int64_t asked_ms, enum outcome *
 		if (first)
 			replica_refreshed(replica, false);
 	}
-	learn(question);
+	poll_table_clear(&before);
+	poll_table_clear(&question->poll->now);
+	poll_table_clear(&question->poll->changes);
 	replica_confirm(replica, asked_ms);
 	return true;
 }
 
-// A server that is there again has to give a whole view before anything is confirmed by it.
+// A server that is there again may be older than it was. Unless it would tell, it has to give a whole view before anything is confirmed by it.
 static bool is_to_compare(struct question *question)
 {
 	bool rivals = false;
-	if (question->replica->step.refreshing)
+	if (question->replica->step.refreshing && !question->poll->server.tells_setback)
 		return true;
 	if (apply_has_rivals(question->replica->apply, &rivals, question->err))
 		return poll_stop_for_database(question);

@@ -12,6 +12,7 @@
 #include "sync_wire.h"
 
 const char *const poll_server_root_attributes[] = {"supportedControl", "highestCommittedUSN", "dsServiceName", NULL};
+const char *const poll_server_service_attributes[] = {"invocationId", NULL};
 
 // In order of preference. hyphens: behind which octets its text has one, as bits.
 enum { HYPHENS_UUID = 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10, HYPHENS_389 = 1 << 4 | 1 << 8 | 1 << 12 };
@@ -66,8 +67,20 @@ void poll_server_root(struct poll_server *server, const struct raw_entry *root)
 		server->usn = (int64_t)number;
 	}
 	// One name may stand for many domain controllers, and each counts by itself.
-	if (find(root, "dsServiceName", &value))
+	if (find(root, "dsServiceName", &value)) {
 		server->identity = guid_derive(&server->identity, value, STR("service"));
+		(void)str_to_c(value, server->service, sizeof server->service);
+	}
+}
+
+// A domain controller gets another invocationId when it is restored, and counts on from where it was then ([MS-ADTS] 3.1.1.1.9).
+void poll_server_service(struct poll_server *server, const struct raw_entry *service)
+{
+	struct str value;
+	if (!find(service, "invocationId", &value))
+		return;
+	server->identity = guid_derive(&server->identity, value, STR("invocation"));
+	server->tells_setback = true;
 }
 
 // --- The base ---
@@ -137,6 +150,12 @@ void poll_server_base(struct poll_server *server, const struct raw_entry *base, 
 	} else {
 		choose_mark(server, base);
 	}
+	// Made anew, it may have entries older than its predecessor's latest.
+	struct guid uuid;
+	server->identity = guid_derive(&server->identity, str_of_c(server->id_name), str_of_c(server->mark_name));
+	if (poll_server_id(server, base, &uuid))
+		server->identity = guid_derive(&server->identity, guid_bytes(&uuid), STR("base"));
+	server->tells_setback = server->tells_setback && server->marks == POLL_MARKS_USN;
 }
 
 // --- Ids ---
@@ -291,9 +310,12 @@ void poll_server_since(const struct poll_server *server, int64_t mark, struct bu
 
 uint64_t poll_server_digest(const struct poll_server *server, const struct raw_entry *entry)
 {
+	static const struct guid none;
 	struct str mark = STR_NONE;
 	if (server->marks != POLL_MARKS_NONE)
 		(void)find(entry, server->mark_name, &mark);
-	uint64_t digest = str_hash(entry->dn) * 31 + str_hash(mark);
+	struct guid hash = guid_derive(&none, entry->dn, mark); // the same wherever and whenever: it is stored
+	uint64_t digest;
+	memcpy(&digest, hash.b, sizeof digest);
 	return digest >= POLL_DIGEST_MIN ? digest : POLL_DIGEST_MIN;
 }

@@ -19,7 +19,7 @@
 #include "base/buf.h"
 #include "raw_entry.h"
 
-enum { POLL_NAME_BYTES = 64 }; // of an attribute, with the NUL
+enum { POLL_NAME_BYTES = 64, POLL_DN_BYTES = 1024 }; // of an attribute, of a DN, with the NUL
 
 enum poll_ids {
 	POLL_IDS_DN,
@@ -36,11 +36,13 @@ enum poll_marks {
 };
 
 struct poll_server {
-	struct guid identity; // of the server: values of others mean nothing beside its own
+	struct guid identity; // of the server, what it was restored from, and id and mark: values of others mean nothing beside its own
+	bool tells_setback;   // a server that was set back to an older state is another then, or shows it
 	bool has_controls;    // supportedControl is shown
 	bool offers_sync, offers_pages, offers_domain_scope;
 	bool counts;          // highestCommittedUSN is shown
 	int64_t usn;
+	char service[POLL_DN_BYTES]; // DN of the entry of a domain controller; "": it names none
 	enum poll_ids ids;
 	enum poll_marks marks;
 	char id_name[POLL_NAME_BYTES], mark_name[POLL_NAME_BYTES]; // "" for POLL_IDS_DN, POLL_MARKS_NONE
@@ -48,15 +50,17 @@ struct poll_server {
 
 // What to ask the root DSE and the base for; NULL ends them.
 extern const char *const poll_server_root_attributes[];
+extern const char *const poll_server_service_attributes[]; // of the entry that the root DSE names as its service
 
 void poll_server_begin(struct poll_server *server, struct str uri);
 void poll_server_root(struct poll_server *server, const struct raw_entry *root);
+void poll_server_service(struct poll_server *server, const struct raw_entry *service);
 
 // The attributes to ask the base for, into names (borrowed; NULL ends them): all that may serve, or what the administrator names.
 enum { POLL_BASE_ATTRIBUTES_MAX = 16 };
 void poll_server_base_attributes(const char *id_attribute, const char *mark_attribute, const char *names[POLL_BASE_ATTRIBUTES_MAX]);
 
-// Chooses. What is named ("" is not) is taken whether the base has it or not.
+// Chooses, and makes identity whole. What is named ("" is not) is taken whether the base has it or not.
 void poll_server_base(struct poll_server *server, const struct raw_entry *base, struct str id_attribute, struct str mark_attribute);
 
 // True when the entry's own id was found; else, and for POLL_IDS_DN, *uuid_out is derived from the DN.

@@ -28,8 +28,67 @@ bool poll_step_server(struct poll_step *step, const struct poll_server *server, 
 	step->scope = *scope;
 	step->marks = server->marks;
 	step->asked = POLL_WAIT;
-	step->next_poll_ms = step->next_compare_ms = 0;
+	step->next_poll_ms = 0;
+	if (!same || !server->tells_setback)
+		step->next_compare_ms = 0;
 	return same;
+}
+
+// How far the server's clock was behind the latest news, at least, when the last complete question was asked.
+static int64_t behind_ms(const struct poll_step *step)
+{
+	return step->mark_mono_ms > step->since_mono_ms ? step->mark_mono_ms - step->since_mono_ms : 0;
+}
+
+// "identity scope marks has_mark mark behind mark_before compared n"
+enum { NUMBERS = 7 };
+
+void poll_step_store(const struct poll_step *step, size_t n, struct buf *text)
+{
+	char identity[GUID_TEXT_BYTES], scope[GUID_TEXT_BYTES];
+	if (!step->loaded)
+		return;
+	buf_add(text, guid_text(&step->identity, identity));
+	buf_add_byte(text, ' ');
+	buf_add(text, guid_text(&step->scope, scope));
+	buf_printf(text, " %d %d %lld %lld %lld %lld %zu", (int)step->marks, step->has_mark, (long long)step->mark, (long long)behind_ms(step),
+		(long long)step->mark_before, (long long)step->compared_wall_ms, n);
+}
+
+static bool read_numbers(struct str text, uint64_t numbers[NUMBERS])
+{
+	struct str field;
+	for (size_t i = 0; i < NUMBERS; i++) {
+		if (!str_cut(text, ' ', &field, &text)) {
+			field = text;
+			text = STR_NONE;
+		}
+		if (!str_to_u64(field, INT64_MAX, &numbers[i]))
+			return false;
+	}
+	return text.n == 0;
+}
+
+bool poll_step_restore(struct poll_step *step, struct str text, int64_t now_ms, int64_t wall_ms, size_t *n_out)
+{
+	struct str identity, scope;
+	uint64_t numbers[NUMBERS];
+	struct poll_step read = {.config = step->config, .loaded = true, .mark_mono_ms = now_ms};
+	if (!str_cut(text, ' ', &identity, &text) || !str_cut(text, ' ', &scope, &text) || !guid_parse(identity, &read.identity) ||
+		!guid_parse(scope, &read.scope) || !read_numbers(text, numbers) || numbers[0] > POLL_MARKS_USN || numbers[1] > 1)
+		return false;
+	read.marks = (enum poll_marks)numbers[0];
+	read.has_mark = numbers[1] == 1;
+	read.mark = (int64_t)numbers[2];
+	read.since_mono_ms = now_ms - (int64_t)numbers[3];
+	read.mark_before = (int64_t)numbers[4];
+	read.compared_wall_ms = (int64_t)numbers[5];
+	int64_t ago_ms = wall_ms - read.compared_wall_ms;
+	if (ago_ms >= 0 && ago_ms < step->config.compare_ms) // else a clock was set, and it is due
+		read.next_compare_ms = now_ms + step->config.compare_ms - ago_ms;
+	*n_out = numbers[6];
+	*step = read;
+	return true;
 }
 
 static int64_t since(const struct poll_step *step)
@@ -90,8 +149,10 @@ void poll_step_done(struct poll_step *step, int64_t now_ms, int64_t wall_ms)
 	}
 	step->since_mono_ms = step->asked_mono_ms;
 	step->next_poll_ms = now_ms + step->config.poll_ms;
-	if (step->asked != POLL_CHANGES)
+	if (step->asked != POLL_CHANGES) {
 		step->next_compare_ms = now_ms + step->config.compare_ms;
+		step->compared_wall_ms = wall_ms;
+	}
 	step->loaded = true;
 	step->asked = POLL_WAIT;
 }

@@ -2,6 +2,7 @@
 // Polling a server: what to ask next, from when on, and what an answer is worth. A step machine without I/O or clock; times are
 // arguments.
 //
+//     poll_step_restore(&step, text, now_ms, wall_ms, &n);       // what a process before has stored
 //     poll_step_server(&step, &server, &scope);                  // connected: another server means that everything is read
 //     struct poll_ask ask = poll_step_next(&step, now_ms);       // POLL_WAIT: for ask.wait_ms
 //     poll_step_asks(&step, ask.what, now_ms);
@@ -47,6 +48,7 @@ struct poll_step {
 	int64_t mark_before;         // what it was a question before; POLL_MARKS_USN
 	int64_t since_mono_ms;       // when the last complete question was asked
 	int64_t next_poll_ms, next_compare_ms;
+	int64_t compared_wall_ms;    // when all were compared or read last
 	// the question that runs
 	enum poll_what asked;
 	int64_t asked_mono_ms, news;
@@ -62,8 +64,15 @@ struct poll_ask {
 void poll_step_init(struct poll_step *step, const struct poll_config *config);
 
 // scope: as in sync_cookie.h. What is known stays when server, scope and kind of marks are those of before, and a count did not
-// go back; changes are asked for at once then, and all is to be compared with them (poll_step_compares_too). False: all is new.
+// go back; changes are asked for at once then, and where nothing tells that the server was not set back meanwhile, all is to be
+// compared with them (poll_step_compares_too). False: all is new.
 bool poll_step_server(struct poll_step *step, const struct poll_server *server, const struct guid *scope);
+
+// What is to be stored with the data of the questions that are done, and where a later process goes on: n entries are known then. Appended;
+// nothing where a load is next. The clock of the server is taken to have stood still since, so that more is asked for rather than less; the next
+// compare comes when it would have come. poll_step_restore is followed by poll_step_server. False: it says nothing.
+void poll_step_store(const struct poll_step *step, size_t n, struct buf *text);
+bool poll_step_restore(struct poll_step *step, struct str text, int64_t now_ms, int64_t wall_ms, size_t *n_out);
 
 void poll_step_forget(struct poll_step *step);      // a load is next: what was asked was not committed as a whole
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
 
 #include "poll_step.h"
 
@@ -250,9 +251,83 @@ static void no_order_of_events_hides_a_change(void **state)
 	}
 }
 
+static bool restore(struct poll_step *step, const char *text, int64_t now_ms, int64_t now_wall_ms)
+{
+	size_t n = 0;
+	poll_step_init(step, &config);
+	return poll_step_restore(step, str_of_c(text), now_ms, now_wall_ms, &n) && n == 7;
+}
+
+// The next process has another monotonic clock, and knows nothing of how long nobody asked.
+static void another_process_goes_on(void **state)
+{
+	(void)state;
+	enum { OTHER_T0 = 5000000, AWAY_MS = 100000 };
+	struct poll_step step, next;
+	struct poll_server server = server_of(1, POLL_MARKS_CSN);
+	struct buf text;
+	buf_init(&text, 200);
+	begin(&step, POLL_MARKS_CSN);
+	poll_step_store(&step, 7, &text);
+	assert_int_equal(text.n, 0); // a load is next
+	ask(&step, POLL_LOAD, T0, T0 + 4000, theirs_ms + 3000, true);
+	poll_step_store(&step, 7, &text);
+	assert_true(restore(&next, buf_c(&text), OTHER_T0, wall_ms + 4000 + AWAY_MS));
+	assert_true(poll_step_server(&next, &server, &scope));
+	assert_int_equal(poll_step_next(&next, OTHER_T0).what, POLL_CHANGES);
+	assert_int_equal(poll_step_next(&next, OTHER_T0).since, theirs_ms + 3000 - 4000 - 60000); // the clock stood still, as far as we know
+	ask(&next, POLL_CHANGES, OTHER_T0, OTHER_T0, 0, false);
+	assert_int_equal(poll_step_next(&next, OTHER_T0).what, POLL_COMPARE); // it may have been set back
+	server.tells_setback = true;
+	assert_true(restore(&next, buf_c(&text), OTHER_T0, wall_ms + 4000 + AWAY_MS));
+	assert_true(poll_step_server(&next, &server, &scope));
+	ask(&next, POLL_CHANGES, OTHER_T0, OTHER_T0, 0, false);
+	assert_waits(&next, OTHER_T0 + 9000, 1000);
+	ask(&next, POLL_CHANGES, OTHER_T0 + 199999, OTHER_T0 + 199999, 0, false);
+	assert_int_equal(poll_step_next(&next, OTHER_T0 + 200000).what, POLL_COMPARE); // when it would have come
+	assert_true(restore(&next, buf_c(&text), OTHER_T0, wall_ms - 1)); // our clock was set back: it is due
+	assert_true(poll_step_server(&next, &server, &scope));
+	ask(&next, POLL_CHANGES, OTHER_T0, OTHER_T0, 0, false);
+	assert_int_equal(poll_step_next(&next, OTHER_T0).what, POLL_COMPARE);
+	server.identity.b[0] = 9;
+	assert_true(restore(&next, buf_c(&text), OTHER_T0, wall_ms));
+	assert_false(poll_step_server(&next, &server, &scope));
+	assert_int_equal(poll_step_next(&next, OTHER_T0).what, POLL_LOAD);
+	for (size_t n = 0; n < text.n; n++) { // cut anywhere it says nothing, or that so many entries are known
+		char *cut = strndup(text.p, n);
+		assert_false(restore(&next, cut, OTHER_T0, wall_ms));
+		free(cut);
+	}
+	buf_fini(&text);
+}
+
+static void numbers_are_kept_for_another_process(void **state)
+{
+	(void)state;
+	struct poll_step step, next;
+	struct poll_server server = server_of(1, POLL_MARKS_USN);
+	struct buf text;
+	buf_init(&text, 200);
+	begin(&step, POLL_MARKS_USN);
+	ask(&step, POLL_LOAD, T0, T0, 500, true);
+	ask(&step, POLL_CHANGES, T0 + 10000, T0 + 10000, 510, true);
+	poll_step_store(&step, 7, &text);
+	assert_true(restore(&next, buf_c(&text), 1, wall_ms));
+	server.counts = true;
+	server.usn = 510;
+	assert_true(poll_step_server(&next, &server, &scope));
+	assert_int_equal(poll_step_next(&next, 1).since, 500);
+	server.usn = 509; // it went back
+	assert_true(restore(&next, buf_c(&text), 1, wall_ms));
+	assert_false(poll_step_server(&next, &server, &scope));
+	buf_fini(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(another_process_goes_on),
+		cmocka_unit_test(numbers_are_kept_for_another_process),
 		cmocka_unit_test(a_load_comes_first_and_again_after_what_was_not_committed),
 		cmocka_unit_test(changes_and_compares_take_turns),
 		cmocka_unit_test(asks_from_where_the_servers_clock_stood),

@@ -100,7 +100,7 @@ bool replica_forgets_future(struct replica *replica, const struct csns *theirs)
 bool replica_goes_back(struct replica *replica)
 {
 	size_t server;
-	bool follows = !replica->step.refreshing && replica->batch_ms == 0 && replica->stored.csns.n > 0;
+	bool follows = !replica->step.refreshing && replica->batch_ms == 0 && (replica->polling || replica->stored.csns.n > 0);
 	failback_watch(replica->failback, follows ? replica->server : 0);
 	if (!follows || !failback_find(replica->failback, replica->server, &replica->stored.csns, &server))
 		return false;

@@ -7,7 +7,7 @@
 // or not at all: a limit of size or time, a referral or a connection that breaks leaves the shadow as it was, and the server is
 // left for the next one (I5).
 //
-// Crash story: what is known of the server is in memory only. A start loads everything once and compares it with what is stored.
+// Crash story: what is known of the server is committed with the data (poll_store.c), so a start asks for what has changed since.
 #include <ldap.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -55,8 +55,10 @@ static struct poll *poll_of(struct replica *replica)
 
 void replica_poll_forget(struct replica *replica)
 {
-	if (replica->poll)
-		poll_step_forget(&replica->poll->step);
+	if (replica->poll == NULL)
+		return;
+	poll_step_forget(&replica->poll->step);
+	replica->poll->is_stored = false;
 }
 
 void replica_poll_free(struct replica *replica)
@@ -109,6 +111,24 @@ void replica_poll_fit(const struct replica *replica, struct ldap_link_search *se
 		return;
 	search->page = replica->poll->server.offers_pages ? PAGE_ENTRIES : 0;
 	search->domain_scope = replica->poll->server.offers_domain_scope;
+}
+
+static bool take_service(void *context, const struct raw_entry *entry)
+{
+	poll_server_service(context, entry);
+	return true;
+}
+
+// Who may not read it has a server that does not tell when it was set back.
+static enum err_code survey_service(struct replica *replica, struct err *err)
+{
+	struct poll_server *server = &replica->poll->server;
+	const struct ldap_link_search search = {
+		.base = server->service, .filter = "(objectClass=*)", .base_only = true, .attributes = poll_server_service_attributes};
+	if (server->service[0] == '\0')
+		return ERR_OK;
+	enum err_code code = ldap_link_search(replica->link, &search, take_service, server, err);
+	return code == ERR_PROTOCOL || code == ERR_NOTFOUND ? ERR_OK : code;
 }
 
 struct base_context {
@@ -203,7 +223,7 @@ static bool has_other_plans(struct replica *replica, enum outcome *outcome_out)
 		return true;
 	if (replica->step.refreshing)
 		return false;
-	if (apply_realms_changed(replica->apply))
+	if (apply_realms_changed(replica->apply) || replica_goes_back(replica))
 		return true;
 	if (!replica_is_asked_to_reconcile(replica))
 		return false;
@@ -216,13 +236,16 @@ enum outcome replica_poll(struct replica *replica, bool reload, struct err *err)
 {
 	struct poll *poll = poll_of(replica);
 	enum outcome outcome = ENDED_FAILED;
-	if (survey_base(replica, err))
+	if (survey_service(replica, err) || survey_base(replica, err))
 		return ENDED_FAILED;
 	choose_attributes(replica);
+	poll_restore(replica);
 	if (reload)
 		poll_step_forget(&poll->step);
+	poll->server.tells_setback |= replica->heartbeat.theirs.n > 0; // it would lack changes (I4)
 	replica->full = !poll_step_server(&poll->step, &poll->server, &replica->scope);
 	sync_step_begin(&replica->step, &replica->stored, &replica->scope, str_of_c(replica->uri), !replica->full);
+	replica->step.cookie.opaque_n = 0; // nobody can go on from that any more
 	replica->refresh_began_ms = clock_mono_exact_ms();
 	poll->told_of_dns = poll->server.ids == POLL_IDS_DN;
 	replica_enter(replica, REPLICA_REFRESH);

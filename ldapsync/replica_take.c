@@ -21,6 +21,7 @@ static void make_anew(struct replica *replica, const char *why)
 	images_remake(&replica->images);
 	replica_poll_forget(replica);
 	replica->stored.usable = false;
+	replica->stored.polled[0] = '\0';
 	replica->confirmed_ms = 0;
 	replica_read_state(replica);
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stored cookie: "ldap1 SUM SCOPE USABLE CSNS OPAQUE URI", where SUM is over what follows it; "-" stands for nothing.
+// Of a server that is polled OPAQUE is "poll:" and what poll_step_write has written, in hexadecimal.
 #include "sync_cookie.h"
 
 #include "base/codec.h"
 
 enum { FIELDS = 5 }; // after the sum
+#define POLL STR("poll:")
 
 static struct guid sum_of(struct str text)
 {
@@ -27,10 +29,14 @@ static bool write_fields(const struct sync_cookie *cookie, struct buf *text)
 	else
 		buf_add_byte(text, '-');
 	buf_add_byte(text, ' ');
-	if (cookie->opaque_n)
+	if (cookie->polled[0]) {
+		buf_add(text, POLL);
+		codec_hex_add(text, str_of_c(cookie->polled));
+	} else if (cookie->opaque_n) {
 		codec_hex_add(text, str_of(cookie->opaque, cookie->opaque_n));
-	else
+	} else {
 		buf_add_byte(text, '-');
+	}
 	buf_add_byte(text, ' ');
 	add_or_dash(text, str_of_c(cookie->uri));
 	return !text->overflow;
@@ -53,9 +59,20 @@ bool sync_cookie_write(const struct sync_cookie *cookie, struct buf *text)
 	return good;
 }
 
+static bool read_polled(struct str hex, struct sync_cookie *cookie)
+{
+	struct buf bytes;
+	buf_init(&bytes, sizeof cookie->polled - 1);
+	bool good = codec_hex_decode(hex, &bytes) && str_to_c(buf_str(&bytes), cookie->polled, sizeof cookie->polled);
+	buf_fini(&bytes);
+	return good;
+}
+
 static bool read_opaque(struct str hex, struct sync_cookie *cookie)
 {
 	struct buf bytes;
+	if (str_starts(hex, POLL))
+		return read_polled(str_from(hex, POLL.n), cookie);
 	buf_init(&bytes, SYNC_OPAQUE_BYTES_MAX);
 	bool good = codec_hex_decode(hex, &bytes);
 	cookie->opaque_n = good ? bytes.n : 0;

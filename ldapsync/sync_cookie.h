@@ -7,14 +7,14 @@
 //     sync_cookie_request(&cookie, &scope, uri, &request);     // what to send; empty: everything, please
 //
 // The CSNs are kept when the cookie can no longer be sent, so that a lagging server is still seen (I4). A cookie without CSNs, of another kind
-// of server, is opaque: it means something to the server that gave it and to no other (I3). Pure.
+// of server, is opaque: it means something to the server that gave it and to no other (I3). A server that is polled gives none: where questions go on from is stored in its place. Pure.
 #ifndef LDAPSYNC_SYNC_COOKIE_H
 #define LDAPSYNC_SYNC_COOKIE_H
 
 #include "base/guid.h"
 #include "csn.h"
 
-enum { SYNC_OPAQUE_BYTES_MAX = 512, SYNC_URI_BYTES_MAX = 1024 };
+enum { SYNC_POLLED_BYTES = 192, SYNC_OPAQUE_BYTES_MAX = 512, SYNC_URI_BYTES_MAX = 1024 };
 
 struct sync_cookie {
 	struct guid scope;  // hash of base, filter, attributes, rules of intake: of another one no cookie is sent
@@ -22,6 +22,7 @@ struct sync_cookie {
 	struct csns csns;   // what the copy holds
 	char opaque[SYNC_OPAQUE_BYTES_MAX]; // of a server without CSNs; else opaque_n is 0
 	size_t opaque_n;
+	char polled[SYNC_POLLED_BYTES]; // how far a server was asked that is polled (poll_step_write), or ""; no server is ever sent it
 	char uri[SYNC_URI_BYTES_MAX]; // of the server that gave it
 };
 

@@ -13,6 +13,7 @@ void sync_step_begin(struct sync_step *step, const struct sync_cookie *stored, c
 	*step = (struct sync_step){.refreshing = true, .purge = !sent_cookie, .cookie = *stored};
 	step->cookie.scope = *scope;
 	step->cookie.usable = false; // until a cookie comes with the data
+	step->cookie.polled[0] = '\0';
 	if (!str_to_c(uri, step->cookie.uri, sizeof step->cookie.uri))
 		step->cookie.uri[0] = '\0'; // then no opaque cookie is ever sent back
 }

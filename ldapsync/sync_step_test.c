@@ -206,6 +206,12 @@ static void a_stored_cookie_is_whole_or_none(void **state)
 	assert_true(sync_cookie_write(&cookie, &text));
 	assert_true(sync_cookie_read(buf_str(&text), &back));
 	assert_sends(&back, URI, "a b");
+	buf_clear(&text);
+	cookie = (struct sync_cookie){.scope = scope, .usable = true, .polled = "a 1 2", .uri = URI};
+	assert_true(sync_cookie_write(&cookie, &text));
+	assert_true(sync_cookie_read(buf_str(&text), &back));
+	assert_string_equal(back.polled, "a 1 2");
+	assert_sends(&back, URI, ""); // no server is sent what was polled
 	buf_fini(&text);
 }
 

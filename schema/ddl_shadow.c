@@ -25,7 +25,11 @@ static const char *const steps[] = {
 	" id INTEGER NOT NULL,"
 	" PRIMARY KEY(kind, key, id)"
 	") STRICT, WITHOUT ROWID;",
+	"CREATE TABLE polled("            // the entries that a server had which is polled; in shadow.db
+	" uuid BLOB PRIMARY KEY,"
+	" digest INTEGER NOT NULL"        // of its name and when it was changed
+	") STRICT, WITHOUT ROWID;",
 };
 
-const struct db_schema ddl_shadow = {.name = "shadow.db", .application_id = 0x50487368, .version = 1, .steps = steps};
-const struct db_schema ddl_credentials = {.name = "credentials.db", .application_id = 0x50486372, .version = 1, .steps = steps};
+const struct db_schema ddl_shadow = {.name = "shadow.db", .application_id = 0x50487368, .version = 2, .steps = steps};
+const struct db_schema ddl_credentials = {.name = "credentials.db", .application_id = 0x50486372, .version = 2, .steps = steps};

@@ -125,7 +125,7 @@ class ChangesTest(PollTest):
         follower.wait_for("dan@uni.example", 250)
         follower.stop()
         follower.set_values(ldap_compare_interval_s=3600)
-        follower.start()  # a load, and a clock that stands at noon
+        follower.start()  # and a clock that stands at noon
         follower.wait_state("PERSIST")
         self.master.add(dated("eve", "20261122080000Z"))
         follower.run("directory", "reconcile")
@@ -330,6 +330,8 @@ class LiarTest(unittest.TestCase):
         self.lying.end = ends[2]
         self.follower.wait_for("nobody@uni.example", 451)
         self.follower.kill()
+        with self.follower.writes() as db:
+            db.execute("UPDATE state SET cookie = x''")
         self.follower.start()
         loads = self.lying.loads
         self.follower.wait(lambda: self.lying.loads > loads + 1, "loads that fail")

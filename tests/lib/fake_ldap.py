@@ -163,11 +163,11 @@ class Search:
 
 
 class FakeServer:
-    def __init__(self, lies, csns=(), address="127.0.0.8", answers=None):
+    def __init__(self, lies, csns=(), address="127.0.0.8", answers=None, port=0):
         """answers(session, number, search): to all searches that are neither for a contextCSN nor persistent."""
         self.lies, self.csns, self.realms, self.searches, self.connections = lies, list(csns), [], 0, 0
         self.answers = answers
-        self.listener = socket.create_server((address, 0))
+        self.listener = socket.create_server((address, port))
         self.uri = "ldap://%s:%d" % self.listener.getsockname()
         self.sessions = []
         threading.Thread(target=self.accept, daemon=True).start()

@@ -7,6 +7,7 @@
 
     ad = ActiveDirectory()                               # objectGUID, uSNChanged; 1,500 values of an attribute at a time
     ad.put(dn, {"objectClass": ["phMailList"], ...}); ad.delete(dn)
+    ad.name = "DC2"; ad.invocation = b"\2" * 16         # another one, or one that was restored
     ad.on_part = lambda ad, dn, name, low: ...           # before each part but the first
 """
 import re
@@ -94,13 +95,13 @@ class Lying:
         """Nothing has changed, it says."""
 
     def tell_ids(self, session, number, search):
-        for dn, values in self.entries.items():
+        for dn, values in list(self.entries.items()):
             given = values[self.id_name][0]
             if self.knows_ids and (given if isinstance(given, bytes) else given.encode()) in search.filter:
                 session.say(number, session.content(dn, self.show(search, values)))
 
     def tell(self, session, number, search, is_load):
-        names = [dn for dn in self.entries if is_load or dn not in self.left_out]
+        names = [dn for dn in list(self.entries) if is_load or dn not in self.left_out]
         for at, dn in enumerate(names):
             time.sleep(self.slow_s)
             if self.end and at == len(names) // 2:
@@ -124,13 +125,20 @@ class ActiveDirectory(Lying):
         return {"objectGUID": [n.to_bytes(4, "little") + b"\0\0\0\x40\x80\0\0\0\0\0\0\1"], "uSNChanged": [str(n)]}
 
     def root(self):
-        return {**super().root(), "highestCommittedUSN": [str(self.usn)], "dsServiceName": [f"CN=NTDS Settings,CN={self.name}"]}
+        return {**super().root(), "highestCommittedUSN": [str(self.usn)], "dsServiceName": [self.service()]}
+
+    def service(self):
+        return f"CN=NTDS Settings,CN={self.name},CN=Servers,CN=Configuration,{BASE}"
 
     def put(self, dn, values, n=None):
         """A new entry with the n-th id, or one that has changed."""
         self.usn += 1
         marks = self.marks(n) if n else {"objectGUID": self.entries[dn]["objectGUID"]}
         self.entries[dn] = {**values, **marks, "uSNChanged": [str(self.usn)]}
+
+    def delete(self, dn):
+        self.usn += 1
+        del self.entries[dn]
 
     def change(self, dn, **values):
         self.put(dn, {**self.entries[dn], **values})
@@ -153,6 +161,11 @@ class ActiveDirectory(Lying):
         return shown
 
     def read(self, session, number, dn, search):
+        if dn == self.service():
+            self.by_names -= 1
+            session.say(number, session.content(dn, {"invocationId": [self.invocation]}))
+            session.say(number, session.result(0x65))
+            return
         asked = [one.decode() for one in search.attributes if b";range=" in one]
         if asked and dn in self.entries:
             self.parts += 1
@@ -169,6 +182,6 @@ class ActiveDirectory(Lying):
             return
         since = int(re.search(rb"uSNChanged\x04.(\d+)", search.filter, re.DOTALL).group(1))
         self.asked.append(since)
-        for dn, values in self.entries.items():
+        for dn, values in list(self.entries.items()):
             if int(values["uSNChanged"][0]) >= since:
                 session.say(number, session.content(dn, self.show(search, values)))

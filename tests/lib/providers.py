@@ -101,7 +101,7 @@ class SlapdShadow(SlapdMaster):
 class SlapdPolled(SlapdMaster):
     """Without syncprov."""
     provides = False
-    resumes = resumes_restarted = has_cookie = False
+    has_cookie = False
 
     def settings(self):
         return {**super().settings(), "ldap_driver": "poll", "ldap_poll_interval_s": 1, "ldap_compare_interval_s": 1}
