@@ -34,6 +34,7 @@ enum err_code thread_start(pthread_t *thread_out, const char *name, void *(*fn)(
 	start->arg = arg;
 	snprintf(start->name, sizeof start->name, "%.15s", name);
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS); // of the thread's own making; mapped.h answers it
 	pthread_sigmask(SIG_SETMASK, &all, &before); // inherited
 	int failure = pthread_create(thread_out, NULL, begin, start);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -3,11 +3,15 @@
 //
 // A reader's connection only reads: it never checkpoints (that is the writer's alone) and never makes a file. It holds a lock of the WAL
 // only between begin and end, so that the writer can fold the WAL in whenever no decision is under way.
+//
+// The file is mapped, and somebody may cut it: whatever touches it is between mapped_begin and mapped_end (base/mapped.h), and what was found
+// while a page was missing counts for nothing.
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/mapped.h"
 #include "base/must.h"
 #include "directory_source.h"
 #include "dn.h"
@@ -81,7 +85,9 @@ void reader_free(struct reader **reader_in)
 	if (reader == NULL)
 		return;
 	reader_end(reader);
+	mapped_begin();
 	db_close(&reader->db);
+	(void)mapped_end();
 	for (size_t i = 0; i < RECENT_MAX; i++) {
 		buf_fini(&reader->recent[i].key);
 		buf_fini(&reader->recent[i].blob);
@@ -133,12 +139,31 @@ static void look_at_path(struct reader *reader)
 	}
 }
 
+static void end_transaction(struct reader *reader)
+{
+	if (reader->in_transaction && db_run(reader->db, db_stmt(reader->db, END), NULL) != ERR_OK)
+		db_rollback(reader->db); // SQLite has ended it already
+	reader->in_transaction = false;
+}
+
 // A database that failed is opened anew in a second.
 static void give_up(struct reader *reader)
 {
-	reader_end(reader);
+	end_transaction(reader);
 	db_close(&reader->db);
 	reader->look_again_ms = clock_mono_ms() + RETRY_MS;
+}
+
+// Ends what mapped_begin began. True: a page was missing, and what was found is worth nothing.
+static bool was_cut(struct reader *reader)
+{
+	if (!mapped_end())
+		return false;
+	mapped_begin();
+	give_up(reader);
+	(void)mapped_end(); // the map is gone
+	err_set(&reader->trouble, ERR_CORRUPT, "%s: it was cut", reader->path);
+	return true;
 }
 
 static bool read_state(struct reader *reader)
@@ -165,9 +190,8 @@ static bool read_state(struct reader *reader)
 	return true;
 }
 
-bool reader_begin(struct reader *reader)
+static bool begin(struct reader *reader)
 {
-	must(!reader->in_transaction);
 	look_at_path(reader);
 	if (reader->db == NULL)
 		return false;
@@ -181,11 +205,19 @@ bool reader_begin(struct reader *reader)
 	return true;
 }
 
+bool reader_begin(struct reader *reader)
+{
+	must(!reader->in_transaction);
+	mapped_begin();
+	bool has_begun = begin(reader);
+	return !was_cut(reader) && has_begun;
+}
+
 void reader_end(struct reader *reader)
 {
-	if (reader->in_transaction && db_run(reader->db, db_stmt(reader->db, END), NULL) != ERR_OK)
-		db_rollback(reader->db); // SQLite has ended it already
-	reader->in_transaction = false;
+	mapped_begin();
+	end_transaction(reader);
+	(void)was_cut(reader);
 }
 
 struct reader_state reader_state(const struct reader *reader)
@@ -286,7 +318,7 @@ static bool is_readable(struct reader *reader)
 	return reader->in_transaction && reader->state.complete;
 }
 
-enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
+static enum directory_answer find(struct reader *reader, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
 	struct directory_match *match_out)
 {
 	if (!is_readable(reader))
@@ -313,7 +345,20 @@ enum directory_answer reader_find(struct reader *reader, enum directory_key kind
 	return answer;
 }
 
-struct str reader_next_key(struct reader *reader, enum directory_key kind, struct str from, struct arena *arena)
+enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
+	struct directory_match *match_out)
+{
+	struct directory_match match;
+	mapped_begin();
+	enum directory_answer answer = find(reader, kind, key, skip, arena, &match);
+	if (was_cut(reader))
+		return DIRECTORY_UNAVAILABLE;
+	if (answer == DIRECTORY_FOUND || answer == DIRECTORY_AMBIGUOUS)
+		*match_out = match;
+	return answer;
+}
+
+static struct str next_key(struct reader *reader, enum directory_key kind, struct str from, struct arena *arena)
 {
 	if (!reader->in_transaction || !reader->state.complete)
 		return STR_NONE;
@@ -341,7 +386,14 @@ struct str reader_next_key(struct reader *reader, enum directory_key kind, struc
 	return next->key.n ? arena_dup(arena, buf_str(&next->key)) : STR_NONE;
 }
 
-enum directory_answer reader_each(struct reader *reader, bool (*each)(void *arg, const struct entry *entry), void *arg)
+struct str reader_next_key(struct reader *reader, enum directory_key kind, struct str from, struct arena *arena)
+{
+	mapped_begin();
+	struct str key = next_key(reader, kind, from, arena);
+	return was_cut(reader) ? STR_NONE : key;
+}
+
+static enum directory_answer walk(struct reader *reader, bool (*each)(void *arg, const struct entry *entry), void *arg)
 {
 	struct entry entry;
 	enum db_step step;
@@ -363,4 +415,11 @@ enum directory_answer reader_each(struct reader *reader, bool (*each)(void *arg,
 	}
 	db_reset(stmt);
 	return DIRECTORY_FOUND;
+}
+
+enum directory_answer reader_each(struct reader *reader, bool (*each)(void *arg, const struct entry *entry), void *arg)
+{
+	mapped_begin();
+	enum directory_answer answer = walk(reader, each, arg);
+	return was_cut(reader) ? DIRECTORY_UNAVAILABLE : answer;
 }

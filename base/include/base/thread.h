@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads as all of ours begin: with every signal blocked, because the main thread alone takes them, and under a name that top
+// Threads as all of ours begin: with every signal blocked that comes from elsewhere, because the main thread alone takes them, and under a name that top
 // and gdb show; and how those that are no fibers wait for a time.
 //
 //     if ((code = thread_start(&log->thread, "queue-log", writer, log, err)))
