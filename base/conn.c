@@ -549,6 +549,8 @@ void conn_close(struct conn **conn_taken, int64_t linger_ms)
 	buf_fini(&conn->out);
 	free(conn->in);
 	free(conn->failure);
+	if (conn->tls)
+		free(conn->tls->peer);
 	free(conn->tls);
 	free(conn);
 }

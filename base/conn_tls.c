@@ -191,7 +191,8 @@ static void describe_peer(struct conn_tls *tls, X509 *cert)
 	OPENSSL_free(spki);
 }
 
-static struct conn_tls *describe(SSL *ssl, bool verifies)
+// names: those of a good certificate are wanted.
+static struct conn_tls *describe(SSL *ssl, bool verifies, bool names)
 {
 	struct conn_tls *tls = calloc(1, sizeof *tls);
 	must(tls != NULL);
@@ -204,7 +205,10 @@ static struct conn_tls *describe(SSL *ssl, bool verifies)
 	X509 *cert = SSL_get0_peer_certificate(ssl);
 	if (cert)
 		describe_peer(tls, cert);
-	tls->verified = verifies && cert && SSL_get_verify_result(ssl) == X509_V_OK;
+	bool good = cert && SSL_get_verify_result(ssl) == X509_V_OK;
+	tls->verified = verifies && good;
+	if (names && good && X509_cmp_current_time(X509_get0_notAfter(cert)) > 0) // a ticket may outlive it
+		tls->peer = tls_peer_names(cert);
 	ERR_clear_error();
 	return tls;
 }
@@ -254,7 +258,7 @@ static enum err_code begin(struct conn *conn, struct conn_ssl *self, bool verifi
 			*err = failure;
 		return code;
 	}
-	conn->tls = describe(self->ssl, verifies);
+	conn->tls = describe(self->ssl, verifies, self->server && tls_server_trusts(self->server));
 	conn->io = &conn_ssl_io;
 	conn->self = self;
 	return ERR_OK;

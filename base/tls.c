@@ -32,6 +32,7 @@ struct tls_server {
 	_Atomic unsigned refs;
 	enum tls_version min;
 	bool asks; // clients for their certificate
+	X509_STORE *trusted; // owned; NULL: nobody is
 	int64_t expires_wall_ms;
 	size_t identities_n;
 	struct identity identities[IDENTITIES_MAX]; // the first is for those who name none
@@ -184,7 +185,7 @@ static int choose_identity(SSL *ssl, int *alert, void *arg)
 static int accept_any_certificate(int ok, X509_STORE_CTX *store)
 {
 	(void)ok, (void)store;
-	return 1; // checked by pin, after the handshake
+	return 1; // checked by pin, after the handshake; what is wrong with it stays the verdict of the chain (SSL_get_verify_result)
 }
 
 // --- Loading ---
@@ -205,6 +206,8 @@ static SSL_CTX *new_server_ctx(struct tls_server *server)
 	SSL_CTX_set_tlsext_servername_arg(ctx, server);
 	if (server->asks)
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, accept_any_certificate);
+	if (server->trusted)
+		must(SSL_CTX_set1_verify_cert_store(ctx, server->trusted) == 1);
 	return ctx;
 }
 
@@ -289,6 +292,15 @@ enum err_code tls_server_new(const struct tls_server_config *config, struct tls_
 	server->min = config->min;
 	server->asks = config->asks;
 	server->expires_wall_ms = INT64_MAX;
+	if (config->ca_path) {
+		server->trusted = X509_STORE_new();
+		must(server->trusted != NULL);
+		ERR_clear_error();
+		if (X509_STORE_load_file(server->trusted, config->ca_path) != 1) {
+			tls_server_drop(&server);
+			return tls_failed(err, "read the trusted certificates %s", config->ca_path);
+		}
+	}
 	for (size_t i = 0; i < config->n; i++) {
 		X509 *cert = NULL;
 		enum err_code code = read_certificate(config->files[i].cert_path, &cert, err);
@@ -318,12 +330,18 @@ void tls_server_drop(struct tls_server **server_taken)
 		return;
 	for (size_t i = 0; i < server->identities_n; i++)
 		identity_fini(&server->identities[i]);
+	X509_STORE_free(server->trusted);
 	free(server);
 }
 
 int64_t tls_server_expires_wall_ms(const struct tls_server *server)
 {
 	return server->expires_wall_ms;
+}
+
+bool tls_server_trusts(const struct tls_server *server)
+{
+	return server->trusted != NULL;
 }
 
 SSL *tls_server_ssl(struct tls_server *server)

@@ -6,7 +6,7 @@
 #include "mail/addr.h"
 #include "mail/rule_reply.h"
 
-enum { REJECT_CODE = 550, WHY_BYTES_MAX = 500, IPV4_PARTS = 4, IPV6_PARTS = 8 };
+enum { NAME_BYTES_MAX = 4096, REJECT_CODE = 550, WHY_BYTES_MAX = 500, IPV4_PARTS = 4, IPV6_PARTS = 8 };
 
 // --- Networks ---
 
@@ -131,6 +131,52 @@ static const char *add_recipient(struct arena *arena, struct access_rule_keys *k
 	return add_party(arena, keys, "to:", text);
 }
 
+struct str access_rule_certificate(struct arena *arena, struct str subject)
+{
+	static const char digits[] = "0123456789abcdef";
+	if (subject.n > NAME_BYTES_MAX)
+		return STR_NONE;
+	char *p = arena_alloc(arena, 3 * subject.n + 1);
+	size_t n = 0;
+	for (size_t i = 0; p && i < subject.n; i++) {
+		int high = subject.p[i] == '+' && i + 2 < subject.n ? chr_hex(subject.p[i + 1]) : -1, low = high >= 0 ? chr_hex(subject.p[i + 2]) : -1;
+		bool escaped = low >= 0;
+		unsigned char c = escaped ? (unsigned char)(high * 16 + low) : (unsigned char)subject.p[i];
+		i += escaped ? 2 : 0;
+		if (c > ' ' && c < 0x7f && strchr("<>()\"+", c) == NULL && !(escaped && c == '/')) {
+			p[n++] = chr_lower((char)c);
+			continue;
+		}
+		p[n++] = '+';
+		p[n++] = digits[c >> 4];
+		p[n++] = digits[c & 15];
+	}
+	return str_of(p, p ? n : 0);
+}
+
+static const char *add_subject(struct arena *arena, struct access_rule_keys *keys, const char *tag, struct str text)
+{
+	struct str name = access_rule_certificate(arena, text);
+	if (!str_starts(text, STR("/")) || str_find(text, STR("=")) < 0 || name.n == 0)
+		return "is no name of a certificate such as /C=DE/O=Uni/CN=mail.dept.example";
+	return add_key(arena, keys, tag, name);
+}
+
+static const char *add_cert_issuer(struct arena *arena, struct access_rule_keys *keys, struct str text)
+{
+	return add_subject(arena, keys, "certissuer:", text);
+}
+
+static const char *add_cert_subject(struct arena *arena, struct access_rule_keys *keys, struct str text)
+{
+	return add_subject(arena, keys, "certsubject:", text);
+}
+
+static const char *add_cert_name(struct arena *arena, struct access_rule_keys *keys, struct str text)
+{
+	return str_starts(text, STR(".")) ? "names a certificate by a part of a name" : add_domain(arena, keys, "certname:", text);
+}
+
 static const char *add_untagged(struct arena *arena, struct access_rule_keys *keys, struct str text)
 {
 	struct netaddr_net net;
@@ -166,9 +212,10 @@ const char *access_rule_keys(struct arena *arena, struct str text, struct access
 	static const struct {
 		const char *tag;
 		const char *(*add)(struct arena *arena, struct access_rule_keys *keys, struct str text);
-	} tags[] = {{"Connect", add_client}, {"From", add_sender}, {"To", add_recipient}};
+	} tags[] = {{"Connect", add_client}, {"From", add_sender}, {"To", add_recipient}, {"CERTIssuer", add_cert_issuer},
+		{"CERTSubject", add_cert_subject}, {"CERTName", add_cert_name}};
 	struct access_rule_keys keys = {.n = 0};
-	const char *wrong = "has a tag that is not known here: Connect:, From: and To: are";
+	const char *wrong = "has a tag that is not known here: Connect:, From:, To:, CERTIssuer:, CERTSubject: and CERTName: are";
 	struct str tag;
 	text = str_trim(text);
 	if (!take_tag(&text, &tag))
@@ -188,7 +235,7 @@ static const struct {
 	const char *word;
 	enum access_rule_action action;
 } words[] = {
-	{"OK", ACCESS_RULE_OK}, {"RELAY", ACCESS_RULE_RELAY}, {"REJECT", ACCESS_RULE_REJECT}, {"DISCARD", ACCESS_RULE_DISCARD},
+	{"OK", ACCESS_RULE_OK}, {"RELAY", ACCESS_RULE_RELAY}, {"SUBJECT", ACCESS_RULE_SUBJECT}, {"REJECT", ACCESS_RULE_REJECT}, {"DISCARD", ACCESS_RULE_DISCARD},
 	{"SKIP", ACCESS_RULE_SKIP}, {"QUARANTINE", ACCESS_RULE_QUARANTINE}, {"ERROR", ACCESS_RULE_ERROR},
 };
 
@@ -208,6 +255,7 @@ static const char *finish(struct arena *arena, struct str rest, struct access_ru
 		return NULL;
 	case ACCESS_RULE_OK:
 	case ACCESS_RULE_RELAY:
+	case ACCESS_RULE_SUBJECT:
 	case ACCESS_RULE_DISCARD:
 	case ACCESS_RULE_SKIP:
 		return NULL;
@@ -219,7 +267,7 @@ const char *access_rule_action(struct arena *arena, struct str text, struct acce
 {
 	struct str word = str_trim(text), rest = STR_NONE;
 	struct access_rule rule = {.action = ACCESS_RULE_ERROR};
-	const char *wrong = "is none of OK, RELAY, REJECT, DISCARD, SKIP, QUARANTINE:, ERROR:, or a reply code and text";
+	const char *wrong = "is none of OK, RELAY, SUBJECT, REJECT, DISCARD, SKIP, QUARANTINE:, ERROR:, or a reply code and text";
 	text = word;
 	str_cut(text, ':', &word, &rest);
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -247,7 +295,12 @@ static bool is_everybody(struct str key)
 
 const char *access_rule_check(const struct access_rule_keys *keys, const struct access_rule *rule)
 {
-	bool relays = rule->action == ACCESS_RULE_RELAY;
+	bool relays = rule->action == ACCESS_RULE_RELAY, asks = rule->action == ACCESS_RULE_SUBJECT;
+	bool issuer = keys->n == 1 && str_starts(keys->v[0], STR("certissuer:"));
+	if (asks && !issuer)
+		return "says SUBJECT of something else than CERTIssuer: it counts as OK";
+	if (keys->n == 1 && str_starts(keys->v[0], STR("cert")))
+		return relays || asks ? NULL : "says of a certificate something else than RELAY, or SUBJECT of an issuer: it counts as OK";
 	for (size_t i = 0; relays && i < keys->n; i++) {
 		struct str key = keys->v[i], party;
 		str_cut(key, ':', &key, &party);

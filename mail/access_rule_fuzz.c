@@ -10,7 +10,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool has_tag(struct str key)
 {
-	return str_starts(key, STR("connect:")) || str_starts(key, STR("from:")) || str_starts(key, STR("to:")) || str_starts(key, STR("relay:"));
+	static const char *const tags[] = {"connect:", "from:", "to:", "relay:", "certissuer:", "certsubject:", "certname:"};
+	for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+		if (str_starts(key, str_of_c(tags[i])))
+			return true;
+	return false;
 }
 
 static void check_keys(struct arena *arena, const struct access_rule_keys *keys)
@@ -20,7 +24,7 @@ static void check_keys(struct arena *arena, const struct access_rule_keys *keys)
 	for (size_t i = 0; i < keys->n; i++) {
 		struct str key = keys->v[i];
 		must(has_tag(key) && !chars_any_control(key));
-		if (str_starts(key, STR("from:")) || str_starts(key, STR("to:")))
+		if (str_starts(key, STR("from:")) || str_starts(key, STR("to:")) || str_starts(key, STR("cert")))
 			must(access_rule_keys(arena, key, &again) != NULL || str_eq(again.v[0], key)); // folding may make it too long
 	}
 }

@@ -2,7 +2,18 @@
 // The TLS contexts of a front-end, made from the settings.
 #include "mta_tls.h"
 
+#include "base/log.h"
 #include "schema/settings_tls.h"
+
+// Without tls_ca_file mail goes on; who relays by a name does not.
+static enum err_code load_asking(const struct settings *settings, struct tls_server **server_out, struct err *err)
+{
+	bool ca_missing;
+	enum err_code code = settings_tls_asking_server(settings, server_out, &ca_missing, err);
+	if (code == ERR_OK && ca_missing)
+		log_error(NULL, "clients are not known by the names of their certificates: tls_ca_file cannot be read", log_err(err));
+	return code;
+}
 
 enum err_code mta_tls_load(const struct settings *settings, struct mta_tls *tls_out, struct err *err)
 {
@@ -10,7 +21,7 @@ enum err_code mta_tls_load(const struct settings *settings, struct mta_tls *tls_
 	struct err none;
 	enum err_code code = settings_tls_server(settings, &tls.server, err);
 	if (code == ERR_OK)
-		code = settings_tls_asking_server(settings, &tls.asking, err);
+		code = load_asking(settings, &tls.asking, err);
 	if (code == ERR_OK)
 		code = settings_tls_node_client(settings, &tls.out.lmtp, err);
 	if (code == ERR_OK)

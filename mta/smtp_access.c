@@ -61,6 +61,17 @@ bool smtp_access_sender(struct smtp_session *s, const struct addr *from, struct 
 	return false;
 }
 
+static const struct access *ask_names(struct smtp_session *s, const struct conn_tls_peer *peer)
+{
+	const struct access_table table = table_of(s);
+	const struct access_certificate certificate = {
+		.issuer = peer->issuer, .subject = peer->subject, .names = peer->names, .names_n = peer->names_n};
+	struct access *access = arena_alloc(s->d.txn.arena, sizeof *access);
+	if (access)
+		access_certificate(&table, &certificate, s->d.txn.arena, access);
+	return access;
+}
+
 struct relay_client smtp_access_relay(struct smtp_session *s)
 {
 	const struct conn_tls *tls = conn_tls(s->d.conn);
@@ -68,6 +79,8 @@ struct relay_client smtp_access_relay(struct smtp_session *s)
 		.certificates = &s->settings->relay_certificates, .access = &s->access.client};
 	if (tls)
 		client.certificate = pin_of(s->d.txn.arena, tls->peer_spki);
+	if (tls && tls->peer)
+		client.names = ask_names(s, tls->peer);
 	return client;
 }
 

@@ -6,7 +6,7 @@
 
 #include "base/must.h"
 
-enum { NET_KEY_BYTES = sizeof "connect:6/128/" + NETADDR_TEXT_BYTES };
+enum { DOUBT_CODE = 451, NET_KEY_BYTES = sizeof "connect:6/128/" + NETADDR_TEXT_BYTES };
 
 struct search {
 	const struct access_table *table;
@@ -17,7 +17,7 @@ struct search {
 static bool doubt(struct search *s)
 {
 	s->access->refuses = true;
-	s->access->reply = (struct reply){.code = 451, .enhanced = STR("4.3.5"), .text = STR("access rules are not set up completely, try again later")};
+	s->access->reply = (struct reply){.code = DOUBT_CODE, .enhanced = STR("4.3.5"), .text = STR("access rules are not set up completely, try again later")};
 	return true;
 }
 
@@ -37,6 +37,9 @@ static void follow(struct search *s, struct str key, const struct access_rule *r
 		return;
 	case ACCESS_RULE_RELAY:
 		access->relays = may_relay(key, rule);
+		return;
+	case ACCESS_RULE_SUBJECT:
+		access->asks_subject = true;
 		return;
 	case ACCESS_RULE_REJECT:
 	case ACCESS_RULE_ERROR:
@@ -171,6 +174,38 @@ void access_client(const struct access_table *table, const struct netaddr *clien
 			if ((has_length[bits] && try_key(&s, str_of_c(key))) || bits == 0)
 				break;
 		}
+	directory_end(table->directory);
+}
+
+// True: it may relay, or cannot be known now.
+static bool is_let(struct search *s, const char *tag, struct str name)
+{
+	if (name.n == 0 || !try_tagged(s, tag, "", name, ""))
+		return false;
+	bool doubtful = s->access->refuses && s->access->reply.code == DOUBT_CODE;
+	s->access->refuses = doubtful; // REJECT says nothing of certificates
+	s->access->discards = false;
+	s->access->quarantine = STR_NONE;
+	return doubtful || s->access->relays;
+}
+
+void access_certificate(const struct access_table *table, const struct access_certificate *certificate, struct arena *arena,
+	struct access *access_out)
+{
+	struct search s = {.table = table, .arena = arena, .access = access_out};
+	*access_out = (struct access){.attribute = ""};
+	directory_begin(table->directory);
+	bool let = false;
+	if (has_rows(&s, "certissuer:"))
+		let = is_let(&s, "certissuer:", access_rule_certificate(arena, certificate->issuer)) ||
+		      (access_out->asks_subject && is_let(&s, "certsubject:", access_rule_certificate(arena, certificate->subject)));
+	bool by_name = !let && has_rows(&s, "certname:");
+	for (size_t i = 0; by_name && !let && i < certificate->names_n; i++) {
+		struct domain domain;
+		let = domain_parse(arena, certificate->names[i], DOMAIN_UTF8, &domain) == DOMAIN_OK && is_let(&s, "certname:", domain.key);
+	}
+	if (!let)
+		*access_out = (struct access){.attribute = ""};
 	directory_end(table->directory);
 }
 

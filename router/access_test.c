@@ -26,6 +26,8 @@ static const struct {
 	{"From:skip.bad.example", "SKIP"}, {"From:<>", "ERROR:4.7.1:450 no reports now"}, {"untagged.example", "REJECT"},
 	{"To:closed@uni.example", "REJECT"}, {"To:else.example", "RELAY"}, {"To:no.else.example", "REJECT"}, {"To:ok.else.example", "OK"},
 	{"To:trap@uni.example", "DISCARD"}, {"To:watched@uni.example", "QUARANTINE:for the record"}, {"To:old@", "550 5.2.1 has left"},
+	{"CERTIssuer:/C=DE/O=Uni/CN=Uni+20CA", "RELAY"}, {"CERTIssuer:/O=Big+2fsmall/CN=Big", "SUBJECT"},
+	{"CERTSubject:/O=D+C3+A9pt/CN=mail.dept.example", "RELAY"}, {"CERTName:Mail.B\xc3\xbc" "cher.example", "RELAY"},
 	{"To:one@single.example", "RELAY"}, {"friendly.example", "RELAY"}, {"To:anna@uni.example", "OK"},
 };
 
@@ -153,6 +155,56 @@ static void clients_and_senders(void **state)
 	}
 }
 
+static void certificates(void **state)
+{
+	static const struct {
+		const char *issuer, *subject, *name;
+		const char *word;
+	} shown[] = {
+		{"/C=DE/O=Uni/CN=Uni+20CA", "/CN=anybody", NULL, "relay"},
+		{"/c=de/O=UNI/CN=uni+20ca", "/CN=anybody", NULL, "relay"},
+		{"/C=DE/O=Uni/CN=Uni+20CA2", "/CN=anybody", NULL, "ok"},
+		{"/C=DE/O=Uni", "/CN=anybody", NULL, "ok"},
+		{"/O=Big+2Fsmall/CN=Big", "/O=D+C3+A9pt/CN=mail.dept.example", NULL, "relay"},
+		{"/O=Big+2Fsmall/CN=Big", "/O=D+C3+A9pt/CN=other.dept.example", NULL, "ok"},
+		{"/O=Big/small/CN=Big", "/O=D+C3+A9pt/CN=mail.dept.example", NULL, "ok"}, // another name: a value cannot be two
+		{"/O=Else", "/O=D+C3+A9pt/CN=mail.dept.example", NULL, "ok"}, // a subject counts for its issuer only
+		{"/O=Else", "/CN=x", "mail.xn--bcher-kva.example", "relay"},
+		{"/O=Else", "/CN=x", "MAIL.xn--bcher-kva.Example", "relay"},
+		{"/O=Else", "/CN=x", "*.xn--bcher-kva.example", "ok"},
+		{"/O=Else", "/CN=x", "xn--bcher-kva.example", "ok"},
+		{"", "", NULL, "ok"},
+	};
+	struct world *world = *state;
+	char text[16];
+	for (int from_file = 0; from_file < 2; from_file++) {
+		world->from_file = from_file;
+		const struct access_table of = access_of(world);
+		for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+			struct str name = shown[i].name ? str_of_c(shown[i].name) : STR_NONE;
+			const struct access_certificate certificate = {.issuer = str_of_c(shown[i].issuer), .subject = str_of_c(shown[i].subject),
+				.names = &name, .names_n = shown[i].name != NULL};
+			struct access access;
+			access_certificate(&of, &certificate, world->arena, &access);
+			if (strcmp(word_of(&access, text), shown[i].word) != 0)
+				fail_msg("%s %s: %s and not %s", shown[i].issuer, shown[i].subject, word_of(&access, text), shown[i].word);
+		}
+	}
+}
+
+static void rows_about_certificates_that_say_nothing(void **state)
+{
+	static const char *const rows_of[] = {"CERTIssuer:Uni RELAY", "CERTSubject:mail.dept.example RELAY", "CERTName:.dept.example RELAY", "CERTName:* RELAY",
+		"CERTIssuer:/O=Uni REJECT", "CERTSubject:/O=Uni SUBJECT", "CERTName:a.example SUBJECT", "Connect:10 SUBJECT"};
+	struct world *world = *state;
+	for (size_t i = 0; i < sizeof rows_of / sizeof *rows_of; i++) {
+		struct rules *rules = rules_new();
+		if (rules_add(rules, RULES_ACCESS, STR("access"), arena_printf(world->arena, "%s\n", rows_of[i]), complain, world))
+			fail_msg("%s is taken", rows_of[i]);
+		rules_drop(&rules);
+	}
+}
+
 static void the_row_is_named(void **state)
 {
 	struct world *world = *state;
@@ -171,7 +223,7 @@ static void the_row_is_named(void **state)
 
 // --- RCPT: relay control ---
 
-enum { STRANGER, LOGIN, NETWORK, CERTIFICATE, RELAY_CLIENT, OK_CLIENT, WRONG_CERTIFICATE };
+enum { STRANGER, LOGIN, NETWORK, CERTIFICATE, RELAY_CLIENT, OK_CLIENT, WRONG_CERTIFICATE, NAMED_CERTIFICATE, OTHER_NAME, DOUBTFUL_NAME };
 
 static struct recipient_verdict decide(struct world *world, const char *address, int who)
 {
@@ -193,6 +245,13 @@ static struct recipient_verdict decide(struct world *world, const char *address,
 		client.certificate = STR("sha256:baaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
 	access_client(&of, &client.address, world->arena, &access);
 	client.access = &access;
+	struct access names = {.attribute = ""};
+	const struct access_certificate named = {.issuer = STR("/C=DE/O=Uni/CN=Uni+20CA")}, other = {.issuer = STR("/O=Else")};
+	if (who == NAMED_CERTIFICATE || who == OTHER_NAME)
+		access_certificate(&of, who == NAMED_CERTIFICATE ? &named : &other, world->arena, &names);
+	if (who == DOUBTFUL_NAME)
+		names = (struct access){.found = true, .refuses = true, .attribute = "", .reply = {.code = 451, .enhanced = STR("4.3.5"), .text = STR("later")}};
+	client.names = &names;
 	assert_int_equal(addr_parse(world->arena, str_of_c(address), ADDR_UTF8, &addr), ADDR_OK);
 	const struct recipient_query query = {.recipient = &addr, .authenticated = who == LOGIN, .delimiters = STR("+"), .client = &client,
 		.rules = of.rules, .relayhost = STR("smart.example:25"), .default_domain = STR("uni.example")};
@@ -217,7 +276,11 @@ static const struct row {
 	{"far.example!u@else.example", STRANGER, 550, RECIPIENT_REFUSE, "old form"},
 	{"u%evil.example@far.example", NETWORK, 550, RECIPIENT_REFUSE, "old form"},
 	{"x@[192.0.2.7]", NETWORK, 550, RECIPIENT_REFUSE, "literal"},
+	{"x@far.example", OTHER_NAME, 550, RECIPIENT_REFUSE, "relay refused"},
+	{"x@far.example", DOUBTFUL_NAME, 451, RECIPIENT_DEFER, "relay certificate name"},
+	{"anna@uni.example", DOUBTFUL_NAME, 250, RECIPIENT_DELIVER, "access recipient"},
 	// who may
+	{"x@far.example", NAMED_CERTIFICATE, 250, RECIPIENT_RELAY, "relay certificate name"},
 	{"x@far.example", LOGIN, 250, RECIPIENT_RELAY, "relay login"},
 	{"x@far.example", NETWORK, 250, RECIPIENT_RELAY, "relay network"},
 	{"x@far.example", CERTIFICATE, 250, RECIPIENT_RELAY, "relay certificate"},
@@ -358,9 +421,9 @@ static const struct {
 		"t:1: my.example asks for DANE, which needs DNSSEC look-ups that are not built yet; until then verify, encrypt or fingerprint="},
 	{RULES_ACCESS, "Connect:host.example REJECT\n",
 		"t:1: Connect:host.example names a client by something else than its address or network: names need DNS, which is not asked yet"},
-	{RULES_ACCESS, "GreetPause:192.0.2.1 0\n", "t:1: GreetPause:192.0.2.1 has a tag that is not known here: Connect:, From: and To: are"},
+	{RULES_ACCESS, "GreetPause:192.0.2.1 0\n", "t:1: GreetPause:192.0.2.1 has a tag that is not known here: Connect:, From:, To:, CERTIssuer:, CERTSubject: and CERTName: are"},
 	{RULES_ACCESS, "From:x.example MAYBE\n",
-		"t:1: From:x.example is none of OK, RELAY, REJECT, DISCARD, SKIP, QUARANTINE:, ERROR:, or a reply code and text"},
+		"t:1: From:x.example is none of OK, RELAY, SUBJECT, REJECT, DISCARD, SKIP, QUARANTINE:, ERROR:, or a reply code and text"},
 	{RULES_ACCESS, "From:x.example ERROR:250 fine\n", "t:1: From:x.example has a reply code that is neither 4xx nor 5xx"},
 };
 
@@ -381,6 +444,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(clients_and_senders),
+		cmocka_unit_test(certificates),
+		cmocka_unit_test(rows_about_certificates_that_say_nothing),
 		cmocka_unit_test(the_row_is_named),
 		cmocka_unit_test(recipients_and_relay),
 		cmocka_unit_test(nobody_lets_everybody_relay),

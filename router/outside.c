@@ -181,6 +181,12 @@ static bool may_relay(struct decision *d, const struct decision_item *item, cons
 	if (item->depth > 0)
 		return !item->own_words || is_plain(d, addr);
 	if (!relay_allowed(d->query->client, d->query->authenticated, &d->access, &why)) {
+		const struct access *names = d->query->client ? d->query->client->names : NULL;
+		if (names && names->refuses) {
+			decision_reason_of(d, "relay certificate name", names->entry, names->attribute, names->value);
+			decision_says(d, &names->reply);
+			return false;
+		}
 		decision_reason(d, literal ? "literal" : "relay refused", STR_NONE, ATTR_NONE, literal ? addr->text : addr->domain.key);
 		decision_gone(d, literal ? CAUSE_LITERAL : CAUSE_RELAY_DENIED);
 		return false;

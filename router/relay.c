@@ -39,6 +39,8 @@ bool relay_allowed(const struct relay_client *client, bool authenticated, const 
 		return because(why_out, "relay network", NULL);
 	if (client && has_certificate(client))
 		return because(why_out, "relay certificate", NULL);
+	if (client && client->names && client->names->relays)
+		return because(why_out, "relay certificate name", client->names);
 	if (client && client->access && client->access->relays)
 		return because(why_out, "relay client", client->access);
 	if (recipient && recipient->relays)

@@ -133,7 +133,16 @@ enum err_code conn_tls_accept(struct conn *conn, struct tls_server *server, size
 enum err_code conn_tls_connect(struct conn *conn, struct tls_client *client, struct str host, struct err *err) ERR_CHECKED;
 
 // What was agreed; NULL while plain. Borrowed until the close.
+// Names of a certificate that was verified. A subject is "/C=DE/O=Uni/CN=mail.dept.example": type and value of each part, from the root down,
+// where bytes of a value that are no printable ASCII, and blanks and < > ( ) " + / are "+" and two hexadecimal digits.
+struct conn_tls_peer {
+	struct str subject, issuer;
+	size_t names_n;
+	struct str names[]; // DNS names of its subjectAltName; where it has none, its CN
+};
+
 struct conn_tls {
+	struct conn_tls_peer *peer;    // owned; NULL: the peer showed no certificate, or none that was verified against tls_server_config.ca_path
 	char version[16];              // "TLSv1.3"
 	char cipher[64];               // "TLS_AES_256_GCM_SHA384"
 	int bits;                      // of the cipher

@@ -12,10 +12,17 @@
 //     From:user@dom  From:dom  From:.dom  From:user@  From:<>    envelope senders: this one, dom and what is below it, what is below it, any
 //                                                                domain, the empty one
 //     To:user@dom  To:dom  To:.dom  To:user@                     envelope recipients
+//     CERTIssuer:/C=DE/O=Uni/CN=Uni+20CA                  client certificates, as sendmail has them: who has vouched for it (RELAY: for all
+//                                                                that he vouches for; SUBJECT: its subject is asked about)
+//     CERTSubject:/C=DE/O=Uni/CN=mail.dept.example       its subject; counts where the row of its issuer is SUBJECT
+//     CERTName:mail.dept.example                          a DNS name that it is for, whoever vouches for it (ours)
+// Names of certificates are written as struct conn_tls_peer has them (base/conn.h), in any case; "/" in a value is +2F, so that no value passes
+// for two. They are about relaying alone. Only the names of a certificate that tls_ca_file vouches for are asked about.
+//
 // Without a tag: a network is Connect:, anything else is From:, and a domain with RELAY also lets mail be relayed to it. Names of clients need
 // DNS and are refused (Connect:host.example), and so are sendmail's other tags.
 //
-// Actions: OK, RELAY, REJECT, DISCARD, SKIP, QUARANTINE:why, ERROR:d.s.n:code text, code text (mail/rule_reply.h).
+// Actions: OK, RELAY, SUBJECT, REJECT, DISCARD, SKIP, QUARANTINE:why, ERROR:d.s.n:code text, code text (mail/rule_reply.h).
 //
 // Pure; results live in the arena. Functions that return a const char * give NULL when all is well, else a sentence for whoever wrote the rule.
 #ifndef MAIL_ACCESS_RULE_H
@@ -30,16 +37,21 @@ enum {
 };
 
 // The keys of one row, as they are stored and looked up: "connect:4/BITS/ADDRESS", "connect:6/BITS/ADDRESS", "from:", "to:" with an address
-// (addr.key), "user@", ".domain" or "domain", "from:<>"; and "relay:" with a domain, for one without a tag.
+// (addr.key), "user@", ".domain" or "domain", "from:<>"; "relay:" with a domain, for one without a tag; "certissuer:", "certsubject:" with access_rule_certificate(), "certname:" with a
+// domain.
 struct access_rule_keys {
 	struct str v[ACCESS_RULE_KEYS_MAX];
 	size_t n;
 };
 const char *access_rule_keys(struct arena *arena, struct str text, struct access_rule_keys *keys_out);
 
+// A subject in the one spelling that keys have: lower case, and escaped where it must be. As an administrator or a certificate writes it.
+struct str access_rule_certificate(struct arena *arena, struct str subject);
+
 enum access_rule_action {
 	ACCESS_RULE_OK,         // goes on, although a less special row says otherwise; lets nothing be relayed
 	ACCESS_RULE_RELAY,      // and may be relayed: from this client, to this domain
+	ACCESS_RULE_SUBJECT,    // of CERTIssuer: its subjects are asked about
 	ACCESS_RULE_REJECT,
 	ACCESS_RULE_DISCARD,    // accepted and thrown away
 	ACCESS_RULE_SKIP,       // as if no row were there, the less special ones neither
@@ -54,7 +66,8 @@ struct access_rule {
 };
 const char *access_rule_action(struct arena *arena, struct str text, struct access_rule *rule_out);
 
-// What is wrong with a row as a whole: RELAY for everybody, for a sender, who is whoever he says he is, or for a user in any domain.
+// What is wrong with a row as a whole: RELAY for everybody, for a sender, who is whoever he says he is, or for a user in any domain; anything but
+// RELAY for a certificate, SUBJECT for anything but an issuer.
 const char *access_rule_check(const struct access_rule_keys *keys, const struct access_rule *rule);
 
 #endif

@@ -23,6 +23,13 @@
 #include "mail/addr.h"
 #include "router/rules.h"
 
+// Names of a client's certificate that was verified (struct conn_tls_peer). Borrowed.
+struct access_certificate {
+	struct str issuer, subject;
+	const struct str *names; // DNS names
+	size_t names_n;
+};
+
 struct access_table {
 	struct directory *directory;
 	const struct rules *rules; // NULL: no file
@@ -33,6 +40,7 @@ struct access {
 	bool found;          // some row has said something
 	bool refuses;        // with reply: REJECT, ERROR, or a doubt
 	bool relays;         // RELAY: from this client, to this recipient
+	bool asks_subject;   // SUBJECT, of an issuer
 	bool discards;
 	struct str quarantine; // why it is held; empty: it is not
 	struct reply reply;
@@ -43,6 +51,10 @@ struct access {
 };
 
 void access_client(const struct access_table *table, const struct netaddr *client, struct arena *arena, struct access *access_out);
+// May it relay (relays)? Its issuer, its subject where the issuer's row is SUBJECT, its names. refuses: cannot know now; nobody is turned away
+// for a certificate.
+void access_certificate(const struct access_table *table, const struct access_certificate *certificate, struct arena *arena,
+	struct access *access_out);
 void access_sender(const struct access_table *table, const struct addr *sender, struct arena *arena, struct access *access_out);
 void access_recipient(const struct access_table *table, const struct addr *recipient, struct arena *arena, struct access *access_out);
 

@@ -125,6 +125,7 @@ struct recipient_target {
 	X("relay login", "the client has logged in, so it may relay")                                             \
 	X("relay network", "the client's address is in relay_networks, so it may relay")                          \
 	X("relay certificate", "the client has shown a key of relay_certificates, so it may relay")               \
+	X("relay certificate name", "the access table lets the client relay by a name of its certificate")       \
 	X("relay client", "the access table lets the client relay")                                               \
 	X("relay recipient", "the access table lets mail be relayed there")                                       \
 	X("access client", "the access table says so of the client")                                              \

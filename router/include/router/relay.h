@@ -4,6 +4,7 @@
 //     the client has logged in
 //     its address is in one of relay_networks
 //     it shows a certificate whose key is one of relay_certificates
+//     it shows one that tls_ca_file vouches for, and the access table says RELAY of its names (CERTIssuer:, CERTSubject:, CERTName:)
 //     the access table says RELAY of its address (Connect:)
 //     the access table says RELAY of the recipient (To:, or a domain without a tag)
 //     the recipient is named by somebody of ours: an alias, a group, a forward
@@ -30,6 +31,7 @@ struct relay_client {
 	const struct settings_networks *networks;      // relay_networks
 	const struct settings_list *certificates;      // relay_certificates
 	const struct access *access;                   // access_client() of it; NULL: nothing was found
+	const struct access *names;                    // access_certificate() of it; NULL: it has shown none that was verified
 };
 
 struct relay_why {

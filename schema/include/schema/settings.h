@@ -30,6 +30,7 @@
 	X(SETTINGS_LDAP_PROFILE_NATIVE, "native") X(SETTINGS_LDAP_PROFILE_LASER, "laser")                                     \
 	X(SETTINGS_LDAP_PROFILE_COURIER, "courier") X(SETTINGS_LDAP_PROFILE_ZIMBRA, "zimbra") X(SETTINGS_LDAP_PROFILE_AD, "ad") \
 	X(SETTINGS_LDAP_PROFILE_QMAIL_LDAP, "qmail-ldap") X(SETTINGS_LDAP_PROFILE_SUN, "sun")
+#define SETTINGS_SMTP_CLIENT_CERTIFICATE(X) X(SETTINGS_SMTP_CLIENT_CERTIFICATE_NO, "no") X(SETTINGS_SMTP_CLIENT_CERTIFICATE_ASK, "ask")
 #define SETTINGS_ROUTING_DETAIL(X) X(SETTINGS_ROUTING_DETAIL_STRIP, "strip") X(SETTINGS_ROUTING_DETAIL_PRESERVE, "preserve")
 #define SETTINGS_LDAP_BIND(X)                                                                                                 \
 	X(SETTINGS_LDAP_BIND_SIMPLE, "simple") X(SETTINGS_LDAP_BIND_EXTERNAL, "external") X(SETTINGS_LDAP_BIND_GSSAPI, "gssapi")
@@ -46,6 +47,7 @@ enum settings_bare_newline { SETTINGS_BARE_NEWLINE(SETTINGS_CHOICE_ENUM) };
 enum settings_relayhost_tls { SETTINGS_RELAYHOST_TLS(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_profile { SETTINGS_LDAP_PROFILE(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_driver { SETTINGS_LDAP_DRIVER(SETTINGS_CHOICE_ENUM) };
+enum settings_smtp_client_certificate { SETTINGS_SMTP_CLIENT_CERTIFICATE(SETTINGS_CHOICE_ENUM) };
 enum settings_routing_detail { SETTINGS_ROUTING_DETAIL(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_bind { SETTINGS_LDAP_BIND(SETTINGS_CHOICE_ENUM) };
 enum settings_ldap_starttls { SETTINGS_LDAP_STARTTLS(SETTINGS_CHOICE_ENUM) };

@@ -16,8 +16,11 @@
 // To the world: tls_certificate and tls_key. NULL without any.
 enum err_code settings_tls_server(const struct settings *settings, struct tls_server **server_out, struct err *err) ERR_CHECKED;
 
-// The same, and it asks clients for a certificate: those of relay_certificates are known by their keys. NULL when none are named.
-enum err_code settings_tls_asking_server(const struct settings *settings, struct tls_server **server_out, struct err *err) ERR_CHECKED;
+// The same, and it asks clients for a certificate: those of relay_certificates are known by their keys, others by their names where
+// tls_ca_file vouches for them (smtp_client_certificate). NULL when neither is wanted. ca_missing_out: tls_ca_file cannot be read, *err says why;
+// then names are known of nobody.
+enum err_code settings_tls_asking_server(const struct settings *settings, struct tls_server **server_out, bool *ca_missing_out,
+	struct err *err) ERR_CHECKED;
 
 // To our other nodes, which show us their certificate too and are known by their pins: node_certificate. NULL without it.
 enum err_code settings_tls_node_server(const struct settings *settings, struct tls_server **server_out, struct err *err) ERR_CHECKED;
