@@ -21,7 +21,7 @@
 #include "base/must.h"
 #include "settings_load.h"
 
-enum { UNKNOWN_MAX = 50, OPTIONS_MAX = 400, SECTIONS_MAX = 32, DISTANCE_MAX = 3, NAME_BYTES = 64, FILE_BYTES_MAX = 256 << 10 };
+enum { UNKNOWN_MAX = 50, OPTIONS_MAX = 400, SECTIONS_MAX = 32, NAME_BYTES = STR_NAME_BYTES, FILE_BYTES_MAX = 256 << 10 };
 
 // A setting that no row has, and where it stood: {"tls", "certifcate"}, or {"", "hostnmae"}.
 struct unknown {
@@ -111,36 +111,15 @@ static int note(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
-// Levenshtein's distance, capped: names are short.
-static size_t distance(struct str a, struct str b)
-{
-	size_t row[NAME_BYTES + 1];
-	if (a.n > NAME_BYTES || b.n > NAME_BYTES)
-		return SIZE_MAX;
-	for (size_t j = 0; j <= b.n; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a.n; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= b.n; j++) {
-			size_t change = diagonal + (chr_lower(a.p[i - 1]) == chr_lower(b.p[j - 1]) ? 0 : 1);
-			diagonal = row[j];
-			size_t least = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
-			row[j] = change < least ? change : least;
-		}
-	}
-	return row[b.n];
-}
-
 static const char *nearest(const struct settings_table *table, struct str name)
 {
 	const char *best = NULL;
-	size_t best_distance = DISTANCE_MAX + 1;
+	size_t best_distance = STR_NEAR + 1;
 	for (size_t i = 0; i < table->n; i++) {
 		const char *candidate = table->rows[i].name;
-		if (candidate != NULL && distance(name, str_of_c(candidate)) < best_distance) {
+		if (candidate != NULL && str_distance(name, str_of_c(candidate)) < best_distance) {
 			best = candidate;
-			best_distance = distance(name, str_of_c(candidate));
+			best_distance = str_distance(name, str_of_c(candidate));
 		}
 	}
 	return best;

@@ -59,6 +59,26 @@ ptrdiff_t str_rindex(struct str s, char c)
 	return at ? at - s.p : -1;
 }
 
+size_t str_distance(struct str a, struct str b)
+{
+	size_t row[STR_NAME_BYTES + 1];
+	if (a.n > STR_NAME_BYTES || b.n > STR_NAME_BYTES)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= b.n; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a.n; i++) {
+		size_t diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= b.n; j++) {
+			size_t change = diagonal + (chr_lower(a.p[i - 1]) == chr_lower(b.p[j - 1]) ? 0 : 1);
+			diagonal = row[j];
+			size_t least = row[j] + 1 < row[j - 1] + 1 ? row[j] + 1 : row[j - 1] + 1;
+			row[j] = change < least ? change : least;
+		}
+	}
+	return row[b.n];
+}
+
 ptrdiff_t str_find(struct str s, struct str needle)
 {
 	if (needle.n == 0)

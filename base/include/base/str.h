@@ -50,6 +50,11 @@ bool str_ends_nocase(struct str s, struct str suffix);
 ptrdiff_t str_index(struct str s, char c);
 ptrdiff_t str_rindex(struct str s, char c);
 
+// How many letters have to be changed, added or taken away to make one of the other, case apart (Levenshtein): for "did you mean". Of names up to
+// STR_NAME_BYTES; SIZE_MAX for longer ones. What is STR_NEAR away or less may have been meant.
+enum { STR_NAME_BYTES = 64, STR_NEAR = 3 };
+size_t str_distance(struct str a, struct str b);
+
 // Index of the first occurrence of needle, or -1; an empty needle is at 0.
 ptrdiff_t str_find(struct str s, struct str needle);
 
