@@ -177,11 +177,8 @@ static void check_all(const void *values, struct settings_report *report)
 		checks[i](values, report);
 }
 
-int cmd_check(struct ctl *ctl, int argc, char **argv)
+int cmd_check(struct ctl *ctl)
 {
-	(void)argv;
-	if (argc != 1)
-		return ctl_usage(ctl);
 	struct settings_table table = settings_table;
 	table.check = check_all;
 	struct settings_report report;

@@ -22,19 +22,14 @@ static void print_status(const struct ctl *ctl, enum daemons_id daemon, const js
 		printf("%s: %s\n", name, err->text);
 }
 
-int cmd_status(struct ctl *ctl, int argc, char **argv)
+int cmd_status(struct ctl *ctl)
 {
-	(void)argv;
-	if (argc != 1)
-		return ctl_usage(ctl);
-	if (ctl_settings(ctl) == NULL)
-		return CTL_NO;
 	int code = CTL_YES;
 	for (enum daemons_id daemon = 0; daemon < DAEMONS_N; daemon++) {
 		struct err err = {ERR_OK, ""};
 		json_t *answer = NULL;
 		if (ctl_ask(ctl, daemon, "ping", NULL, NULL, NULL, &answer, &err))
-			code = CTL_TEMPORARY;
+			code = err.code == ERR_DENIED ? CTL_DENIED : CTL_TEMPORARY;
 		if (json_object_get(answer, "trouble"))
 			code = CTL_TEMPORARY;
 		print_status(ctl, daemon, answer, &err);
@@ -43,12 +38,9 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
-int cmd_reload(struct ctl *ctl, int argc, char **argv)
+int cmd_reload(struct ctl *ctl)
 {
-	(void)argv;
-	if (argc != 1)
-		return ctl_usage(ctl);
-	if (ctl_settings(ctl) == NULL || !ctl_tables_are_good(ctl))
+	if (!ctl_tables_are_good(ctl) || ctl_settings(ctl) == NULL)
 		return CTL_NO;
 	int code = CTL_YES;
 	for (enum daemons_id daemon = 0; daemon < DAEMONS_N; daemon++) {
@@ -59,16 +51,14 @@ int cmd_reload(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
-int cmd_metrics(struct ctl *ctl, int argc, char **argv)
+int cmd_metrics(struct ctl *ctl)
 {
-	const char *wanted = argc == 2 ? argv[1] : NULL;
+	const char *wanted = ctl->n_args ? ctl->args[0] : NULL;
 	bool known = wanted == NULL;
 	for (enum daemons_id daemon = 0; daemon < DAEMONS_N; daemon++)
 		known = known || strcmp(wanted, daemons_name(daemon)) == 0;
-	if (argc > 2 || !known)
+	if (!known)
 		return ctl_usage(ctl);
-	if (ctl_settings(ctl) == NULL)
-		return CTL_NO;
 	int code = CTL_YES;
 	for (enum daemons_id daemon = 0; daemon < DAEMONS_N; daemon++) {
 		if (wanted != NULL && strcmp(wanted, daemons_name(daemon)) != 0)

@@ -407,15 +407,14 @@ static int print_sum(const struct diff *diff)
 	return diff->changed ? CTL_NO : CTL_YES;
 }
 
-int cmd_directory_diff(struct ctl *ctl, int argc, char **argv)
+int cmd_directory_diff(struct ctl *ctl)
 {
 	struct diff diff = {0};
-	int at;
-	if (!why_options(ctl, argc, argv, &diff.why, &at) || at + 1 != argc || diff.why.change || diff.why.login ||
-		diff.why.header.n)
-		return ctl_usage(ctl);
-	diff.why.change = argv[at];
-	int code = why_open(ctl, &diff.why);
+	int code = why_options(ctl, &diff.why);
+	if (code)
+		return code;
+	diff.why.change = ctl->args[0];
+	code = why_open(ctl, &diff.why);
 	if (diff.why.after) {
 		diff.keys = arena_new(WHY_ANSWER_BYTES_MAX);
 		diff.why.arena = arena_new(WHY_ANSWER_BYTES_MAX);
@@ -435,8 +434,6 @@ int cmd_directory_diff(struct ctl *ctl, int argc, char **argv)
 		free(diff.aliases);
 		free(diff.splits);
 		code = print_sum(&diff);
-	} else if (code == CTL_NO) {
-		code = CTL_USAGE; // settings: 1 says that something changes
 	}
 	why_close(&diff.why);
 	return code;

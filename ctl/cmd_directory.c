@@ -76,14 +76,9 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	print_missing(json_object_get(answer, "missing_classes"));
 }
 
-int cmd_directory_status(struct ctl *ctl, int argc, char **argv)
+int cmd_directory_status(struct ctl *ctl)
 {
-	(void)argv;
-	if (argc != 1)
-		return ctl_usage(ctl);
 	const struct settings *settings = ctl_settings(ctl);
-	if (settings == NULL)
-		return CTL_NO;
 	// Asked first: ldapsync commits before it says so, and a shadow read afterwards shows no less than the answer.
 	json_t *answer = NULL;
 	struct err err;
@@ -121,32 +116,26 @@ static int print_profile(struct ctl *ctl, const char *name, const struct setting
 	return CTL_YES;
 }
 
-int cmd_directory_profile(struct ctl *ctl, int argc, char **argv)
+int cmd_directory_profile(struct ctl *ctl)
 {
-	if (argc > 2)
-		return ctl_usage(ctl);
-	if (argc == 2) {
-		for (int family = 0; profile_name(family); family++)
-			if (str_eq(str_of_c(profile_name(family)), str_of_c(argv[1])))
-				return print_profile(ctl, argv[1], NULL, profile_lines(family));
-		fprintf(stderr, "posthouse: %s is no profile; posthouse.conf(5) names them at ldap_profile\n", argv[1]);
+	for (int family = 0; ctl->n_args && profile_name(family); family++)
+		if (str_eq(str_of_c(profile_name(family)), str_of_c(ctl->args[0])))
+			return print_profile(ctl, ctl->args[0], NULL, profile_lines(family));
+	if (ctl->n_args) {
+		fprintf(stderr, "posthouse: %s is no profile; posthouse.conf(5) names them at ldap_profile\n", ctl->args[0]);
 		return CTL_USAGE;
 	}
 	const struct settings *settings = ctl_settings(ctl);
 	if (settings == NULL)
-		return CTL_NO;
+		return CTL_USAGE;
 	return print_profile(ctl, profile_name(settings->ldap_profile), &settings->ldap_map, profile_lines(settings->ldap_profile));
 }
 
 // --- release ---
 
 // Asks ldapsync for something that ends with another shadow, and prints what became of it.
-static int ask_for_refresh(struct ctl *ctl, int argc, const char *command, const char *done)
+static int ask_for_refresh(struct ctl *ctl, const char *command, const char *done)
 {
-	if (argc != 1)
-		return ctl_usage(ctl);
-	if (ctl_settings(ctl) == NULL)
-		return CTL_NO;
 	json_t *answer = NULL;
 	struct err err;
 	if (ctl_ask(ctl, DAEMONS_LDAPSYNC, command, NULL, NULL, NULL, &answer, &err))
@@ -161,16 +150,14 @@ static int ask_for_refresh(struct ctl *ctl, int argc, const char *command, const
 	return CTL_YES;
 }
 
-int cmd_directory_release(struct ctl *ctl, int argc, char **argv)
+int cmd_directory_release(struct ctl *ctl)
 {
-	(void)argv;
-	return ask_for_refresh(ctl, argc, "directory.release", "released");
+	return ask_for_refresh(ctl, "directory.release", "released");
 }
 
-int cmd_directory_reconcile(struct ctl *ctl, int argc, char **argv)
+int cmd_directory_reconcile(struct ctl *ctl)
 {
-	(void)argv;
-	return ask_for_refresh(ctl, argc, "directory.reconcile", "compared");
+	return ask_for_refresh(ctl, "directory.reconcile", "compared");
 }
 
 // --- password ---
@@ -218,26 +205,19 @@ static int print_values(struct ctl *ctl, const char *login, enum password_scheme
 	return code ? ctl_fail(&err) : CTL_YES;
 }
 
-int cmd_directory_password(struct ctl *ctl, int argc, char **argv)
+int cmd_directory_password(struct ctl *ctl)
 {
 	enum password_scheme scheme = PASSWORD_DEFAULT;
 	char password[PASSWORD_BYTES_MAX + 2], again[PASSWORD_BYTES_MAX + 2];
-	if (argc == 4 && strcmp(argv[1], "--scheme") == 0) {
-		if (!password_scheme_parse(str_of_c(argv[2]), &scheme)) {
-			fprintf(stderr, "posthouse: --scheme %s is none that is made here; `posthouse help directory password` lists them\n", argv[2]);
-			return CTL_USAGE;
-		}
-		argc -= 2;
-		argv += 2;
-	}
-	if (argc != 2)
-		return ctl_usage(ctl);
+	const char *wanted = ctl_option(ctl, "--scheme");
+	if (wanted && !password_scheme_parse(str_of_c(wanted), &scheme))
+		return ctl_wrong(ctl, "--scheme", "is none that is made here; `posthouse help directory password` lists them");
 	bool terminal = isatty(STDIN_FILENO);
 	if (!read_password("Password: ", password))
 		return ctl_fail(&(struct err){ERR_INVALID, "no password was given"});
 	if (terminal && (!read_password("Again: ", again) || strcmp(password, again) != 0))
 		return ctl_fail(&(struct err){ERR_INVALID, "the two passwords differ"});
-	int code = print_values(ctl, argv[1], scheme, str_of_c(password));
+	int code = print_values(ctl, ctl->args[0], scheme, str_of_c(password));
 	explicit_bzero(password, sizeof password);
 	explicit_bzero(again, sizeof again);
 	return code;

@@ -1,32 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse help: the table of commands, for people.
-#include <stdio.h>
 #include <string.h>
 
-#include "ctl.h"
+#include "base/buf.h"
+#include "options.h"
 
-int cmd_help(struct ctl *ctl, int argc, char **argv)
+int cmd_help(struct ctl *ctl)
 {
-	char wanted[64] = "";
-	if (argc > 3)
-		return ctl_usage(ctl);
-	if (argc > 1)
-		snprintf(wanted, sizeof wanted, "%s%s%s", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
-	size_t n = strlen(wanted); // the first word alone stands for all commands that begin with it
+	struct buf b;
+	buf_init(&b, 1 << 16);
+	for (size_t i = 0; i < ctl->n_args; i++)
+		buf_printf(&b, "%s%s", i ? " " : "", ctl->args[i]);
+	struct str wanted = buf_str(&b);
 	bool found = false;
-	for (size_t i = 0; i < ctl_commands_n; i++) {
-		const struct ctl_command *row = &ctl_commands[i];
-		if (*wanted && strcmp(wanted, row->name) != 0 && !(strncmp(wanted, row->name, n) == 0 && row->name[n] == ' '))
+	for (size_t i = 0; i < ctl_rows_n; i++) {
+		struct str name = str_of_c(ctl_rows[i].name);
+		// The first word alone stands for all commands that begin with it.
+		if (ctl_rows[i].run == NULL || (wanted.n && !str_eq(name, wanted) && !(str_starts(name, wanted) && name.p[wanted.n] == ' ')))
 			continue;
 		found = true;
-		printf("%s%s%s\n    %s\n", row->name, *row->arguments ? " " : "", row->arguments, row->prose);
+		options_help(&ctl_rows[i], stdout);
 	}
-	if (!found) {
-		fprintf(stderr, "posthouse: there is no command %s; `posthouse help` lists them\n", wanted);
-		return CTL_NO;
+	if (!found)
+		fprintf(stderr, "posthouse: there is no command %.*s; `posthouse help` lists them\n", STR_FMT(wanted));
+	if (wanted.n == 0) {
+		printf("\nWith any of them:\n");
+		for (const struct ctl_row *row = NULL; (row = options_next(NULL, row)) != NULL;)
+			printf("    %s%s%s\n        %s\n", row->name, *row->arguments ? " " : "", row->arguments, row->prose);
+		printf("\nExit:\n");
+#define HELP_EXIT(id, code, prose) printf("    %-3d %s\n", code, prose);
+		CTL_EXITS(HELP_EXIT)
+#undef HELP_EXIT
 	}
-	if (!*wanted)
-		printf("\nBefore any of them: -c FILE (else $POSTHOUSE_CONF, else /etc/posthouse/posthouse.conf), --json.\n"
-			"Exit: 0 yes, 1 no, 2 usage, 75 temporary or cannot know.\n");
-	return CTL_YES;
+	buf_fini(&b);
+	return found ? CTL_YES : CTL_NO;
 }

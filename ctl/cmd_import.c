@@ -95,7 +95,7 @@ static int import(enum import_kind kind, const struct import_options *options, s
 	struct err err;
 	if (read_path(path, 0, arena, &text, &err)) {
 		arena_free(&arena);
-		return ctl_fail(&err);
+		return ctl_file_fail(&err);
 	}
 	struct buf ldif;
 	buf_init(&ldif, LDIF_BYTES_MAX);
@@ -149,42 +149,26 @@ static bool take_tag(const char *text, struct str *tag_out)
 	return false;
 }
 
-int cmd_directory_import(struct ctl *ctl, int argc, char **argv)
+int cmd_directory_import(struct ctl *ctl)
 {
-	struct import_options options = {.base = STR_NONE};
+	const char *base = ctl_option(ctl, "--base"), *domain = ctl_option(ctl, "--domain"), *tag = ctl_option(ctl, "--tag");
+	struct import_options options = {.base = base ? str_of_c(base) : STR_NONE, .below_base = base != NULL,
+		.domain = domain ? str_of_c(domain) : STR_NONE, .domains = ctl_option(ctl, "--domains") != NULL};
 	enum import_kind kind;
-	int at = 1;
-	for (; at < argc && argv[at][0] == '-'; at++) {
-		const char *value = at + 1 < argc ? argv[at + 1] : NULL;
-		if (strcmp(argv[at], "--domains") == 0) {
-			options.domains = true;
-			continue;
-		}
-		if (value == NULL)
-			return ctl_usage(ctl);
-		if (strcmp(argv[at], "--base") == 0) {
-			options.base = str_of_c(value);
-			options.below_base = true;
-		} else if (strcmp(argv[at], "--domain") == 0) {
-			options.domain = str_of_c(value);
-		} else if (strcmp(argv[at], "--tag") != 0 || !take_tag(value, &options.tag)) {
-			return ctl_usage(ctl);
-		}
-		at++;
-	}
-	if (argc - at != 2)
-		return ctl_usage(ctl);
-	if (!import_kind_parse(str_of_c(argv[at]), &kind)) {
-		fprintf(stderr, "posthouse: %s is no kind of table; KIND is mailertable, transport, access, virtusertable, virtual, genericstable or aliases\n", argv[at]);
+	if (tag && !take_tag(tag, &options.tag))
+		return ctl_wrong(ctl, "--tag", "is none; it is Connect, From or To");
+	if (!import_kind_parse(str_of_c(ctl->args[0]), &kind)) {
+		fprintf(stderr, "posthouse: %s is no kind of table; KIND is mailertable, transport, access, virtusertable, virtual, genericstable or aliases\n",
+			ctl->args[0]);
 		return CTL_USAGE;
 	}
 	if (!complete(ctl, &options))
-		return CTL_NO;
+		return CTL_USAGE;
 	struct directory *directory = NULL;
 	const struct settings *settings = ctl->snapshot ? ctl_settings(ctl) : NULL;
 	if (settings)
 		directory = directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
-	int code = import(kind, &options, directory, argv[at + 1]);
+	int code = import(kind, &options, directory, ctl->args[1]);
 	directory_close(&directory);
 	return code;
 }

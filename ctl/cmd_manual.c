@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/must.h"
-#include "ctl.h"
+#include "options.h"
 
 // Text that troff takes literally: backslashes and hyphens escaped, no control characters at a line's start.
 static void put_text(const char *text)
@@ -29,19 +29,113 @@ static void put_heading(const char *name, const char *section, const char *what)
 	putchar('\n');
 }
 
+// A literal without the macros' own quotes.
+static void put_quoted(const char *text)
+{
+	putchar('"');
+	put_text(text);
+	putchar('"');
+}
+
+static void put_option(const struct ctl_row *option)
+{
+	printf(".TP\n.BI ");
+	put_quoted(option->name);
+	putchar(' ');
+	putchar('"');
+	if (*option->arguments)
+		putchar(' ');
+	put_text(option->arguments);
+	printf("\"\n");
+	put_text(option->prose);
+	putchar('\n');
+}
+
+static void put_command(const struct ctl_row *command)
+{
+	struct buf usage;
+	buf_init(&usage, 4096);
+	options_usage(command, &usage);
+	printf(".TP\n.BI \"%s\" \"", command->name);
+	put_text(buf_c(&usage) + strlen(command->name));
+	printf("\"\n");
+	buf_fini(&usage);
+	put_text(command->prose);
+	putchar('\n');
+	if (options_next(command, NULL) == NULL)
+		return;
+	printf(".RS\n");
+	for (const struct ctl_row *row = NULL; (row = options_next(command, row)) != NULL;)
+		put_option(row);
+	printf(".RE\n");
+}
+
 static void put_commands(void)
 {
 	put_heading("posthouse", "1", "run, ask and explain the Posthouse mail platform");
-	printf(".SH SYNOPSIS\n.B posthouse\n[\\-c FILE] [\\-\\-json] COMMAND ...\n.SH COMMANDS\n");
-	for (size_t i = 0; i < ctl_commands_n; i++) {
-		printf(".TP\n.BI \"%s\" \" %s\"\n", ctl_commands[i].name, ctl_commands[i].arguments);
-		put_text(ctl_commands[i].prose);
-		putchar('\n');
+	printf(".SH SYNOPSIS\n.B posthouse\n[\\-c FILE] [\\-\\-json] COMMAND ...\n.SH DESCRIPTION\n"
+		"Options stand anywhere behind the first word; \\-\\- ends them. \\-\\-option VALUE and \\-\\-option=VALUE are the same.\n.SH COMMANDS\n");
+	for (size_t i = 0; i < ctl_rows_n; i++)
+		if (ctl_rows[i].run)
+			put_command(&ctl_rows[i]);
+	printf(".SH OPTIONS\n");
+	for (const struct ctl_row *row = NULL; (row = options_next(NULL, row)) != NULL;)
+		put_option(row);
+	printf(".SH EXIT STATUS\n");
+#define MANUAL_EXIT(id, code, prose) \
+	printf(".TP\n%d\n", code); \
+	put_text(prose);             \
+	putchar('\n');
+	CTL_EXITS(MANUAL_EXIT)
+#undef MANUAL_EXIT
+	printf(".SH SEE ALSO\nposthouse.conf(5), posthouse\\-mta(8), posthouse\\-popimap(8), posthouse\\-ldapsync(8)\n");
+}
+
+// --- Completion ---
+
+// The words that may follow the first word of two; all first words for none. Each once: commands with one first word stand together.
+static void put_words(struct str first)
+{
+	struct str last = STR_NONE;
+	for (size_t i = 0; i < ctl_rows_n; i++) {
+		struct str name = str_of_c(ctl_rows[i].name), word = name, rest = STR_NONE;
+		bool two = str_cut(name, ' ', &word, &rest);
+		if (ctl_rows[i].run == NULL || (first.n && !(two && str_eq(word, first))))
+			continue;
+		word = first.n ? rest : word;
+		if (!str_eq(word, last))
+			printf("%.*s ", STR_FMT(word));
+		last = word;
 	}
-	printf(".SH OPTIONS\n.TP\n.B \\-c FILE\nThe settings. Without it $POSTHOUSE_CONF, else /etc/posthouse/posthouse.conf.\n"
-		".TP\n.B \\-\\-json\nAnswers as JSON, one object a line.\n"
-		".SH EXIT STATUS\n0 yes; 1 no: refused, not found, errors; 2 wrong usage; 75 temporary, or cannot know.\n"
-		".SH SEE ALSO\nposthouse.conf(5), posthouse\\-mta(8), posthouse\\-popimap(8), posthouse\\-ldapsync(8)\n");
+}
+
+static void put_completion(void)
+{
+	struct str last = STR_NONE;
+	printf("# made by `posthouse manual posthouse.bash`\n_posthouse() {\n\tlocal list\n\tcase \" ${COMP_WORDS[*]:1:COMP_CWORD-1} \" in\n");
+	for (size_t i = 0; i < ctl_rows_n; i++) {
+		if (ctl_rows[i].run == NULL)
+			continue;
+		printf("\t*\" %s \"*) list=\"", ctl_rows[i].name);
+		for (const struct ctl_row *row = NULL; (row = options_next(&ctl_rows[i], row)) != NULL;)
+			printf("%s ", row->name);
+		for (const struct ctl_row *row = NULL; (row = options_next(NULL, row)) != NULL;)
+			printf("%s ", row->name);
+		printf("\" ;;\n");
+	}
+	for (size_t i = 0; i < ctl_rows_n; i++) {
+		struct str first, rest;
+		if (ctl_rows[i].run == NULL || !str_cut(str_of_c(ctl_rows[i].name), ' ', &first, &rest) || str_eq(first, last))
+			continue;
+		printf("\t*\" %.*s \"*) list=\"", STR_FMT(first));
+		put_words(first);
+		printf("\" ;;\n");
+		last = first;
+	}
+	printf("\t*) list=\"");
+	put_words(STR_NONE);
+	printf("\" ;;\n\tesac\n\tCOMPREPLY=($(compgen -W \"$list\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n"
+		"complete -o default -F _posthouse posthouse\n");
 }
 
 static const char *type_text(const struct settings_row *row)
@@ -126,15 +220,16 @@ static void put_settings(void)
 	printf(".SH FILES\n/etc/posthouse/posthouse.conf\n.SH SEE ALSO\nposthouse(1)\n");
 }
 
-int cmd_manual(struct ctl *ctl, int argc, char **argv)
+int cmd_manual(struct ctl *ctl)
 {
-	if (argc != 2)
-		return ctl_usage(ctl);
-	if (strcmp(argv[1], "posthouse.1") == 0)
-		put_commands();
-	else if (strcmp(argv[1], "posthouse.conf.5") == 0)
-		put_settings();
-	else
-		return ctl_usage(ctl);
-	return CTL_YES;
+	static const struct {
+		const char *name;
+		void (*put)(void);
+	} pages[] = {{"posthouse.1", put_commands}, {"posthouse.conf.5", put_settings}, {"posthouse.bash", put_completion}};
+	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+		if (strcmp(ctl->args[0], pages[i].name) == 0) {
+			pages[i].put();
+			return CTL_YES;
+		}
+	return ctl_usage(ctl);
 }

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "ldapsync/directory.h"
+#include "mail/domain.h"
 
 // --- list ---
 
@@ -79,20 +81,12 @@ static bool is_state(const char *word)
 	return strcmp(word, "held") == 0 || strcmp(word, "waiting") == 0 || strcmp(word, "trying") == 0 || strcmp(word, "damaged") == 0;
 }
 
-int cmd_queue_list(struct ctl *ctl, int argc, char **argv)
+int cmd_queue_list(struct ctl *ctl)
 {
 	struct err err;
 	json_t *args = json_object(), *result = NULL;
-	if (argc > 2) {
-		json_decref(args);
-		return ctl_usage(ctl);
-	}
-	if (argc == 2)
-		json_object_set_new(args, is_state(argv[1]) ? "state" : "id", json_string(argv[1]));
-	if (ctl_settings(ctl) == NULL) {
-		json_decref(args);
-		return CTL_NO;
-	}
+	if (ctl->n_args)
+		json_object_set_new(args, is_state(ctl->args[0]) ? "state" : "id", json_string(ctl->args[0]));
 	if (ctl_ask(ctl, DAEMONS_MTA, "queue.list", args, print_item, ctl, &result, &err))
 		return ctl_fail(&err);
 	json_decref(result);
@@ -138,36 +132,17 @@ static enum err_code print_what_goes(struct ctl *ctl, struct err *err)
 	return code;
 }
 
-static int act(struct ctl *ctl, int argc, char **argv, const char *command, bool takes_why)
+static int act(struct ctl *ctl, const char *command)
 {
 	struct err err;
 	json_t *ids = json_array(), *args, *result = NULL;
-	const char *why = NULL;
-	const char *address = NULL;
-	bool all = false, damaged = false, again = false, good = true, retries = strcmp(command, "queue.retry") == 0;
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--all") == 0)
-			all = true;
-		else if (strcmp(command, "queue.delete") == 0 && strcmp(argv[i], "--damaged") == 0)
-			damaged = true;
-		else if (retries && strcmp(argv[i], "--again") == 0)
-			again = true;
-		else if (retries && strcmp(argv[i], "--recipient") == 0 && i + 1 < argc)
-			address = argv[++i];
-		else if (takes_why && strcmp(argv[i], "--why") == 0 && i + 1 < argc)
-			why = argv[++i];
-		else if (argv[i][0] == '-')
-			good = false;
-		else
-			json_array_append_new(ids, json_string(argv[i]));
-	}
-	if (!good || (address && !again) || all + damaged + (json_array_size(ids) > 0) != 1) {
+	const char *why = ctl_option(ctl, "--why"), *address = ctl_option(ctl, "--recipient");
+	bool all = ctl_option(ctl, "--all"), damaged = ctl_option(ctl, "--damaged"), again = ctl_option(ctl, "--again");
+	for (size_t i = 0; i < ctl->n_args; i++)
+		json_array_append_new(ids, json_string(ctl->args[i]));
+	if (address && !again) {
 		json_decref(ids);
-		return ctl_usage(ctl);
-	}
-	if (ctl_settings(ctl) == NULL) {
-		json_decref(ids);
-		return CTL_NO;
+		return ctl_wrong(ctl, "--recipient", "stands with --again");
 	}
 	args = json_pack("{s:o,s:b,s:o}", "ids", ids, "all", all, "who", who());
 	if (damaged)
@@ -192,37 +167,32 @@ static int act(struct ctl *ctl, int argc, char **argv, const char *command, bool
 	return CTL_YES;
 }
 
-int cmd_queue_hold(struct ctl *ctl, int argc, char **argv)
+int cmd_queue_hold(struct ctl *ctl)
 {
-	return act(ctl, argc, argv, "queue.hold", true);
+	return act(ctl, "queue.hold");
 }
 
-int cmd_queue_release(struct ctl *ctl, int argc, char **argv)
+int cmd_queue_release(struct ctl *ctl)
 {
-	return act(ctl, argc, argv, "queue.release", false);
+	return act(ctl, "queue.release");
 }
 
-int cmd_queue_delete(struct ctl *ctl, int argc, char **argv)
+int cmd_queue_delete(struct ctl *ctl)
 {
-	return act(ctl, argc, argv, "queue.delete", true);
+	return act(ctl, "queue.delete");
 }
 
-int cmd_queue_retry(struct ctl *ctl, int argc, char **argv)
+int cmd_queue_retry(struct ctl *ctl)
 {
-	return act(ctl, argc, argv, "queue.retry", false);
+	return act(ctl, "queue.retry");
 }
 
 // --- stats ---
 
-int cmd_queue_stats(struct ctl *ctl, int argc, char **argv)
+int cmd_queue_stats(struct ctl *ctl)
 {
 	struct err err;
 	json_t *result = NULL;
-	(void)argv;
-	if (argc != 1)
-		return ctl_usage(ctl);
-	if (ctl_settings(ctl) == NULL)
-		return CTL_NO;
 	if (ctl_ask(ctl, DAEMONS_MTA, "queue.stats", NULL, NULL, NULL, &result, &err))
 		return ctl_fail(&err);
 	bool balanced = json_is_true(json_object_get(result, "balanced"));
@@ -263,50 +233,67 @@ static bool parse_hours(const char *text, json_int_t *ms_out)
 	return true;
 }
 
-static json_t *replay_args(int argc, char **argv)
+// The moment from which on; false when an option is no good, and that was said.
+static bool take_since(struct ctl *ctl, json_t *args)
 {
-	json_t *args = json_object();
-	bool good = true;
+	const char *since = ctl_option(ctl, "--since"), *hours = ctl_option(ctl, "--hours");
 	json_int_t since_ms;
-	for (int i = 1; i < argc && good; i += 2) {
-		good = i + 1 < argc;
-		if (good && strcmp(argv[i], "--host") == 0)
-			json_object_set_new(args, "host", json_string(argv[i + 1]));
-		else if (good && strcmp(argv[i], "--mailbox") == 0)
-			json_object_set_new(args, "mailbox", json_string(argv[i + 1]));
-		else if (good && ((strcmp(argv[i], "--since") == 0 && parse_since(argv[i + 1], &since_ms)) ||
-					 (strcmp(argv[i], "--hours") == 0 && parse_hours(argv[i + 1], &since_ms))))
-			json_object_set_new(args, "since_ms", json_integer(since_ms));
-		else
-			good = false;
-		if (!good && i + 1 < argc)
-			fprintf(stderr, "posthouse: %s %s: is not understood; a TIME is written 2026-11-21T19:00:00Z, N is 1 to %d\n", argv[i], argv[i + 1], HOURS_MAX);
+	if (since && hours) {
+		ctl_wrong(ctl, "--hours", "stands without --since");
+		return false;
 	}
-	if (good && json_object_get(args, "host"))
-		return args;
-	json_decref(args);
-	return NULL;
+	if (since && !parse_since(since, &since_ms)) {
+		ctl_wrong(ctl, "--since", "is not understood; a TIME is written 2026-11-21T19:00:00Z");
+		return false;
+	}
+	if (hours && !parse_hours(hours, &since_ms)) {
+		ctl_wrong(ctl, "--hours", "is not understood; N is 1 to 8760");
+		return false;
+	}
+	if (since || hours)
+		json_object_set_new(args, "since_ms", json_integer(since_ms));
+	return true;
 }
 
-int cmd_queue_replay(struct ctl *ctl, int argc, char **argv)
+// Nobody's name is most likely misspelt; a host that the directory has no more may have mail here all the same.
+static bool is_host(struct ctl *ctl, const char *host)
+{
+	const struct settings *settings = ctl_settings(ctl);
+	struct directory_match match;
+	struct domain name;
+	bool known = str_eq_nocase(str_of_c(host), settings->hostname);
+	for (size_t i = 0; i < settings->serves.n; i++)
+		known = known || str_eq_nocase(str_of_c(host), settings->serves.v[i]);
+	if (known || domain_parse(ctl->arena, str_of_c(host), DOMAIN_UTF8, &name) != DOMAIN_OK)
+		return known;
+	struct directory *directory = directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
+	known = directory_find(directory, DIRECTORY_HOST, name.key, ctl->arena, &match) != DIRECTORY_NONE; // of a shadow that cannot say: yes
+	directory_close(&directory);
+	return known;
+}
+
+int cmd_queue_replay(struct ctl *ctl)
 {
 	struct err err;
-	json_t *result = NULL, *args = replay_args(argc, argv);
-	if (args == NULL)
-		return ctl_usage(ctl);
-	if (ctl_settings(ctl) == NULL) {
+	const char *host = ctl_option(ctl, "--host"), *mailbox = ctl_option(ctl, "--mailbox");
+	json_t *result = NULL, *args = json_pack("{s:s, s:s*}", "host", host, "mailbox", mailbox);
+	if (args == NULL || !take_since(ctl, args)) {
 		json_decref(args);
-		return CTL_NO;
+		return CTL_USAGE;
 	}
 	if (ctl_ask(ctl, DAEMONS_MTA, "queue.replay", args, NULL, NULL, &result, &err))
 		return ctl_fail(&err);
+	long long messages = number_of(result, "messages"), unreadable = number_of(result, "unreadable");
+	if (messages == 0 && unreadable == 0 && !is_host(ctl, host)) {
+		json_decref(result);
+		(void)err_set(&err, ERR_NOTFOUND, "--host %s: neither the directory nor what was delivered from here knows this mailbox host", host);
+		return ctl_fail(&err);
+	}
 	if (ctl->json)
 		ctl_print_json(result ? json_incref(result) : json_object());
 	else
-		printf("%lld messages, %lld recipients entered again; %lld messages could not be read\n",
-			(long long)json_integer_value(json_object_get(result, "messages")),
-			(long long)json_integer_value(json_object_get(result, "recipients")),
-			(long long)json_integer_value(json_object_get(result, "unreadable")));
+		printf("%lld messages, %lld recipients entered again; %lld messages could not be read\n", messages, number_of(result, "recipients"),
+			unreadable);
 	json_decref(result);
 	return CTL_YES;
 }

@@ -362,14 +362,9 @@ static void fini(struct run *run)
 	free(run->programs);
 }
 
-int cmd_run(struct ctl *ctl, int argc, char **argv)
+int cmd_run(struct ctl *ctl)
 {
-	(void)argv;
-	if (argc != 1)
-		return ctl_usage(ctl);
 	struct run run = {.ctl = ctl, .settings = ctl_settings(ctl), .signal_fd = -1, .notify_fd = -1};
-	if (run.settings == NULL)
-		return CTL_NO;
 	for (size_t i = 0; i < DAEMONS_N; i++)
 		run.children[i].id = (enum daemons_id)i;
 	char *path = realpath(ctl->path, NULL); // the daemons find it whatever their working directory
@@ -391,13 +386,8 @@ int cmd_run(struct ctl *ctl, int argc, char **argv)
 	return code;
 }
 
-int cmd_setup(struct ctl *ctl, int argc, char **argv)
+int cmd_setup(struct ctl *ctl)
 {
-	(void)argv;
-	if (argc != 1)
-		return ctl_usage(ctl);
-	if (ctl_settings(ctl) == NULL)
-		return CTL_NO;
 	struct err err = {ERR_OK, ""};
 	return layout_make(ctl_settings(ctl), &err) ? ctl_fail(&err) : CTL_YES;
 }

@@ -7,14 +7,10 @@
 
 enum { VALUE_BYTES_MAX = 1 << 20 };
 
-int cmd_settings(struct ctl *ctl, int argc, char **argv)
+int cmd_settings(struct ctl *ctl)
 {
-	bool all = argc == 2 && strcmp(argv[1], "--all") == 0;
-	if (argc > 2 || (argc == 2 && !all))
-		return ctl_usage(ctl);
+	bool all = ctl_option(ctl, "--all") != NULL;
 	const struct settings *settings = ctl_settings(ctl);
-	if (settings == NULL)
-		return CTL_NO;
 	json_t *object = json_object();
 	for (size_t i = 0; i < settings_table.n; i++) {
 		const struct settings_row *row = &settings_table.rows[i];

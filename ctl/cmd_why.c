@@ -335,79 +335,32 @@ static void complain_change(void *context, size_t line, struct str dn, struct st
 }
 
 // The beginning of a message; its header ends where it ends.
-static bool read_header(struct ctl *ctl, const char *path, struct why *q)
+static int read_header(struct ctl *ctl, const char *path, struct why *q)
 {
 	enum { HEADER_BYTES_MAX = 256 << 10 };
 	struct err err;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char *p = arena_must(ctl->arena, HEADER_BYTES_MAX);
 	ssize_t n = fd < 0 ? -1 : read(fd, p, HEADER_BYTES_MAX);
-	if (n < 0) {
+	if (n < 0)
 		(void)err_errno(&err, "%s", path);
-		fprintf(stderr, "posthouse: %s\n", err.text);
-	}
 	if (fd >= 0)
 		close(fd);
 	q->header = str_of(p, n < 0 ? 0 : (size_t)n);
-	return n >= 0;
+	return n < 0 ? ctl_file_fail(&err) : CTL_YES;
 }
 
-static bool wrong_option(const char *option, const char *what)
+int why_options(struct ctl *ctl, struct why *q)
 {
-	fprintf(stderr, "posthouse: %s %s\n", option, what);
-	return false;
-}
-
-// An option that has a value.
-static bool take_value(struct ctl *ctl, const char *option, const char *text, struct why *q)
-{
-	const struct str name = str_of_c(option), value = str_of_c(text);
-	if (str_eq(name, STR("--client"))) {
-		q->outside = true;
-		return netaddr_parse(value, 0, &q->client) || wrong_option(option, "wants an IP address, such as 192.0.2.1 or 2001:db8::1");
-	}
-	if (str_eq(name, STR("--from")))
-		return parse_sender(ctl, value, q) || wrong_option(option, "wants an address, or \"\" for the empty sender");
-	if (str_eq(name, STR("--message")))
-		return read_header(ctl, text, q);
-	q->change = text;
-	return true;
-}
-
-bool why_options(struct ctl *ctl, int argc, char **argv, struct why *q, int *next_out)
-{
-	static const char *const valued[] = {"--client", "--from", "--ldif", "--message", NULL};
-	int kept = 0;
-	bool options = true;
-	for (int at = 1; at < argc; at++) {
-		const struct str option = str_of_c(argv[at]);
-		if (!options || option.n < 2 || option.p[0] != '-') {
-			argv[kept++] = argv[at];
-			continue;
-		}
-		size_t i = 0;
-		while (valued[i] && strcmp(valued[i], argv[at]) != 0)
-			i++;
-		if (str_eq(option, STR("--"))) {
-			options = false;
-		} else if (str_eq(option, STR("--outside"))) {
-			q->outside = true;
-		} else if (str_eq(option, STR("--login"))) {
-			q->login = true;
-		} else if (valued[i] == NULL) {
-			return wrong_option(argv[at], "is no option here; an address that begins with - stands behind --");
-		} else if (at + 1 == argc) {
-			return wrong_option(argv[at], "wants a value");
-		} else {
-			if (!take_value(ctl, valued[i], argv[at + 1], q))
-				return false;
-			at++;
-		}
-	}
-	// Arguments go to the end, in their order, so that the first of them follows what was taken.
-	memmove(argv + argc - kept, argv, (size_t)kept * sizeof *argv);
-	*next_out = argc - kept;
-	return true;
+	const char *client = ctl_option(ctl, "--client"), *sender = ctl_option(ctl, "--from"), *message = ctl_option(ctl, "--message");
+	q->outside = client || ctl_option(ctl, "--outside");
+	q->login = ctl_option(ctl, "--login") != NULL;
+	q->change = ctl_option(ctl, "--ldif");
+	if (client && !netaddr_parse(str_of_c(client), 0, &q->client))
+		return ctl_wrong(ctl, "--client", "is no IP address, such as 192.0.2.1 or 2001:db8::1");
+	if (sender && !parse_sender(ctl, str_of_c(sender), q))
+		return ctl_wrong(ctl, "--from", "is no address; \"\" is the empty sender");
+	return message ? read_header(ctl, message, q) : CTL_YES;
 }
 
 // 75 when the shadow cannot say what the change would do; 2 when the change is none.
@@ -420,8 +373,7 @@ static int open_change(struct ctl *ctl, struct why *q)
 	int fd = open(q->change, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		(void)err_errno(&err, "%s", q->change);
-		fprintf(stderr, "posthouse: %s\n", err.text);
-		return CTL_USAGE;
+		return ctl_file_fail(&err);
 	}
 	q->after = directory_overlay_open(q->directory, &change, fd, &q->overlay, &err);
 	close(fd);
@@ -436,8 +388,6 @@ int why_open(struct ctl *ctl, struct why *q)
 	struct err err;
 	q->json = ctl->json;
 	q->settings = ctl_settings(ctl);
-	if (q->settings == NULL)
-		return CTL_NO;
 	q->profile = profile_new(q->settings->ldap_profile, &q->settings->ldap_map);
 	q->default_domain = settings_default_domain(q->settings);
 	q->relayhost = settings_relayhost(q->settings, ctl->arena);
@@ -455,15 +405,15 @@ void why_close(struct why *q)
 	profile_free(&q->profile);
 }
 
-int cmd_why(struct ctl *ctl, int argc, char **argv)
+int cmd_why(struct ctl *ctl)
 {
 	struct why q = {0};
-	int first;
-	if (!why_options(ctl, argc, argv, &q, &first) || first >= argc)
-		return ctl_usage(ctl);
-	int code = why_open(ctl, &q);
-	for (int i = first; q.directory && (q.after || !q.change) && i < argc; i++)
-		code = worse(code, answer(&q, str_of_c(argv[i])));
+	int code = why_options(ctl, &q);
+	if (code)
+		return code;
+	code = why_open(ctl, &q);
+	for (size_t i = 0; (q.after || !q.change) && i < ctl->n_args; i++)
+		code = worse(code, answer(&q, str_of_c(ctl->args[i])));
 	why_close(&q);
 	return code;
 }

@@ -8,12 +8,17 @@
 #include "base/control.h"
 #include "base/must.h"
 
-const struct ctl_command ctl_commands[] = {
-#define COMMAND(name_, run_, arguments_, prose_) {.name = name_, .run = run_, .arguments = arguments_, .prose = prose_},
+enum { ANY = UINT8_MAX };
+
+const struct ctl_row ctl_rows[] = {
+#define COMMAND(name_, run_, arguments_, least_, most_, needs_, prose_) \
+	{.name = name_, .run = run_, .arguments = arguments_, .least = least_, .most = most_, .needs = CTL_NEEDS_##needs_, .prose = prose_},
+#define OPTION(name_, value_, how_, prose_) {.name = name_, .arguments = value_, .how = CTL_##how_, .prose = prose_},
 #include "commands.def"
 #undef COMMAND
+#undef OPTION
 };
-const size_t ctl_commands_n = sizeof ctl_commands / sizeof *ctl_commands;
+const size_t ctl_rows_n = sizeof ctl_rows / sizeof *ctl_rows;
 
 const struct settings *ctl_settings(struct ctl *ctl)
 {
@@ -27,18 +32,21 @@ const struct settings *ctl_settings(struct ctl *ctl)
 	return ctl->snapshot != NULL ? settings_of(ctl->snapshot) : NULL;
 }
 
-int ctl_usage(const struct ctl *ctl)
-{
-	const struct ctl_command *command = ctl->command;
-	fprintf(stderr, "usage: posthouse [-c FILE] [--json] %s%s%s\n", command->name, *command->arguments ? " " : "", command->arguments);
-	return CTL_USAGE;
-}
-
 int ctl_exit_of(enum err_code code)
 {
 	if (code == ERR_OK)
 		return CTL_YES;
+	if (code == ERR_DENIED)
+		return CTL_DENIED;
+	if (code == ERR_INVALID)
+		return CTL_USAGE;
 	return err_is_temporary(code) ? CTL_TEMPORARY : CTL_NO;
+}
+
+int ctl_file_fail(const struct err *err)
+{
+	int code = ctl_fail(err);
+	return code == CTL_DENIED ? CTL_DENIED : CTL_USAGE;
 }
 
 int ctl_fail(const struct err *err)

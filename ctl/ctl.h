@@ -1,61 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the commands of `posthouse` share. One file a command (cmd_NAME.c), one row a command (commands.def).
+// What the commands of `posthouse` share. One file a command (cmd_NAME.c), one row a command and a row for each of its options (commands.def).
 //
-// To add one: a row in commands.def, and in cmd_why.c
+// To add one: rows in commands.def, and in cmd_why.c
 //
-//     int cmd_why(struct ctl *ctl, int argc, char **argv)        // argv[0] is the command's last word, then its arguments
+//     int cmd_why(struct ctl *ctl)
 //     {
-//             if (argc != 2)
-//                     return ctl_usage(ctl);
-//             if (ctl_settings(ctl) == NULL)
-//                     return CTL_NO;                              // the complaint was printed
-//             ...
-//             return ctl_fail(&err);                              // prints it; CTL_NO or CTL_TEMPORARY
+//             const struct settings *settings = ctl_settings(ctl);  // were read, where the row needs SETTINGS
+//             const char *client = ctl_option(ctl, "--client");     // NULL: not given
+//             for (size_t i = 0; i < ctl->n_args; i++)
+//                     ... ctl->args[i] ...
+//             return ctl_fail(&err);                                // prints it; the exit code that fits
 //     }
 //
-// --json and -c FILE are taken out of argv before, wherever they stand. Answers go to stdout, complaints to stderr.
+// Answers go to stdout, complaints to stderr.
 #ifndef CTL_CTL_H
 #define CTL_CTL_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "base/err.h"
 #include "schema/daemons.h"
 #include "schema/settings.h"
 
-// Exit codes; a contract with others' scripts.
+// Exit codes; a contract with others' scripts. id, code, what the manual says
+#define CTL_EXITS(X)                                                                                                                   \
+	X(CTL_YES, 0, "Yes; done.")                                                                                                    \
+	X(CTL_NO, 1, "No: refused, not found, something is wrong or would change. The command says what its 1 is.")                    \
+	X(CTL_USAGE, 2, "It cannot be done like this: a wrong option or argument, a file or settings that are missing or have errors.") \
+	X(CTL_TEMPORARY, 75, "Temporary, or it cannot be known: a daemon does not run, the shadow is not complete or not fresh.")      \
+	X(CTL_DENIED, 77, "Whoever calls may not: settings, shadow, a file or a daemon's socket are closed to this user.")
+
 enum {
-	CTL_YES = 0,
-	CTL_NO = 1,         // refused, not found, errors
-	CTL_USAGE = 2,
-	CTL_TEMPORARY = 75, // temporary, or cannot know (EX_TEMPFAIL)
+#define CTL_EXIT(id, code, prose) id = code,
+	CTL_EXITS(CTL_EXIT)
+#undef CTL_EXIT
 };
 
-struct ctl_command;
+// A row of commands.def: a command, or an option of the command above it.
+struct ctl;
+struct ctl_row {
+	const char *name; // "check", "queue list"; "--why"
+	int (*run)(struct ctl *ctl); // NULL: an option
+	const char *arguments; // as the manual shows them; of an option: what its value is called, "" without one
+	uint8_t least, most;   // how many arguments
+	enum {
+		CTL_NEEDS_NOTHING,  // reads the settings where it wants to
+		CTL_NEEDS_FILE,     // their file may be read; it says what is wrong with them
+		CTL_NEEDS_SETTINGS, // they are good
+		CTL_NEEDS_SHADOW,   // and the shadow, if there is one, may be read
+	} needs;
+	enum { CTL_MAY, CTL_MUST, CTL_INSTEAD } how; // of an option
+	const char *prose;
+};
+
+extern const struct ctl_row ctl_rows[];
+extern const size_t ctl_rows_n;
 
 struct ctl {
 	const char *path; // of the settings
 	bool json;
-	const struct ctl_command *command;
+	const struct ctl_row *command;
+	char **args; // of the command, without options
+	size_t n_args;
+	const char **given; // owned; of each row the value of the option, "" for one without, NULL when it is not given
 	struct settings_snapshot *snapshot; // after ctl_settings()
 	struct arena *arena;
 };
 
-struct ctl_command {
-	const char *name; // one or two words: "check", "queue list"
-	int (*run)(struct ctl *ctl, int argc, char **argv);
-	const char *arguments; // as the manual shows them
-	const char *prose;
-};
-
-extern const struct ctl_command ctl_commands[];
-extern const size_t ctl_commands_n;
-
-#define COMMAND(name, run, arguments, prose) int run(struct ctl *ctl, int argc, char **argv);
+#define COMMAND(name, run, arguments, least, most, needs, prose) int run(struct ctl *ctl);
+#define OPTION(name, value, how, prose)
 #include "commands.def"
 #undef COMMAND
+#undef OPTION
 
-// The settings, read once; NULL when they have errors, which were printed.
+// The value of an option; "" when it is one without; NULL when it is not given.
+const char *ctl_option(const struct ctl *ctl, const char *name);
+
+// Says that the value of an option is no good; CTL_USAGE.
+int ctl_wrong(const struct ctl *ctl, const char *option, const char *what);
+
+// The settings, read once; NULL when they have errors, which were printed: the exit is CTL_USAGE then. Never NULL for a command that needs them.
 const struct settings *ctl_settings(struct ctl *ctl);
 
 // Reads the tables that the settings name (routes_file, access_file); false when they have errors, which were printed as `check` does.
@@ -67,6 +92,9 @@ int ctl_usage(const struct ctl *ctl);
 // Prints the error; the exit code that fits it.
 int ctl_fail(const struct err *err);
 int ctl_exit_of(enum err_code code);
+
+// Prints what went wrong with a file that the user named; CTL_USAGE, or CTL_DENIED.
+int ctl_file_fail(const struct err *err);
 
 // Prints an object as one line of JSON; takes it.
 void ctl_print_json(json_t *object);

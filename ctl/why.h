@@ -28,9 +28,8 @@ struct why {
 	bool json;
 };
 
-// Takes --outside, --client, --from, --ldif, --message and --login off the arguments, wherever they stand before "--": all others are moved behind
-// them, *next_out is the first. False: wrong usage, and what is wrong was printed.
-bool why_options(struct ctl *ctl, int argc, char **argv, struct why *why, int *next_out);
+// What the options say; CTL_YES, or the exit code after it was said what is wrong with one.
+int why_options(struct ctl *ctl, struct why *why);
 
 // Settings, rules, the shadow and the change; CTL_YES, or the exit code after the complaint was printed. Pairs with why_close either way.
 int why_open(struct ctl *ctl, struct why *why);
