@@ -127,7 +127,7 @@ int cmd_directory_profile(struct ctl *ctl)
 	}
 	const struct settings *settings = ctl_settings(ctl);
 	if (settings == NULL)
-		return CTL_USAGE;
+		return ctl_without_settings(ctl);
 	return print_profile(ctl, profile_name(settings->ldap_profile), &settings->ldap_map, profile_lines(settings->ldap_profile));
 }
 

@@ -25,8 +25,7 @@ int cmd_help(struct ctl *ctl)
 		fprintf(stderr, "posthouse: there is no command %.*s; `posthouse help` lists them\n", STR_FMT(wanted));
 	if (wanted.n == 0) {
 		printf("\nWith any of them:\n");
-		for (const struct ctl_row *row = NULL; (row = options_next(NULL, row)) != NULL;)
-			printf("    %s%s%s\n        %s\n", row->name, *row->arguments ? " " : "", row->arguments, row->prose);
+		options_help_options(NULL, stdout);
 		printf("\nExit:\n");
 #define HELP_EXIT(id, code, prose) printf("    %-3d %s\n", code, prose);
 		CTL_EXITS(HELP_EXIT)

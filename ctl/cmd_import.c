@@ -111,20 +111,20 @@ static int import(enum import_kind kind, const struct import_options *options, s
 }
 
 // Where options say nothing: the domain and base of the settings, or a base made from the domain.
-static bool complete(struct ctl *ctl, struct import_options *options)
+static int complete(struct ctl *ctl, struct import_options *options)
 {
 	const struct settings *settings;
 	struct domain domain;
 	if (options->domain.n == 0) {
 		if ((settings = ctl_settings(ctl)) == NULL)
-			return false;
+			return ctl_without_settings(ctl);
 		options->domain = settings_default_domain(settings);
 		if (!options->below_base)
 			options->base = settings->ldap_base;
 	}
 	if (domain_parse(ctl->arena, options->domain, DOMAIN_UTF8, &domain) != DOMAIN_OK || domain.kind != DOMAIN_NAME) {
 		fprintf(stderr, "posthouse: --domain: is no domain; write uni.example\n");
-		return false;
+		return CTL_USAGE;
 	}
 	options->domain = domain.key;
 	struct str label, rest = domain.key;
@@ -134,7 +134,7 @@ static bool complete(struct ctl *ctl, struct import_options *options)
 		dn = arena_printf(ctl->arena, "%.*s%sdc=%.*s", STR_FMT(dn), dn.n ? "," : "", STR_FMT(more ? label : rest));
 		options->base = dn;
 	}
-	return true;
+	return CTL_YES;
 }
 
 static bool take_tag(const char *text, struct str *tag_out)
@@ -162,13 +162,14 @@ int cmd_directory_import(struct ctl *ctl)
 			ctl->args[0]);
 		return CTL_USAGE;
 	}
-	if (!complete(ctl, &options))
-		return CTL_USAGE;
+	int code = complete(ctl, &options);
+	if (code)
+		return code;
 	struct directory *directory = NULL;
 	const struct settings *settings = ctl->snapshot ? ctl_settings(ctl) : NULL;
 	if (settings)
 		directory = directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
-	int code = import(kind, &options, directory, ctl->args[1]);
+	code = import(kind, &options, directory, ctl->args[1]);
 	directory_close(&directory);
 	return code;
 }

@@ -109,12 +109,11 @@ static void put_words(struct str first)
 	}
 }
 
-static void put_completion(void)
+// The options of all commands of two words, or of all others.
+static void put_options(bool two_words)
 {
-	struct str last = STR_NONE;
-	printf("# made by `posthouse manual posthouse.bash`\n_posthouse() {\n\tlocal list\n\tcase \" ${COMP_WORDS[*]:1:COMP_CWORD-1} \" in\n");
 	for (size_t i = 0; i < ctl_rows_n; i++) {
-		if (ctl_rows[i].run == NULL)
+		if (ctl_rows[i].run == NULL || (strchr(ctl_rows[i].name, ' ') != NULL) != two_words)
 			continue;
 		printf("\t*\" %s \"*) list=\"", ctl_rows[i].name);
 		for (const struct ctl_row *row = NULL; (row = options_next(&ctl_rows[i], row)) != NULL;)
@@ -123,6 +122,14 @@ static void put_completion(void)
 			printf("%s ", row->name);
 		printf("\" ;;\n");
 	}
+}
+
+static void put_completion(void)
+{
+	struct str last = STR_NONE;
+	printf("# made by `posthouse manual posthouse.bash`\n_posthouse() {\n\tlocal list\n\tcase \" ${COMP_WORDS[*]:1:COMP_CWORD-1} \" in\n");
+	put_options(true); // "directory status" before "status"
+	put_options(false);
 	for (size_t i = 0; i < ctl_rows_n; i++) {
 		struct str first, rest;
 		if (ctl_rows[i].run == NULL || !str_cut(str_of_c(ctl_rows[i].name), ' ', &first, &rest) || str_eq(first, last))

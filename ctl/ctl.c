@@ -2,8 +2,11 @@
 // What the commands share: the table, settings, answers, asking daemons.
 #include "ctl.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/control.h"
 #include "base/must.h"
@@ -20,12 +23,25 @@ const struct ctl_row ctl_rows[] = {
 };
 const size_t ctl_rows_n = sizeof ctl_rows / sizeof *ctl_rows;
 
+bool ctl_may_read(const char *path)
+{
+	if (access(path, R_OK) == 0 || errno != EACCES)
+		return true;
+	fprintf(stderr, "posthouse: %s: %s\n", path, strerror(EACCES));
+	return false;
+}
+
+int ctl_without_settings(const struct ctl *ctl)
+{
+	return access(ctl->path, R_OK) && errno == EACCES ? CTL_DENIED : CTL_USAGE;
+}
+
 const struct settings *ctl_settings(struct ctl *ctl)
 {
 	if (ctl->snapshot == NULL) {
 		struct settings_report report;
 		settings_report_init(&report);
-		if (settings_load(&settings_table, ctl->path, &report, &ctl->snapshot))
+		if (ctl_may_read(ctl->path) && settings_load(&settings_table, ctl->path, &report, &ctl->snapshot))
 			fputs(buf_c(&report.lines), stderr);
 		settings_report_fini(&report);
 	}

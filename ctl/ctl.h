@@ -80,8 +80,13 @@ const char *ctl_option(const struct ctl *ctl, const char *name);
 // Says that the value of an option is no good; CTL_USAGE.
 int ctl_wrong(const struct ctl *ctl, const char *option, const char *what);
 
-// The settings, read once; NULL when they have errors, which were printed: the exit is CTL_USAGE then. Never NULL for a command that needs them.
+// The settings, read once; NULL when they have errors, which were printed: the exit code is then
+// ctl_without_settings(). Never NULL for a command that needs them.
 const struct settings *ctl_settings(struct ctl *ctl);
+int ctl_without_settings(const struct ctl *ctl);
+
+// False when the file is closed to this user, which was said. What is not there is another matter.
+bool ctl_may_read(const char *path);
 
 // Reads the tables that the settings name (routes_file, access_file); false when they have errors, which were printed as `check` does.
 bool ctl_tables_are_good(struct ctl *ctl);

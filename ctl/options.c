@@ -70,16 +70,50 @@ void options_usage(const struct ctl_row *command, struct buf *b)
 		buf_printf(b, "%c%s", before, command->arguments);
 }
 
+// Text in lines of a terminal's width, behind so many spaces.
+static void add_lines(struct buf *b, const char *prose, int indent)
+{
+	enum { COLUMNS = 100 };
+	struct str rest = str_of_c(prose), word;
+	size_t column = COLUMNS;
+	while (rest.n) {
+		struct str all = rest;
+		if (!str_cut(all, ' ', &word, &rest)) {
+			word = all;
+			rest = STR_NONE;
+		}
+		bool fits = column + 1 + word.n <= COLUMNS;
+		if (fits)
+			buf_add_byte(b, ' ');
+		else
+			buf_printf(b, "%s%*s", column == COLUMNS ? "" : "\n", indent, "");
+		column = fits ? column + 1 + word.n : (size_t)indent + word.n;
+		buf_add(b, word);
+	}
+	buf_add_byte(b, '\n');
+}
+
 void options_help(const struct ctl_row *command, FILE *out)
 {
 	struct buf b;
 	buf_init(&b, 1 << 16);
 	options_usage(command, &b);
-	buf_printf(&b, "\n    %s\n", command->prose);
+	buf_add_byte(&b, '\n');
+	add_lines(&b, command->prose, 4);
+	fputs(buf_c(&b), out);
+	buf_fini(&b);
+	options_help_options(command, out);
+}
+
+void options_help_options(const struct ctl_row *command, FILE *out)
+{
+	struct buf b;
+	buf_init(&b, 1 << 16);
 	for (const struct ctl_row *row = NULL; (row = options_next(command, row)) != NULL;) {
 		buf_add_c(&b, "    ");
 		add_option(row, &b);
-		buf_printf(&b, "\n        %s\n", row->prose);
+		buf_add_byte(&b, '\n');
+		add_lines(&b, row->prose, 8);
 	}
 	fputs(buf_c(&b), out);
 	buf_fini(&b);

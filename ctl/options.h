@@ -18,6 +18,9 @@ void options_usage(const struct ctl_row *command, struct buf *out);
 // What help says of a command, with its options.
 void options_help(const struct ctl_row *command, FILE *out);
 
+// Its options alone; command NULL: those of all commands.
+void options_help_options(const struct ctl_row *command, FILE *out);
+
 // The options of a command, one after the other: NULL first, then what came last; NULL behind the last. command NULL: those of all commands.
 const struct ctl_row *options_next(const struct ctl_row *command, const struct ctl_row *option);
 

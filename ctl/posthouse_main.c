@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse: the operator's program. Finds the command's row and runs it.
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/must.h"
 #include "options.h"
@@ -13,26 +11,17 @@ enum { ARENA_BYTES = 16 << 20 };
 
 static const char default_path[] = "/etc/posthouse/posthouse.conf";
 
-// May this user read it? What is not there is another matter.
-static bool is_open_to_us(const char *path)
-{
-	if (access(path, R_OK) == 0 || errno != EACCES)
-		return true;
-	fprintf(stderr, "posthouse: %s: %s\n", path, strerror(EACCES));
-	return false;
-}
-
 // What the row needs is there; else the exit code, after it was said what is missing.
 static int prepare(struct ctl *ctl)
 {
-	if (ctl->command->needs >= CTL_NEEDS_FILE && !is_open_to_us(ctl->path))
+	if (ctl->command->needs >= CTL_NEEDS_FILE && !ctl_may_read(ctl->path))
 		return CTL_DENIED;
 	if (ctl->command->needs < CTL_NEEDS_SETTINGS)
 		return CTL_YES;
 	const struct settings *settings = ctl_settings(ctl);
 	if (settings == NULL)
-		return CTL_USAGE;
-	return ctl->command->needs == CTL_NEEDS_SHADOW && !is_open_to_us(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p) ? CTL_DENIED : CTL_YES;
+		return CTL_USAGE; // a file that is closed to us was found above
+	return ctl->command->needs == CTL_NEEDS_SHADOW && !ctl_may_read(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p) ? CTL_DENIED : CTL_YES;
 }
 
 static int run(struct ctl *ctl, int argc, char **argv)

@@ -121,18 +121,135 @@ class PosthouseTest(unittest.TestCase):
 
     def test_half_a_command_is_told_the_rest(self):
         self.run_it("check", conf=self.good)
-        for words in (("queue",), ("queue", "flush", "x")):
+        for words in (("queue",), ("queue", "flush", "x"), ("queue", "--json")):
             code, _, complaint = self.run_it(*words)
             self.assertEqual(code, 2)
-            self.assertIn("queue retry [--again [--recipient ADDRESS]] --all|QUEUE_ID...\n", complaint)
+            self.assertIn("queue retry [--again] [--recipient ADDRESS] --all|QUEUE_ID...\n", complaint)
             self.assertNotIn("directory", complaint)
         self.assertIn("no command que; `posthouse help`", self.run_it("que")[2])
-        for words, what in ((("why", "--form", "x"), "--form is no option"), (("why", "--client", "mx", "a@uni.example"), "--client wants an IP address"),
-                            (("why", "a@uni.example", "--from"), "--from wants a value"), (("directory", "import", "mailtable", "/f"), "mailtable is no kind"),
-                            (("queue", "replay", "--host", "mb1", "--since", "noon"), "--since noon: is not understood")):
-            code, _, complaint = self.run_it(*words)
-            self.assertEqual(code, 2)
+        for words, what in ((("why", "--form", "x"), "--form is no option here; did you mean --from?"),
+                            (("why", "--client", "mx", "a@uni.example"), "--client mx: is no IP address"),
+                            (("why", "a@uni.example", "--from"), "--from wants a value"), (("why", "--from", "a b", "x"), "--from a b: is no address"),
+                            (("why", "--login", "--login", "ann"), "--login is given twice"), (("settings", "--all=yes"), "--all takes no value"),
+                            (("why", "-x@uni.example"), "stands behind --"), (("check", "it"), "what is it to be?"),
+                            (("directory", "import", "mailtable", "/f"), "mailtable is no kind"),
+                            (("directory", "import", "--tag", "Form", "access", "/f"), "--tag Form: "),
+                            (("directory", "password", "--scheme", "MD4", "ann"), "--scheme MD4: "),
+                            (("queue", "replay", "--hours", "3"), "--host HOST is missing"),
+                            (("queue", "replay", "--host", "mb1", "--hours", "0"), "--hours 0: is not understood"),
+                            (("queue", "replay", "--host", "mb1", "--hours", "1", "--since", "2026-11-21T19:00:00Z"), "--hours 1: stands without --since"),
+                            (("queue", "replay", "--host", "mb1", "--since=noon"), "--since noon: is not understood"),
+                            (("queue", "hold", "--all", "Q"), "usage: "), (("queue", "delete", "--all", "--damaged"), "usage: "),
+                            (("queue", "retry", "--recipient", "a@b.example", "--all"), "--recipient a@b.example: stands with --again")):
+            code, out, complaint = self.run_it("-c", self.conf, *words)
+            self.assertEqual((code, out), (2, ""), words)
             self.assertIn(what, complaint)
+        # What begins with - is an argument behind --; options stand anywhere before it.
+        self.assertEqual(self.run_it("why", "--from=", "-c", self.conf, "--", "-x@uni.example")[0], 75)
+
+    def commands(self):
+        """[(command, options)] as `posthouse help` tells them: what the table has."""
+        found = []
+        for line in self.run_it("help")[1].split("\nWith any of them")[0].splitlines():
+            if not line.startswith(" "):
+                words = line.split()
+                found.append((words[:2] if words[0] in ("directory", "queue") else words[:1], []))
+            elif line.startswith("    --"):
+                found[-1][1].append(line.split()[0])
+        return found
+
+    GOOD_USE = {"manual": ["posthouse.1"], "why": ["ann@uni.example"], "directory diff": ["CHANGE"], "directory import": ["aliases", "CHANGE"],
+                "directory password": ["ann"], "queue hold": ["--all"], "queue release": ["--all"], "queue delete": ["--all"], "queue retry": ["--all"],
+                "queue replay": ["--host", "mb1.uni.example"]}
+    OF_DAEMONS = {"status", "reload", "metrics", "directory release", "directory reconcile", "queue list", "queue hold", "queue release", "queue delete",
+                  "queue retry", "queue stats", "queue replay"}
+    WITHOUT_SETTINGS = {"help", "manual", "directory password"}
+
+    def good_use(self, words):
+        change = os.path.join(self.dir, "change")
+        with open(change, "w", encoding="utf-8"):
+            pass
+        return [change if word == "CHANGE" else word for word in self.GOOD_USE.get(" ".join(words), [])]
+
+    def test_exit_codes_are_one_table(self):
+        commands = [(words, options) for words, options in self.commands() if words[0] not in ("run", "setup")]
+        self.assertEqual(len(commands), 22)
+        codes = {int(line.split()[0]) for line in self.run_it("help")[1].split("\nExit:\n")[1].splitlines()}
+        self.assertEqual(codes, {0, 1, 2, 75, 77})
+        self.run_it("check", conf=self.good)
+        for words, _ in commands:
+            name, use = " ".join(words), self.good_use(words)
+            with self.subTest(name):
+                code, out, complaint = self.run_it("-c", self.conf, *words, *use, "--no-such-option")
+                self.assertEqual((code, out), (2, ""))
+                self.assertIn("--no-such-option is no option", complaint)
+                self.assertIn("usage: posthouse [-c FILE] [--json] " + name, complaint)
+                self.assertEqual(self.run_it("-c", self.conf, *words, "--help")[0], 0)
+                self.assertTrue(self.run_it(*words, "--help")[1].startswith("run" if name == "help" else name))
+                if name in self.OF_DAEMONS:
+                    self.assertEqual(self.run_it("-c", self.conf, *words, *use)[0], 75)
+                if name not in self.WITHOUT_SETTINGS:
+                    self.assertEqual(self.run_it("-c", self.conf + ".none", *words, *use)[0], 1 if name in ("check", "reload") else 2)
+        for words in (["why", "--message", "/no/such", "ann@uni.example"], ["why", "--ldif", "/no/such", "ann@uni.example"], ["directory", "diff", "/no/such"],
+                      ["directory", "import", "aliases", "/no/such"]):
+            code, out, complaint = self.run_it("-c", self.conf, *words)
+            self.assertEqual((code, out), (2, ""), words)
+            self.assertIn("/no/such: No such file", complaint)
+
+    @unittest.skipUnless(os.geteuid() == 0, "becomes somebody else")
+    def test_who_may_not_is_told_so(self):
+        program = shutil.copy(POSTHOUSE, self.dir)
+        self.run_it("check", conf=self.good)
+        os.chmod(self.dir, 0o755)
+
+        def as_nobody(*words):
+            done = subprocess.run([program, "-c", self.conf, *words], capture_output=True, text=True, check=False, user=65534, group=65534, extra_groups=[])
+            return done.returncode, done.stdout, done.stderr
+        os.chmod(self.conf, 0o600)
+        for words, _ in self.commands():
+            if words[0] == "run" or " ".join(words) in self.WITHOUT_SETTINGS:
+                continue
+            code, out, complaint = as_nobody(*words, *self.good_use(words))
+            self.assertEqual((code, out), (77, ""), words)
+            self.assertIn("posthouse.conf: Permission denied", complaint)
+        os.chmod(self.conf, 0o644)
+        run = os.path.join(self.dir, "run")
+        os.mkdir(run, 0o700)  # the sockets are in there
+        for words, _ in self.commands():
+            if " ".join(words) in self.OF_DAEMONS:
+                code, _, complaint = as_nobody(*words, *self.good_use(words))
+                self.assertEqual(code, 77, (words, complaint))
+        secret = os.path.join(self.dir, "secret")
+        with open(secret, "w", encoding="utf-8"):
+            os.chmod(secret, 0o600)
+        for words in (["why", "--message", secret, "ann@uni.example"], ["why", "--ldif", secret, "ann@uni.example"], ["directory", "diff", secret],
+                      ["directory", "import", "aliases", secret]):
+            code, out, complaint = as_nobody(*words)
+            self.assertEqual((code, out), (77, ""), words)
+            self.assertIn("secret: Permission denied", complaint)
+        data = os.path.join(self.dir, "data")
+        os.makedirs(os.path.join(data, "shadow"), 0o755)
+        with open(os.path.join(data, "shadow", "shadow.db"), "w", encoding="utf-8"):
+            os.chmod(os.path.join(data, "shadow", "shadow.db"), 0o600)
+        with open(self.conf, "a", encoding="utf-8") as stream:
+            stream.write(f'data_dir = "{data}"\n')
+        for words in (["why", "ann@uni.example"], ["directory", "status"], ["directory", "diff", self.conf]):
+            self.assertEqual(as_nobody(*words)[:2], (77, ""), words)
+
+    def test_completion_is_the_table(self):
+        self.run_it("check", conf=self.good)
+        script = self.run_it("manual", "posthouse.bash")[1]
+
+        def complete(*words):
+            line = " ".join(f"'{word}'" for word in words)
+            done = subprocess.run(["bash", "-c", f"{script}\nCOMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _posthouse; echo ${{COMPREPLY[*]}}"],
+                                  capture_output=True, text=True, check=True)
+            return set(done.stdout.split())
+        self.assertEqual(complete("posthouse", "s"), {"settings", "status", "setup"})
+        self.assertEqual(complete("posthouse", "-c", "x", "queue", "re"), {"release", "retry", "replay"})
+        self.assertEqual(complete("posthouse", "queue", "retry", "--"), {"--all", "--again", "--recipient", "--json", "--help"})
+        self.assertEqual(complete("posthouse", "directory", "status", "--"), {"--json", "--help"})
+        self.assertEqual(complete("posthouse", "settings", "--a"), {"--all"})
 
     def test_manual_pages_are_clean_troff(self):
         for page in ("posthouse.1", "posthouse.conf.5"):

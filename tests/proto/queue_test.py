@@ -52,7 +52,7 @@ class Queue(NodeTest):
             done = self.node.run("queue", "list", "--json", name, check=0)
             self.assertEqual([json.loads(line)["guid"] for line in done.stdout.splitlines()], [found[0]["guid"]])
         self.assertEqual(self.node.run("queue", "list", "000000000000", check=0).stdout, "")
-        self.node.run("queue", "list", "no-id", check=1)
+        self.node.run("queue", "list", "no-id", check=2)
 
     def test_hold_release_delete(self):
         self.send("held", "gone@uni.example")
@@ -80,6 +80,14 @@ class Queue(NodeTest):
         tries = first["recipients"][0]["tries"]
         self.node.run("queue", "retry", "--all", check=0)
         self.node.wait(lambda: self.waiting("away@uni.example")[0]["recipients"][0]["tries"] > tries, "another try")
+
+    def test_a_replay_for_nobody_is_no_success(self):
+        for host in ("mb99.uni.example", "mb1.uni.exmaple", "mb1..example"):
+            done = self.node.run("queue", "replay", "--host", host, "--hours", "1", check=1)
+            self.assertEqual(done.stdout, "")
+            self.assertIn(f"--host {host}: neither the directory nor what was delivered from here knows", done.stderr)
+        for host in ("mb9.uni.example", "MB1.Uni.example"):  # known, and nothing to do
+            self.assertIn(" entered again", self.node.run("queue", "replay", "--host", host, "--hours", "1", check=0).stdout)
 
     def test_without_the_daemon_it_cannot_know(self):
         done = self.node.run("queue", "list", "-c", self.node.write("other.conf", 'hostname = "x.example"\nrun_dir = "%s"\nshadow_ldif = "%s"\n'
