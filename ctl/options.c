@@ -185,7 +185,7 @@ static bool take_option(struct ctl *ctl, int argc, char **argv, int *at)
 		wrong("%s takes no value", row->name);
 		return false;
 	}
-	if (ctl->given[row - ctl_rows]) {
+	if (ctl->given[row - ctl_rows] && row != find_option(NULL, name)) { // -c may be in somebody's alias already
 		wrong("%s is given twice", row->name);
 		return false;
 	}

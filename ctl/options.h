@@ -2,7 +2,8 @@
 // The arguments of `posthouse`, read by the rows of commands.def: one parser for all commands.
 //
 //     -c FILE, --json and --help stand anywhere; options of a command stand behind its first word, among its arguments; "--" ends options.
-//     --name VALUE and --name=VALUE are the same. An option is given once.
+//     --name VALUE and --name=VALUE are the same. An option is given once, those of all commands as often
+//     as one likes: the last counts.
 #ifndef CTL_OPTIONS_H
 #define CTL_OPTIONS_H
 

@@ -155,7 +155,7 @@ class DirectoryTest(unittest.TestCase):
         code, out, _ = self.run_it("directory", "password", "--scheme", "SSHA", "ann", text="x\n")
         self.assertIn("userPassword: {SSHA}", out)
         self.assertEqual(self.run_it("directory", "password", "--scheme", "ROT13", "ann", text="x\n")[0], 2)
-        self.assertEqual(self.run_it("directory", "password", "ann", text="")[0], 1)
+        self.assertEqual(self.run_it("directory", "password", "ann", text="")[0], 2)
         self.assertEqual(self.run_it("directory", "password", "ann", text="\n")[0], 1)
 
 
