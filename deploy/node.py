@@ -99,7 +99,7 @@ class Node:
         self.run_dir = self.path("run")
         if len(self.run_dir) + len("/ldapsync.sock") > SOCKET_PATH_BYTES:  # a socket's path has a limit in the kernel
             self.run_dir = "/run/posthouse-" + hashlib.sha256(self.dir.encode()).hexdigest()[:12]
-        self.process = None
+        self.process = None  # posthouse run, where it is ours
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
@@ -200,11 +200,16 @@ class Node:
         os.replace(target + ".new", target)
         replace_file(note, recipe, 0o644)
 
+    def meet(self, pid):
+        """A node runs here already, under this supervisor."""
+        raise Failed(f"a node runs already in {self.dir}, as process {pid}; end it (kill {pid}), or choose another --dir and --port-base")
+
     def install(self):
         make_users()
         self.make_folders()
-        if self.ask("mta", "ping"):
-            raise Failed(f"a node runs already in {self.dir}; stop it first, or choose another --dir and --port-base")
+        runs = self.ask("mta", "ping")
+        if runs:
+            self.meet(parent_of(runs["pid"]))
         if os.path.exists(self.endpoints):
             os.unlink(self.endpoints)
         self.install_programs()
@@ -250,7 +255,7 @@ class Node:
     def wait(self, what, deadline_s, condition):
         end = time.monotonic() + deadline_s
         while True:
-            if self.process.poll() is not None:
+            if self.process is not None and self.process.poll() is not None:
                 raise Failed(f"posthouse run ended with {self.process.returncode}: {self.log_tail()}")
             try:
                 value = condition()
@@ -389,6 +394,11 @@ class Node:
             result["pop3_equal"] &= self.find_over_pop3(who[0], got)
         self.shown = got
         return result
+
+
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stream:
+        return int(stream.read().rsplit(")", 1)[1].split()[1])
 
 
 def is_trace(head):

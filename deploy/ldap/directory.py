@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/ldap/directory.py: a slapd master and shadows on loopback, filled with the example directory. Called by deploy/ldap/up.
 
+Typed again while it runs, it says what runs, and that is all. A node that somebody started on its configuration is left alone, and followed
+again: what would need another one is refused, with its process.
+
 The folder is that of a node (deploy/node.py), whose directory is these servers instead of a file: its posthouse.conf is what endpoints.json
 names. A second run on it keeps the directory, with what was changed in it, as long as the first run's arguments are the same.
 """
@@ -23,13 +26,22 @@ node.START_S = 300  # until a node has hundreds of thousands of people
 UP = "deploy/ldap/up"
 
 
+class RunsAlready(Exception):
+    """Another process of ours has the folder; same: with the same arguments."""
+    def __init__(self, pid, same):
+        super().__init__(pid)
+        self.pid, self.same = pid, same
+
+
 class Rig(node.Node):
     made_by = UP
 
     def __init__(self, options):
         super().__init__(options)
         self.servers = []
-        self.lock = None
+        self.lock = None             # held
+        self.arguments_before = None # of the run before
+        self.node_pid = None         # of a node that somebody started
 
     # --- installing ---
 
@@ -41,19 +53,44 @@ class Rig(node.Node):
         with open(path, encoding="ascii") as stream:
             return stream.read().strip()
 
+    def arguments(self):
+        """What servers and configuration follow from."""
+        return [self.options.address, self.options.port_base, self.options.users, self.options.shadows]
+
     def claim(self):
-        """One run for a folder at a time: two slapd on one database would end it."""
-        lock = open(self.path("lock"), "w", encoding="ascii")
+        """One run for a folder at a time: two slapd on one database would end it. The file says who holds it, or did last, and with what."""
+        lock = open(self.path("lock"), "a+", encoding="ascii")
+        lock.seek(0)
+        try:
+            pid, self.arguments_before = json.loads(lock.read() or "[0, null]")
+        except ValueError:
+            pid, self.arguments_before = 0, None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.lock = lock
         except OSError:
-            raise node.Failed(f"{UP} runs already in {self.dir}; stop it first, or choose another --dir and --port-base") from None
+            raise RunsAlready(pid, self.arguments_before == self.arguments()) from None
+        self.lock = lock
+
+    def note_arguments(self):
+        self.lock.truncate(0)
+        self.lock.write(json.dumps([os.getpid(), self.arguments()]))
+        self.lock.flush()
+
+    def meet(self, pid):
+        """Its configuration and its shadow must stay what they are."""
+        if self.arguments_before != self.arguments():
+            raise node.Failed(f"a node runs in {self.dir}, as process {pid}, on the directory of another --users, --shadows, --address or --port-base; "
+                              f"end it first (kill {pid}), or give the same ones")
+        self.node_pid = pid
 
     def make_folders(self):
         super().make_folders()
         self.claim()
         self.make_servers()
+
+    def install(self):
+        super().install()
+        self.note_arguments()
 
     def make_servers(self):
         programs = server.Programs()
@@ -91,6 +128,9 @@ class Rig(node.Node):
             one.make()
         if os.path.exists(note) and open(note, encoding="utf-8").read() == recipe:
             return
+        if self.node_pid:
+            raise node.Failed(f"the directory has to be made anew, for the example changed, and a node runs on it, as process {self.node_pid}; "
+                              f"end it first (kill {self.node_pid})")
         if os.path.exists(note):
             os.unlink(note)
         self.forget_shadow()
@@ -164,7 +204,8 @@ class Rig(node.Node):
 
         def node_says(code):
             return self.posthouse("why", f"{uid}@{example.DOMAIN}").returncode == code
-        self.start()
+        if self.node_pid is None:
+            self.start()
         self.wait_until_up()
         self.master.ask("ldapadd", *self.master.as_admin(), input=change)
         try:
@@ -187,8 +228,24 @@ def explain(rig):
           + (f", followed by {', '.join(one.uri for one in rig.shadows)}" if rig.shadows else "") + ".\n"
           f"Administrator: {rig.master.admin_dn}, password in {rig.path('etc', 'ldap-admin.password')}. CA of ldaps and StartTLS: "
           f"{rig.certificates.ca}.\n"
-          f"A node that follows them:\n  {rig.path('bin', 'posthouse')} -c {rig.config} run\n"
-          f"Endpoints: {rig.endpoints}. SIGTERM or Ctrl-C ends it.", flush=True)
+          + (f"A node follows them, as process {rig.node_pid}.\n" if rig.node_pid else
+             f"A node that follows them:\n  {rig.path('bin', 'posthouse')} -c {rig.config} run\n")
+          + f"Endpoints: {rig.endpoints}. SIGTERM or Ctrl-C ends it.", flush=True)
+
+
+def tell_what_runs(rig, running):
+    """None; or the error, when that is not what was asked for."""
+    said = f"{UP} runs already in {rig.dir}, as process {running.pid}"
+    try:
+        with open(rig.endpoints, encoding="utf-8") as stream:
+            told = json.load(stream)
+        said += f", with {told['ldap_master']}" + "".join(f" and {uri}" for uri in told["ldap_shadows"])
+    except (OSError, ValueError):
+        said += ", and is still starting"
+    if running.same and not rig.options.once:
+        print(f"{said}. Endpoints: {rig.endpoints}. kill {running.pid} ends it.", flush=True)
+        return None
+    return f"{said}; end it (kill {running.pid}), or choose another --dir and --port-base"
 
 
 def main():
@@ -198,7 +255,10 @@ def main():
     result = {"users": options.users, "shadows": options.shadows, "shadows_equal": False, "node_synced": False}
 
     def work():
-        rig.install()
+        try:
+            rig.install()
+        except RunsAlready as running:
+            return tell_what_runs(rig, running)
         rig.start_servers()
         rig.write_endpoints()
         if options.once:

@@ -81,7 +81,17 @@ class UpTest(unittest.TestCase):
         beside = subprocess.run([*self.arguments[:-1], "33000"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         self.assertEqual(beside.returncode, 1)
         self.assertIn("runs already in " + self.dir, beside.stderr)
+        self.assertIn(f"kill {process.pid}", beside.stderr)
         self.assertTrue(os.path.exists(self.endpoints))
+        again = subprocess.run([*self.arguments, "--users", "30", "--shadows", "2"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        for said in (f"as process {process.pid}", told["ldap_master"], *told["ldap_shadows"], self.endpoints):
+            self.assertIn(said, again.stdout)
+        once = subprocess.run([*self.arguments, "--users", "30", "--shadows", "2", "--once"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        result = json.loads(once.stdout.splitlines()[-1])
+        self.assertEqual((once.returncode, result["ok"]), (1, False))
+        self.assertIn(f"kill {process.pid}", result["error"])
+        self.assertIsNone(process.poll())
 
         self.assertEqual(self.end(process), 0)
         self.assertFalse(os.path.exists(self.endpoints))
@@ -91,6 +101,35 @@ class UpTest(unittest.TestCase):
         process, told = self.start("--users", "3", "--shadows", "0")
         self.assertEqual((self.count(told, told["ldap_master"], "(objectClass=phMailUser)"), told["ldap_shadows"]), (53, []))
         self.assertEqual(self.end(process), 0)
+
+    def posthouse(self, told, *arguments):
+        return subprocess.run([os.path.join(self.dir, "bin", "posthouse"), "-c", told["config"], *arguments], capture_output=True, text=True, check=False)
+
+    def wait_for(self, condition):
+        end = time.monotonic() + DEADLINE_S
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.1)
+
+    def test_it_comes_back_to_a_node_that_runs(self):
+        process, told = self.start("--users", "3")
+        node = subprocess.Popen([os.path.join(self.dir, "bin", "posthouse"), "-c", told["config"], "run"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: node.poll() is None and (node.terminate(), node.wait(DEADLINE_S)))
+        self.wait_for(lambda: self.posthouse(told, "directory", "status").returncode == 0)
+        self.assertEqual(self.end(process), 0)
+        other = subprocess.run([*self.arguments, "--users", "4"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        self.assertEqual(other.returncode, 1)  # it would take its directory away
+        self.assertIn(f"kill {node.pid}", other.stderr)
+        process, told = self.start("--users", "3")
+        self.wait_for(lambda: self.posthouse(told, "directory", "status", "--json").stdout.find('"state":"PERSIST"') > 0)
+        self.ask("ldapadd", told, told["ldap_master"], input=user_ldif("zara"))
+        self.wait_for(lambda: self.posthouse(told, "why", "zara@uni.example").returncode == 0)
+        self.assertEqual(self.end(process), 0)
+        once = subprocess.run([*self.arguments, "--users", "3", "--once"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        self.assertEqual(json.loads(once.stdout.splitlines()[-1])["error"], None, once.stderr)
+        self.assertIsNone(node.poll())
+        node.terminate()
+        self.assertEqual(node.wait(DEADLINE_S), 0)
 
     def test_a_server_that_dies_is_said(self):
         process, _ = self.start()
