@@ -430,11 +430,53 @@ static void read_rows(struct import *im, struct str text)
 	arena_free(&lines);
 }
 
+static int compare_domains(const void *a, const void *b)
+{
+	return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+// One pass before the others: a row for a domain may stand before those for its addresses.
+static void find_domains(struct import *im, struct str text)
+{
+	struct rule_file file = rule_file_of(text);
+	struct arena *lines = arena_new(4 * (size_t)IMPORT_BYTES_MAX);
+	struct rule_file_row row;
+	struct str last = STR_NONE;
+	size_t room = 0;
+	while (rule_file_next(&file, lines, &row)) {
+		struct domain domain;
+		ptrdiff_t at = str_rindex(row.key, '@');
+		if (at >= 0 && !str_eq(str_from(row.key, (size_t)at + 1), last) && im->domains_n < IMPORT_ITEMS_MAX &&
+			domain_parse(im->scratch, str_from(row.key, (size_t)at + 1), DOMAIN_UTF8, &domain) == DOMAIN_OK) {
+			if (im->domains_n == room) {
+				room = room ? 2 * room : 64;
+				im->domains = reallocarray(im->domains, room, sizeof *im->domains);
+				must(im->domains != NULL);
+			}
+			last = im->domains[im->domains_n++] = arena_dup(im->arena, domain.key);
+		}
+		arena_reset(im->scratch);
+		arena_reset(lines);
+	}
+	if (im->domains_n)
+		qsort(im->domains, im->domains_n, sizeof *im->domains, compare_domains);
+	arena_free(&lines);
+}
+
+bool import_has_domain(const struct import *im, struct str key)
+{
+	return im->domains_n && bsearch(&key, im->domains, im->domains_n, sizeof key, compare_domains);
+}
+
 bool import_file(enum import_kind kind, const struct import_options *options, struct str name, struct str text, const struct import_io *io,
 	struct buf *out)
 {
 	struct import im = {.kind = kind, .options = options, .io = io, .arena = arena_new(ARENA_BYTES), .scratch = arena_new(SCRATCH_BYTES),
 		.bytes = text.n, .place = {.file = name}, .whole = true};
+	if (str_starts(text, STR("\xef\xbb\xbf"))) // as editors on Windows begin a file
+		text = str_from(text, 3);
+	if (kind == IMPORT_VIRTUAL && text.n <= IMPORT_BYTES_MAX)
+		find_domains(&im, text);
 	if (text.n > IMPORT_BYTES_MAX)
 		import_leave_out(&im, "is larger than 64 MiB; split it");
 	else
@@ -442,6 +484,7 @@ bool import_file(enum import_kind kind, const struct import_options *options, st
 	import_finish(&im);
 	import_write(&im, out);
 	free(im.entries);
+	free(im.domains);
 	arena_free(&im.scratch);
 	arena_free(&im.arena);
 	return im.whole;

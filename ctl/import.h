@@ -7,13 +7,15 @@
 //
 // What becomes of what:
 //     mailertable, transport    phMailRoute; keys and targets as mail/route_rule.h has them. In transport, what follows local: is no user,
-//                               and ports may be named
+//                               virtual: is local:, and ports may be named
 //     access                    phMailAccess; of Postfix's actions also DUNNO (SKIP), PERMIT (OK), REJECT and DEFER with a text, HOLD
-//                               (QUARANTINE:). The tag option says what keys without a tag are about (Postfix has one table for each)
+//                               (QUARANTINE:), DEFER_IF_PERMIT (for now); WARN and INFO are SKIP. The tag option says what keys without a tag
+//                               are about (Postfix has one table for each); digits that are no reply code are OK then
 //     virtusertable, virtual    phMailAlias. "@dom %1@other" (Postfix: "@dom @other") is phCatchAll of a phMailDomain, and keeps a detail;
 //                               error: is phMailAccess To:, or for a whole domain its phUnknownUser, reject or tempfail. %1, %2, %3 of
 //                               other rows are filled in. A row that leads to itself alone (so that a catch-all does not take it) needs
-//                               no entry: mailboxes come before catch-alls. "dom anything" of Postfix is a phMailDomain
+//                               no entry: mailboxes come before catch-alls. "dom anything" of Postfix is a phMailDomain, where the
+//                               table has addresses in dom or a manual has the word
 //     genericstable             phMailAlias, from the outer address to the inner one, so that answers arrive. Headers are not rewritten:
 //                               what senders show is the mail attribute of their entries
 //     aliases                   phMailAlias; with an owner-NAME, or with more than 100 members, phMailGroup and phMailList, which the queue

@@ -49,7 +49,12 @@ struct import {
 	size_t n, room, items, bytes;
 	struct import_place place;
 	bool whole;
+	struct str *domains; // owned; of a virtual table, those that its addresses are in; sorted
+	size_t domains_n;
 };
+
+// Has the virtual table addresses in this domain?
+bool import_has_domain(const struct import *im, struct str key);
 
 // UTF-8 without control characters but tabs: what may be shown and written.
 bool import_is_plain(struct str text);

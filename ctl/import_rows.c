@@ -36,7 +36,7 @@ static struct str transport_target(struct arena *arena, struct str value)
 	if (!str_cut(value, ':', &name, &rest) || str_eq_nocase(name, STR("error")) || str_eq_nocase(name, STR("retry")) ||
 		str_eq_nocase(name, STR("discard")))
 		return value;
-	if (str_eq_nocase(name, STR("local"))) // what follows is this host's name
+	if (str_eq_nocase(name, STR("local")) || str_eq_nocase(name, STR("virtual"))) // what follows is this host's name
 		return STR("local:");
 	rest = str_trim(rest);
 	while (rest.n) {
@@ -49,6 +49,16 @@ static struct str transport_target(struct arena *arena, struct str value)
 		rest = str_from(rest, n + 1);
 	}
 	return arena_printf(arena, "%.*s:%.*s", STR_FMT(name), STR_FMT(joined));
+}
+
+// What to do instead of a mailer that is none here.
+static const char *instead_of(struct str value)
+{
+	struct str name = value, rest;
+	str_cut(value, ':', &name, &rest);
+	if (str_eq_nocase(name, STR("lmtp")) || str_starts_nocase(name, STR("cyrus")) || str_starts_nocase(name, STR("dovecot")))
+		return "give the entries the mailHost of that server, and it a phMailHost with phHostEndpoint: lmtp=inet:host:port";
+	return "send it to a server that can do this: esmtp:[host]:port";
 }
 
 void import_route(struct import *im, struct str key, struct str value)
@@ -66,7 +76,7 @@ void import_route(struct import *im, struct str key, struct str value)
 	value = im->kind == IMPORT_TRANSPORT ? transport_target(im->scratch, value) : value;
 	wrong = route_rule_target(im->scratch, value, &rule);
 	if (wrong) {
-		wrong_key(im, wrong, "send it to a server that can do this: esmtp:[host]:port");
+		wrong_key(im, wrong, instead_of(value));
 		return;
 	}
 	if (route_rule_needs_mx(&rule))
@@ -77,18 +87,51 @@ void import_route(struct import *im, struct str key, struct str value)
 
 // --- Access ---
 
-// Actions of Postfix that sendmail does not have, and ours for them. With a text behind them they begin with the one for texts.
+// Actions of Postfix that sendmail does not have, and ours for them; what ends in a space or colon is followed by their text. DEFER_IF_PERMIT
+// refuses for now what a later rule might refuse for good. WARN and INFO log and go on.
 static const struct {
 	const char *word, *alone, *with_text;
 } actions[] = {
 	{"DUNNO", "SKIP", NULL}, {"PERMIT", "OK", NULL}, {"OK", "OK", NULL}, {"DISCARD", "DISCARD", "DISCARD"}, {"HOLD", "QUARANTINE:", "QUARANTINE:"},
 	{"REJECT", "REJECT", "ERROR:554 "}, {"DEFER", "ERROR:4.7.1:450 try again later", "ERROR:450 "},
+	{"DEFER_IF_PERMIT", "ERROR:4.7.1:450 try again later", "ERROR:450 "}, {"WARN", "SKIP", "SKIP"}, {"INFO", "SKIP", "SKIP"},
 };
 
-static struct str access_action(struct arena *arena, struct str value)
+// Those that have no counterpart, and what to do instead.
+static const struct {
+	const char *word, *instead;
+} others[] = {
+	{"FILTER", "write a route for the domain: phMailRoute"}, {"REDIRECT", "write an alias, or a route, for whom it is sent to"},
+	{"BCC", "write an alias with both addresses"}, {"PREPEND", "nothing is put into headers; leave it out"},
+	{"DEFER_IF_REJECT", "leave it out: what is refused is refused for good"},
+};
+
+static const char *instead_of_action(struct str value)
+{
+	struct str word = value, text;
+	str_cut(value, ' ', &word, &text);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (str_eq_nocase(word, str_of_c(others[i].word)))
+			return others[i].instead;
+	for (size_t i = 0; i < word.n; i++)
+		if (word.p[i] == '_')
+			return "it names a restriction of Postfix's main.cf; write one of these actions";
+	return "write one of these actions";
+}
+
+// All digits and no reply code: Postfix's OK, a time stamp of POP before SMTP.
+static bool is_time_stamp(struct str value)
+{
+	uint64_t number;
+	return str_to_u64(value, UINT64_MAX, &number) && (value.n != 3 || (value.p[0] != '4' && value.p[0] != '5'));
+}
+
+static struct str access_action(struct arena *arena, struct str value, bool postfix)
 {
 	struct access_rule rule;
 	struct str word = value, text = STR_NONE;
+	if (postfix && is_time_stamp(value))
+		return STR("OK");
 	if (access_rule_action(arena, value, &rule) == NULL)
 		return value;
 	str_cut(value, ' ', &word, &text);
@@ -98,9 +141,9 @@ static struct str access_action(struct arena *arena, struct str value)
 			continue;
 		if (text.n == 0)
 			return str_of_c(actions[i].alone);
-		if (actions[i].with_text)
-			return str_eq(str_of_c(actions[i].with_text), STR("DISCARD"))
-				? STR("DISCARD") : arena_printf(arena, "%s%.*s", actions[i].with_text, STR_FMT(text));
+		const struct str ours = actions[i].with_text ? str_of_c(actions[i].with_text) : STR_NONE;
+		if (ours.n)
+			return str_ends(ours, STR(" ")) || str_ends(ours, STR(":")) ? arena_printf(arena, "%.*s%.*s", STR_FMT(ours), STR_FMT(text)) : ours;
 	}
 	return value;
 }
@@ -121,10 +164,10 @@ void import_access(struct import *im, struct str key, struct str value)
 		wrong_key(im, wrong, "write a network, an address, a domain or user@ behind Connect:, From: or To:");
 		return;
 	}
-	value = access_action(im->scratch, value);
+	value = access_action(im->scratch, value, im->options->tag.n > 0);
 	wrong = access_rule_action(im->scratch, value, &rule);
 	if (wrong) {
-		wrong_key(im, wrong, "write one of these actions");
+		wrong_key(im, wrong, instead_of_action(value));
 		return;
 	}
 	wrong = access_rule_check(&keys, &rule);
@@ -258,7 +301,8 @@ static void add_for_domain(struct import *im, struct str name, struct str value)
 		add_catch_all(im, &domain, value);
 }
 
-// virtual(5): "example.net anything" says that we are there for the domain.
+// virtual(5): "example.net anything" says that we are there for the domain. Any word will do: it is no alias where the table has addresses of the
+// domain, or where the word is one of those that manuals have.
 static bool is_virtual_domain(struct import *im, struct str key, struct str value)
 {
 	static const char *const words[] = {"anything", "virtual", "domain", "dummy", "whatever"};
@@ -266,8 +310,10 @@ static bool is_virtual_domain(struct import *im, struct str key, struct str valu
 	bool found = false;
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		found = found || str_eq_nocase(value, str_of_c(words[i]));
-	if (!found || str_index(key, '.') < 0 || str_index(key, '@') >= 0 || domain_parse(im->scratch, key, DOMAIN_UTF8, &domain) != DOMAIN_OK ||
-		domain.kind != DOMAIN_NAME)
+	if (str_index(value, ' ') >= 0 || str_index(value, ',') >= 0 || str_index(value, '@') >= 0)
+		return false; // members
+	if (str_index(key, '.') < 0 || str_index(key, '@') >= 0 || domain_parse(im->scratch, key, DOMAIN_UTF8, &domain) != DOMAIN_OK ||
+		domain.kind != DOMAIN_NAME || !(found || import_has_domain(im, domain.key)))
 		return false;
 	add_domain(im, domain.key, false);
 	return true;

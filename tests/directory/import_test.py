@@ -120,9 +120,34 @@ class LeftOut(unittest.TestCase):
             self.tables.write("postfix", row + "\n")
             ldif = self.tables.ldif("access", "--tag", "Connect", file="postfix")
             self.assertIn(f"phAccessKey: Connect:192.0.2.1\nphAccessAction: {wanted}\n", ldif)
+        for row, wanted in (("a.example 1763800000", "OK"), ("a.example 1", "OK"), ("a.example 550", "550"), ("a.example WARN odd", "SKIP"),
+                            ("a.example DEFER_IF_PERMIT busy", "ERROR:450 busy")):
+            self.tables.write("postfix", row + "\n")
+            self.assertIn(f"phAccessKey: From:a.example\nphAccessAction: {wanted}\n", self.tables.ldif("access", "--tag", "From", file="postfix"))
+        for row, said in (("a.example FILTER smtp:[192.0.2.1]", "phMailRoute"), ("a.example REDIRECT x@y.example", "alias"),
+                          ("a.example permit_sasl_authenticated, reject", "main.cf")):
+            self.tables.write("postfix", row + "\n")
+            self.assertIn(said, self.tables.complaints("access", "--tag", "From", file="postfix")[1][0][2])
         for row in ("192.0.2.1 PREPEND X: y", "192.0.2.1 permit_mynetworks", "a.example RELAY"):
             self.tables.write("postfix", row + "\n")
             self.assertEqual(self.tables.run("access", "--tag", "From", file="postfix").returncode, 1, row)
+
+    def test_domains_of_virtual(self):
+        """Any word may follow a domain; a name with a dot is an alias where nothing says that it is a domain."""
+        self.tables.write("virtual2", "\ufeffshop.example 1\nu@shop.example ann\nall.example x\n@all.example ann\nold.example VIRTUAL\nfoo.bar ann\n"
+                          "pair.example ann, bob\nu@pair.example ann\n")
+        ldif = self.tables.ldif("virtual", file="virtual2")
+        self.assertEqual([line.split(": ")[1] for line in ldif.splitlines() if line.startswith("associatedDomain:")],
+                         ["shop.example", "all.example", "old.example"])
+        self.assertEqual([line.split(": ")[1] for line in ldif.splitlines() if line.startswith("mail:")],
+                         ["u@shop.example", "foo.bar@uni.example", "pair.example@uni.example", "u@pair.example"])
+
+    def test_mailers_that_are_none_here(self):
+        self.tables.write("lmtp", "a.example lmtp:unix:/run/x\nb.example lmtp:inet:[192.0.2.1]:24\nc.example mailman:\nd.example virtual:\n")
+        code, found = self.tables.complaints("transport", file="lmtp")
+        self.assertEqual((code, [line for _, line, _ in found]), (1, [1, 2, 3]))
+        self.assertTrue("phMailHost" in found[0][2] and "phMailHost" in found[1][2] and "esmtp:[host]:port" in found[2][2], found)
+        self.assertIn("phRouteKey: d.example\nphRouteTarget: local:\n", self.tables.ldif("transport", file="lmtp"))
 
     def test_a_table_that_is_whole(self):
         self.tables.write("whole", "a.example smtp:[192.0.2.1]\r\n\r\n#b.example nonsense\r\n")
