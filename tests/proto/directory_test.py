@@ -156,7 +156,7 @@ class DirectoryTest(unittest.TestCase):
         self.assertIn("userPassword: {SSHA}", out)
         self.assertEqual(self.run_it("directory", "password", "--scheme", "ROT13", "ann", text="x\n")[0], 2)
         self.assertEqual(self.run_it("directory", "password", "ann", text="")[0], 2)
-        self.assertEqual(self.run_it("directory", "password", "ann", text="\n")[0], 1)
+        self.assertEqual(self.run_it("directory", "password", "ann", text="\n")[0], 2)
 
 
 if __name__ == "__main__":
