@@ -21,6 +21,7 @@ enum {
 	INPUT_BYTES_MIN = 4 << 10,
 	INPUT_BYTES_READ = 16 << 10, // the buffer grows to this under load
 	OUTPUT_BYTES_MAX = CONN_OUTPUT_BYTES * 2,
+	OUTPUT_BYTES_MIN = 1000, // some replies, or an envelope, without growing
 	COPY_BYTES = 1 << 10,        // conn_write_through copies up to this
 	IDLE_MS_DEFAULT = 300000,
 };
@@ -370,6 +371,8 @@ enum err_code conn_write(struct conn *conn, struct str s)
 		return conn->write_failed;
 	if (conn->out.n + s.n > OUTPUT_BYTES_MAX)
 		return write_direct(conn, s, &err);
+	if (conn->out.size == 0)
+		must(buf_reserve(&conn->out, OUTPUT_BYTES_MIN) != NULL);
 	must(buf_add(&conn->out, s));
 	return conn->out.n > CONN_OUTPUT_BYTES ? conn_flush(conn, &err) : ERR_OK;
 }
@@ -468,11 +471,6 @@ unsigned conn_wait_either(struct conn *a, struct conn *b, int64_t deadline_ms)
 void conn_set_deadline_ms(struct conn *conn, int64_t deadline_ms)
 {
 	conn->deadline_ms = deadline_ms;
-}
-
-int64_t conn_deadline_ms(const struct conn *conn)
-{
-	return conn->deadline_ms;
 }
 
 void conn_set_idle_ms(struct conn *conn, int64_t idle_ms)

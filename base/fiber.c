@@ -212,11 +212,6 @@ struct fiber *fiber_self(void)
 	return sched_of_thread ? sched_of_thread->current : NULL;
 }
 
-const char *fiber_name(const struct fiber *fiber)
-{
-	return fiber->name;
-}
-
 void *fiber_user(void)
 {
 	struct fiber *fiber = fiber_self();
@@ -452,10 +447,4 @@ void waitq_wake_one(struct waitq *queue)
 	waitq_remove(queue, entry);
 	entry->woken = true;
 	notify(entry->fiber, FIBER_SIGNAL);
-}
-
-void waitq_wake_all(struct waitq *queue)
-{
-	while (queue->first)
-		waitq_wake_one(queue);
 }

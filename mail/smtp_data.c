@@ -38,13 +38,17 @@ static void put(struct smtp_data_decoder *decoder, struct str s, struct buf *out
 	decoder->bytes += s.n;
 }
 
-// Text of a line, the last end_bytes of it its end.
-static void put_text(struct smtp_data_decoder *decoder, struct str s, size_t end_bytes, struct buf *out)
+static void count_text(struct smtp_data_decoder *decoder, size_t n)
 {
-	put(decoder, s, out);
-	decoder->line_bytes += s.n - end_bytes;
+	decoder->line_bytes += n;
 	if (decoder->line_bytes_max && decoder->line_bytes > decoder->line_bytes_max)
 		decoder->long_line = true;
+}
+
+static void put_text(struct smtp_data_decoder *decoder, struct str s, struct buf *out)
+{
+	put(decoder, s, out);
+	count_text(decoder, s.n);
 }
 
 static void put_line_end(struct smtp_data_decoder *decoder, struct buf *out)
@@ -57,7 +61,7 @@ static void put_line_end(struct smtp_data_decoder *decoder, struct buf *out)
 static void put_bare_cr(struct smtp_data_decoder *decoder, struct buf *out)
 {
 	decoder->bare_cr = true;
-	put_text(decoder, STR(" "), 0, out);
+	put_text(decoder, STR(" "), out);
 }
 
 // CR, LF, NUL, or a byte that the state looks at; the rest goes by runs.
@@ -89,10 +93,10 @@ static void step(struct smtp_data_decoder *decoder, char c, struct buf *out)
 			decoder->state = AFTER_DOT;
 			return;
 		}
-		put_text(decoder, STR("."), 0, out);
+		put_text(decoder, STR("."), out);
 		break;
 	default:
-		put_text(decoder, str_of(&c, 1), 0, out);
+		put_text(decoder, str_of(&c, 1), out);
 		break;
 	}
 	decoder->state = IN_LINE;
@@ -138,9 +142,9 @@ static bool run_may_start(unsigned state, char c)
 	return state == IN_LINE || (state == AT_LINE && c != '.');
 }
 
-// The text that s begins with, to the end of its line if that is there and is CR LF: what nearly all of a message is made of. 0:
-// look at the next byte alone.
-static size_t put_run(struct smtp_data_decoder *decoder, struct str s, struct buf *out)
+// The text that s begins with, to the end of its line if that is there and is CR LF: what nearly all of a message is made of, and
+// stays as it is. 0: look at the next byte alone.
+static size_t take_run(struct smtp_data_decoder *decoder, struct str s)
 {
 	if (!run_may_start(decoder->state, s.p[0]))
 		return 0;
@@ -148,7 +152,7 @@ static size_t put_run(struct smtp_data_decoder *decoder, struct str s, struct bu
 	bool ends = n + 1 < s.n && s.p[n] == '\r' && s.p[n + 1] == '\n';
 	if (n == 0 && !ends)
 		return 0;
-	put_text(decoder, str_upto(s, ends ? n + 2 : n), ends ? 2 : 0, out);
+	count_text(decoder, n);
 	decoder->state = ends && !decoder->chunks ? AT_LINE : IN_LINE;
 	if (ends)
 		decoder->line_bytes = 0;
@@ -157,14 +161,18 @@ static size_t put_run(struct smtp_data_decoder *decoder, struct str s, struct bu
 
 size_t smtp_data_decode(struct smtp_data_decoder *decoder, struct str in, struct buf *out)
 {
-	size_t i = 0;
+	size_t i = 0, kept = 0; // what is between them is not in out yet: many lines go there at once
 	must(!out->overflow && out->max - out->n >= 2 * in.n + 4);
 	while (i < in.n && !decoder->done) {
-		size_t run = put_run(decoder, str_from(in, i), out);
-		if (run == 0)
-			step(decoder, in.p[i], out);
-		i += run ? run : 1;
+		size_t run = take_run(decoder, str_from(in, i));
+		i += run;
+		if (run)
+			continue;
+		put(decoder, str_of(in.p + kept, i - kept), out);
+		step(decoder, in.p[i++], out);
+		kept = i;
 	}
+	put(decoder, str_of(in.p + kept, i - kept), out);
 	return i;
 }
 

@@ -260,7 +260,7 @@ static struct replay_entry *keep(struct agent *a, const struct deliver_result *r
 static void conclude(struct agent *a, struct item *list, struct peer_recipient *to, size_t n)
 {
 	struct said *said = arena_must(a->arena, n * sizeof *said);
-	struct deliver_result *results = arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *results);
+	struct deliver_result *results = arena_must(a->arena, n * sizeof *results);
 	struct item *item = list;
 	for (size_t i = 0; i < n; i++)
 		note_said(a, &said[i]);
@@ -294,10 +294,12 @@ static void deliver_message(struct agent *a, struct item *list)
 		dispatch_put_back(a->slot, &list);
 		fiber_sleep_ms(PAUSE_MS);
 	} else if (list) {
-		struct peer_recipient *to = arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *to);
 		size_t n = 0;
 		for (const struct item *item = list; item; item = item->next)
-			to[n++].item = item;
+			n++;
+		struct peer_recipient *to = arena_must(a->arena, n * sizeof *to), *next = to;
+		for (const struct item *item = list; item; item = item->next)
+			(next++)->item = item;
 		if (transact(a, to, n))
 			conclude(a, list, to, n);
 		else

@@ -16,6 +16,7 @@
 #include "base/must.h"
 #include "base/random.h"
 #include "base/runtime.h"
+#include "damage.h"
 #include "deliver.h"
 #include "queue_core.h"
 #include "queue_rows.h"
@@ -25,7 +26,6 @@ enum {
 	BODIES_IN_MEMORY_MAX = 64 << 20, // of recipients that are in the schedule
 	LOOK_AGAIN_MS = 60000,           // at the latest
 	EXPANSIONS_MAX = 1,              // lists at a time: a hundred thousand members take some hundred MiB while they are looked up
-	DAMAGED_MAX = 64,                // rows that are alarmed about one by one
 	AGAIN_MS = 1000,                 // after what did not work: a page that could not be read, a disk without space
 };
 
@@ -40,8 +40,7 @@ struct dispatch {
 	size_t gone_n, gone_size;
 	_Atomic size_t items; // as of the last look, for has_room
 	struct waiting *waiting; // the loop's alone
-	uint64_t damaged[DAMAGED_MAX]; // rows that were alarmed about, by the hash of their key
-	size_t damaged_n;
+	struct damage *damage;
 };
 
 static struct schedule_config config_of(struct queue *queue)
@@ -63,6 +62,7 @@ struct dispatch *dispatch_new(struct queue *queue)
 	d->config = config_of(queue);
 	d->schedule = schedule_new(&d->config);
 	d->waiting = waiting_new(queue);
+	d->damage = damage_new();
 	pthread_mutex_init(&d->mutex, NULL);
 	return d;
 }
@@ -74,6 +74,7 @@ void dispatch_free(struct dispatch **dispatch)
 		return;
 	schedule_free(&d->schedule);
 	waiting_free(&d->waiting);
+	damage_free(&d->damage);
 	free(d->gone);
 	pthread_mutex_destroy(&d->mutex);
 	free(d);
@@ -338,34 +339,6 @@ static enum err_code read_page(struct dispatch *d, struct queue_page *page, int6
 	return code;
 }
 
-// One alarm a row: it is met again whenever its destination's rows are read.
-static void alarm_damaged(struct dispatch *d, const struct queue_page *page)
-{
-	for (size_t i = 0; i < page->damaged_n; i++) {
-		bool told = false;
-		pthread_mutex_lock(&d->mutex);
-		for (size_t k = 0; k < d->damaged_n; k++)
-			told = told || d->damaged[k] == page->damaged[i];
-		told = told || d->damaged_n == DAMAGED_MAX;
-		if (!told)
-			d->damaged[d->damaged_n++] = page->damaged[i];
-		pthread_mutex_unlock(&d->mutex);
-		if (!told)
-			log_error(NULL, "queue: a row is damaged; it rests, `posthouse queue list damaged` shows it", log_str("destination", page->destination),
-				log_err(&page->damage));
-	}
-}
-
-size_t dispatch_damaged(struct dispatch *d, bool forget)
-{
-	pthread_mutex_lock(&d->mutex);
-	size_t n = d->damaged_n;
-	if (forget)
-		d->damaged_n = 0;
-	pthread_mutex_unlock(&d->mutex);
-	return n;
-}
-
 // Rows of what is in memory already are not looked at twice.
 static void drop_known(struct dispatch *d, struct item **list)
 {
@@ -440,7 +413,7 @@ static bool load_page(struct dispatch *d)
 	struct waiting_settled settled;
 	int64_t next_ms = now_ms + AGAIN_MS;
 	bool read = read_page(d, &page, wall_ms, 2 * config.retry_max_ms) == ERR_OK;
-	alarm_damaged(d, &page);
+	damage_alarm(d->damage, &page);
 	drop_known(d, &page.items);
 	if (decide_page(d, &page, &settled) && read)
 		next_ms = page.next_due_ms == INT64_MAX ? INT64_MAX : schedule_due_ms(&config, page.next_due_ms, wall_ms, now_ms);
@@ -593,6 +566,11 @@ void dispatch_flush(struct dispatch *d)
 	schedule_flush(d->schedule, clock_mono_ms());
 	wake_loop(d);
 	pthread_mutex_unlock(&d->mutex);
+}
+
+struct damage *dispatch_damage(struct dispatch *d)
+{
+	return d->damage;
 }
 
 void dispatch_stats(struct dispatch *d, struct schedule_stats *stats_out)

@@ -15,6 +15,7 @@
 
 struct queue;
 struct dispatch;
+struct damage;
 
 struct dispatch *dispatch_new(struct queue *queue);
 void dispatch_free(struct dispatch **dispatch);
@@ -32,8 +33,8 @@ void dispatch_reload(struct dispatch *dispatch);
 // Everything that waits is due now.
 void dispatch_flush(struct dispatch *dispatch);
 
-// How many damaged rows were met; forget: they are gone.
-size_t dispatch_damaged(struct dispatch *dispatch, bool forget);
+// The damaged rows that were met (mta/damage.h).
+struct damage *dispatch_damage(struct dispatch *dispatch);
 
 void dispatch_stats(struct dispatch *dispatch, struct schedule_stats *stats_out);
 

@@ -21,7 +21,7 @@
 #include "base/must.h"
 #include "base/thread.h"
 
-enum { SLOT_BYTES = 32, BODY_BYTES = 24, BUCKETS = 2 * KEEPER_SLOTS };
+enum { SLOT_BYTES = 32, BODY_BYTES = 24, BUCKETS = 2 * KEEPER_SLOTS, FILE_BYTES = KEEPER_SLOTS * SLOT_BYTES, PAGE_BYTES = 4096 };
 
 static const struct str FILE_NAME = STR("starts");
 
@@ -45,6 +45,7 @@ struct request {
 
 struct keeper {
 	int fd, spool;
+	uint8_t *image; // FILE_BYTES: what the file has, or is about to get; who writes it alone looks at it
 	void (*died)(const struct err *err);
 	pthread_t thread;
 	pthread_mutex_t mutex; // guards all below
@@ -185,30 +186,34 @@ static bool decode_slot(const uint8_t in[SLOT_BYTES], struct slot *slot)
 	return true;
 }
 
-// Dirty slots to the file. The lock is not held while the disk is asked.
-static enum err_code write_dirty(struct keeper *k, bool sync, struct err *err)
+// Dirty slots into the image, some at a time, so that nobody waits long for the lock; true in changed_out for each page that has one.
+static void encode_dirty(struct keeper *k, bool changed_out[FILE_BYTES / PAGE_BYTES])
 {
-	enum { AT_ONCE = 256 };
-	enum err_code code = ERR_OK;
-	pthread_mutex_lock(&k->mutex);
-	while (k->dirty_n > 0 && code == ERR_OK) {
-		uint8_t bytes[AT_ONCE / 4][SLOT_BYTES];
-		int number[AT_ONCE / 4];
-		size_t n = 0;
-		while (k->dirty_n > 0 && n < AT_ONCE / 4) {
-			int slot = number[n] = k->dirty[--k->dirty_n];
-			k->slots[slot].dirty = false;
-			encode_slot(&k->slots[slot], bytes[n++]);
-		}
-		pthread_mutex_unlock(&k->mutex);
-		for (size_t i = 0; i < n && code == ERR_OK; i++)
-			code = file_write_at(k->fd, str_of((char *)bytes[i], SLOT_BYTES), (off_t)number[i] * SLOT_BYTES, err);
+	enum { AT_ONCE = 64 };
+	bool more = true;
+	while (more) {
 		pthread_mutex_lock(&k->mutex);
+		for (size_t n = 0; k->dirty_n > 0 && n < AT_ONCE; n++) {
+			size_t slot = (size_t)k->dirty[--k->dirty_n], at = slot * SLOT_BYTES;
+			k->slots[slot].dirty = false;
+			encode_slot(&k->slots[slot], k->image + at);
+			changed_out[at / PAGE_BYTES] = true;
+		}
+		more = k->dirty_n > 0;
+		pthread_mutex_unlock(&k->mutex);
 	}
-	pthread_mutex_unlock(&k->mutex);
-	if (code == ERR_OK && sync)
-		code = file_sync(k->fd, err);
-	return code;
+}
+
+// Slots that are under way together are near each other: one write for all that have changed in a page, which the disk gets as a whole anyway.
+static enum err_code write_dirty(struct keeper *k, struct err *err)
+{
+	bool changed[FILE_BYTES / PAGE_BYTES] = {false};
+	enum err_code code = ERR_OK;
+	encode_dirty(k, changed);
+	for (size_t i = 0; i < FILE_BYTES / PAGE_BYTES && code == ERR_OK; i++)
+		if (changed[i])
+			code = file_write_at(k->fd, str_of((char *)k->image + i * PAGE_BYTES, PAGE_BYTES), (off_t)(i * PAGE_BYTES), err);
+	return code ? code : file_sync(k->fd, err);
 }
 
 // --- The thread ---
@@ -308,7 +313,7 @@ static void *run(void *arg)
 		k->unlinks = NULL;
 		k->unlinks_n = k->unlinks_size = 0;
 		pthread_mutex_unlock(&k->mutex);
-		if ((granted || last) && write_dirty(k, true, &err)) {
+		if ((granted || last) && write_dirty(k, &err)) {
 			log_error(NULL, "queue: cannot write the count of starts", log_err(&err));
 			k->died(&err);
 			abort();
@@ -390,10 +395,10 @@ void keeper_unlink(struct keeper *k, const struct guid *guid)
 static enum err_code open_file(int dir, struct keeper *k, struct buf *bytes, struct err *err)
 {
 	enum err_code code = file_read(dir, FILE_NAME, bytes, err);
-	if (code == ERR_NOTFOUND || code == ERR_LIMIT || (code == ERR_OK && bytes->n != KEEPER_SLOTS * SLOT_BYTES)) {
+	if (code == ERR_NOTFOUND || code == ERR_LIMIT || (code == ERR_OK && bytes->n != FILE_BYTES)) {
 		buf_clear(bytes);
-		memset(buf_reserve(bytes, KEEPER_SLOTS * SLOT_BYTES), 0, KEEPER_SLOTS * SLOT_BYTES);
-		buf_grew(bytes, KEEPER_SLOTS * SLOT_BYTES);
+		memset(buf_reserve(bytes, FILE_BYTES), 0, FILE_BYTES);
+		buf_grew(bytes, FILE_BYTES);
 		code = file_replace(dir, FILE_NAME, buf_str(bytes), 0600, err);
 	}
 	if (code)
@@ -405,6 +410,7 @@ static enum err_code open_file(int dir, struct keeper *k, struct buf *bytes, str
 // A message that was under way when we died keeps its slot, with one death more, until it is tried again and survives.
 static void load(struct keeper *k, struct str bytes, void (*suspect)(void *arg, const struct guid *guid, unsigned deaths), void *arg)
 {
+	memcpy(k->image, bytes.p, FILE_BYTES);
 	for (int i = KEEPER_SLOTS; i-- > 0;)
 		k->free[k->free_n++] = i;
 	for (size_t i = 0; i < KEEPER_SLOTS; i++) {
@@ -434,6 +440,7 @@ static void free_all(struct keeper *k)
 	free(k->table);
 	free(k->free);
 	free(k->dirty);
+	free(k->image);
 	free(k->unlinks);
 	free(k);
 }
@@ -447,7 +454,8 @@ enum err_code keeper_open(int dir, int spool, void (*suspect)(void *arg, const s
 	k->table = malloc(BUCKETS * sizeof *k->table);
 	k->free = malloc(KEEPER_SLOTS * sizeof *k->free);
 	k->dirty = malloc(KEEPER_SLOTS * sizeof *k->dirty);
-	must(k->slots && k->table && k->free && k->dirty);
+	k->image = malloc(FILE_BYTES);
+	must(k->slots && k->table && k->free && k->dirty && k->image);
 	memset(k->table, 0xff, BUCKETS * sizeof *k->table);
 	k->spool = spool;
 	k->fd = -1;
@@ -456,11 +464,11 @@ enum err_code keeper_open(int dir, int spool, void (*suspect)(void *arg, const s
 	pthread_mutex_init(&k->mutex, NULL);
 	pthread_cond_init(&k->wake, NULL);
 	struct buf bytes;
-	buf_init(&bytes, KEEPER_SLOTS * SLOT_BYTES);
+	buf_init(&bytes, FILE_BYTES);
 	enum err_code code = open_file(dir, k, &bytes, err);
 	if (code == ERR_OK) {
 		load(k, buf_str(&bytes), suspect, arg);
-		code = write_dirty(k, true, err);
+		code = write_dirty(k, err);
 	}
 	buf_fini(&bytes);
 	if (code == ERR_OK)

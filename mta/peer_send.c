@@ -42,12 +42,16 @@ static struct str keep_reply(struct arena *arena, struct reply reply)
 {
 	struct buf text;
 	buf_init(&text, REPLY_KEPT_BYTES);
-	buf_printf(&text, "%d", reply.code);
-	if (reply.enhanced.n)
-		buf_printf(&text, " %.*s", STR_FMT(reply.enhanced));
-	size_t room = text.max - text.n - 1;
-	if (reply.text.n)
-		buf_printf(&text, " %.*s", STR_FMT(str_upto(reply.text, room)));
+	must(buf_reserve(&text, REPLY_KEPT_BYTES) != NULL);
+	buf_add_u64(&text, (uint64_t)reply.code);
+	if (reply.enhanced.n) {
+		buf_add_byte(&text, ' ');
+		buf_add(&text, reply.enhanced);
+	}
+	if (reply.text.n) {
+		buf_add_byte(&text, ' ');
+		buf_add(&text, str_upto(reply.text, text.max - text.n));
+	}
 	for (size_t i = 0; i < text.n; i++)
 		if ((unsigned char)text.p[i] < 0x20)
 			text.p[i] = ' ';

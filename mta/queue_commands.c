@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/control.h"
 #include "base/must.h"
+#include "damage.h"
 #include "dispatch.h"
 #include "mail/addr.h"
 #include "queue_commands.h"
@@ -241,7 +242,7 @@ static void mend(struct control_request *request, struct queue *queue)
 		control_fail(request, code, "%s", err.text);
 		return;
 	}
-	dispatch_damaged(queue->dispatch, true);
+	damage_forget(dispatch_damage(queue->dispatch));
 	control_ok(request, json_pack("{s:I,s:I}", "messages", (json_int_t)0, "recipients", (json_int_t)answer.counted));
 }
 
@@ -372,7 +373,7 @@ void queue_register_commands(struct queue *queue, struct control *control)
 
 void queue_trouble(struct queue *queue, struct buf *text)
 {
-	size_t n = dispatch_damaged(queue->dispatch, false);
+	size_t n = damage_rows(dispatch_damage(queue->dispatch));
 	if (n)
 		buf_printf(text, "%s%zu rows of the queue are damaged: `posthouse queue list damaged` shows them, `posthouse queue delete --damaged` removes them",
 			text->n ? "; " : "", n);

@@ -18,7 +18,8 @@
 static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_MESSAGE_ADD] = "INSERT OR IGNORE INTO message(guid, root, parent, kind, flags, sender, envid, source, received, bytes, digest,"
 			    " body, open, last, ended) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 0)",
-	[SQL_MESSAGE_END] = "DELETE FROM message WHERE guid = ?1 AND open <= ?2 RETURNING body, flags, ended",
+	[SQL_MESSAGE_OPEN] = "SELECT open, body, flags, ended FROM message WHERE guid = ?1", // RETURNING would make a table for its one row
+	[SQL_MESSAGE_END] = "DELETE FROM message WHERE guid = ?1",
 	[SQL_MESSAGE_LESS] = "UPDATE message SET open = open - ?2, ended = ended + ?3 WHERE guid = ?1",
 	[SQL_MESSAGE_MORE] = "UPDATE message SET open = open + ?2, last = max(last, ?3) WHERE guid = ?1",
 	[SQL_MESSAGE_LAST] = "SELECT last FROM message WHERE guid = ?1",
@@ -27,7 +28,7 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 			      " destination, address, akey, original, orcpt, mailbox, detail, list, reply, stands_for)"
 			      " VALUES(?1, ?2, ?15, ?3, 0, 0, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16)",
 	[SQL_RECIPIENT_END] = "DELETE FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = ?3",
-	[SQL_RECIPIENT_END_AS] = "DELETE FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = ?3 RETURNING coalesce(mailbox, akey), detail, list",
+	[SQL_RECIPIENT_WHO] = "SELECT coalesce(mailbox, akey), detail, list FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = ?3",
 	[SQL_RECIPIENT_OPEN] = "SELECT 1 FROM recipient WHERE guid = ?1 AND coalesce(mailbox, akey) = ?2 AND coalesce(detail, '') = ?3"
 			       " AND target = ?4 AND list IS NULL",
 	[SQL_RECIPIENT_DEFER] = "UPDATE recipient SET next_try = ?4, waited = ?5, reply = ?6, tries = tries + 1, attempt = 0"

@@ -219,37 +219,50 @@ static enum err_code note_ended(struct apply *a, const struct guid *guid, const 
 	return db_run(a->db, stmt, a->err);
 }
 
+// What a message was, of which no recipient is open any more.
+struct ended_message {
+	int64_t body_id, flags, ended;
+};
+
+static enum err_code end_message(struct apply *a, const struct guid *guid, const struct ended_message *m)
+{
+	enum err_code code = run_on_guid(a, SQL_MESSAGE_END, guid);
+	if (code == ERR_OK && m->ended)
+		code = run_on_guid(a, SQL_ENDED_END, guid);
+	if (code)
+		return code;
+	if (m->flags & RECORD_FLAG_SPOOL) {
+		fold_stage_body(a->fold, guid);
+		return ERR_OK;
+	}
+	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_BODY_END);
+	db_bind_i64(stmt, 1, m->body_id);
+	return db_run(a->db, stmt, a->err);
+}
+
 enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, int64_t n, const struct fold_ended *ended)
 {
 	if (n == 0)
 		return ERR_OK;
 	fold_count(a, LEDGER_QUEUED, -n);
-	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_MESSAGE_END);
-	db_bind_blob(stmt, 1, guid_bytes(guid));
-	db_bind_i64(stmt, 2, n);
+	sqlite3_stmt *stmt = bind_guid(a, SQL_MESSAGE_OPEN, guid);
 	enum db_step step = db_step(a->db, stmt, a->err);
 	if (step == DB_FAILED)
 		return a->err->code;
-	if (step == DB_DONE) {
-		db_reset(stmt);
-		stmt = bind_guid(a, SQL_MESSAGE_LESS, guid);
-		db_bind_i64(stmt, 2, n);
-		db_bind_i64(stmt, 3, ended != NULL);
-		enum err_code code = db_run(a->db, stmt, a->err);
-		return code || ended == NULL ? code : note_ended(a, guid, ended);
-	}
-	int64_t body_id = db_col_i64(stmt, 0), flags = db_col_i64(stmt, 1), ended_n = db_col_i64(stmt, 2);
+	bool there = step == DB_ROW, ends = there && db_col_i64(stmt, 0) <= n;
+	struct ended_message m = {0};
+	if (there)
+		m = (struct ended_message){db_col_i64(stmt, 1), db_col_i64(stmt, 2), db_col_i64(stmt, 3)};
 	db_reset(stmt);
-	enum err_code code = ended_n ? run_on_guid(a, SQL_ENDED_END, guid) : ERR_OK;
-	if (code)
-		return code;
-	if (flags & RECORD_FLAG_SPOOL) {
-		fold_stage_body(a->fold, guid);
+	if (!there) // a damaged row: its recipients had no message
 		return ERR_OK;
-	}
-	stmt = fold_stmt(a->db, SQL_BODY_END);
-	db_bind_i64(stmt, 1, body_id);
-	return db_run(a->db, stmt, a->err);
+	if (ends)
+		return end_message(a, guid, &m);
+	stmt = bind_guid(a, SQL_MESSAGE_LESS, guid);
+	db_bind_i64(stmt, 2, n);
+	db_bind_i64(stmt, 3, ended != NULL);
+	enum err_code code = db_run(a->db, stmt, a->err);
+	return code || ended == NULL ? code : note_ended(a, guid, ended);
 }
 
 static enum err_code apply_cancel(struct apply *a, const struct record *record)
@@ -328,8 +341,7 @@ static enum err_code defer(struct apply *a, const struct record_one_result *r, u
 	return ERR_OK;
 }
 
-// Into a mailbox, which has its delivery key.
-static enum err_code end_delivered(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out)
+static enum err_code end_recipient(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out)
 {
 	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_END, &r->guid, r->number);
 	db_bind_i64(stmt, 3, (int64_t)attempt);
@@ -338,17 +350,15 @@ static enum err_code end_delivered(struct apply *a, const struct record_one_resu
 	return code;
 }
 
-// ended_out: what a REQUEUE must know; nothing of what a list led to, which is not asked about.
-static enum err_code end_otherwise(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out,
-	struct fold_ended *ended_out)
+// What a REQUEUE must know of one that ends; nothing of what a list led to, which is not asked about.
+static enum err_code who_ends(struct apply *a, const struct record_one_result *r, uint64_t attempt, struct fold_ended *ended_out)
 {
-	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_END_AS, &r->guid, r->number);
+	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_WHO, &r->guid, r->number);
 	db_bind_i64(stmt, 3, (int64_t)attempt);
 	enum db_step step = db_step(a->db, stmt, a->err);
 	if (step == DB_FAILED)
 		return a->err->code;
-	*counted_out = step == DB_ROW;
-	bool of_list = r->number >> RECORD_PART_BITS || !db_col_is_null(stmt, 2);
+	bool of_list = r->number >> RECORD_PART_BITS || (step == DB_ROW && !db_col_is_null(stmt, 2));
 	if (step == DB_ROW && !of_list)
 		*ended_out = (struct fold_ended){arena_dup(a->arena, db_col_str(stmt, 0)), arena_dup(a->arena, db_col_str(stmt, 1))};
 	db_reset(stmt);
@@ -358,13 +368,13 @@ static enum err_code end_otherwise(struct apply *a, const struct record_one_resu
 static enum err_code one_result(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out)
 {
 	struct fold_ended ended = {.who = STR_NONE};
-	enum err_code code;
+	enum err_code code = ERR_OK;
 	if (r->outcome == RECORD_DEFERRED)
 		return defer(a, r, attempt, counted_out);
-	if (r->outcome == RECORD_DELIVERED)
-		code = end_delivered(a, r, attempt, counted_out);
-	else
-		code = end_otherwise(a, r, attempt, counted_out, &ended);
+	if (r->outcome != RECORD_DELIVERED) // a mailbox has its delivery key
+		code = who_ends(a, r, attempt, &ended);
+	if (code == ERR_OK)
+		code = end_recipient(a, r, attempt, counted_out);
 	if (code || !*counted_out)
 		return code;
 	fold_count(a, counter_of(r->outcome), 1);

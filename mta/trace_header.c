@@ -5,6 +5,8 @@
 #include "mail/date.h"
 #include "mail/header.h"
 
+enum { TRACE_BYTES_USUAL = 512 };
+
 const char *trace_protocol(const struct trace_facts *facts)
 {
 	static const char *const words[2][2][2] = { // UTF8, TLS, login
@@ -16,25 +18,40 @@ const char *trace_protocol(const struct trace_facts *facts)
 	return words[facts->smtputf8][facts->tls != NULL][facts->login];
 }
 
+// Each message pays for this: a format would cost more than all that it joins.
+static void add_all(struct buf *out, const struct str *parts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_add(out, parts[i]);
+}
+
 static void add_peer(const struct trace_facts *facts, struct buf *out)
 {
 	char peer[NETADDR_TEXT_BYTES];
-	netaddr_text(facts->peer, peer);
-	if (facts->login)
+	if (facts->login) {
 		buf_add(out, STR("Received: from a logged-in user\r\n"));
-	else
-		buf_printf(out, "Received: from %.*s ([%s%s])\r\n", STR_FMT(facts->helo), facts->peer->family == NETADDR_IPV6 ? "IPv6:" : "", peer);
+		return;
+	}
+	netaddr_text(facts->peer, peer);
+	const struct str parts[] = {STR("Received: from "), facts->helo, STR(" (["), facts->peer->family == NETADDR_IPV6 ? STR("IPv6:") : STR(""),
+		str_of_c(peer), STR("])\r\n")};
+	add_all(out, parts, sizeof parts / sizeof *parts);
 }
 
 void trace_received(const struct trace_facts *facts, struct buf *out)
 {
+	buf_reserve(out, TRACE_BYTES_USUAL);
 	add_peer(facts, out);
-	buf_printf(out, "\tby %.*s (Posthouse) with %s", STR_FMT(facts->hostname), trace_protocol(facts));
+	const struct str by[] = {STR("\tby "), facts->hostname, STR(" (Posthouse) with "), str_of_c(trace_protocol(facts))};
+	add_all(out, by, sizeof by / sizeof *by);
 	if (facts->tls)
 		buf_printf(out, "\r\n\t(%s %s)", facts->tls->version, facts->tls->cipher);
-	buf_printf(out, "\r\n\tid %.*s", STR_FMT(facts->queue_id));
-	if (facts->only_recipient)
-		buf_printf(out, "\r\n\tfor <%.*s>", STR_FMT(facts->only_recipient->text));
+	buf_add(out, STR("\r\n\tid "));
+	buf_add(out, facts->queue_id);
+	if (facts->only_recipient) {
+		const struct str recipient[] = {STR("\r\n\tfor <"), facts->only_recipient->text, STR(">")};
+		add_all(out, recipient, sizeof recipient / sizeof *recipient);
+	}
 	buf_add(out, STR("; "));
 	date_format_header((struct date){.utc_s = facts->wall_ms / 1000}, out);
 	buf_add(out, STR("\r\n"));

@@ -384,18 +384,27 @@ static size_t shape_bytes(const struct shape *shape, const void *base)
 
 static void put_head(struct buf *out, uint8_t tag, uint64_t n)
 {
-	buf_add_byte(out, (char)tag);
+	char bytes[1 + 10];
+	size_t at = 0;
+	bytes[at++] = (char)tag;
 	for (; n >= 0x80; n >>= 7)
-		buf_add_byte(out, (char)(0x80 | (n & 0x7f)));
-	buf_add_byte(out, (char)n);
+		bytes[at++] = (char)(0x80 | (n & 0x7f));
+	bytes[at++] = (char)n;
+	buf_add(out, str_of(bytes, at));
+}
+
+static void put_number(struct buf *out, uint8_t tag, uint64_t value, size_t n)
+{
+	char bytes[2 + sizeof value] = {(char)tag, (char)n};
+	for (size_t i = 0; i < n; i++)
+		bytes[2 + i] = (char)(value >> (8 * i));
+	buf_add(out, str_of(bytes, 2 + n));
 }
 
 static void put_shape(struct buf *out, const struct shape *shape, const void *base);
 
 static void put_field(struct buf *out, const struct field *field, const void *base)
 {
-	if (field_bytes(field, base) == 0)
-		return;
 	struct str s;
 	uint64_t value;
 	switch (field->kind) {
@@ -405,14 +414,16 @@ static void put_field(struct buf *out, const struct field *field, const void *ba
 	case ENUM:
 		value = number_at(base, field);
 		must(value <= field->max);
-		put_head(out, field->tag, number_bytes(field->kind));
-		for (size_t i = 0; i < number_bytes(field->kind); i++)
-			buf_add_byte(out, (char)(value >> (8 * i)));
+		if (value == 0 && !(field->flags & REQUIRED))
+			return;
+		put_number(out, field->tag, value, number_bytes(field->kind));
 		return;
 	case STR:
 	case DIGEST:
 	case GUID:
 		s = str_at(base, field);
+		if (s.n == 0 && !(field->flags & REQUIRED))
+			return;
 		must(field->kind == STR ? s.n <= field->max : field->kind == GUID ? s.n == 16 : s.n == RECORD_DIGEST_BYTES);
 		put_head(out, field->tag, s.n);
 		buf_add(out, s);

@@ -111,7 +111,6 @@ unsigned conn_wait_either(struct conn *a, struct conn *b, int64_t deadline_ms);
 
 // An absolute end (clock_mono_ms; CLOCK_NEVER) for all reads and writes: the total time of a command or of a session.
 void conn_set_deadline_ms(struct conn *conn, int64_t deadline_ms);
-int64_t conn_deadline_ms(const struct conn *conn);
 
 // The longest single wait for the peer, in or out. 300 s at the start.
 void conn_set_idle_ms(struct conn *conn, int64_t idle_ms);

@@ -62,7 +62,6 @@ struct fiber *fiber_spawn(void (*fn)(void *arg), void *arg, const char *name);
 
 // The running fiber; NULL in a posted function or on a thread without a scheduler.
 struct fiber *fiber_self(void);
-const char *fiber_name(const struct fiber *fiber);
 
 // One pointer for whoever owns the running fiber (of a session that was accepted: base/listen.h); NULL at the start.
 void *fiber_user(void);
@@ -151,8 +150,7 @@ struct waitq {
 // case; a wake that came together with a timeout goes to the next in line. May wait.
 unsigned waitq_wait(struct waitq *queue, int64_t deadline_ms);
 
-// Wakes the one that waits longest, or all that wait now. They run in a later turn.
+// Wakes the one that waits longest. It runs in a later turn.
 void waitq_wake_one(struct waitq *queue);
-void waitq_wake_all(struct waitq *queue);
 
 #endif

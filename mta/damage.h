@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of the queue that cannot be read: one alarm each, though they are met again whenever their destination's rows are read.
+//
+//     damage_alarm(damage, &page);          // after each page
+//     n = damage_rows(damage);              // for whoever asks how the queue is
+//     damage_forget(damage);                // an administrator removed them
+//
+// Beyond DAMAGE_ROWS_MAX rows no more are told of one by one. Any thread; nothing here waits.
+#ifndef MTA_DAMAGE_H
+#define MTA_DAMAGE_H
+
+#include "queue_rows.h"
+
+enum { DAMAGE_ROWS_MAX = 64 };
+
+struct damage;
+struct damage *damage_new(void);
+void damage_free(struct damage **damage);
+
+void damage_alarm(struct damage *damage, const struct queue_page *page);
+size_t damage_rows(struct damage *damage);
+void damage_forget(struct damage *damage);
+
+#endif
