@@ -6,30 +6,20 @@
 // The control socket is a stand-in (fuzz_control.h).
 // Covers: mta/queue_replay.c mta/replay_cursor.c
 #include <openssl/evp.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/file.h"
-#include "base/log.h"
 #include "base/must.h"
-#include "base/random.h"
 #include "fuzz_control.h"
-#include "fuzz_rows.h"
-#include "fuzz_settings.h"
+#include "fuzz_queue.h"
 #include "queue_commands.h"
 #include "replay_core.h"
 #include "replay_segment.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { SEGMENT_BYTES_MAX = 1 << 20, SEGMENTS_MAX = 8, RECIPIENTS_MAX = 8, REQUESTS_MAX = 4 };
-
-static struct settings_snapshot *settings;
 
 // --- What was kept ---
 
@@ -145,37 +135,16 @@ static void ask_all(struct queue *queue, struct str in)
 	}
 }
 
-static void died(const struct err *err)
-{
-	fprintf(stderr, "died: %s\n", err->text);
-	abort();
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	settings = fuzz_settings(FUZZ_SETTINGS_QUEUE);
-	log_set_level(LOG_LEVEL_ERROR);
-	return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str in = str_of((const char *)data, size);
-	const char *dir = fuzz_rows_dir();
-	const struct queue_config config = {.dir = dir, .settings = settings, .resolve = resolve, .died = died};
+	const char *dir = fuzz_queue_begin();
+	const struct queue_config config = {.dir = dir, .settings = fuzz_queue_settings, .resolve = resolve, .died = fuzz_queue_died};
 	struct queue *queue;
-	struct buf said;
-	buf_init(&said, 1 << 20);
-	log_capture_begin(&said);
-	random_inject(1);
 	keep_all(dir, in);
 	must(queue_open(&config, &queue, NULL) == ERR_OK);
 	ask_all(queue, in);
 	queue_close(&queue);
-	random_inject_end();
-	log_capture_end();
-	buf_fini(&said);
+	fuzz_queue_end();
 	return 0;
 }

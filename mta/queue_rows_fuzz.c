@@ -4,28 +4,19 @@
 // is done. Each request is answered once; what is answered is JSON; a damaged row is passed over.
 // The control socket is a stand-in (fuzz_control.h).
 // Covers: cluster/log.c cluster/log_writer.c mta/queue_rows.c mta/queue_commands.c mta/queue_list.c mta/requeue.c
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/log.h"
 #include "base/must.h"
-#include "base/random.h"
 #include "dispatch.h"
 #include "fuzz_control.h"
-#include "fuzz_rows.h"
-#include "fuzz_settings.h"
+#include "fuzz_queue.h"
 #include "queue_core.h"
 #include "queue_rows.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { BODY_BYTES_MAX = 64 << 10, PAGE = 5, DESTINATIONS_MAX = 8, MESSAGES = 3, FILE_BYTES = 100 };
-
-static struct settings_snapshot *settings;
 
 static bool only_reads(struct str name)
 {
@@ -133,12 +124,6 @@ static bool has_room(void *self, uint64_t bytes)
 	return false;
 }
 
-static void died(const struct err *err)
-{
-	fprintf(stderr, "died: %s\n", err->text);
-	abort();
-}
-
 static bool put_rows(const char *dir, struct str in)
 {
 	char path[128];
@@ -170,7 +155,7 @@ static void open_spool(struct queue *queue, const char *dir)
 
 static void look_at_rows(const char *dir, struct str in)
 {
-	struct queue queue = {.settings = settings, .config.route = route, .config.expand = expand};
+	struct queue queue = {.settings = fuzz_queue_settings, .config.route = route, .config.expand = expand};
 	const struct queue_fold_sink sink = {.self = NULL, .has_room = has_room};
 	struct err err;
 	pthread_mutex_init(&queue.mutex, NULL);
@@ -178,7 +163,7 @@ static void look_at_rows(const char *dir, struct str in)
 	queue.dispatch = dispatch_new(&queue);
 	queue.fold = queue_fold_new(&sink);
 	// No space is left: nothing new comes in, and no ballast is made.
-	const struct cluster_log_config config = {.dir = dir, .fold = queue_fold_table(queue.fold), .reserve_bytes = UINT64_MAX, .died = died};
+	const struct cluster_log_config config = {.dir = dir, .fold = queue_fold_table(queue.fold), .reserve_bytes = UINT64_MAX, .died = fuzz_queue_died};
 	if (cluster_log_open(&config, &queue.log, &err) == ERR_OK) {
 		queue_register_commands(&queue, NULL);
 		read_all(&queue);
@@ -212,7 +197,7 @@ static void work_with_mail(const char *dir, struct str in)
 {
 	struct queue *queue;
 	struct err err;
-	const struct queue_config config = {.dir = dir, .settings = settings, .expand = expand, .route = route, .died = died};
+	const struct queue_config config = {.dir = dir, .settings = fuzz_queue_settings, .expand = expand, .route = route, .died = fuzz_queue_died};
 	must(queue_open(&config, &queue, &err) == ERR_OK);
 	queue_register_commands(queue, NULL);
 	for (size_t i = 0; i < MESSAGES; i++)
@@ -222,29 +207,14 @@ static void work_with_mail(const char *dir, struct str in)
 	queue_close(&queue);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	settings = fuzz_settings(FUZZ_SETTINGS_QUEUE);
-	log_set_level(LOG_LEVEL_ERROR);
-	return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str in = str_of((const char *)data, size);
-	const char *dir = fuzz_rows_dir();
-	struct buf said; // what is damaged is said at level error, in each run
-	buf_init(&said, BODY_BYTES_MAX);
-	log_capture_begin(&said);
-	random_inject(1); // the same ids in each run
+	const char *dir = fuzz_queue_begin();
 	if (put_rows(dir, in))
 		look_at_rows(dir, in);
 	else
 		work_with_mail(dir, in);
-	random_inject_end();
-	log_capture_end();
-	buf_fini(&said);
+	fuzz_queue_end();
 	return 0;
 }

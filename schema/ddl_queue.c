@@ -4,7 +4,7 @@
 
 // message and recipient are WITHOUT ROWID: keyed by guid, one B-tree each. body is not: a blob in an index tree costs overflow pages at
 // every split. body.id is the index of the ENTER, so bodies are appended at one end and freed near the other.
-static const char step_1[] =
+static const char version_2[] =
 	// One row. disk and grp are the identity of CLUSTER 16; features has one line "type version" each once FEATURES says so.
 	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), applied INTEGER NOT NULL, term INTEGER NOT NULL, disk BLOB NOT NULL,"
 	" grp BLOB NOT NULL, features TEXT NOT NULL, copies INTEGER NOT NULL);"
@@ -30,11 +30,15 @@ static const char step_1[] =
 	// One row a counter, ARCHITECTURE 4: name and value since the queue was made.
 	"CREATE TABLE ledger(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
 
-static const char *const steps[] = {step_1};
+// Version 1 was never released.
+enum { OLDEST = 2 };
+
+static const char *const steps[] = {version_2};
 
 const struct db_schema ddl_queue = {
 	.name = "queue.db",
 	.application_id = 0x50487175,
-	.version = 1,
+	.version = OLDEST + sizeof steps / sizeof *steps - 1,
 	.steps = steps,
+	.oldest = OLDEST,
 };
