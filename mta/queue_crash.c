@@ -136,6 +136,7 @@ static void requeue(struct bench *b, uint32_t id)
 	struct record_number wrong = {1};
 	struct record_recipient right = to_mailbox(STR("b@uni.example"));
 	right.number = 1;
+	right.mailbox_id = STR("000000000000000000000000000000bb");
 	struct record r = {.type = RECORD_REQUEUE, .requeue = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .leave = {&wrong, 1},
 		.come = {&right, 1}}};
 	say(b, id, &r, MARK_TRIED, MARK_REQUEUED);
