@@ -14,7 +14,7 @@
 #include "db_memory.h"
 #include "db_wal.h"
 
-enum { PAGE_BYTES = 4096, READER_BUSY_MS = 1000, WRITER_BUSY_MS = 10000 };
+enum { PAGE_BYTES = 4096, WAL_HEADER_BYTES = 32, READER_BUSY_MS = 1000, WRITER_BUSY_MS = 10000 };
 
 // What every transaction runs, prepared once as those of options.sql.
 enum transaction { BEGIN, BEGIN_READ, COMMIT, SAVEPOINT, RELEASE, TRANSACTION_N };
@@ -585,6 +585,25 @@ enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err)
 		return db_error(db, rc, "checkpoint", err);
 	if (truncate)
 		db->wal_bytes = db->wal_file_bytes = 0;
+	return ERR_OK;
+}
+
+enum err_code db_end_wal(struct db *db, struct err *err)
+{
+	static const unsigned char nothing[WAL_HEADER_BYTES];
+	sqlite3_file *wal = NULL;
+	int frames = 0, written = 0;
+	struct db_pool *before = db_pool_use(db->pool);
+	int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, &frames, &written);
+	db_pool_use(before);
+	if (rc == SQLITE_OK && written == frames) {
+		sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+		must(wal != NULL && wal->pMethods != NULL);
+		rc = wal->pMethods->xWrite(wal, nothing, sizeof nothing, 0);
+	}
+	if (rc != SQLITE_OK)
+		return db_error(db, rc, "checkpoint", err);
+	db->wal_bytes = 0;
 	return ERR_OK;
 }
 

@@ -226,6 +226,19 @@ enum err_code folder_status(struct mailbox *mailbox, const struct mailbox_name *
 	return code;
 }
 
+static enum job_step takes_messages_run(struct job *job, struct strand *strand)
+{
+	struct folder_row row;
+	return job_end(job, folder_row_target(strand, ((struct folder_job *)job)->name, &row, job->err));
+}
+
+// INBOX is always there: nobody is asked, which would be a turn of the store and a fifth of an APPEND.
+enum err_code folder_takes_messages(struct mailbox *mailbox, const struct mailbox_name *name, struct err *err)
+{
+	struct folder_job takes = {.name = name->path};
+	return is_inbox(name->path) ? ERR_OK : mailbox_run(mailbox, &takes.job, JOB_READ, takes_messages_run, err);
+}
+
 // --- CREATE ---
 
 static enum err_code add_parents(struct strand *strand, struct str name, struct err *err)

@@ -62,6 +62,21 @@ enum err_code folder_row_by_id(struct strand *strand, uint32_t id, struct folder
 	return read_one(strand, stmt, row_out, err);
 }
 
+enum err_code folder_row_target(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_TARGET);
+	db_bind_str(stmt, 1, name);
+	enum db_step step = db_step(strand->db, stmt, err);
+	if (step == DB_FAILED)
+		return err->code;
+	bool found = step == DB_ROW && db_col_i64(stmt, 3) != 0;
+	if (found)
+		*row_out = (struct folder_row){.id = (uint32_t)db_col_i64(stmt, 0), .uidvalidity = (uint32_t)db_col_i64(stmt, 1),
+			.uidnext = (uint32_t)db_col_i64(stmt, 2), .selectable = true};
+	db_reset(stmt);
+	return found ? ERR_OK : err_set(err, ERR_NOTFOUND, "no such folder");
+}
+
 enum err_code folder_row_selectable(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err)
 {
 	struct folder_row row;
@@ -84,7 +99,7 @@ void folder_delta_count(struct folder_delta *delta, int n, uint64_t flags, uint6
 
 enum err_code folder_row_apply(struct strand *strand, uint32_t id, const struct folder_delta *delta, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_DELTA);
+	sqlite3_stmt *stmt = db_stmt(strand->db, delta->flags ? SQL_FOLDER_DELTA_FLAGS : SQL_FOLDER_DELTA);
 	db_bind_i64(stmt, 1, id);
 	db_bind_i64(stmt, 2, (int64_t)strand_seq(strand));
 	db_bind_i64(stmt, 3, delta->uids);
@@ -92,7 +107,6 @@ enum err_code folder_row_apply(struct strand *strand, uint32_t id, const struct 
 	db_bind_i64(stmt, 5, delta->unseen);
 	db_bind_i64(stmt, 6, delta->deleted);
 	db_bind_i64(stmt, 7, delta->bytes);
-	db_bind_i64(stmt, 8, delta->flags ? (int64_t)strand_seq(strand) : 0);
 	strand->now.folder_seq = strand_seq(strand);
 	strand->now.messages += (uint64_t)delta->messages;
 	strand->now.bytes += (uint64_t)delta->bytes;

@@ -24,6 +24,10 @@ enum err_code folder_row_by_id(struct strand *strand, uint32_t id, struct folder
 // The same, with \Noselect as not found.
 enum err_code folder_row_selectable(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err) ERR_CHECKED;
 
+// The same for who only adds messages: id, uidvalidity and uidnext. The statement is half as dear to prepare, and a delivery to a closed
+// mailbox prepares all it needs.
+enum err_code folder_row_target(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err) ERR_CHECKED;
+
 // What a job does to a folder's messages, summed up.
 struct folder_delta {
 	uint32_t uids; // given out

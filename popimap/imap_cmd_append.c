@@ -54,9 +54,8 @@ static bool own_arguments(struct imap_command *c, struct appending *a)
 }
 
 // May it be sent at all? False: result_out says why not.
-static bool is_welcome(struct imap_session *s, struct imap_command *c, const struct appending *a, struct imap_result *result_out)
+static bool is_welcome(struct imap_session *s, const struct appending *a, struct imap_result *result_out)
 {
-	struct folder_info info;
 	if (s->read.literal.n > (uint64_t)s->settings->imap_literal_max) {
 		*result_out = imap_no(IMAP_CODE_TOOBIG, "message too large");
 		return false;
@@ -65,7 +64,7 @@ static bool is_welcome(struct imap_session *s, struct imap_command *c, const str
 		*result_out = imap_no(IMAP_CODE_CANNOT, s->read.literal.n ? "no binary literals here" : "no message");
 		return false;
 	}
-	enum err_code code = folder_status(s->mailbox, &a->name, c->arena, &info, &s->err);
+	enum err_code code = folder_takes_messages(s->mailbox, &a->name, &s->err);
 	if (code == ERR_NOTFOUND)
 		*result_out = imap_no(IMAP_CODE_TRYCREATE, "no such mailbox");
 	else if (code)
@@ -176,7 +175,7 @@ bool imap_append_literal(struct imap_session *s, struct imap_command *c, struct 
 	if (!good)
 		refused = imap_bad(c, "bad arguments");
 	c->tag = arena_dup(c->arena, c->tag);
-	if (!good || !is_welcome(s, c, &a, &refused)) {
+	if (!good || !is_welcome(s, &a, &refused)) {
 		imap_refuse_literal(s, refused.text);
 		*result_out = refused;
 		return true;

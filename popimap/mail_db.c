@@ -58,19 +58,23 @@ enum err_code mail_db_big_dir(struct strand *strand, bool make, int *fd_out, str
 
 // --- Opening ---
 
-// What the rows of folders say of the mailbox.
-static enum err_code read_sums(struct strand *strand, struct err *err)
+static enum err_code take_owner(struct strand *strand, sqlite3_stmt *owner, struct err *err)
 {
+	if (db_col_is_null(owner, 0))
+		return err_set(err, ERR_NOTFOUND, "mailbox was never finished");
+	if (!str_eq(db_col_blob(owner, 0), guid_bytes(&strand->id)))
+		return err_set(err, ERR_CORRUPT, "the database of this mailbox belongs to another one");
+	strand->moved = db_col_i64(owner, 1) != DDL_MAIL_ACTIVE;
+	strand->made_ms = db_col_i64(owner, 2);
 	struct counts *counts = &strand->committed;
-	sqlite3_stmt *sums = db_stmt(strand->db, SQL_FOLDER_SUMS);
-	enum db_step step = db_step(strand->db, sums, err);
-	if (step == DB_FAILED)
-		return err->code;
-	must(step == DB_ROW);
-	counts->folder_seq = (uint64_t)db_col_i64(sums, 0);
-	counts->bytes = (uint64_t)db_col_i64(sums, 1);
-	counts->messages = (uint64_t)db_col_i64(sums, 2);
-	db_reset(sums);
+	*counts = (struct counts){
+		.change_seq = (uint64_t)db_col_i64(owner, 3),
+		.uidvalidity = (uint32_t)db_col_i64(owner, 4),
+		.folder = (uint32_t)db_col_i64(owner, 5),
+		.folder_seq = (uint64_t)db_col_i64(owner, 6),
+		.bytes = (uint64_t)db_col_i64(owner, 7),
+		.messages = (uint64_t)db_col_i64(owner, 8),
+	};
 	if (counts->change_seq < counts->folder_seq)
 		counts->change_seq = counts->folder_seq;
 	strand->now = *counts;
@@ -79,26 +83,17 @@ static enum err_code read_sums(struct strand *strand, struct err *err)
 	return ERR_OK;
 }
 
+// And what the rows of folders say of the mailbox.
 static enum err_code read_owner(struct strand *strand, struct err *err)
 {
 	sqlite3_stmt *owner = db_stmt(strand->db, SQL_OWNER);
-	switch (db_step(strand->db, owner, err)) {
-	case DB_FAILED:
+	enum db_step step = db_step(strand->db, owner, err);
+	if (step == DB_FAILED)
 		return err->code;
-	case DB_DONE:
-		return err_set(err, ERR_NOTFOUND, "mailbox was never finished");
-	case DB_ROW:
-		break;
-	}
-	bool same = str_eq(db_col_blob(owner, 0), guid_bytes(&strand->id));
-	strand->moved = db_col_i64(owner, 1) != DDL_MAIL_ACTIVE;
-	strand->made_ms = db_col_i64(owner, 2);
-	strand->committed = (struct counts){.change_seq = (uint64_t)db_col_i64(owner, 3), .uidvalidity = (uint32_t)db_col_i64(owner, 4),
-		.folder = (uint32_t)db_col_i64(owner, 5)};
+	must(step == DB_ROW);
+	enum err_code code = take_owner(strand, owner, err);
 	db_reset(owner);
-	if (!same)
-		return err_set(err, ERR_CORRUPT, "the database of this mailbox belongs to another one");
-	return read_sums(strand, err);
+	return code;
 }
 
 static enum err_code open_mail_db(struct strand *strand, struct err *err)
@@ -267,13 +262,21 @@ static enum err_code write_recent(struct strand *strand, struct err *err)
 	return code;
 }
 
+// The next opening reads all of a log.
+static enum err_code shorten_wal(struct strand *strand, struct err *err)
+{
+	if (db_wal_file_bytes(strand->db) > STORE_WAL_FILE_BYTES)
+		return db_checkpoint(strand->db, true, err);
+	return db_wal_bytes(strand->db) > STORE_WAL_KEPT_BYTES ? db_end_wal(strand->db, err) : ERR_OK;
+}
+
 void mail_db_close(struct strand *strand)
 {
 	struct err err;
 	enum err_code code = strand->recent_dirty ? write_recent(strand, &err) : ERR_OK;
 	// At the end thousands are closed one after the other: their logs are safe as they are, and the next opening reads them.
-	if (code == ERR_OK && db_wal_file_bytes(strand->db) > STORE_WAL_KEPT_BYTES && !atomic_load(&strand->store->ending))
-		code = db_checkpoint(strand->db, true, &err);
+	if (code == ERR_OK && !atomic_load(&strand->store->ending))
+		code = shorten_wal(strand, &err);
 	if (code)
 		log_warning(NULL, "cannot write back a mailbox on closing it", log_err(&err));
 	if (strand->changed)

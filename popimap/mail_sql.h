@@ -5,25 +5,29 @@
 
 #define MAIL_FOLDER_COLUMNS                                                                                                                  \
 	"id,name,guid,uidvalidity,uidnext,modseq,use,selectable,recent_uid,messages,unseen,deleted,bytes,flags_modseq"
+#define MAIL_FOLDER_DELTA                                                                                                                    \
+	"modseq=?2,uidnext=uidnext+?3,messages=messages+?4,unseen=unseen+?5,deleted=deleted+?6,bytes=bytes+?7"
 #define MAIL_MSG_COLUMNS "id,body,bytes,received_s,zone_min,saved_ms"
 
 #define MAIL_SQL(X)                                                                                                                          \
 	X(OWNER_ADD, "INSERT INTO owner(id,mailbox,host,epoch,state,made_ms,change_seq,uidvalidity,folder)"                                  \
 		" VALUES(1,?1,?2,?3,0,?4,?5,?6,?7)")                                                                                         \
-	X(OWNER, "SELECT mailbox,state,made_ms,change_seq,uidvalidity,folder FROM owner")                                                    \
+	/* one row, with NULLs when there is no owner */                                                                                     \
+	X(OWNER, "SELECT mailbox,state,o.made_ms,change_seq,o.uidvalidity,folder,max(modseq),sum(bytes),sum(messages)"                       \
+		" FROM owner o LEFT JOIN folder")                                                                                            \
 	X(OWNER_COUNTS, "UPDATE owner SET change_seq=?1,uidvalidity=?2,folder=?3")                                                           \
-	X(FOLDER_SUMS, "SELECT max(modseq),sum(bytes),sum(messages) FROM folder")                                                            \
                                                                                                                                              \
 	X(FOLDERS, "SELECT " MAIL_FOLDER_COLUMNS " FROM folder")                                                                             \
 	X(FOLDER_BY_NAME, "SELECT " MAIL_FOLDER_COLUMNS " FROM folder WHERE name=?1")                                                        \
 	X(FOLDER_BY_ID, "SELECT " MAIL_FOLDER_COLUMNS " FROM folder WHERE id=?1")                                                            \
+	X(FOLDER_TARGET, "SELECT id,uidvalidity,uidnext,selectable FROM folder WHERE name=?1")                                               \
 	X(FOLDER_BELOW, "SELECT 1 FROM folder WHERE name>=?1||'/' AND name<?1||'0' LIMIT 1")                                                 \
 	X(FOLDER_USED, "SELECT 1 FROM folder WHERE use=?1 LIMIT 1")                                                                          \
 	X(FOLDERS_COUNT, "SELECT count(*) FROM folder")                                                                                      \
 	X(FOLDER_ADD, "INSERT INTO folder(id,name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,"  \
 		"unseen,deleted,bytes,keywords) VALUES(?7,?1,?2,?3,1,?4,?4,?5,1,?6,1,0,0,0,0,'')")                                           \
-	X(FOLDER_DELTA, "UPDATE folder SET modseq=?2,uidnext=uidnext+?3,messages=messages+?4,unseen=unseen+?5,deleted=deleted+?6,"           \
-		"bytes=bytes+?7,flags_modseq=max(flags_modseq,?8) WHERE id=?1")                                                              \
+	X(FOLDER_DELTA, "UPDATE folder SET " MAIL_FOLDER_DELTA " WHERE id=?1")                                                               \
+	X(FOLDER_DELTA_FLAGS, "UPDATE folder SET " MAIL_FOLDER_DELTA ",flags_modseq=?2 WHERE id=?1")                                         \
 	X(FOLDERS_BEGIN, "UPDATE folder SET guid=substr(?1,16*id-15,16),uidvalidity=?2+id,made_ms=?3")                                       \
 	X(FOLDER_RECENT, "UPDATE folder SET recent_uid=max(recent_uid,?2) WHERE id=?1")                                                      \
 	X(FOLDER_SELECTABLE, "UPDATE folder SET selectable=?2,modseq=?3,uidvalidity=?4,use=?5,guid=?6 WHERE id=?1")                          \

@@ -112,6 +112,9 @@ enum err_code folder_list(struct mailbox *mailbox, struct arena *arena, struct f
 enum err_code folder_status(struct mailbox *mailbox, const struct mailbox_name *name, struct arena *arena, struct folder_info *info_out,
 	struct err *err) ERR_CHECKED;
 
+// Is there such a folder, not \Noselect? ERR_NOTFOUND. For who is about to send a message. May wait.
+enum err_code folder_takes_messages(struct mailbox *mailbox, const struct mailbox_name *name, struct err *err) ERR_CHECKED;
+
 // Makes a folder and the parents that are missing (rule 43), which can be selected too. ERR_EXISTS (a \Noselect parent becomes a folder
 // again instead), ERR_LIMIT over FOLDERS_MAX. A special use that another folder has is ERR_INVALID (rule 45).
 enum { FOLDERS_MAX = 20000 };

@@ -109,7 +109,7 @@ static enum job_step copy_run(struct job *job, struct strand *strand)
 	enum err_code code = folder_row_by_id(strand, copy->folder, &from, job->err);
 	if (code)
 		return job_end(job, code);
-	code = folder_row_selectable(strand, copy->to, &to, job->err);
+	code = folder_row_target(strand, copy->to, &to, job->err);
 	copy->to_missing = code == ERR_NOTFOUND;
 	if (code == ERR_OK)
 		code = read_sources(copy, strand);
@@ -192,7 +192,7 @@ static enum job_step append_run(struct job *job, struct strand *strand)
 	uint64_t bytes = 0;
 	for (size_t i = 0; i < append->n; i++)
 		bytes += incoming_bytes(append->appends[i].body);
-	enum err_code code = folder_row_selectable(strand, append->to, &to, job->err);
+	enum err_code code = folder_row_target(strand, append->to, &to, job->err);
 	if (code == ERR_OK)
 		code = mailbox_has_room(strand, &append->quota, bytes, append->n, job->err);
 	for (size_t i = 0; i < append->n && code == ERR_OK; i++)
@@ -280,7 +280,7 @@ static enum err_code store_one(struct deliver_job *deliver, struct strand *stran
 	struct delivery *delivery = deliver->delivery;
 	struct folder_row inbox;
 	struct folder_delta delta = {0};
-	enum err_code code = folder_row_by_name(strand, STR("INBOX"), &inbox, err);
+	enum err_code code = folder_row_target(strand, STR("INBOX"), &inbox, err);
 	if (code == ERR_OK)
 		code = body_add(strand, delivery->body, delivery->prefix, &deliver->body, err);
 	struct message_row row = {

@@ -45,7 +45,8 @@ enum {
 	STORE_IDLE_MS = 3000,
 	STORE_AGAIN_MS = 60000,
 	STORE_WAL_BYTES_MAX = 256 << 10,   // a longer WAL is written back
-	STORE_WAL_KEPT_BYTES = 64 << 10,   // a longer one is written back and cut when its database is closed
+	STORE_WAL_KEPT_BYTES = 64 << 10,   // a longer one is written back when its database is closed; its file stays, to be written over
+	STORE_WAL_FILE_BYTES = 128 << 10,  // unless that is longer than this
 };
 
 struct store_config {

@@ -47,6 +47,7 @@ class Workload:
     rows: list
     kind: str = "load"  # load, idle, fetch, flushes or directory (ours alone)
     mailboxes: object = None  # of a plan: arguments of the LMTP run that must have filled mailboxes before
+    restarted: bool = False   # before it, so that no mailbox is open or in a process's memory
 
 
 def cpu(name, about, design=0.0):
@@ -79,6 +80,12 @@ def first_messages(p, repeat):
     return ["--connections", 16, "--operations", min(p.n(1000), half), "--first-user", 7 * p.tenth + 1 + repeat * half, "--users", half]
 
 
+def closed(p, _repeat):
+    """One message for each mailbox."""
+    n = min(p.n(4000), int(2 * p.tenth))
+    return ["--connections", 16, "--operations", n, *p.range(2, count=n)]
+
+
 WORKLOADS = [
     Workload("lmtp-new", "lmtp", "lmtp", first_messages, [cpu("lmtp-new", "LMTP delivery, first of a mailbox")]),
     Workload("message", "smtp", "smtp", spread(5000, 20, 0), [cpu("message", "message from SMTP into the mailbox", 0.5)],
@@ -101,7 +108,7 @@ WORKLOADS = [
         Row("directory-memory", "ldapsync, after the first sync and changes", "MiB PSS", "memory_mib", design=40)], kind="directory"),
     Workload("submission", "submit", "submission", spread(1500, 20, 0), [cpu("submission", "STARTTLS, AUTH, a message, QUIT", 1.2)],
              mailboxes=lmtp_fill(((0,), EACH(1)))),
-    Workload("lmtp", "lmtp", "lmtp", spread(6000, 16, 2, 2), [cpu("lmtp", "LMTP delivery, many mailboxes", 0.25)],
+    Workload("lmtp", "lmtp", "lmtp", spread(6000, 16, 2, 2), [cpu("lmtp", "LMTP delivery, many mailboxes in use", 0.25)],
              mailboxes=lmtp_fill(((2, 2), EACH(2)))),
     Workload("lmtp-hot", "lmtp", "lmtp", lambda p, _r: ["--connections", 8, "--operations", p.n(2000), *p.range(4, count=1)],
              [cpu("lmtp-hot", "LMTP delivery, all into one", 0.25)]),
@@ -121,6 +128,8 @@ WORKLOADS = [
                                                ("seen", "STORE +Seen", "store-seen", 5))
         for row in (Row(f"mailbox-{name}", about, "ms", "ms", phase, design), Row(f"mailbox-{name}-cpu", "its CPU", "ms CPU", "cpu_ms_of", phase))
     ], kind="fetch"),
+    Workload("lmtp-closed", "lmtp", "lmtp", closed, [cpu("lmtp-closed", "LMTP delivery, each to a mailbox that is closed", 0.25)],
+             mailboxes=lmtp_fill(((2, 2), EACH(2))), restarted=True),
     Workload("idle-imap", "imap-idle", "imap", lambda p, _r: ["--users", p.idle],
              [Row("idle-imap", "idle IMAP connection", "KiB PSS", "pss_kib", design=12)], kind="idle"),
     Workload("idle-imap-tls", "imap-idle", "imaps", lambda p, _r: ["--users", p.idle, "--implicit-tls"],

@@ -119,6 +119,11 @@ uint64_t db_wal_bytes(const struct db *db);
 uint64_t db_wal_file_bytes(const struct db *db);
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err) ERR_CHECKED;
 
+// A checkpoint of an exclusive database after which nothing but db_close() follows: the next opening finds an empty log, whose blocks the next
+// commits write over, which is cheaper than to let it grow again. Its header is made void, unsynced: should that not last, the log says once more
+// what the checkpoint has written and synced; whoever writes over it syncs a new header first.
+enum err_code db_end_wal(struct db *db, struct err *err) ERR_CHECKED;
+
 // A checkpoint that cuts the file and waits for readers at most so long, if other connections have any: ERR_BUSY when one still holds a snapshot;
 // what is older than that has then been copied.
 enum err_code db_truncate_wal(struct db *db, int64_t wait_ms, struct err *err) ERR_CHECKED;
