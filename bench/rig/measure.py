@@ -78,6 +78,8 @@ def restart(side, plan):
 def run_load(side, workload, plan, repeat):
     if workload.restarted:
         restart(side, plan)
+    for arguments in workload.mailboxes(plan) if workload.in_use else []:
+        load(side, "lmtp", "lmtp", arguments)
     side.drain()
     before = Sample(side)
     result = load(side, workload.command, workload.service, workload.arguments(plan, repeat))[0]

@@ -48,6 +48,7 @@ class Workload:
     kind: str = "load"  # load, idle, fetch, flushes or directory (ours alone)
     mailboxes: object = None  # of a plan: arguments of the LMTP run that must have filled mailboxes before
     restarted: bool = False   # before it, so that no mailbox is open or in a process's memory
+    in_use: bool = False      # the mailboxes get a message before each run too, so that they are open
 
 
 def cpu(name, about, design=0.0):
@@ -80,6 +81,11 @@ def first_messages(p, repeat):
     return ["--connections", 16, "--operations", min(p.n(1000), half), "--first-user", 7 * p.tenth + 1 + repeat * half, "--users", half]
 
 
+def used(p):
+    """Mailboxes that are used so often that they stay open."""
+    return min(1000, int(2 * p.tenth))
+
+
 def closed(p, _repeat):
     """One message for each mailbox."""
     n = min(p.n(4000), int(2 * p.tenth))
@@ -108,8 +114,9 @@ WORKLOADS = [
         Row("directory-memory", "ldapsync, after the first sync and changes", "MiB PSS", "memory_mib", design=40)], kind="directory"),
     Workload("submission", "submit", "submission", spread(1500, 20, 0), [cpu("submission", "STARTTLS, AUTH, a message, QUIT", 1.2)],
              mailboxes=lmtp_fill(((0,), EACH(1)))),
-    Workload("lmtp", "lmtp", "lmtp", spread(6000, 16, 2, 2), [cpu("lmtp", "LMTP delivery, many mailboxes in use", 0.25)],
-             mailboxes=lmtp_fill(((2, 2), EACH(2)))),
+    Workload("lmtp", "lmtp", "lmtp", lambda p, _r: ["--connections", 16, "--operations", p.n(6000), *p.range(2, count=used(p))],
+             [cpu("lmtp", "LMTP delivery, many mailboxes in use", 0.25)],
+             mailboxes=lambda p: [[*p.range(2, count=used(p)), "--operations", used(p), "--connections", 8]], in_use=True),
     Workload("lmtp-hot", "lmtp", "lmtp", lambda p, _r: ["--connections", 8, "--operations", p.n(2000), *p.range(4, count=1)],
              [cpu("lmtp-hot", "LMTP delivery, all into one", 0.25)]),
     Workload("imap-login", "imap-login", "imap", spread(3000, 20, 2), [cpu("imap-login", "IMAP LOGIN, SELECT, LOGOUT", 0.2)],
