@@ -34,6 +34,7 @@ struct ldap_link {
 	int sync_id, csns_id;      // of the operations that run; -1: none
 	struct csns csns;          // as they come in
 	unsigned csns_entries;     // of the answer
+	bool refused_csns;         // an answer was a failure
 	struct ldap_entry *entry;  // the values of the message at hand
 	LDAPMessage *message;      // owned
 	LDAPControl **controls;    // owned, of the message
@@ -338,6 +339,7 @@ static enum err_code end_csns(struct ldap_link *link, int type, struct err *err)
 	case LDAP_INSUFFICIENT_ACCESS:
 		return ERR_OK;
 	default:
+		link->refused_csns = true;
 		if (type != LDAP_RES_SEARCH_RESULT)
 			err_set(err, ERR_PROTOCOL, "an answer that is no entry");
 		return err_wrap(err, "read contextCSN");
@@ -432,6 +434,11 @@ enum err_code ldap_link_ask_csns(struct ldap_link *link, struct err *err)
 	return ask_csns(link, link->suffix, &link->csns_id, err);
 }
 
+bool ldap_link_refused_csns(const struct ldap_link *link)
+{
+	return link->refused_csns;
+}
+
 static bool has_control(struct ldap_link *link, const char *oid, struct str *value_out)
 {
 	LDAPControl *control = link->controls ? ldap_control_find(oid, link->controls, NULL) : NULL;
@@ -480,6 +487,7 @@ static enum ldap_link_next csns_message(struct ldap_link *link, int type, struct
 		return take_csns(link, err) ? LDAP_LINK_NOTHING : LDAP_LINK_BROKEN;
 	link->csns_id = -1;
 	if (type != LDAP_RES_SEARCH_RESULT || result_of(link, link->message, err) != LDAP_SUCCESS) {
+		link->refused_csns = true;
 		err_wrap(err, "read contextCSN");
 		return LDAP_LINK_BROKEN;
 	}

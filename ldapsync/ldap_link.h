@@ -53,6 +53,9 @@ enum err_code ldap_link_sync(struct ldap_link *link, const char *base, const cha
 // Asks for the contextCSN without waiting; the answer comes as LDAP_LINK_CSNS.
 enum err_code ldap_link_ask_csns(struct ldap_link *link, struct err *err) ERR_CHECKED;
 
+// Has the server answered one of these questions, waited for or not, with a failure?
+bool ldap_link_refused_csns(const struct ldap_link *link);
+
 enum ldap_link_next {
 	LDAP_LINK_NOTHING, // for now
 	LDAP_LINK_ENTRY,   // entry and control: the value of its sync state control

@@ -265,7 +265,7 @@ static enum err_code begin_search(struct replica *replica, bool reload, struct e
 	return code;
 }
 
-enum outcome replica_serve(struct replica *replica, bool reload, struct err *err)
+static enum outcome serve(struct replica *replica, bool reload, struct err *err)
 {
 	replica_enter(replica, REPLICA_CONNECT);
 	if (ldap_link_open(replica->settings, replica->uri, replica->watchdog, &replica->link, err))
@@ -282,4 +282,14 @@ enum outcome replica_serve(struct replica *replica, bool reload, struct err *err
 	log_info(NULL, "directory server is followed", log_c("server", replica->uri), log_c("driver", "syncrepl"), log_bool("from_cookie", !replica->full));
 	enum outcome outcome = follow_search(replica, err);
 	return outcome == ENDED_FAILED && replica_poll_instead(replica) ? ENDED_AGAIN : outcome;
+}
+
+// A 389-ds that answers with a failure has taken its database away, to load it from a file. Then its log of changes says nothing of who came and
+// went, so the cookie is of no more use (I7).
+enum outcome replica_serve(struct replica *replica, bool reload, struct err *err)
+{
+	enum outcome outcome = serve(replica, reload, err);
+	if (replica->stored.opaque_n && replica->link && ldap_link_refused_csns(replica->link))
+		replica->stored.usable = false;
+	return outcome;
 }

@@ -6,7 +6,7 @@
     one.remove()                                            # in the end, whatever happened
 
 uri, base, sync_dn, sync_password; start(), stop(), restart(), kill(), pause(), resume(), remove(); empty(ldif): made anew, with only this;
-load_from(export()); replicate_to(other); and what Content in slapd.py has: add, modify, delete, load, search(…, who=). settings(): what a node needs to follow it. No TLS (that would need an NSS database).
+load_from(export()), load_running(export()); replicate_to(other); and what Content in slapd.py has: add, modify, delete, load, search(…, who=). settings(): what a node needs to follow it. No TLS (that would need an NSS database).
 
 Debian's package is unpacked into build/389-ds at first use (deploy/packages 389-ds) and never installed. The instance is made from the package's own
 template, since its set-up program wants systemd; the server runs below that root by chroot, so as root only.
@@ -210,6 +210,12 @@ class DirectoryServer389(Content):
         self.add(f"dn: {task}\nobjectClass: extensibleObject\ncn: {name}\nnsInstance: userRoot\nnsFilename: {path}\nttl: 600\n")
         self.wait(lambda: b"0" in self.search("(objectClass=*)", "nsTaskExitCode", base=task, scope="base")[0][1].get("nsTaskExitCode", []), task)
         return path
+
+    def load_running(self, path):
+        """The file in the place of its content, while it runs: nobody is served meanwhile."""
+        task = f"cn=load{time.monotonic_ns()},cn=import,cn=tasks,cn=config"
+        self.add(f"dn: {task}\nobjectClass: extensibleObject\ncn: {task[3:].split(',')[0]}\nnsInstance: userRoot\nnsFilename: {path}\nttl: 600\n")
+        self.wait(lambda: b"0" in self.search("(objectClass=*)", "nsTaskExitCode", base=task, scope="base")[0][1].get("nsTaskExitCode", []), task)
 
     def load_from(self, path):
         """The file in the place of its content, while it is stopped; then it starts."""
