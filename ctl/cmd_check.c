@@ -14,6 +14,7 @@
 #include "base/sandbox.h"
 #include "ctl.h"
 #include "ldapsync/check_ldif.h"
+#include "ldapsync/directory.h"
 #include "ldapsync/password_file.h"
 #include "router/rules_load.h"
 #include "schema/settings_tls.h"
@@ -88,6 +89,9 @@ static void check_ldap(const struct settings *s, struct settings_report *report)
 {
 	struct err err;
 	struct buf password;
+	if (!directory_is_dn(s->ldap_base))
+		settings_complain(report, "ldap_base", "\"%.*s\" is no name of an entry (DN); write it as the server does, such as dc=uni,dc=example",
+			STR_FMT(s->ldap_base));
 	buf_init(&password, PASSWORD_FILE_BYTES_MAX);
 	if (s->ldap_password_file.n && password_file_read(s->ldap_password_file.p, &password, &err))
 		settings_complain(report, "ldap_password_file", "%s; correct that file, or name another", err.text);

@@ -151,3 +151,8 @@ struct guid directory_dn_key(struct str dn)
 {
 	return dn_key(dn);
 }
+
+bool directory_is_dn(struct str dn)
+{
+	return dn_is_valid(dn);
+}

@@ -156,10 +156,21 @@ static bool add_plain_rdn(struct str *rest, struct buf *out)
 	return true;
 }
 
+// Behind the last RDN nothing may follow; an escaped one belongs to its value.
+static bool ends_in_separator(struct str dn)
+{
+	size_t escapes = 0, last = dn.n - 1;
+	if (dn.p[last] != ',' && dn.p[last] != ';')
+		return false;
+	while (escapes < last && dn.p[last - 1 - escapes] == '\\')
+		escapes++;
+	return escapes % 2 == 0;
+}
+
 static bool normalise(struct str dn, struct buf *out)
 {
 	struct arena *arena = NULL;
-	bool good = str_trim(dn).n > 0 && dn.n <= ENTRY_DN_BYTES_MAX;
+	bool good = str_trim(dn).n > 0 && dn.n <= ENTRY_DN_BYTES_MAX && !ends_in_separator(str_trim(dn));
 	if (good)
 		(void)buf_reserve(out, dn.n + dn.n / 2); // mostly enough
 	while (good && dn.n > 0) {

@@ -60,8 +60,8 @@ static void test_other_dns(void **state)
 static void test_validity(void **state)
 {
 	(void)state;
-	static const char *const good[] = {"uid=a", "uid=a,dc=b", "2.5.4.3=x", "cn=,dc=b", "cn=#0402,dc=b", "cn=a=b,dc=c"};
-	static const char *const bad[] = {"", " ", "anna", "=a", "u id=a", "uid=\"a", "uid=a\\", "uid=a,,dc=b", "uid=a,b",
+	static const char *const good[] = {"uid=a", "uid=a,dc=b", "2.5.4.3=x", "cn=,dc=b", "cn=#0402,dc=b", "cn=a=b,dc=c", "cn=a\\,", "cn=a\\\\\\,"};
+	static const char *const bad[] = {"", " ", "anna", "=a", "u id=a", "uid=\"a", "uid=a\\", "uid=a,,dc=b", "uid=a,b", "uid=a,", "uid=a,dc=b; ", "uid=a\\\\,", "uid=a\\, b,",
 		"a=1+b=2+c=3+d=4+e=5+f=6+g=7+h=8+i=9"};
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		if (!dn_is_valid(str_of_c(good[i])))

@@ -78,6 +78,16 @@ class PosthouseTest(unittest.TestCase):
         code, out = self.check(self.good)
         self.assertIn(f"{self.dir}/directory.ldif:11: ", out)
 
+    def test_check_knows_a_dn(self):
+        ldap = "\n".join(line for line in self.good.splitlines() if not line.startswith("shadow_ldif")) + "\n"
+        ldap += 'ldap_uri = {"ldapi://%2Ftmp%2Fno-such-socket"}\n'
+        for base, ok in (("dc=uni,dc=example", True), ("O=Uni\\\\, Example, C=DE", True), ("uni.example", False), ("dc=uni,,dc=example", False),
+                         ("dc=uni,dc", False), ("=uni", False), ("ou=people,dc=uni,", False)):
+            code, out = self.check(ldap + f'ldap_base = "{base}"\n')
+            self.assertEqual((code, "ldap_base" in out), (0, False) if ok else (1, True), (base, out))
+            if not ok:
+                self.assertRegex(out, rf'^{self.conf}:\d+: ldap_base: ".*" is no name of an entry \(DN\); write it')
+
     def test_a_missing_file_is_one_error(self):
         code, out, _ = self.run_it("-c", self.conf, "check")
         self.assertEqual((code, out.count("\n")), (1, 1))

@@ -111,6 +111,9 @@ struct str directory_login_key(struct arena *arena, struct str login, struct str
 // One key for a DN in any spelling: equal DNs have equal keys.
 struct guid directory_dn_key(struct str dn);
 
+// Is it a DN at all (RFC 4514)? The empty one is none.
+bool directory_is_dn(struct str dn);
+
 // Another source of entries behind the same calls: directory_memory.h for tests, directory_overlay.h for what-ifs.
 struct directory_ops {
 	void (*begin)(void *source);
