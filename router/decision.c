@@ -2,6 +2,8 @@
 // Book-keeping of a decision. Everything that grows lives in arenas that end with it; only reasons and targets reach the caller's.
 #include "decision.h"
 
+#include <stdlib.h>
+
 #include "base/must.h"
 
 enum {
@@ -25,6 +27,7 @@ void decision_begin(struct decision *d, struct directory *directory, const struc
 	d->work = arena_new(WORK_BYTES_MAX);
 	d->scratch = arena_new(SCRATCH_BYTES_MAX);
 	d->end = &d->first;
+	d->arena_before = arena_used(arena);
 	d->entries_max = query->entries_max ? query->entries_max : RECIPIENT_ENTRIES_FIBER;
 	directory_begin(directory);
 	d->shadow = directory_status(directory);
@@ -232,29 +235,59 @@ static uint64_t hash_of(const struct recipient_target *target)
 	return hash * 31 + str_hash(target->list) + (uint64_t)target->kind;
 }
 
+// Of 100,000 members most share a host, a list and a domain: what is the same as before is not copied again.
+static struct str keep_str(struct decision *d, struct str text, struct str before)
+{
+	return before.n && str_eq(text, before) ? before : text.n || text.p ? arena_dup(d->arena, text) : text;
+}
+
+// Not addr_copy(): here the arena's cap is no bug. NULL over it.
+static const struct addr *keep_addr(struct decision *d, const struct addr *addr, const struct addr *before)
+{
+	static const struct addr none = {0};
+	const struct addr *other = before ? before : &none;
+	struct addr *kept = arena_alloc(d->arena, sizeof *kept);
+	if (kept == NULL)
+		return NULL;
+	*kept = *addr;
+	kept->text = keep_str(d, addr->text, STR_NONE);
+	kept->key = keep_str(d, addr->key, kept->text);
+	kept->local = str_starts(kept->text, addr->local) ? str_upto(kept->text, addr->local.n) : keep_str(d, addr->local, STR_NONE);
+	kept->domain.text = keep_str(d, addr->domain.text, other->domain.text);
+	kept->domain.key = keep_str(d, addr->domain.key, other->domain.key);
+	return kept;
+}
+
+// On the heap, where it can be made larger without a second copy that stays.
+static void make_room(struct decision *d)
+{
+	if (d->n_targets < d->room_targets)
+		return;
+	d->room_targets = d->room_targets ? 2 * d->room_targets : 2;
+	d->targets = realloc(d->targets, d->room_targets * sizeof *d->targets); // bounded by entries_max
+	must(d->targets != NULL);
+}
+
 void decision_target(struct decision *d, const struct recipient_target *target)
 {
+	static const struct recipient_target none = {0};
 	if (!add_seen(d, hash_of(target)))
 		return;
-	d->targets = grow(d, d->targets, d->n_targets, &d->room_targets, sizeof *d->targets);
-	struct addr *address = arena_alloc(d->arena, sizeof *address);
+	make_room(d);
+	const struct recipient_target *before = d->n_targets ? &d->targets[d->n_targets - 1] : &none;
+	struct recipient_target *copy = &d->targets[d->n_targets];
+	const struct addr *address = keep_addr(d, target->address, before->address);
 	if (address == NULL)
 		return; // decision_end sees it
-	*address = *target->address; // not addr_copy(): here the arena's cap is no bug
-	address->local = arena_dup(d->arena, address->local);
-	address->text = arena_dup(d->arena, address->text);
-	address->key = arena_dup(d->arena, address->key);
-	address->domain.text = arena_dup(d->arena, address->domain.text);
-	address->domain.key = arena_dup(d->arena, address->domain.key);
-	struct recipient_target *copy = &d->targets[d->n_targets++];
 	*copy = *target;
 	copy->address = address;
-	copy->host = arena_dup(d->arena, target->host);
-	copy->detail = arena_dup(d->arena, target->detail);
-	copy->list = arena_dup(d->arena, target->list);
-	copy->forwarder = arena_dup(d->arena, target->forwarder);
-	copy->stands_for = arena_dup(d->arena, target->stands_for);
-	copy->refusal = arena_dup(d->arena, target->refusal);
+	copy->host = keep_str(d, target->host, before->host);
+	copy->detail = keep_str(d, target->detail, before->detail);
+	copy->list = keep_str(d, target->list, before->list);
+	copy->forwarder = keep_str(d, target->forwarder, before->forwarder);
+	copy->stands_for = keep_str(d, target->stands_for, before->stands_for);
+	copy->refusal = keep_str(d, target->refusal, before->refusal);
+	d->n_targets++;
 }
 
 void decision_only_target(struct decision *d, const char *rule, const struct recipient_target *target)
@@ -293,6 +326,7 @@ static void *keep(struct decision *d, const void *array, size_t n, size_t size)
 void decision_drop(struct decision *d)
 {
 	directory_end(d->directory);
+	free(d->targets);
 	arena_free(&d->work);
 	arena_free(&d->scratch);
 }
@@ -329,6 +363,7 @@ void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
 		verdict.text = said->text;
 	}
 	verdict.outcome = verdict.code >= 500 ? RECIPIENT_REFUSE : verdict.code >= 400 ? RECIPIENT_DEFER : d->outcome;
+	verdict.held_bytes = arena_used(d->work) + arena_used(d->arena) - d->arena_before + d->room_targets * sizeof *d->targets;
 	decision_drop(d);
 	*verdict_out = verdict;
 }

@@ -51,14 +51,14 @@ struct decision_item {
 	const struct decision_item *parent; // NULL: the recipient itself
 	const struct addr *addr;            // the recipient's; else NULL
 	struct str text;                    // address or DN
-	bool is_dn;
 	unsigned depth;
+	bool is_dn;
+	bool no_author;                     // the list sends its author no copy
+	bool own_words;                     // its local part is what the client wrote, not what an entry says
 	struct guid entry;                  // what it turned out to be; zero before
 	struct str dn, key;                 // of a group or list that it turned out to be: its DN, addr_key of its address
 	struct str list, forwarder;         // for the targets below it
-	bool no_author;                     // the list sends its author no copy
 	struct str detail;                  // of a catch-all's address: what the domain before took for the detail
-	bool own_words;                     // its local part is what the client wrote, not what an entry says
 };
 
 // Is it only to be known whether there is a target?
@@ -79,10 +79,11 @@ struct decision {
 	struct arena *arena;   // results
 	struct arena *work;    // items and tables: until the verdict
 	struct arena *scratch; // one item
+	size_t arena_before;   // bytes of results that are not of this decision
 	struct decision_item *first, **end;
 	struct recipient_reason *reasons;
 	size_t n_reasons, room_reasons;
-	struct recipient_target *targets;
+	struct recipient_target *targets; // owned
 	size_t n_targets, room_targets;
 	uint64_t *seen;        // hashes of applied entries and of targets; open addressing, 0 is free
 	size_t n_seen, room_seen;

@@ -425,7 +425,7 @@ static void test_too_large_is_a_doubt(void **state)
 static void test_a_hundred_thousand_members(void **state)
 {
 	(void)state;
-	enum { GROUPS = 25, EACH = 4000 };
+	enum { GROUPS = 25, EACH = 4000, MEMBER_BYTES_MAX = 700 };
 	struct directory *directory = groups(GROUPS, EACH);
 	struct arena *arena = arena_new(256 << 20);
 	struct recipient_verdict v = decide_group(directory, arena, RECIPIENT_ENTRIES_FIBER);
@@ -437,6 +437,7 @@ static void test_a_hundred_thousand_members(void **state)
 	assert_int_equal(v.outcome, RECIPIENT_EXPAND);
 	assert_int_equal(v.n_targets, GROUPS * EACH);
 	assert_true(v.n_reasons <= RECIPIENT_REASONS_MAX);
+	assert_true(v.held_bytes / v.n_targets <= MEMBER_BYTES_MAX);
 	arena_free(&arena);
 	// No room for the results: all or nothing.
 	arena = arena_new(1 << 20);

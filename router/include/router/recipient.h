@@ -20,7 +20,7 @@
 //
 // Pure: no clock but clock_wall_ms() for phExpires, no I/O but the directory's look-ups, no state. One call is one snapshot. With
 // RECIPIENT_ENTRIES_FIBER it takes microseconds for a mailbox and at most some milliseconds, and may run on a fiber; it never
-// yields. Results live in the arena (a mailbox needs 4 KiB, a group about 1 KiB a member), which must outlive them; an arena at
+// yields. Results live in the arena (a mailbox needs 4 KiB, a group up to 700 bytes a member, the decision itself included), which must outlive them; an arena at
 // its cap is RECIPIENT_DEFER.
 //
 // Targets are mailboxes, outside addresses and lists, each once (per list), never aliases or groups. What an alias or a group stands for is
@@ -214,6 +214,7 @@ struct recipient_verdict {
 	uint64_t bytes_max;       // the largest message that the recipient takes; 0: no limit of its own. What it leads to may have others
 	struct str quarantine;    // accepted, to be held: why; empty: not
 	bool too_big;             // DEFER, because entries_max was reached
+	size_t held_bytes;        // what the decision held when it was made, results included
 };
 
 enum { RECIPIENT_REASONS_MAX = 1000 };
