@@ -140,23 +140,31 @@ void decision_is(struct decision *d, enum recipient_outcome outcome)
 	d->has_outcome = true;
 }
 
-enum directory_answer decision_find(struct decision *d, enum directory_key kind, struct str key, struct directory_match *match_out)
+enum decision_found decision_find(struct decision *d, enum directory_key kind, struct str key, const struct entry **entry_out)
 {
+	struct directory_match match;
+	struct str shown = kind == DIRECTORY_DN ? STR_NONE : key;
 	if (d->entries++ >= d->entries_max) {
 		d->too_big = true;
-		return DIRECTORY_UNAVAILABLE;
+		return DECISION_DOUBT;
 	}
-	enum directory_answer answer = directory_find(d->directory, kind, key, d->scratch, match_out);
-	if (answer == DIRECTORY_UNAVAILABLE) {
+	switch (directory_find(d->directory, kind, key, d->scratch, &match)) {
+	case DIRECTORY_FOUND:
+		*entry_out = match.entry;
+		return DECISION_SOMEBODY;
+	case DIRECTORY_NONE:
+		return DECISION_NOBODY;
+	case DIRECTORY_UNAVAILABLE:
 		decision_reason(d, "unavailable", STR_NONE, ATTR_NONE, str_of_c(directory_trouble(d->directory)));
 		decision_later(d, CAUSE_UNAVAILABLE);
-	}
-	if (answer == DIRECTORY_AMBIGUOUS) {
-		decision_reason(d, "ambiguous", match_out->entry->dn, ATTR_NONE, kind == DIRECTORY_DN ? STR_NONE : key);
-		decision_reason(d, "ambiguous", match_out->other->dn, ATTR_NONE, kind == DIRECTORY_DN ? STR_NONE : key);
+		return DECISION_DOUBT;
+	case DIRECTORY_AMBIGUOUS:
+		decision_reason(d, "ambiguous", match.entry->dn, ATTR_NONE, shown);
+		decision_reason(d, "ambiguous", match.other->dn, ATTR_NONE, shown);
 		decision_later(d, CAUSE_AMBIGUOUS);
+		return DECISION_DOUBT;
 	}
-	return answer;
+	unreachable("directory_answer");
 }
 
 struct entry decision_keep_entry(struct decision *d, const struct entry *entry)

@@ -129,9 +129,14 @@ void decision_says(struct decision *d, const struct reply *reply);
 // What the recipient itself is; the first call counts.
 void decision_is(struct decision *d, enum recipient_outcome outcome);
 
-// A look-up in the snapshot, counted: beyond entries_max d->too_big and DIRECTORY_UNAVAILABLE. No answer, and two entries, become
-// decision_later.
-enum directory_answer decision_find(struct decision *d, enum directory_key kind, struct str key, struct directory_match *match_out);
+// A look-up in the snapshot, counted: beyond entries_max d->too_big and a doubt. No answer, and two entries, are a doubt, which is said here:
+// decision_later, with its reason, so that callers have two cases: somebody, and nobody.
+enum decision_found {
+	DECISION_NOBODY,
+	DECISION_SOMEBODY, // *entry_out, in d->scratch
+	DECISION_DOUBT,
+};
+enum decision_found decision_find(struct decision *d, enum directory_key kind, struct str key, const struct entry **entry_out);
 
 // Remembers the entry of a domain.
 void decision_keep_domain(struct decision *d, struct str key, const struct entry *domain);

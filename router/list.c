@@ -67,7 +67,7 @@ static bool has_owner(const struct entry *entry)
 
 bool list_is_one(struct decision *d, const struct entry *entry, const struct addr *addr, struct str *owner_out)
 {
-	struct directory_match match;
+	const struct entry *other;
 	struct addr owner;
 	struct str errors_to = entry_first(entry, ATTR_PH_LIST_ERRORS_TO);
 	bool from_nobody = d->query->sender && addr_is_null(d->query->sender);
@@ -75,7 +75,7 @@ bool list_is_one(struct decision *d, const struct entry *entry, const struct add
 	*owner_out = STR_NONE;
 	bool fits = addr_with_local(d->scratch, addr, arena_printf(d->scratch, "owner-%.*s", STR_FMT(addr->local)), &owner) == ADDR_OK;
 	if (!is_list) // sendmail's owner-x: an entry of its own
-		is_list = fits && decision_find(d, DIRECTORY_ADDRESS, owner.key, &match) == DIRECTORY_FOUND;
+		is_list = fits && decision_find(d, DIRECTORY_ADDRESS, owner.key, &other) == DECISION_SOMEBODY;
 	if (is_list && !from_nobody)
 		*owner_out = errors_to.p ? errors_to : fits ? owner.text : STR_NONE;
 	return is_list;
@@ -112,22 +112,16 @@ static bool reach(struct decision *d, struct decision_item *item, const struct e
 
 bool list_try_role(struct decision *d, struct decision_item *item, const struct addr *addr)
 {
-	struct directory_match match;
+	const struct entry *list;
 	struct addr base;
 	struct str name;
 	bool request;
 	if (!split_role(addr, &name, &request) || addr_with_local(d->scratch, addr, name, &base) != ADDR_OK)
 		return false;
-	switch (decision_find(d, DIRECTORY_ADDRESS, base.key, &match)) {
-	case DIRECTORY_NONE:
-		return false;
-	case DIRECTORY_AMBIGUOUS:
-	case DIRECTORY_UNAVAILABLE:
-		return true;
-	case DIRECTORY_FOUND:
-		return !(match.entry->classes & ENTRY_USER) && reach(d, item, match.entry, addr, request);
-	}
-	unreachable("directory_answer");
+	enum decision_found found = decision_find(d, DIRECTORY_ADDRESS, base.key, &list);
+	if (found == DECISION_SOMEBODY)
+		return !(list->classes & ENTRY_USER) && reach(d, item, list, addr, request);
+	return found == DECISION_DOUBT;
 }
 
 // --- Who moderates it ---

@@ -36,38 +36,25 @@ static const struct decision_item *group_at(const struct decision_item *via)
 
 static bool add_entry(struct decision *d, struct poster *p, enum directory_key kind, struct str key)
 {
-	struct directory_match match;
-	switch (decision_find(d, kind, key, &match)) {
-	case DIRECTORY_NONE:
-		return true;
-	case DIRECTORY_AMBIGUOUS:
-	case DIRECTORY_UNAVAILABLE:
-		return false;
-	case DIRECTORY_FOUND:
-		p->entries[p->n++] = match.entry;
-		return true;
-	}
-	unreachable("directory_answer");
+	const struct entry *entry;
+	enum decision_found found = decision_find(d, kind, key, &entry);
+	if (found == DECISION_SOMEBODY)
+		p->entries[p->n++] = entry;
+	return found != DECISION_DOUBT;
 }
 
 // The same address in the domain that his is an alias of, when nobody has it in his. False: cannot know now.
 static bool find_aliased(struct decision *d, struct poster *p)
 {
-	struct directory_match match;
+	const struct entry *domain;
 	struct domain target;
 	struct addr aliased;
 	const struct addr *spellings[] = {p->addr, &p->base};
-	switch (decision_find(d, DIRECTORY_DOMAIN, p->addr->domain.key, &match)) {
-	case DIRECTORY_NONE:
-		return true;
-	case DIRECTORY_AMBIGUOUS:
-	case DIRECTORY_UNAVAILABLE:
-		return false;
-	case DIRECTORY_FOUND:
-		break;
-	}
-	if (!str_eq_nocase(entry_first(match.entry, ATTR_PH_DOMAIN_TYPE), STR("alias")) ||
-		domain_parse(d->scratch, entry_first(match.entry, ATTR_PH_DOMAIN_ALIAS_OF), DOMAIN_UTF8, &target) != DOMAIN_OK)
+	enum decision_found found = decision_find(d, DIRECTORY_DOMAIN, p->addr->domain.key, &domain);
+	if (found != DECISION_SOMEBODY)
+		return found == DECISION_NOBODY;
+	if (!str_eq_nocase(entry_first(domain, ATTR_PH_DOMAIN_TYPE), STR("alias")) ||
+		domain_parse(d->scratch, entry_first(domain, ATTR_PH_DOMAIN_ALIAS_OF), DOMAIN_UTF8, &target) != DOMAIN_OK)
 		return true;
 	p->aliased = target.key;
 	for (size_t i = 0; i < 1 + (size_t)p->has_base && p->n == 0; i++)
@@ -203,33 +190,33 @@ static void add_group(struct search *s, const struct entry *group, struct str dn
 }
 
 // With what is found in an arena of its own. What cannot be known now makes the search unsure.
-static enum directory_answer find_into(struct search *s, struct arena *arena, struct str dn, struct directory_match *match_out)
+static bool find_into(struct search *s, struct arena *arena, struct str dn, const struct entry **entry_out)
 {
 	struct arena *scratch = s->d->scratch;
 	s->d->scratch = arena;
-	enum directory_answer answer = decision_find(s->d, DIRECTORY_DN, dn, match_out);
+	enum decision_found found = decision_find(s->d, DIRECTORY_DN, dn, entry_out);
 	s->d->scratch = scratch;
-	s->unsure |= answer == DIRECTORY_AMBIGUOUS || answer == DIRECTORY_UNAVAILABLE;
-	return answer;
+	s->unsure |= found == DECISION_DOUBT;
+	return found == DECISION_SOMEBODY;
 }
 
 static bool look_at(struct search *s, struct str dn)
 {
-	struct directory_match match;
+	const struct entry *entry;
 	struct str value;
 	bool found = false;
-	if (find_into(s, s->probe, dn, &match) == DIRECTORY_FOUND) {
+	if (find_into(s, s->probe, dn, &entry)) {
 		struct arena *scratch = s->d->scratch;
 		s->d->scratch = s->probe;
-		found = is_poster_uuid(s->p, &match.entry->uuid) || names_dn(s->p, match.entry, ATTR_MEMBER, &value) ||
-			names_address(s->d, s->p, match.entry, ATTR_RFC822_MAIL_MEMBER, &value);
+		found = is_poster_uuid(s->p, &entry->uuid) || names_dn(s->p, entry, ATTR_MEMBER, &value) ||
+			names_address(s->d, s->p, entry, ATTR_RFC822_MAIL_MEMBER, &value);
 		s->d->scratch = scratch;
-		if (!found && match.entry->cut) { // he may be among those who did not fit
-			decision_reason(s->d, "too large", match.entry->dn, ATTR_NONE, STR_NONE);
+		if (!found && entry->cut) { // he may be among those who did not fit
+			decision_reason(s->d, "too large", entry->dn, ATTR_NONE, STR_NONE);
 			decision_later(s->d, CAUSE_TOO_BIG);
 			s->unsure = true;
-		} else if (!found && entry_has(match.entry, ATTR_MEMBER)) {
-			add_group(s, match.entry, dn);
+		} else if (!found && entry_has(entry, ATTR_MEMBER)) {
+			add_group(s, entry, dn);
 		}
 	}
 	arena_reset(s->probe);
@@ -263,10 +250,10 @@ static bool leads_to(struct decision *d, const struct poster *p, const struct en
 	s.seen = arena_must(d->work, GROUPS_MAX * sizeof *s.seen);
 	bool found = look_through(&s, entry, attr, value_out);
 	while (!found && !s.unsure && s.at < s.n) {
-		struct directory_match match;
+		const struct entry *group;
 		struct str dn = s.groups[s.at++], value;
 		struct arena *outer = arena_new(PROBE_BYTES_MAX); // the group stays while its members come and go
-		if (find_into(&s, outer, dn, &match) == DIRECTORY_FOUND && look_through(&s, match.entry, ATTR_MEMBER, &value)) {
+		if (find_into(&s, outer, dn, &group) && look_through(&s, group, ATTR_MEMBER, &value)) {
 			*value_out = dn;
 			found = true;
 		}

@@ -68,22 +68,16 @@ bool other_host_takes(struct decision *d, struct decision_item *item, const stru
 {
 	struct str host;
 	struct addr addr;
-	struct directory_match match;
+	const struct entry *ours;
 	if (!entry_flag(user, ATTR_PH_MAIL_HOST_RELAY) || !entry_has(user, ATTR_MAIL_HOST))
 		return false;
 	if (!only_value(d, user, ATTR_MAIL_HOST, &host))
 		return true;
 	if (is_this_node(d, host))
 		return false;
-	switch (decision_find(d, DIRECTORY_HOST, host, &match)) {
-	case DIRECTORY_FOUND:
-		return false;
-	case DIRECTORY_AMBIGUOUS:
-	case DIRECTORY_UNAVAILABLE:
-		return true;
-	case DIRECTORY_NONE:
-		break;
-	}
+	enum decision_found found_host = decision_find(d, DIRECTORY_HOST, host, &ours);
+	if (found_host != DECISION_NOBODY)
+		return found_host == DECISION_DOUBT;
 	decision_reason(d, "other host", user->dn, ATTR_MAIL_HOST, host);
 	if (address_for(d, item, user, found, &addr))
 		outside_by_host(d, item, &addr, host, entry_has(user, ATTR_MAIL_ROUTING_ADDRESS) ? stands_for(d, item, user, found) : STR_NONE);

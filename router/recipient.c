@@ -45,18 +45,13 @@ const char *recipient_rule_text(const char *rule)
 
 static void look_at_dn(struct decision *d, struct decision_item *item)
 {
-	struct directory_match match;
-	switch (decision_find(d, DIRECTORY_DN, item->text, &match)) {
-	case DIRECTORY_NONE:
+	const struct entry *entry;
+	enum decision_found found = decision_find(d, DIRECTORY_DN, item->text, &entry);
+	if (found == DECISION_SOMEBODY) {
+		recipient_entry(d, item, entry, NULL, STR_NONE);
+	} else if (found == DECISION_NOBODY) {
 		decision_reason(d, "unknown member", STR_NONE, ATTR_MEMBER, item->text);
 		decision_gone(d, CAUSE_UNKNOWN);
-		return;
-	case DIRECTORY_AMBIGUOUS:
-	case DIRECTORY_UNAVAILABLE:
-		return;
-	case DIRECTORY_FOUND:
-		recipient_entry(d, item, match.entry, NULL, STR_NONE);
-		return;
 	}
 }
 

@@ -29,19 +29,13 @@ static void reason_found(struct decision *d, const struct entry *entry, struct s
 // False when nobody has the key: go on with the next rule. Else the matter is settled, well or not.
 static bool try_key(struct decision *d, struct decision_item *item, struct str key, const struct addr *addr, struct str detail)
 {
-	struct directory_match match;
-	switch (decision_find(d, DIRECTORY_ADDRESS, key, &match)) {
-	case DIRECTORY_NONE:
-		return false;
-	case DIRECTORY_AMBIGUOUS:
-	case DIRECTORY_UNAVAILABLE:
-		return true;
-	case DIRECTORY_FOUND:
-		reason_found(d, match.entry, key);
-		recipient_entry(d, item, match.entry, addr, detail);
-		return true;
+	const struct entry *entry;
+	enum decision_found found = decision_find(d, DIRECTORY_ADDRESS, key, &entry);
+	if (found == DECISION_SOMEBODY) {
+		reason_found(d, entry, key);
+		recipient_entry(d, item, entry, addr, detail);
 	}
-	unreachable("directory_answer");
+	return found != DECISION_NOBODY;
 }
 
 static struct str delimiters_of(const struct decision *d, const struct entry *domain)
@@ -107,13 +101,13 @@ static struct str fill_in(struct decision *d, struct str pattern, size_t at, str
 	return arena_printf(d->scratch, "%.*s%.*s%.*s", (int)at, pattern.p, STR_FMT(local), STR_FMT(str_from(pattern, at + 2)));
 }
 
-static enum directory_answer find_text(struct decision *d, struct str text)
+static enum decision_found find_text(struct decision *d, struct str text)
 {
 	struct addr addr;
-	struct directory_match match;
+	const struct entry *entry;
 	if (addr_parse(d->scratch, text, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
-		return DIRECTORY_NONE;
-	return decision_find(d, DIRECTORY_ADDRESS, addr.key, &match);
+		return DECISION_NOBODY;
+	return decision_find(d, DIRECTORY_ADDRESS, addr.key, &entry);
 }
 
 // The local part goes along as it is, detail and all; but where this domain has other delimiters than the one that it leads to,
@@ -124,8 +118,8 @@ static void add_catch_all(struct decision *d, struct decision_item *item, struct
 	struct addr base;
 	ptrdiff_t at = str_find(pattern, STR("%1"));
 	struct str text = at >= 0 ? fill_in(d, pattern, (size_t)at, addr->local) : pattern;
-	if (at >= 0 && addr_detail(d->scratch, addr, delimiters, &base, &detail) && find_text(d, text) == DIRECTORY_NONE &&
-		find_text(d, fill_in(d, pattern, (size_t)at, base.local)) == DIRECTORY_FOUND)
+	if (at >= 0 && addr_detail(d->scratch, addr, delimiters, &base, &detail) && find_text(d, text) == DECISION_NOBODY &&
+		find_text(d, fill_in(d, pattern, (size_t)at, base.local)) == DECISION_SOMEBODY)
 		text = fill_in(d, pattern, (size_t)at, base.local);
 	else
 		detail = STR_NONE;
@@ -181,28 +175,28 @@ static void route_unknown(struct decision *d, struct decision_item *item, const 
 // --- Domains ---
 
 // The entry of a domain, or of one above it that includes its subdomains.
-static enum directory_answer find_domain(struct decision *d, struct str key, struct directory_match *match_out)
+static enum decision_found find_domain(struct decision *d, struct str key, const struct entry **domain_out)
 {
 	struct str name = key, label;
 	if (d->domain_key.n && str_eq(d->domain_key, key)) { // the same as the member before
-		*match_out = (struct directory_match){.entry = &d->domain};
-		return DIRECTORY_FOUND;
+		*domain_out = &d->domain;
+		return DECISION_SOMEBODY;
 	}
 	if (d->outside_key.n && str_eq(d->outside_key, key))
-		return DIRECTORY_NONE;
+		return DECISION_NOBODY;
 	for (;;) {
-		enum directory_answer answer = decision_find(d, DIRECTORY_DOMAIN, name, match_out);
-		if (answer == DIRECTORY_FOUND && name.n < key.n && !entry_flag(match_out->entry, ATTR_PH_INCLUDE_SUBDOMAINS))
-			answer = DIRECTORY_NONE;
-		if (answer == DIRECTORY_FOUND) {
-			decision_keep_domain(d, key, match_out->entry);
-			match_out->entry = &d->domain;
+		enum decision_found found = decision_find(d, DIRECTORY_DOMAIN, name, domain_out);
+		if (found == DECISION_SOMEBODY && name.n < key.n && !entry_flag(*domain_out, ATTR_PH_INCLUDE_SUBDOMAINS))
+			found = DECISION_NOBODY;
+		if (found == DECISION_SOMEBODY) {
+			decision_keep_domain(d, key, *domain_out);
+			*domain_out = &d->domain;
 		}
-		if (answer == DIRECTORY_NONE && str_cut(name, '.', &label, &name))
+		if (found == DECISION_NOBODY && str_cut(name, '.', &label, &name))
 			continue;
-		if (answer == DIRECTORY_NONE)
+		if (found == DECISION_NOBODY)
 			d->outside_key = arena_dup(d->work, key);
-		return answer;
+		return found;
 	}
 }
 
@@ -283,34 +277,28 @@ static void route_ours(struct decision *d, struct decision_item *item, const str
 
 void recipient_address(struct decision *d, struct decision_item *item, struct addr addr)
 {
-	struct directory_match match;
+	const struct entry *domain;
 	for (unsigned aliases = 0; aliases < DOMAIN_ALIASES_MAX; aliases++) {
 		struct addr target;
-		switch (find_domain(d, addr.domain.key, &match)) {
-		case DIRECTORY_NONE:
-			if (aliases == 0) {
-				outside_address(d, item, &addr);
-			} else { // a domain that was mistyped is nobody's mail for good
-				decision_reason(d, "bad domain", STR_NONE, ATTR_PH_DOMAIN_ALIAS_OF, addr.domain.text);
-				decision_later(d, CAUSE_DOMAIN);
-			}
-			return;
-		case DIRECTORY_AMBIGUOUS:
-		case DIRECTORY_UNAVAILABLE:
-			return;
-		case DIRECTORY_FOUND:
-			break;
+		enum decision_found found = find_domain(d, addr.domain.key, &domain);
+		if (found == DECISION_NOBODY && aliases == 0) {
+			outside_address(d, item, &addr);
+		} else if (found == DECISION_NOBODY) { // a domain that was mistyped is nobody's mail for good
+			decision_reason(d, "bad domain", STR_NONE, ATTR_PH_DOMAIN_ALIAS_OF, addr.domain.text);
+			decision_later(d, CAUSE_DOMAIN);
 		}
-		decision_reason(d, "domain", match.entry->dn, ATTR_PH_DOMAIN_TYPE, entry_first(match.entry, ATTR_PH_DOMAIN_TYPE));
-		if (type_of(match.entry) != TYPE_ALIAS || !follow_alias(d, &addr, match.entry, &target)) {
-			route_ours(d, item, &addr, match.entry);
+		if (found != DECISION_SOMEBODY)
+			return;
+		decision_reason(d, "domain", domain->dn, ATTR_PH_DOMAIN_TYPE, entry_first(domain, ATTR_PH_DOMAIN_TYPE));
+		if (type_of(domain) != TYPE_ALIAS || !follow_alias(d, &addr, domain, &target)) {
+			route_ours(d, item, &addr, domain);
 			return;
 		}
-		if (try_address(d, item, &addr, match.entry)) // an entry may have an address in the alias domain alone
+		if (try_address(d, item, &addr, domain)) // an entry may have an address in the alias domain alone
 			return;
-		decision_reason(d, "alias domain", match.entry->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(match.entry, ATTR_PH_DOMAIN_ALIAS_OF));
+		decision_reason(d, "alias domain", domain->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(domain, ATTR_PH_DOMAIN_ALIAS_OF));
 		addr = target;
 	}
-	decision_reason(d, "loop", match.entry->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(match.entry, ATTR_PH_DOMAIN_ALIAS_OF));
+	decision_reason(d, "loop", domain->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(domain, ATTR_PH_DOMAIN_ALIAS_OF));
 	decision_later(d, CAUSE_DOMAIN);
 }
