@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "base/random.h"
+#include "base/shared_file.h"
 #include "base/worker.h"
 #include "ldapsync/credentials.h"
 #include "mail/password_cache.h"
@@ -60,6 +61,26 @@ static bool read_secret(const char *path, uint8_t secret[SECRET_BYTES])
 	buf_fini(&contents);
 	file_close(dir);
 	return ok;
+}
+
+static bool is_prepared(const void *memory)
+{
+	return password_throttle_is_prepared(memory, LOGIN_THROTTLE_ENTRIES);
+}
+
+static void prepare(void *memory)
+{
+	password_throttle_prepare(memory, LOGIN_THROTTLE_ENTRIES);
+}
+
+void *login_share(struct str run_dir)
+{
+	const struct shared_file count = {
+		.name = "log-ins", .bytes = password_throttle_bytes(LOGIN_THROTTLE_ENTRIES), .is_prepared = is_prepared, .prepare = prepare};
+	void *memory = shared_file_map(run_dir, &count);
+	if (memory == NULL)
+		log_warning(NULL, "no common count of failed log-ins: this daemon counts for itself", log_str("run_dir", run_dir));
+	return memory;
 }
 
 static uint64_t now_ms(void)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The file in which the daemons of a node count failed log-ins together (mail/password_cache.h has the count itself).
+// Making and mapping a shared file.
+#include "base/shared_file.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -8,12 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/log.h"
-#include "mail/password_cache.h"
-#include "router/login.h"
-
-#define SHARE_NAME "log-ins"
-#define SHARE_NAME_NEW "log-ins.new"
+#include "base/must.h"
 
 enum { LOCK_TRIES_MAX = 100 };
 
@@ -31,17 +28,17 @@ static void *map_whole(int fd, size_t bytes)
 }
 
 // NULL when it is not what we would have made: of another version, cut off, or somebody else's.
-static void *map_there(int dir, size_t bytes)
+static void *map_there(int dir, const struct shared_file *what)
 {
 	struct stat st;
 	void *memory = NULL;
-	int fd = openat(dir, SHARE_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	int fd = openat(dir, what->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return NULL;
-	if (is_ours(fd, dir, SHARE_NAME, &st) && st.st_size == (off_t)bytes)
-		memory = map_whole(fd, bytes);
-	if (memory && !password_throttle_is_prepared(memory, LOGIN_THROTTLE_ENTRIES)) {
-		munmap(memory, bytes);
+	if (is_ours(fd, dir, what->name, &st) && st.st_size == (off_t)what->bytes)
+		memory = map_whole(fd, what->bytes);
+	if (memory && !what->is_prepared(memory)) {
+		munmap(memory, what->bytes);
 		memory = NULL;
 	}
 	close(fd);
@@ -49,17 +46,17 @@ static void *map_there(int dir, size_t bytes)
 }
 
 // The file that becomes the shared one, which only one at a time has. -1: there is none to be had.
-static int lock_new(int dir)
+static int lock_new(int dir, const char *name_new)
 {
 	struct stat st;
 	for (unsigned tries = 0; tries < LOCK_TRIES_MAX; tries++) {
-		int fd = openat(dir, SHARE_NAME_NEW, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+		int fd = openat(dir, name_new, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 		if (fd < 0 || flock(fd, LOCK_EX) < 0) {
 			if (fd >= 0)
 				close(fd);
 			return -1;
 		}
-		if (is_ours(fd, dir, SHARE_NAME_NEW, &st))
+		if (is_ours(fd, dir, name_new, &st))
 			return fd;
 		close(fd); // it has its place now, and the next one is another
 	}
@@ -68,46 +65,46 @@ static int lock_new(int dir)
 
 // Takes the name of the old one, which those that have it keep: it must not become shorter under them. Its blocks are taken
 // before: a write to a hole of a full disk would be SIGBUS.
-static void *map_new(int dir, int fd, size_t bytes)
+static void *map_new(int dir, int fd, const char *name_new, const struct shared_file *what)
 {
 	void *memory = NULL;
-	if (ftruncate(fd, 0) == 0 && posix_fallocate(fd, 0, (off_t)bytes) == 0)
-		memory = map_whole(fd, bytes);
+	if (ftruncate(fd, 0) == 0 && posix_fallocate(fd, 0, (off_t)what->bytes) == 0)
+		memory = map_whole(fd, what->bytes);
 	if (memory == NULL)
 		return NULL;
-	password_throttle_prepare(memory, LOGIN_THROTTLE_ENTRIES);
-	if (renameat(dir, SHARE_NAME_NEW, dir, SHARE_NAME) == 0)
+	what->prepare(memory);
+	if (renameat(dir, name_new, dir, what->name) == 0)
 		return memory;
-	munmap(memory, bytes);
+	munmap(memory, what->bytes);
 	return NULL;
 }
 
-static void *map_shared(int dir)
+static void *map_shared(int dir, const struct shared_file *what)
 {
-	const size_t bytes = password_throttle_bytes(LOGIN_THROTTLE_ENTRIES);
+	char name_new[SHARED_FILE_NAME_BYTES_MAX + sizeof ".new"];
 	struct stat st;
-	int fd = lock_new(dir);
+	must(strlen(what->name) <= SHARED_FILE_NAME_BYTES_MAX);
+	snprintf(name_new, sizeof name_new, "%s.new", what->name);
+	int fd = lock_new(dir, name_new);
 	if (fd < 0)
 		return NULL;
-	void *memory = map_there(dir, bytes);
+	void *memory = map_there(dir, what);
 	if (memory == NULL)
-		memory = map_new(dir, fd, bytes);
-	if (is_ours(fd, dir, SHARE_NAME_NEW, &st))
-		unlinkat(dir, SHARE_NAME_NEW, 0);
+		memory = map_new(dir, fd, name_new, what);
+	if (is_ours(fd, dir, name_new, &st))
+		unlinkat(dir, name_new, 0);
 	flock(fd, LOCK_UN); // the mapping would keep it
 	close(fd);
 	return memory;
 }
 
-void *login_share(struct str run_dir)
+void *shared_file_map(struct str folder, const struct shared_file *what)
 {
 	void *memory = NULL;
 	int dir;
-	if (file_dir_open(run_dir, &dir, NULL) == ERR_OK) {
-		memory = map_shared(dir);
+	if (file_dir_open(folder, &dir, NULL) == ERR_OK) {
+		memory = map_shared(dir, what);
 		file_close(dir);
 	}
-	if (memory == NULL)
-		log_warning(NULL, "no common count of failed log-ins: this daemon counts for itself", log_str("run_dir", run_dir));
 	return memory;
 }
