@@ -72,7 +72,8 @@ enum { DECISION_PROBE_VALUES = 100 }; // of an attribute; then nobody is said to
 
 struct decision {
 	enum decision_probe probe;
-	bool probe_left;       // some were not looked at
+	bool probe_left;       // some were not looked at,
+	bool probe_urls_left;  // nor were some URLs asked
 	struct directory *directory;
 	const struct recipient_query *query;
 	struct directory_status shadow;

@@ -136,7 +136,7 @@ bool recipient_reaches_somebody(struct decision *d, const struct entry *list, co
 {
 	struct decision probed;
 	probe(d, list, addr, DECISION_PROBE_NAMED, &probed);
-	if (probed.n_targets == 0 && probed.later == CAUSE_NONE && probed.probe_left && entry_has(list, ATTR_MEMBER_URL)) {
+	if (probed.n_targets == 0 && probed.probe_urls_left) {
 		decision_drop(&probed);
 		probe(d, list, addr, DECISION_PROBE_ALL, &probed);
 	}

@@ -212,7 +212,7 @@ static void apply_group(struct decision *d, struct decision_item *item, const st
 	for (size_t i = 0; i < sizeof named / sizeof *named; i++)
 		n += recipient_add_values(d, item, group, named[i], group->classes & ENTRY_ALIAS ? "alias" : "member");
 	if (d->probe == DECISION_PROBE_NAMED && n > 0 && entry_has(group, ATTR_MEMBER_URL)) // they cost a walk through the shadow
-		d->probe_left = true;
+		d->probe_urls_left = true;
 	else
 		n += list_add_by_url(d, item, group);
 	if (n == 0 && !d->too_big) {
