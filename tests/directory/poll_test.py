@@ -78,6 +78,26 @@ class ChangesTest(PollTest):
         self.master.modify(f"dn: uid=bob,ou=people,{BASE}\nchangetype: modrdn\nnewrdn: uid=bob\ndeleteoldrdn: 0\nnewsuperior: ou=services,{BASE}\n")
         follower.wait(lambda: len(follower.uuids()) == 1, "it is below another base now")
 
+    def test_two_owners(self):
+        """I11: both are kept, and mail waits, also after a start that asks for changes alone; who is left gets it."""
+        follower = self.poll(**SELDOM)
+        follower.wait_for("ann@uni.example", 250)
+        self.master.modify(f"dn: uid=bob,ou=people,{BASE}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: ann@uni.example\n")
+        follower.wait_for("ann@uni.example", 451)
+        self.assertIn("several entries claim one key", follower.log_text())
+        self.assertEqual(follower.code("bob@uni.example"), 250)
+        follower.stop()
+        refreshed = follower.log_text().count("directory refreshed")
+        follower.start()
+        follower.wait(lambda: follower.log_text().count("directory refreshed") > refreshed, "it has asked")
+        self.assertEqual([follower.code("ann@uni.example"), follower.log_text().count("from_before=false")], [451, 1])
+        self.assertEqual(follower.status()["state"], "PERSIST")
+        self.assert_same(follower)
+        self.master.delete(f"uid=ann,ou=people,{BASE}")
+        follower.run("directory", "reconcile")
+        follower.wait_for("ann@uni.example", 250)
+        self.assertIn("uid=bob", follower.run("why", "ann@uni.example").stdout)
+
     def test_another_at_the_same_name(self):
         follower = self.poll(**SELDOM)
         follower.wait_for("ann@uni.example", 250)
@@ -226,6 +246,49 @@ class ServersTest(PollTest):
         self.assertEqual(follower.code("new@uni.example"), 250)
         self.master.start()
         follower.wait_state("PERSIST")
+        self.assert_same(follower)
+
+    def test_back_to_the_first(self):
+        """When it answers again and has all changes, not before (I4)."""
+        shadow = self.directory.shadows[0]
+        follower = self.poll(self.master, shadow, ldap_failback_s=1)
+        follower.wait_for("ann@uni.example", 250)
+        self.directory.wait_caught_up()
+        self.master.stop()
+        follower.wait(lambda: follower.status()["provider"] == shadow.uri and follower.status()["state"] == "PERSIST", "the other")
+        self.master.start()
+        follower.wait(lambda: follower.status()["provider"] == self.master.uri and follower.status()["state"] == "PERSIST", "back")
+        self.master.add(user_ldif("cat"))
+        follower.wait_for("cat@uni.example", 250)
+        self.assert_same(follower)
+
+    def test_a_restart_holds_the_change_numbers(self):
+        """I2, I3, I4: they are stored with the data, so a start asks the same server for changes alone, and reads nothing of one that lacks them."""
+        shadow = self.directory.shadows[0]
+        follower = self.poll(self.master, shadow, ldap_compare_interval_s=3600)
+        follower.wait_for("ann@uni.example", 250)
+        follower.stop()
+        self.master.add(user_ldif("cat"))
+        self.master.modify(f"dn: uid=ann,ou=people,{BASE}\nchangetype: modify\nreplace: mail\nmail: anna@uni.example\n")
+        self.directory.wait_caught_up()
+        shadow.follow(None)
+        follower.start()
+        follower.wait_for("cat@uni.example", 250)
+        follower.wait_for("ann@uni.example", 550)
+        self.assertEqual(follower.log_text().count("from_before=false"), 1)
+        self.master.add(user_ldif("new"))
+        follower.wait_for("new@uni.example", 250)
+        wanted = self.assert_same(follower)
+        self.master.stop()
+        for _ in range(2):
+            follower.kill()
+            lacks = follower.log_text().count("it lacks changes that we hold")
+            follower.start()
+            follower.wait(lambda lacks=lacks: follower.log_text().count("it lacks changes that we hold") > lacks, "the shadow lags")
+            self.assertEqual([follower.uuids(), follower.code("new@uni.example")], [wanted, 250])
+        self.master.start()
+        follower.wait_state("PERSIST")
+        self.assertEqual(follower.log_text().count("from_before=false"), 1)
         self.assert_same(follower)
 
     def test_auto_takes_syncrepl(self):
