@@ -25,6 +25,7 @@ struct poll {
 	bool was_restored;         // what a process before has stored was looked at
 	const char **attributes;   // owned; those of the replica, id and mark; NULL ends them
 	const char *id_and_mark[3];
+	bool reads_again;          // this connection began with a load of what was known before, by marks
 	bool told_of_dns;          // that an entry has no id is said once for each connection
 
 	// the question that runs

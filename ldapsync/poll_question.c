@@ -258,6 +258,7 @@ static bool conclude(struct question *question, int64_t asked_ms, enum outcome *
 	bool first = replica->step.refreshing;
 	learn(question, &before);
 	if (first || apply_has_begun(replica->apply)) {
+		bool had_all = question->poll->reads_again && question->what == POLL_LOAD && poll_table_eq(&before, &question->poll->known);
 		enum apply_result result = commit(question, asked_ms, &before);
 		poll_table_clear(&before);
 		if (result != APPLY_DONE) {
@@ -269,7 +270,7 @@ static bool conclude(struct question *question, int64_t asked_ms, enum outcome *
 		metric_add(&metric_ldapsync_changes, first ? 0 : c->added + c->changed + c->deleted);
 		replica->step.refreshing = false;
 		if (first)
-			replica_refreshed(replica, false);
+			replica_refreshed(replica, had_all); // as far as names and marks say, nothing should have changed
 	}
 	poll_table_clear(&before);
 	poll_table_clear(&question->poll->now);

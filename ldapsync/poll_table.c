@@ -63,6 +63,14 @@ void poll_table_sort(struct poll_table *table)
 	}
 }
 
+bool poll_table_eq(const struct poll_table *a, const struct poll_table *b)
+{
+	bool equal = a->n == b->n;
+	for (size_t i = 0; equal && i < a->n; i++)
+		equal = guid_eq(&a->v[i].uuid, &b->v[i].uuid) && a->v[i].digest == b->v[i].digest;
+	return equal;
+}
+
 uint64_t poll_table_find(const struct poll_table *table, const struct guid *uuid)
 {
 	const struct poll_known key = {.uuid = *uuid};

@@ -58,6 +58,13 @@ static void entries_are_found_merged_and_missed(void **state)
 	gone = 0;
 	poll_table_each_gone(&changes, &known, count, &gone);
 	assert_int_equal(gone, 100); // the odd ones
+	assert_true(poll_table_eq(&known, &known) && poll_table_eq(&changes, &changes));
+	assert_false(poll_table_eq(&known, &changes));
+	changes.n = 0;
+	poll_table_merge(&changes, &known);
+	assert_true(poll_table_eq(&known, &changes));
+	changes.v[7].digest++;
+	assert_false(poll_table_eq(&known, &changes));
 	poll_table_clear(&known);
 	poll_table_clear(&changes);
 }

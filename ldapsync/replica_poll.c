@@ -240,10 +240,12 @@ enum outcome replica_poll(struct replica *replica, bool reload, struct err *err)
 		return ENDED_FAILED;
 	choose_attributes(replica);
 	poll_restore(replica);
+	poll->server.tells_setback |= replica->heartbeat.theirs.n > 0; // it would lack changes (I4)
+	bool same = poll_step_server(&poll->step, &poll->server, &replica->scope);
+	poll->reads_again = same && reload && poll->server.marks != POLL_MARKS_NONE;
 	if (reload)
 		poll_step_forget(&poll->step);
-	poll->server.tells_setback |= replica->heartbeat.theirs.n > 0; // it would lack changes (I4)
-	replica->full = !poll_step_server(&poll->step, &poll->server, &replica->scope);
+	replica->full = !same || reload;
 	sync_step_begin(&replica->step, &replica->stored, &replica->scope, str_of_c(replica->uri), !replica->full);
 	replica->step.cookie.opaque_n = 0; // nobody can go on from that any more
 	replica->refresh_began_ms = clock_mono_exact_ms();

@@ -232,6 +232,7 @@ class RestartTest(AdTest):
         self.ad.put(f"uid=u1,ou=people,{BASE}", self.ad.user(1), 2)
         self.assertEqual(self.follower.run("directory", "reconcile").returncode, 0)
         self.assertEqual(self.restart()[0], 0)
+        self.assertNotIn("the copy differed from the directory", self.follower.log_text())
 
     def test_killed_at_any_time(self):
         """Whatever was committed, the ids and the mark are of the same moment."""

@@ -13,7 +13,6 @@
 What differs, for tests to ask:
     resumes             from what is stored, after a start of ldapsync: no whole load
     resumes_restarted   so also after a start of the server
-    has_cookie          the shadow keeps a cookie that is sent
 """
 import re
 
@@ -24,7 +23,7 @@ OURS = "(|(objectClass=phMailUser)(objectClass=phMailDomain)(objectClass=phMailH
 
 
 class Provider:
-    resumes = resumes_restarted = has_cookie = True
+    resumes = resumes_restarted = True
     id_attribute = "entryUUID"
 
     def begin(self):
@@ -101,7 +100,6 @@ class SlapdShadow(SlapdMaster):
 class SlapdPolled(SlapdMaster):
     """Without syncprov."""
     provides = False
-    has_cookie = False
 
     def settings(self):
         return {**super().settings(), "ldap_driver": "poll", "ldap_poll_interval_s": 1, "ldap_compare_interval_s": 1}
