@@ -131,6 +131,7 @@ void pop3_serve(struct conn *conn, void *arg)
 	crowd_leave(&s->seat);
 	mailbox_close(&s->mailbox); // the lock goes with it, before the client can come again
 	conn_close(&s->conn, LINGER_MS);
+	arena_free(&s->ahead.arena);
 	free(s->messages);
 	settings_unref(&s->snapshot);
 }

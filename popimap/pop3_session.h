@@ -27,6 +27,14 @@ struct pop3_message {
 	uint64_t bytes; // as sent, with that line end, before stuffing (PROTOCOLS 85)
 };
 
+// Texts that were read before they were asked for.
+struct pop3_ahead {
+	size_t next;           // index of the message behind the one that was sent last
+	size_t first, n;       // texts is of messages[first … first + n)
+	struct message *texts; // in arena
+	struct arena *arena;   // owned; NULL: nothing is there
+};
+
 struct pop3_session {
 	struct conn *conn; // owned
 	struct popimap *popimap;
@@ -40,6 +48,7 @@ struct pop3_session {
 	uint32_t folder, uidvalidity;  // INBOX
 	struct pop3_message *messages; // owned; number i + 1 is messages[i] (PROTOCOLS 83)
 	size_t n;
+	struct pop3_ahead ahead;
 	char user[SASL_LOGIN_BYTES_MAX + 1]; // of USER, for the PASS that follows; empty: none
 	char login[SASL_LOGIN_BYTES_MAX + 1];
 	struct session_name who;

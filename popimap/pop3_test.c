@@ -175,6 +175,31 @@ static void large_messages(void **state)
 	buf_fini(&expected);
 }
 
+// How a client fetches its mail. What is sent is what was there at the log-in, also where a message is marked, expunged, large or empty.
+static void one_after_the_other(void **state)
+{
+	struct buf large;
+	(void)state;
+	buf_init(&large, 1 << 20);
+	buf_add_c(&large, "A: large\r\n\r\n");
+	for (int i = 0; i < 40000; i++)
+		buf_add_byte(&large, 'x');
+	buf_add_c(&large, "\r\n");
+	put("A: 1\r\n\r\n.one\r\n.\r\n");
+	put("A: 2\r\n\r\ntwo.\r\n..");
+	put("A: 3\r\n\r\nthree\r\n");
+	put("A: 4\r\n\r\nfour\r\n");
+	put(buf_c(&large));
+	put("A: 6\r\n\r\nsix\r\n");
+	put("A: 7\r\n\r\nseven\r\n");
+	expect(LOGIN "DELE 4\r\nRETR 1\r\nRETR 2\r\n\1" "3RETR 3\r\nRETR 4\r\nRETR 5\r\nRETR 6\r\nRETR 7\r\nTOP 7 0\r\nRETR 2\r\nRETR 8\r\n",
+		LOGGED_IN "+OK marked\r\n+OK 17 octets\r\nA: 1\r\n\r\n..one\r\n..\r\n.\r\n+OK 18 octets\r\nA: 2\r\n\r\ntwo.\r\n...\r\n.\r\n"
+			  "+OK 15 octets\r\nA: 3\r\n\r\nthree\r\n.\r\n-ERR no such message\r\n+OK 40014 octets\r\nA: large\r\n\r\n~\r\n.\r\n"
+			  "+OK 13 octets\r\nA: 6\r\n\r\nsix\r\n.\r\n+OK 15 octets\r\nA: 7\r\n\r\nseven\r\n.\r\n+OK 15 octets\r\nA: 7\r\n\r\n.\r\n"
+			  "+OK 18 octets\r\nA: 2\r\n\r\ntwo.\r\n...\r\n.\r\n-ERR no such message\r\n");
+	buf_fini(&large);
+}
+
 static void junk(void **state)
 {
 	struct buf script, b;
@@ -198,7 +223,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(strangers),             TEST(no_password_in_the_clear), TEST(failures_are_alike), TEST(authenticates),
 		TEST(one_session_at_a_time), TEST(shows_the_maildrop),       TEST(top),                TEST(quit_removes),
-		TEST(a_snapshot),            TEST(large_messages),           TEST(junk),
+		TEST(a_snapshot),            TEST(large_messages),           TEST(one_after_the_other), TEST(junk),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
