@@ -191,11 +191,11 @@ static void one_after_the_other(void **state)
 	put("A: 4\r\n\r\nfour\r\n");
 	put(buf_c(&large));
 	put("A: 6\r\n\r\nsix\r\n");
-	put("A: 7\r\n\r\nseven\r\n");
+	put("A: 7\r\n\r\n777\r\n"); // of the size of the one before
 	expect(LOGIN "DELE 4\r\nRETR 1\r\nRETR 2\r\n\1" "3RETR 3\r\nRETR 4\r\nRETR 5\r\nRETR 6\r\nRETR 7\r\nTOP 7 0\r\nRETR 2\r\nRETR 8\r\n",
 		LOGGED_IN "+OK marked\r\n+OK 17 octets\r\nA: 1\r\n\r\n..one\r\n..\r\n.\r\n+OK 18 octets\r\nA: 2\r\n\r\ntwo.\r\n...\r\n.\r\n"
 			  "+OK 15 octets\r\nA: 3\r\n\r\nthree\r\n.\r\n-ERR no such message\r\n+OK 40014 octets\r\nA: large\r\n\r\n~\r\n.\r\n"
-			  "+OK 13 octets\r\nA: 6\r\n\r\nsix\r\n.\r\n+OK 15 octets\r\nA: 7\r\n\r\nseven\r\n.\r\n+OK 15 octets\r\nA: 7\r\n\r\n.\r\n"
+			  "+OK 13 octets\r\nA: 6\r\n\r\nsix\r\n.\r\n+OK 13 octets\r\nA: 7\r\n\r\n777\r\n.\r\n+OK 13 octets\r\nA: 7\r\n\r\n.\r\n"
 			  "+OK 18 octets\r\nA: 2\r\n\r\ntwo.\r\n...\r\n.\r\n-ERR no such message\r\n");
 	buf_fini(&large);
 }
