@@ -119,10 +119,12 @@ static _Noreturn void become_daemon(const struct run *run, const struct child *c
 	setenv("NOTIFY_SOCKET", run->notify_name, 1);
 	snprintf(number, sizeof number, "%d", (int)getppid());
 	setenv("POSTHOUSE_RUN_PID", number, 1); // base/daemon.c: end when this one does
-	// What glibc keeps of freed memory for a thread, no trim gives back: with pieces of up to 1 KiB, as it comes, half a megabyte of pages for
-	// each thread of popimap after SQLite's work (bench/idle). Small pieces are enough there; an administrator's own choice stays.
+	// What glibc keeps of freed memory, so that the threads of popimap give back what SQLite had (bench/idle): for a thread only small pieces,
+	// which no trim reaches; none that are not joined with their neighbours, because the end of a heap is given back when they are, and
+	// not later; and limits that do not grow with the largest piece there was. An administrator's own choice stays.
 	if (child->id == DAEMONS_POPIMAP)
-		setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_max=128", 0);
+		setenv("GLIBC_TUNABLES",
+			"glibc.malloc.tcache_max=128:glibc.malloc.mxfast=0:glibc.malloc.trim_threshold=262144:glibc.malloc.mmap_threshold=4194304", 0);
 	// Signals stay blocked: a reload that comes while the daemon still starts waits for it (base/daemon.c) and does not end it.
 	const char *program = arena_printf(run->ctl->arena, "%s/posthouse-%s", run->programs, daemons_name(child->id)).p;
 	execl(program, program, "-c", run->ctl->path, (char *)NULL);
