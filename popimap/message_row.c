@@ -167,6 +167,8 @@ static void bind_row(sqlite3_stmt *stmt, const struct message_row *row)
 enum err_code message_row_add(struct strand *strand, const struct folder_row *folder, struct folder_delta *delta, struct message_row *row,
 	struct err *err)
 {
+	if (folder->uidnext == 0)
+		return err_set(err, ERR_CORRUPT, "a folder that has no next uid");
 	if (UINT32_MAX - folder->uidnext <= delta->uids)
 		return err_set(err, ERR_LIMIT, "this folder has used up its uids");
 	row->folder = folder->id;
