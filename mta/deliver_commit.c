@@ -81,7 +81,7 @@ static bool ends_badly(enum record_outcome outcome)
 // Does the sender want to hear this (RFC 3461 section 4.1)? Without NOTIFY failures and delays are told, success is not.
 static bool is_wanted(const struct item *item, enum report_kind kind)
 {
-	uint8_t notify = item->r.notify;
+	uint8_t notify = item->r.notify & RECORD_NOTIFY_ALL;
 	if (item->message->sender.n == 0 || (notify & RECORD_NOTIFY_NEVER))
 		return false;
 	switch (kind) {

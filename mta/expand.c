@@ -89,7 +89,7 @@ static void dress(const struct expand *x, struct record_recipient *r)
 	bool to_owner = x->list.is_list && x->list.owner.n;
 	r->original = to_owner ? STR_NONE : list->original.n ? list->original : list->address;
 	r->orcpt = x->list.is_list ? STR_NONE : list->orcpt;
-	r->notify = to_owner ? RECORD_NOTIFY_FAILURE : list->notify;
+	r->notify = to_owner ? RECORD_NOTIFY_FAILURE : list->notify & RECORD_NOTIFY_ALL;
 }
 
 // The members of a part, numbered from first; at most as many as numbers are left (the next part of a list that grew so has them not: they

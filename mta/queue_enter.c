@@ -107,6 +107,11 @@ static uint64_t hash_way(const struct record_recipient *r)
 	return str_hash(r->key) * 31 + str_hash(r->detail) * 17 + str_hash(r->list) + (uint64_t)r->target;
 }
 
+static struct str asked_address(const struct record_recipient *r)
+{
+	return r->original.n ? r->original : r->address;
+}
+
 // A copy without repetitions, numbered from 1. NULL over the arena's cap.
 static struct record_recipient *number_recipients(struct arena *arena, const struct queue_message *m, size_t *n_out)
 {
@@ -121,8 +126,11 @@ static struct record_recipient *number_recipients(struct arena *arena, const str
 		size_t at = hash_way(&m->recipients[i]) & (buckets - 1);
 		while (table[at] && !same_way(&list[table[at] - 1], &m->recipients[i]))
 			at = (at + 1) & (buckets - 1);
-		if (table[at])
+		if (table[at]) {
+			struct record_recipient *first = &list[table[at] - 1];
+			first->notify |= str_eq(asked_address(first), asked_address(&m->recipients[i])) ? 0 : RECORD_SHARED;
 			continue;
+		}
 		list[n] = m->recipients[i];
 		list[n].number = (uint32_t)(n + 1);
 		table[at] = (uint32_t)++n;

@@ -28,7 +28,10 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 			      " destination, address, akey, original, orcpt, mailbox, detail, list, reply, stands_for)"
 			      " VALUES(?1, ?2, ?15, ?3, 0, 0, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16)",
 	[SQL_RECIPIENT_END] = "DELETE FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = ?3",
-	[SQL_RECIPIENT_WHO] = "SELECT coalesce(mailbox, akey), detail, list FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = ?3",
+	[SQL_RECIPIENT_WHO] = "SELECT coalesce(mailbox, akey), detail, list FROM recipient WHERE guid = ?1 AND number = ?2",
+	[SQL_RECIPIENT_LEAVE] = "DELETE FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = 0 AND notify & ?3 = 0",
+	[SQL_RECIPIENT_SHARE] = "UPDATE recipient SET notify = notify | ?6 WHERE guid = ?1 AND coalesce(mailbox, akey) = ?2"
+				" AND coalesce(detail, '') = ?3 AND target = ?4 AND list IS NULL AND coalesce(original, address) <> ?5",
 	[SQL_RECIPIENT_OPEN] = "SELECT 1 FROM recipient WHERE guid = ?1 AND coalesce(mailbox, akey) = ?2 AND coalesce(detail, '') = ?3"
 			       " AND target = ?4 AND list IS NULL",
 	[SQL_RECIPIENT_DEFER] = "UPDATE recipient SET next_try = ?4, waited = ?5, reply = ?6, tries = tries + 1, attempt = 0"

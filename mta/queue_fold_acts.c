@@ -70,7 +70,10 @@ enum err_code fold_apply_release(struct apply *a, const struct record *record)
 enum err_code fold_apply_delete(struct apply *a, const struct record *record)
 {
 	const struct record_delete *d = &record->delete;
-	enum err_code code = db_run(a->db, fold_bind_row(a, SQL_RECIPIENT_REMOVE, &d->guid, d->number), a->err);
+	struct fold_ended ended = {.who = STR_NONE};
+	enum err_code code = d->number ? fold_who_ends(a, &d->guid, d->number, &ended) : ERR_OK;
+	if (code == ERR_OK)
+		code = db_run(a->db, fold_bind_row(a, SQL_RECIPIENT_REMOVE, &d->guid, d->number), a->err);
 	if (code)
 		return code;
 	int64_t n = db_changes(a->db);
@@ -79,7 +82,7 @@ enum err_code fold_apply_delete(struct apply *a, const struct record *record)
 		fold_repeat(a);
 	fold_count(a, LEDGER_DELETED, n);
 	fold_stage_gone(a->fold, &d->guid, d->number);
-	return fold_close_recipients(a, &d->guid, n, NULL);
+	return fold_close_recipients(a, &d->guid, n, ended.who.n ? &ended : NULL);
 }
 
 // Only of one that waits: an ATTEMPT that has it has said where to, and its RESULT says what came of that.
@@ -137,8 +140,8 @@ static enum err_code leave(struct apply *a, const struct record_requeue *q, int6
 	*n_out = 0;
 	for (size_t i = 0; i < q->leave.n; i++) {
 		uint32_t number = q->leave.v[i].number;
-		sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_END, &q->guid, number);
-		db_bind_i64(stmt, 3, 0); // whom an ATTEMPT has, stays: its RESULT says what came of it
+		sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_LEAVE, &q->guid, number);
+		db_bind_i64(stmt, 3, RECORD_SHARED); // whom an ATTEMPT has, stays, too: its RESULT says what came of it
 		enum err_code code = db_run(a->db, stmt, a->err);
 		if (code)
 			return code;
@@ -151,6 +154,19 @@ static enum err_code leave(struct apply *a, const struct record_requeue *q, int6
 	}
 	fold_count(a, LEDGER_EXPANDED, *n_out);
 	return ERR_OK;
+}
+
+// It is open already. Another address that has it so far has it for both from now on.
+static enum err_code share(struct apply *a, const struct guid *guid, const struct record_recipient *r)
+{
+	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_RECIPIENT_SHARE);
+	db_bind_blob(stmt, 1, guid_bytes(guid));
+	db_bind_str(stmt, 2, r->mailbox_id.n ? r->mailbox_id : r->key);
+	db_bind_str(stmt, 3, r->detail);
+	db_bind_i64(stmt, 4, r->target);
+	db_bind_str(stmt, 5, r->original.n ? r->original : r->address);
+	db_bind_i64(stmt, 6, RECORD_SHARED);
+	return db_run(a->db, stmt, a->err);
 }
 
 // Does the message have this target, or did it end there?
@@ -179,6 +195,8 @@ static enum err_code come(struct apply *a, const struct record_requeue *q, int64
 		struct record_recipient r = q->come.v[i];
 		bool had = false;
 		code = is_had(a, &q->guid, &r, &had);
+		if (code == ERR_OK && had)
+			code = share(a, &q->guid, &r);
 		if (code || had || last + *n_out >= UINT32_MAX) {
 			if (code == ERR_OK)
 				fold_repeat(a);

@@ -350,19 +350,17 @@ static enum err_code end_recipient(struct apply *a, const struct record_one_resu
 	return code;
 }
 
-// What a REQUEUE must know of one that ends; nothing of what a list led to, which is not asked about.
-static enum err_code who_ends(struct apply *a, const struct record_one_result *r, uint64_t attempt, struct fold_ended *ended_out)
+enum err_code fold_who_ends(struct apply *a, const struct guid *guid, uint32_t number, struct fold_ended *ended_out)
 {
-	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_WHO, &r->guid, r->number);
-	db_bind_i64(stmt, 3, (int64_t)attempt);
+	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_WHO, guid, number);
 	enum db_step step = db_step(a->db, stmt, a->err);
 	if (step == DB_FAILED)
 		return a->err->code;
-	bool of_list = r->number >> RECORD_PART_BITS || (step == DB_ROW && !db_col_is_null(stmt, 2));
+	bool of_list = number >> RECORD_PART_BITS || (step == DB_ROW && !db_col_is_null(stmt, 2));
 	if (step == DB_ROW && !of_list)
 		*ended_out = (struct fold_ended){arena_dup(a->arena, db_col_str(stmt, 0)), arena_dup(a->arena, db_col_str(stmt, 1))};
 	db_reset(stmt);
-	return arena_overflowed(a->arena) ? err_set(a->err, ERR_LIMIT, "RESULT with long addresses") : ERR_OK;
+	return arena_overflowed(a->arena) ? err_set(a->err, ERR_LIMIT, "a record with long addresses") : ERR_OK;
 }
 
 static enum err_code one_result(struct apply *a, const struct record_one_result *r, uint64_t attempt, bool *counted_out)
@@ -372,7 +370,7 @@ static enum err_code one_result(struct apply *a, const struct record_one_result 
 	if (r->outcome == RECORD_DEFERRED)
 		return defer(a, r, attempt, counted_out);
 	if (r->outcome != RECORD_DELIVERED) // a mailbox has its delivery key
-		code = who_ends(a, r, attempt, &ended);
+		code = fold_who_ends(a, &r->guid, r->number, &ended);
 	if (code == ERR_OK)
 		code = end_recipient(a, r, attempt, counted_out);
 	if (code || !*counted_out)
@@ -431,9 +429,13 @@ enum err_code fold_more_recipients(struct apply *a, const struct guid *guid, int
 static enum err_code apply_expand(struct apply *a, const struct record *record)
 {
 	const struct record_expand *x = &record->expand;
+	struct fold_ended ended = {.who = STR_NONE};
+	enum err_code code = x->begets.n ? fold_who_ends(a, &x->guid, x->number, &ended) : ERR_OK; // a list has a message of its own now
+	if (code)
+		return code;
 	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_END, &x->guid, x->number);
 	db_bind_i64(stmt, 3, 0);
-	enum err_code code = db_run(a->db, stmt, a->err);
+	code = db_run(a->db, stmt, a->err);
 	if (code)
 		return code;
 	if (db_changes(a->db) == 0) {
@@ -452,7 +454,7 @@ static enum err_code apply_expand(struct apply *a, const struct record *record)
 		code = fold_more_recipients(a, &x->guid, n, x->into.v[n - 1].number);
 	struct record_ref parent = {x->guid, x->number};
 	if (code == ERR_OK)
-		code = fold_close_recipients(a, &x->guid, 1, NULL);
+		code = fold_close_recipients(a, &x->guid, 1, ended.who.n ? &ended : NULL);
 	return code ? code : fold_enter_begotten(a, &x->begets, &(struct record_refs){&parent, 1});
 }
 

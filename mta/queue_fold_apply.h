@@ -42,6 +42,9 @@ enum err_code fold_more_recipients(struct apply *a, const struct guid *guid, int
 // n of the message's recipients were closed: their rows are gone. With the last one goes the message. ended: one of them; may be NULL.
 enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, int64_t n, const struct fold_ended *ended);
 
+// What a REQUEUE must know of one that ends; empty of what a list led to, which is not asked about. In the record's arena.
+enum err_code fold_who_ends(struct apply *a, const struct guid *guid, uint32_t number, struct fold_ended *ended_out);
+
 // Has the statement, bound, a row? It is reset.
 enum err_code fold_is_there(struct apply *a, sqlite3_stmt *stmt, bool *there_out);
 

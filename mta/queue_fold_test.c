@@ -387,6 +387,76 @@ static void the_last_one_that_leaves_ends_the_message(void **state)
 	drop_bench(&b);
 }
 
+static struct record requeue_of(struct record_number *leave, size_t n_leave, struct record_recipient *come, size_t n_come)
+{
+	return (struct record){.type = RECORD_REQUEUE,
+		.requeue = {.guid = guid_of(7), .at_ms = 5, .who = STR("ann"), .leave = {leave, n_leave}, .come = {come, n_come}}};
+}
+
+// alias@ led to a, other@ to b; today it is the other way round.
+static void two_addresses_that_change_places_lose_nobody(void **state)
+{
+	(void)state;
+	struct bench b;
+	new_bench(&b);
+	struct record_recipient was[] = {to_box(1, "a"), to_box(2, "b")}, alias = to_box(1, "b"), other = to_box(1, "a");
+	was[1].original = other.original = STR("other@uni.example");
+	struct record_number one = {1}, two = {2};
+	struct record enter = enter_of(7, was, 2), first = requeue_of(&one, 1, &alias, 1), second = requeue_of(&two, 1, &other, 1);
+	say_with(&b, &enter, STR("body"), NULL, NULL);
+	say(&b, &first);
+	say(&b, &second);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient WHERE mailbox = 'a' AND original = 'other@uni.example'"), 1);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient WHERE mailbox = 'b'"), 1);
+	say(&b, &first);
+	say(&b, &second); // said again
+	assert_int_equal(number_in(&b, "SELECT count(DISTINCT mailbox) FROM recipient"), 2);
+	drop_bench(&b);
+}
+
+static void a_list_that_was_expanded_is_not_expanded_again(void **state)
+{
+	(void)state;
+	struct bench b;
+	new_bench(&b);
+	struct record_recipient was[] = {to_box(1, "a"), {.number = 2, .target = RECORD_TO_EXPAND, .address = STR("list@uni.example"),
+		.key = STR("list@uni.example"), .destination = STR(RECORD_EXPAND_DESTINATION), .original = STR("alias@uni.example")}};
+	struct record_recipient member = to_mailbox(1), list = was[1];
+	struct record enter = enter_of(7, was, 2);
+	struct record_enter child = enter_of(8, &member, 1).enter;
+	child.kind = RECORD_LIST;
+	child.parent = guid_of(7);
+	struct record expand = {.type = RECORD_EXPAND, .expand = {.guid = guid_of(7), .number = 2, .at_ms = 5, .begets = {&child, 1}}};
+	say_with(&b, &enter, STR("body"), NULL, NULL);
+	say_with(&b, &expand, STR("body"), NULL, NULL);
+	struct record delete = {.type = RECORD_DELETE, .delete = {.guid = guid_of(8), .at_ms = 5}}; // the list's message has ended
+	say(&b, &delete);
+	list.number = 1;
+	struct record requeue = requeue_of(NULL, 0, &list, 1);
+	assert_int_equal(say(&b, &requeue).counted, 0);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient"), 1);
+	end(&b, 1, RECORD_DELIVERED, 0);
+	assert_empty(&b);
+	drop_bench(&b);
+}
+
+static void who_was_deleted_does_not_come_back(void **state)
+{
+	(void)state;
+	struct bench b;
+	new_bench(&b);
+	struct record_recipient was[] = {to_box(1, "a"), to_box(2, "b")}, again = to_box(1, "b");
+	struct record enter = enter_of(7, was, 2), requeue = requeue_of(NULL, 0, &again, 1);
+	struct record delete = {.type = RECORD_DELETE, .delete = {.guid = guid_of(7), .number = 2, .at_ms = 5, .who = STR("ann")}};
+	say_with(&b, &enter, STR("body"), NULL, NULL);
+	assert_int_equal(say(&b, &delete).counted, 1);
+	assert_int_equal(say(&b, &requeue).counted, 0);
+	assert_int_equal(number_in(&b, "SELECT count(*) FROM recipient"), 1);
+	end(&b, 1, RECORD_DELIVERED, 0);
+	assert_empty(&b);
+	drop_bench(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,6 +472,9 @@ int main(void)
 		cmocka_unit_test(what_left_is_replaced_and_what_was_reached_is_not_repeated),
 		cmocka_unit_test(who_is_being_tried_does_not_leave),
 		cmocka_unit_test(the_last_one_that_leaves_ends_the_message),
+		cmocka_unit_test(two_addresses_that_change_places_lose_nobody),
+		cmocka_unit_test(a_list_that_was_expanded_is_not_expanded_again),
+		cmocka_unit_test(who_was_deleted_does_not_come_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,6 +165,35 @@ static void who_would_bounce_is_expanded_anew_first(void **state)
 	end(&b);
 }
 
+// Its client named alias@ and second@, which both led to old@: for second@ it stays.
+static void who_was_meant_twice_is_not_withdrawn(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct requeue_found found;
+	struct err err;
+	struct guid guid;
+	begin_with_alias(&b);
+	struct record_recipient to[] = {to_mailbox(STR("old@uni.example")), to_mailbox(STR("old@uni.example"))};
+	to[0].destination = to[1].destination = STR("mail0");
+	to[0].original = STR("alias@uni.example");
+	to[1].original = STR("second@uni.example");
+	b.world = 1;
+	queue_start(b.queue);
+	assert_int_equal(enter_bytes(b.queue, STR("s@uni.example"), to, 2, 500, &guid), QUEUE_COMMITTED);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 1);
+	struct arena *arena = arena_new(1 << 20);
+	const struct requeue_query query = {.guid = guid, .who = STR("ann")};
+	assert_int_equal(requeue_message(b.queue, arena, &query, &found, &err), ERR_OK);
+	assert_int_equal(found.copies, 3); // they came
+	assert_int_equal(ledger_of(b.queue, LEDGER_EXPANDED), 0);
+	await(&b, LEDGER_DELIVERED, 2);
+	await(&b, LEDGER_QUEUED, 1);
+	arena_free(&arena);
+	stop(&b);
+	end(&b);
+}
+
 // The address is nobody's today, or in doubt: as it is, and as a bounce if it comes to that.
 static void an_address_of_nobody_is_left_alone(void **state)
 {
@@ -253,6 +282,7 @@ int main(void)
 		cmocka_unit_test(a_doubt_about_the_way_waits),
 		cmocka_unit_test(a_wrong_alias_is_expanded_anew),
 		cmocka_unit_test(who_would_bounce_is_expanded_anew_first),
+		cmocka_unit_test(who_was_meant_twice_is_not_withdrawn),
 		cmocka_unit_test(an_address_of_nobody_is_left_alone),
 		cmocka_unit_test(what_waits_survives_a_restart),
 	};

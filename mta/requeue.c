@@ -61,7 +61,7 @@ static void compare(struct arena *arena, const struct item *copies, const struct
 	out->leave.v = arena_must(arena, n * sizeof *out->leave.v);
 	out->come.v = arena_must(arena, (now->n + 1) * sizeof *out->come.v);
 	for (const struct item *item = copies; item; item = item->next)
-		if (!leads_to(now, &item->r))
+		if (!leads_to(now, &item->r) && (item->r.notify & RECORD_SHARED) == 0)
 			out->leave.v[out->leave.n++].number = item->r.number;
 	for (size_t i = 0; i < now->n; i++) {
 		if (is_open(copies, &now->v[i]))
@@ -69,7 +69,7 @@ static void compare(struct arena *arena, const struct item *copies, const struct
 		struct record_recipient *r = &out->come.v[out->come.n++];
 		*r = now->v[i];
 		r->number = (uint32_t)out->come.n;
-		r->notify = copies->r.notify;
+		r->notify = copies->r.notify & RECORD_NOTIFY_ALL;
 		r->orcpt = copies->r.orcpt;
 	}
 }

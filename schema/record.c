@@ -97,7 +97,7 @@ static bool check_attempt(const void *value)
 static const struct field recipient_fields[] = {
 	{1, U32, REQUIRED, AT(record_recipient, number), UINT32_MAX, NULL},
 	{2, ENUM, REQUIRED, AT(record_recipient, target), RECORD_TO_EXPAND, NULL},
-	{3, U8, 0, AT(record_recipient, notify), 15, NULL},
+	{3, U8, 0, AT(record_recipient, notify), RECORD_NOTIFY_ALL | RECORD_SHARED, NULL},
 	{4, STR, REQUIRED, AT(record_recipient, address), RECORD_TEXT_BYTES_MAX, NULL},
 	{5, STR, REQUIRED, AT(record_recipient, key), RECORD_TEXT_BYTES_MAX, NULL},
 	{6, STR, 0, AT(record_recipient, original), RECORD_TEXT_BYTES_MAX, NULL},

@@ -86,12 +86,16 @@ enum {
 };
 
 // RFC 3461 section 4.1; 0: not given.
-enum { RECORD_NOTIFY_NEVER = 1 << 0, RECORD_NOTIFY_SUCCESS = 1 << 1, RECORD_NOTIFY_FAILURE = 1 << 2, RECORD_NOTIFY_DELAY = 1 << 3 };
+enum { RECORD_NOTIFY_NEVER = 1 << 0, RECORD_NOTIFY_SUCCESS = 1 << 1, RECORD_NOTIFY_FAILURE = 1 << 2, RECORD_NOTIFY_DELAY = 1 << 3,
+	RECORD_NOTIFY_ALL = 15 };
+
+// In the same byte: another address of the message leads here, too, and has no copy of its own. No REQUEUE withdraws it.
+enum { RECORD_SHARED = 1 << 4 };
 
 struct record_recipient {
 	uint32_t number;          // in its message, from 1, ascending
 	enum record_target target;
-	uint8_t notify;           // set of RECORD_NOTIFY_*
+	uint8_t notify;           // set of RECORD_NOTIFY_*, and RECORD_SHARED
 	struct str address;       // canonical text, as it goes into RCPT TO at the next hop
 	struct str key;           // its addr_key
 	struct str original;      // what the client named, when that is another address (alias, forward): reports name this one
@@ -236,8 +240,9 @@ struct record_route {
 };
 
 // One address of a message is expanded anew, in one step: copies that it does not lead to any more leave, those that it leads to
-// now come, due at at_ms. Of no effect is a number that is not there or is being tried; a target that the message has open; and one
-// that ended in any way but delivered to a mailbox: there the delivery key knows.
+// now come, due at at_ms. Of no effect is a number that is not there, is being tried or is RECORD_SHARED; a target that the message has open,
+// which becomes RECORD_SHARED where another address had it; and one that ended in any way but delivered to a mailbox: there the delivery
+// key knows.
 struct record_requeue {
 	struct guid guid;
 	int64_t at_ms;
