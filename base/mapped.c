@@ -19,14 +19,23 @@ static _Thread_local volatile sig_atomic_t depth, is_cut;
 static struct sigaction before;
 static uintptr_t page_bytes;
 
-// Async-signal-safe: mmap and sigaction are calls of the kernel, and errno is put back.
+// A shared map is a file's that others write. Any other page that is missing is the program's own, which the disk cannot read: text and
+// constants, or memory that was swapped out. Zeros in its place would stay there for all threads. mremap() of no bytes makes a second name
+// of a shared page, and of no other.
+static bool is_shared(void *page)
+{
+	void *second = mremap(page, 0, page_bytes, MREMAP_MAYMOVE);
+	return second != MAP_FAILED && munmap(second, page_bytes) == 0;
+}
+
+// Async-signal-safe: mremap, munmap, mmap and sigaction are calls of the kernel, and errno is put back.
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
 	int error = errno;
 	uintptr_t page = (uintptr_t)info->si_addr & ~(page_bytes - 1);
 	(void)context;
 	// Writable, for what is mapped so: the index of a WAL, where a reader notes how far it reads.
-	if (depth && info->si_code == BUS_ADRERR &&
+	if (depth && info->si_code == BUS_ADRERR && is_shared((void *)page) &&
 		mmap((void *)page, page_bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 		is_cut = 1;
 	else

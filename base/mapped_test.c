@@ -8,7 +8,6 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <signal.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -26,16 +25,16 @@ struct cut {
 };
 
 // A file of PAGES pages of 'x', mapped, of which one is left.
-static struct cut make(void)
+static struct cut make(int kind)
 {
 	struct cut cut;
 	char path[] = "/tmp/posthouse-mapped-XXXXXX";
 	int fd = mkstemp(path);
 	cut.page = (size_t)sysconf(_SC_PAGESIZE);
 	assert_true(fd >= 0 && unlink(path) == 0 && ftruncate(fd, (off_t)(PAGES * cut.page)) == 0);
-	cut.map = mmap(NULL, PAGES * cut.page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	cut.map = mmap(NULL, PAGES * cut.page, PROT_READ | PROT_WRITE, kind, fd, 0);
 	assert_true(cut.map != MAP_FAILED);
-	for (size_t i = 0; i < PAGES; i++)
+	for (size_t i = 0; kind == MAP_SHARED && i < PAGES; i++)
 		cut.map[i * cut.page] = 'x';
 	assert_int_equal(ftruncate(fd, (off_t)cut.page), 0);
 	close(fd);
@@ -79,12 +78,14 @@ static void a_thread_of_ours_as_well(struct cut *cut)
 	assert_false(mapped_end()); // it was that thread's
 }
 
-static void outside_it_ends_the_process(const struct cut *cut)
+static void it_ends_the_process(const struct cut *cut, bool inside)
 {
 	pid_t child = fork();
 	if (child == 0) {
 		const struct rlimit none = {0, 0};
 		setrlimit(RLIMIT_CORE, &none);
+		if (inside)
+			mapped_begin();
 		_exit(cut->map[PAGES * cut->page - 1]);
 	}
 	int status;
@@ -95,14 +96,17 @@ static void outside_it_ends_the_process(const struct cut *cut)
 // One test, because cmocka, which fails a test at a SIGBUS, takes it over before each.
 static void a_file_that_is_cut(void **state)
 {
-	struct cut cut = make();
+	struct cut cut = make(MAP_SHARED);
 	(void)state;
 	signal(SIGBUS, SIG_DFL);
 	what_is_missing_is_zeros_and_is_told(&cut);
 	a_thread_of_ours_as_well(&cut);
 	munmap((void *)(uintptr_t)cut.map, PAGES * cut.page);
-	cut = make();
-	outside_it_ends_the_process(&cut);
+	cut = make(MAP_SHARED);
+	it_ends_the_process(&cut, false);
+	munmap((void *)(uintptr_t)cut.map, PAGES * cut.page);
+	cut = make(MAP_PRIVATE); // as the program's own text and constants are
+	it_ends_the_process(&cut, true);
 	munmap((void *)(uintptr_t)cut.map, PAGES * cut.page);
 }
 
