@@ -78,6 +78,15 @@ static void add(struct job *job, struct str name, struct str value)
 	job->found[job->n++] = (struct found){job->which, arena_dup(job->arena, name), arena_dup(job->arena, value)};
 }
 
+// A server may say more than it was asked for: hashes.
+static bool was_asked(const struct job *job, struct str name)
+{
+	for (size_t i = 0; job->attributes[i]; i++)
+		if (str_eq_nocase(name, str_of_c(job->attributes[i])))
+			return true;
+	return false;
+}
+
 static bool take_entry(void *context, const struct raw_entry *entry)
 {
 	struct job *job = context;
@@ -89,7 +98,7 @@ static bool take_entry(void *context, const struct raw_entry *entry)
 	poll_server_base(&server, entry, job->settings->ldap_id_attribute, STR(""));
 	for (size_t i = 0; i < entry->n_values; i++) {
 		too_large = too_large || entry->values[i].value.n > VALUE_BYTES_MAX;
-		if (!str_eq_nocase(entry->values[i].name, STR("entryUUID")))
+		if (was_asked(job, entry->values[i].name) && !str_eq_nocase(entry->values[i].name, STR("entryUUID")))
 			add(job, entry->values[i].name, entry->values[i].value);
 	}
 	if (poll_server_id(&server, entry, &uuid))

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Directory servers that lie, break off or say far too much: the last good view serves, nobody is unknown for good by what they say, the daemon
 neither ends nor spins, and goes on once the server is honest."""
+import json
 import os
+import socket
 import threading
 import time
 import unittest
@@ -97,6 +99,29 @@ class Liar(unittest.TestCase):
         self.assertEqual(self.follower.code("ann@uni.example"), 250)
         self.assertEqual(self.follower.code("bob@uni.example"), 250)
         self.honest_again()
+
+    def test_a_hash_that_nobody_asked_for(self):
+        """A what-if is answered with what was asked for, whatever the server adds: whoever may ask need not be who may see hashes."""
+        dn, values = user("ann", userPassword=["{SSHA512}c2VjcmV0"], krbPrincipalKey=["secret"])
+        def answers(session, number, search):
+            if search.base.decode() == dn:
+                session.say(number, session.content(dn, values))
+            session.say(number, session.result(0x65))
+        self.followed()
+        self.server.answers = answers
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(os.path.join(self.follower.dir, "run", "ldapsync.sock"))
+            control.sendall(json.dumps({"command": "directory.entries", "dns": [dn]}).encode() + b"\n")
+            given = []
+            for line in control.makefile("rb"):
+                answer = json.loads(line)
+                if "ok" in answer:
+                    break
+                given.append(answer["item"]["name"].lower())
+        self.assertTrue(answer["ok"], answer)
+        self.assertIn("mail", given)
+        self.assertNotIn("userpassword", given)
+        self.assertNotIn("krbprincipalkey", given)
 
     def test_huge_length(self):
         self.lie(lambda s: s.raw(b"\x30\x84\x7f\xff\xff\xff" + b"\0" * 1000))
