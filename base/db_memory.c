@@ -6,6 +6,9 @@
 // the end they are holes between what lives on. Here small pieces are cut from chunks and go back to lists by size; closing the
 // connection gives back the chunks as a whole.
 //
+// A pool gives nothing back before its connection is closed, and that of a queue is open as long as its daemon: what one large statement
+// takes beyond DB_POOL_BYTES_MAX is malloc()'s.
+//
 // A piece knows by its head where it is from, so that it may be freed whatever pool is in use. Larger pieces (pages) are malloc()'s.
 #include "db_memory.h"
 
@@ -48,7 +51,7 @@ struct chunk {
 
 struct db_pool {
 	struct chunk *newest;
-	size_t live;
+	size_t live, bytes;
 	struct piece *unused[SIZES + 1]; // by size in steps
 };
 
@@ -66,11 +69,12 @@ static struct chunk *chunk_of(struct piece *piece)
 
 static bool add_chunk(struct db_pool *pool)
 {
-	struct chunk *chunk = malloc(CHUNK_BYTES);
+	struct chunk *chunk = pool->bytes < DB_POOL_BYTES_MAX ? malloc(CHUNK_BYTES) : NULL;
 	if (chunk == NULL)
 		return false;
 	*chunk = (struct chunk){.older = pool->newest, .pool = pool, .used = sizeof *chunk};
 	pool->newest = chunk;
+	pool->bytes += CHUNK_BYTES;
 	return true;
 }
 
@@ -93,10 +97,8 @@ static struct piece *take(struct db_pool *pool, uint32_t bytes)
 void *db_memory_malloc(int n)
 {
 	uint32_t bytes = rounded(n);
-	struct piece *piece;
-	if (in_use && bytes <= PIECE_BYTES_MAX) {
-		piece = take(in_use, bytes);
-	} else {
+	struct piece *piece = in_use && bytes <= PIECE_BYTES_MAX ? take(in_use, bytes) : NULL;
+	if (piece == NULL) {
 		piece = malloc(bytes);
 		if (piece)
 			piece->head = (struct head){.bytes = bytes};
@@ -209,6 +211,11 @@ void db_pool_free(struct db_pool **pool_taken)
 		pool->newest = older;
 	}
 	free(pool);
+}
+
+size_t db_pool_bytes(const struct db_pool *pool)
+{
+	return pool->bytes;
 }
 
 struct db_pool *db_pool_use(struct db_pool *pool)

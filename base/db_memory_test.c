@@ -79,11 +79,33 @@ static void what_is_freed_is_used_again(void **state)
 	assert_null(pool);
 }
 
+// A connection may be open for weeks.
+static void a_large_statement_leaves_no_large_pool(void **state)
+{
+	(void)state;
+	enum { MANY = 4000, BYTES = 1000 };
+	static void *pieces[MANY];
+	struct db_pool *pool = db_pool_new();
+	db_pool_use(pool);
+	for (int i = 0; i < MANY; i++) {
+		pieces[i] = db_memory_malloc(BYTES);
+		assert_non_null(pieces[i]);
+		memset(pieces[i], i, BYTES);
+	}
+	assert_true(db_pool_bytes(pool) >= DB_POOL_BYTES_MAX / 2);
+	assert_true(db_pool_bytes(pool) <= DB_POOL_BYTES_MAX + (16 << 10));
+	for (int i = 0; i < MANY; i++)
+		db_memory_free(pieces[i]);
+	db_pool_use(NULL);
+	db_pool_free(&pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pieces_do_not_overlap),
 		cmocka_unit_test(what_is_freed_is_used_again),
+		cmocka_unit_test(a_large_statement_leaves_no_large_pool),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
