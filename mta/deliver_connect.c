@@ -3,8 +3,6 @@
 //
 // A mailbox host is asked of the directory, the relayhost of the settings, next hops of a route stand in the destination.
 // Mailboxes of this node are behind a socket in run_dir, tried before their port. On the agent's fiber.
-#include <unistd.h>
-
 #include "base/clock.h"
 #include "base/fiber.h"
 #include "base/log.h"
@@ -13,6 +11,7 @@
 #include "base/tls.h"
 #include "deliver_core.h"
 #include "queue_metrics.h"
+#include "schema/local_socket.h"
 
 enum { WORLD_LINE_BYTES_MAX = 998 }; // RFC 5321 section 4.5.3.1.6
 
@@ -97,13 +96,6 @@ static enum err_code greet(struct agent *a, const struct way *way, struct err *e
 	return code ? code : greet_over(a, way, conn, err);
 }
 
-// run_dir is root's, and so is who listens in it, unless all run as one user.
-static bool listener_is_ours(const struct conn *conn)
-{
-	uid_t user;
-	return conn_peer_user(conn, &user) && (user == 0 || user == geteuid());
-}
-
 // The mailboxes of this node, without TLS: the kernel says who is there, to both sides. Whatever is wrong with that way, its port
 // in the directory is another: a mailbox node that restarts keeps its port open and not its socket.
 static enum err_code greet_local(struct agent *a, const struct way *way, struct err *err)
@@ -114,7 +106,7 @@ static enum err_code greet_local(struct agent *a, const struct way *way, struct 
 	enum err_code code = conn_connect_unix(way->host.local, clock_after_ms(a->settings->delivery_connect_s * 1000), &conn, err);
 	if (code)
 		return code;
-	if (!listener_is_ours(conn)) {
+	if (!local_socket_is_ours(conn)) {
 		conn_close(&conn, 0);
 		return err_set(err, ERR_DENIED, "%.*s is not ours", STR_FMT(way->host.local));
 	}

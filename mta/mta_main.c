@@ -37,8 +37,9 @@ struct mta {
 	struct mta_rules rules;
 	struct queue *queue;
 	struct smtp_server smtp;
-	struct smtp_service services[3];
-	struct listen_service listeners[3];
+	struct smtp_service services[3], mailboxes;
+	struct listen_service listeners[3], mailboxes_listener;
+	struct local_socket mailboxes_socket;
 	struct listen_caps *caps; // of the three together
 };
 
@@ -75,6 +76,14 @@ static bool is_trusted(const struct netaddr *peer, void *arg)
 	return trusted;
 }
 
+static enum err_code open_local(struct mta *mta, const struct settings *settings, struct err *err)
+{
+	struct arena *arena = arena_new(4096);
+	enum err_code code = local_socket_open(settings, daemons_smtp_path(settings, arena), DAEMONS_POPIMAP, &mta->mailboxes_socket, err);
+	arena_free(&arena);
+	return code;
+}
+
 static enum err_code mta_pre_jail(struct daemon *daemon, struct err *err)
 {
 	struct mta *mta = daemon_arg(daemon);
@@ -84,6 +93,8 @@ static enum err_code mta_pre_jail(struct daemon *daemon, struct err *err)
 	charset_preload(); // iconv reads modules from disk at a charset's first use
 	struct err bad;
 	enum err_code code = mta_tls_load(settings_of(snapshot), &mta->tls, err);
+	if (code == ERR_OK)
+		code = open_local(mta, settings_of(snapshot), err);
 	// A slip in a table does not take the mailboxes away with it: what the table decides waits.
 	if (mta_rules_load(&mta->rules, settings_of(snapshot), &bad))
 		log_error(NULL, "a table cannot be used: mail that it may have a row for waits until it is corrected and read again", log_err(&bad));
@@ -112,14 +123,24 @@ static enum err_code start_queue(struct mta *mta, struct settings_snapshot *snap
 	return code;
 }
 
+// One connection is what posthouse-popimap uses; it needs no caps.
+static enum err_code listen_to_mailboxes(struct mta *mta, struct err *err)
+{
+	mta->mailboxes = (struct smtp_service){.server = &mta->smtp, .mailboxes = &mta->mailboxes_socket};
+	mta->mailboxes_listener = (struct listen_service){.name = "mailboxes", .serve = smtp_server_serve, .arg = &mta->mailboxes};
+	if (mta->mailboxes_socket.fd < 0)
+		return ERR_OK;
+	return runtime_listen(mta->runtime, &mta->mailboxes_listener, mta->mailboxes_socket.fd, err);
+}
+
 static enum err_code start_listeners(struct mta *mta, struct err *err)
 {
 	enum err_code code = ERR_OK;
 	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
 		int fds[SOCKETS_MAX];
 		size_t n = daemon_take_sockets(mta->daemon, services[i].name, fds, SOCKETS_MAX);
-		mta->services[i] = (struct smtp_service){
-			.server = &mta->smtp, .submission = services[i].submission, .tls_at_start = services[i].tls_at_start};
+		mta->services[i] = (struct smtp_service){.server = &mta->smtp, .submission = services[i].submission,
+			.tls_at_start = services[i].tls_at_start};
 		mta->listeners[i] = (struct listen_service){
 			.name = services[i].name,
 			.serve = smtp_server_serve,
@@ -131,7 +152,7 @@ static enum err_code start_listeners(struct mta *mta, struct err *err)
 		for (size_t k = 0; code == ERR_OK && k < n; k++)
 			code = runtime_listen(mta->runtime, &mta->listeners[i], fds[k], err);
 	}
-	return code;
+	return code ? code : listen_to_mailboxes(mta, err);
 }
 
 static void collect(void *arg)
@@ -242,6 +263,7 @@ static void mta_stop(struct daemon *daemon)
 	if (mta->runtime)
 		runtime_stop(mta->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
 	settings_unref(&snapshot);
+	local_socket_close(&mta->mailboxes_socket);
 	if (mta->queue)
 		queue_close(&mta->queue);
 	login_close(&mta->login);
@@ -260,7 +282,8 @@ static void mta_stop(struct daemon *daemon)
 
 int main(int argc, char **argv)
 {
-	static struct mta mta = {.smtp.tls = TLS_SLOT_INIT, .smtp.tls_asking = TLS_SLOT_INIT, .rules = MTA_RULES_INIT};
+	static struct mta mta = {.smtp.tls = TLS_SLOT_INIT, .smtp.tls_asking = TLS_SLOT_INIT, .rules = MTA_RULES_INIT,
+		.mailboxes_socket = LOCAL_SOCKET_NONE};
 	static const struct daemon_spec spec = {
 		.name = "mta",
 		.settings = &settings_table,

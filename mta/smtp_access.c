@@ -76,7 +76,8 @@ struct relay_client smtp_access_relay(struct smtp_session *s)
 {
 	const struct conn_tls *tls = conn_tls(s->d.conn);
 	struct relay_client client = {.address = *conn_peer(s->d.conn), .networks = &s->settings->relay_networks,
-		.certificates = &s->settings->relay_certificates, .access = &s->access.client};
+		.certificates = &s->settings->relay_certificates, .access = &s->access.client,
+		.mailboxes = smtp_is_of_mailboxes(s)};
 	if (tls)
 		client.certificate = pin_of(s->d.txn.arena, tls->peer_spki);
 	if (tls && tls->peer)

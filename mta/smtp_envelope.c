@@ -100,6 +100,8 @@ struct reply smtp_sender(struct dialogue *d, struct smtp_mail *mail)
 	enum err_code code = queue_accepts(s->server->queue, &d->err);
 	if (code)
 		return reply_of_err(code);
+	if (smtp_is_of_mailboxes(s)) // what they make is no mail that anybody is told about (RFC 3834 section 3.3)
+		return reply_of(addr_is_null(&mail->from) ? REPLY_SENDER_OK : REPLY_NOT_YOUR_ADDRESS);
 	if (!smtp_access_sender(s, &mail->from, &why))
 		return why;
 	struct reply reply = may_send(s, &mail->from);
@@ -125,7 +127,7 @@ static bool accepts(enum recipient_outcome outcome)
 // Who may be guessing: strangers. A network that is trusted sends for many.
 static bool is_stranger(const struct smtp_session *s)
 {
-	return s->login.n == 0 && !settings_networks_have(&s->settings->trusted_networks, conn_peer(s->d.conn));
+	return s->login.n == 0 && !smtp_is_of_mailboxes(s) && !settings_networks_have(&s->settings->trusted_networks, conn_peer(s->d.conn));
 }
 
 // Who has asked for too many unknown recipients hears the same of all, known or not.

@@ -51,6 +51,7 @@ static void append_trace(struct smtp_session *s)
 		.tls = conn_tls(d->conn),
 		.esmtp = d->esmtp,
 		.login = s->login.n != 0,
+		.mailboxes = smtp_is_of_mailboxes(s),
 		.smtputf8 = d->txn.mail.smtputf8,
 		.only_recipient = d->txn.recipients_n == 1 ? &first->rcpt.to : NULL,
 		.wall_ms = clock_wall_ms(),

@@ -12,6 +12,7 @@
 #include "ldapsync/directory.h"
 #include "mta/queue.h"
 #include "router/recipient.h"
+#include "schema/local_socket.h"
 #include "schema/settings.h"
 
 struct login;
@@ -34,11 +35,12 @@ struct smtp_server {
 	void *arg; // of these
 };
 
-// One kind of listener: 25, 587 or 465.
+// One kind of listener: 25, 587, 465, or the socket of the mailboxes of this node.
 struct smtp_service {
 	struct smtp_server *server;
 	bool submission;   // mail from our users: TLS and a log-in come first
 	bool tls_at_start; // RFC 8314
+	const struct local_socket *mailboxes; // what they send themselves: from <>, to anybody; NULL: it is one of the ports
 };
 
 // A session from greeting to goodbye; for base/listen.h, arg is the struct smtp_service. Owns conn.

@@ -42,6 +42,32 @@ static const struct dialogue_command rows[] = {
 	{STR("AUTH"), smtp_cmd_auth, READY, SMTP_ONLY_SUBMISSION, &metric_mta_smtp_auth},
 };
 
+bool smtp_is_of_mailboxes(const struct smtp_session *s)
+{
+	return s->service->mailboxes != NULL;
+}
+
+// Nobody else can reach it (its file has mode 0600), and if he could, he would get no further than here.
+static struct reply refusal(const struct smtp_session *s, const struct conn *conn)
+{
+	if (smtp_is_of_mailboxes(s) && !local_socket_is_peer(s->service->mailboxes, conn))
+		return (struct reply){.code = 554, .text = STR("this socket is for the mailboxes of this node")};
+	return smtp_access_refusal(s);
+}
+
+static struct tls_slot *tls_of(const struct smtp_session *s)
+{
+	if (smtp_is_of_mailboxes(s))
+		return NULL;
+	return s->service->submission || !tls_slot_is_set(&s->server->tls_asking) ? &s->server->tls : &s->server->tls_asking;
+}
+
+// Users' own programs are not kept waiting; the mailboxes are no strangers.
+static int64_t greet_pause_ms(const struct smtp_session *s)
+{
+	return smtp_is_of_mailboxes(s) ? -1 : s->service->submission ? 0 : s->settings->smtp_greet_pause_ms;
+}
+
 bool smtp_may_plaintext(const struct smtp_session *s)
 {
 	return conn_tls(s->d.conn) != NULL || (s->settings->auth_plaintext == SETTINGS_AUTH_PLAINTEXT_TRUSTED &&
@@ -98,15 +124,15 @@ static const struct dialogue_protocol protocol = {
 	.forget_peer = forget_peer,
 };
 
-static struct dialogue_config configure(struct smtp_session *s)
+static struct dialogue_config configure(struct smtp_session *s, const struct conn *conn)
 {
 	const struct settings *settings = s->settings;
 	bool submission = s->service->submission;
 	return (struct dialogue_config){
 		.protocol = &protocol,
 		.session = s,
-		.tls = submission || !tls_slot_is_set(&s->server->tls_asking) ? &s->server->tls : &s->server->tls_asking,
-		.refusal = smtp_access_refusal(s),
+		.tls = tls_of(s),
+		.refusal = refusal(s, conn),
 		.tls_at_start = s->service->tls_at_start,
 		.hostname = settings->hostname,
 		.forbidden = settings->smtp_forbidden_commands.v,
@@ -118,7 +144,7 @@ static struct dialogue_config configure(struct smtp_session *s)
 		.recipients_max = (size_t)settings->recipients_max,
 		.transaction_bytes_max = smtp_transaction_bytes_max(settings),
 		.errors_max = (unsigned)settings->smtp_errors_max,
-		.greet_pause_ms = submission ? 0 : settings->smtp_greet_pause_ms, // users' own programs are not kept waiting
+		.greet_pause_ms = greet_pause_ms(s),
 		.idle_ms = settings->smtp_idle_s * 1000,
 		.session_ms = settings->smtp_session_s * 1000,
 		.message_ms = settings->smtp_data_s * 1000,
@@ -138,8 +164,9 @@ void smtp_server_serve(struct conn *conn, void *arg)
 		.login_arena = arena_new(LOGIN_BYTES_MAX),
 	}, *s = &session;
 	s->settings = settings_of(s->snapshot);
-	smtp_access_client(s, conn);
-	const struct dialogue_config config = configure(s);
+	if (!smtp_is_of_mailboxes(s))
+		smtp_access_client(s, conn);
+	const struct dialogue_config config = configure(s, conn);
 	dialogue_init(&s->d, conn, &config);
 	smtp_access_log(s);
 

@@ -53,6 +53,9 @@ enum smtp_command_flags {
 	SMTP_NEEDS_LOGIN = DIALOGUE_FLAG_PROTOCOL << 2,     // on submission: 530 before AUTH
 };
 
+// Is it the socket of the mailboxes of this node?
+bool smtp_is_of_mailboxes(const struct smtp_session *s);
+
 // May the channel carry a password? TLS, or a trusted network under auth_plaintext = trusted.
 bool smtp_may_plaintext(const struct smtp_session *s);
 

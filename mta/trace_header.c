@@ -32,6 +32,11 @@ static void add_peer(const struct trace_facts *facts, struct buf *out)
 		buf_add(out, STR("Received: from a logged-in user\r\n"));
 		return;
 	}
+	if (facts->mailboxes) {
+		const struct str own[] = {STR("Received: from "), facts->helo, STR(" (its mailboxes)\r\n")};
+		add_all(out, own, sizeof own / sizeof *own);
+		return;
+	}
 	netaddr_text(facts->peer, peer);
 	const struct str parts[] = {STR("Received: from "), facts->helo, STR(" (["), facts->peer->family == NETADDR_IPV6 ? STR("IPv6:") : STR(""),
 		str_of_c(peer), STR("])\r\n")};

@@ -25,6 +25,7 @@ struct trace_facts {
 	struct str queue_id;
 	const struct conn_tls *tls; // NULL: none
 	bool esmtp, login, smtputf8;
+	bool mailboxes;             // the peer is those of this node
 	const struct addr *only_recipient; // NULL when there are several: one must not learn of the others
 	int64_t wall_ms;
 };

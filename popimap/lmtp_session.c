@@ -61,7 +61,7 @@ static enum lmtp_peer look_at_peer(struct dialogue *d)
 {
 	const struct lmtp_session *s = d->session;
 	const struct conn_tls *tls = conn_tls(d->conn);
-	if (lmtp_local_is_front_end(&s->service->local, d->conn))
+	if (local_socket_is_peer(&s->service->local, d->conn))
 		return LMTP_NODE;
 	if (tls == NULL || tls->peer_spki[0] == '\0')
 		return LMTP_STRANGER;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The LMTP server (RFC 2033): deliveries from front-ends into mailboxes. The service, and what it adds to the dialogue (mail/dialogue.h).
 //
-//     struct lmtp_service lmtp = {.popimap = &popimap, .tls = TLS_SLOT_INIT, .local = LMTP_LOCAL_NONE};
+//     struct lmtp_service lmtp = {.popimap = &popimap, .tls = TLS_SLOT_INIT, .local = LOCAL_SOCKET_NONE};
 //     tls_slot_set(&lmtp.tls, &server);                                       // settings_tls_node_server: peers show their node's certificate
 //     runtime_listen(rt, &(struct listen_service){.name = "lmtp", .serve = lmtp_serve, .arg = &lmtp, .refusal = LMTP_REFUSAL}, fd, err);
 //
-// Who may deliver: peers in lmtp_networks, the front-end of this node (lmtp_local.h), and peers whose certificate is pinned in
+// Who may deliver: peers in lmtp_networks, the front-end of this node (schema/local_socket.h), and peers whose certificate is pinned in
 // the directory. Delivery keys (FORMATS section 7) are believed from the latter two only.
 //
 // 250 for a recipient is said after the commit of its mailbox; when the process dies before, or the reply is lost, the front-end sends again
@@ -14,15 +14,15 @@
 #ifndef POPIMAP_LMTP_SESSION_H
 #define POPIMAP_LMTP_SESSION_H
 
-#include "lmtp_local.h"
 #include "mail/dialogue.h"
+#include "schema/local_socket.h"
 #include "server.h"
 #include "store.h"
 
 struct lmtp_service {
 	struct popimap *popimap; // store, directory, settings
 	struct tls_slot tls;     // empty: no STARTTLS
-	struct lmtp_local local;
+	struct local_socket local; // of the front-end on this node
 };
 
 // A session from greeting to goodbye, for base/listen.h; arg is a struct lmtp_service. Owns conn.

@@ -11,7 +11,7 @@
 enum { NODE = 1, IN_PAUSES = 2, NO_DIRECTORY = 4, PAUSES_MAX = 64 };
 
 static struct directory_memory *memory;
-static struct lmtp_service lmtp = {.popimap = &wire_popimap, .tls = TLS_SLOT_INIT, .local = LMTP_LOCAL_NONE};
+static struct lmtp_service lmtp = {.popimap = &wire_popimap, .tls = TLS_SLOT_INIT, .local = LOCAL_SOCKET_NONE};
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

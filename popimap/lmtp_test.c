@@ -9,7 +9,7 @@
 #define KEY "0123456789abcdef0123456789abcdef"
 
 static struct popimap popimap;
-static struct lmtp_service service = {.popimap = &popimap, .tls = TLS_SLOT_INIT, .local = LMTP_LOCAL_NONE};
+static struct lmtp_service service = {.popimap = &popimap, .tls = TLS_SLOT_INIT, .local = LOCAL_SOCKET_NONE};
 static struct settings_snapshot *settings;
 static struct directory *directory;
 static struct directory_memory *memory;

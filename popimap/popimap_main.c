@@ -91,6 +91,14 @@ static enum err_code load_tls(struct node *node, const struct settings *settings
 
 // --- Start ---
 
+static enum err_code open_local(struct node *node, const struct settings *settings, struct err *err)
+{
+	struct arena *arena = arena_new(4096);
+	enum err_code code = local_socket_open(settings, daemons_lmtp_path(settings, arena), DAEMONS_MTA, &node->lmtp.local, err);
+	arena_free(&arena);
+	return code;
+}
+
 static enum err_code popimap_pre_jail(struct daemon *daemon, struct err *err)
 {
 	struct node *node = daemon_arg(daemon);
@@ -100,7 +108,7 @@ static enum err_code popimap_pre_jail(struct daemon *daemon, struct err *err)
 	charset_preload(); // iconv reads modules from disk at a charset's first use
 	enum err_code code = load_tls(node, settings_of(snapshot), err);
 	if (code == ERR_OK)
-		code = lmtp_local_open(settings_of(snapshot), &node->lmtp.local, err);
+		code = open_local(node, settings_of(snapshot), err);
 	settings_unref(&snapshot);
 	return code;
 }
@@ -351,7 +359,7 @@ static void popimap_stop(struct daemon *daemon)
 	if (node->runtime)
 		runtime_stop(node->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
 	settings_unref(&snapshot);
-	lmtp_local_close(&node->lmtp.local);
+	local_socket_close(&node->lmtp.local);
 	store_close(&node->popimap.store);
 	login_close(&node->popimap.login);
 	directory_views_close(&node->views);
@@ -368,7 +376,7 @@ static void popimap_stop(struct daemon *daemon)
 
 int main(int argc, char **argv)
 {
-	static struct node node = {.popimap.tls = TLS_SLOT_INIT, .lmtp.tls = TLS_SLOT_INIT, .lmtp.local = LMTP_LOCAL_NONE};
+	static struct node node = {.popimap.tls = TLS_SLOT_INIT, .lmtp.tls = TLS_SLOT_INIT, .lmtp.local = LOCAL_SOCKET_NONE};
 	static const struct daemon_spec spec = {
 		.name = "popimap",
 		.settings = &settings_table,

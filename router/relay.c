@@ -41,6 +41,8 @@ bool relay_allowed(const struct relay_client *client, bool authenticated, const 
 		return because(why_out, "relay certificate", NULL);
 	if (client && client->names && client->names->relays)
 		return because(why_out, "relay certificate name", client->names);
+	if (client && client->mailboxes)
+		return because(why_out, "relay mailboxes", NULL);
 	if (client && client->access && client->access->relays)
 		return because(why_out, "relay client", client->access);
 	if (recipient && recipient->relays)

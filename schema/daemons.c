@@ -186,6 +186,11 @@ struct str daemons_lmtp_path(const struct settings *settings, struct arena *aren
 	return arena_printf(arena, "%.*s/lmtp.sock", STR_FMT(settings->run_dir));
 }
 
+struct str daemons_smtp_path(const struct settings *settings, struct arena *arena)
+{
+	return arena_printf(arena, "%.*s/smtp.sock", STR_FMT(settings->run_dir));
+}
+
 struct str daemons_control_path(const struct settings *settings, struct arena *arena, enum daemons_id id)
 {
 	return arena_printf(arena, "%.*s/%s.sock", STR_FMT(settings->run_dir), names[id]);

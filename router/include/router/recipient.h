@@ -126,6 +126,7 @@ struct recipient_target {
 	X("relay network", "the client's address is in relay_networks, so it may relay")                          \
 	X("relay certificate", "the client has shown a key of relay_certificates, so it may relay")               \
 	X("relay certificate name", "the access table lets the client relay by a name of its certificate")       \
+	X("relay mailboxes", "the client is the mailboxes of this node")                                          \
 	X("relay client", "the access table lets the client relay")                                               \
 	X("relay recipient", "the access table lets mail be relayed there")                                       \
 	X("access client", "the access table says so of the client")                                              \

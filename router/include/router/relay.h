@@ -5,6 +5,7 @@
 //     its address is in one of relay_networks
 //     it shows a certificate whose key is one of relay_certificates
 //     it shows one that tls_ca_file vouches for, and the access table says RELAY of its names (CERTIssuer:, CERTSubject:, CERTName:)
+//     it is the mailboxes of this node, which send what their owners' rules make: the kernel says so (schema/local_socket.h)
 //     the access table says RELAY of its address (Connect:)
 //     the access table says RELAY of the recipient (To:, or a domain without a tag)
 //     the recipient is named by somebody of ours: an alias, a group, a forward
@@ -32,6 +33,7 @@ struct relay_client {
 	const struct settings_list *certificates;      // relay_certificates
 	const struct access *access;                   // access_client() of it; NULL: nothing was found
 	const struct access *names;                    // access_certificate() of it; NULL: it has shown none that was verified
+	bool mailboxes;                                // it is posthouse-popimap of this node
 };
 
 struct relay_why {

@@ -33,6 +33,9 @@ bool daemons_user_id(const struct settings *settings, enum daemons_id id, uid_t 
 // Where popimap takes deliveries of the front-end on the same node (FORMATS.md section 7); in the arena, NUL after it.
 struct str daemons_lmtp_path(const struct settings *settings, struct arena *arena);
 
+// Where mta takes what the mailboxes of this node send themselves (FORMATS.md section 3); likewise.
+struct str daemons_smtp_path(const struct settings *settings, struct arena *arena);
+
 // Path of the control socket; in the arena, NUL after it.
 struct str daemons_control_path(const struct settings *settings, struct arena *arena, enum daemons_id id);
 
