@@ -120,26 +120,32 @@ static bool parse_enum(const struct target *t, struct str word)
 	return wrong(t, "\"%.*s\" is not a choice; use one of %s", STR_FMT(word), t->row->unit + 1);
 }
 
-// host:port, [v6]:port; the host may be a name.
-static bool parse_address(const struct target *t, struct str word)
+const char *settings_address_read(struct str word, struct settings_address *out)
 {
-	struct settings_address *out = t->field;
-	if (word.n == 0) {
-		*out = (struct settings_address){.port = 0};
-		return true;
-	}
 	ptrdiff_t colon = str_rindex(word, ':');
 	struct str host = colon < 0 ? word : str_upto(word, (size_t)colon);
 	uint64_t port;
 	if (colon < 0 || !str_to_u64(str_from(word, (size_t)colon + 1), 65535, &port) || port == 0)
-		return wrong(t, "\"%.*s\" has no port; write host:port, for example relay.example.org:25", STR_FMT(word));
+		return "has no port; write host:port, for example relay.example.org:25";
 	if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
 		host = str_of(host.p + 1, host.n - 2);
 	else if (str_index(host, ':') >= 0)
-		return wrong(t, "\"%.*s\" is ambiguous; put an IPv6 address into brackets: [2001:db8::1]:25", STR_FMT(word));
+		return "is ambiguous; put an IPv6 address into brackets: [2001:db8::1]:25";
 	if (host.n == 0 || host.n > 255 || !str_is_printable(host) || str_index(host, ' ') >= 0)
-		return wrong(t, "\"%.*s\" has no usable host; write host:port", STR_FMT(word));
-	*out = (struct settings_address){.host = arena_dup(t->arena, host), .port = (uint16_t)port};
+		return "has no usable host; write host:port";
+	*out = (struct settings_address){.host = host, .port = (uint16_t)port};
+	return NULL;
+}
+
+static bool parse_address(const struct target *t, struct str word)
+{
+	struct settings_address *out = t->field, address = {.port = 0};
+	const char *complaint = word.n ? settings_address_read(word, &address) : NULL;
+	if (complaint)
+		return wrong(t, "\"%.*s\" %s", STR_FMT(word), complaint);
+	if (word.n)
+		address.host = arena_dup(t->arena, address.host);
+	*out = address;
 	return true;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Content-Transfer-Encoding undone, leniently.
+// Content-Transfer-Encoding undone, leniently; and done.
 #include "mail/transfer.h"
 
 #include "base/must.h"
@@ -85,4 +85,74 @@ bool transfer_decode(enum mime_encoding encoding, struct str body, struct buf *o
 		return buf_add(out, body);
 	}
 	unreachable("transfer encoding");
+}
+
+// --- The other way ---
+
+enum { LINE_BYTES_MAX = 76 }; // RFC 2045 section 6.7, rule 5
+
+// A line that ends in LF, CR or CRLF, or with the text.
+static bool next_line(struct str *rest, struct str *line_out)
+{
+	size_t n = 0;
+	if (rest->n == 0)
+		return false;
+	while (n < rest->n && rest->p[n] != '\r' && rest->p[n] != '\n')
+		n++;
+	*line_out = str_upto(*rest, n);
+	size_t end = n + 1 < rest->n && rest->p[n] == '\r' && rest->p[n + 1] == '\n' ? 2 : 1;
+	*rest = str_from(*rest, n + end < rest->n ? n + end : rest->n);
+	return true;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static bool is_literal(char c)
+{
+	return c >= '!' && c <= '~' && c != '=';
+}
+
+static bool is_plain(struct str line)
+{
+	for (size_t i = 0; i < line.n; i++)
+		if (!is_literal(line.p[i]) && line.p[i] != '=' && !is_blank(line.p[i]))
+			return false;
+	return line.n <= LINE_BYTES_MAX && !(line.n && is_blank(line.p[line.n - 1])) && !str_starts(line, STR("From "));
+}
+
+static bool add_quoted(struct str line, struct buf *out)
+{
+	size_t column = 0;
+	for (size_t i = 0; i < line.n; i++) {
+		bool last = i + 1 == line.n;
+		bool literal = is_literal(line.p[i]) || (is_blank(line.p[i]) && !last);
+		if (column == 0 && (line.p[i] == '.' || str_starts(str_from(line, i), STR("From ")))) // what other transports trip over
+			literal = false;
+		size_t n = literal ? 1 : 3;
+		if (column + n > LINE_BYTES_MAX - 1) { // the "=" of a soft line break
+			if (!buf_add(out, STR("=\r\n")))
+				return false;
+			column = 0;
+		}
+		column += n;
+		if (!(literal ? buf_add_byte(out, line.p[i]) : buf_printf(out, "=%02X", (unsigned char)line.p[i])))
+			return false;
+	}
+	return buf_add(out, STR("\r\n"));
+}
+
+bool transfer_encode_text(struct str text, enum mime_encoding *encoding_out, struct buf *out)
+{
+	struct str rest = text, line;
+	bool plain = true, ok = true;
+	while (plain && next_line(&rest, &line))
+		plain = is_plain(line);
+	rest = text;
+	while (ok && next_line(&rest, &line))
+		ok = plain ? buf_add(out, line) && buf_add(out, STR("\r\n")) : add_quoted(line, out);
+	*encoding_out = plain ? MIME_7BIT : MIME_QUOTED_PRINTABLE;
+	return ok;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // MAIL and RCPT of LMTP: who sends, which of our mailboxes is meant. Whether a mailbox is here, router/home.h decides.
 #include "base/must.h"
+#include "lmtp_away.h"
 #include "lmtp_session.h"
 #include "popimap_metrics.h"
 #include "router/home.h"
@@ -106,6 +107,7 @@ struct reply lmtp_recipient(struct dialogue *d, void *one)
 		recipient->may_make = popimap_may_make(&home, &recipient->home);
 		recipient->detail = home.detail;
 		recipient->quota = popimap_quota(s->service->popimap->directory(s->service->popimap->arg), &home, s->settings, d->txn.arena);
+		lmtp_away_look(s, recipient, &home);
 	} else if (was_delivered(s, recipient, &home)) {
 		return reply_of(REPLY_RECIPIENT_OK);
 	} else {

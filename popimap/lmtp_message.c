@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "lmtp_away.h"
 #include "lmtp_session.h"
 #include "mail/header_emit.h"
 #include "popimap_metrics.h"
@@ -14,12 +15,14 @@ bool lmtp_message_begin(struct dialogue *d, struct reply *why_out)
 	struct lmtp_session *s = d->session;
 	(void)why_out;
 	s->incoming = incoming_new(s->service->popimap->store, d->config.message_bytes_max);
+	lmtp_away_begin(s);
 	return true;
 }
 
 void lmtp_message_take(struct dialogue *d, struct str bytes)
 {
 	struct lmtp_session *s = d->session;
+	lmtp_away_take(s, bytes);
 	enum err_code code = incoming_add(s->incoming, bytes, &d->err);
 	if (code == ERR_LIMIT) {
 		dialogue_refuse(d, reply_of(REPLY_TOO_BIG));
@@ -93,12 +96,14 @@ void lmtp_message_finish(struct dialogue *d)
 			.received = {.utc_s = clock_wall_ms() / 1000},
 		};
 	}
+	struct lmtp_answers *answers = lmtp_away_decide(s, deliveries);
 	store_deliver(s->service->popimap->store, deliveries, txn->recipients_n);
 	metric_observe(&metric_popimap_lmtp_commit, (uint64_t)(clock_mono_exact_ms() - began_ms) * 1000);
 	for (size_t i = 0; i < txn->recipients_n; i++) {
 		report(s, txn->recipients[i], &deliveries[i]);
 		dialogue_say(d, reply_of_delivery(&deliveries[i]));
 	}
+	lmtp_away_end(s, deliveries, &answers);
 	free(deliveries);
 }
 
@@ -106,4 +111,5 @@ void lmtp_message_forget(struct dialogue *d)
 {
 	struct lmtp_session *s = d->session;
 	incoming_free(&s->incoming);
+	lmtp_away_forget(s);
 }

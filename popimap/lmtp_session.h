@@ -44,6 +44,13 @@ struct lmtp_recipient {
 	const struct store_home *may_make; // home, or NULL while it is being moved
 	struct str detail; // of the address, when the sender gave no key
 	struct store_quota quota;
+	const struct entry *away; // whose messages may be answered (lmtp_away.h); NULL: they are not
+};
+
+// The header of the message, where it will be looked at.
+struct lmtp_head {
+	bool wanted, complete, too_long;
+	struct buf bytes; // owned; with wanted
 };
 
 struct lmtp_session {
@@ -53,6 +60,7 @@ struct lmtp_session {
 	const struct settings *settings; // of snapshot
 	enum lmtp_peer peer_kind;
 	struct incoming *incoming; // owned; NULL without a message
+	struct lmtp_head head;
 };
 
 // What a row of ours may demand beside what every dialogue checks.

@@ -77,14 +77,25 @@
                                                                                                                                              \
 	X(DELIVERED, "SELECT msg FROM delivered WHERE root=?1 AND detail=?2 AND list=?3")                                                    \
 	X(DELIVERED_ADD, "INSERT INTO delivered(root,detail,list,time_ms,msg,modseq) VALUES(?1,?2,?3,?4,?5,?6)")                             \
-	X(DELIVERED_FORGET, "DELETE FROM delivered WHERE time_ms<?1")
+	X(DELIVERED_FORGET, "DELETE FROM delivered WHERE time_ms<?1")                                                                        \
+                                                                                                                                             \
+	X(OUTBOX_MADE, "SELECT made_ms FROM outbox WHERE kind=?1 AND key=?2")                                                                \
+	X(OUTBOX_COUNT, "SELECT count(*) FROM outbox WHERE kind=?1 AND made_ms>?2")                                                          \
+	X(OUTBOX_ADD, "INSERT OR REPLACE INTO outbox(kind,key,made_ms,until_ms,guid,modseq,data) VALUES(?1,?2,?3,?4,?5,?6,?7)")              \
+	X(OUTBOX_NEXT, "SELECT kind,key,made_ms,guid,data FROM outbox WHERE typeof(data)<>'null' AND (kind,key)>(?1,?2)"                     \
+		" ORDER BY kind,key LIMIT 1")                                                                                                \
+	X(OUTBOX_SENT, "UPDATE outbox SET data=NULL,modseq=?4 WHERE kind=?1 AND key=?2 AND guid=?3")                                         \
+	X(OUTBOX_FORGET, "DELETE FROM outbox WHERE until_ms<?1 AND typeof(data)='null'")
 
 #define NODE_SQL(X)                                                                                                                          \
 	X(ADD, "INSERT OR IGNORE INTO mailbox(id,made_ms,changed_ms,format,wal_bytes,bytes,messages,change_seq,indexed,tidied_ms)"           \
 		" VALUES(?1,?2,?2,?3,0,0,0,0,0,0)")                                                                                          \
 	X(CHANGED, "UPDATE mailbox SET changed_ms=?2,format=?3,wal_bytes=?4,bytes=?5,messages=?6,change_seq=?7 WHERE id=?1")                 \
 	X(LIST, "SELECT id,made_ms,changed_ms,bytes,messages,tidied_ms FROM mailbox WHERE id>?1 ORDER BY id LIMIT ?2")                       \
-	X(TIDIED, "UPDATE mailbox SET tidied_ms=?2 WHERE id=?1")
+	X(TIDIED, "UPDATE mailbox SET tidied_ms=?2 WHERE id=?1")                                                                             \
+	X(OUTBOX_ADD, "INSERT OR IGNORE INTO outbox(mailbox) VALUES(?1)")                                                                    \
+	X(OUTBOX_LIST, "SELECT mailbox FROM outbox WHERE mailbox>?1 ORDER BY mailbox LIMIT ?2")                                              \
+	X(OUTBOX_DROP, "DELETE FROM outbox WHERE mailbox=?1")
 
 #define MAIL_SQL_ENUM(name, text) SQL_##name,
 #define NODE_SQL_ENUM(name, text) SQL_NODE_##name,

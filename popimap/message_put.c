@@ -4,12 +4,13 @@
 // A delivery: the key is looked up; known, it is a success, whatever state the mailbox is in. Else the body with its cache and thread, the
 // message in INBOX and the key are added in one transaction, which may hold other deliveries too; the caller's 250 follows the commit. Two
 // deliveries with one key at once are two jobs of one strand, so the second finds the key of the first, committed or in the same
-// transaction. If that transaction fails, both fail.
+// transaction. If that transaction fails, both fail. What the delivery sends is in the outbox with that commit (outbox.h).
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/must.h"
 #include "mailbox_private.h"
+#include "outbox.h"
 
 // --- COPY and MOVE ---
 
@@ -291,6 +292,8 @@ static enum err_code store_one(struct deliver_job *deliver, struct strand *stran
 		code = folder_row_apply(strand, inbox.id, &delta, err);
 	delivery->uid = row.uid;
 	delivery->emailid = deliver->body.guid;
+	if (code == ERR_OK && delivery->sends)
+		code = outbox_add(strand, delivery->sends, err);
 	return code ? code : add_key(strand, delivery, inbox.id, err);
 }
 
@@ -311,6 +314,8 @@ static void deliver_failed(struct job *job, struct strand *strand)
 {
 	struct deliver_job *deliver = (struct deliver_job *)job;
 	deliver->delivery->known = false;
+	if (deliver->delivery->sends && deliver->delivery->sends->fate == OUTBOX_ADDED)
+		deliver->delivery->sends->fate = OUTBOX_NONE;
 	body_undo(strand, &deliver->body);
 }
 
@@ -335,6 +340,7 @@ void store_deliver(struct store *store, struct delivery *deliveries, size_t n)
 {
 	struct deliver_job *jobs = calloc(n ? n : 1, sizeof *jobs);
 	must(jobs != NULL);
+	outbox_begin(store, deliveries, n);
 	for (size_t i = 0; i < n; i++) {
 		struct delivery *delivery = &deliveries[i];
 		delivery->known = false;
@@ -355,6 +361,7 @@ void store_deliver(struct store *store, struct delivery *deliveries, size_t n)
 		strand_drop(jobs[i].strand);
 	}
 	free(jobs);
+	outbox_end(store, deliveries, n);
 	store_count_deliveries(store, deliveries, n);
 }
 

@@ -23,6 +23,7 @@
 #include "router/login.h"
 #include "schema/daemons.h"
 #include "schema/settings_tls.h"
+#include "sender.h"
 #include "server.h"
 #include "store.h"
 
@@ -45,6 +46,7 @@ struct node {
 	struct runtime *runtime;
 	struct directory_views *views;
 	struct popimap popimap;
+	struct tls_client *sender_tls; // of the start, until the sender has it
 	struct lmtp_service lmtp;
 	struct popimap_service clear, tls_at_start;
 	struct listen_service listeners[5];
@@ -74,16 +76,31 @@ static void die_of_eio(const struct err *err, void *arg)
 
 // --- Certificates ---
 
+static void set_client(struct node *node, struct tls_client **client)
+{
+	if (node->popimap.sender) {
+		sender_set_tls(node->popimap.sender, client);
+		return;
+	}
+	node->sender_tls = *client;
+	*client = NULL;
+}
+
 static enum err_code load_tls(struct node *node, const struct settings *settings, struct err *err)
 {
 	struct tls_server *public = NULL, *private = NULL;
+	struct tls_client *client = NULL;
 	enum err_code code = settings_tls_server(settings, &public, err);
 	if (code == ERR_OK)
 		code = settings_tls_node_server(settings, &private, err);
+	if (code == ERR_OK)
+		code = settings_tls_node_client(settings, &client, err);
 	if (code == ERR_OK) {
 		tls_slot_set(&node->popimap.tls, &public);
 		tls_slot_set(&node->lmtp.tls, &private);
+		set_client(node, &client);
 	}
+	tls_client_drop(&client);
 	tls_server_drop(&public);
 	tls_server_drop(&private);
 	return code;
@@ -330,7 +347,10 @@ static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
 		struct control *control = daemon_serve_control(daemon, runtime_sched(node->runtime, 0));
 		if (control)
 			control_register(control, commands);
+		node->popimap.sender = sender_new(&node->popimap, runtime_workers(node->runtime));
+		sender_set_tls(node->popimap.sender, &node->sender_tls);
 		must(runtime_spawn(node->runtime, tidy_fiber, node, "tidy"));
+		must(runtime_spawn(node->runtime, sender_run, node->popimap.sender, "sender"));
 		code = start_listeners(node, err);
 	}
 	settings_unref(&snapshot);
@@ -360,6 +380,8 @@ static void popimap_stop(struct daemon *daemon)
 		runtime_stop(node->runtime, settings_of(snapshot)->stop_deadline_s * 1000);
 	settings_unref(&snapshot);
 	local_socket_close(&node->lmtp.local);
+	sender_free(&node->popimap.sender);
+	tls_client_drop(&node->sender_tls);
 	store_close(&node->popimap.store);
 	login_close(&node->popimap.login);
 	directory_views_close(&node->views);

@@ -48,6 +48,10 @@
 	X(COUNTER, popimap_lmtp_delivered, "", "Messages put into mailboxes.")                                                \
 	X(COUNTER, popimap_lmtp_known, "", "Deliveries that the mailbox had already: recognised by their key.")               \
 	X(COUNTER, popimap_lmtp_failed, "", "Deliveries that failed.")                                                        \
+	X(COUNTER, popimap_vacation_answered, "", "Messages to users who are away that are answered.")                         \
+	X(COUNTER, popimap_vacation_unanswered, "", "Messages to users who are away that are not: lists, programs, second ones.") \
+	X(COUNTER, popimap_vacation_sent, "", "Answers that a queue has taken.")                                               \
+	X(COUNTER, popimap_vacation_refused, "", "Answers that no queue took: refused for good, or too old.")                  \
 	X(HISTOGRAM, popimap_lmtp_commit, "seconds", "From the end of a message to the last mailbox's commit.")                      \
 	X(GAUGE, popimap_store_mailboxes, "", "Mailboxes in memory.")                                                         \
 	X(GAUGE, popimap_store_open, "", "Mailboxes with an open database.")                                                  \

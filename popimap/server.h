@@ -18,12 +18,14 @@
 
 struct crowd;
 struct login;
+struct sender;
 struct store;
 
 struct popimap {
 	struct store *store;
 	struct login *login;  // router/login.h
 	struct crowd *crowd;  // crowd.h; NULL: no cap for users
+	struct sender *sender; // sender.h; NULL: what mailboxes send waits
 	struct tls_slot tls;  // empty: STARTTLS and STLS are not offered
 	// The view of the shadow that belongs to the calling thread's scheduler; borrowed.
 	struct directory *(*directory)(void *arg);

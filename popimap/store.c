@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "mail_make.h"
 #include "mailbox_private.h"
+#include "outbox.h"
 #include "schema/ddl_mail.h"
 
 enum { DIR_MODE = 0700, CHAINS_MIN = 64 };
@@ -112,7 +113,7 @@ struct trash_row {
 	int64_t id, body;
 };
 
-// The oldest of the trash, and old delivery keys.
+// The oldest of the trash, old delivery keys, old answers.
 static enum job_step tidy_run(struct job *job, struct strand *strand)
 {
 	struct tidy *tidy = (struct tidy *)job;
@@ -137,6 +138,8 @@ static enum job_step tidy_run(struct job *job, struct strand *strand)
 		db_bind_i64(forget, 1, tidy->now_ms - days * 24 * 3600 * 1000);
 		code = db_run(strand->db, forget, job->err);
 	}
+	if (code == ERR_OK)
+		code = outbox_forget(strand, tidy->now_ms, job->err);
 	return job_end(job, code);
 }
 
@@ -244,7 +247,7 @@ static void rebuild_one(void *arg, const struct guid *id)
 	rebuild->add.id = *id;
 	if (rebuild->code == ERR_OK) {
 		node_add_run(&rebuild->add.job, rebuild->node);
-		rebuild->code = rebuild->add.job.code;
+		rebuild->code = rebuild->add.job.code ? rebuild->add.job.code : outbox_list(rebuild->node, id, rebuild->add.job.err);
 	}
 }
 

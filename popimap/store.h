@@ -36,6 +36,8 @@
 
 struct store;
 struct incoming;
+struct outbox_item;
+struct strand;
 
 enum {
 	STORE_INLINE_BYTES_MAX = 64 << 10, // a larger body is big/<guid>
@@ -106,6 +108,7 @@ struct delivery {
 	struct str prefix;             // Return-Path and Delivered-To, whole lines with CRLF; may be empty
 	struct incoming *body;         // shared by all deliveries of a transaction
 	struct date received;          // INTERNALDATE
+	struct outbox_item *sends;     // what it sends (outbox.h); NULL: nothing, and then nothing is asked for it
 
 	// Filled by store_deliver.
 	enum err_code code;
@@ -113,6 +116,7 @@ struct delivery {
 	uint32_t uid;        // in INBOX, of this delivery or the earlier one
 	struct guid emailid; // zero when known and expunged since
 	struct err err;      // set when code is not ERR_OK
+	struct strand *strand; // private; with sends
 };
 
 // Delivers to all of them, at once as far as they are different mailboxes, and returns when each has its code; those with ERR_OK are on the

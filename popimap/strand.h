@@ -104,6 +104,8 @@ struct strand {
 	struct rest_seat rest;               // idle with an open database
 	struct watch *watches;
 	bool maildrop_locked;
+	unsigned sends_open;                 // deliveries under way that may put something into the outbox (outbox.h)
+	uint64_t sends_begun;                // and those ever
 
 	// Owner: the thread that runs it.
 	struct db *db;

@@ -9,6 +9,9 @@
 enum {
 	INTERVAL_DAYS = 7, // RFC 3834 section 2
 	SUBJECT_BYTES_MAX = 400,
+	REFERENCES_MAX = 1000,
+	REFERENCES_KEPT = 20,
+	ID_BYTES_MAX = 250,
 	ADDRESSES_MAX = 1000,
 };
 static const int64_t DAY_MS = 24 * 3600 * 1000;
@@ -32,16 +35,21 @@ static bool is_before(const struct entry *user, enum attr attr, int64_t now_ms)
 	return text.p && entry_time_parse(text, &at_ms) && now_ms < at_ms;
 }
 
-static enum vacation_verdict by_time(const struct vacation_facts *f)
+static enum vacation_verdict by_time(const struct entry *user, int64_t now_ms)
 {
-	struct str word = entry_first(f->user, ATTR_PH_VACATION);
+	struct str word = entry_first(user, ATTR_PH_VACATION);
 	bool scheduled = str_eq_nocase(word, STR("scheduled"));
 	if (!scheduled && !str_eq_nocase(word, STR("on")))
 		return VACATION_OFF;
-	bool ended = entry_has(f->user, ATTR_PH_VACATION_END) && !is_before(f->user, ATTR_PH_VACATION_END, f->now_ms);
-	if (scheduled && (ended || is_before(f->user, ATTR_PH_VACATION_START, f->now_ms)))
+	bool ended = entry_has(user, ATTR_PH_VACATION_END) && !is_before(user, ATTR_PH_VACATION_END, now_ms);
+	if (scheduled && (ended || is_before(user, ATTR_PH_VACATION_START, now_ms)))
 		return VACATION_NOT_NOW;
-	return entry_first(f->user, ATTR_PH_VACATION_TEXT).n ? VACATION_ANSWER : VACATION_NO_TEXT;
+	return entry_first(user, ATTR_PH_VACATION_TEXT).n ? VACATION_ANSWER : VACATION_NO_TEXT;
+}
+
+bool vacation_is_on(const struct entry *user, int64_t now_ms)
+{
+	return by_time(user, now_ms) == VACATION_ANSWER;
 }
 
 // --- Who ---
@@ -177,6 +185,15 @@ static int64_t interval_ms(const struct entry *user)
 	return (int64_t)days * DAY_MS;
 }
 
+// Who was answered in an earlier vacation does not know of this one.
+static int64_t since_ms(const struct vacation_facts *f)
+{
+	int64_t begin_ms, since = f->now_ms - interval_ms(f->user);
+	struct str start = entry_first(f->user, ATTR_PH_VACATION_START);
+	bool scheduled = str_eq_nocase(entry_first(f->user, ATTR_PH_VACATION), STR("scheduled"));
+	return scheduled && start.p && entry_time_parse(start, &begin_ms) && begin_ms > since ? begin_ms : since;
+}
+
 static struct str subject_of(struct arena *arena, const struct vacation_facts *f)
 {
 	struct header_field field;
@@ -190,6 +207,30 @@ static struct str subject_of(struct arena *arena, const struct vacation_facts *f
 	return arena_printf(arena, "Auto: %.*s", STR_FMT(theirs));
 }
 
+// What can be repeated in a header of ours.
+static bool is_id(struct str id)
+{
+	for (size_t i = 0; i < id.n; i++)
+		if (id.p[i] <= ' ' || id.p[i] > '~')
+			return false;
+	return id.n > 0 && id.n <= ID_BYTES_MAX;
+}
+
+// The message's own last; of many those that began the thread are left out.
+static struct str references_of(struct arena *arena, const struct vacation_facts *f, struct str own)
+{
+	struct header_field field;
+	struct header_msgids ids = {0};
+	struct str all = STR("");
+	if (!header_find(f->header, STR("References"), &field))
+		return own;
+	header_msgids(arena, field.body, REFERENCES_MAX, &ids);
+	for (size_t i = ids.n > REFERENCES_KEPT ? ids.n - REFERENCES_KEPT : 0; i < ids.n; i++)
+		if (is_id(ids.ids[i]))
+			all = arena_printf(arena, "%.*s<%.*s> ", STR_FMT(all), STR_FMT(ids.ids[i]));
+	return arena_printf(arena, "%.*s%.*s", STR_FMT(all), STR_FMT(own));
+}
+
 static struct str message_id(struct arena *arena, const struct vacation_facts *f)
 {
 	struct header_field field;
@@ -197,7 +238,7 @@ static struct str message_id(struct arena *arena, const struct vacation_facts *f
 	if (!header_find(f->header, STR("Message-ID"), &field))
 		return STR("");
 	header_msgids(arena, field.body, 1, &ids);
-	return ids.n ? arena_printf(arena, "<%.*s>", STR_FMT(ids.ids[0])) : STR("");
+	return ids.n && is_id(ids.ids[0]) ? arena_printf(arena, "<%.*s>", STR_FMT(ids.ids[0])) : STR("");
 }
 
 static enum vacation_verdict by_sender(struct arena *arena, const struct vacation_facts *f)
@@ -213,18 +254,19 @@ static enum vacation_verdict by_sender(struct arena *arena, const struct vacatio
 
 enum vacation_verdict vacation_decide(struct arena *arena, const struct vacation_facts *f, struct vacation_answer *answer_out)
 {
-	enum vacation_verdict verdict = by_time(f);
+	enum vacation_verdict verdict = by_time(f->user, f->now_ms);
 	if (verdict == VACATION_ANSWER)
 		verdict = by_sender(arena, f);
 	if (verdict == VACATION_ANSWER)
 		verdict = by_header(arena, f);
 	// A clock that was set back makes nobody wait for ever.
-	int64_t since_ms = f->now_ms - f->last_answer_ms;
-	if (verdict == VACATION_ANSWER && f->last_answer_ms > 0 && since_ms >= 0 && since_ms < interval_ms(f->user))
+	if (verdict == VACATION_ANSWER && f->last_answer_ms > since_ms(f) && f->last_answer_ms <= f->now_ms)
 		verdict = VACATION_ANSWERED;
-	if (verdict == VACATION_ANSWER)
-		*answer_out = (struct vacation_answer){.to = f->sender, .correspondent = f->sender->key, .subject = subject_of(arena, f),
-			.text = entry_first(f->user, ATTR_PH_VACATION_TEXT), .in_reply_to = message_id(arena, f),
-			.again_ms = f->now_ms + interval_ms(f->user)};
+	if (verdict != VACATION_ANSWER)
+		return verdict;
+	struct str id = message_id(arena, f);
+	*answer_out = (struct vacation_answer){.to = f->sender, .correspondent = f->sender->key, .subject = subject_of(arena, f),
+		.text = entry_first(f->user, ATTR_PH_VACATION_TEXT), .in_reply_to = id, .references = references_of(arena, f, id),
+		.again_ms = f->now_ms + interval_ms(f->user), .since_ms = since_ms(f)};
 	return verdict;
 }

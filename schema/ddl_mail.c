@@ -49,8 +49,8 @@ static const char version_3[] =
 	// Delivery keys, FORMATS.md section 7. msg: its id.
 	"CREATE TABLE delivered(root,detail,list,time_ms,msg,modseq,PRIMARY KEY(root,detail,list))WITHOUT ROWID;"
 	// What a delivery sends (vacation, Sieve), in the commit of the delivery, and the memory that it was sent. kind: what sends. key: to
-	// whom, as that kind tells them apart. guid: of the message. data: the message, NULL once a queue has taken it; the row stays until
-	// until_ms, so that the same correspondent is not answered again so soon.
+	// whom, as that kind tells them apart. guid: of the message. data: envelope and message (popimap/outbox_data.h), NULL once a queue has
+	// taken it; the row stays until until_ms, so that the same correspondent is not answered again so soon.
 	"CREATE TABLE outbox(kind TEXT,key TEXT,made_ms,until_ms,guid,modseq,data BLOB,PRIMARY KEY(kind,key))WITHOUT ROWID;";
 
 // Versions 1 and 2 had more tables, and flags and MODSEQ in msg (1, in several forms); no release ever wrote them.

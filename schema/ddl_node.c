@@ -13,6 +13,10 @@ static const char version_1[] =
 	"CREATE TABLE acl("
 	" actor BLOB NOT NULL, mailbox BLOB NOT NULL, PRIMARY KEY(actor, mailbox)) WITHOUT ROWID;";
 
-static const char *const steps[] = {version_1};
+static const char version_2[] =
+	// Mailboxes whose outbox may hold something that is not sent yet: all that do, and some that do not.
+	"CREATE TABLE outbox(mailbox BLOB PRIMARY KEY) WITHOUT ROWID;";
+
+static const char *const steps[] = {version_1, version_2};
 
 const struct db_schema ddl_node = {.name = "node.db", .application_id = 0x50486e6f, .version = sizeof steps / sizeof *steps, .steps = steps};

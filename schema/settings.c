@@ -43,6 +43,12 @@ static void check(const void *values, struct settings_report *report)
 		if (!pin_is_one(s->relay_certificates.v[i]))
 			settings_complain(report, "relay_certificates", "has \"%.*s\", which is not sha256: and 64 hexadecimal digits; write the digest "
 				"of the certificate's public key", STR_FMT(s->relay_certificates.v[i]));
+	for (size_t i = 0; i < s->submit_servers.n; i++) {
+		struct settings_address server;
+		const char *complaint = settings_address_read(s->submit_servers.v[i], &server);
+		if (complaint)
+			settings_complain(report, "submit_servers", "has \"%.*s\", which %s", STR_FMT(s->submit_servers.v[i]), complaint);
+	}
 	if (s->retry_min_s > s->retry_max_s)
 		settings_complain(report, "retry_min_s", "is above retry_max_s; lower it");
 	if (s->queue_bounce_lifetime_s > s->queue_lifetime_s)

@@ -146,6 +146,9 @@ void settings_print_value(const struct settings_row *row, const void *values, st
 // True when the field has its default.
 bool settings_is_default(const struct settings_row *row, const void *values);
 
+// "host:port", "[v6]:port"; the host may be a name, and borrows. NULL, or what is wrong with it: "has no port; write …", a literal.
+const char *settings_address_read(struct str text, struct settings_address *address_out);
+
 // True when addr is in one of the networks.
 bool settings_networks_have(const struct settings_networks *networks, const struct netaddr *addr);
 

@@ -5,11 +5,12 @@
 //     struct vacation_facts facts = {.user = home.entry, .sender = &mail_from, .list = key.list, .header = header, .now_ms = clock_wall_ms(),
 //         .last_answer_ms = last};                                  // to answer.correspondent; 0: never
 //     if (vacation_decide(arena, &facts, &answer) == VACATION_ANSWER)
-//         ... a message from <> to answer.to, Auto-Submitted: auto-replied, answer.subject, answer.text ...
+//         vacation_write(arena, &(struct vacation_letter){.user = home.entry, .answer = &answer, …}, &message);    // from <> to answer.to
 //
 // Nobody is answered whose message was not written to this person by a person: no reports, lists, bulk mail, other answers, no address that
 // only a program has, nothing in whose To, Cc or their Resent- forms none of the user's addresses stands. One answer a correspondent in
-// phVacationInterval days (7; at least 1). Pure; results live in the arena.
+// phVacationInterval days (7; at least 1), and one more when another vacation has begun since (phVacationStart of scheduled). Pure; results
+// live in the arena.
 #ifndef ROUTER_VACATION_H
 #define ROUTER_VACATION_H
 
@@ -30,7 +31,9 @@
 	X(VACATION_BULK, "the message says that it is bulk mail, or wants no answer of this kind")                    \
 	X(VACATION_AUTOMATIC, "the message was made by a program (Auto-Submitted)")                                   \
 	X(VACATION_NOT_ADDRESSED, "none of the user's addresses is in To or Cc")                                      \
-	X(VACATION_ANSWERED, "the sender has had an answer already")
+	X(VACATION_ANSWERED, "the sender has had an answer already")                                                 \
+	X(VACATION_TOO_MANY, "the user has answered too many others in this hour")                                   \
+	X(VACATION_TOO_LONG, "the message's header is longer than is looked at")
 
 enum vacation_verdict {
 #define VACATION_ENUM(verdict, why) verdict,
@@ -39,6 +42,9 @@ enum vacation_verdict {
 };
 
 const char *vacation_why(enum vacation_verdict verdict);
+
+// Is the user away? False: no message is answered, whatever is in it, and nobody needs to look.
+bool vacation_is_on(const struct entry *user, int64_t now_ms);
 
 struct vacation_facts {
 	const struct entry *user;
@@ -53,10 +59,31 @@ struct vacation_answer {
 	struct str correspondent;  // its key, under which the answer is remembered
 	struct str subject;        // phVacationSubject, else "Auto: " and the message's; UTF-8, one line
 	struct str text;           // phVacationText: UTF-8, line ends as the directory has them
-	struct str in_reply_to;    // the message's Message-ID with its brackets; may be empty
+	struct str in_reply_to;    // the message's Message-ID with its brackets; empty: it has none that could be repeated
+	struct str references;     // RFC 5322 section 3.6.4: those of the message, then its own; "<a@b> <c@d>"; may be empty
 	int64_t again_ms;          // not before this time
+	int64_t since_ms;          // an answer that was sent before this time does not count
 };
 
 enum vacation_verdict vacation_decide(struct arena *arena, const struct vacation_facts *facts, struct vacation_answer *answer_out);
+
+enum {
+	VACATION_TEXT_BYTES_MAX = 32 << 10,     // of phVacationText; what is longer is cut
+	VACATION_MESSAGE_BYTES_MAX = 192 << 10, // what an answer has at most
+};
+
+struct vacation_letter {
+	const struct entry *user;
+	const struct addr *recipient;         // whom the message was delivered to: the answer's author where the entry has no mail
+	const struct vacation_answer *answer;
+	struct str hostname;
+	struct guid guid;                     // of the answer: its Message-ID
+	int64_t now_ms;
+};
+
+// Adds the whole message, with CRLF line ends, in ASCII (in UTF-8 where an address is, *utf8_out: then it needs SMTPUTF8). Whatever is in the
+// directory or in the message that is answered, it is one header, one text and nothing else. False: it does not fit, or the user has no
+// address.
+bool vacation_write(struct arena *arena, const struct vacation_letter *letter, struct buf *out, bool *utf8_out);
 
 #endif

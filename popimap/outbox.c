@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// The outbox: its rows in mail.db, the list of mailboxes in node.db. outbox.h tells the story.
+#include "outbox.h"
+
+#include <stdlib.h>
+
+#include "base/must.h"
+#include "mailbox_private.h"
+
+static const int64_t HOUR_MS = 3600 * 1000;
+
+// --- In the transaction of a delivery ---
+
+// When the last one of this kind and key was made; 0: none is remembered.
+static enum err_code find_made(struct strand *strand, const struct outbox_item *item, int64_t *made_ms_out, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_MADE);
+	db_bind_str(stmt, 1, item->kind);
+	db_bind_str(stmt, 2, item->key);
+	enum db_step step = db_step(strand->db, stmt, err);
+	*made_ms_out = step == DB_ROW ? db_col_i64(stmt, 0) : 0;
+	return mailbox_all_rows(stmt, step, err);
+}
+
+static enum err_code count_hour(struct strand *strand, const struct outbox_item *item, uint64_t *n_out, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_COUNT);
+	db_bind_str(stmt, 1, item->kind);
+	db_bind_i64(stmt, 2, item->made_ms - HOUR_MS);
+	enum db_step step = db_step(strand->db, stmt, err);
+	*n_out = step == DB_ROW ? (uint64_t)db_col_i64(stmt, 0) : 0;
+	return mailbox_all_rows(stmt, step, err);
+}
+
+// A time to come is of a clock that was set back since: nobody waits for it.
+static enum err_code look(struct strand *strand, struct outbox_item *item, struct err *err)
+{
+	int64_t made_ms;
+	uint64_t n = 0;
+	enum err_code code = find_made(strand, item, &made_ms, err);
+	if (code == ERR_OK && item->hour_max)
+		code = count_hour(strand, item, &n, err);
+	if (code)
+		return code;
+	if (made_ms > item->since_ms && made_ms <= item->made_ms)
+		item->fate = OUTBOX_KNOWN;
+	else if (item->hour_max && n >= item->hour_max)
+		item->fate = OUTBOX_MANY;
+	else
+		item->fate = OUTBOX_NONE;
+	return ERR_OK;
+}
+
+enum err_code outbox_add(struct strand *strand, struct outbox_item *item, struct err *err)
+{
+	must(item->data.n <= OUTBOX_DATA_BYTES_MAX && item->key.n <= OUTBOX_KEY_BYTES_MAX);
+	if (item->fate != OUTBOX_NONE) // decided before the delivery began
+		return ERR_OK;
+	enum err_code code = look(strand, item, err);
+	if (code || item->fate != OUTBOX_NONE)
+		return code;
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_ADD);
+	db_bind_str(stmt, 1, item->kind);
+	db_bind_str(stmt, 2, item->key);
+	db_bind_i64(stmt, 3, item->made_ms);
+	db_bind_i64(stmt, 4, item->until_ms);
+	db_bind_blob(stmt, 5, guid_bytes(&item->guid));
+	db_bind_i64(stmt, 6, (int64_t)strand_seq(strand));
+	db_bind_blob(stmt, 7, item->data);
+	code = db_run(strand->db, stmt, err);
+	item->fate = code ? OUTBOX_NONE : OUTBOX_ADDED;
+	return code;
+}
+
+enum err_code outbox_forget(struct strand *strand, int64_t now_ms, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_FORGET);
+	db_bind_i64(stmt, 1, now_ms);
+	return db_run(strand->db, stmt, err);
+}
+
+// --- Before and after the jobs of deliveries ---
+
+struct look_job {
+	struct job job;
+	struct outbox_item *item;
+	struct strand *strand;
+};
+
+static enum job_step look_run(struct job *job, struct strand *strand)
+{
+	return job_end(job, look(strand, ((struct look_job *)job)->item, job->err));
+}
+
+// Who has had an answer needs no line in node.db. What cannot be seen now is seen in the delivery's transaction.
+static void look_at_all(struct delivery *deliveries, size_t n, struct look_job *jobs)
+{
+	for (size_t i = 0; i < n; i++) {
+		jobs[i] = (struct look_job){.job = {.kind = JOB_READ, .run = look_run}, .item = deliveries[i].sends, .strand = deliveries[i].strand};
+		if (jobs[i].item)
+			strand_submit(jobs[i].strand, &jobs[i].job);
+	}
+	for (size_t i = 0; i < n; i++)
+		if (jobs[i].item)
+			strand_await(&jobs[i].job);
+}
+
+struct list_job {
+	struct job job;
+	const struct delivery *deliveries;
+	size_t n;
+};
+
+enum err_code outbox_list(struct strand *node, const struct guid *mailbox, struct err *err)
+{
+	sqlite3_stmt *stmt = db_stmt(node->db, SQL_NODE_OUTBOX_ADD);
+	db_bind_blob(stmt, 1, guid_bytes(mailbox));
+	return db_run(node->db, stmt, err);
+}
+
+static bool will_add(const struct delivery *delivery)
+{
+	return delivery->sends && delivery->sends->fate == OUTBOX_NONE;
+}
+
+static enum job_step list_run(struct job *job, struct strand *node)
+{
+	const struct list_job *list = (const struct list_job *)job;
+	enum err_code code = ERR_OK;
+	for (size_t i = 0; i < list->n && code == ERR_OK; i++)
+		if (will_add(&list->deliveries[i]))
+			code = outbox_list(node, &list->deliveries[i].account, job->err);
+	return job_end(job, code);
+}
+
+static size_t count_additions(const struct delivery *deliveries, size_t n)
+{
+	size_t additions = 0;
+	for (size_t i = 0; i < n; i++)
+		additions += will_add(&deliveries[i]);
+	return additions;
+}
+
+static void list_all(struct store *store, struct delivery *deliveries, size_t n)
+{
+	struct list_job *list = calloc(1, sizeof *list); // with its error text too large for a fiber's stack
+	must(list != NULL);
+	*list = (struct list_job){.job = {.kind = JOB_WRITE, .run = list_run}, .deliveries = deliveries, .n = n};
+	if (count_additions(deliveries, n) > 0 && strand_run(store->node, &list->job) != ERR_OK)
+		for (size_t i = 0; i < n; i++)
+			if (will_add(&deliveries[i]))
+				deliveries[i].sends->fate = OUTBOX_FAILED;
+	free(list);
+}
+
+static void count_begun(struct store *store, struct delivery *deliveries, size_t n, bool begins)
+{
+	pthread_mutex_lock(&store->mutex);
+	for (size_t i = 0; i < n; i++) {
+		if (deliveries[i].sends == NULL)
+			continue;
+		deliveries[i].strand->sends_begun += begins;
+		deliveries[i].strand->sends_open += begins ? 1u : -1u;
+	}
+	pthread_mutex_unlock(&store->mutex);
+}
+
+static bool any_sends(const struct delivery *deliveries, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (deliveries[i].sends)
+			return true;
+	return false;
+}
+
+void outbox_begin(struct store *store, struct delivery *deliveries, size_t n)
+{
+	if (!any_sends(deliveries, n))
+		return;
+	struct look_job *jobs = calloc(n, sizeof *jobs);
+	must(jobs != NULL);
+	for (size_t i = 0; i < n; i++)
+		if (deliveries[i].sends) {
+			deliveries[i].sends->fate = OUTBOX_NONE;
+			deliveries[i].strand = strand_get(store, &deliveries[i].account);
+		}
+	count_begun(store, deliveries, n, true);
+	look_at_all(deliveries, n, jobs);
+	free(jobs);
+	list_all(store, deliveries, n);
+}
+
+void outbox_end(struct store *store, struct delivery *deliveries, size_t n)
+{
+	if (!any_sends(deliveries, n))
+		return;
+	count_begun(store, deliveries, n, false);
+	for (size_t i = 0; i < n; i++)
+		if (deliveries[i].sends)
+			strand_drop(deliveries[i].strand);
+}
+
+// --- The sender ---
+
+struct mailboxes_job {
+	struct job job;
+	struct guid after;
+	struct guid *ids;
+	size_t n, n_out;
+};
+
+static enum job_step mailboxes_run(struct job *job, struct strand *node)
+{
+	struct mailboxes_job *list = (struct mailboxes_job *)job;
+	sqlite3_stmt *stmt = db_stmt(node->db, SQL_NODE_OUTBOX_LIST);
+	db_bind_blob(stmt, 1, guid_bytes(&list->after));
+	db_bind_i64(stmt, 2, (int64_t)list->n);
+	enum db_step step;
+	while ((step = db_step(node->db, stmt, job->err)) == DB_ROW && list->n_out < list->n) {
+		struct str id = db_col_blob(stmt, 0);
+		struct guid *out = &list->ids[list->n_out++];
+		*out = (struct guid){0};
+		if (id.n == sizeof *out)
+			memcpy(out, id.p, id.n);
+	}
+	return job_end(job, mailbox_all_rows(stmt, step, job->err));
+}
+
+enum err_code outbox_mailboxes(struct store *store, const struct guid *after, struct guid *ids, size_t n, size_t *n_out, struct err *err)
+{
+	struct mailboxes_job list = {.job = {.kind = JOB_READ, .run = mailboxes_run, .err = err}, .ids = ids, .n = n};
+	if (after)
+		list.after = *after;
+	enum err_code code = strand_run(store->node, &list.job);
+	if (code == ERR_OK)
+		*n_out = list.n_out;
+	return code;
+}
+
+struct next_job {
+	struct job job;
+	const struct outbox_row *after;
+	struct arena *arena;
+	struct outbox_row *row; // NULL: only whether there is one
+	bool found;
+};
+
+static enum job_step next_run(struct job *job, struct strand *strand)
+{
+	struct next_job *next = (struct next_job *)job;
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_NEXT);
+	db_bind_str(stmt, 1, next->after ? next->after->kind : STR_NONE);
+	db_bind_str(stmt, 2, next->after ? next->after->key : STR_NONE);
+	enum db_step step = db_step(strand->db, stmt, job->err);
+	next->found = step == DB_ROW;
+	if (next->found && next->row) {
+		struct str guid = db_col_blob(stmt, 3);
+		*next->row = (struct outbox_row){.kind = arena_dup(next->arena, db_col_str(stmt, 0)), .key = arena_dup(next->arena, db_col_str(stmt, 1)),
+			.made_ms = db_col_i64(stmt, 2), .data = arena_dup(next->arena, db_col_blob(stmt, 4))};
+		if (guid.n == sizeof next->row->guid)
+			memcpy(&next->row->guid, guid.p, guid.n);
+	}
+	return job_end(job, mailbox_all_rows(stmt, step, job->err));
+}
+
+static enum err_code run_on(struct store *store, const struct guid *mailbox, struct job *job)
+{
+	struct strand *strand = strand_get(store, mailbox);
+	enum err_code code = strand_run(strand, job);
+	strand_drop(strand);
+	return code;
+}
+
+enum err_code outbox_next(struct store *store, const struct guid *mailbox, const struct outbox_row *after, struct arena *arena,
+	struct outbox_row *row_out, bool *found_out, struct err *err)
+{
+	struct next_job next = {.job = {.kind = JOB_READ, .run = next_run, .err = err}, .after = after, .arena = arena, .row = row_out};
+	enum err_code code = run_on(store, mailbox, &next.job);
+	if (code == ERR_OK && arena_overflowed(arena))
+		code = err_set(err, ERR_LIMIT, "an item of an outbox is larger than fits");
+	if (code == ERR_OK)
+		*found_out = next.found;
+	return code;
+}
+
+struct sent_job {
+	struct job job;
+	const struct outbox_row *row;
+};
+
+static enum job_step sent_run(struct job *job, struct strand *strand)
+{
+	const struct outbox_row *row = ((const struct sent_job *)job)->row;
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_SENT);
+	db_bind_str(stmt, 1, row->kind);
+	db_bind_str(stmt, 2, row->key);
+	db_bind_blob(stmt, 3, guid_bytes(&row->guid));
+	db_bind_i64(stmt, 4, (int64_t)strand_seq(strand));
+	return job_end(job, db_run(strand->db, stmt, job->err));
+}
+
+enum err_code outbox_sent(struct store *store, const struct guid *mailbox, const struct outbox_row *row, struct err *err)
+{
+	struct sent_job sent = {.job = {.kind = JOB_WRITE, .run = sent_run, .err = err}, .row = row};
+	return run_on(store, mailbox, &sent.job);
+}
+
+struct settle_job {
+	struct job job;
+	struct strand *strand;
+	uint64_t begun; // when it was looked
+};
+
+// A delivery that has begun before this runs is seen here; one that begins later lists the mailbox after this.
+static enum job_step settle_run(struct job *job, struct strand *node)
+{
+	const struct settle_job *settle = (const struct settle_job *)job;
+	pthread_mutex_lock(&node->store->mutex);
+	bool quiet = settle->strand->sends_open == 0 && settle->strand->sends_begun == settle->begun;
+	pthread_mutex_unlock(&node->store->mutex);
+	if (!quiet)
+		return job_end(job, ERR_OK);
+	sqlite3_stmt *stmt = db_stmt(node->db, SQL_NODE_OUTBOX_DROP);
+	db_bind_blob(stmt, 1, guid_bytes(&settle->strand->id));
+	return job_end(job, db_run(node->db, stmt, job->err));
+}
+
+enum err_code outbox_settle(struct store *store, const struct guid *mailbox, struct err *err)
+{
+	struct settle_job settle = {.job = {.kind = JOB_WRITE, .run = settle_run, .err = err}, .strand = strand_get(store, mailbox)};
+	struct next_job next = {.job = {.kind = JOB_READ, .run = next_run, .err = err}};
+	pthread_mutex_lock(&store->mutex);
+	settle.begun = settle.strand->sends_begun;
+	pthread_mutex_unlock(&store->mutex);
+	enum err_code code = strand_run(settle.strand, &next.job);
+	if (code == ERR_NOTFOUND) // it was to be made with the delivery, which then failed
+		code = ERR_OK;
+	if (code == ERR_OK && !next.found)
+		code = strand_run(store->node, &settle.job);
+	strand_drop(settle.strand);
+	return code;
+}
