@@ -27,6 +27,11 @@ void dialogue_cmd_helo(struct dialogue *d, struct str argument)
 	conn_printf(d->conn, "250 %.*s\r\n", STR_FMT(d->config.hostname));
 }
 
+static bool has_tls(const struct dialogue *d)
+{
+	return d->config.tls && tls_slot_is_set(d->config.tls);
+}
+
 void dialogue_cmd_ehlo(struct dialogue *d, struct str argument)
 {
 	if (!accept_name(d, argument))
@@ -34,7 +39,7 @@ void dialogue_cmd_ehlo(struct dialogue *d, struct str argument)
 	d->esmtp = true;
 	conn_printf(d->conn, "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %llu\r\n", STR_FMT(d->config.hostname),
 		(unsigned long long)d->config.message_bytes_max);
-	if (conn_tls(d->conn) == NULL && tls_slot_is_set(d->config.tls))
+	if (conn_tls(d->conn) == NULL && has_tls(d))
 		conn_write(d->conn, STR("250-STARTTLS\r\n"));
 	d->config.protocol->offer(d);
 	conn_write(d->conn, STR("250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n"));
@@ -48,7 +53,7 @@ void dialogue_cmd_starttls(struct dialogue *d, struct str argument)
 		dialogue_say_id(d, REPLY_BAD_SEQUENCE);
 		return;
 	}
-	if (!tls_slot_is_set(d->config.tls)) {
+	if (!has_tls(d)) {
 		dialogue_say_id(d, REPLY_TLS_UNAVAILABLE);
 		return;
 	}

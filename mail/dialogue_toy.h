@@ -144,7 +144,6 @@ static const struct dialogue_command toy_rows[] = {
 // Plays toy->in. The result is in toy, which toy_free ends.
 static void toy_run(struct toy *toy)
 {
-	static struct tls_slot no_tls = TLS_SLOT_INIT;
 	static const struct str forbidden[] = {STR("GET"), STR("POST")};
 	const struct dialogue_protocol protocol = {
 		.name = "TOY",
@@ -166,7 +165,6 @@ static void toy_run(struct toy *toy)
 	const struct dialogue_config config = {
 		.protocol = &protocol,
 		.session = toy,
-		.tls = &no_tls,
 		.hostname = STR("mx.example"),
 		.forbidden = forbidden,
 		.forbidden_n = sizeof forbidden / sizeof *forbidden,
