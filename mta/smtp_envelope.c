@@ -13,6 +13,8 @@
 // read receipts carry.
 static struct reply may_send(struct smtp_session *s, const struct addr *from)
 {
+	if (smtp_is_of_mailboxes(s)) // what they make is no mail that anybody is told about (RFC 3834 section 3.3)
+		return reply_of(addr_is_null(from) ? REPLY_SENDER_OK : REPLY_NOT_YOUR_ADDRESS);
 	if (!s->service->submission || addr_is_null(from))
 		return reply_of(REPLY_SENDER_OK);
 	struct directory *directory = s->server->directory(s->server->arg);
@@ -100,9 +102,7 @@ struct reply smtp_sender(struct dialogue *d, struct smtp_mail *mail)
 	enum err_code code = queue_accepts(s->server->queue, &d->err);
 	if (code)
 		return reply_of_err(code);
-	if (smtp_is_of_mailboxes(s)) // what they make is no mail that anybody is told about (RFC 3834 section 3.3)
-		return reply_of(addr_is_null(&mail->from) ? REPLY_SENDER_OK : REPLY_NOT_YOUR_ADDRESS);
-	if (!smtp_access_sender(s, &mail->from, &why))
+	if (!smtp_is_of_mailboxes(s) && !smtp_access_sender(s, &mail->from, &why))
 		return why;
 	struct reply reply = may_send(s, &mail->from);
 	return reply_is_positive(&reply) && !find_limits(s, mail, &why) ? why : reply;

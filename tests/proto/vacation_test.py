@@ -32,7 +32,7 @@ class VacationTest(NodeTest):
     def start_node(cls):
         cls.hop = NextHop(cls.node.address)
         cls.hop.__enter__()
-        cls.node.overrides.update(relayhost=f"{cls.node.address}:{cls.hop.port}", relayhost_tls="none", retry_min_s=1, retry_max_s=1)
+        cls.node.overrides.update(relayhost=cls.hop.address, relayhost_tls="none", retry_min_s=1, retry_max_s=1)
         super().start_node()
 
     @classmethod
@@ -48,7 +48,7 @@ class VacationTest(NodeTest):
         with self.node.smtp() as smtp:
             smtp.sendmail(sender, [to], text.encode())
         self.node.wait(lambda: len(self.verdicts()) > before, "the verdict on " + subject)
-        return self.verdicts()[-1]
+        return self.verdicts()[before]
 
     def verdicts(self):
         return [line for line in self.node.log_text().splitlines() if 'msg="message to somebody who is away"' in line]
