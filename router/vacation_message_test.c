@@ -46,8 +46,8 @@ static int teardown(void **state)
 static const struct entry *find(const char *name)
 {
 	struct directory_match match;
-	assert_int_equal(directory_find(directory, DIRECTORY_LOGIN, directory_login_key(arena, str_of_c(name), STR("uni.example")), arena, &match),
-		DIRECTORY_FOUND);
+	struct str key = arena_printf(arena, "%s@uni.example", name);
+	assert_int_equal(directory_find(directory, DIRECTORY_ADDRESS, key, arena, &match), DIRECTORY_FOUND);
 	return match.entry;
 }
 
