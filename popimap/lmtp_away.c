@@ -145,9 +145,6 @@ static void report(struct lmtp_session *s, const struct lmtp_recipient *recipien
 	char root[GUID_TEXT_BYTES], guid[GUID_TEXT_BYTES];
 	enum vacation_verdict verdict = verdict_of(one);
 	bool added = one->item.fate == OUTBOX_ADDED;
-	if (one->item.fate == OUTBOX_FAILED)
-		log_error(&s->d.who.log, "an answer for somebody who is away is lost: node.db cannot be written",
-			log_str("recipient", recipient->rcpt.to.text));
 	metric_add(added ? &metric_popimap_vacation_answered : &metric_popimap_vacation_unanswered, 1);
 	log_info(&s->d.who.log, "message to somebody who is away", log_str("guid", guid_text(&delivery->root, root)),
 		log_str("recipient", recipient->rcpt.to.text), log_str("correspondent", s->d.txn.mail.from.text), log_bool("answered", added),

@@ -54,7 +54,9 @@ static enum err_code look(struct strand *strand, struct outbox_item *item, struc
 enum err_code outbox_add(struct strand *strand, struct outbox_item *item, struct err *err)
 {
 	must(item->data.n <= OUTBOX_DATA_BYTES_MAX && item->key.n <= OUTBOX_KEY_BYTES_MAX);
-	if (item->fate != OUTBOX_NONE) // decided before the delivery began
+	if (item->fate == OUTBOX_FAILED)
+		return err_set(err, item->failure, "the list of mailboxes that send something cannot be written");
+	if (item->fate != OUTBOX_NONE) // seen before the delivery began
 		return ERR_OK;
 	enum err_code code = look(strand, item, err);
 	if (code || item->fate != OUTBOX_NONE)
@@ -146,10 +148,12 @@ static void list_all(struct store *store, struct delivery *deliveries, size_t n)
 	struct list_job *list = calloc(1, sizeof *list); // with its error text too large for a fiber's stack
 	must(list != NULL);
 	*list = (struct list_job){.job = {.kind = JOB_WRITE, .run = list_run}, .deliveries = deliveries, .n = n};
-	if (count_additions(deliveries, n) > 0 && strand_run(store->node, &list->job) != ERR_OK)
-		for (size_t i = 0; i < n; i++)
-			if (will_add(&deliveries[i]))
-				deliveries[i].sends->fate = OUTBOX_FAILED;
+	enum err_code code = count_additions(deliveries, n) ? strand_run(store->node, &list->job) : ERR_OK;
+	for (size_t i = 0; i < n && code; i++)
+		if (will_add(&deliveries[i])) {
+			deliveries[i].sends->fate = OUTBOX_FAILED;
+			deliveries[i].sends->failure = code;
+		}
 	free(list);
 }
 

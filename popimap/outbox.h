@@ -31,7 +31,7 @@ enum outbox_fate {
 	OUTBOX_ADDED,
 	OUTBOX_KNOWN,  // one of this kind and key was made since since_ms
 	OUTBOX_MANY,   // hour_max of this kind were made within the hour
-	OUTBOX_FAILED, // the list in node.db could not be written; the message was delivered
+	OUTBOX_FAILED, // the list in node.db could not be written: the delivery fails
 };
 
 struct outbox_item {
@@ -42,6 +42,7 @@ struct outbox_item {
 	uint64_t hour_max;           // of this kind; 0: any number
 	struct str data;             // outbox_data.h; at most OUTBOX_DATA_BYTES_MAX
 	enum outbox_fate fate;       // filled by store_deliver()
+	enum err_code failure;       // private: of OUTBOX_FAILED
 };
 
 // One that waits.

@@ -23,8 +23,9 @@ class Points(unittest.TestCase):
         self.assertGreater(counts["acknowledged"], 500)
 
     def test_a_missing_sync_is_seen(self):
-        for program in ("queue_crash", "store_crash"):
-            for lie in ("sqlite", "files", "dirs"):
+        for program, lies in (("queue_crash", ("sqlite", "files", "dirs")), ("store_crash", ("sqlite", "files", "dirs")),
+                              ("outbox_crash", ("sqlite",))):
+            for lie in lies:
                 with self.subTest(program=program, lie=lie):
                     result, counts = counts_of(os.path.join(os.path.dirname(BIN), "crash", program), "--lie", lie, "--only", "power")
                     self.assertGreater(counts["lost"], 0, result.stderr)
