@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ARENA_BYTES = 64 << 10 };
 
-static const char queue[] = "220 mx ESMTP\r\n250-mx\r\n250 SMTPUTF8\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n250 2.0.0 queued as X\r\n221 bye\r\n";
+static const struct str queue = STR("220 mx ESMTP\r\n250-mx\r\n250 SMTPUTF8\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n250 2.0.0 queued as X\r\n221 bye\r\n");
 
 // Lines before the message are the five commands; the message ends where its dot is.
 static void check_said(struct str said, const struct outbox_data *data)
@@ -24,7 +24,10 @@ static void check_said(struct str said, const struct outbox_data *data)
 	buf_init(&message, 2 * said.n + 4);
 	smtp_data_decoder_init(&decoder, SMTP_NEWLINE_NORMALIZE, 0);
 	said = str_from(said, smtp_data_decode(&decoder, said, &message));
-	must(decoder.done && !decoder.bare_lf && !decoder.bare_cr && message.n >= data->message.n);
+	size_t nuls = 0; // dropped
+	for (size_t i = 0; i < data->message.n; i++)
+		nuls += data->message.p[i] == '\0';
+	must(decoder.done && !decoder.bare_lf && !decoder.bare_cr && message.n + nuls >= data->message.n);
 	must(str_eq(said, STR("QUIT\r\n")));
 	buf_fini(&message);
 }
@@ -35,7 +38,7 @@ static void hand_over(const struct outbox_data *data)
 	struct buf said;
 	struct handover *h;
 	struct err err;
-	const struct conn_memory script = {.input = STR(queue), .output = &said};
+	const struct conn_memory script = {.input = queue, .output = &said};
 	buf_init(&said, 8 << 20);
 	struct conn *conn = conn_of_memory(&script);
 	must(handover_over(&conn, &config, &h, &err) == ERR_OK);
