@@ -99,7 +99,9 @@ static void unpack(struct change *change, struct change_entry *entry, const stru
 		if (stored->classes & classes[i].class)
 			add_value(entry, STR("objectClass"), str_of_c(classes[i].name), entry->line);
 	while (entry_each(stored, &cursor, &attr, &value)) {
+		struct str lang = entry_has_languages(attr) ? entry_take_language(&value) : STR_NONE;
 		add_value(entry, str_of_c(attr_name(attr)), arena_dup(change->arena, value), entry->line);
+		entry->values[entry->n - 1].lang = arena_dup(change->arena, lang);
 		if (attr == ATTR_ORIGIN)
 			entry->values[entry->n - 1].from = &ours;
 	}

@@ -261,6 +261,14 @@ static size_t count_wanted(const struct raw_entry *record, bool cut)
 	return cut ? n : record->n_values;
 }
 
+// With its language, where that is of use.
+static struct str stored_text(struct intake *intake, enum attr attr, struct str lang, struct str text)
+{
+	if (!entry_has_languages(attr) || !entry_is_language(lang))
+		return arena_dup(intake->arena, text);
+	return entry_with_language(intake->arena, lang, text);
+}
+
 // The good values of the record, in its order; of one that is cut the addresses alone.
 static struct item *check_values(struct intake *intake, const struct raw_entry *record, unsigned classes, bool cut, size_t *n_out)
 {
@@ -285,7 +293,7 @@ static struct item *check_values(struct intake *intake, const struct raw_entry *
 		wrong = check_rule(classes, info->attr, value.text, intake->scratch);
 		if (wrong)
 			refuse(intake, record, from->line, raw_value_name(from), wrong);
-		items[n++] = (struct item){info, arena_dup(intake->arena, value.text), arena_dup(intake->arena, value.key)};
+		items[n++] = (struct item){info, stored_text(intake, info->attr, from->lang, value.text), arena_dup(intake->arena, value.key)};
 	}
 	*n_out = n;
 	return items;

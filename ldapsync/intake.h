@@ -19,7 +19,7 @@
 #include "raw_entry.h"
 
 // Raised whenever the same record would be stored differently: the shadow is then loaded again.
-enum { INTAKE_VERSION = 5 };
+enum { INTAKE_VERSION = 6 };
 
 struct intake;
 

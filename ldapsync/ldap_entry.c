@@ -48,7 +48,7 @@ void ldap_entry_free(struct ldap_entry **entry_in)
 	*entry_in = NULL;
 }
 
-static void add_value(struct ldap_entry *entry, struct str name, struct str value)
+static void add_value(struct ldap_entry *entry, struct str name, struct str lang, struct str value)
 {
 	if (entry->n == VALUES_MAX) {
 		entry->partial = entry->cut = true;
@@ -59,7 +59,7 @@ static void add_value(struct ldap_entry *entry, struct str name, struct str valu
 		entry->values = reallocarray(entry->values, entry->room, sizeof *entry->values);
 		must(entry->values != NULL);
 	}
-	entry->values[entry->n++] = (struct raw_value){.name = name, .value = value};
+	entry->values[entry->n++] = (struct raw_value){.name = name, .value = value, .lang = lang};
 }
 
 static void add_range(struct ldap_entry *entry, struct str name, struct str options)
@@ -81,10 +81,11 @@ static bool add_attribute(struct ldap_entry *entry, struct str attribute)
 	size_t ranges = entry->n_ranges;
 	if (str_cut(name, ';', &name, &options)) // "userPassword;x-hashed" is userPassword, as in LDIF
 		add_range(entry, name, options);
+	struct str lang = raw_option_language(options);
 	for (size_t n = 0; values.n > 0 && n < ATTRIBUTE_VALUES_MAX; n++) {
 		if (!sync_wire_take(&values, SYNC_WIRE_OCTETS, &value))
 			return false;
-		add_value(entry, name, value);
+		add_value(entry, name, lang, value);
 	}
 	entry->partial |= values.n > 0;
 	entry->cut |= values.n > 0;

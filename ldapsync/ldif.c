@@ -167,9 +167,10 @@ static enum err_code logical_line(struct ldif *ldif, bool *more_out, size_t *lin
 }
 
 // Takes "name;options: value", "name:: base64" apart; the strings live in the record's arena.
-static enum err_code split(struct ldif *ldif, struct str *name_out, struct str *value_out, struct err *err)
+static enum err_code split(struct ldif *ldif, struct str *name_out, struct str *lang_out, struct str *value_out, struct err *err)
 {
-	struct str name, value, options, line = buf_str(&ldif->logical);
+	struct str name, value, options = STR_NONE, line = buf_str(&ldif->logical);
+	*lang_out = STR_NONE;
 	if (ldif->changes && str_eq(line, STR("-"))) {
 		*name_out = STR("-");
 		*value_out = STR("");
@@ -197,6 +198,9 @@ static enum err_code split(struct ldif *ldif, struct str *name_out, struct str *
 	}
 	*name_out = arena_dup(ldif->arena, name);
 	*value_out = arena_dup(ldif->arena, value);
+	struct str lang = raw_option_language(options);
+	if (lang.n)
+		*lang_out = arena_dup(ldif->arena, lang);
 	if (arena_overflowed(ldif->arena))
 		return bad(ldif, ERR_LIMIT, "record too large", err);
 	return ERR_OK;
@@ -223,7 +227,7 @@ static enum err_code read_values(struct ldif *ldif, struct raw_entry *record, st
 			return code;
 		if (!more || ldif->logical.n == 0)
 			break;
-		code = split(ldif, &value.name, &value.value, err);
+		code = split(ldif, &value.name, &value.lang, &value.value, err);
 		if (code)
 			return code;
 		if (!ldif->changes && str_eq_nocase(value.name, STR("changetype")))
@@ -252,13 +256,13 @@ static enum err_code read_values(struct ldif *ldif, struct raw_entry *record, st
 static enum err_code read_record(struct ldif *ldif, struct raw_entry *record, bool *more_out, struct err *err)
 {
 	for (;;) {
-		struct str name;
+		struct str name, lang;
 		enum err_code code = logical_line(ldif, more_out, &record->line, err);
 		if (code || !*more_out)
 			return code;
 		if (ldif->logical.n == 0)
 			continue;
-		code = split(ldif, &name, &record->dn, err);
+		code = split(ldif, &name, &lang, &record->dn, err);
 		if (code)
 			return code;
 		if (!ldif->begun && str_eq_nocase(name, STR("version"))) {

@@ -132,7 +132,8 @@ static void give(void *context, struct str value)
 	const struct profile_line *line = &m->profile->lines[passage->line];
 	const struct raw_value *given = passage->given;
 	bool same = line->how == PROFILE_COPY && str_eq_nocase(line->name, given->name); // "mail = mail" beside "mail = phLoginAlias"
-	struct raw_value made = {.name = line->name, .value = value, .line = given->line, .from = same ? NULL : given};
+	struct raw_value made = {.name = line->name, .value = value, .lang = given->lang, .line = given->line,
+		.from = same ? NULL : given};
 	if (line->target == PROFILE_TO_ATTR) {
 		made.name = str_of_c(line->attr->name); // its address tells natives apart
 		if (is_there(m, made.name, value) || !takes(m, line->attr, (unsigned)(BY_LINE + passage->line), line->how == PROFILE_COPY))

@@ -8,6 +8,7 @@
 struct raw_value {
 	struct str name;  // attribute without options
 	struct str value; // decoded; may hold any byte
+	struct str lang;  // of the option "lang-de" (RFC 3866): "de"; empty: none
 	size_t line;      // of an LDIF file; else 0
 	const struct raw_value *from; // set by profile_map.h: what of the directory it was made of; NULL: it is the directory's
 };
@@ -39,6 +40,20 @@ static inline bool raw_option_is_part(struct str options)
 {
 	struct str range = STR("range=");
 	return str_starts_nocase(options, range) && (!str_starts(str_from(options, range.n), STR("0-")) || !str_ends(options, STR("*")));
+}
+
+// The language of "lang-de", wherever it stands among the options; empty: none.
+static inline struct str raw_option_language(struct str options)
+{
+	struct str lang = STR("lang-");
+	while (options.n) {
+		struct str one = options, rest = STR_NONE;
+		str_cut(options, ';', &one, &rest);
+		if (str_starts_nocase(one, lang))
+			return str_from(one, lang.n);
+		options = rest;
+	}
+	return STR_NONE;
 }
 
 // "range=0-1499", "range=1500-*". False for anything else.

@@ -28,8 +28,13 @@ struct lmtp_answers {
 
 void lmtp_away_look(struct lmtp_session *s, struct lmtp_recipient *recipient, const struct home *home)
 {
-	if (s->settings->vacation_hour_max > 0 && vacation_is_on(home->entry, clock_wall_ms()))
-		recipient->away = home->entry;
+	struct popimap *popimap = s->service->popimap;
+	if (!vacation_is_on(home->entry, clock_wall_ms()))
+		return;
+	struct settings_snapshot *now = popimap->settings_get(popimap->arg); // a front-end keeps its sessions for days
+	recipient->answers_hour_max = (uint64_t)settings_of(now)->vacation_hour_max;
+	recipient->away = recipient->answers_hour_max ? home->entry : NULL;
+	settings_unref(&now);
 }
 
 static bool anybody_is_away(const struct lmtp_session *s)
@@ -73,7 +78,7 @@ static bool write_item(struct lmtp_session *s, const struct lmtp_recipient *reci
 	struct buf message;
 	struct outbox_data data = {.mail.from = addr_null(), .rcpt.to = *answer->to};
 	one->item = (struct outbox_item){.kind = STR(SENDER_VACATION), .key = arena_dup(s->d.txn.arena, answer->correspondent), .guid = guid_new(),
-		.made_ms = now_ms, .until_ms = answer->again_ms, .since_ms = answer->since_ms, .hour_max = (uint64_t)s->settings->vacation_hour_max};
+		.made_ms = now_ms, .until_ms = answer->again_ms, .since_ms = answer->since_ms, .hour_max = recipient->answers_hour_max};
 	const struct vacation_letter letter = {.user = recipient->away, .recipient = &recipient->rcpt.to, .answer = answer,
 		.hostname = s->settings->hostname, .guid = one->item.guid, .now_ms = now_ms};
 	buf_init(&message, VACATION_MESSAGE_BYTES_MAX);

@@ -45,6 +45,7 @@ struct lmtp_recipient {
 	struct str detail; // of the address, when the sender gave no key
 	struct store_quota quota;
 	const struct entry *away; // whose messages may be answered (lmtp_away.h); NULL: they are not
+	uint64_t answers_hour_max; // with away
 };
 
 // The header of the message, where it will be looked at.

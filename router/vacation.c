@@ -12,6 +12,7 @@ enum {
 	REFERENCES_MAX = 1000,
 	REFERENCES_KEPT = 20,
 	ID_BYTES_MAX = 250,
+	LANGUAGES_MAX = 16,
 	ADDRESSES_MAX = 1000,
 };
 static const int64_t DAY_MS = 24 * 3600 * 1000;
@@ -194,10 +195,41 @@ static int64_t since_ms(const struct vacation_facts *f)
 	return scheduled && start.p && entry_time_parse(start, &begin_ms) && begin_ms > since ? begin_ms : since;
 }
 
-static struct str subject_of(struct arena *arena, const struct vacation_facts *f)
+struct languages {
+	struct str v[LANGUAGES_MAX]; // best first
+	size_t n;
+};
+
+// "de-CH, en;q=0.5": in the order that they stand in, which is that of their weights as everybody writes them.
+static void add_languages(struct languages *languages, struct str text)
+{
+	while (text.n && languages->n < LANGUAGES_MAX) {
+		struct str one = text, weight, rest = STR_NONE;
+		str_cut(text, ',', &one, &rest);
+		str_cut(one, ';', &one, &weight);
+		one = str_trim(one);
+		if (entry_is_language(one))
+			languages->v[languages->n++] = one;
+		text = rest;
+	}
+}
+
+// What the sender reads (RFC 3282), writes, and what the user has chosen for himself.
+static void find_languages(struct arena *arena, const struct vacation_facts *f, struct languages *languages)
+{
+	static const struct str names[] = {STR("Accept-Language"), STR("Content-Language")};
+	struct header_field field;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (header_find(f->header, names[i], &field))
+			add_languages(languages, header_unfold(arena, field.body));
+	add_languages(languages, entry_first(f->user, ATTR_PREFERRED_LANGUAGE));
+}
+
+// In the language of the text, if there is one.
+static struct str subject_of(struct arena *arena, const struct vacation_facts *f, struct str text_lang)
 {
 	struct header_field field;
-	struct str own = entry_first(f->user, ATTR_PH_VACATION_SUBJECT);
+	struct str lang, own = entry_text(f->user, ATTR_PH_VACATION_SUBJECT, &text_lang, text_lang.n > 0, &lang);
 	if (own.n)
 		return own;
 	struct str theirs = header_find(f->header, STR("Subject"), &field) ? header_text(arena, field.body) : STR("");
@@ -264,9 +296,12 @@ enum vacation_verdict vacation_decide(struct arena *arena, const struct vacation
 		verdict = VACATION_ANSWERED;
 	if (verdict != VACATION_ANSWER)
 		return verdict;
-	struct str id = message_id(arena, f);
-	*answer_out = (struct vacation_answer){.to = f->sender, .correspondent = f->sender->key, .subject = subject_of(arena, f),
-		.text = entry_first(f->user, ATTR_PH_VACATION_TEXT), .in_reply_to = id, .references = references_of(arena, f, id),
+	struct languages languages = {.n = 0};
+	struct str lang, id = message_id(arena, f);
+	find_languages(arena, f, &languages);
+	struct str text = entry_text(f->user, ATTR_PH_VACATION_TEXT, languages.v, languages.n, &lang);
+	*answer_out = (struct vacation_answer){.to = f->sender, .correspondent = f->sender->key, .subject = subject_of(arena, f, lang),
+		.text = text, .lang = lang, .in_reply_to = id, .references = references_of(arena, f, id),
 		.again_ms = f->now_ms + interval_ms(f->user), .since_ms = since_ms(f)};
 	return verdict;
 }

@@ -76,6 +76,8 @@ static void add_header(struct arena *arena, const struct vacation_letter *letter
 	header_emit_raw(&emit, STR("X-Auto-Response-Suppress"), STR("All"));       // what Exchange looks at
 	header_emit_raw(&emit, STR("MIME-Version"), STR("1.0"));
 	header_emit_raw(&emit, STR("Content-Type"), STR("text/plain; charset=utf-8"));
+	if (answer->lang.n)
+		header_emit_raw(&emit, STR("Content-Language"), answer->lang);
 	header_emit_raw(&emit, STR("Content-Transfer-Encoding"), encoding == MIME_7BIT ? STR("7bit") : STR("quoted-printable"));
 	*failed_out = emit.failed;
 }

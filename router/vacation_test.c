@@ -21,6 +21,9 @@ static const char ldif[] =
 	USER("plan", "phVacation: scheduled\nphVacationStart: 20261101000000Z\nphVacationEnd: 20261201000000Z\nphVacationText: away\n"
 		"phVacationSubject: In Rome\n")
 	USER("past", "phVacation: scheduled\nphVacationEnd: 20261101000000Z\nphVacationText: away\n")
+	USER("langs", "preferredLanguage: fr-CA, en;q=0.5\nphVacation: on\nphVacationText: plain\nphVacationText;lang-de: weg\nphVacationText;lang-en-GB: off\n"
+		"phVacationText;x-a;lang-FR: parti\nphVacationSubject;lang-de: Weg\nphVacationSubject: Plain\n")
+	USER("tagged", "phVacation: on\nphVacationText;lang-de: weg\nphVacationText;lang-en: off\n")
 	USER("soon", "phVacation: scheduled\nphVacationStart: 20261224000000Z\nphVacationText: away\n");
 
 enum { DAY_S = 24 * 3600 };
@@ -132,11 +135,39 @@ static void test_answer(void **state)
 	assert_true(str_eq(answer.subject, STR("In Rome")));
 }
 
+static void test_languages(void **state)
+{
+	static const struct {
+		const char *user, *header, *text, *subject, *lang;
+	} rows[] = {
+		{"langs", "", "parti", "Plain", "FR"}, // his own
+		{"langs", "Accept-Language: de\r\n", "weg", "Weg", "de"},
+		{"langs", "Accept-Language: it, *, de-CH;q=0.8,\r\n en\r\n", "weg", "Weg", "de"},
+		{"langs", "Accept-Language: en\r\n", "off", "Plain", "en-GB"},
+		{"langs", "Content-Language: de\r\n", "weg", "Weg", "de"},
+		{"langs", "Accept-Language: en-GB\r\nContent-Language: de\r\n", "off", "Plain", "en-GB"},
+		{"langs", "Accept-Language: d\r\n", "parti", "Plain", "FR"},
+		{"tagged", "Accept-Language: it\r\n", "weg", "Auto: ", "de"},
+		{"tagged", "Accept-Language: EN\r\n", "off", "Auto: ", "en"},
+		{"on", "Accept-Language: de\r\n", "away", "Auto: ", ""},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct vacation_answer answer;
+		const char *header = arena_printf(arena, "To: %s@uni.example\r\n%s", rows[i].user, rows[i].header).p;
+		assert_int_equal(decide(rows[i].user, "pat@else.example", "", header, -1, &answer), VACATION_ANSWER);
+		if (!str_eq(answer.text, str_of_c(rows[i].text)) || !str_eq(answer.subject, str_of_c(rows[i].subject)) || !str_eq(answer.lang, str_of_c(rows[i].lang)))
+			fail_msg("row %zu: %.*s, %.*s, %.*s", i, STR_FMT(answer.text), STR_FMT(answer.subject), STR_FMT(answer.lang));
+		arena_reset(arena);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_answer),
+		cmocka_unit_test(test_languages),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

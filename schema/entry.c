@@ -212,6 +212,67 @@ bool entry_has(const struct entry *entry, enum attr attr)
 	return entry_first(entry, attr).p != NULL;
 }
 
+// --- Languages ---
+
+enum { LANGUAGE_MARK = 0x1f, LANGUAGE_BYTES_MAX = 40 };
+
+bool entry_has_languages(enum attr attr)
+{
+	return attr == ATTR_PH_VACATION_SUBJECT || attr == ATTR_PH_VACATION_TEXT;
+}
+
+bool entry_is_language(struct str lang)
+{
+	for (size_t i = 0; i < lang.n; i++)
+		if (!chr_is_alpha(lang.p[i]) && !chr_is_digit(lang.p[i]) && lang.p[i] != '-')
+			return false;
+	return lang.n > 0 && lang.n <= LANGUAGE_BYTES_MAX;
+}
+
+struct str entry_with_language(struct arena *arena, struct str lang, struct str text)
+{
+	return arena_printf(arena, "%c%.*s%c%.*s", LANGUAGE_MARK, STR_FMT(lang), LANGUAGE_MARK, STR_FMT(text));
+}
+
+struct str entry_take_language(struct str *value)
+{
+	struct str lang, text;
+	if (value->n == 0 || value->p[0] != LANGUAGE_MARK || !str_cut(str_from(*value, 1), LANGUAGE_MARK, &lang, &text) || !entry_is_language(lang))
+		return STR_NONE;
+	*value = text;
+	return lang;
+}
+
+// How well a language fits what is wanted: 2 the same, 1 a wider or narrower one (RFC 4647 section 3.4, both ways), 0 not.
+static unsigned fits(struct str lang, struct str wanted)
+{
+	struct str longer = lang.n > wanted.n ? lang : wanted, shorter = lang.n > wanted.n ? wanted : lang;
+	if (shorter.n == 0 || !str_starts_nocase(longer, shorter))
+		return 0;
+	return longer.n == shorter.n ? 2 : longer.p[shorter.n] == '-';
+}
+
+struct str entry_text(const struct entry *entry, enum attr attr, const struct str *langs, size_t n, struct str *lang_out)
+{
+	struct entry_cursor cursor = {0};
+	struct str value, best = STR_NONE, best_lang = STR_NONE;
+	size_t best_rank = SIZE_MAX; // the lower the better
+	while (entry_next(entry, attr, &cursor, &value)) {
+		struct str lang = entry_take_language(&value);
+		size_t rank = lang.n ? 2 * n + 1 : 2 * n;
+		for (size_t i = 0; i < n && rank >= 2 * n; i++)
+			if (fits(lang, langs[i]))
+				rank = 2 * i + 2 - fits(lang, langs[i]);
+		if (rank >= best_rank)
+			continue;
+		best_rank = rank;
+		best = value;
+		best_lang = lang;
+	}
+	*lang_out = best_lang;
+	return best;
+}
+
 bool entry_flag(const struct entry *entry, enum attr attr)
 {
 	return str_eq_nocase(entry_first(entry, attr), STR("TRUE"));

@@ -11,6 +11,9 @@
 // only a program has, nothing in whose To, Cc or their Resent- forms none of the user's addresses stands. One answer a correspondent in
 // phVacationInterval days (7; at least 1), and one more when another vacation has begun since (phVacationStart of scheduled). Pure; results
 // live in the arena.
+//
+// Of texts in several languages (phVacationText;lang-de) the sender gets the one that he reads or writes (Accept-Language, Content-Language), else
+// the one in the user's preferredLanguage, else the one without a language; the subject in the same.
 #ifndef ROUTER_VACATION_H
 #define ROUTER_VACATION_H
 
@@ -59,6 +62,7 @@ struct vacation_answer {
 	struct str correspondent;  // its key, under which the answer is remembered
 	struct str subject;        // phVacationSubject, else "Auto: " and the message's; UTF-8, one line
 	struct str text;           // phVacationText: UTF-8, line ends as the directory has them
+	struct str lang;           // of the text; empty: not said
 	struct str in_reply_to;    // the message's Message-ID with its brackets; empty: it has none that could be repeated
 	struct str references;     // RFC 5322 section 3.6.4: those of the message, then its own; "<a@b> <c@d>"; may be empty
 	int64_t again_ms;          // not before this time

@@ -14,6 +14,7 @@
 #ifndef SCHEMA_ENTRY_H
 #define SCHEMA_ENTRY_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/guid.h"
 #include "schema/attr.h"
@@ -68,6 +69,17 @@ bool entry_is_expired(const struct entry *entry, int64_t now_wall_ms);
 
 // RFC 4517 GeneralizedTime ("20261121190000Z", fractions and offsets too) as milliseconds since 1970; false when it is none.
 bool entry_time_parse(struct str text, int64_t *wall_ms_out);
+
+// Texts for people may be there in several languages (phVacationText;lang-de, RFC 3866): then the value is the language between two bytes
+// 0x1f, and the text. Subjects and texts of phVacation alone; of other attributes the option is not kept.
+bool entry_has_languages(enum attr attr);
+bool entry_is_language(struct str lang); // a tag such as "de" or "pt-br": letters, digits, "-"; at most 40
+struct str entry_with_language(struct arena *arena, struct str lang, struct str text);
+// Takes the language off a value; empty, and the value as it was: it has none.
+struct str entry_take_language(struct str *value);
+// The text in one of the languages, the first that there is, best first ("de" is there for "de-CH" too, and "de-CH" for "de"); else the one without a
+// language, else the first. {NULL, 0}: there is none. *lang_out: of it; may be empty.
+struct str entry_text(const struct entry *entry, enum attr attr, const struct str *langs, size_t n, struct str *lang_out);
 
 // Making a blob: the head, then values in ascending order of attribute numbers. False when b overflows.
 bool entry_begin(struct buf *b, const struct guid *uuid, bool has_uuid, unsigned classes, struct str dn);
