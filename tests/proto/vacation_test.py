@@ -3,6 +3,9 @@
 must not (RFC 3834). Whole nodes; senders are users of ours, or outside, where a next hop keeps what it gets."""
 import email
 import email.policy
+import os
+import signal
+import socket
 import sqlite3
 import time
 import unittest
@@ -126,6 +129,269 @@ class Replies(VacationTest):
         self.settle()
         self.assertEqual([m for m in map(parsed, self.node.messages("plain")) if m["Auto-Submitted"] and "joe" in m["From"]], [])
         self.assertIn("the message is a report", self.verdicts()[-1])
+
+
+
+class Window(VacationTest):
+    """When: the time of the vacation, and of the interval."""
+    ldif = away("soon", vacation="scheduled", extra=f"phVacationStart: {stamp(3600)}\n") + away("past", vacation="scheduled", extra=f"phVacationEnd: {stamp(-3600)}\n")
+    plan = "phVacationStart: {}\nphVacationEnd: {}\n"
+
+    def change(self, ldif):
+        self.node.extra_ldif = ldif
+        version = self.node.why("ann@uni.example")["shadow"]["version"]
+        self.node.write_ldif()
+        self.node.wait(lambda: self.node.why("ann@uni.example")["shadow"]["version"] > version, "the change in the shadow")
+
+    def set_back(self, uid, days):
+        """All answers of a mailbox were sent so many days before."""
+        box = uuid_of(uid).replace("-", "")
+        self.node.stop()
+        with sqlite3.connect(self.node.path("data", "mailboxes", box[:2], box, "mail.db")) as db:
+            db.execute("UPDATE outbox SET made_ms=made_ms-?, until_ms=until_ms-?", (days * 86400000, days * 86400000))
+        db.close()
+        self.node.start()
+
+    def test_01_before_and_after(self):
+        for uid in ("soon", "past"):
+            with self.node.smtp() as smtp:
+                smtp.sendmail("pat@else.example", [f"{uid}@uni.example"], message("x", to=f"{uid}@uni.example"))
+            self.node.wait_messages(1, uid)
+        self.assertEqual(self.verdicts(), [])
+        self.change(away("soon", vacation="scheduled", extra=self.plan.format(stamp(-3600), stamp(3600))))
+        self.assertIn("answered=true", self.send("soon@uni.example", "in-time"))
+        self.assertIn("answered=false", self.send("soon@uni.example", "in-time-too"))
+        self.wait_replies(1, "pat@else.example")
+        # Another vacation.
+        time.sleep(1.1)
+        self.change(away("soon", vacation="scheduled", extra=self.plan.format(stamp(0), stamp(3600))))
+        self.assertIn("answered=true", self.send("soon@uni.example", "next-vacation"))
+        self.wait_replies(2, "pat@else.example")
+
+    def test_02_the_interval(self):
+        self.change(away("week") + away("day", extra="phVacationInterval: 1\n"))
+        for uid in ("week", "day"):
+            self.assertIn("answered=true", self.send(f"{uid}@uni.example", "first-" + uid, "kim@else.example"))
+            self.wait_replies(1 if uid == "week" else 2, "kim@else.example")
+            self.set_back(uid, 2)
+        self.assertIn("answered=false", self.send("week@uni.example", "again-week", "kim@else.example"))
+        self.assertIn("answered=true", self.send("day@uni.example", "again-day", "kim@else.example"))
+        self.wait_replies(3, "kim@else.example")
+
+    def test_03_so_many_in_an_hour(self):
+        self.change(away("busy"))
+        self.node.change_settings("popimap", vacation_hour_max=2)
+        got = ["answered=true" in self.send("busy@uni.example", f"h{i}", f"h{i}@else.example") for i in range(4)]
+        self.assertEqual(got, [True, True, False, False])
+        self.assertIn("too many others", self.verdicts()[-1])
+        self.node.wait_messages(4, "busy")
+        self.node.change_settings("popimap", vacation_hour_max=0)
+        with self.node.smtp() as smtp:
+            smtp.sendmail("h9@else.example", ["busy@uni.example"], message("h9", to="busy@uni.example"))
+        self.node.wait_messages(5, "busy")
+        self.assertEqual(len(self.verdicts()), len([v for v in self.verdicts() if "h9@" not in v]))
+
+
+class Trap(dict):
+    """In the place of NextHop.says: does something the first time a command comes, before it is answered."""
+
+    def __init__(self, verb, act):
+        super().__init__()
+        self.verb, self.act = verb, act
+
+    def __contains__(self, verb):
+        if verb == self.verb:
+            self.verb = None
+            self.act()
+        return False
+
+
+class TrapList(list):
+    """In the place of NextHop.got: does something once a message is kept, before its 250."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def append(self, item):
+        super().append(item)
+        act, self.act = self.act, lambda: None
+        act()
+
+
+class Queue(unittest.TestCase):
+    """Where a reply waits, and what a death there costs. The queue is a program of the test: submit_servers."""
+
+    def setUp(self):
+        self.node = Node(users=("ann", "bob"), ldif=away("joe"))
+        self.hop = NextHop(self.node.address)
+        self.addCleanup(self.hop.close)
+        self.addCleanup(self.node.remove)
+        self.addCleanup(self.end)
+        self.node.overrides.update(submit_servers=[self.hop.address])
+        self.node.start()
+
+    def end(self):
+        self.node.stop()
+        self.assertEqual(self.node.unexpected_errors(), [])
+
+    def send(self, subject, sender="pat@else.example"):
+        with self.node.smtp() as smtp:
+            smtp.sendmail(sender, ["joe@uni.example"], message(subject, sender=sender, to="joe@uni.example"))
+        self.node.wait(lambda: f"correspondent={sender} answered=true" in self.node.log_text(), "an answer")
+
+    def outcomes(self, outcome):
+        return [line for line in self.node.log_text().splitlines() if f"outcome={outcome} kind=vacation" in line]
+
+    def wait_got(self, n):
+        self.node.wait(lambda: len(self.hop.got) >= n and len(self.outcomes("queued")) > 0, f"{n} replies")
+        self.assertEqual(len(self.hop.got), n)
+        self.assertEqual({(r.sender, tuple(r.recipients)) for r in self.hop.got}, {("", ("pat@else.example",))})
+        self.assertEqual(len({parsed(r.data)["Message-ID"] for r in self.hop.got}), 1)
+
+    def kill(self):
+        """-9 for all daemons at once, and a start."""
+        pids = [self.node.process.pid, *self.node.daemon_pids().values()]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.node.process.wait()
+        self.node.log.close()
+        self.node.wait(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the dead to be gone")
+
+    def waits(self):
+        """What is in the outbox of the mailbox, and how many mailboxes the list has: one more than it needs while the sender is at work."""
+        for _ in range(5):
+            rows, listed = self.look()
+            if listed == sum(kind == "blob" for _, kind in rows):
+                break
+        return rows, listed
+
+    def look(self):
+        self.node.stop()
+        box = uuid_of("joe").replace("-", "")
+        with sqlite3.connect(self.node.path("data", "mailboxes", box[:2], box, "mail.db")) as db:
+            rows = db.execute("SELECT key, typeof(data) FROM outbox").fetchall()
+        db.close()
+        with sqlite3.connect(self.node.path("data", "mailboxes", "node.db")) as node:
+            listed = node.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        node.close()
+        self.node.start()
+        return rows, listed
+
+    def test_away_and_back(self):
+        self.hop.says["EHLO"] = "421 4.3.2 not now"
+        self.send("waits")
+        self.node.wait(lambda: "no queue takes what mailboxes send" in self.node.log_text(), "a try")
+        self.assertEqual(self.waits(), ([("pat@else.example", "blob")], 1))
+        self.node.wait(lambda: self.node.log_text().count("no queue takes what mailboxes send") > 2, "more tries")
+        del self.hop.says["EHLO"]
+        self.wait_got(1)
+        self.assertEqual(self.waits(), ([("pat@else.example", "null")], 0))
+        self.assertEqual(len(self.hop.got), 1)
+
+    def test_refused(self):
+        self.hop.refused["pat@else.example"] = "550 5.1.1 no such user"
+        self.send("refused")
+        self.node.wait(lambda: "mail of a mailbox will not be sent" in self.node.log_text(), "the refusal")
+        self.assertEqual(self.waits(), ([("pat@else.example", "null")], 0))
+        self.assertEqual(self.hop.got, [])
+
+    def test_one_that_waits_stops_nobody(self):
+        self.hop.refused["kim@else.example"] = "450 4.2.0 later"
+        self.send("deferred", "kim@else.example")
+        self.node.wait(lambda: self.outcomes("deferred"), "the first to be deferred")
+        self.send("passes")
+        self.wait_got(1)
+        self.hop.got.clear()
+        del self.hop.refused["kim@else.example"]
+        self.node.wait(lambda: [r.recipients for r in self.hop.got] == [["kim@else.example"]], "the first one's reply")
+        self.node.wait(lambda: len(self.outcomes("queued")) == 2, "both to be noted")
+
+    def test_a_queue_that_says_nothing(self):
+        self.hop.mute = True
+        self.send("doubt")
+        self.node.wait(lambda: len(self.hop.got) >= 1, "a copy")
+        self.hop.mute = False
+        self.node.wait(lambda: self.outcomes("queued"), "the queue's word")
+        copies = len(self.hop.got)
+        self.wait_got(copies)  # all under one Message-ID
+        self.assertEqual(self.waits(), ([("pat@else.example", "null")], 0))
+        self.assertEqual(len(self.hop.got), copies)
+
+    def death_at(self, set_trap, copies):
+        set_trap(self.kill)
+        with self.node.smtp() as smtp:
+            smtp.sendmail("pat@else.example", ["joe@uni.example"], message("death", to="joe@uni.example"))
+        self.node.wait(lambda: self.node.process.poll() is not None, "the death")
+        self.node.process = None
+        self.node.start()
+        self.wait_got(copies)
+        self.assertEqual(self.waits(), ([("pat@else.example", "null")], 0))
+        self.assertEqual(len(self.hop.got), copies)
+        self.node.wait_messages(1, "joe")
+
+    def test_death_before_it_is_taken(self):
+        for verb in ("EHLO", "MAIL", "RCPT", "DATA"):
+            with self.subTest(verb):
+                def trap(act, verb=verb):
+                    self.hop.says = Trap(verb, act)
+                self.death_at(trap, 1)
+            self.doCleanups()
+            self.setUp()
+
+    def test_death_before_it_is_noted(self):
+        def trap(act):
+            self.hop.got = TrapList(act)
+        self.death_at(trap, 2)
+
+
+class FrontEnd(VacationTest):
+    """Deaths of the front-end of the same node, whose queue has the reply or is to have it."""
+    ldif = away("joe")
+
+    def deliver(self, sender):
+        """Into the mailbox, without the front-end."""
+        with self.node.lmtp(None) as wire:
+            self.assertEqual([wire.say(f"MAIL FROM:<{sender}>"), wire.say("RCPT TO:<joe@uni.example>"), wire.say("DATA")], [250, 250, 354])
+            wire.send(message("lmtp", sender=sender, to="joe@uni.example") + ".\r\n")
+            self.assertEqual(wire.reply()[0], 250)
+
+    def test_01_it_dies_before_it_has_it(self):
+        self.node.expect_error("daemon died|signal")
+        mta = self.node.daemon_pids()["mta"]
+        os.kill(mta, signal.SIGSTOP)
+        self.deliver("pat@else.example")
+        self.node.wait(lambda: "answered=true" in self.node.log_text(), "the answer")
+        time.sleep(0.3)  # the sender hangs in its greeting, or is about to
+        os.kill(mta, signal.SIGKILL)
+        self.wait_replies(1, "pat@else.example")
+
+    def test_02_it_dies_when_it_has_it(self):
+        self.hop.says["MAIL"] = "421 4.3.2 not now"
+        self.deliver("kim@else.example")
+        self.node.wait(lambda: len([q for q in self.node.queue() if "kim@" in str(q)]) == 1, "the reply in the queue")
+        mta = self.node.daemon_pids()["mta"]
+        os.kill(mta, signal.SIGKILL)
+        self.node.wait(lambda: self.node.daemon_pids().get("mta", mta) != mta and self.node.command("ping", "mta"), "another mta")
+        del self.hop.says["MAIL"]
+        self.node.drain()
+        self.wait_replies(1, "kim@else.example")
+
+    def test_03_nobody_else_uses_the_socket(self):
+        path = self.node.path("run", "smtp.sock")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            stream = sock.makefile("rwb", 0)
+            said = []
+            for line in (b"", b"EHLO x\r\n", b"MAIL FROM:<ann@uni.example>\r\n", b"MAIL FROM:<>\r\n", b"RCPT TO:<x@far.example>\r\n", b"AUTH PLAIN\r\n"):
+                stream.write(line)
+                while True:
+                    answer = stream.readline().decode()
+                    if answer[3:4] == " ":
+                        break
+                said.append(answer[:3])
+        self.assertEqual(said, ["220", "250", "553", "250", "250", "502"])
 
 
 if __name__ == "__main__":
