@@ -243,5 +243,17 @@ const char *why_vacation(struct why *q, struct directory *directory, const struc
 		return NULL;
 	const struct vacation_facts facts = {.user = match.entry, .sender = q->sender, .list = target->list, .now_ms = clock_wall_ms(),
 		.header = q->header.n ? q->header : arena_printf(q->arena, "To: <%.*s>\r\n\r\n", STR_FMT(target->address->text))};
-	return vacation_why(vacation_decide(q->arena, &facts, &answer));
+	enum vacation_verdict verdict = vacation_decide(q->arena, &facts, &answer);
+	if (verdict != VACATION_ANSWER)
+		return vacation_why(verdict);
+	struct buf b;
+	buf_init(&b, WHY_ANSWER_BYTES_MAX);
+	buf_printf(&b, "%s: ", vacation_why(verdict));
+	log_escape(&b, answer.correspondent);
+	buf_add_c(&b, " gets the subject ");
+	log_escape(&b, answer.subject);
+	buf_add_c(&b, ", unless he was answered already");
+	const char *copy = arena_printf(q->arena, "%.*s", STR_FMT(buf_str(&b))).p;
+	buf_fini(&b);
+	return copy;
 }

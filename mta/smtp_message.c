@@ -148,6 +148,7 @@ static void enter(struct smtp_session *s)
 	const struct dialogue_transaction *txn = &d->txn;
 	char id[GUID_SHORT_BYTES];
 	const struct queue_message message = {
+		.root = txn->mail.has_key ? txn->mail.root : (struct guid){{0}},
 		.sender = txn->mail.from.text,
 		.envid = txn->mail.envid,
 		.source = s->login.n ? s->login : str_of_c(d->who.peer),

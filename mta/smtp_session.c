@@ -96,6 +96,8 @@ static void offer(struct dialogue *d)
 	const struct smtp_session *s = d->session;
 	if (s->service->submission && smtp_may_plaintext(s) && s->login.n == 0)
 		conn_printf(d->conn, "250-AUTH %.*s\r\n", STR_FMT(sasl_mechanisms(SASL_PLAINTEXT_OK)));
+	if (smtp_is_of_mailboxes(s)) // what they hand over twice is one message to mailboxes of ours
+		conn_write(d->conn, STR("250-XPHKEY\r\n"));
 	conn_write(d->conn, STR("250-DSN\r\n"));
 }
 
@@ -138,7 +140,7 @@ static struct dialogue_config configure(struct smtp_session *s, const struct con
 		.forbidden = settings->smtp_forbidden_commands.v,
 		.forbidden_n = settings->smtp_forbidden_commands.n,
 		.newline = settings->smtp_bare_newline == SETTINGS_BARE_NEWLINE_NORMALIZE ? SMTP_NEWLINE_NORMALIZE : SMTP_NEWLINE_REJECT,
-		.parameters = submission ? SMTP_FOR_SUBMISSION : SMTP_FOR_MX,
+		.parameters = submission ? SMTP_FOR_SUBMISSION : smtp_is_of_mailboxes(s) ? SMTP_FOR_MX | SMTP_PARAM_KEY : SMTP_FOR_MX,
 		.line_bytes_max = COMMAND_BYTES_MAX,
 		.message_bytes_max = (uint64_t)settings->message_size_max,
 		.recipients_max = (size_t)settings->recipients_max,

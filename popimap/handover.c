@@ -16,6 +16,7 @@ struct handover {
 	struct handover_config config;
 	struct reply_reader reader;
 	bool utf8;         // SMTPUTF8 was offered
+	bool key;          // XPHKEY
 	bool starttls;
 	bool broken;
 	struct str said;   // borrowed from reader
@@ -69,6 +70,7 @@ static enum err_code hello(struct handover *h, struct err *err)
 		code = said(&reply, ERR_BUSY, "EHLO", err);
 	if (code == ERR_OK) {
 		h->utf8 = reply_has_keyword(reply, STR("SMTPUTF8"), NULL);
+		h->key = reply_has_keyword(reply, STR("XPHKEY"), NULL);
 		h->starttls = reply_has_keyword(reply, STR("STARTTLS"), NULL);
 	}
 	return code;
@@ -178,7 +180,7 @@ static enum handover_outcome reset(struct handover *h, enum handover_outcome out
 
 static bool write_envelope(struct handover *h, const struct outbox_data *data, struct buf *mail, struct buf *rcpt)
 {
-	unsigned parameters = data->mail.smtputf8 && h->utf8 ? SMTP_PARAM_UTF8 : 0;
+	unsigned parameters = (data->mail.smtputf8 && h->utf8 ? SMTP_PARAM_UTF8 : 0u) | (h->key ? SMTP_PARAM_KEY : 0u);
 	return smtp_mail_format(&data->mail, parameters, mail) && smtp_rcpt_format(&data->rcpt, parameters, rcpt);
 }
 

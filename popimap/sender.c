@@ -205,6 +205,8 @@ static enum result send_row(struct sender *sender, const struct guid *mailbox, c
 		log_lost(mailbox, row, "its row is damaged", STR_NONE);
 		return NOTHING_LEFT;
 	}
+	data.mail.has_key = true;
+	data.mail.root = row->guid;
 	int64_t age_ms = clock_wall_ms() - row->made_ms;
 	if (age_ms > kind->lives_ms) {
 		metric_add(kind->refused, 1);

@@ -16,7 +16,7 @@
 // than its kind lives is dropped too.
 //
 // Crash story: what was not noted as sent is sent again after the start. Between the queue's 250 and the note there is one message that may
-// go out twice, under one Message-ID.
+// go out twice, under one Message-ID; the front-end of this node gives both the same root (XPHKEY), so that a mailbox of ours has one.
 //
 // One fiber, one connection, one message in memory; of mailboxes that wait, SENDER_WOKEN_MAX ids.
 #ifndef POPIMAP_SENDER_H

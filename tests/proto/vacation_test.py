@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is away answers once: personal mail to a user with phVacation is delivered, and its sender gets one reply an interval; nobody gets one who
 must not (RFC 3834). Whole nodes; senders are users of ours, or outside, where a next hop keeps what it gets."""
+import base64
 import email
 import email.policy
 import os
@@ -11,7 +12,7 @@ import time
 import unittest
 
 from nexthop import NextHop
-from node import Node, NodeTest, message, user_ldif, uuid_of
+from node import Node, NodeTest, Wire, message, user_ldif, uuid_of
 
 
 def stamp(seconds):
@@ -21,6 +22,10 @@ def stamp(seconds):
 
 def away(uid, text="I am away.", extra="", vacation="on"):
     return user_ldif(uid, extra=f"phVacation: {vacation}\nphVacationText: {text}\n{extra}")
+
+
+def b64(text):
+    return base64.b64encode(text.encode()).decode()
 
 
 def parsed(data):
@@ -73,6 +78,8 @@ class VacationTest(NodeTest):
 class Replies(VacationTest):
     ldif = (away("joe", extra="displayName: Jörg König\nphVacationSubject: Bin weg – zurück am 1. Dezember\n".replace("displayName", "displayName"),
                  text="Ich bin in Köln. = .")
+            + user_ldif("evil", extra="phVacation: on\nphVacationSubject:: " + b64("x\r\nBcc: all@uni.example") + "\nphVacationText:: "
+                        + b64("first\r\n.\r\nMAIL FROM:<x@y.example>\n\nlast") + "\n")
             + away("jim", extra="phVacationInterval: 1\n") + away("plain"))
 
     def test_01_a_reply_and_its_form(self):
@@ -121,6 +128,21 @@ class Replies(VacationTest):
         self.settle()
         self.assertEqual(len(self.hop.got), before, self.hop.got[before:])
         self.node.wait_messages(len(cases), "plain")
+
+    def test_05_nothing_gets_out_of_its_place(self):
+        """Subject, ids and text of strangers and of the directory."""
+        hostile = "Subject: =?utf-8?q?x=0D=0ABcc:_all=40uni.example?=\r\nReferences: <a\r\n b@x> <" + "y" * 900 + "@z> <c@d>\r\n"
+        text = f"From: <eva@else.example>\r\nTo: <evil@uni.example>\r\nMessage-ID: <m\u00fc@x>\r\n{hostile}\r\nhello\r\n"
+        with self.node.smtp() as smtp:
+            smtp.ehlo()
+            smtp.sendmail("eva@else.example", ["evil@uni.example"], text.encode(), mail_options=["SMTPUTF8"])
+        reply, = self.wait_replies(1, "eva@else.example")
+        raw = self.replies("eva@else.example")[0].data
+        self.assertNotIn(b"\nBcc:", raw)
+        self.assertIsNone(reply["In-Reply-To"])
+        self.assertEqual(reply["References"], "<ab@x> <c@d>")
+        self.assertEqual(reply.get_content().splitlines(), ["first", ".", "MAIL FROM:<x@y.example>", "", "last"])
+        self.assertTrue(raw.isascii())
 
     def test_04_two_who_are_away(self):
         self.assertIn("answered=true", self.send("plain@uni.example", "to-plain", "joe@uni.example"))
@@ -376,6 +398,19 @@ class FrontEnd(VacationTest):
         del self.hop.says["MAIL"]
         self.node.drain()
         self.wait_replies(1, "kim@else.example")
+
+    def test_04_twice_is_once_in_our_mailboxes(self):
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(self.node.path("run", "smtp.sock"))
+                wire = Wire(sock)
+                wire.reply()
+                self.assertEqual([wire.say(line) for line in ("EHLO x", "MAIL FROM:<> XPHKEY=" + "ab" * 16, "RCPT TO:<bob@uni.example>", "DATA")],
+                                 [250, 250, 250, 354])
+                wire.send(message("reply") + ".\r\n")
+                self.assertEqual(wire.reply()[0], 250)
+        self.node.wait(lambda: self.node.log_text().count('reply="250 2.0.0 delivered before"') == 1, "the second one")
+        self.node.wait_messages(1, "bob")
 
     def test_03_nobody_else_uses_the_socket(self):
         path = self.node.path("run", "smtp.sock")
