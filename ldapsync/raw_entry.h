@@ -8,9 +8,9 @@
 struct raw_value {
 	struct str name;  // attribute without options
 	struct str value; // decoded; may hold any byte
-	struct str lang;  // of the option "lang-de" (RFC 3866): "de"; empty: none
 	size_t line;      // of an LDIF file; else 0
 	const struct raw_value *from; // set by profile_map.h: what of the directory it was made of; NULL: it is the directory's
+	struct str lang;  // of the option "lang-de" (RFC 3866): "de"; empty: none
 };
 
 // What "member;range=1500-2999" says of an attribute: which of its values are here. "1500-*" is the last part.
