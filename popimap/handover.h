@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection to a queue: the front-end of this node over its socket in run_dir, or one elsewhere over SMTP. Takes one message after the
-// other.
+// A connection to a queue: the front-end of this node over its socket in run_dir, or one elsewhere over SMTP. Takes one message
+// after the other.
 //
 //     struct handover *queue;
 //     if (handover_open(&(struct handover_config){…}, &queue, err)) ...           // nobody there
 //     switch (handover_send(queue, &data, err)) { … }
 //     handover_close(&queue);
 //
-// Between nodes STARTTLS is used where it is offered, and our node certificate shown: the front-end lets us relay by its key (relay_certificates)
-// or our address (relay_networks). On a fiber; all of it may wait.
+// Between nodes STARTTLS is used where it is offered, and our node certificate shown: the front-end lets us relay by its key
+// (relay_certificates) or our address (relay_networks). On a fiber; all of it may wait.
 #ifndef POPIMAP_HANDOVER_H
 #define POPIMAP_HANDOVER_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recipients of LMTP who are away (router/vacation.h): who is answered is decided here, before the delivery, and put into the outbox by it
-// (outbox.h). Where nobody is away none of this does anything.
+// Recipients of LMTP who are away (router/vacation.h): who is answered is decided here, before the delivery, and put into the
+// outbox by it (outbox.h). Where nobody is away none of this does anything.
 //
 //     lmtp_away_look(s, recipient, &home);                      // RCPT
 //     lmtp_away_take(s, bytes);                                 // the message, as it comes

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The outbox of a mailbox: what deliveries into it send (replies of somebody who is away; Sieve), from the delivery's commit until a queue has
-// it; and then the memory that it was sent.
+// The outbox of a mailbox: what deliveries into it send (replies of somebody who is away; Sieve), from the delivery's commit
+// until a queue has it; and then the memory that it was sent.
 //
 //     struct outbox_item item = {.kind = STR("vacation"), .key = correspondent, .guid = guid_new(), .made_ms = now, .since_ms = …, .data = …};
 //     delivery.sends = &item;                                  // store_deliver(): in the commit of the delivery, or not at all
@@ -11,12 +11,12 @@
 //                     outbox_sent(store, &id, &row, err);
 //     outbox_settle(store, &id, err);                          // nothing waits in it any more
 //
-// A delivery that is known by its key adds nothing; a correspondent who was answered is not answered again. Both are seen in the transaction
-// that would add the item, so that two deliveries at once make one.
+// A delivery that is known by its key adds nothing; a correspondent who was answered is not answered again. Both are seen in the
+// transaction that would add the item, so that two deliveries at once make one.
 //
-// Which mailboxes have something to send is in node.db, which lists all of them and some that have nothing. A mailbox is listed before the
-// delivery is committed, and taken off only when nothing waited in it and no delivery that sends has begun meanwhile (struct strand, sends_begun).
-// A crash between leaves a mailbox listed; a node.db that is lost lists all.
+// Which mailboxes have something to send is in node.db, which lists all of them and some that have nothing. A mailbox is listed
+// before the delivery is committed, and taken off only when nothing waited in it and no delivery that sends has begun meanwhile
+// (struct strand, sends_begun). A crash between leaves a mailbox listed; a node.db that is lost lists all.
 #ifndef POPIMAP_OUTBOX_H
 #define POPIMAP_OUTBOX_H
 
@@ -54,7 +54,8 @@ struct outbox_row {
 
 // --- For the sender; all may wait ---
 
-// Up to n mailboxes above *after (NULL: from the first) that may have something to send, ascending; fewer than n: that was the last.
+// Up to n mailboxes above *after (NULL: from the first) that may have something to send, ascending; fewer than n: that was the
+// last.
 enum err_code outbox_mailboxes(struct store *store, const struct guid *after, struct guid *ids, size_t n, size_t *n_out, struct err *err)
 	ERR_CHECKED;
 
@@ -70,7 +71,8 @@ enum err_code outbox_settle(struct store *store, const struct guid *mailbox, str
 
 // --- For the store ---
 
-// Before the jobs of deliveries that send: looks who was answered, lists the others in node.db. And after. Both see only those with .sends.
+// Before the jobs of deliveries that send: looks who was answered, lists the others in node.db. And after. Both see only those
+// with .sends.
 void outbox_begin(struct store *store, struct delivery *deliveries, size_t n);
 void outbox_end(struct store *store, struct delivery *deliveries, size_t n);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The outbox, stopped at every point: a delivery that was acknowledged and sends something has it in the outbox until it was noted as sent, once,
-// however often it is made again; a mailbox in which something waits is in the list of those that send; who was answered is not answered again.
+// The outbox, stopped at every point: a delivery that was acknowledged and sends something has it in the outbox until it was
+// noted as sent, once, however often it is made again; a mailbox in which something waits is in the list of those that send; who
+// was answered is not answered again.
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -68,7 +69,8 @@ struct outcome {
 	enum outbox_fate fate;
 };
 
-// A message to mailbox id % MAILBOXES, whose answer has id as its key and its data. Another root is another message of the same correspondent.
+// A message to mailbox id % MAILBOXES, whose answer has id as its key and its data. Another root is another message of the same
+// correspondent.
 static struct outcome deliver(uint32_t id, const char *root)
 {
 	struct err err;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a row of the outbox holds: any bytes. What is read is written again to the same, and a queue is told one sender, one recipient and one
-// message, whatever the bytes are.
-// Covers: popimap/outbox_data.c popimap/handover.c
+// What a row of the outbox holds: any bytes. What is read is written again to the same, and a queue is told one sender, one
+// recipient and one message, whatever the bytes are.
+// Covers: popimap/outbox_data.c
 #include "base/must.h"
 #include "handover.h"
 #include "mail/smtp_data.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sender of a node: hands what is in the outboxes of its mailboxes (outbox.h) to a queue, the one of the front-end on this node or one
-// that submit_servers names.
+// The sender of a node: hands what is in the outboxes of its mailboxes (outbox.h) to a queue, the one of the front-end on this
+// node or one that submit_servers names.
 //
 //     struct sender *sender = sender_new(&popimap, runtime_workers(rt));
 //     runtime_spawn(rt, sender_run, sender, "sender");
@@ -8,15 +8,17 @@
 //     … runtime_stop() …
 //     sender_free(&sender);
 //
-// Happy path: somebody wakes it with a mailbox; it connects, sends what waits there, and after each 250 notes in the mailbox that it is sent.
-// At its start, and when it was woken more often than it can remember, it looks through all mailboxes that node.db lists.
+// Happy path: somebody wakes it with a mailbox; it connects, sends what waits there, and after each 250 notes in the mailbox that
+// it is sent. At its start, and when it was woken more often than it can remember, it looks through all mailboxes that node.db
+// lists.
 //
-// Failures. No queue can be reached, or it breaks off: everything waits, from 1 s to 5 min, doubled each time. The queue says 4xx to a
-// message: it is tried again at those times, others go on. The queue says 5xx: it will not be sent, which is logged. What waited for longer
-// than its kind lives is dropped too.
+// Failures. No queue can be reached, or it breaks off: everything waits, from 1 s to 5 min, doubled each time. The queue says 4xx
+// to a message: it is tried again at those times, others go on. The queue says 5xx: it will not be sent, which is logged. What
+// waited for longer than its kind lives is dropped too.
 //
-// Crash story: what was not noted as sent is sent again after the start. Between the queue's 250 and the note there is one message that may
-// go out twice, under one Message-ID; the front-end of this node gives both the same root (XPHKEY), so that a mailbox of ours has one.
+// Crash story: what was not noted as sent is sent again after the start. Between the queue's 250 and the note there is one
+// message that may go out twice, under one Message-ID; the front-end of this node gives both the same root (XPHKEY), so that a
+// mailbox of ours has one.
 //
 // One fiber, one connection, one message in memory; of mailboxes that wait, SENDER_WOKEN_MAX ids.
 #ifndef POPIMAP_SENDER_H

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// RFC 3834 section 3: the message that answers for somebody who is away. Whatever comes from the directory or from the message that is answered
-// goes through mail/header_emit.h or a transfer encoding, so that no byte of it can begin a field, a part or another message.
+// RFC 3834 section 3: the message that answers for somebody who is away. Whatever comes from the directory or from the message
+// that is answered goes through mail/header_emit.h or a transfer encoding, so that no byte of it can begin a field, a part or
+// another message.
 #include "base/must.h"
 #include "mail/charset.h"
 #include "mail/header_emit.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The answer of somebody who is away, byte for byte; and that nothing from the directory or from the message gets out of its place.
+// The answer of somebody who is away, byte for byte; and that nothing from the directory or from the message gets out of its
+// place.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

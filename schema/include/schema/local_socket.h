@@ -32,8 +32,8 @@ bool local_socket_is_peer(const struct local_socket *local, const struct conn *c
 // After the listeners have stopped. The file stays, as nobody but root may change run_dir; the next start replaces it.
 void local_socket_close(struct local_socket *local);
 
-// The other side, connected: is it one of our daemons that listens? run_dir is root's, and so is who listens in it, unless all run as one
-// user.
+// The other side, connected: is it one of our daemons that listens? run_dir is root's, and so is who listens in it, unless all
+// run as one user.
 bool local_socket_is_ours(const struct conn *conn);
 
 #endif
