@@ -8,11 +8,12 @@ import os
 import signal
 import socket
 import sqlite3
+import threading
 import time
 import unittest
 
 from nexthop import NextHop
-from node import Node, NodeTest, Wire, message, user_ldif, uuid_of
+from node import DEADLINE_S, Node, NodeTest, Wire, message, user_ldif, uuid_of
 
 
 def stamp(seconds):
@@ -279,6 +280,7 @@ class Queue(unittest.TestCase):
         self.node.process.wait()
         self.node.log.close()
         self.node.wait(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the dead to be gone")
+        self.dead.set()
 
     def waits(self):
         """What is in the outbox of the mailbox, and how many mailboxes the list has: one more than it needs while the sender is at work."""
@@ -341,10 +343,11 @@ class Queue(unittest.TestCase):
         self.assertEqual(len(self.hop.got), copies)
 
     def death_at(self, set_trap, copies):
+        self.dead = threading.Event()
         set_trap(self.kill)
         with self.node.smtp() as smtp:
             smtp.sendmail("pat@else.example", ["joe@uni.example"], message("death", to="joe@uni.example"))
-        self.node.wait(lambda: self.node.process.poll() is not None, "the death")
+        self.assertTrue(self.dead.wait(DEADLINE_S))  # all of them: not only who started them
         self.node.process = None
         self.node.start()
         self.wait_got(copies)
