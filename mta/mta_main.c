@@ -18,6 +18,7 @@
 #include "mta_route.h"
 #include "mta_rules.h"
 #include "mta_tls.h"
+#include "router/list_answers.h"
 #include "router/login.h"
 #include "schema/daemons.h"
 #include "smtp_metrics.h"
@@ -216,6 +217,7 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 		mta->smtp.login = mta->login;
 		mta->smtp.submit_rate = hour_rate_new();
 		mta->smtp.unknown_rate = hour_rate_new();
+		mta->smtp.list_answers = list_answers_new();
 		tls_slot_set(&mta->smtp.tls, &mta->tls.server);
 		tls_slot_set(&mta->smtp.tls_asking, &mta->tls.asking);
 		struct control *control = daemon_serve_control(daemon, runtime_sched(mta->runtime, 0));
@@ -250,6 +252,7 @@ static void mta_reload(struct daemon *daemon)
 		tls_slot_set(&mta->smtp.tls_asking, &mta->tls.asking);
 		queue_reload(mta->queue, snapshot, &mta->tls.out);
 	}
+	list_answers_forget(mta->smtp.list_answers);
 	atomic_fetch_add_explicit(&mta->smtp.reloads, 1, memory_order_relaxed);
 	settings_unref(&snapshot);
 }
@@ -273,6 +276,7 @@ static void mta_stop(struct daemon *daemon)
 	listen_caps_free(&mta->caps);
 	hour_rate_free(&mta->smtp.submit_rate);
 	hour_rate_free(&mta->smtp.unknown_rate);
+	list_answers_free(&mta->smtp.list_answers);
 	mta_tls_drop(&mta->tls);
 	struct tls_server *none = NULL;
 	tls_slot_set(&mta->smtp.tls, &none);

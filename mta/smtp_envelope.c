@@ -164,7 +164,7 @@ struct reply smtp_recipient(struct dialogue *d, void *one)
 	}
 	const struct relay_client client = smtp_access_relay(s);
 	const struct recipient_query query = {.recipient = &recipient->rcpt.to, .sender = &d->txn.mail.from, .account = s->account,
-		.authenticated = s->login.n != 0, .client = &client, .rules = s->rules,
+		.authenticated = s->login.n != 0, .client = &client, .rules = s->rules, .answers = s->server->list_answers,
 		.message_bytes = d->txn.mail.has_size ? d->txn.mail.size_bytes : 0};
 	smtp_server_decide(s->server, s->settings, &query, d->txn.arena, verdict);
 	if (!accepts(verdict->outcome)) {

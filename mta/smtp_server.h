@@ -23,6 +23,7 @@ struct smtp_server {
 	struct login *login;
 	struct hour_rate *submit_rate;   // recipients of a login
 	struct hour_rate *unknown_rate;  // unknown recipients of an address
+	struct list_answers *list_answers; // which lists reach somebody; NULL: not remembered
 	struct tls_slot tls;             // certificates of 587, 465 and of STARTTLS on 25
 	struct tls_slot tls_asking;      // the same for 25 when clients are asked for theirs; empty: they are not
 	_Atomic uint64_t reloads;        // of settings and tables

@@ -307,6 +307,13 @@ void decision_only_target(struct decision *d, const char *rule, const struct rec
 	decision_target(d, target);
 }
 
+bool decision_has_enough(struct decision *d, size_t n)
+{
+	bool enough = d->probe && n >= (d->probe == DECISION_PROBE_ALL ? DECISION_PROBE_VALUES_ALL : DECISION_PROBE_VALUES);
+	d->probe_left |= enough;
+	return enough;
+}
+
 // --- The verdict ---
 
 static enum decision_cause cause_of(const struct decision *d)

@@ -68,10 +68,16 @@ enum decision_probe {
 	DECISION_PROBE_ALL,   // and of those that URLs find
 };
 
-enum { DECISION_PROBE_VALUES = 100 }; // of an attribute; then nobody is said to be missing
+// Of an attribute or of what URLs find, and look-ups in all; beyond them nobody is said to be missing.
+enum {
+	DECISION_PROBE_VALUES = 100, // DECISION_PROBE_NAMED, for it runs on a fiber
+	DECISION_PROBE_VALUES_ALL = 1000,
+	DECISION_PROBE_ENTRIES = 10000,
+};
 
 struct decision {
 	enum decision_probe probe;
+	size_t probe_walks;    // through the shadow
 	bool probe_left;       // some were not looked at,
 	bool probe_urls_left;  // nor were some URLs asked
 	struct directory *directory;
@@ -153,6 +159,9 @@ struct str decision_refusal(struct decision *d, enum decision_cause cause);
 
 // Another item below parent; text is copied, list and forwarder are borrowed from d's lifetime.
 struct decision_item *decision_add(struct decision *d, struct decision_item *parent, struct str text, bool is_dn);
+
+// Is it a probe that has seen enough of an attribute, with n of its values? The others are left then.
+bool decision_has_enough(struct decision *d, size_t n);
 
 // The next item; NULL when all are done.
 struct decision_item *decision_next(struct decision *d);

@@ -26,8 +26,7 @@ static bool find_member(void *arg, const struct entry *entry)
 		decision_add(f->d, f->item, entry->dn, true);
 		f->n++;
 	}
-	f->d->probe_left |= f->d->probe && f->n == DECISION_PROBE_VALUES;
-	return !f->d->too_big && !(f->d->probe && f->n == DECISION_PROBE_VALUES);
+	return !f->d->too_big && !decision_has_enough(f->d, f->n);
 }
 
 size_t list_add_by_url(struct decision *d, struct decision_item *item, const struct entry *list)
@@ -50,6 +49,7 @@ size_t list_add_by_url(struct decision *d, struct decision_item *item, const str
 			break;
 		}
 		decision_reason(d, "member URL", list->dn, ATTR_MEMBER_URL, text);
+		d->probe_walks++;
 		f.scratch = arena_new(SCRATCH_BYTES);
 		if (directory_each(d->directory, find_member, &f) != DIRECTORY_FOUND)
 			decision_later(d, CAUSE_UNAVAILABLE);

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "router/list_answers.h"
 #include "router/recipient.h"
 #include "test_world.h"
 
@@ -57,6 +59,8 @@ static const char world_ldif[] =
 	GROUP("t1") "mailLocalAddress: twin@role.example\n" GROUP("t2") "mailLocalAddress: twin@role.example\n"
 	LIST("found") "member: uid=gone,dc=uni\nmemberURL: ldap:///dc=uni??one?(uid=anna)\n"
 	LIST("unfound") "member: uid=gone,dc=uni\nmemberURL: ldap:///dc=uni??one?(uid=nobody)\n"
+	LIST("walled") "rfc822MailMember: x@walled.example\n\ndn: cn=w,dc=uni\nobjectClass: phMailRoute\ncn: w\nphRouteKey: walled.example\n"
+	"phRouteTarget: error:5.7.1:550 we send nothing there\n"
 	LIST("loose") "member: uid=carl,dc=uni\nmember: uid=anna,dc=uni\n"
 	LIST("dynamic") "memberURL: ldap:///dc=uni??one?(&(mail=*@uni.example)(objectClass=phMailUser))\nphListPostPolicy: members\n"
 	LIST("bad") "memberURL: ldap:///dc=uni??sub?(departmentNumber=5)\nmember: uid=anna,dc=uni\n"
@@ -180,6 +184,7 @@ static const struct row at_rcpt[] = {
 	{"off@uni.example", "x@else.example", GUEST, 550, "", "status", "phStatus"},
 	{"hollow@uni.example", "x@else.example", GUEST, 550, "", "no members", ""},
 	{"mixed@uni.example", "x@else.example", GUEST, 250, "list:mixed@uni.example", "list", ""},
+	{"walled@uni.example", "x@else.example", GUEST, 550, "", "route", "phRouteTarget"}, // in the words of the route
 	{"husk@uni.example", "x@else.example", GUEST, 250, "bob@uni.example", "no members", ""},
 	{"maybe@uni.example", "x@else.example", GUEST, 451, "", "ambiguous", ""}, // who it is comes out later
 	{"board@uni.example", "anna@uni.example", LOGGED_IN, 250, "asks:board@uni.example", "moderator", "phListModerator"},
@@ -442,6 +447,168 @@ static void test_nobody_by_url(void **state)
 	assert_int_equal(v.code, 451); // somebody may have come
 }
 
+// A directory that counts walks through it; the rest is the world's.
+struct counted {
+	struct directory *under;
+	size_t walks;
+};
+
+static void counted_begin(void *source)
+{
+	directory_begin(((struct counted *)source)->under);
+}
+
+static void counted_end(void *source)
+{
+	directory_end(((struct counted *)source)->under);
+}
+
+static enum directory_answer counted_find(void *source, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
+	struct directory_match *match_out)
+{
+	return directory_find_more(((struct counted *)source)->under, kind, key, skip, arena, match_out);
+}
+
+static struct str counted_next_key(void *source, enum directory_key kind, struct str from, struct arena *arena)
+{
+	return directory_next_key(((struct counted *)source)->under, kind, from, arena);
+}
+
+static enum directory_answer counted_each(void *source, bool (*each)(void *arg, const struct entry *entry), void *arg)
+{
+	struct counted *counted = source;
+	counted->walks++;
+	return directory_each(counted->under, each, arg);
+}
+
+static struct directory_status counted_status(void *source)
+{
+	return directory_status(((struct counted *)source)->under);
+}
+
+static const char *counted_trouble(const void *source)
+{
+	return directory_trouble(((const struct counted *)source)->under);
+}
+
+static void counted_close(void *source)
+{
+	(void)source; // the world's
+}
+
+static const struct directory_ops counted_ops = {counted_begin, counted_end, counted_find, counted_next_key, counted_each, counted_status,
+	counted_trouble, counted_close};
+
+// A walk is made once for each version of the shadow and each minute; not at all for who may not post, and again for each doubt.
+static void test_walks(void **state)
+{
+	enum { FOR_NOTHING, FORGOTTEN, NEW_VERSION, MINUTE_OVER, NOT_FRESH };
+	static const struct {
+		const char *to;
+		int before, code;
+		const char *enhanced;
+		size_t walks;
+	} rows[] = {
+		{"nobody@uni.example", FOR_NOTHING, 550, "5.2.4", 1}, {"nobody@uni.example", FOR_NOTHING, 550, "5.2.4", 0},
+		{"found@uni.example", FOR_NOTHING, 250, "2.1.5", 1}, {"found@uni.example", FOR_NOTHING, 250, "2.1.5", 0},
+		{"unfound@uni.example", FOR_NOTHING, 550, "5.1.1", 1}, {"unfound@uni.example", FOR_NOTHING, 550, "5.1.1", 0},
+		{"dynamic@uni.example", FOR_NOTHING, 550, "5.7.2", 0}, // members may post
+		{"nobody@uni.example", FORGOTTEN, 550, "5.2.4", 1}, {"nobody@uni.example", FOR_NOTHING, 550, "5.2.4", 0},
+		{"found@uni.example", NEW_VERSION, 250, "2.1.5", 1}, {"nobody@uni.example", FOR_NOTHING, 550, "5.2.4", 1},
+		{"nobody@uni.example", FOR_NOTHING, 550, "5.2.4", 0}, {"nobody@uni.example", MINUTE_OVER, 550, "5.2.4", 1},
+		{"nobody@uni.example", NOT_FRESH, 451, "4.3.0", 0}, // what is remembered of a fresh shadow is said as of this one
+		{"unfound@uni.example", FOR_NOTHING, 451, "4.3.0", 1}, {"unfound@uni.example", FOR_NOTHING, 451, "4.3.0", 1},
+	};
+	struct world *world = *state;
+	struct counted counted = {.under = world->directory};
+	struct directory *directory = directory_new(&counted_ops, &counted);
+	struct list_answers *answers = list_answers_new();
+	struct clock_fake now = {.mono_ms = 1, .wall_ms = 1795286655000};
+	struct directory_status status = {.complete = true, .fresh = true, .version = 1};
+	struct addr to, from;
+	struct recipient_verdict v;
+	clock_inject(&now);
+	assert_int_equal(addr_parse(world->arena, STR("z@else.example"), 0, &from), ADDR_OK);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		if (rows[i].before == FORGOTTEN)
+			list_answers_forget(answers);
+		status.version += rows[i].before == NEW_VERSION;
+		status.fresh &= rows[i].before != NOT_FRESH;
+		now.wall_ms += rows[i].before == MINUTE_OVER ? LIST_ANSWERS_MS : 0;
+		directory_memory_set_status(world->memory, &status);
+		struct recipient_query query = {.recipient = &to, .sender = &from, .answers = answers, .message_bytes = i};
+		assert_int_equal(addr_parse(world->arena, str_of_c(rows[i].to), 0, &to), ADDR_OK);
+		counted.walks = 0;
+		recipient_decide(directory, &query, world->arena, &v);
+		assert_int_equal(v.too_big, rows[i].walks > 0); // on a fiber; what is remembered needs no worker
+		query.entries_max = RECIPIENT_ENTRIES_MAX;
+		recipient_decide(directory, &query, world->arena, &v);
+		if (v.code != rows[i].code || !str_eq(v.enhanced, str_of_c(rows[i].enhanced)) || counted.walks != rows[i].walks)
+			fail_msg("%zu, %s: %d, %zu walks", i, rows[i].to, v.code, counted.walks);
+	}
+	clock_inject(NULL);
+	list_answers_free(&answers);
+	directory_close(&directory);
+}
+
+// The table is bounded: the oldest answer makes room, and the newest counts.
+static void test_answers_make_room(void **state)
+{
+	struct list_answers *answers = list_answers_new();
+	unsigned cause;
+	(void)state;
+	for (unsigned i = 0; i <= LIST_ANSWERS_MAX; i++)
+		list_answers_keep(answers, &(struct guid){.b = {(unsigned char)i, (unsigned char)(i >> 8), 1}}, 7, 1000 + i, i);
+	assert_false(list_answers_find(answers, &(struct guid){.b = {0, 0, 1}}, 7, 2000, &cause));
+	for (unsigned i = 1; i <= LIST_ANSWERS_MAX; i++) {
+		assert_true(list_answers_find(answers, &(struct guid){.b = {(unsigned char)i, (unsigned char)(i >> 8), 1}}, 7, 2000, &cause));
+		assert_int_equal(cause, i);
+	}
+	list_answers_keep(answers, &(struct guid){.b = {5, 0, 1}}, 8, 2000, 99);
+	assert_false(list_answers_find(answers, &(struct guid){.b = {5, 0, 1}}, 7, 2000, &cause));
+	assert_true(list_answers_find(answers, &(struct guid){.b = {5, 0, 1}}, 8, 2000, &cause));
+	assert_int_equal(cause, 99);
+	list_answers_free(&answers);
+}
+
+// More than a fiber looks at, all gone but the last, or all: known up to a thousand, and only a worker looks.
+static void test_many_gone(void **state)
+{
+	static const struct {
+		unsigned gone;
+		bool last;
+		int code;
+	} rows[] = {{150, false, 550}, {150, true, 250}, {900, false, 550}, {1001, false, 250}};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct buf ldif;
+		struct err err;
+		struct addr to;
+		struct recipient_verdict v;
+		buf_init(&ldif, 1 << 20);
+		buf_add_c(&ldif, "dn: dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
+				 "dn: cn=mb1,dc=uni\nobjectClass: phMailHost\ncn: mb1.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.1:24\n\n"
+				 USER("anna", "0a") LIST("old"));
+		for (unsigned n = 0; n < rows[i].gone; n++)
+			buf_printf(&ldif, "member: uid=gone%u,dc=uni\n", n);
+		if (rows[i].last)
+			buf_add_c(&ldif, "member: uid=anna,dc=uni\n");
+		struct world world = {.arena = arena_new(64 << 20), .directory = directory_memory_new(buf_str(&ldif), NULL, &err)};
+		assert_non_null(world.directory);
+		assert_int_equal(addr_parse(world.arena, STR("old@uni.example"), 0, &to), ADDR_OK);
+		struct recipient_query query = {.recipient = &to};
+		recipient_decide(world.directory, &query, world.arena, &v);
+		assert_true(v.too_big);
+		query.entries_max = RECIPIENT_ENTRIES_MAX;
+		recipient_decide(world.directory, &query, world.arena, &v);
+		if (v.code != rows[i].code)
+			fail_msg("%u: %d", rows[i].gone, v.code);
+		directory_close(&world.directory);
+		arena_free(&world.arena);
+		buf_fini(&ldif);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +620,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_why_names_everybody, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_members_by_url, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_nobody_by_url, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_walks, setup, world_teardown),
+		cmocka_unit_test(test_answers_make_room),
+		cmocka_unit_test(test_many_gone),
 		cmocka_unit_test(test_large),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

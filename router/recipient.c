@@ -13,10 +13,12 @@
 // to the entry, recipient_entry.c what an entry says; decision.c keeps the books.
 #include "router/recipient.h"
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "list.h"
 #include "outside.h"
 #include "recipient_steps.h"
+#include "router/list_answers.h"
 
 const char *recipient_outcome_name(enum recipient_outcome outcome)
 {
@@ -101,16 +103,18 @@ static void probe(struct decision *d, const struct entry *list, const struct add
 	struct recipient_query query = *d->query;
 	struct decision_item *item;
 	query.recipient = addr;
-	query.sender = NULL; // who may post was asked; lists in it turn this sender away when they are expanded, and its owner hears it
+	query.sender = NULL; // who may post was asked; lists in it turn this sender away when they are expanded, and its owner hears it,
+	query.message_bytes = 0; // and so do those that take no message of this size: the answer is that of the list, whatever comes
 	query.lists = RECIPIENT_LISTS_ALL;
 	query.entries_max = d->entries < d->entries_max ? d->entries_max - d->entries : 1;
 	decision_begin(probe_out, d->directory, &query, d->arena);
 	probe_out->probe = how;
-	item = decision_add(probe_out, NULL, addr->text, false);
-	if (item)
+	decision_add(probe_out, NULL, addr->text, false);
+	if ((item = decision_next(probe_out))) // taken, or the list would be found by its address once more
 		recipient_entry(probe_out, item, list, addr, STR_NONE);
-	while (probe_out->n_targets == 0 && (item = decision_next(probe_out)))
+	while (probe_out->n_targets == 0 && probe_out->entries < DECISION_PROBE_ENTRIES && (item = decision_next(probe_out)))
 		look_at(probe_out, item);
+	probe_out->probe_left |= probe_out->n_targets == 0 && decision_next(probe_out) != NULL;
 	probe_out->query = d->query;
 }
 
@@ -125,23 +129,68 @@ static bool conclude(struct decision *d, const struct decision *probed)
 		const struct recipient_reason *reason = &probed->reasons[i];
 		decision_reason_of(d, reason->rule, reason->entry, reason->attribute, reason->value);
 	}
-	if (probed->later != CAUSE_NONE)
+	if (probed->later == CAUSE_RULE_NOW)
+		decision_says(d, &probed->said_later);
+	else if (probed->later != CAUSE_NONE)
 		decision_later(d, probed->later);
+	else if (probed->gone == CAUSE_RULE)
+		decision_says(d, &probed->said_gone);
 	else
 		decision_gone(d, probed->gone == CAUSE_NONE ? CAUSE_EMPTY : probed->gone);
 	return false;
 }
 
+// Of mail that waits no way is no refusal, so that its answers are others.
+static struct list_answers *answers_of(const struct decision *d)
+{
+	return d->query->waits ? NULL : d->query->answers;
+}
+
+// What is sure, and was dear. The words of a rule are not kept.
+static void remember(const struct decision *d, const struct entry *list, const struct decision *probed)
+{
+	struct list_answers *answers = answers_of(d);
+	bool reaches = probed->n_targets > 0 || probed->probe_left;
+	bool sure = !probed->too_big && (reaches || (probed->later == CAUSE_NONE && probed->gone != CAUSE_RULE));
+	bool dear = probed->probe_walks > 0 || probed->entries > DECISION_PROBE_VALUES;
+	if (answers && sure && dear)
+		list_answers_keep(answers, &list->uuid, d->shadow.version, clock_wall_ms(),
+			reaches ? CAUSE_NONE : probed->gone == CAUSE_NONE ? CAUSE_EMPTY : probed->gone);
+}
+
+static bool is_remembered(struct decision *d, const struct entry *list, bool *reaches_out)
+{
+	struct list_answers *answers = answers_of(d);
+	unsigned cause;
+	if (answers == NULL || !list_answers_find(answers, &list->uuid, d->shadow.version, clock_wall_ms(), &cause))
+		return false;
+	*reaches_out = cause == CAUSE_NONE;
+	if (cause != CAUSE_NONE) {
+		decision_reason(d, "reaches nobody", list->dn, ATTR_NONE, STR_NONE);
+		decision_gone(d, (enum decision_cause)cause);
+	}
+	return true;
+}
+
 bool recipient_reaches_somebody(struct decision *d, const struct entry *list, const struct addr *addr)
 {
 	struct decision probed;
+	bool reaches;
+	if (is_remembered(d, list, &reaches))
+		return reaches;
 	probe(d, list, addr, DECISION_PROBE_NAMED, &probed);
-	if (probed.n_targets == 0 && probed.probe_urls_left) {
-		decision_drop(&probed);
-		probe(d, list, addr, DECISION_PROBE_ALL, &probed);
-	}
 	d->entries += probed.entries;
-	bool reaches = conclude(d, &probed);
+	if (probed.n_targets == 0 && (probed.probe_urls_left || probed.probe_left)) {
+		decision_drop(&probed);
+		if (d->entries_max <= RECIPIENT_ENTRIES_FIBER) { // the shadow is read whole, or a thousand entries
+			d->too_big = true;
+			return false;
+		}
+		probe(d, list, addr, DECISION_PROBE_ALL, &probed);
+		d->entries += probed.entries;
+	}
+	remember(d, list, &probed);
+	reaches = conclude(d, &probed);
 	decision_drop(&probed);
 	return reaches;
 }

@@ -161,10 +161,8 @@ size_t recipient_add_values(struct decision *d, struct decision_item *item, cons
 	struct str value;
 	size_t n = 0;
 	for (; entry_next(entry, attr, &cursor, &value) && !d->too_big; n++) {
-		if (d->probe && n == DECISION_PROBE_VALUES) {
-			d->probe_left = true;
+		if (decision_has_enough(d, n))
 			break;
-		}
 		decision_reason(d, rule, entry->dn, attr, value);
 		decision_add(d, item, value, info->check == ATTR_CHECK_NAME);
 	}

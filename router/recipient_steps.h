@@ -27,7 +27,9 @@ bool recipient_stops_at_list(struct decision *d, struct decision_item *item, con
 
 // A list that is to be a target of its own: does anybody receive what is sent to it? False: nobody does, and why was said; for good
 // when the shadow is sure, as for a group, so that the author hears it at once and by his own server. Costs a look-up or two: it ends with
-// the first member who receives. Beyond DECISION_PROBE_VALUES members that are all gone, and as long as somebody may be found, it is true.
+// the first member who receives. When the first DECISION_PROBE_VALUES of them are gone, or URLs must say, it is too big for a fiber. Beyond
+// DECISION_PROBE_VALUES_ALL of an attribute, or DECISION_PROBE_ENTRIES look-ups, that are all in vain, somebody may be left, and it is true.
+// What took long is kept in query->answers. Asked after who may post: it costs nothing for who may not.
 bool recipient_reaches_somebody(struct decision *d, const struct entry *list, const struct addr *addr);
 
 // addr_key of an entry's first address, else of the one that it was found by (NULL: none); lives as long as d.

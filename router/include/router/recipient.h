@@ -18,7 +18,7 @@
 //         reply((struct reply){verdict.code, verdict.enhanced, verdict.text});
 //     }
 //
-// Pure: no clock but clock_wall_ms() for phExpires, no I/O but the directory's look-ups, no state. One call is one snapshot. With
+// Pure: no clock but clock_wall_ms() for phExpires, no I/O but the directory's look-ups, no state but what the caller lends (answers). One call is one snapshot. With
 // RECIPIENT_ENTRIES_FIBER it takes microseconds for a mailbox and at most some milliseconds, and may run on a fiber; it never
 // yields. Results live in the arena (a mailbox needs 4 KiB, a group up to 700 bytes a member, the decision itself included), which must outlive them; an arena at
 // its cap is RECIPIENT_DEFER.
@@ -57,6 +57,8 @@ enum recipient_lists {
 	RECIPIENT_LISTS_ALL,   // everybody, for people who ask why
 };
 
+struct list_answers;
+
 struct recipient_query {
 	const struct addr *recipient;  // borrowed for the call
 	const struct addr *sender;     // of MAIL FROM, for who may post to a list and for routes by sender; NULL: not asked
@@ -67,6 +69,7 @@ struct recipient_query {
 	const struct home_rules *here; // names of this node, which is no other mailHost; NULL: not known
 	bool keep_detail;              // setting routing_detail = preserve: a mailRoutingAddress gets the detail that was stripped
 	const struct rules *rules;     // routes_file and access_file; NULL: none
+	struct list_answers *answers;  // lists that reach somebody, or nobody, remembered (router/list_answers.h); NULL: looked for each time
 	enum recipient_lists lists;
 	bool moderated;                // RECIPIENT_LISTS_NOW, _INLINE: the list was accepted for its moderators, who are asked for instead of its members
 	uint64_t message_bytes;        // of the message, as SIZE said or as it is; 0: not known. phMaxMessageBytes is held against it
@@ -181,6 +184,7 @@ struct recipient_target {
 	X("bad member URL", "this cannot be asked of the shadow")                                                 \
 	X("own copy", "the list sends its author no copy")                                                        \
 	X("no members", "the entry names nobody")                                                                 \
+	X("reaches nobody", "nobody receives what is sent to it, which was found out a moment ago")               \
 	X("unknown user", "nobody has this address")                                                              \
 	X("unknown member", "no entry has this name")                                                             \
 	X("loop", "this was looked at before: a loop")                                                            \
