@@ -6,8 +6,8 @@
 // the end they are holes between what lives on. Here small pieces are cut from chunks and go back to lists by size; closing the
 // connection gives back the chunks as a whole.
 //
-// A pool gives nothing back before its connection is closed, and that of a queue is open as long as its daemon: what one large statement
-// takes beyond DB_POOL_BYTES_MAX is malloc()'s.
+// A pool gives nothing back before its connection is closed, and that of a queue is open as long as its daemon: what one large
+// statement takes beyond DB_POOL_BYTES_MAX is malloc()'s.
 //
 // A piece knows by its head where it is from, so that it may be freed whatever pool is in use. Larger pieces (pages) are malloc()'s.
 #include "db_memory.h"

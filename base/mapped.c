@@ -19,9 +19,9 @@ static _Thread_local volatile sig_atomic_t depth, is_cut;
 static struct sigaction before;
 static uintptr_t page_bytes;
 
-// A shared map is a file's that others write. Any other page that is missing is the program's own, which the disk cannot read: text and
-// constants, or memory that was swapped out. Zeros in its place would stay there for all threads. mremap() of no bytes makes a second name
-// of a shared page, and of no other.
+// A shared map is a file's that others write. Any other page that is missing is the program's own, which the disk cannot read:
+// text and constants, or memory that was swapped out. Zeros in its place would stay there for all threads. mremap() of no bytes
+// makes a second name of a shared page, and of no other.
 static bool is_shared(void *page)
 {
 	void *second = mremap(page, 0, page_bytes, MREMAP_MAYMOVE);

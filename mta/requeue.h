@@ -10,8 +10,8 @@
 // copies is decided as RCPT would today. Copies that it does not lead to any more are withdrawn, new ones come, those that are right stay
 // as they are, with what they have waited. Nobody is sent a message twice: who was reached outside, or was reported undeliverable, is
 // remembered with the message (`ended`, schema/ddl_queue.c); a mailbox knows its delivery key (root guid, mailbox id, detail, list).
-// A copy that another address of the message leads to as well (RECORD_SHARED) is not withdrawn: that address has none of its own. What an
-// administrator deleted does not come back.
+// A copy that another address of the message leads to as well (RECORD_SHARED) is not withdrawn: that address has none of its own.
+// What an administrator deleted does not come back.
 // A copy that is being delivered at this moment may still arrive, as with `queue delete`; one to the outside that an ATTEMPT has stays.
 //
 // An address that nobody has today, or of which the directory cannot say now, is left alone. So is what a list or a large group led to:

@@ -240,9 +240,9 @@ struct record_route {
 };
 
 // One address of a message is expanded anew, in one step: copies that it does not lead to any more leave, those that it leads to
-// now come, due at at_ms. Of no effect is a number that is not there, is being tried or is RECORD_SHARED; a target that the message has open,
-// which becomes RECORD_SHARED where another address had it; and one that ended in any way but delivered to a mailbox: there the delivery
-// key knows.
+// now come, due at at_ms. Of no effect is a number that is not there, is being tried or is RECORD_SHARED; a target that the message
+// has open, which becomes RECORD_SHARED where another address had it; and one that ended in any way but delivered to a mailbox:
+// there the delivery key knows.
 struct record_requeue {
 	struct guid guid;
 	int64_t at_ms;
