@@ -30,17 +30,27 @@ void settings_report_fini(struct settings_report *report)
 	buf_fini(&report->lines);
 }
 
-void settings_complain_at(struct settings_report *report, const char *file, int line, const char *name, const char *what)
+static void add_line(struct settings_report *report, const char *file, int line, const char *name, const char *kind, const char *what)
 {
 	struct buf *lines = &report->lines;
 	size_t start = lines->n;
-	report->errors++;
-	if (!buf_printf(lines, "%s:%d: %s: %s\n", file, line, name, what))
+	if (!buf_printf(lines, "%s:%d: %s: %s%s\n", file, line, name, kind, what))
 		return;
 	// A word that is quoted may hold anything, and an error is one line.
 	for (size_t i = start; i + 1 < lines->n; i++)
 		if ((unsigned char)lines->p[i] < ' ' || lines->p[i] == 0x7f)
 			lines->p[i] = ' ';
+}
+
+void settings_complain_at(struct settings_report *report, const char *file, int line, const char *name, const char *what)
+{
+	report->errors++;
+	add_line(report, file, line, name, "", what);
+}
+
+void settings_warn_at(struct settings_report *report, const char *file, int line, const char *name, const char *what)
+{
+	add_line(report, file, line, name, "warning: ", what);
 }
 
 static ptrdiff_t row_index(const struct settings_table *table, const char *name)

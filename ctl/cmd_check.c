@@ -2,7 +2,7 @@
 // posthouse check: the settings, and what they name, without starting anything.
 //
 // Everything wrong is said at once, each as FILE:LINE: setting: what; what to do. A check is a row: it gets settings that are right each for
-// itself and complains with settings_complain().
+// itself and complains with settings_complain(). What is no error but surely not meant is said by settings_warn_at(), and check says ok all the same.
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -70,11 +70,58 @@ static void check_tls(const struct settings *s, struct settings_report *report)
 		tls_client_drop(&client);
 }
 
+// --- Rows of the access table about certificates that nobody is asked for ---
+
+// As stored (mail/access_rule.h).
+static const struct str certificate_tags[] = {STR("certissuer:"), STR("certsubject:"), STR("certname:")};
+
+#define CERTIFICATE_UNASKED "has no effect, for no client is asked for its certificate; set smtp_client_certificate = ask, or remove the row"
+
+static bool asks_for_certificates(const struct settings *s)
+{
+	return s->smtp_client_certificate == SETTINGS_SMTP_CLIENT_CERTIFICATE_ASK;
+}
+
+static void warn_certificate_row(void *context, struct str file, size_t line, struct str key)
+{
+	struct buf path;
+	char name[200];
+	buf_init(&path, file.n + 1);
+	buf_add(&path, file);
+	snprintf(name, sizeof name, "%.*s", (int)(key.n < 150 ? key.n : 150), key.p);
+	settings_warn_at(context, buf_c(&path), (int)line, name, CERTIFICATE_UNASKED);
+	buf_fini(&path);
+}
+
+static void check_certificate_rows(const struct settings *s, const struct rules *rules, struct settings_report *report)
+{
+	for (size_t i = 0; rules && !asks_for_certificates(s) && i < sizeof certificate_tags / sizeof *certificate_tags; i++)
+		rules_each(rules, RULES_ACCESS, certificate_tags[i], warn_certificate_row, report);
+}
+
 // Where a complaint about the directory goes.
 struct directory_report {
 	struct settings_report *report;
 	const char *file;
 };
+
+static void warn_certificate_entry(void *context, size_t line, const struct entry *entry)
+{
+	const struct directory_report *directory = context;
+	struct entry_cursor cursor = {0};
+	struct str key;
+	char text[1024];
+	bool found = false;
+	while (!found && (entry->classes & ENTRY_ACCESS) && entry_next(entry, ATTR_PH_ACCESS_KEY, &cursor, &key))
+		for (size_t i = 0; i < sizeof certificate_tags / sizeof *certificate_tags; i++)
+			found |= str_starts_nocase(key, certificate_tags[i]);
+	if (!found)
+		return;
+	snprintf(text, sizeof text, "%s (entry \"%.*s\")", CERTIFICATE_UNASKED, (int)(entry->dn.n < 500 ? entry->dn.n : 500), entry->dn.p);
+	settings_warn_at(directory->report, directory->file, (int)line, "phAccessKey", text);
+}
+
+// --- The directory and the tables ---
 
 static void complain_directory(void *context, size_t line, struct str dn, struct str attribute, const char *what)
 {
@@ -120,7 +167,7 @@ static void check_directory(const struct settings *s, struct settings_report *re
 	struct directory_report directory = {report, s->shadow_ldif.p};
 	struct err err;
 	struct profile *profile = profile_new(s->ldap_profile, &s->ldap_map);
-	if (check_ldif(s->shadow_ldif.p, profile, complain_directory, &directory, &err))
+	if (check_ldif(s->shadow_ldif.p, profile, complain_directory, asks_for_certificates(s) ? NULL : warn_certificate_entry, &directory, &err))
 		settings_complain(report, "shadow_ldif", "%s; correct that file, or name another", err.text);
 	profile_free(&profile);
 }
@@ -144,6 +191,7 @@ static void check_tables(const struct settings *s, struct settings_report *repor
 	size_t before = report->errors;
 	if (rules_load(s, complain_row, report, &rules, &err) && report->errors == before)
 		settings_complain(report, s->routes_file.n ? "routes_file" : "access_file", "%s; name a file that can be read, or none", err.text);
+	check_certificate_rows(s, rules, report);
 	rules_drop(&rules);
 }
 
@@ -188,7 +236,8 @@ int cmd_check(struct ctl *ctl)
 	struct settings_report report;
 	settings_report_init(&report);
 	enum err_code code = settings_load(&table, ctl->path, &report, &ctl->snapshot);
-	fputs(code ? buf_c(&report.lines) : "ok\n", stdout);
+	fputs(buf_c(&report.lines), stdout);
+	fputs(code ? "" : "ok\n", stdout);
 	settings_report_fini(&report);
 	return code ? CTL_NO : CTL_YES;
 }

@@ -58,7 +58,7 @@ static void check(struct str ldif)
 	int fd = memfd_create("ldif", MFD_CLOEXEC);
 	must(fd >= 0 && write(fd, ldif.p, ldif.n) == (ssize_t)ldif.n);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	if (check_ldif(path, NULL, complain, NULL, &err) && has_entries(ldif)) {
+	if (check_ldif(path, NULL, complain, NULL, NULL, &err) && has_entries(ldif)) {
 		fprintf(stderr, "%s\n%.*s\n", err.text, STR_FMT(ldif));
 		must(!"it is LDIF");
 	}

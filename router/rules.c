@@ -189,6 +189,13 @@ static size_t first_from(const struct table *table, struct str key)
 	return low;
 }
 
+void rules_each(const struct rules *rules, enum rules_kind kind, struct str prefix, rules_each_fn *each, void *context)
+{
+	const struct table *table = &rules->tables[kind];
+	for (size_t i = first_from(table, prefix); i < table->n && str_starts(table->rows[i].key, prefix); i++)
+		each(context, table->name, table->rows[i].line, table->rows[i].original);
+}
+
 enum rules_answer rules_find(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str key, enum attr attr,
 	struct arena *arena, struct rules_row *row_out)
 {

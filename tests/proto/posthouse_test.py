@@ -78,6 +78,22 @@ class PosthouseTest(unittest.TestCase):
         code, out = self.check(self.good)
         self.assertIn(f"{self.dir}/directory.ldif:11: ", out)
 
+    def test_check_warns_of_certificates_that_nobody_is_asked_for(self):
+        access = os.path.join(self.dir, "access")
+        with open(access, "w", encoding="utf-8") as stream:
+            stream.write("From:spam.example REJECT\nCERTIssuer:/C=DE/CN=Uni+20CA SUBJECT\nCERTSubject:/C=DE/CN=a RELAY\nCERTName:mail.dept.example RELAY\n")
+        with open(os.path.join(self.dir, "directory.ldif"), "a", encoding="utf-8") as stream:
+            stream.write("\ndn: cn=rows,dc=uni\nobjectClass: phMailAccess\ncn: rows\nphAccessKey: From:bad.example\nphAccessAction: REJECT\n"
+                         "\ndn: cn=cert,dc=uni\nobjectClass: phMailAccess\ncn: cert\nphAccessKey: CertName:b.dept.example\nphAccessAction: RELAY\n")
+        conf = self.good + f'access_file = "{access}"\n'
+        code, out = self.check(conf)
+        lines = out.splitlines()
+        self.assertEqual((code, len(lines), lines[-1]), (0, 5, "ok"), out)
+        for line, key in ((2, "CERTIssuer:/C=DE/CN=Uni+20CA"), (3, "CERTSubject:/C=DE/CN=a"), (4, "CERTName:mail.dept.example")):
+            self.assertIn(f"{access}:{line}: {key}: warning: has no effect, ", out)
+        self.assertRegex(out, rf'{self.dir}/directory.ldif:\d+: phAccessKey: warning: has no effect, .*"cn=cert,dc=uni"')
+        self.assertEqual(self.check(conf + f'smtp_client_certificate = ask\ntls_ca_file = "{self.dir}/pem"\n'), (0, "ok\n"))
+
     def test_check_knows_a_dn(self):
         ldap = "\n".join(line for line in self.good.splitlines() if not line.startswith("shadow_ldif")) + "\n"
         ldap += 'ldap_uri = {"ldapi://%2Ftmp%2Fno-such-socket"}\n'

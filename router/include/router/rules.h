@@ -43,6 +43,10 @@ void rules_damage(struct rules *rules, enum rules_kind kind, struct str name);
 bool rules_is_damaged(const struct rules *rules, enum rules_kind kind); // rules may be NULL
 struct str rules_name(const struct rules *rules, enum rules_kind kind); // of the file
 
+// Calls each for every row of the file whose key (as stored, such as "certname:") begins with prefix. key is as it stands there.
+typedef void rules_each_fn(void *context, struct str file, size_t line, struct str key);
+void rules_each(const struct rules *rules, enum rules_kind kind, struct str prefix, rules_each_fn *each, void *context);
+
 // A row of either table; where it stands, for reasons: a DN and an attribute, or FILE:LINE and "".
 struct rules_row {
 	struct str entry;
