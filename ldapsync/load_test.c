@@ -404,6 +404,18 @@ static void test_file_is_replaced(void **state)
 	assert_true(directory_trouble(place->directory)[0] != '\0');
 }
 
+static void test_reader_before_the_first_load(void **state)
+{
+	struct place *place = *state;
+	struct directory_match match;
+	close_target(place);
+	assert_int_equal(unlink(place->shadow_path), 0);
+	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_UNAVAILABLE);
+	open_target(place);
+	load(place, DOMAIN HOST ANNA);
+	assert_int_equal(find(place, DIRECTORY_ADDRESS, "anna@uni.example", &match), DIRECTORY_FOUND); // now, not a second later
+}
+
 // --- Many entries, a writer that is killed, a reader beside a writer ---
 
 static void write_many(struct place *place, unsigned users, const char *host)
@@ -668,6 +680,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_uuid_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes_and_readers_without_a_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_is_replaced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reader_before_the_first_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_secrets, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_a_look_at_all_of_it_finds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),

@@ -29,7 +29,7 @@ static const char *const sql[STATEMENTS] = {
 	[STATE] = "SELECT version, complete, source = 'ldif', source_ok, confirmed_ms, entries FROM state",
 };
 
-enum { RETRY_MS = 1000, CACHE_KIB = 512, RECENT_MAX = 16, NEXT_MAX = 64, RECENT_BYTES_MAX = 16 << 10 };
+enum { RETRY_MS = 1000, RETRY_OPEN_MS = 20, CACHE_KIB = 512, RECENT_MAX = 16, NEXT_MAX = 64, RECENT_BYTES_MAX = 16 << 10 };
 static const uint64_t MMAP_BYTES = (uint64_t)4 << 30;
 
 // Domains and hosts are asked for at every recipient and hardly change: the last ones are kept, for one version of the shadow.
@@ -53,7 +53,7 @@ struct reader {
 	struct db *db;         // NULL: not open
 	dev_t device;          // of the open file
 	ino_t inode;
-	int64_t look_again_ms; // when the path is looked at next
+	int64_t look_again_ms; // when the path is looked at next; 0: now
 	bool in_transaction, is_doubtful; // an entry that was asked for in it does not decode
 	struct reader_state state;
 	struct recent recent[RECENT_MAX]; // by hash of the key
@@ -108,8 +108,10 @@ static void open_file(struct reader *reader)
 		.keep_wal = true, .cache_kib = CACHE_KIB, .mmap_bytes = MMAP_BYTES};
 	if (stat(reader->path, &st) != 0) {
 		err_errno(&reader->trouble, "%s", reader->path);
+		reader->look_again_ms = 0;
 		return;
 	}
+	reader->look_again_ms = clock_mono_ms() + RETRY_OPEN_MS;
 	if (db_open(&options, &reader->db, &reader->trouble))
 		return;
 	if (db_prepare(reader->db, &reader->trouble)) {
@@ -118,9 +120,11 @@ static void open_file(struct reader *reader)
 	}
 	reader->device = st.st_dev;
 	reader->inode = st.st_ino;
+	reader->look_again_ms = clock_mono_ms() + RETRY_MS;
 }
 
-// Once a second: opens a file that was missing, drops one that was replaced.
+// Opens a file that was missing, as soon as it is there: mail that comes while a node starts for the first time waits for nothing else. Once a
+// second: drops one that was replaced.
 static void look_at_path(struct reader *reader)
 {
 	struct stat st;
