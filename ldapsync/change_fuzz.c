@@ -2,7 +2,7 @@
 // Any text as a change of a small directory: it is refused with its line, or the view is whole: each key that can be asked for leads to entries
 // that decode, an entry is found by its uuid, and what no change touches is answered as before.
 // The directory answers for some names, in laser's words too.
-// Covers: ldapsync/change.c ldapsync/change_ask.c ldapsync/directory_overlay.c ldapsync/dn.c
+// Covers: ldapsync/change.c ldapsync/change_modify.c ldapsync/change_ask.c ldapsync/directory_overlay.c ldapsync/dn.c
 #include <stdint.h>
 
 #include "base/must.h"
