@@ -21,6 +21,13 @@ README = os.path.join(ROOT, "deploy", "ldap", "README.md")
 ADMIN_PASSWORD, DEADLINE_S = "of the administrator", 60
 BASE, HOST = "dc=uni,dc=example", "ldap.uni.example"
 UIDS = {"root": 0, "openldap": 105}
+# An overlay that an administrator has put on his database before, the first of its numbers.
+MEMBEROF = """
+dn: olcOverlay={0}memberof,olcDatabase={1}mdb,cn=config
+objectClass: olcOverlayConfig
+objectClass: olcMemberOfConfig
+olcOverlay: {0}memberof
+"""
 # The node finds HOST in a hosts file of its own. Where nothing can be mounted, HOST is set to the address instead.
 MAY_MOUNT = os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
 
@@ -37,7 +44,7 @@ def blocks(kind, until=None):
 class StockSlapd:
     """Debian's slapd after its installation, below a root of its own: cn=config from the package's template, user openldap, no TLS."""
 
-    def __init__(self, address):
+    def __init__(self, address, memberof=False):
         self.address, self.process = address, None
         programs = deployed.Programs()
         self.root = tempfile.mkdtemp(prefix="readme-", dir=os.path.dirname(programs.root))  # links need one file system
@@ -56,6 +63,8 @@ class StockSlapd:
         shutil.copytree(os.path.join(ROOT, "deploy", "ldap"), self.path("posthouse/deploy/ldap"))
         with open(self.path("usr/share/slapd/slapd.init.ldif"), encoding="utf-8") as stream:
             template = stream.read()
+        if memberof:
+            template = template.replace("olcModuleLoad: back_mdb\n", "olcModuleLoad: back_mdb\nolcModuleLoad: memberof\n").rstrip("\n") + "\n" + MEMBEROF
         hashed = self.run("slappasswd", "-h", "{SSHA}", "-s", ADMIN_PASSWORD).strip()
         self.write("tmp/config.ldif", template.replace("@SUFFIX@", BASE).replace("@PASSWORD@", hashed))
         self.run("slapadd", "-F", "/etc/ldap/slapd.d", "-b", "cn=config", "-l", "/tmp/config.ldif")
@@ -124,7 +133,8 @@ class StockSlapd:
 
 
 @unittest.skipUnless(os.geteuid() == 0, "slapd as its package starts it changes its user")
-class Readme(unittest.TestCase):
+class Base(unittest.TestCase):
+    memberof = False
     sync = ("-D", f"cn=ldapsync,ou=services,{BASE}", "-y", "/etc/ldap/ldapsync.password")
 
     @classmethod
@@ -134,7 +144,7 @@ class Readme(unittest.TestCase):
             cls.node.wrapper = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0/hosts" /etc/hosts && exec "$@"', cls.node.dir)
         cls.slapd = None
         try:
-            cls.slapd = StockSlapd(cls.node.address)
+            cls.slapd = StockSlapd(cls.node.address, cls.memberof)
             cls.slapd.start()
             cls.node.make_certificates()
             shutil.copyfile(cls.node.path("node.pem"), cls.slapd.path("etc/posthouse/tls/node.pem"))
@@ -167,6 +177,32 @@ class Readme(unittest.TestCase):
             raise AssertionError(f"the README has no {pattern}")
         return text
 
+    def follow(self, script):
+        return self.slapd.run("sh", "-eu", "-c", "\n".join((self.names, self.helpers, script)))
+
+    def test_an_address_has_one_owner(self):
+        with self.assertRaisesRegex(AssertionError, "non-unique attributes found"):
+            self.follow(f"data -a <<END\ndn: uid=ada2,ou=people,{BASE}\nobjectClass: inetOrgPerson\nuid: ada2\ncn: x\nsn: x\nmail: ada@uni.example\nEND\n")
+
+    def told_of_a_delete(self, uid, restart):
+        """What slapd says to whoever was away when somebody went."""
+        csn = re.search(r"contextCSN: (\S+)", self.slapd.search("(objectClass=*)", "contextCSN", who=self.sync, more=("-s", "base")))[1]
+        self.follow(f'ldapdelete -x -H ldapi:/// -D "$ADMIN" -y "$ADMIN_PASSWORD_FILE" uid={uid},ou=people,{BASE}')
+        if restart:
+            self.slapd.stop()
+            self.slapd.start()
+        before = len(self.slapd.log())
+        self.assertEqual(self.slapd.search("(objectClass=*)", "1.1", who=self.sync, more=("-E", f"!sync=ro/rid=000,csn={csn}")).count("dn: "), 0)
+        return self.slapd.log()[before:]
+
+    def test_whoever_was_away_is_told_the_changes_only_also_after_a_restart(self):
+        for uid, restart in (("s0", False), ("s1", True)):
+            told = self.told_of_a_delete(uid, restart)
+            self.assertIn("syncprov_sendinfo: delete syncIdSet", told)
+            self.assertNotIn("syncprov_sendinfo: present syncIdSet", told)
+
+
+class Readme(Base):
     def start_node(self):
         """With the settings of the README, its files where it says, and HOST a name that resolves."""
         shutil.copyfile("/etc/hosts", self.node.path("hosts"))
@@ -202,9 +238,6 @@ class Readme(unittest.TestCase):
                     f"add: phScram\nphScram: {lines['phScram']}\nEND\n")
         self.assertIn(b"Subject: welcome", self.node.wait_messages(1, "bob")[0])
         self.assertEqual(self.node.unexpected_errors(), [])
-
-    def follow(self, script):
-        return self.slapd.run("sh", "-eu", "-c", "\n".join((self.names, self.helpers, script)))
 
     def test_a_node_would_be_let_in(self):
         self.assertRegex(self.said, r"(?m)^contextCSN: \d{14}\.\d{6}Z#")
@@ -256,32 +289,28 @@ class Readme(unittest.TestCase):
         self.assertNotRegex(self.slapd.search("(uid=s4)", "*", "userPassword", who=ada), r"(?m)^userPassword:")
         self.assertEqual(self.slapd.search("(phScram=*)", "1.1", who=ada), "")  # nor may they ask by it
 
-    def test_an_address_has_one_owner(self):
-        with self.assertRaisesRegex(AssertionError, "non-unique attributes found"):
-            self.follow(f"data -a <<END\ndn: uid=ada2,ou=people,{BASE}\nobjectClass: inetOrgPerson\nuid: ada2\ncn: x\nsn: x\nmail: ada@uni.example\nEND\n")
-
-    def told_of_a_delete(self, uid, restart):
-        """What slapd says to whoever was away when somebody went."""
-        csn = re.search(r"contextCSN: (\S+)", self.slapd.search("(objectClass=*)", "contextCSN", who=self.sync, more=("-s", "base")))[1]
-        self.follow(f'ldapdelete -x -H ldapi:/// -D "$ADMIN" -y "$ADMIN_PASSWORD_FILE" uid={uid},ou=people,{BASE}')
-        if restart:
-            self.slapd.stop()
-            self.slapd.start()
-        before = len(self.slapd.log())
-        self.assertEqual(self.slapd.search("(objectClass=*)", "1.1", who=self.sync, more=("-E", f"!sync=ro/rid=000,csn={csn}")).count("dn: "), 0)
-        return self.slapd.log()[before:]
-
-    def test_whoever_was_away_is_told_the_changes_only_also_after_a_restart(self):
-        for uid, restart in (("s0", False), ("s1", True)):
-            told = self.told_of_a_delete(uid, restart)
-            self.assertIn("syncprov_sendinfo: delete syncIdSet", told)
-            self.assertNotIn("syncprov_sendinfo: present syncIdSet", told)
-
     def test_indexes(self):
         told = self.slapd.run("ldapsearch", "-Q", "-LLL", "-Y", "EXTERNAL", "-H", "ldapi:///", "-b", "cn=config", f"(olcSuffix={BASE})", "olcDbIndex")
         names = {name for line in re.findall(r"olcDbIndex: (\S+) eq", told) for name in line.split(",")}
         self.assertLessEqual({"mail", "mailLocalAddress", "phIntlAddress", "phMailboxId", "phLoginAlias", "uid", "objectClass", "entryUUID",
                               "entryCSN"}, names)
+
+
+class WithMemberof(Base):
+    """Step 4 where an overlay has {0} already: syncprov and the others come behind it, and it does what it did."""
+    memberof = True
+
+    def test_the_overlays_stand_behind_it(self):
+        told = self.slapd.run("ldapsearch", "-Q", "-LLL", "-Y", "EXTERNAL", "-H", "ldapi:///", "-b", "cn=config", "(olcOverlay=*)", "olcOverlay")
+        own = re.findall(r"dn: olcOverlay=(\S+),olcDatabase=\{1\}mdb,", told)
+        self.assertEqual(sorted(own), ["{0}memberof", "{1}syncprov", "{2}accesslog", "{3}unique"])
+
+    def test_memberof_goes_on(self):
+        self.follow(f"data -a <<END\ndn: cn=team,{BASE}\nobjectClass: groupOfNames\ncn: team\nmember: uid=ada,ou=people,{BASE}\nEND\n")
+        self.assertIn(f"memberOf: cn=team,{BASE}", self.slapd.search("(uid=ada)", "memberOf"))
+
+
+del Base  # else unittest would run what both share once more
 
 
 if __name__ == "__main__":
