@@ -42,6 +42,14 @@ static void print_missing(const json_t *missing)
 	}
 }
 
+static void print_conflicts(json_int_t n)
+{
+	if (n > 0)
+		printf("%lld %s several owners, and what is sent to %s is deferred: the log of ldapsync names them (\"several entries claim one key\"), "
+		       "`posthouse why ADDRESS` says more\n", (long long)n, n == 1 ? "address or other key has" : "addresses or other keys have",
+			n == 1 ? "it" : "them");
+}
+
 static void print_status(struct ctl *ctl, const struct directory_status *status, const json_t *answer)
 {
 	const char *trouble = json_string_value(json_object_get(answer, "trouble"));
@@ -53,11 +61,12 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	const char *future = json_string_value(json_object_get(answer, "future_csn"));
 	json_int_t held = json_integer_value(json_object_get(answer, "held_deletes"));
 	if (ctl->json) {
-		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*}", "state", state, "provider",
+		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*, s:O*}", "state", state, "provider",
 			provider ? provider : "", "driver", driver ? driver : "", "lag_ms", json_integer_value(json_object_get(answer, "lag_ms")), "entries",
 			(json_int_t)status->entries, "held_deletes", held, "version", (json_int_t)status->version, "complete", status->complete,
 			"fresh", status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn", future ? future : "", "trouble",
-			trouble ? trouble : "", "missing_classes", json_object_get(answer, "missing_classes")));
+			trouble ? trouble : "", "missing_classes", json_object_get(answer, "missing_classes"), "conflicts",
+			json_object_get(answer, "conflicts")));
 		return;
 	}
 	printf("%s: version %llu, %llu entries, %s", state, (unsigned long long)status->version, (unsigned long long)status->entries,
@@ -73,6 +82,7 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 		printf("%s\n", trouble);
 	if (future && *future)
 		printf("the directory has a change number from the future, %s: is the clock of one of its servers wrong, or ours?\n", future);
+	print_conflicts(json_integer_value(json_object_get(answer, "conflicts")));
 	print_missing(json_object_get(answer, "missing_classes"));
 }
 

@@ -85,7 +85,9 @@ class DirectoryTest(unittest.TestCase):
                       answer["reasons"])
         status = json.loads(self.run_it("directory", "status", "--json")[1])
         self.assertEqual((status["state"], status["entries"], status["ldapsync_runs"]), ("PERSIST", 3, True))
+        self.assertEqual(status["conflicts"], 0)
         self.stop(signal.SIGKILL)
+        self.assertNotIn("conflicts", json.loads(self.run_it("directory", "status", "--json")[1]))  # only ldapsync knows
         self.assertEqual(self.why("ann@uni.example")["verdict"], "deliver")
         self.assertEqual(self.why("bob@uni.example")["code"], 550)
         self.write(DOMAIN + user_ldif("ann") + user_ldif("bob"))
@@ -119,6 +121,13 @@ class DirectoryTest(unittest.TestCase):
         self.assertEqual(self.why("bob2@uni.example")["verdict"], "deliver")
         self.assertEqual(self.log_text().count("directory value refused"), 2)
         self.assertIn("several entries claim one key", self.log_text())
+        self.assertEqual(json.loads(self.run_it("directory", "status", "--json")[1])["conflicts"], 1)
+        self.assertIn('1 address or other key has several owners, and what is sent to it is deferred: the log of ldapsync names them ("several '
+                      'entries claim one key")', self.run_it("directory", "status")[1])
+        self.write(DOMAIN + user_ldif("ann") + user_ldif("bob"))
+        self.wait_for("bob@uni.example", "deliver")
+        self.wait(lambda: json.loads(self.run_it("directory", "status", "--json")[1])["conflicts"] == 0)
+        self.assertNotIn("several owners", self.run_it("directory", "status")[1])
 
     def test_why_for_people(self):
         self.write(DOMAIN + user_ldif("ann"))
