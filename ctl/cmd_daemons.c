@@ -3,7 +3,46 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/log.h"
 #include "ctl.h"
+#include "ldapsync/directory.h"
+#include "mail/domain.h"
+
+enum { TROUBLE_BYTES_MAX = 16 << 10 };
+
+// False also where it cannot be known.
+static bool is_no_host(struct directory *directory, struct str name, struct arena *arena)
+{
+	struct domain domain;
+	struct directory_match match;
+	return domain_parse(arena, name, DOMAIN_UTF8, &domain) != DOMAIN_OK ||
+	       directory_find(directory, DIRECTORY_HOST, domain.key, arena, &match) == DIRECTORY_NONE;
+}
+
+// Adds to what popimap says: a slip in `serves` makes this node nobody's mailbox host, and nothing else would say so. Without the
+// setting the node may be meant to hold no mailboxes; a directory without hosts, or one that was never complete, cannot tell.
+static void add_trouble_of_serves(struct ctl *ctl, json_t *answer)
+{
+	const struct settings *settings = ctl_settings(ctl);
+	const char *other = json_string_value(json_object_get(answer, "trouble"));
+	struct directory *directory = directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
+	bool none = settings->serves.n > 0 && directory_status(directory).complete &&
+		directory_next_key(directory, DIRECTORY_HOST, STR_NONE, ctl->arena).p;
+	struct buf text;
+	buf_init(&text, TROUBLE_BYTES_MAX);
+	buf_printf(&text, "%s%sno host of the directory is one of serves:", other ? other : "", other ? "; " : "");
+	for (size_t i = 0; none && i < settings->serves.n; i++) {
+		buf_add_c(&text, i ? ", " : " ");
+		log_escape(&text, settings->serves.v[i]);
+		none = is_no_host(directory, settings->serves.v[i], ctl->arena);
+	}
+	buf_add_c(&text, "; nobody with a mailHost of the directory has a mailbox on this node");
+	if (none)
+		json_object_set_new(answer, "trouble", json_stringn(text.p, text.n));
+	buf_fini(&text);
+	directory_close(&directory);
+}
 
 static void print_status(const struct ctl *ctl, enum daemons_id daemon, const json_t *answer, const struct err *err)
 {
@@ -30,6 +69,8 @@ int cmd_status(struct ctl *ctl)
 		json_t *answer = NULL;
 		if (ctl_ask(ctl, daemon, "ping", NULL, NULL, NULL, &answer, &err))
 			code = err.code == ERR_DENIED ? CTL_DENIED : CTL_TEMPORARY;
+		else if (daemon == DAEMONS_POPIMAP)
+			add_trouble_of_serves(ctl, answer);
 		if (json_object_get(answer, "trouble"))
 			code = CTL_TEMPORARY;
 		print_status(ctl, daemon, answer, &err);

@@ -8,12 +8,14 @@
 #include "base/log.h"
 #include "base/must.h"
 #include "ldapsync/credentials.h"
+#include "router/home.h"
 #include "router/sender.h"
 #include "router/service.h"
 #include "router/vacation.h"
 #include "why.h"
 
 static const struct str services[] = {STR("submission"), STR("imap"), STR("pop3"), STR("sieve")};
+static const struct str submission = STR("submission"); // the only one that opens no mailbox
 
 static const struct {
 	enum attr attr;
@@ -30,6 +32,7 @@ struct may {
 	const struct entry *entry;
 	struct service_class class;
 	struct credentials_class of_login; // the same, for credentials_forbid()
+	struct home home; // of its mailbox, for a log-in at this node
 	enum sender_answer sender;
 	struct sender_why sender_why;
 };
@@ -37,7 +40,29 @@ struct may {
 static const char *forbidden_of(const struct may *may, struct str service)
 {
 	bool later;
-	return credentials_forbid(may->entry, &may->of_login, service, &later);
+	const char *forbidden = credentials_forbid(may->entry, &may->of_login, service, &later);
+	if (forbidden || may->home.answer == HOME_HERE || str_eq(service, submission))
+		return forbidden;
+	return may->home.text;
+}
+
+static const char *home_word(enum home_answer answer)
+{
+	switch (answer) {
+	case HOME_HERE:
+		return "here";
+	case HOME_ELSEWHERE:
+		return "elsewhere";
+	case HOME_NONE:
+		return "none";
+	case HOME_REFUSED:
+		return "refused";
+	case HOME_HELD:
+		return "held";
+	case HOME_UNAVAILABLE:
+		return "unavailable";
+	}
+	unreachable("home_answer");
 }
 
 static const char *sender_text(enum sender_answer answer)
@@ -89,6 +114,19 @@ static void add_limits(struct why *q, struct directory *directory, const struct 
 	}
 }
 
+static void add_home(const struct may *may, struct buf *b)
+{
+	if (may->home.answer == HOME_HERE)
+		return;
+	buf_printf(b, "  %s", may->home.text);
+	if (may->home.host.n) {
+		buf_add_c(b, " (mailHost ");
+		log_escape(b, may->home.host);
+		buf_add_c(b, ")");
+	}
+	buf_add_c(b, ": log-ins to it at this node are told UNAVAILABLE (IMAP) or SYS/TEMP (POP3)\n");
+}
+
 static void print_text(struct why *q, struct directory *directory, struct str login, const struct may *may)
 {
 	struct buf b;
@@ -101,6 +139,7 @@ static void print_text(struct why *q, struct directory *directory, struct str lo
 		const char *forbidden = forbidden_of(may, services[i]);
 		buf_printf(&b, "  %.*s: %s%s\n", STR_FMT(services[i]), forbidden ? "no, because " : "yes", forbidden ? forbidden : "");
 	}
+	add_home(may, &b);
 	if (may->class.missing.n) {
 		buf_add_c(&b, "  nobody has the class of service ");
 		log_escape(&b, may->class.missing);
@@ -151,7 +190,8 @@ static json_t *json_of(struct why *q, struct directory *directory, struct str lo
 	if (q->sender)
 		sender = json_pack("{s:o, s:s, s:s, s:o, s:o}", "address", why_json_text(q->sender->text), "answer", words[may->sender], "attribute",
 			may->sender_why.attribute, "entry", why_json_text(may->sender_why.entry), "value", why_json_text(may->sender_why.value));
-	return json_pack("{s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn), "host",
+	return json_pack("{s:o, s:o, s:{s:s, s:s}, s:o*, s:o*, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn), "home", "answer",
+		home_word(may->home.answer), "text", may->home.text, "host",
 		entry_has(may->entry, ATTR_MAIL_HOST) ? why_json_text(entry_first(may->entry, ATTR_MAIL_HOST)) : NULL, "class",
 		may->class.entry ? why_json_text(may->class.entry->dn) : NULL, "missing_class",
 		may->class.missing.n ? why_json_text(may->class.missing) : NULL, "services", granted, "limits", json_limits(q, directory, may), "sender",
@@ -189,9 +229,12 @@ static const char *look_up(struct why *q, struct directory *directory, struct st
 	if (service_class(directory, may->entry, q->arena, &may->class) == SERVICE_UNAVAILABLE)
 		return "its class of service cannot be asked now, or several entries have its name";
 	may->of_login = (struct credentials_class){.entry = may->class.entry, .is_missing = may->class.entry == NULL && may->class.missing.n};
-	char account[GUID_TEXT_BYTES];
+	const struct home_rules here = {.serves = q->settings->serves.v, .n_serves = q->settings->serves.n, .hostname = q->settings->hostname};
+	char bytes[GUID_TEXT_BYTES];
+	const struct str account = guid_text(&may->entry->uuid, bytes);
+	home_of_account(directory, &here, account, q->arena, &may->home);
 	if (q->sender)
-		may->sender = sender_check(directory, guid_text(&may->entry->uuid, account), q->sender, q->settings->delimiter, q->arena, &may->sender_why);
+		may->sender = sender_check(directory, account, q->sender, q->settings->delimiter, q->arena, &may->sender_why);
 	return NULL;
 }
 
