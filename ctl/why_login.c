@@ -190,8 +190,8 @@ static json_t *json_of(struct why *q, struct directory *directory, struct str lo
 	if (q->sender)
 		sender = json_pack("{s:o, s:s, s:s, s:o, s:o}", "address", why_json_text(q->sender->text), "answer", words[may->sender], "attribute",
 			may->sender_why.attribute, "entry", why_json_text(may->sender_why.entry), "value", why_json_text(may->sender_why.value));
-	return json_pack("{s:o, s:o, s:{s:s, s:s}, s:o*, s:o*, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn), "home", "answer",
-		home_word(may->home.answer), "text", may->home.text, "host",
+	return json_pack("{s:o, s:o, s:{s:s, s:s}, s:o*, s:o*, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn),
+		"home", "answer", home_word(may->home.answer), "text", may->home.text, "host",
 		entry_has(may->entry, ATTR_MAIL_HOST) ? why_json_text(entry_first(may->entry, ATTR_MAIL_HOST)) : NULL, "class",
 		may->class.entry ? why_json_text(may->class.entry->dn) : NULL, "missing_class",
 		may->class.missing.n ? why_json_text(may->class.missing) : NULL, "services", granted, "limits", json_limits(q, directory, may), "sender",
