@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "router/rules_load.h"
 #include "router/session.h"
+#include "schema/attr_words.h"
 #include "schema/entry_origin.h"
 #include "why.h"
 
@@ -111,6 +112,13 @@ struct why_told why_told(struct why *q, struct str entry, const char *attribute,
 	return told;
 }
 
+// What is wrong with the value of a reason, where its attribute has words; NULL: nothing.
+static const char *wrong_word(const struct recipient_reason *r)
+{
+	const struct attr_info *attr = attr_by_name(str_of_c(r->attribute));
+	return attr && r->value.n ? attr_words_wrong(attr->attr, r->value) : NULL;
+}
+
 static json_t *json_reasons(struct why *q, const struct recipient_verdict *verdict)
 {
 	json_t *list = json_array();
@@ -119,18 +127,18 @@ static json_t *json_reasons(struct why *q, const struct recipient_verdict *verdi
 		const struct recipient_reason *r = &verdict->reasons[i];
 		const struct why_told told = why_told(q, r->entry, r->attribute, r->value);
 		json_t *native = told.mapped ? json_pack("{s:s, s:o}", "attribute", r->attribute, "value", why_json_text(r->value)) : NULL;
-		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:o*}", "rule", r->rule, "entry", why_json_text(r->entry), "attribute",
-						    why_json_text(told.attribute), "value", why_json_text(told.value), "native", native));
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:o*, s:s*}", "rule", r->rule, "entry", why_json_text(r->entry), "attribute",
+						    why_json_text(told.attribute), "value", why_json_text(told.value), "native", native, "wrong", wrong_word(r)));
 	}
 	directory_end(q->directory);
 	return list;
 }
 
-// By address, what the mailboxes with phVacation would do; NULL: nobody asks, or none has it.
+// By address, what the mailboxes with phVacation would do; NULL: there is nothing to say of any.
 static json_t *json_vacation(struct why *q, struct directory *directory, const struct recipient_verdict *v)
 {
 	json_t *answers = NULL;
-	for (size_t i = 0; q->sender && i < v->n_targets; i++) {
+	for (size_t i = 0; i < v->n_targets; i++) {
 		const char *why = why_vacation(q, directory, &v->targets[i]);
 		if (why == NULL)
 			continue;
@@ -202,7 +210,7 @@ void why_add_target(struct buf *b, const struct recipient_target *t)
 static void add_targets(struct why *q, struct directory *directory, struct buf *b, const struct recipient_verdict *v)
 {
 	for (size_t i = 0; i < v->n_targets; i++) {
-		const char *vacation = q->sender ? why_vacation(q, directory, &v->targets[i]) : NULL;
+		const char *vacation = why_vacation(q, directory, &v->targets[i]);
 		buf_add_c(b, "  to ");
 		why_add_target(b, &v->targets[i]);
 		buf_add_c(b, "\n");
@@ -231,6 +239,8 @@ static void add_reasons(struct why *q, struct buf *b, const struct recipient_ver
 			add_safe(b, r->value);
 			buf_add_c(b, ")");
 		}
+		if (wrong_word(r))
+			buf_printf(b, ", which %s", wrong_word(r));
 		if (r->entry.n) {
 			buf_add_c(b, r->entry.p[0] == '/' ? ", in " : ", in the entry "); // FILE:LINE of a table, or a DN
 			add_safe(b, r->entry);

@@ -47,7 +47,8 @@ int why_login(struct why *why, struct directory *directory, struct str login);
 // The same as an object, the caller's; with "reason" when nobody has the login.
 json_t *why_login_json(struct why *why, struct directory *directory, struct str login);
 
-// Would a mailbox that mail for a target goes to answer this sender (phVacation)? NULL: it has none. In why->arena.
+// Would a mailbox that mail for a target goes to answer this sender (phVacation)? Without a sender only what is wrong with the word that its
+// entry has. NULL: it has none, or there is nothing to say. In why->arena.
 const char *why_vacation(struct why *why, struct directory *directory, const struct recipient_target *target);
 
 // An attribute of an entry as the administrator of the directory knows it: the one that a profile made the native one of, and its value there. In why->arena.

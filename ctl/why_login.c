@@ -12,10 +12,12 @@
 #include "router/sender.h"
 #include "router/service.h"
 #include "router/vacation.h"
+#include "schema/attr_words.h"
 #include "why.h"
 
 static const struct str services[] = {STR("submission"), STR("imap"), STR("pop3"), STR("sieve")};
 static const struct str submission = STR("submission"); // the only one that opens no mailbox
+enum { SERVED = 3 }; // of them: a phService may name sieve, and scripts see it, but nothing here serves it
 
 static const struct {
 	enum attr attr;
@@ -135,7 +137,7 @@ static void print_text(struct why *q, struct directory *directory, struct str lo
 	buf_add_c(&b, " logs in as the entry ");
 	log_escape(&b, may->entry->dn);
 	buf_add_c(&b, "\n");
-	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
+	for (size_t i = 0; i < SERVED; i++) {
 		const char *forbidden = forbidden_of(may, services[i]);
 		buf_printf(&b, "  %.*s: %s%s\n", STR_FMT(services[i]), forbidden ? "no, because " : "yes", forbidden ? forbidden : "");
 	}
@@ -270,10 +272,17 @@ int why_login(struct why *q, struct directory *directory, struct str login)
 		ctl_print_json(json_of(q, directory, login, &may));
 	else
 		print_text(q, directory, login, &may);
-	for (size_t i = 0; i < sizeof services / sizeof *services; i++)
+	for (size_t i = 0; i < SERVED; i++)
 		if (forbidden_of(&may, services[i]) == NULL)
 			return CTL_YES;
 	return CTL_NO;
+}
+
+static const char *take_text(struct why *q, struct buf *b)
+{
+	const char *copy = arena_printf(q->arena, "%.*s", STR_FMT(buf_str(b))).p;
+	buf_fini(b);
+	return copy;
 }
 
 const char *why_vacation(struct why *q, struct directory *directory, const struct recipient_target *target)
@@ -284,19 +293,27 @@ const char *why_vacation(struct why *q, struct directory *directory, const struc
 		directory_find(directory, DIRECTORY_MAILBOX, guid_bytes(&target->mailbox_id), q->arena, &match) != DIRECTORY_FOUND ||
 		!entry_has(match.entry, ATTR_PH_VACATION))
 		return NULL;
+	struct str word = entry_first(match.entry, ATTR_PH_VACATION);
+	const char *wrong = attr_words_wrong(ATTR_PH_VACATION, word);
+	struct buf b;
+	if (wrong) {
+		buf_init(&b, WHY_ANSWER_BYTES_MAX);
+		log_escape(&b, word);
+		buf_printf(&b, " %s", wrong);
+		return take_text(q, &b);
+	}
+	if (q->sender == NULL)
+		return NULL;
 	const struct vacation_facts facts = {.user = match.entry, .sender = q->sender, .list = target->list, .now_ms = clock_wall_ms(),
 		.header = q->header.n ? q->header : arena_printf(q->arena, "To: <%.*s>\r\n\r\n", STR_FMT(target->address->text))};
 	enum vacation_verdict verdict = vacation_decide(q->arena, &facts, &answer);
 	if (verdict != VACATION_ANSWER)
 		return vacation_why(verdict);
-	struct buf b;
 	buf_init(&b, WHY_ANSWER_BYTES_MAX);
 	buf_printf(&b, "%s: ", vacation_why(verdict));
 	log_escape(&b, answer.correspondent);
 	buf_add_c(&b, " gets the subject ");
 	log_escape(&b, answer.subject);
 	buf_add_c(&b, ", unless he was answered already");
-	const char *copy = arena_printf(q->arena, "%.*s", STR_FMT(buf_str(&b))).p;
-	buf_fini(&b);
-	return copy;
+	return take_text(q, &b);
 }

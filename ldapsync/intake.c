@@ -10,6 +10,7 @@
 #include "mail/access_rule.h"
 #include "mail/addr.h"
 #include "mail/route_rule.h"
+#include "schema/attr_words.h"
 #include "value.h"
 
 enum {
@@ -218,7 +219,7 @@ static void refuse(struct intake *intake, const struct raw_entry *record, size_t
 static const char *check_rule(unsigned classes, enum attr attr, struct str text, struct arena *scratch)
 {
 	struct route_rule rule = ROUTE_RULE_NONE;
-	const char *wrong = NULL;
+	const char *wrong = attr_words_wrong(attr, text);
 	struct str key;
 	struct access_rule_keys keys;
 	struct access_rule action;

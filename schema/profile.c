@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "schema/attr_words.h"
 #include "schema/entry_status.h"
 
 enum { PROFILE_BYTES_MAX = 4 << 20, NAME_BYTES_MAX = 128 };
@@ -123,8 +124,6 @@ static const char *read_target(struct reading *r, struct str name, bool constant
 // What a word or a constant becomes must be a value that means something; other values are checked when an entry has them.
 static const char *check_result(struct reading *r, struct str value)
 {
-	static const char *const services[] = {"imap", "pop3", "submission", "sieve", "none", NULL};
-	static const char *const vacations[] = {"off", "on", "scheduled", NULL};
 	static const char *const flags[] = {"TRUE", "FALSE", NULL};
 	const struct profile_line *line = r->line;
 	uint64_t number;
@@ -132,9 +131,9 @@ static const char *check_result(struct reading *r, struct str value)
 		return NULL;
 	if (line->attr->attr == ATTR_PH_STATUS && entry_status_of(value) == ENTRY_STATUS_BAD)
 		return wrong(r, value, "is no phStatus; write active, nologin, noreceive, hold, suspended, disabled or deleted");
-	if (line->attr->attr == ATTR_PH_SERVICE && !is_one_of(str_starts(value, STR("-")) ? str_from(value, 1) : value, services))
+	if (line->attr->attr == ATTR_PH_SERVICE && attr_words_wrong(ATTR_PH_SERVICE, str_starts(value, STR("-")) ? str_from(value, 1) : value))
 		return wrong(r, value, "is no phService; write imap, pop3, submission, sieve or none, or one with - before it");
-	if (line->attr->attr == ATTR_PH_VACATION && !is_one_of(value, vacations))
+	if (line->attr->attr == ATTR_PH_VACATION && attr_words_wrong(ATTR_PH_VACATION, value))
 		return wrong(r, value, "is no phVacation; write off, on or scheduled");
 	if (line->attr->check == ATTR_CHECK_FLAG && !is_one_of(value, flags))
 		return wrong(r, value, "is neither TRUE nor FALSE");

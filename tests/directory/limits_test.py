@@ -28,11 +28,20 @@ cn: closed
 phService: none
 
 """
+TYPO = """dn: cn=typo,ou=lists,dc=uni,dc=example
+objectClass: phMailGroup
+objectClass: phMailList
+cn: typo
+mail: typo@uni.example
+member: uid=ann,ou=people,dc=uni,dc=example
+phListPostPolicy: memebrs
+
+"""
 BIG = "x" * 60 + "\r\n" + ("y" * 60 + "\r\n") * 200
 
 
 class Limits(NodeTest):
-    ldif = (CLASSES + user_ldif("few", extra="phClassOfService: small\n") + user_ldif("busy", extra="phClassOfService: small\nphSubmitRate: -1\n")
+    ldif = (CLASSES + TYPO + user_ldif("truthy", extra="phVacation: TRUE\nphVacationText: away\n") + user_ldif("few", extra="phClassOfService: small\n") + user_ldif("busy", extra="phClassOfService: small\nphSubmitRate: -1\n")
             + user_ldif("reader", extra="phClassOfService: Readers\n") + user_ldif("gone", extra="phClassOfService: closed\n")
             + user_ldif("own", extra="phClassOfService: closed\nphService: imap\n")
             + user_ldif("tight", extra="phMaxMessageBytes: 3000\n") + user_ldif("mute", extra="phSubmitRate: 0\n")
@@ -138,6 +147,23 @@ class Limits(NodeTest):
         self.assertIn("bulk mail", answer("ann@uni.example", "--message", bulk))
         self.assertIn("in To or Cc", answer("ann@uni.example", "--message", self.node.write("cc.eml", message("hidden"))))
         self.assertIn("phVacation: the user is away", self.node.run("why", "--from", "ann@uni.example", "away@uni.example").stdout)
+
+    def test_a_word_that_is_none_is_complained_about(self):
+        logged = self.node.log_text()
+        for entry, problem in (("uid=truthy", "phVacation problem=\"is none of off, on, scheduled\""),
+                               ("cn=typo", "phListPostPolicy problem=\"is none of anyone, internal, members, listed, moderated, nobody\"")):
+            self.assertRegex(logged, f'msg="directory value refused".*dn="?{entry},.* attribute={problem}')
+        for options in ((), ("--from", "ann@uni.example")):
+            self.assertIn("    phVacation: TRUE is none of off, on, scheduled\n", self.node.run("why", *options, "truthy@uni.example", check=0).stdout)
+            why = self.node.run("why", *options, "typo@uni.example").stdout
+            self.assertIn("phListPostPolicy memebrs, which is none of anyone, internal, members, listed, moderated, nobody, in the entry", why)
+        reasons = json.loads(self.node.run("why", "--json", "typo@uni.example").stdout)["reasons"]
+        self.assertEqual([r["wrong"] for r in reasons if "wrong" in r], ["is none of anyone, internal, members, listed, moderated, nobody"])
+
+    def test_a_service_that_there_is_not_is_no_line(self):
+        why = self.node.run("why", "--login", "ann", check=0).stdout
+        self.assertIn("  pop3: yes\n", why)
+        self.assertNotIn("sieve", why)
 
 
 if __name__ == "__main__":
