@@ -19,6 +19,11 @@ static const char *text_of(const json_t *object, const char *name)
 	return text ? text : "";
 }
 
+static long long number_of(const json_t *object, const char *name)
+{
+	return (long long)json_integer_value(json_object_get(object, name));
+}
+
 // What came from outside goes to a terminal: controls become "?".
 static void print_safe(const char *text)
 {
@@ -38,11 +43,47 @@ static void print_damaged(const json_t *item)
 	printf("\n");
 }
 
+// "1 message", "2 messages"
+#define COUNT_FMT "%lld %s"
+#define COUNT(n, one, many) (n), (n) == 1 ? (one) : (many)
+
+static void print_recipient(const json_t *recipient)
+{
+	long long tries = number_of(recipient, "tries");
+	printf("    <");
+	print_safe(text_of(recipient, "address"));
+	if (*text_of(recipient, "original")) {
+		printf(">, came for <");
+		print_safe(text_of(recipient, "original"));
+	}
+	printf(">  %s, " COUNT_FMT ", next %s, to ", text_of(recipient, "state"), COUNT(tries, "try", "tries"), text_of(recipient, "next_try"));
+	print_safe(text_of(recipient, "destination"));
+	printf("\n");
+	if (*text_of(recipient, "destination_now") || *text_of(recipient, "reply_now")) {
+		printf("        its next try: ");
+		print_safe(text_of(recipient, "destination_now"));
+		print_safe(text_of(recipient, "reply_now"));
+		printf("\n");
+	}
+	if (*text_of(recipient, "last_reply")) {
+		printf("        ");
+		print_safe(text_of(recipient, "last_reply"));
+		printf("\n");
+	}
+}
+
+struct listing {
+	struct ctl *ctl;
+	size_t n; // out
+};
+
 static void print_item(const json_t *item, void *arg)
 {
-	struct ctl *ctl = arg;
+	struct listing *listing = arg;
+	struct ctl *ctl = listing->ctl;
 	size_t i;
 	const json_t *recipient;
+	listing->n++;
 	if (ctl->json) {
 		ctl_print_json(json_deep_copy(item));
 		return;
@@ -55,25 +96,8 @@ static void print_item(const json_t *item, void *arg)
 		(long long)json_integer_value(json_object_get(item, "size_bytes")));
 	print_safe(text_of(item, "sender"));
 	printf(">\n");
-	json_array_foreach(json_object_get(item, "recipients"), i, recipient) {
-		printf("    <");
-		print_safe(text_of(recipient, "address"));
-		printf(">  %s, %lld tries, next %s, to ", text_of(recipient, "state"),
-			(long long)json_integer_value(json_object_get(recipient, "tries")), text_of(recipient, "next_try"));
-		print_safe(text_of(recipient, "destination"));
-		printf("\n");
-		if (*text_of(recipient, "destination_now") || *text_of(recipient, "reply_now")) {
-			printf("        its next try: ");
-			print_safe(text_of(recipient, "destination_now"));
-			print_safe(text_of(recipient, "reply_now"));
-			printf("\n");
-		}
-		if (*text_of(recipient, "last_reply")) {
-			printf("        ");
-			print_safe(text_of(recipient, "last_reply"));
-			printf("\n");
-		}
-	}
+	json_array_foreach(json_object_get(item, "recipients"), i, recipient)
+		print_recipient(recipient);
 }
 
 static bool is_state(const char *word)
@@ -84,12 +108,18 @@ static bool is_state(const char *word)
 int cmd_queue_list(struct ctl *ctl)
 {
 	struct err err;
+	struct listing listing = {.ctl = ctl};
 	json_t *args = json_object(), *result = NULL;
+	bool by_id = ctl->n_args && !is_state(ctl->args[0]);
 	if (ctl->n_args)
-		json_object_set_new(args, is_state(ctl->args[0]) ? "state" : "id", json_string(ctl->args[0]));
-	if (ctl_ask(ctl, DAEMONS_MTA, "queue.list", args, print_item, ctl, &result, &err))
+		json_object_set_new(args, by_id ? "id" : "state", json_string(ctl->args[0]));
+	if (ctl_ask(ctl, DAEMONS_MTA, "queue.list", args, print_item, &listing, &result, &err))
 		return ctl_fail(&err);
 	json_decref(result);
+	if (by_id && listing.n == 0) {
+		(void)err_set(&err, ERR_NOTFOUND, "%s: no such message", ctl->args[0]);
+		return ctl_fail(&err);
+	}
 	return CTL_YES;
 }
 
@@ -103,19 +133,15 @@ static json_t *who(void)
 	return json_sprintf("%s", name && *name ? name : user ? user->pw_name : "somebody");
 }
 
-static long long number_of(const json_t *object, const char *name)
-{
-	return (long long)json_integer_value(json_object_get(object, name));
-}
-
 static void print_act(const json_t *result)
 {
-	long long unanswered = number_of(result, "later") + number_of(result, "nobody");
-	printf("%lld messages, %lld recipients\n", number_of(result, "messages"), number_of(result, "recipients"));
+	long long unanswered = number_of(result, "later") + number_of(result, "nobody"), withdrawn = number_of(result, "withdrawn");
+	long long messages = number_of(result, "messages"), recipients = number_of(result, "recipients");
+	printf(COUNT_FMT ", " COUNT_FMT "\n", COUNT(messages, "message", "messages"), COUNT(recipients, "recipient", "recipients"));
 	if (json_object_get(result, "changed"))
-		printf("%lld copies were withdrawn or added\n", number_of(result, "changed"));
+		printf(COUNT_FMT " withdrawn, %lld added\n", COUNT(withdrawn, "copy was", "copies were"), number_of(result, "changed") - withdrawn);
 	if (unanswered) {
-		printf("%lld addresses are left as they are: ", unanswered);
+		printf(COUNT_FMT ": ", COUNT(unanswered, "address is left as it is", "addresses are left as they are"));
 		print_safe(text_of(result, "reply"));
 		printf("\n");
 	}
@@ -127,7 +153,8 @@ static enum err_code print_what_goes(struct ctl *ctl, struct err *err)
 	json_t *result = NULL;
 	if (ctl->json)
 		return ERR_OK;
-	enum err_code code = ctl_ask(ctl, DAEMONS_MTA, "queue.list", json_pack("{s:s}", "state", "damaged"), print_item, ctl, &result, err);
+	struct listing listing = {.ctl = ctl};
+	enum err_code code = ctl_ask(ctl, DAEMONS_MTA, "queue.list", json_pack("{s:s}", "state", "damaged"), print_item, &listing, &result, err);
 	json_decref(result);
 	return code;
 }
@@ -283,7 +310,8 @@ int cmd_queue_replay(struct ctl *ctl)
 	}
 	if (ctl_ask(ctl, DAEMONS_MTA, "queue.replay", args, NULL, NULL, &result, &err))
 		return ctl_fail(&err);
-	long long messages = number_of(result, "messages"), unreadable = number_of(result, "unreadable");
+	long long messages = number_of(result, "messages"), recipients = number_of(result, "recipients");
+	long long unreadable = number_of(result, "unreadable");
 	if (messages == 0 && unreadable == 0 && !is_host(ctl, host)) {
 		json_decref(result);
 		(void)err_set(&err, ERR_NOTFOUND, "--host %s: neither the directory nor what was delivered from here knows this mailbox host", host);
@@ -292,8 +320,8 @@ int cmd_queue_replay(struct ctl *ctl)
 	if (ctl->json)
 		ctl_print_json(result ? json_incref(result) : json_object());
 	else
-		printf("%lld messages, %lld recipients entered again; %lld messages could not be read\n", messages, number_of(result, "recipients"),
-			unreadable);
+		printf(COUNT_FMT ", " COUNT_FMT " entered again; " COUNT_FMT " could not be read\n", COUNT(messages, "message", "messages"),
+			COUNT(recipients, "recipient", "recipients"), COUNT(unreadable, "message", "messages"));
 	json_decref(result);
 	return CTL_YES;
 }

@@ -273,6 +273,7 @@ static enum err_code requeue_one(struct act *act, const struct guid *guid, struc
 	again->query.guid = *guid;
 	enum err_code code = requeue_message(act->queue, arena, &again->query, &found, err);
 	again->found.copies += found.copies;
+	again->found.left += found.left;
 	again->found.later += found.later;
 	again->found.nobody += found.nobody;
 	if (found.reply.n) {
@@ -311,8 +312,8 @@ static void retry_again(struct control_request *request, struct queue *queue)
 	if (code)
 		control_fail(request, code, "%s", err.text);
 	else
-		control_ok(request, json_pack("{s:I,s:I,s:I,s:I,s:I,s:o*}", "messages", (json_int_t)act.messages, "recipients",
-			(json_int_t)act.recipients, "changed", (json_int_t)again.found.copies, "later", (json_int_t)again.found.later, "nobody",
+		control_ok(request, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o*}", "messages", (json_int_t)act.messages, "recipients",
+			(json_int_t)act.recipients, "changed", (json_int_t)again.found.copies, "withdrawn", (json_int_t)again.found.left, "later", (json_int_t)again.found.later, "nobody",
 			(json_int_t)again.found.nobody, "reply", again.found.reply.n ? queue_safe_string(again.found.reply) : NULL));
 	if (code == ERR_OK && all && address.n == 0)
 		queue_flush(queue);

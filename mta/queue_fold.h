@@ -42,6 +42,7 @@ struct queue_fold_sink {
 // What a record did, for its proposer (cluster_proposal.answer).
 struct queue_fold_answer {
 	size_t counted;    // recipients it acted on
+	size_t left;       // REQUEUE: of them, those that are withdrawn
 	uint64_t repeats;  // of its parts, no-ops
 	uint8_t *took;     // ATTEMPT: one byte a ref, 1 where the recipient is this attempt's; the caller's memory, or NULL
 };

@@ -228,6 +228,7 @@ enum err_code fold_apply_requeue(struct apply *a, const struct record *record)
 	if (code)
 		return code;
 	a->answer->counted = (size_t)(left + came);
+	a->answer->left = (size_t)left;
 	return fold_close_recipients(a, &q->guid, left, NULL); // last, for it may end the message
 }
 

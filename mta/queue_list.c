@@ -57,6 +57,12 @@ static void keep_item(sqlite3_stmt *stmt, struct item_message *message, struct l
 	page->tail = &(*page->tail)->next;
 }
 
+// The address that a copy came for; NULL: its own.
+static json_t *other_address(struct str original, struct str address)
+{
+	return original.n && !str_eq_nocase(original, address) ? queue_safe_string(original) : NULL;
+}
+
 // Of a large list the first; *more_out counts those that one line has no room for.
 static json_t *read_recipients(struct db *db, const struct guid *guid, struct item_message *message, struct list_page *page, size_t *more_out)
 {
@@ -77,7 +83,8 @@ static json_t *read_recipients(struct db *db, const struct guid *guid, struct it
 			continue;
 		}
 		json_t *reply = db_col_is_null(stmt, ITEM_REPLY) ? json_null() : queue_safe_string(db_col_str(stmt, ITEM_REPLY));
-		json_array_append_new(list, json_pack("{s:o,s:o,s:s,s:I,s:o,s:o}", "address", queue_safe_string(db_col_str(stmt, ITEM_ADDRESS)),
+		json_array_append_new(list, json_pack("{s:o,s:o*,s:o,s:s,s:I,s:o,s:o}", "address", queue_safe_string(db_col_str(stmt, ITEM_ADDRESS)),
+			"original", other_address(db_col_str(stmt, ITEM_ORIGINAL), db_col_str(stmt, ITEM_ADDRESS)),
 			"destination", queue_safe_string(db_col_str(stmt, ITEM_DESTINATION)), "state", name, "tries",
 			(json_int_t)db_col_i64(stmt, ITEM_TRIES), "next_try", time_string(db_col_i64(stmt, ITEM_NEXT_TRY)), "last_reply", reply));
 		keep_item(stmt, message, page);

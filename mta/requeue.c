@@ -98,6 +98,7 @@ static enum err_code say(struct requeue *x, const struct item *copies, const str
 		log_str("who", x->query->who));
 	metric_add(&metric_mta_queue_rerouted, (int64_t)answer.counted);
 	x->found->copies += answer.counted;
+	x->found->left += answer.left;
 	return ERR_OK;
 }
 

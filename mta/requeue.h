@@ -33,6 +33,7 @@ struct requeue_query {
 
 struct requeue_found {
 	size_t copies;  // that left or came
+	size_t left;    // of these
 	size_t later;   // addresses of which the directory cannot say now
 	size_t nobody;  // addresses that are nobody's today
 	struct str reply; // of the last of these; in the arena

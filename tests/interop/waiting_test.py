@@ -215,10 +215,12 @@ class Waiting(unittest.TestCase):
             self.send(subject, "team@uni.example")
         self.send("three", "dana@uni.example")
         self.waits(3)
+        self.assertEqual(sorted(m["recipients"][0].get("original", "") for m in self.node.queue()), ["", "team@uni.example", "team@uni.example"])
+        self.assertIn("    <dana@uni.example>, came for <team@uni.example>  waiting, ", self.node.run("queue", "list", check=0).stdout)
         self.change(user_ldif("dana", host="mb9.uni.example") + alias_ldif("team", "eve@uni.example"), "team@uni.example", "expand")
         self.node.wait(lambda: "eve@uni.example" in str(self.node.why("team@uni.example")), "the change to be in the shadow")
         text = self.node.run("queue", "retry", "--again", "--all", check=0).stdout
-        self.assertIn("2 messages, 4 recipients\n4 copies were withdrawn or added\n", text)
+        self.assertIn("2 messages, 4 recipients\n2 copies were withdrawn, 2 added\n", text)
         self.node.wait_messages(2, "eve")
         self.waits(1)
         self.assertEqual(self.node.queue()[0]["recipients"][0]["address"], "dana@uni.example")

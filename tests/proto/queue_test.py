@@ -51,7 +51,9 @@ class Queue(NodeTest):
         for name in (found[0]["queue_id"], found[0]["queue_id"].lower(), found[0]["guid"]):
             done = self.node.run("queue", "list", "--json", name, check=0)
             self.assertEqual([json.loads(line)["guid"] for line in done.stdout.splitlines()], [found[0]["guid"]])
-        self.assertEqual(self.node.run("queue", "list", "000000000000", check=0).stdout, "")
+        for more in ((), ("--json",)):
+            done = self.node.run("queue", "list", *more, "000000000000", check=1)
+            self.assertEqual((done.stdout, done.stderr), ("", "posthouse: 000000000000: no such message\n"))
         self.node.run("queue", "list", "no-id", check=2)
 
     def test_hold_release_delete(self):
@@ -66,7 +68,7 @@ class Queue(NodeTest):
         self.node.run("queue", "hold", name, check=1)  # nothing to do
         self.node.run("queue", "release", name, check=0)
         self.assertEqual(self.waiting("gone@uni.example")[0]["recipients"][0]["state"], "waiting")
-        self.node.run("queue", "delete", "--why", "spam", name, check=0)
+        self.assertEqual(self.node.run("queue", "delete", "--why", "spam", name, check=0).stdout, "1 message, 1 recipient\n")
         self.assertEqual(self.waiting("gone@uni.example"), [])
         self.node.run("queue", "delete", name, check=1)
         self.node.run("queue", "delete", check=2)
