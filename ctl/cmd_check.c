@@ -239,5 +239,5 @@ int cmd_check(struct ctl *ctl)
 	fputs(buf_c(&report.lines), stdout);
 	fputs(code ? "" : "ok\n", stdout);
 	settings_report_fini(&report);
-	return code ? CTL_NO : CTL_YES;
+	return code ? ctl_settings_wrong(ctl) : CTL_YES;
 }

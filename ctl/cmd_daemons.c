@@ -82,7 +82,7 @@ int cmd_status(struct ctl *ctl)
 int cmd_reload(struct ctl *ctl)
 {
 	if (!ctl_tables_are_good(ctl) || ctl_settings(ctl) == NULL)
-		return CTL_NO;
+		return ctl_settings_wrong(ctl);
 	int code = CTL_YES;
 	for (enum daemons_id daemon = 0; daemon < DAEMONS_N; daemon++) {
 		struct err err = {ERR_OK, ""};

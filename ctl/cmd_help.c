@@ -32,5 +32,5 @@ int cmd_help(struct ctl *ctl)
 #undef HELP_EXIT
 	}
 	buf_fini(&b);
-	return found ? CTL_YES : CTL_NO;
+	return found ? CTL_YES : CTL_USAGE;
 }

@@ -36,6 +36,11 @@ int ctl_without_settings(const struct ctl *ctl)
 	return access(ctl->path, R_OK) && errno == EACCES ? CTL_DENIED : CTL_USAGE;
 }
 
+int ctl_settings_wrong(const struct ctl *ctl)
+{
+	return access(ctl->path, F_OK) && errno == ENOENT ? CTL_USAGE : CTL_NO;
+}
+
 const struct settings *ctl_settings(struct ctl *ctl)
 {
 	if (ctl->snapshot == NULL) {

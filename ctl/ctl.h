@@ -85,6 +85,9 @@ int ctl_wrong(const struct ctl *ctl, const char *option, const char *what);
 const struct settings *ctl_settings(struct ctl *ctl);
 int ctl_without_settings(const struct ctl *ctl);
 
+// The exit code of a command whose answer it is that the settings have errors: CTL_NO; CTL_USAGE where there is no such file.
+int ctl_settings_wrong(const struct ctl *ctl);
+
 // False when the file is closed to this user, which was said. What is not there is another matter.
 bool ctl_may_read(const char *path);
 

@@ -75,18 +75,18 @@ static void add_lines(struct buf *b, const char *prose, int indent)
 {
 	enum { COLUMNS = 100 };
 	struct str rest = str_of_c(prose), word;
-	size_t column = COLUMNS;
+	size_t column = 0; // nothing is written yet
 	while (rest.n) {
 		struct str all = rest;
 		if (!str_cut(all, ' ', &word, &rest)) {
 			word = all;
 			rest = STR_NONE;
 		}
-		bool fits = column + 1 + word.n <= COLUMNS;
+		bool fits = column > 0 && column + 1 + word.n <= COLUMNS;
 		if (fits)
 			buf_add_byte(b, ' ');
 		else
-			buf_printf(b, "%s%*s", column == COLUMNS ? "" : "\n", indent, "");
+			buf_printf(b, "%s%*s", column ? "\n" : "", indent, "");
 		column = fits ? column + 1 + word.n : (size_t)indent + word.n;
 		buf_add(b, word);
 	}
