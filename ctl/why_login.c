@@ -16,8 +16,8 @@
 #include "why.h"
 
 static const struct str services[] = {STR("submission"), STR("imap"), STR("pop3"), STR("sieve")};
-static const struct str submission = STR("submission"); // the only one that opens no mailbox
 enum { SERVED = 3 }; // of them: a phService may name sieve, and scripts see it, but nothing here serves it
+static const struct str submission = STR("submission"); // the only one that opens no mailbox
 
 static const struct {
 	enum attr attr;

@@ -313,8 +313,9 @@ static void retry_again(struct control_request *request, struct queue *queue)
 		control_fail(request, code, "%s", err.text);
 	else
 		control_ok(request, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o*}", "messages", (json_int_t)act.messages, "recipients",
-			(json_int_t)act.recipients, "changed", (json_int_t)again.found.copies, "withdrawn", (json_int_t)again.found.left, "later", (json_int_t)again.found.later, "nobody",
-			(json_int_t)again.found.nobody, "reply", again.found.reply.n ? queue_safe_string(again.found.reply) : NULL));
+			(json_int_t)act.recipients, "changed", (json_int_t)again.found.copies, "withdrawn",
+			(json_int_t)again.found.left, "later", (json_int_t)again.found.later, "nobody", (json_int_t)again.found.nobody, "reply",
+			again.found.reply.n ? queue_safe_string(again.found.reply) : NULL));
 	if (code == ERR_OK && all && address.n == 0)
 		queue_flush(queue);
 	arena_free(&arena);
