@@ -109,7 +109,7 @@ void decision_gone(struct decision *d, enum decision_cause cause)
 		decision_reason(d, "stale", STR_NONE, ATTR_NONE, STR_NONE);
 		decision_later(d, d->shadow.complete ? CAUSE_STALE : CAUSE_UNAVAILABLE);
 	} else if (d->gone == CAUSE_NONE) {
-		d->gone = cause;
+		d->gone = d->in_list && (cause == CAUSE_UNKNOWN || cause == CAUSE_DISABLED) ? CAUSE_EMPTY : cause;
 	}
 }
 

@@ -101,9 +101,11 @@ struct decision {
 	struct entry domain;
 	struct str outside_key; // and the last that is none of ours
 	struct access access;  // what the access table says of the recipient itself
-	struct entry role_domain; // of a recipient that must be reachable (RFC 2142); dn empty: it is none
+	struct entry role_domain; // of a recipient that must be reachable (RFC 2142), or leads to postmaster; dn empty: it is none
+	struct str role_postmaster; // of that domain; empty: it was postmaster itself
 	unsigned role_tries;      // who has been tried in its place
 	enum decision_cause later, gone; // the first of each
+	bool in_list;             // what is looked at is a list's: that it is not there is no word about the recipient
 	struct reply said_later, said_gone; // the words of CAUSE_RULE_NOW and CAUSE_RULE
 	enum recipient_outcome outcome;
 	bool has_outcome;
@@ -126,7 +128,8 @@ void decision_reason(struct decision *d, const char *rule, struct str entry, enu
 // The same with the attribute's name, a literal; "": none.
 void decision_reason_of(struct decision *d, const char *rule, struct str entry, const char *attribute, struct str value);
 
-// Something below cannot be delivered: for now, or for good. From a shadow that is not fresh nothing is for good.
+// Something below cannot be delivered: for now, or for good. From a shadow that is not fresh nothing is for good. Of a list's member who is
+// gone or turned off it is CAUSE_EMPTY.
 void decision_later(struct decision *d, enum decision_cause cause);
 void decision_gone(struct decision *d, enum decision_cause cause);
 

@@ -65,13 +65,19 @@ static bool has_owner(const struct entry *entry)
 	return entry_has(entry, ATTR_PH_LIST_OWNER_ADDRESS) || entry_has(entry, ATTR_OWNER);
 }
 
+// By what the entry has, whatever other entries there are.
+static bool says_it_is_one(const struct entry *entry)
+{
+	return (entry->classes & ENTRY_LIST) || entry_has(entry, ATTR_PH_LIST_ERRORS_TO) || has_owner(entry) || entry_has(entry, ATTR_MEMBER_URL);
+}
+
 bool list_is_one(struct decision *d, const struct entry *entry, const struct addr *addr, struct str *owner_out)
 {
 	const struct entry *other;
 	struct addr owner;
 	struct str errors_to = entry_first(entry, ATTR_PH_LIST_ERRORS_TO);
 	bool from_nobody = d->query->sender && addr_is_null(d->query->sender);
-	bool is_list = (entry->classes & ENTRY_LIST) || errors_to.p || has_owner(entry) || entry_has(entry, ATTR_MEMBER_URL);
+	bool is_list = says_it_is_one(entry);
 	*owner_out = STR_NONE;
 	bool fits = addr_with_local(d->scratch, addr, arena_printf(d->scratch, "owner-%.*s", STR_FMT(addr->local)), &owner) == ADDR_OK;
 	if (!is_list) // sendmail's owner-x: an entry of its own
@@ -97,7 +103,7 @@ static bool reach(struct decision *d, struct decision_item *item, const struct e
 	static const enum attr by[] = {ATTR_PH_LIST_REQUEST_ADDRESS, ATTR_PH_LIST_OWNER_ADDRESS, ATTR_OWNER};
 	const char *rule = request ? "list request" : "list owner";
 	size_t n = 0;
-	if (!(list->classes & ENTRY_LIST) && !has_owner(list) && !(request && entry_has(list, ATTR_PH_LIST_REQUEST_ADDRESS)))
+	if (!says_it_is_one(list) && !(request && entry_has(list, ATTR_PH_LIST_REQUEST_ADDRESS)))
 		return false;
 	decision_is(d, RECIPIENT_EXPAND);
 	for (size_t i = request ? 0 : 1; i < sizeof by / sizeof *by && n == 0; i++)

@@ -15,8 +15,9 @@
 // When a list is expanded the sender is known by address, and whether he logged in, not as which account: who posts to inner lists under
 // an address that is none of his own (phSendAs) is asked about as that address.
 //
-// A list that nobody receives from is refused at RCPT (550 5.2.4, or what its members are refused with), by a look for the first member who
-// does: sendmail and Postfix take the mail and return it, when the author may be a forged one. Mailman takes mail for an empty list and
+// A list that nobody receives from is refused at RCPT, by a look for the first member who does: with 550 5.2.4 when it has none, or when they
+// are gone or turned off (5.1.1 would say that the list itself is not there), else with what its members are refused with.
+// sendmail and Postfix take the mail and return it, when the author may be a forged one. Mailman takes mail for an empty list and
 // drops it without a word, which nobody who writes to a course or an institute expects. In doubt (a member with two owners, a URL that
 // cannot be asked, a shadow that is not fresh) it is 451. An empty list in a list is left out. The look has an end (decision.h): a list whose
 // first 1,000 named members, or found ones, are all gone is taken.
@@ -50,7 +51,8 @@ bool list_try_moderators(struct decision *d);
 bool list_is_one(struct decision *d, const struct entry *entry, const struct addr *addr, struct str *owner_out);
 
 // owner-x and x-request of a list x, when no entry has the address itself: its owners (phListOwnerAddress, owner), who keeps its members
-// (phListRequestAddress, else the owners), else postmaster of the domain (RFC 2142 section 6). False: addr is not of that form, or x is no list.
+// (phListRequestAddress, else the owners), else postmaster of the domain (RFC 2142 section 6). That all of these are gone is seen to by
+// recipient_try_role. False: addr is not of that form, or x is no list.
 bool list_try_role(struct decision *d, struct decision_item *item, const struct addr *addr);
 
 // Adds the members that memberURL finds as items; returns how many. Of a decision on a fiber it is too big: the shadow is read whole.

@@ -61,6 +61,7 @@ static const char world_ldif[] =
 	LIST("unfound") "member: uid=gone,dc=uni\nmemberURL: ldap:///dc=uni??one?(uid=nobody)\n"
 	LIST("walled") "rfc822MailMember: x@walled.example\n\ndn: cn=w,dc=uni\nobjectClass: phMailRoute\ncn: w\nphRouteKey: walled.example\n"
 	"phRouteTarget: error:5.7.1:550 we send nothing there\n"
+	GROUP("toghosts") "member: cn=ghosts,dc=uni\n" GROUP("nolist") "member: uid=gone,dc=uni\n"
 	LIST("loose") "member: uid=carl,dc=uni\nmember: uid=anna,dc=uni\n"
 	LIST("dynamic") "memberURL: ldap:///dc=uni??one?(&(mail=*@uni.example)(objectClass=phMailUser))\nphListPostPolicy: members\n"
 	LIST("bad") "memberURL: ldap:///dc=uni??sub?(departmentNumber=5)\nmember: uid=anna,dc=uni\n"
@@ -82,6 +83,8 @@ static const char world_ldif[] =
 	LIST("selfmod") "member: uid=anna,dc=uni\nphListPostPolicy: moderated\nphListModeratorAddress: selfmod@uni.example\n"
 	LIST("mod1") "member: uid=anna,dc=uni\nphListPostPolicy: moderated\nphListModerator: cn=mod2,dc=uni\n"
 	LIST("mod2") "member: uid=bob,dc=uni\nphListPostPolicy: moderated\nphListModerator: cn=mod1,dc=uni\n"
+	LIST("orphan") "member: uid=anna,dc=uni\nowner: uid=gone,dc=uni\nphListOwnerAddress: gone@uni.example\n"
+	GROUP("byquery") "memberURL: ldap:///dc=uni??one?(uid=anna)\n" GROUP("errors") "member: uid=anna,dc=uni\nphListErrorsTo: e@else.example\n"
 	GROUP("inner") "member: cn=deep,dc=uni\n" GROUP("deep") "member: uid=carl,dc=uni\nmember: cn=inner,dc=uni\n"
 	GROUP("team") "member: uid=anna,dc=uni\nmember: cn=closed,dc=uni\n"
 	"\ndn: cn=help,dc=uni\nobjectClass: phMailAlias\ncn: help\nmailLocalAddress: help@uni.example\nrfc822MailMember: anna@uni.example\n"
@@ -156,8 +159,8 @@ static const struct row at_rcpt[] = {
 	{"closed@alias.example", "z@else.example", GUEST, 550, "", "may not post", "phListPostPolicy"},
 	// roles: postmaster is reached whatever its list says, others by way of it
 	{"postmaster@role.example", "z@else.example", GUEST, 250, "list:postmaster@role.example", "list", ""},
-	{"abuse@role.example", "z@else.example", GUEST, 250, "postmaster@uni.example", "postmaster", ""},
-	{"noc@role.example", "z@else.example", GUEST, 250, "postmaster@uni.example", "no moderator", "phListModerator"},
+	{"abuse@role.example", "z@else.example", GUEST, 250, "list:postmaster@role.example", "postmaster", ""},
+	{"noc@role.example", "z@else.example", GUEST, 250, "list:postmaster@role.example", "no moderator", "phListModerator"},
 	{"abuse@role.example", "bob@uni.example", GUEST, 250, "list:abuse@role.example", "list", ""},
 	{"closed@uni.example", "postmaster@uni.example", LOGGED_IN, 550, "", "may not post", "phListPostPolicy"},
 	{"closed@uni.example", "", GUEST, 550, "", "may not post", "phListPostPolicy"},
@@ -209,6 +212,12 @@ static const struct row at_rcpt[] = {
 	{"owner-closed@uni.example", "", GUEST, 250, "bob@uni.example", "list owner", "phListOwnerAddress"},
 	{"Owner-Ours@uni.example", "z@else.example", GUEST, 250, "bob@uni.example", "list owner", "owner"},
 	{"owner-open@uni.example", "", GUEST, 250, "postmaster@uni.example", "list owner", ""},
+	// who ran it is gone, or it has only what makes it a list: its reports are read all the same
+	{"owner-orphan@uni.example", "", GUEST, 250, "postmaster@uni.example", "postmaster", ""},
+	{"orphan-request@uni.example", "z@else.example", GUEST, 250, "postmaster@uni.example", "postmaster", ""},
+	{"Owner-orphan@alias.example", "", GUEST, 250, "postmaster@uni.example", "postmaster", ""},
+	{"owner-byquery@uni.example", "", GUEST, 250, "postmaster@uni.example", "list owner", ""},
+	{"owner-errors@uni.example", "", GUEST, 250, "postmaster@uni.example", "list owner", ""},
 	{"owner-help@uni.example", "", GUEST, 250, "bob@uni.example", "alias", "rfc822MailMember"},
 	{"silent-request@uni.example", "z@else.example", GUEST, 250, "bob@uni.example", "list request", "phListRequestAddress"},
 	{"closed-request@uni.example", "z@else.example", GUEST, 250, "bob@uni.example", "list request", "phListOwnerAddress"},
@@ -233,6 +242,26 @@ static void test_at_rcpt(void **state)
 {
 	for (size_t i = 0; i < sizeof at_rcpt / sizeof *at_rcpt; i++)
 		check_row(*state, &at_rcpt[i]);
+}
+
+// That its members are gone is not to say that the list is: the same at RCPT, when it is expanded, and for who asks why.
+static void test_nobody_left(void **state)
+{
+	static const struct {
+		const char *to, *enhanced;
+	} rows[] = {
+		{"empty@uni.example", "5.2.4"}, {"ghosts@uni.example", "5.2.4"}, {"off@uni.example", "5.2.4"}, {"hollow@uni.example", "5.2.4"},
+		{"toghosts@uni.example", "5.2.4"}, {"walled@uni.example", "5.7.1"}, {"nolist@uni.example", "5.1.1"}, {"gone@uni.example", "5.1.1"},
+	};
+	static const enum recipient_lists lists[] = {RECIPIENT_LISTS_LATER, RECIPIENT_LISTS_NOW, RECIPIENT_LISTS_ALL};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
+			struct recipient_verdict v = decide(*state, rows[i].to, NULL, GUEST, lists[k]);
+			if (str_eq(str_of_c(rows[i].to), STR("toghosts@uni.example")) && lists[k] == RECIPIENT_LISTS_NOW)
+				continue; // an alias is no list, the one it names is a message of its own
+			if (v.code != 550 || !str_eq(v.enhanced, str_of_c(rows[i].enhanced)))
+				fail_msg("%s (%d): %d %.*s", rows[i].to, (int)lists[k], v.code, STR_FMT(v.enhanced));
+		}
 }
 
 static void test_expansion(void **state)
@@ -423,7 +452,7 @@ static void test_nobody_by_url(void **state)
 		int code;
 		const char *enhanced;
 	} rows[] = {
-		{"nobody@uni.example", 550, "5.2.4"}, {"unfound@uni.example", 550, "5.1.1"}, {"found@uni.example", 250, "2.1.5"},
+		{"nobody@uni.example", 550, "5.2.4"}, {"unfound@uni.example", 550, "5.2.4"}, {"found@uni.example", 250, "2.1.5"},
 		{"dynamic@uni.example", 250, "2.1.5"}, {"bad@uni.example", 250, "2.1.5"},
 	};
 	struct world *world = *state;
@@ -511,7 +540,7 @@ static void test_walks(void **state)
 	} rows[] = {
 		{"nobody@uni.example", FOR_NOTHING, 550, "5.2.4", 1}, {"nobody@uni.example", FOR_NOTHING, 550, "5.2.4", 0},
 		{"found@uni.example", FOR_NOTHING, 250, "2.1.5", 1}, {"found@uni.example", FOR_NOTHING, 250, "2.1.5", 0},
-		{"unfound@uni.example", FOR_NOTHING, 550, "5.1.1", 1}, {"unfound@uni.example", FOR_NOTHING, 550, "5.1.1", 0},
+		{"unfound@uni.example", FOR_NOTHING, 550, "5.2.4", 1}, {"unfound@uni.example", FOR_NOTHING, 550, "5.2.4", 0},
 		{"dynamic@uni.example", FOR_NOTHING, 550, "5.7.2", 0}, // members may post
 		{"nobody@uni.example", FORGOTTEN, 550, "5.2.4", 1}, {"nobody@uni.example", FOR_NOTHING, 550, "5.2.4", 0},
 		{"found@uni.example", NEW_VERSION, 250, "2.1.5", 1}, {"nobody@uni.example", FOR_NOTHING, 550, "5.2.4", 1},
@@ -613,6 +642,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_at_rcpt, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_nobody_left, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_expansion, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_lists_in_lists, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_moderators, setup, world_teardown),

@@ -84,6 +84,7 @@ static void look_at_address(struct decision *d, struct decision_item *item)
 
 static void look_at(struct decision *d, struct decision_item *item)
 {
+	d->in_list = item->list.n > 0;
 	if (item->addr && !outside_admits(d, item)) // the recipient itself
 		return;
 	if (item->depth > RECIPIENT_DEPTH_MAX) {

@@ -44,6 +44,16 @@ static struct str delimiters_of(const struct decision *d, const struct entry *do
 	return own.p ? own : d->query->delimiters;
 }
 
+// If what it stands for is gone, somebody else must read it. The recipient itself counts before what it leads to.
+static void keep_role(struct decision *d, const struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	bool is_copy = item->list.n > 0 || item->forwarder.n > 0 || d->moderated.dn.n > 0; // reports about it reach who sends it there
+	if (d->role_tries > 0 || (item->parent && (d->role_domain.dn.n > 0 || is_copy)))
+		return;
+	d->role_domain = decision_keep_entry(d, domain);
+	d->role_postmaster = addr_is_postmaster(addr) ? STR_NONE : arena_printf(d->work, "postmaster@%.*s", STR_FMT(addr->domain.key));
+}
+
 // The address, owner-x and x-request of a list, the address without its detail.
 static bool try_address(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
@@ -51,8 +61,10 @@ static bool try_address(struct decision *d, struct decision_item *item, const st
 	struct addr base;
 	if (try_key(d, item, addr->key, addr, item->detail))
 		return true;
-	if (list_try_role(d, item, addr))
+	if (list_try_role(d, item, addr)) {
+		keep_role(d, item, addr, domain);
 		return true;
+	}
 	if (addr_detail(d->scratch, addr, delimiters_of(d, domain), &base, &detail) && try_key(d, item, base.key, &base, detail)) {
 		decision_reason(d, "detail", domain->dn, entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER) ? ATTR_PH_SUBADDRESS_DELIMITER : ATTR_NONE,
 			detail);
@@ -223,27 +235,31 @@ static bool follow_alias(struct decision *d, const struct addr *addr, const stru
 	       addr_with_domain(d->scratch, addr, &parsed, addr_out) == ADDR_OK;
 }
 
-// The recipient itself is postmaster or a role in a domain of ours: if what it stands for is gone, somebody else must read it.
+// Is it postmaster, or the recipient itself a role, in a domain of ours?
 static void note_role(struct decision *d, const struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
-	if (item->parent || !(addr_is_postmaster(addr) || is_role(addr->local)))
-		return;
-	d->role_domain = decision_keep_entry(d, domain);
+	if (addr_is_postmaster(addr) || (item->parent == NULL && is_role(addr->local)))
+		keep_role(d, item, addr, domain);
 }
 
-// Postmaster of the default domain, then the owners of its domain, then not now. False: it is no matter of roles.
 bool recipient_try_role(struct decision *d)
 {
 	struct str postmaster;
-	if (d->role_domain.dn.n == 0 || d->n_targets > 0 || d->too_big || d->later != CAUSE_NONE || d->role_tries > 2)
+	if (d->role_domain.dn.n == 0 || d->n_targets > 0 || d->too_big || d->later != CAUSE_NONE || d->role_tries > 3)
 		return false;
 	switch (d->role_tries++) {
 	case 0:
+		if (d->role_postmaster.n) {
+			decision_reason(d, "postmaster", d->role_domain.dn, ATTR_NONE, d->role_postmaster);
+			decision_add(d, NULL, d->role_postmaster, false);
+		}
+		break;
+	case 1:
 		postmaster = arena_printf(d->scratch, "postmaster@%.*s", STR_FMT(d->query->default_domain));
 		decision_reason(d, "postmaster", d->role_domain.dn, ATTR_NONE, postmaster);
 		decision_add(d, NULL, postmaster, false);
 		break;
-	case 1:
+	case 2:
 		recipient_add_values(d, decision_top(d), &d->role_domain, ATTR_OWNER, "postmaster");
 		break;
 	default:
@@ -294,8 +310,10 @@ void recipient_address(struct decision *d, struct decision_item *item, struct ad
 			route_ours(d, item, &addr, domain);
 			return;
 		}
-		if (try_address(d, item, &addr, domain)) // an entry may have an address in the alias domain alone
+		if (try_address(d, item, &addr, domain)) { // an entry may have an address in the alias domain alone
+			note_role(d, item, &addr, domain);
 			return;
+		}
 		decision_reason(d, "alias domain", domain->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(domain, ATTR_PH_DOMAIN_ALIAS_OF));
 		addr = target;
 	}

@@ -10,8 +10,9 @@
 // An address with its domain: its entry is applied, or the domain's rules for those whom nobody knows.
 void recipient_address(struct decision *d, struct decision_item *item, struct addr addr);
 
-// Nothing came of a role (postmaster, abuse, …) that is the recipient itself: postmaster of the default domain, then the owners
-// of its domain, then not now. False: it is no matter of roles, or something came of it.
+// Nothing came of a role that is the recipient itself (postmaster, abuse, …, owner-x and x-request of a list), or of postmaster whom it leads
+// to as an alias or a group, no list or forward: postmaster of its domain, that of the default domain, the owners of its domain, then not
+// now. False: it is no matter of roles, or something came of it.
 bool recipient_try_role(struct decision *d);
 
 // An entry that an address (addr; its detail) or a DN (addr NULL) led to.

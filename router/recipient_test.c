@@ -110,6 +110,18 @@ static const char people[] =
 	"dn: cn=rolepm\nobjectClass: phMailAlias\nmailLocalAddress: postmaster@role.example\nrfc822MailMember: off@uni.example\n\n"
 	"dn: cn=roleabuse\nobjectClass: phMailAlias\nmailLocalAddress: abuse@role.example\nrfc822MailMember: gone@uni.example\n\n"
 	"dn: cn=rolenoc\nobjectClass: phMailAlias\nmailLocalAddress: noc@role.example\nrfc822MailMember: hold@uni.example\n\n"
+	// a domain with no owner, whose postmaster is gone, and what leads there
+	"dn: dc=lone\nobjectClass: phMailDomain\nassociatedDomain: lone.example\nphDomainType: local\n\n"
+	"dn: cn=lonepm\nobjectClass: phMailAlias\nmailLocalAddress: postmaster@lone.example\nrfc822MailMember: off@uni.example\n\n"
+	"dn: cn=lonedaemon\nobjectClass: phMailAlias\nmailLocalAddress: mailer-daemon@lone.example\nrfc822MailMember: postmaster@lone.example\n\n"
+	"dn: cn=lonesecond\nobjectClass: phMailAlias\nmailLocalAddress: second@lone.example\nrfc822MailMember: mailer-daemon@lone.example\n"
+	"rfc822MailMember: gone@uni.example\n\n"
+	"dn: cn=loneabuse\nobjectClass: phMailAlias\nmailLocalAddress: abuse@lone.example\nrfc822MailMember: Postmaster@lone.example\n\n"
+	"dn: cn=lonelist\nobjectClass: phMailGroup\nobjectClass: phMailList\nmail: list@lone.example\nrfc822MailMember: postmaster@lone.example\n\n"
+	"dn: cn=rolelist\nobjectClass: phMailGroup\nobjectClass: phMailList\nmail: list@role.example\nmember: uid=anna,dc=uni\n"
+	"owner: uid=off,dc=uni\n\n"
+	"dn: cn=aliasabuse\nobjectClass: phMailAlias\nmailLocalAddress: abuse@alias.example\nrfc822MailMember: gone@uni.example\n\n"
+	"dn: cn=roledaemon\nobjectClass: phMailAlias\nmailLocalAddress: mailer-daemon@role.example\nrfc822MailMember: postmaster@role.example\n\n"
 	"dn: cn=dept,dc=uni\nobjectClass: phMailAlias\ncn: dept\nmailLocalAddress: @later.example\nrfc822MailMember: anna@uni.example\n";
 
 static int setup(void **state)
@@ -268,6 +280,10 @@ static const struct row {
 	{"postmaster@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
 	{"Abuse@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
 	{"security@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "role"},
+	{"mailer-daemon@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"}, // an alias ends as postmaster does
+	{"abuse@alias.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
+	{"owner-list@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
+	{"list@lone.example", GUEST, RECIPIENT_REFUSE, 550, "5.2.4", "", "status"}, // a list is no alias
 	{"info@role.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown user"},
 };
 
@@ -311,6 +327,26 @@ static void test_never_5xx_in_doubt(void **state)
 	directory_memory_set_status(world->memory, &(struct directory_status){.complete = false});
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		assert_int_equal(decide(world, rows[i].address, rows[i].who).code, 451);
+}
+
+// Neither the domain nor the default domain has a postmaster, nor has the domain an owner: all that leads there waits.
+static void test_nobody_reads_it(void **state)
+{
+	static const char *const to[] = {"postmaster@lone.example", "abuse@lone.example", "mailer-daemon@lone.example", "second@lone.example",
+		"noc@lone.example", "owner-list@lone.example", "list-request@lone.example"};
+	struct world *world = *state;
+	struct addr addr;
+	struct recipient_verdict v;
+	for (size_t i = 0; i < sizeof to / sizeof *to; i++) {
+		assert_int_equal(addr_parse(world->arena, str_of_c(to[i]), 0, &addr), ADDR_OK);
+		struct recipient_query query = {.recipient = &addr, .default_domain = STR("lone.example")};
+		recipient_decide(world->directory, &query, world->arena, &v);
+		if (v.code != 451 || !has_rule(&v, "no postmaster"))
+			fail_msg("%s: %d %.*s", to[i], v.code, STR_FMT(v.text));
+		query.lists = RECIPIENT_LISTS_ALL;
+		recipient_decide(world->directory, &query, world->arena, &v);
+		assert_int_equal(v.code, 451);
+	}
 }
 
 static void test_reasons(void **state)
@@ -466,6 +502,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rows, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_never_5xx_in_doubt, setup, world_teardown),
+		cmocka_unit_test_setup_teardown(test_nobody_reads_it, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_reasons, setup, world_teardown),
 		cmocka_unit_test(test_cycle_of_groups),
 		cmocka_unit_test(test_too_large_is_a_doubt),
