@@ -88,7 +88,7 @@ static int write_file(sqlite3_file *head, const void *p, int n, sqlite3_int64 at
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put <= 0)
-			return failed(file, put == 0 || errno == ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE);
+			return failed(file, put == 0 || errno == ENOSPC || errno == EDQUOT ? SQLITE_FULL : SQLITE_IOERR_WRITE);
 		done += (int)put;
 	}
 	return SQLITE_OK;

@@ -146,7 +146,7 @@ static void wrong(const char *format, ...)
 static const struct ctl_row *nearest(const struct ctl_row *command, struct str name)
 {
 	const struct ctl_row *lists[] = {command, NULL}, *best = NULL;
-	size_t best_distance = STR_NEAR;
+	size_t best_distance = STR_NEAR + 1;
 	for (size_t i = command ? 0 : 1; i < 2; i++)
 		for (const struct ctl_row *row = NULL; (row = options_next(lists[i], row)) != NULL;) {
 			size_t distance = str_distance(str_of_c(row->name), name);

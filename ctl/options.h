@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The arguments of `posthouse`, read by the rows of commands.def: one parser for all commands.
 //
-//     -c FILE, --json and --help stand anywhere; options of a command stand behind its first word, among its arguments; "--" ends options.
+//     -c FILE, --json and --help stand anywhere; options of a command stand behind its name, among its arguments; "--" ends options.
 //     --name VALUE and --name=VALUE are the same. An option is given once, those of all commands as often
 //     as one likes: the last counts.
 #ifndef CTL_OPTIONS_H

@@ -222,10 +222,8 @@ static enum job_step mailboxes_run(struct job *job, struct strand *node)
 	enum db_step step;
 	while ((step = db_step(node->db, stmt, job->err)) == DB_ROW && list->n_out < list->n) {
 		struct str id = db_col_blob(stmt, 0);
-		struct guid *out = &list->ids[list->n_out++];
-		*out = (struct guid){0};
-		if (id.n == sizeof *out)
-			memcpy(out, id.p, id.n);
+		if (id.n == sizeof *list->ids) // else the row is damaged, and names nobody
+			memcpy(&list->ids[list->n_out++], id.p, id.n);
 	}
 	return job_end(job, mailbox_all_rows(stmt, step, job->err));
 }

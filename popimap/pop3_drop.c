@@ -110,8 +110,8 @@ struct pop3_message *pop3_message_of(struct pop3_session *s, struct str number)
 
 // --- Reading ahead ---
 //
-// Who fetches his mail asks for one message after the other. From the second in a row on, those that follow are read with it: one job of
-// the store for many. What was read stays true: a message does not change, and one that is expunged meanwhile could be read for a day.
+// Who fetches his mail asks for one message after the other. From the second in a row on, or from message 1, those that follow are read with it:
+// one job of the store for many. What was read stays true: a message does not change, and one that is expunged meanwhile could be read for a day.
 
 static void forget_ahead(struct pop3_ahead *ahead)
 {

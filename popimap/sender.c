@@ -144,6 +144,15 @@ static enum err_code connect_queue(struct sender *sender)
 	return code;
 }
 
+// Nothing is on its way yet: a stop ends it.
+static enum err_code connect_unshielded(struct sender *sender)
+{
+	fiber_shield_leave();
+	enum err_code code = connect_queue(sender);
+	fiber_shield_enter();
+	return code;
+}
+
 // --- One message ---
 
 static const struct kind *find_kind(struct str name)
@@ -172,7 +181,7 @@ static void log_lost(const struct guid *mailbox, const struct outbox_row *row, c
 static enum result hand_over(struct sender *sender, const struct guid *mailbox, const struct outbox_row *row, const struct kind *kind,
 	const struct outbox_data *data)
 {
-	if (sender->queue == NULL && connect_queue(sender) != ERR_OK)
+	if (sender->queue == NULL && connect_unshielded(sender) != ERR_OK)
 		return QUEUE_AWAY;
 	switch (handover_send(sender->queue, data, &sender->err)) {
 	case HANDOVER_TAKEN:

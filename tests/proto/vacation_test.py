@@ -77,7 +77,7 @@ class VacationTest(NodeTest):
 
 
 class Replies(VacationTest):
-    ldif = (away("joe", extra="displayName: Jörg König\nphVacationSubject: Bin weg – zurück am 1. Dezember\n".replace("displayName", "displayName"),
+    ldif = (away("joe", extra="displayName: Jörg König\nphVacationSubject: Bin weg – zurück am 1. Dezember\n",
                  text="Ich bin in Köln. = .")
             + user_ldif("evil", extra="phVacation: on\nphVacationSubject:: " + b64("x\r\nBcc: all@uni.example") + "\nphVacationText:: "
                         + b64("first\r\n.\r\nMAIL FROM:<x@y.example>\n\nlast") + "\n")
