@@ -25,7 +25,7 @@ from node import DEADLINE_S, PASSWORD, NodeTest, message, uuid_of
 
 # Every file that a node may make, below its folder.
 FILES = re.compile(
-    r"log|posthouse\.conf|directory\.ldif(\.new)?|(tls|node)\.(key|pem)|run/((mta|popimap|ldapsync|lmtp)\.sock|log-ins)|"
+    r"log|posthouse\.conf|directory\.ldif(\.new)?|(tls|node)\.(key|pem)|run/((mta|popimap|ldapsync|lmtp|smtp)\.sock|log-ins)|"
     r"data/credentials/(secret|credentials\.db(-wal|-shm)?)|data/shadow/shadow\.db(-wal|-shm)?|data/mailboxes/node\.db(-wal|-shm)?|"
     r"data/mailboxes/(?P<head>[0-9a-f]{2})/(?P<box>(?P=head)[0-9a-f]{30})/(mail\.db(-wal|-shm)?|big/[0-9a-f]{32})|"
     r"data/queue/(disk|ballast|starts|queue\.db(-wal|-shm)?|replay/\d+-\d+\.seg|spool/[0-9a-f]{32})")
