@@ -55,27 +55,61 @@ bool vacation_is_on(const struct entry *user, int64_t now_ms)
 
 // --- Who ---
 
-static bool is_own(struct arena *arena, const struct entry *user, struct str key)
+// One decision.
+struct look {
+	struct arena *arena;
+	const struct vacation_facts *f;
+	struct str *own; // keys of the user's addresses
+	size_t own_n;
+	size_t addresses; // looked at in the header, of all fields
+	bool cut;         // there were more
+};
+
+static const enum attr addresses_by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS, ATTR_PH_INTL_ADDRESS};
+
+static size_t count_addresses(const struct entry *user)
 {
-	static const enum attr by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS, ATTR_PH_INTL_ADDRESS};
-	for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
+	size_t n = 0;
+	for (size_t i = 0; i < sizeof addresses_by / sizeof *addresses_by; i++) {
 		struct entry_cursor cursor = {0};
-		struct str own;
-		struct addr addr;
-		while (entry_next(user, by[i], &cursor, &own))
-			if (addr_parse(arena, own, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK && str_eq(addr.key, key))
-				return true;
+		struct str address;
+		while (entry_next(user, addresses_by[i], &cursor, &address))
+			n++;
 	}
+	return n;
+}
+
+static void find_own(struct look *look)
+{
+	const struct entry *user = look->f->user;
+	look->own = arena_array(look->arena, count_addresses(user), sizeof *look->own);
+	if (look->own == NULL) // the arena is full, which decides
+		return;
+	for (size_t i = 0; i < sizeof addresses_by / sizeof *addresses_by; i++) {
+		struct entry_cursor cursor = {0};
+		struct str address;
+		struct addr addr;
+		while (entry_next(user, addresses_by[i], &cursor, &address))
+			if (addr_parse(look->arena, address, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK)
+				look->own[look->own_n++] = addr.key;
+	}
+}
+
+static bool is_own(const struct look *look, struct str key)
+{
+	for (size_t i = 0; i < look->own_n; i++)
+		if (str_eq(look->own[i], key))
+			return true;
 	return false;
 }
 
 // Of either kind of delimiter: the user's addresses have any detail.
-static bool is_own_with_detail(struct arena *arena, const struct entry *user, const struct addr *addr)
+static bool is_own_with_detail(const struct look *look, const struct addr *addr)
 {
 	struct addr base;
 	struct str detail;
-	return is_own(arena, user, addr->key) ||
-	       (addr_detail(arena, addr, STR("+-_="), &base, &detail) && is_own(arena, user, base.key));
+	return is_own(look, addr->key) ||
+	       (addr_detail(look->arena, addr, STR("+-_="), &base, &detail) && is_own(look, base.key));
 }
 
 // RFC 3834 section 2: these belong to lists and mailers.
@@ -136,16 +170,18 @@ static enum vacation_verdict by_field(struct arena *arena, const struct header_f
 	return alone && str_eq_nocase(word, STR("no")) ? VACATION_ANSWER : VACATION_AUTOMATIC;
 }
 
-static bool names_user(struct arena *arena, const struct vacation_facts *f, struct str body)
+static bool names_user(struct look *look, struct str body)
 {
 	struct addrlist list;
 	struct addr addr;
-	addrlist_parse(arena, body, ADDRESSES_MAX, &list);
+	addrlist_parse(look->arena, body, ADDRESSES_MAX - look->addresses, &list);
+	look->addresses += list.mailboxes;
+	look->cut = look->cut || list.cut;
 	for (size_t i = 0; i < list.n; i++) {
 		const struct addrlist_item *item = &list.items[i];
 		if (item->kind == ADDRLIST_MAILBOX &&
-			addr_from_parts(arena, item->local, item->domain, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
-			is_own_with_detail(arena, f->user, &addr))
+			addr_from_parts(look->arena, item->local, item->domain, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
+			is_own_with_detail(look, &addr))
 			return true;
 	}
 	return false;
@@ -160,19 +196,21 @@ static bool is_addressing(struct str name)
 	return false;
 }
 
-static enum vacation_verdict by_header(struct arena *arena, const struct vacation_facts *f)
+static enum vacation_verdict by_header(struct look *look)
 {
 	struct header_walk walk;
 	struct header_field field;
 	bool addressed = false;
-	header_walk_init(&walk, f->header);
+	header_walk_init(&walk, look->f->header);
 	while (header_walk_next(&walk, &field)) {
-		enum vacation_verdict verdict = by_field(arena, &field);
+		enum vacation_verdict verdict = by_field(look->arena, &field);
 		if (verdict != VACATION_ANSWER)
 			return verdict;
-		addressed = addressed || (is_addressing(field.name) && names_user(arena, f, field.body));
+		addressed = addressed || (is_addressing(field.name) && names_user(look, field.body));
 	}
-	return addressed ? VACATION_ANSWER : VACATION_NOT_ADDRESSED;
+	if (addressed)
+		return VACATION_ANSWER;
+	return look->cut ? VACATION_TOO_LONG : VACATION_NOT_ADDRESSED;
 }
 
 // --- The answer ---
@@ -273,35 +311,51 @@ static struct str message_id(struct arena *arena, const struct vacation_facts *f
 	return ids.n && is_id(ids.ids[0]) ? arena_printf(arena, "<%.*s>", STR_FMT(ids.ids[0])) : STR("");
 }
 
-static enum vacation_verdict by_sender(struct arena *arena, const struct vacation_facts *f)
+static enum vacation_verdict by_sender(const struct look *look)
 {
+	const struct vacation_facts *f = look->f;
 	if (addr_is_null(f->sender))
 		return VACATION_NULL_SENDER;
-	if (is_own_with_detail(arena, f->user, f->sender))
+	if (is_own_with_detail(look, f->sender))
 		return VACATION_OWN_ADDRESS;
 	if (is_program(f->sender->local))
 		return VACATION_PROGRAM;
 	return f->list.n ? VACATION_LIST : VACATION_ANSWER;
 }
 
+static enum vacation_verdict by_message(struct arena *arena, const struct vacation_facts *f)
+{
+	struct look look = {.arena = arena, .f = f};
+	find_own(&look);
+	enum vacation_verdict verdict = by_sender(&look);
+	return verdict == VACATION_ANSWER ? by_header(&look) : verdict;
+}
+
+static struct vacation_answer answer_to(struct arena *arena, const struct vacation_facts *f)
+{
+	struct languages languages = {.n = 0};
+	struct str lang, id = message_id(arena, f);
+	find_languages(arena, f, &languages);
+	struct str text = entry_text(f->user, ATTR_PH_VACATION_TEXT, languages.v, languages.n, &lang);
+	return (struct vacation_answer){.to = f->sender, .correspondent = f->sender->key, .subject = subject_of(arena, f, lang),
+		.text = text, .lang = lang, .in_reply_to = id, .references = references_of(arena, f, id),
+		.again_ms = f->now_ms + interval_ms(f->user), .since_ms = since_ms(f)};
+}
+
 enum vacation_verdict vacation_decide(struct arena *arena, const struct vacation_facts *f, struct vacation_answer *answer_out)
 {
 	enum vacation_verdict verdict = by_time(f->user, f->now_ms);
 	if (verdict == VACATION_ANSWER)
-		verdict = by_sender(arena, f);
-	if (verdict == VACATION_ANSWER)
-		verdict = by_header(arena, f);
+		verdict = by_message(arena, f);
 	// A clock that was set back makes nobody wait for ever.
 	if (verdict == VACATION_ANSWER && f->last_answer_ms > since_ms(f) && f->last_answer_ms <= f->now_ms)
 		verdict = VACATION_ANSWERED;
 	if (verdict != VACATION_ANSWER)
 		return verdict;
-	struct languages languages = {.n = 0};
-	struct str lang, id = message_id(arena, f);
-	find_languages(arena, f, &languages);
-	struct str text = entry_text(f->user, ATTR_PH_VACATION_TEXT, languages.v, languages.n, &lang);
-	*answer_out = (struct vacation_answer){.to = f->sender, .correspondent = f->sender->key, .subject = subject_of(arena, f, lang),
-		.text = text, .lang = lang, .in_reply_to = id, .references = references_of(arena, f, id),
-		.again_ms = f->now_ms + interval_ms(f->user), .since_ms = since_ms(f)};
+	struct vacation_answer answer = answer_to(arena, f);
+	// What did not fit in the arena may be what forbids an answer.
+	if (arena_overflowed(arena))
+		return VACATION_TOO_LONG;
+	*answer_out = answer;
 	return verdict;
 }

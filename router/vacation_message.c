@@ -24,11 +24,13 @@ static struct str clean(struct arena *arena, struct str text, size_t max)
 	return cleaned;
 }
 
-// The same on one line.
+// The same on one line. The arena may be full of what the message had: then nothing, and vacation_write() fails.
 static struct str one_line(struct arena *arena, struct str text, size_t max)
 {
 	struct str cleaned = clean(arena, text, max);
-	char *line = arena_must(arena, cleaned.n + 1);
+	char *line = arena_alloc(arena, cleaned.n + 1);
+	if (line == NULL)
+		return STR_NONE;
 	for (size_t i = 0; i < cleaned.n; i++)
 		line[i] = (unsigned char)cleaned.p[i] < 0x20 || cleaned.p[i] == 0x7f ? ' ' : cleaned.p[i];
 	return str_of(line, cleaned.n);

@@ -165,6 +165,27 @@ static void test_bounded(void **state)
 	buf_fini(&out);
 }
 
+// What the decision has left may be too little for the message.
+static void test_full_arena(void **state)
+{
+	bool written = false, utf8;
+	(void)state;
+	for (size_t bytes_max = 64; !written && bytes_max < 64 << 10; bytes_max += 64) {
+		struct arena *small = arena_new(bytes_max);
+		const struct vacation_answer answer = {.to = address("pat@else.example"), .subject = STR("x"), .text = STR("y")};
+		const struct vacation_letter letter = {.user = find("ann"), .recipient = answer.to, .answer = &answer,
+			.hostname = STR("mx.uni.example"), .guid = {{1, 2}}, .now_ms = now_ms};
+		struct buf out;
+		buf_init(&out, VACATION_MESSAGE_BYTES_MAX);
+		written = vacation_write(small, &letter, &out, &utf8);
+		assert_int_equal(written, !arena_overflowed(small));
+		buf_fini(&out);
+		arena_free(&small);
+		arena_reset(arena);
+	}
+	assert_true(written);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +193,7 @@ int main(void)
 		cmocka_unit_test(test_author),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_bounded),
+		cmocka_unit_test(test_full_arena),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

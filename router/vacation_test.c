@@ -23,6 +23,8 @@ static const char ldif[] =
 	USER("past", "phVacation: scheduled\nphVacationEnd: 20261101000000Z\nphVacationText: away\n")
 	USER("langs", "preferredLanguage: fr-CA, en;q=0.5\nphVacation: on\nphVacationText: plain\nphVacationText;lang-de: weg\nphVacationText;lang-en-GB: off\n"
 		"phVacationText;x-a;lang-FR: parti\nphVacationSubject;lang-de: Weg\nphVacationSubject: Plain\n")
+	USER("many", "phVacation: on\nphVacationText: away\nmailLocalAddress: m1@uni.example\nmailLocalAddress: m2@uni.example\n"
+		"mailLocalAddress: m3@uni.example\nmailLocalAddress: m4@uni.example\n")
 	USER("tagged", "phVacation: on\nphVacationText;lang-de: weg\nphVacationText;lang-en: off\n")
 	USER("soon", "phVacation: scheduled\nphVacationStart: 20261224000000Z\nphVacationText: away\n");
 
@@ -50,17 +52,22 @@ static int teardown(void **state)
 	return 0;
 }
 
+static const struct entry *user_of(const char *name)
+{
+	struct directory_match match;
+	struct str key = arena_printf(arena, "%s@uni.example", name);
+	assert_int_equal(directory_find(directory, DIRECTORY_ADDRESS, key, arena, &match), DIRECTORY_FOUND);
+	return match.entry;
+}
+
 static enum vacation_verdict decide(const char *user, const char *sender, const char *list, const char *header, int64_t answered_days,
 	struct vacation_answer *answer)
 {
-	struct directory_match match;
 	struct addr *from = ARENA_NEW(arena, struct addr);
 	*from = addr_null();
-	struct str key = arena_printf(arena, "%s@uni.example", user);
-	assert_int_equal(directory_find(directory, DIRECTORY_ADDRESS, key, arena, &match), DIRECTORY_FOUND);
 	if (*sender)
 		assert_int_equal(addr_parse(arena, str_of_c(sender), ADDR_UTF8 | ADDR_LONG_LOCAL, from), ADDR_OK);
-	const struct vacation_facts facts = {.user = match.entry, .sender = from, .list = str_of_c(list), .header = str_of_c(header),
+	const struct vacation_facts facts = {.user = user_of(user), .sender = from, .list = str_of_c(list), .header = str_of_c(header),
 		.now_ms = now_ms, .last_answer_ms = answered_days < 0 ? 0 : now_ms - answered_days * DAY_S * 1000};
 	return vacation_decide(arena, &facts, answer);
 }
@@ -162,12 +169,89 @@ static void test_languages(void **state)
 	}
 }
 
+// As many addresses as a header can hold that is looked at, in fields of so many, and the user's behind them.
+static struct str crowded_header(size_t addresses, size_t each)
+{
+	static const struct str one = STR("a_b@c,");
+	struct buf b;
+	buf_init(&b, 64 << 10);
+	buf_add_c(&b, "Message-ID: <1@x>\r\nReferences:");
+	for (size_t i = 0; i < 1200; i++)
+		buf_printf(&b, "\r\n <%zu@x>", i);
+	for (size_t i = 0; i < addresses && b.n + 64 < b.max; i++) {
+		buf_add_c(&b, i % each == 0 ? "\r\nTo: " : "");
+		buf_add(&b, one);
+	}
+	buf_add_c(&b, "\r\nCc: many@uni.example\r\n\r\n");
+	struct str header = arena_dup(arena, buf_str(&b));
+	buf_fini(&b);
+	return header;
+}
+
+// Whatever is in the header, there is a verdict, and memory for the message when it is an answer.
+static void test_crowded_header(void **state)
+{
+	static const struct {
+		size_t addresses, each;
+		enum vacation_verdict verdict;
+	} rows[] = {
+		{900, 900, VACATION_ANSWER},
+		{999, 100, VACATION_ANSWER},
+		{1000, 1000, VACATION_TOO_LONG},
+		{20000, 20000, VACATION_TOO_LONG},
+		{20000, 900, VACATION_TOO_LONG},
+		{20000, 1, VACATION_TOO_LONG},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct vacation_answer answer;
+		struct buf out;
+		bool utf8;
+		const char *header = crowded_header(rows[i].addresses, rows[i].each).p;
+		enum vacation_verdict got = decide("many", "pat@else.example", "", header, -1, &answer);
+		if (got == VACATION_ANSWER) {
+			const struct vacation_letter letter = {.user = user_of("many"), .answer = &answer, .hostname = STR("mx.uni.example"),
+				.guid = {{1, 2}}, .now_ms = now_ms};
+			buf_init(&out, VACATION_MESSAGE_BYTES_MAX);
+			assert_true(vacation_write(arena, &letter, &out, &utf8));
+			buf_fini(&out);
+		}
+		if (got != rows[i].verdict)
+			fail_msg("row %zu: %s", i, vacation_why(got));
+		assert_false(arena_overflowed(arena));
+		arena_reset(arena);
+	}
+}
+
+// An arena that is full gives no answer, wherever it fills up, and no message.
+static void test_full_arena(void **state)
+{
+	bool answered = false;
+	(void)state;
+	for (size_t bytes_max = 1 << 10; !answered && bytes_max < 1 << 20; bytes_max += 16) {
+		struct vacation_answer answer = {.to = NULL};
+		struct addr from;
+		struct arena *small = arena_new(bytes_max);
+		assert_int_equal(addr_parse(arena, STR("pat@else.example"), 0, &from), ADDR_OK);
+		const struct vacation_facts facts = {.user = user_of("many"), .sender = &from, .now_ms = now_ms,
+			.header = STR("To: a_b@c, a_b@d\r\nCc: many@uni.example\r\nSubject: x\r\nReferences: <1@x> <2@x>\r\n\r\n")};
+		answered = vacation_decide(small, &facts, &answer) == VACATION_ANSWER;
+		assert_int_equal(answered, !arena_overflowed(small));
+		assert_int_equal(answered, answer.to != NULL);
+		arena_free(&small);
+		arena_reset(arena);
+	}
+	assert_true(answered);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_answer),
 		cmocka_unit_test(test_languages),
+		cmocka_unit_test(test_crowded_header),
+		cmocka_unit_test(test_full_arena),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

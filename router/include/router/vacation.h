@@ -10,7 +10,8 @@
 // Nobody is answered whose message was not written to this person by a person: no reports, lists, bulk mail, other answers, no address that
 // only a program has, nothing in whose To, Cc or their Resent- forms none of the user's addresses stands. One answer a correspondent in
 // phVacationInterval days (7; at least 1), and one more when another vacation has begun since (phVacationStart of scheduled). Pure; results
-// live in the arena.
+// live in the arena. 1000 addresses of a header are looked at, all fields together; for a user who may stand behind
+// them nobody is answered, nor where the arena is too small: VACATION_TOO_LONG.
 //
 // Of texts in several languages (phVacationText;lang-de) the sender gets the one that he reads or writes (Accept-Language, Content-Language), else
 // the one in the user's preferredLanguage, else the one without a language; the subject in the same.
@@ -36,7 +37,7 @@
 	X(VACATION_NOT_ADDRESSED, "none of the user's addresses is in To or Cc")                                      \
 	X(VACATION_ANSWERED, "the sender has had an answer already")                                                 \
 	X(VACATION_TOO_MANY, "the user has answered too many others in this hour")                                   \
-	X(VACATION_TOO_LONG, "the message's header is longer than is looked at")
+	X(VACATION_TOO_LONG, "the message's header is longer, or has more addresses, than is looked at")
 
 enum vacation_verdict {
 #define VACATION_ENUM(verdict, why) verdict,
@@ -86,8 +87,8 @@ struct vacation_letter {
 };
 
 // Adds the whole message, with CRLF line ends, in ASCII (in UTF-8 where an address is, *utf8_out: then it needs SMTPUTF8). Whatever is in the
-// directory or in the message that is answered, it is one header, one text and nothing else. False: it does not fit, or the user has no
-// address.
+// directory or in the message that is answered, it is one header, one text and nothing else. False: it does not fit in out or the arena, or
+// the user has no address.
 bool vacation_write(struct arena *arena, const struct vacation_letter *letter, struct buf *out, bool *utf8_out);
 
 #endif
