@@ -305,6 +305,7 @@ const char *why_vacation(struct why *q, struct directory *directory, const struc
 	if (q->sender == NULL)
 		return NULL;
 	const struct vacation_facts facts = {.user = match.entry, .sender = q->sender, .list = target->list, .now_ms = clock_wall_ms(),
+		.delimiters = home_delimiters(directory, match.entry, q->settings->delimiter, q->arena),
 		.header = q->header.n ? q->header : arena_printf(q->arena, "To: <%.*s>\r\n\r\n", STR_FMT(target->address->text))};
 	enum vacation_verdict verdict = vacation_decide(q->arena, &facts, &answer);
 	if (verdict != VACATION_ANSWER)

@@ -35,6 +35,8 @@ void lmtp_away_look(struct lmtp_session *s, struct lmtp_recipient *recipient, co
 	recipient->answers_hour_max = (uint64_t)settings_of(now)->vacation_hour_max;
 	recipient->away = recipient->answers_hour_max ? home->entry : NULL;
 	settings_unref(&now);
+	if (recipient->away)
+		recipient->delimiters = home_delimiters(popimap->directory(popimap->arg), home->entry, s->settings->delimiter, s->d.txn.arena);
 }
 
 static bool anybody_is_away(const struct lmtp_session *s)
@@ -97,7 +99,7 @@ static bool decide_one(struct lmtp_session *s, const struct lmtp_recipient *reci
 {
 	struct vacation_answer answer;
 	const struct vacation_facts facts = {.user = recipient->away, .sender = &s->d.txn.mail.from, .list = delivery->list,
-		.header = buf_str(&s->head.bytes), .now_ms = now_ms};
+		.header = buf_str(&s->head.bytes), .delimiters = recipient->delimiters, .now_ms = now_ms};
 	one->verdict = s->head.too_long ? VACATION_TOO_LONG : vacation_decide(arena, &facts, &answer);
 	if (one->verdict != VACATION_ANSWER)
 		return false;

@@ -33,6 +33,12 @@ const struct entry *home_domain(struct directory *directory, const struct entry 
 	return match.entry;
 }
 
+struct str home_delimiters(struct directory *directory, const struct entry *user, struct str setting, struct arena *arena)
+{
+	const struct entry *domain = home_domain(directory, user, arena);
+	return domain && entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER) ? entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER) : setting;
+}
+
 static bool status_allows(struct directory *directory, const struct entry *entry, enum purpose purpose, struct home *home)
 {
 	const struct entry_status_row *row = entry_status_row(entry_status(entry));

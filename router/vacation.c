@@ -103,13 +103,13 @@ static bool is_own(const struct look *look, struct str key)
 	return false;
 }
 
-// Of either kind of delimiter: the user's addresses have any detail.
+// The user's addresses have any detail.
 static bool is_own_with_detail(const struct look *look, const struct addr *addr)
 {
 	struct addr base;
 	struct str detail;
 	return is_own(look, addr->key) ||
-	       (addr_detail(look->arena, addr, STR("+-_="), &base, &detail) && is_own(look, base.key));
+	       (addr_detail(look->arena, addr, look->f->delimiters, &base, &detail) && is_own(look, base.key));
 }
 
 // RFC 3834 section 2: these belong to lists and mailers.

@@ -60,16 +60,22 @@ static const struct entry *user_of(const char *name)
 	return match.entry;
 }
 
-static enum vacation_verdict decide(const char *user, const char *sender, const char *list, const char *header, int64_t answered_days,
-	struct vacation_answer *answer)
+static enum vacation_verdict decide_with(struct str delimiters, const char *user, const char *sender, const char *list, const char *header,
+	int64_t answered_days, struct vacation_answer *answer)
 {
 	struct addr *from = ARENA_NEW(arena, struct addr);
 	*from = addr_null();
 	if (*sender)
 		assert_int_equal(addr_parse(arena, str_of_c(sender), ADDR_UTF8 | ADDR_LONG_LOCAL, from), ADDR_OK);
 	const struct vacation_facts facts = {.user = user_of(user), .sender = from, .list = str_of_c(list), .header = str_of_c(header),
-		.now_ms = now_ms, .last_answer_ms = answered_days < 0 ? 0 : now_ms - answered_days * DAY_S * 1000};
+		.delimiters = delimiters, .now_ms = now_ms, .last_answer_ms = answered_days < 0 ? 0 : now_ms - answered_days * DAY_S * 1000};
 	return vacation_decide(arena, &facts, answer);
+}
+
+static enum vacation_verdict decide(const char *user, const char *sender, const char *list, const char *header, int64_t answered_days,
+	struct vacation_answer *answer)
+{
+	return decide_with(STR("+"), user, sender, list, header, answered_days, answer);
 }
 
 #define TO_ON "To: On <ON.B+x@uni.example>\r\n"
@@ -169,6 +175,33 @@ static void test_languages(void **state)
 	}
 }
 
+// on-call is somebody else, unless "-" begins a detail.
+static void test_delimiters(void **state)
+{
+	static const struct {
+		const char *delimiters, *sender, *header;
+		enum vacation_verdict verdict;
+	} rows[] = {
+		{"+", "on-call@uni.example", "To: on@uni.example\r\n", VACATION_ANSWER},
+		{"+", "on+call@uni.example", "To: on@uni.example\r\n", VACATION_OWN_ADDRESS},
+		{"-", "on-call@uni.example", "To: on@uni.example\r\n", VACATION_OWN_ADDRESS},
+		{"", "on+call@uni.example", "To: on@uni.example\r\n", VACATION_ANSWER},
+		{"+", "pat@else.example", "To: on-call@uni.example\r\n", VACATION_NOT_ADDRESSED},
+		{"+", "pat@else.example", "To: on+call@uni.example\r\n", VACATION_ANSWER},
+		{"+-", "pat@else.example", "To: on-call@uni.example\r\n", VACATION_ANSWER},
+		{"", "pat@else.example", "To: on+call@uni.example\r\n", VACATION_NOT_ADDRESSED},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct vacation_answer answer;
+		enum vacation_verdict got =
+			decide_with(str_of_c(rows[i].delimiters), "on", rows[i].sender, "", rows[i].header, -1, &answer);
+		if (got != rows[i].verdict)
+			fail_msg("row %zu: %s", i, vacation_why(got));
+		arena_reset(arena);
+	}
+}
+
 // As many addresses as a header can hold that is looked at, in fields of so many, and the user's behind them.
 static struct str crowded_header(size_t addresses, size_t each)
 {
@@ -208,7 +241,7 @@ static void test_crowded_header(void **state)
 		struct buf out;
 		bool utf8;
 		const char *header = crowded_header(rows[i].addresses, rows[i].each).p;
-		enum vacation_verdict got = decide("many", "pat@else.example", "", header, -1, &answer);
+		enum vacation_verdict got = decide_with(STR("+_"), "many", "pat@else.example", "", header, -1, &answer);
 		if (got == VACATION_ANSWER) {
 			const struct vacation_letter letter = {.user = user_of("many"), .answer = &answer, .hostname = STR("mx.uni.example"),
 				.guid = {{1, 2}}, .now_ms = now_ms};
@@ -250,6 +283,7 @@ int main(void)
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_answer),
 		cmocka_unit_test(test_languages),
+		cmocka_unit_test(test_delimiters),
 		cmocka_unit_test(test_crowded_header),
 		cmocka_unit_test(test_full_arena),
 	};

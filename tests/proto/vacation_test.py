@@ -81,7 +81,7 @@ class Replies(VacationTest):
                  text="Ich bin in Köln. = .")
             + user_ldif("evil", extra="phVacation: on\nphVacationSubject:: " + b64("x\r\nBcc: all@uni.example") + "\nphVacationText:: "
                         + b64("first\r\n.\r\nMAIL FROM:<x@y.example>\n\nlast") + "\n")
-            + away("jim", extra="phVacationInterval: 1\n") + away("plain"))
+            + user_ldif("joe-marie") + away("jim", extra="phVacationInterval: 1\n") + away("plain"))
 
     def test_01_a_reply_and_its_form(self):
         self.assertIn("answered=true", self.send("joe@uni.example", "Frage eins", header="References: <old@x.example>\r\n"))
@@ -152,6 +152,13 @@ class Replies(VacationTest):
         self.settle()
         self.assertEqual([m for m in map(parsed, self.node.messages("plain")) if m["Auto-Submitted"] and "joe" in m["From"]], [])
         self.assertIn("the message is a report", self.verdicts()[-1])
+
+    def test_06_a_hyphen_is_part_of_a_name(self):
+        """With the delimiter "+" joe-marie is not joe, as a sender or as who is addressed."""
+        self.assertIn("answered=false", self.send("joe@uni.example", "not-to-joe", addressed="joe-marie@uni.example"))
+        self.assertIn("answered=true", self.send("joe@uni.example", "from-marie", "joe-marie@uni.example"))
+        self.node.wait_messages(1, "joe-marie")
+        self.assertIn("answered=false", self.send("joe@uni.example", "from-joe", "joe+marie@uni.example"))
 
 
 

@@ -51,6 +51,9 @@ struct home {
 // The domain of a user's mail address, whose phStatus and phExpires hold for all in it; NULL: it is none of ours, or cannot be read now.
 const struct entry *home_domain(struct directory *directory, const struct entry *user, struct arena *arena);
 
+// The characters that begin a detail in a user's addresses: phSubaddressDelimiter of that domain, else the setting.
+struct str home_delimiters(struct directory *directory, const struct entry *user, struct str setting, struct arena *arena);
+
 // The account that credentials_lookup() named: 32 hex digits of the entry's uuid.
 void home_of_account(struct directory *directory, const struct home_rules *rules, struct str account, struct arena *arena,
 	struct home *home_out);

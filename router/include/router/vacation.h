@@ -2,8 +2,8 @@
 // Is a message to be answered for somebody who is away (RFC 3834)? The decision only: whoever delivers the message sends the answer, and
 // remembers correspondent and time in the same commit as the delivery.
 //
-//     struct vacation_facts facts = {.user = home.entry, .sender = &mail_from, .list = key.list, .header = header, .now_ms = clock_wall_ms(),
-//         .last_answer_ms = last};                                  // to answer.correspondent; 0: never
+//     struct vacation_facts facts = {.user = home.entry, .sender = &mail_from, .list = key.list, .header = header, .delimiters = delimiters,
+//         .now_ms = clock_wall_ms(), .last_answer_ms = last};       // to answer.correspondent; 0: never
 //     if (vacation_decide(arena, &facts, &answer) == VACATION_ANSWER)
 //         vacation_write(arena, &(struct vacation_letter){.user = home.entry, .answer = &answer, …}, &message);    // from <> to answer.to
 //
@@ -55,6 +55,7 @@ struct vacation_facts {
 	const struct addr *sender; // of MAIL FROM
 	struct str list;           // the list that the delivery came through (delivery key); empty: none
 	struct str header;         // of the message; more may follow
+	struct str delimiters;     // that begin a detail in the user's addresses: home_delimiters(); empty: none do
 	int64_t now_ms, last_answer_ms;
 };
 
