@@ -165,6 +165,15 @@ static enum handover_outcome outcome_of(struct handover *h, enum err_code code, 
 	return reply_is_permanent(reply) ? HANDOVER_REFUSED : HANDOVER_LATER;
 }
 
+// A front-end elsewhere that does not let this node relay says so at RCPT and means the node, not the recipient: that can be mended
+// (relay_networks), and the message waits. Ours lets us always.
+static enum handover_outcome outcome_of_rcpt(struct handover *h, enum err_code code, const struct reply *reply, struct err *err)
+{
+	enum handover_outcome outcome = outcome_of(h, code, reply, "RCPT", err);
+	bool policy = outcome == HANDOVER_REFUSED && str_starts(reply->enhanced, STR("5.7.")); // RFC 3463 section 3.8
+	return policy && h->config.local.n == 0 ? HANDOVER_LATER : outcome;
+}
+
 // The envelope is given up.
 static enum handover_outcome reset(struct handover *h, enum handover_outcome outcome)
 {
@@ -213,6 +222,14 @@ static enum handover_outcome send_data(struct handover *h, struct str message, s
 	return code == ERR_OK && reply_is_positive(&reply) ? HANDOVER_TAKEN : outcome_of(h, code, &reply, "end of data", err);
 }
 
+static enum handover_outcome send_rcpt(struct handover *h, struct str message, struct str rcpt, struct err *err)
+{
+	struct reply reply = {0};
+	conn_printf(h->conn, "RCPT %.*s", STR_FMT(rcpt));
+	enum err_code code = ask(h, &reply, err);
+	return code == ERR_OK && reply_is_positive(&reply) ? send_data(h, message, err) : reset(h, outcome_of_rcpt(h, code, &reply, err));
+}
+
 struct str handover_said(const struct handover *h)
 {
 	return h->said;
@@ -235,15 +252,9 @@ enum handover_outcome handover_send(struct handover *h, const struct outbox_data
 	} else {
 		conn_printf(h->conn, "MAIL %.*s", STR_FMT(buf_str(&mail)));
 		enum err_code code = ask(h, &reply, err);
-		const char *to = "MAIL";
 		check_welcome(h, code, &reply);
-		if (code == ERR_OK && reply_is_positive(&reply)) {
-			to = "RCPT";
-			conn_printf(h->conn, "RCPT %.*s", STR_FMT(buf_str(&rcpt)));
-			code = ask(h, &reply, err);
-		}
-		outcome = code == ERR_OK && reply_is_positive(&reply) ? send_data(h, data->message, err)
-								      : reset(h, outcome_of(h, code, &reply, to, err));
+		outcome = code == ERR_OK && reply_is_positive(&reply) ? send_rcpt(h, data->message, buf_str(&rcpt), err)
+								      : reset(h, outcome_of(h, code, &reply, "MAIL", err));
 	}
 	buf_fini(&mail);
 	buf_fini(&rcpt);

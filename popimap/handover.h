@@ -32,7 +32,7 @@ struct handover_config {
 enum handover_outcome {
 	HANDOVER_TAKEN,   // the queue is responsible now
 	HANDOVER_REFUSED, // it never will be: *err is what it said
-	HANDOVER_LATER,   // not now, as far as this message goes
+	HANDOVER_LATER,   // not now, as far as this message goes; also 5.7.x to RCPT from a queue elsewhere: "relaying denied"
 	HANDOVER_BROKEN,  // the connection is of no use any more; whether it was taken is not known if it broke at the end
 };
 
