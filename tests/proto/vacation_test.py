@@ -120,6 +120,7 @@ class Replies(VacationTest):
             "request": dict(sender="news-request@else.example"), "daemon": dict(sender="MAILER-DAEMON@else.example"),
             "noreply": dict(sender="noreply@else.example"), "own": dict(sender="plain@uni.example"),
             "suppressed": dict(header="X-Auto-Response-Suppress: All\r\n"), "unsubscribe": dict(header="List-Unsubscribe: <mailto:x@y.example>\r\n"),
+            "a crowded header": dict(addressed="a@b.example", header=("Cc: " + "a_b@c," * 150 + "\r\n") * 60 + "Cc: plain@uni.example\r\n"),
             "a long header": dict(header="X-Long: " + "x" * 70 + "\r\n" + ("\t" + "y" * 70 + "\r\n") * 1000),
         }
         before = len(self.hop.got)

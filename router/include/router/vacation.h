@@ -10,8 +10,8 @@
 // Nobody is answered whose message was not written to this person by a person: no reports, lists, bulk mail, other answers, no address that
 // only a program has, nothing in whose To, Cc or their Resent- forms none of the user's addresses stands. One answer a correspondent in
 // phVacationInterval days (7; at least 1), and one more when another vacation has begun since (phVacationStart of scheduled). Pure; results
-// live in the arena. 1000 addresses of a header are looked at, all fields together; for a user who may stand behind
-// them nobody is answered, nor where the arena is too small: VACATION_TOO_LONG.
+// live in the arena. The first 1000 addresses of a header are looked at, all fields together: when there are more, and the user is none of
+// them, or when the arena is too small for all that is looked at, nobody is answered (VACATION_TOO_LONG).
 //
 // Of texts in several languages (phVacationText;lang-de) the sender gets the one that he reads or writes (Accept-Language, Content-Language), else
 // the one in the user's preferredLanguage, else the one without a language; the subject in the same.
