@@ -4,7 +4,8 @@
 // Entries are looked at by their ids, many in one search, where the server has ids that can be asked for, else one by one by their
 // names. That an entry was not found says something only where an entry that was there a moment ago was found by the same search.
 // One that seems to be gone is looked for by its id alone, whatever it is and wherever: a search that leaves entries out, because
-// an index of the server is damaged or its pages are not of one moment, makes nobody unknown.
+// an index of the server is damaged or its pages are not of one moment, makes nobody unknown, however many it leaves out. Who
+// cannot be asked for within ldap_refresh_s stays: the whole answer is given up, and asked for again.
 #include "poll_parts.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "schema/entry.h"
 
 enum {
-	SUSPECTS_MAX = 1000,   // entries that are looked at; more: everything is read
+	SUSPECTS_MAX = 1000,   // entries that are not as they were; more: everything is read
 	SUSPECTS_BYTES_MAX = 8 << 20,
 	BATCH_IDS = 50,        // a filter of some kilobytes
 };
@@ -155,7 +156,7 @@ static bool seek_entry(void *context, const struct raw_entry *entry)
 static bool is_there(struct question *question, const struct guid *uuid, const char *dn, bool *there_out)
 {
 	question->sought = uuid;
-	bool whole = poll_read_one(question, dn, question->poll->id_and_mark, seek_entry, question);
+	bool whole = poll_is_in_time(question) && poll_read_one(question, dn, question->poll->id_and_mark, seek_entry, question);
 	*there_out = question->is_sought;
 	return whole;
 }
@@ -185,7 +186,7 @@ static bool drop(struct question *question, const struct guid *uuid)
 
 static bool spare(struct question *question, const struct guid *uuid)
 {
-	log_warning(NULL, "the server left an entry out of a search and has it all the same", log_c("server", question->replica->uri));
+	question->n_spared++;
 	return poll_leave(question, uuid);
 }
 
@@ -244,12 +245,11 @@ static bool drop_gone(struct question *question)
 	for (size_t i = 0; whole && i < gone.n; i += batch.n) {
 		batch.n = gone.n - i < BATCH_IDS ? gone.n - i : BATCH_IDS;
 		memcpy(batch.ids, gone.v + i, batch.n * sizeof *batch.ids);
-		if (gone.n <= SUSPECTS_MAX)
-			whole = drop_batch(&batch, &data);
-		else // a matter of the brake
-			for (size_t j = 0; whole && j < batch.n; j++)
-				whole = drop(question, &batch.ids[j]);
+		whole = poll_is_in_time(question) && drop_batch(&batch, &data);
 	}
+	if (question->n_spared)
+		log_warning(NULL, "the server left entries out of a search and has them all the same", log_c("server", question->replica->uri),
+			log_u64("entries", question->n_spared));
 	poll_table_sort(&poll->now);
 	buf_fini(&data);
 	free(gone.v);

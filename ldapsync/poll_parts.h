@@ -49,6 +49,7 @@ struct question {
 	size_t found;              // entries of the search at hand
 	const struct guid *sought; // of the search at hand: is it still that one?
 	bool is_sought;
+	size_t n_spared;           // POLL_COMPARE: entries that a search left out, though they are there
 	bool stopped;              // we want no more of this answer, as err says
 	bool database_failed;
 	bool has_too_many;         // for a compare: everything is to be read

@@ -2,7 +2,8 @@
 // One question to a server that is polled: everything, what has changed, or who is still there.
 //
 // What an answer says is put into one transaction; the table of what is known follows when that is committed. An entry that a
-// compare does not mention is asked for by its DN before it goes, because pages (RFC 2696) are not promised to be of one moment.
+// compare does not mention is asked for by its id before it goes, many in one search (poll_compare.c), because pages (RFC 2696)
+// are not promised to be of one moment.
 //
 // Somebody new may have the address of somebody who was deleted, which no question for changes tells. So when changes bring a
 // second owner of anything, all is compared in the same transaction: nobody is deferred meanwhile, and where the brake holds what

@@ -410,7 +410,7 @@ class LiarTest(unittest.TestCase):
         self.follower.wait_for("u3@uni.example", 550)
         self.assertEqual(self.follower.code("u2@uni.example"), 250)
         self.assertEqual(len(self.wanted - self.follower.uuids()), 1)
-        self.assertIn("left an entry out of a search", self.follower.log_text())
+        self.assertIn("left entries out of a search", self.follower.log_text())
         self.assertGreater(self.lying.by_ids, 0)
         compares = self.lying.compares
         self.follower.wait(lambda: self.lying.compares > compares + 2, "again and again")
@@ -420,6 +420,21 @@ class LiarTest(unittest.TestCase):
         """A server that finds nothing by its ids: who is not mentioned is asked for by name."""
         self.lying.knows_ids = False
         self.test_left_out()
+
+    def test_half_is_left_out(self):
+        """However many: each of them is asked for, be it by its id or by its name."""
+        self.follower.stop()
+        self.follower.set_values(shadow_brake_percent=100)
+        self.follower.start()
+        self.lying.entries.update({f"uid=u{n},ou=people,{BASE}": self.lying.user(n) for n in range(30, 3000)})
+        self.follower.wait_for("u2999@uni.example", 250)
+        wanted = self.follower.uuids()
+        self.assertEqual(len(wanted), 3002)
+        self.lying.left_out = {f"uid=u{n},ou=people,{BASE}" for n in range(1500)}
+        for gone, self.lying.knows_ids in enumerate((True, False), 1):
+            del self.lying.entries[f"uid=u{gone},ou=people,{BASE}"]
+            self.follower.wait_for(f"u{gone}@uni.example", 550)
+            self.assertEqual([len(wanted - self.follower.uuids()), self.follower.code("u1499@uni.example")], [gone, 250])
 
     def test_many_come_and_go(self):
         """They are asked for by their ids, many at once."""
