@@ -23,20 +23,24 @@ static void answer_for_good(struct directory *directory, struct home *home, enum
 		answer(home, HOME_UNAVAILABLE, "directory may not be up to date");
 }
 
-const struct entry *home_domain(struct directory *directory, const struct entry *user, struct arena *arena)
+enum directory_answer home_domain(struct directory *directory, const struct entry *user, struct arena *arena,
+	const struct entry **domain_out)
 {
 	struct addr addr;
 	struct directory_match match;
-	if (addr_parse(arena, entry_first(user, ATTR_MAIL), ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK ||
-		directory_find(directory, DIRECTORY_DOMAIN, addr.domain.key, arena, &match) != DIRECTORY_FOUND)
-		return NULL;
-	return match.entry;
+	if (addr_parse(arena, entry_first(user, ATTR_MAIL), ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
+		return DIRECTORY_NONE;
+	enum directory_answer answer = directory_find(directory, DIRECTORY_DOMAIN, addr.domain.key, arena, &match);
+	if (answer == DIRECTORY_FOUND)
+		*domain_out = match.entry;
+	return answer;
 }
 
 struct str home_delimiters(struct directory *directory, const struct entry *user, struct str setting, struct arena *arena)
 {
-	const struct entry *domain = home_domain(directory, user, arena);
-	return domain && entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER) ? entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER) : setting;
+	const struct entry *domain;
+	bool own = home_domain(directory, user, arena, &domain) == DIRECTORY_FOUND && entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER);
+	return own ? entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER) : setting;
 }
 
 static bool status_allows(struct directory *directory, const struct entry *entry, enum purpose purpose, struct home *home)
@@ -57,6 +61,25 @@ static bool status_allows(struct directory *directory, const struct entry *entry
 		return false;
 	}
 	return true;
+}
+
+static bool domain_allows(struct directory *directory, const struct entry *user, enum purpose purpose, struct arena *arena,
+	struct home *home)
+{
+	const struct entry *domain;
+	switch (home_domain(directory, user, arena, &domain)) {
+	case DIRECTORY_FOUND:
+		return status_allows(directory, domain, purpose, home);
+	case DIRECTORY_NONE:
+		return true;
+	case DIRECTORY_AMBIGUOUS:
+		answer(home, HOME_UNAVAILABLE, "several entries claim the domain"); // one of them may forbid it
+		return false;
+	case DIRECTORY_UNAVAILABLE:
+		answer(home, HOME_UNAVAILABLE, "directory is not available now");
+		return false;
+	}
+	unreachable("directory_answer");
 }
 
 // While the last delta is copied nobody writes: a delivery waits in the queue, a log-in comes again. Before, the old host has it, after,
@@ -105,10 +128,8 @@ static void decide(struct directory *directory, const struct home_rules *rules, 
 		answer_for_good(directory, home, HOME_NONE, "no mailbox of this name");
 		return;
 	}
-	if (!status_allows(directory, entry, purpose, home) || is_being_moved(entry, purpose, home))
-		return;
-	const struct entry *domain = home_domain(directory, entry, arena);
-	if (domain && !status_allows(directory, domain, purpose, home))
+	if (!status_allows(directory, entry, purpose, home) || is_being_moved(entry, purpose, home) ||
+		!domain_allows(directory, entry, purpose, arena, home))
 		return;
 	if (!entry_mailbox_id(entry, &home->mailbox_id)) {
 		answer(home, HOME_UNAVAILABLE, "mailbox has no identity yet");

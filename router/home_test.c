@@ -20,6 +20,8 @@ static const char people[] =
 	"dn: dc=d1\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
 	"dn: dc=d2\nobjectClass: phMailDomain\nassociatedDomain: alias.example\nphDomainType: alias\nphDomainAliasOf: uni.example\n\n"
 	"dn: dc=d3\nobjectClass: phMailDomain\nassociatedDomain: dash.example\nphDomainType: local\nphSubaddressDelimiter: -\n\n"
+	"dn: dc=t1\nobjectClass: phMailDomain\nassociatedDomain: torn.example\nphDomainType: local\nphStatus: suspended\n\n"
+	"dn: dc=t2\nobjectClass: phMailDomain\nassociatedDomain: torn.example\nphDomainType: local\n\n"
 	"dn: cn=mb1\nobjectClass: phMailHost\ncn: mb1.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.1:24\nphHostTlsPin: sha256:aa\n"
 	"phHostTlsPin: sha256:bb\n\n"
 	"dn: cn=mb2\nobjectClass: phMailHost\ncn: mb2.uni.example\nphHostEndpoint: LMTP=inet:[2001:db8::1]:2400\nphHostState: down\n\n"
@@ -38,6 +40,8 @@ static const char people[] =
 	USER("two", "0a", "mailHost: mb1.uni.example\nphMailboxId: 77777777-7777-7777-7777-777777777777\n")
 	USER("typ", "0d", "mailHost: mb1.uni.example\nphStatus: activ\nmailLocalAddress: eve@alias.example\n")
 	"dn: uid=dan,dc=uni\nobjectClass: phMailUser\nuid: dan\nmail: dan@dash.example\n\n"
+	"dn: uid=tor,dc=uni\nobjectClass: phMailUser\nuid: tor\nmail: tor@torn.example\nmailHost: mb1.uni.example\n"
+	"entryUUID: 00000000-0000-0000-0000-00000000000e\n\n"
 	"dn: cn=info\nobjectClass: phMailAlias\nmailLocalAddress: info@uni.example\nrfc822MailMember: anna@uni.example\n"
 	"phSendAsGrant: UID=anna, DC=uni\nentryUUID: 00000000-0000-0000-0000-000000000010\n\n"
 	"dn: cn=office\nobjectClass: phMailGroup\nmail: office@uni.example\nmember: uid=bob,dc=uni\nphSendAsGrant: cn=office\n\n"
@@ -75,6 +79,7 @@ static const struct log_in_row {
 	{ACCOUNT("08"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL},
 	{ACCOUNT("09"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL}, // two entries, one mailbox
 	{ACCOUNT("0a"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL},
+	{ACCOUNT("0e"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL}, // two entries for the domain, and one is suspended
 	{ACCOUNT("10"), HOME_NONE, HOME_UNAVAILABLE, NULL}, // an alias has no mailbox
 	{ACCOUNT("ff"), HOME_NONE, HOME_UNAVAILABLE, NULL},
 	{"anna", HOME_NONE, HOME_UNAVAILABLE, NULL},
@@ -117,6 +122,7 @@ static const struct delivery_row {
 	{"nol@uni.example", HOME_HERE, ""},
 	{"info@uni.example", HOME_NONE, ""}, // not followed here
 	{"twin@uni.example", HOME_UNAVAILABLE, ""},
+	{"tor@torn.example", HOME_UNAVAILABLE, ""}, // two entries for the domain
 	{"nobody@uni.example", HOME_NONE, ""},
 };
 

@@ -97,16 +97,33 @@ static enum service_sending by_status(const struct entry *entry, enum service_se
 	return entry_is_expired(entry, clock_wall_ms()) ? no : SERVICE_MAY_SEND;
 }
 
+// The entry first: what it forbids needs no domain.
+static enum service_sending by_statuses(struct directory *directory, const struct entry *entry, enum service_sending no,
+	struct arena *arena)
+{
+	const struct entry *domain;
+	enum service_sending answer = by_status(entry, no);
+	if (answer != SERVICE_MAY_SEND)
+		return answer;
+	switch (home_domain(directory, entry, arena, &domain)) {
+	case DIRECTORY_FOUND:
+		return by_status(domain, no);
+	case DIRECTORY_NONE:
+		return SERVICE_MAY_SEND;
+	case DIRECTORY_AMBIGUOUS:
+	case DIRECTORY_UNAVAILABLE:
+		return SERVICE_CANNOT_KNOW;
+	}
+	unreachable("directory_answer");
+}
+
 static enum service_sending decide(struct directory *directory, const struct entry *entry, int64_t hour_default, struct arena *arena,
 	struct service_submission *submission_out)
 {
 	struct service_submission may;
 	struct directory_status shadow = directory_status(directory);
 	enum service_sending no = shadow.complete && shadow.fresh ? SERVICE_MAY_NOT_SEND : SERVICE_CANNOT_KNOW;
-	const struct entry *domain = home_domain(directory, entry, arena);
-	enum service_sending answer = by_status(entry, no);
-	if (answer == SERVICE_MAY_SEND && domain)
-		answer = by_status(domain, no);
+	enum service_sending answer = by_statuses(directory, entry, no, arena);
 	if (answer != SERVICE_MAY_SEND)
 		return answer;
 	if (!find_limits(directory, entry, hour_default, arena, &may))

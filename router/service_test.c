@@ -35,7 +35,11 @@
 	USER("open", "09", "phSubmitRate: -1\nphMaxRecipients: -1\nphMaxMessageBytes: -1\n")                                   \
 	USER("shut", "0a", "phStatus: suspended\n")                                                                            \
 	USER("past", "0b", "phExpires: 20200101000000Z\n")                                                                     \
-	USER("slip", "0c", "phStatus: activ\n")
+	USER("slip", "0c", "phStatus: activ\n")                                                                                \
+	"dn: uid=torn,dc=uni\nobjectClass: phMailUser\nuid: torn\nmail: torn@torn.example\nmailHost: mb1.uni.example\n"       \
+	"entryUUID: 00000000-0000-0000-0000-00000000000d\n\n"                                                                 \
+	"dn: dc=t1\nobjectClass: phMailDomain\nassociatedDomain: torn.example\nphDomainType: local\nphStatus: suspended\n\n" \
+	"dn: dc=t2\nobjectClass: phMailDomain\nassociatedDomain: torn.example\nphDomainType: local\n"
 
 #define ACCOUNT(number) "000000000000000000000000000000" number
 #define DEFAULT_CLASS "\ndn: cn=default\nobjectClass: phClassOfServiceEntry\ncn: default\nphQuotaBytes: 33\nphService: imap\n"
@@ -131,6 +135,7 @@ static void test_sending(void **state)
 		{ACCOUNT("0a"), SERVICE_MAY_NOT_SEND, SERVICE_CANNOT_KNOW},
 		{ACCOUNT("0b"), SERVICE_MAY_NOT_SEND, SERVICE_CANNOT_KNOW},
 		{ACCOUNT("0c"), SERVICE_CANNOT_KNOW, SERVICE_CANNOT_KNOW},
+		{ACCOUNT("0d"), SERVICE_CANNOT_KNOW, SERVICE_CANNOT_KNOW}, // two entries for the domain, and one is suspended
 		{ACCOUNT("ff"), SERVICE_CANNOT_KNOW, SERVICE_CANNOT_KNOW},
 		{"anna", SERVICE_CANNOT_KNOW, SERVICE_CANNOT_KNOW},
 	};

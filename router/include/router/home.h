@@ -48,8 +48,10 @@ struct home {
 	const char *text;           // why, for the reply and the log: a literal
 };
 
-// The domain of a user's mail address, whose phStatus and phExpires hold for all in it; NULL: it is none of ours, or cannot be read now.
-const struct entry *home_domain(struct directory *directory, const struct entry *user, struct arena *arena);
+// The domain of a user's mail address, whose phStatus and phExpires hold for all in it. NONE: it is none of ours; AMBIGUOUS,
+// UNAVAILABLE: nobody knows what it forbids, so nothing is allowed now.
+enum directory_answer home_domain(struct directory *directory, const struct entry *user, struct arena *arena,
+	const struct entry **domain_out);
 
 // The characters that begin a detail in a user's addresses: phSubaddressDelimiter of that domain, else the setting.
 struct str home_delimiters(struct directory *directory, const struct entry *user, struct str setting, struct arena *arena);
