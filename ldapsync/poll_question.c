@@ -23,11 +23,13 @@ bool poll_suspect(struct poll_suspects *suspects, const struct guid *uuid, struc
 {
 	if (suspects->n == suspects->n_max || (dn.n && memchr(dn.p, '\0', dn.n)))
 		return false;
+	if (sizeof uuid->b + dn.n + 1 > suspects->list.max - suspects->list.n) // whole or not at all: a shorter name may still fit
+		return false;
 	buf_add(&suspects->list, guid_bytes(uuid));
 	buf_add(&suspects->list, dn);
 	buf_add_byte(&suspects->list, '\0');
 	suspects->n++;
-	return !suspects->list.overflow;
+	return true;
 }
 
 bool poll_next_suspect(struct str *rest, struct guid *uuid_out, const char **dn_out)
@@ -133,9 +135,10 @@ bool poll_put_entry(void *context, const struct raw_entry *given)
 	entry.uuid = &uuid;
 	question->found++;
 	uint64_t digest = poll_server_digest(&poll->server, given);
-	if (is_seen_again(question, &uuid, digest) || (entry.n_ranges && entry.partial && poll_suspect(&question->large, &uuid, entry.dn)))
+	bool in_parts = entry.n_ranges && entry.partial;
+	if (is_seen_again(question, &uuid, digest) || (in_parts && poll_suspect(&question->large, &uuid, entry.dn)))
 		return true;
-	return poll_store(question, &entry, digest);
+	return poll_store(question, &entry, in_parts ? POLL_DOUBT : digest); // no room to read it now: the next compare does
 }
 
 // One that has changed and is no longer for us.

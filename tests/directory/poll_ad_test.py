@@ -71,6 +71,24 @@ class RangesTest(AdTest):
         self.ad.change(GROUP, rfc822MailMember=members(1500), member=[])
         self.wait_members(1500)
 
+    def test_no_room_to_read_it(self):
+        """A group in parts whose name cannot be kept holds up no other, and is in doubt: the next compare reads it again."""
+        for name in ("x" * (33 << 20), "x\0"):
+            self.ad.loads = 0
+            self.ad.put(f"cn={name},{BASE}", self.group(4000, "odd@uni.example"), 29999)
+            self.ad.entries.pop(GROUP, None)
+            self.ad.put(GROUP, self.group(4000), 30000)
+            self.follower.set_values(ldap_driver="poll", ldap_compare_interval_s=3600)
+            self.follower.start()
+            self.wait_members(4000)
+            self.follower.stop()
+            self.follower.set_values(ldap_compare_interval_s=1)
+            loads = self.ad.loads
+            self.follower.start()
+            self.follower.wait(lambda loads=loads: self.ad.loads > loads + 1, "it is read again")
+            self.follower.stop()
+            self.ad.delete(f"cn={name},{BASE}")
+
     def test_it_changes_meanwhile(self):
         """Then it is read again: one leaves who was read already, it gets smaller than what was read, it goes."""
         lists = iter([members(4000)[1:], members(1600)])
