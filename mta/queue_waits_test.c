@@ -165,6 +165,50 @@ static void who_would_bounce_is_expanded_anew_first(void **state)
 	end(&b);
 }
 
+static atomic_bool report_names_old, report_names_third;
+
+static void note_report(void *arg, struct str guid, struct str recipient, struct str text)
+{
+	(void)arg;
+	(void)guid;
+	if (!str_starts(recipient, STR("s@")))
+		return;
+	report_names_old = str_find(text, STR("old1@")) >= 0 || str_find(text, STR("old2@")) >= 0 || str_find(text, STR("alias@")) >= 0;
+	report_names_third = str_find(text, STR("third@")) >= 0;
+}
+
+// alias@ led to old1@ and old2@, and both are gone, as is third@: only of third@ is there anything to say.
+static void a_report_has_no_copy_that_was_withdrawn(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin_with_alias(&b);
+	b.lmtp.taken = note_report;
+	b.answer = QUEUE_ROUTE_NOBODY;
+	struct record_recipient to[] = {to_mailbox(STR("old1@uni.example")), to_mailbox(STR("old2@uni.example")), to_mailbox(STR("third@uni.example"))};
+	for (size_t i = 0; i < 3; i++)
+		to[i].destination = STR("mail0");
+	to[0].original = to[1].original = STR("alias@uni.example");
+	to[1].mailbox_id = STR("000000000000000000000000000000cc");
+	to[2].mailbox_id = STR("000000000000000000000000000000dd");
+	b.world = 1;
+	queue_start(b.queue);
+	assert_int_equal(enter_bytes(b.queue, STR("s@uni.example"), to, 3, 500, NULL), QUEUE_COMMITTED);
+	for (int i = 0; i < 6000 && b.asked < 3; i++)
+		usleep(10000);
+	b.world = 2;
+	queue_flush(b.queue); // all in one page
+	await(&b, LEDGER_DELIVERED, 3); // a, b and the report
+	await(&b, LEDGER_QUEUED, 0);
+	assert_int_equal(ledger_of(b.queue, LEDGER_EXPANDED), 2);
+	assert_int_equal(ledger_of(b.queue, LEDGER_BOUNCED), 1);
+	assert_int_equal(ledger_of(b.queue, LEDGER_GENERATED), 1);
+	assert_true(report_names_third);
+	assert_false(report_names_old);
+	stop(&b);
+	end(&b);
+}
+
 // Its client named alias@ and second@, which both led to old@: for second@ it stays.
 static void who_was_meant_twice_is_not_withdrawn(void **state)
 {
@@ -282,6 +326,7 @@ int main(void)
 		cmocka_unit_test(a_doubt_about_the_way_waits),
 		cmocka_unit_test(a_wrong_alias_is_expanded_anew),
 		cmocka_unit_test(who_would_bounce_is_expanded_anew_first),
+		cmocka_unit_test(a_report_has_no_copy_that_was_withdrawn),
 		cmocka_unit_test(who_was_meant_twice_is_not_withdrawn),
 		cmocka_unit_test(an_address_of_nobody_is_left_alone),
 		cmocka_unit_test(what_waits_survives_a_restart),

@@ -156,8 +156,11 @@ static bool has_number(const struct item *copies, uint32_t number)
 static bool is_meant(const struct requeue *x, struct arena *arena, const struct item *copies)
 {
 	struct addr addr;
-	if (x->query->number && !has_number(copies, x->query->number))
-		return false;
+	if (x->query->number) {
+		if (!has_number(copies, x->query->number))
+			return false;
+		x->found->open = true;
+	}
 	return x->query->address.n == 0 || (addr_parse(arena, asked_address(copies), ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
 						   str_eq(addr.key, x->query->address));
 }

@@ -36,6 +36,7 @@ struct requeue_found {
 	size_t left;    // of these
 	size_t later;   // addresses of which the directory cannot say now
 	size_t nobody;  // addresses that are nobody's today
+	bool open;      // the copy with the query's number is there, held only if these are asked for
 	struct str reply; // of the last of these; in the arena
 };
 

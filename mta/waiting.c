@@ -129,16 +129,23 @@ static void settle(struct page *p, struct item *item, enum record_outcome outcom
 	s->v[s->n++] = (struct deliver_result){.item = item, .outcome = outcome, .reply = arena_dup(p->arena, reply)};
 }
 
-// Nobody is there any more. If an alias or a forward led there, it may lead elsewhere by now, and nobody need be told.
+// An alias or a forward led there. What a list was expanded into stays.
+static bool may_lead_elsewhere(const struct item *item)
+{
+	return item->r.original.n > 0 && item->r.list.n == 0 && item->message->kind != RECORD_LIST;
+}
+
+// Nobody is there any more. If an alias or a forward led there, it may lead elsewhere by now, and nobody need be told: nor of a copy that
+// is not open any more since the page was read, because another one's turn withdrew them all. It would be in the report of one that is.
 static void nobody(struct page *p, struct item *item, struct str reply)
 {
 	const struct requeue_query query = {.guid = item->message->guid, .number = item->r.number, .who = STR("the queue")};
-	struct requeue_found found = {.copies = 0};
+	struct requeue_found found = {.open = true};
 	struct err err;
-	enum err_code code = item->r.original.n ? requeue_message(p->w->queue, p->arena, &query, &found, &err) : ERR_OK;
+	enum err_code code = may_lead_elsewhere(item) ? requeue_message(p->w->queue, p->arena, &query, &found, &err) : ERR_OK;
 	if (code && p->code == ERR_OK)
 		p->code = err_set(p->err, code, "%s", err.text);
-	if (code || found.copies)
+	if (code || found.copies || !found.open)
 		item_free(&item);
 	else
 		settle(p, item, found.later ? RECORD_DEFERRED : RECORD_BOUNCED, found.later ? found.reply : reply);
