@@ -87,7 +87,7 @@ static void dress(const struct expand *x, struct record_recipient *r)
 {
 	const struct record_recipient *list = &x->item->r;
 	bool to_owner = x->list.is_list && x->list.owner.n;
-	r->original = to_owner ? STR_NONE : list->original.n ? list->original : list->address;
+	r->original = to_owner ? STR_NONE : item_asked(list);
 	r->orcpt = x->list.is_list ? STR_NONE : list->orcpt;
 	r->notify = to_owner ? RECORD_NOTIFY_FAILURE : list->notify & RECORD_NOTIFY_ALL;
 }

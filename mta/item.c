@@ -21,6 +21,16 @@ static void place(struct str *field, char **at)
 	*at += field->n;
 }
 
+struct str item_asked(const struct record_recipient *recipient)
+{
+	return recipient->original.n ? recipient->original : recipient->address;
+}
+
+bool item_asked_same(const struct record_recipient *a, const struct record_recipient *b)
+{
+	return str_eq_nocase(item_asked(a), item_asked(b));
+}
+
 struct item_message *item_message_new(const struct record_enter *enter, int64_t body_id, struct str body)
 {
 	struct item_message *m = malloc(sizeof *m + enter->sender.n + enter->envid.n + body.n);

@@ -37,6 +37,12 @@ struct item {
 	bool gone; // held or removed meanwhile: not to be tried
 };
 
+// The address that led here: what its client named.
+struct str item_asked(const struct record_recipient *recipient);
+
+// Whether one address led to both. Case apart, as addr_key has it; spellings that differ in more than ASCII letters count as two.
+bool item_asked_same(const struct record_recipient *a, const struct record_recipient *b);
+
 // Copies. body may be {NULL, 0} although the message has one.
 struct item_message *item_message_new(const struct record_enter *enter, int64_t body_id, struct str body);
 struct item_message *item_message_ref(struct item_message *message);

@@ -107,11 +107,6 @@ static uint64_t hash_way(const struct record_recipient *r)
 	return str_hash(r->key) * 31 + str_hash(r->detail) * 17 + str_hash(r->list) + (uint64_t)r->target;
 }
 
-static struct str asked_address(const struct record_recipient *r)
-{
-	return r->original.n ? r->original : r->address;
-}
-
 // A copy without repetitions, numbered from 1. NULL over the arena's cap.
 static struct record_recipient *number_recipients(struct arena *arena, const struct queue_message *m, size_t *n_out)
 {
@@ -128,7 +123,7 @@ static struct record_recipient *number_recipients(struct arena *arena, const str
 			at = (at + 1) & (buckets - 1);
 		if (table[at]) {
 			struct record_recipient *first = &list[table[at] - 1];
-			first->notify |= str_eq(asked_address(first), asked_address(&m->recipients[i])) ? 0 : RECORD_SHARED;
+			first->notify |= item_asked_same(first, &m->recipients[i]) ? 0 : RECORD_SHARED;
 			continue;
 		}
 		list[n] = m->recipients[i];

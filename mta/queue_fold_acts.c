@@ -164,7 +164,7 @@ static enum err_code share(struct apply *a, const struct guid *guid, const struc
 	db_bind_str(stmt, 2, r->mailbox_id.n ? r->mailbox_id : r->key);
 	db_bind_str(stmt, 3, r->detail);
 	db_bind_i64(stmt, 4, r->target);
-	db_bind_str(stmt, 5, r->original.n ? r->original : r->address);
+	db_bind_str(stmt, 5, item_asked(r));
 	db_bind_i64(stmt, 6, RECORD_SHARED);
 	return db_run(a->db, stmt, a->err);
 }

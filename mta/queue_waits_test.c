@@ -238,6 +238,38 @@ static void who_was_meant_twice_is_not_withdrawn(void **state)
 	end(&b);
 }
 
+// Two spellings of one address are not two that meant it.
+static void who_was_spelt_twice_is_withdrawn(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct requeue_found found;
+	struct err err;
+	struct guid guid;
+	begin_with_alias(&b);
+	struct record_recipient to[] = {to_mailbox(STR("old@uni.example")), to_mailbox(STR("old@uni.example")), to_mailbox(STR("old2@uni.example"))};
+	to[0].destination = to[1].destination = to[2].destination = STR("mail0");
+	to[0].original = STR("alias@uni.example");
+	to[1].original = to[2].original = STR("Alias@Uni.Example");
+	to[2].mailbox_id = STR("000000000000000000000000000000cc");
+	b.world = 1;
+	queue_start(b.queue);
+	assert_int_equal(enter_bytes(b.queue, STR("s@uni.example"), to, 3, 500, &guid), QUEUE_COMMITTED);
+	assert_int_equal(ledger_of(b.queue, LEDGER_QUEUED), 2);
+	for (int i = 0; i < 6000 && b.asked < 2; i++) // none is being tried any more
+		usleep(10000);
+	struct arena *arena = arena_new(1 << 20);
+	const struct requeue_query query = {.guid = guid, .who = STR("ann")};
+	assert_int_equal(requeue_message(b.queue, arena, &query, &found, &err), ERR_OK);
+	assert_int_equal(found.copies, 5); // 2 left, 3 came
+	assert_int_equal(found.nobody, 0);
+	await(&b, LEDGER_DELIVERED, 2);
+	await(&b, LEDGER_QUEUED, 0);
+	arena_free(&arena);
+	stop(&b);
+	end(&b);
+}
+
 // The address is nobody's today, or in doubt: as it is, and as a bounce if it comes to that.
 static void an_address_of_nobody_is_left_alone(void **state)
 {
@@ -328,6 +360,7 @@ int main(void)
 		cmocka_unit_test(who_would_bounce_is_expanded_anew_first),
 		cmocka_unit_test(a_report_has_no_copy_that_was_withdrawn),
 		cmocka_unit_test(who_was_meant_twice_is_not_withdrawn),
+		cmocka_unit_test(who_was_spelt_twice_is_withdrawn),
 		cmocka_unit_test(an_address_of_nobody_is_left_alone),
 		cmocka_unit_test(what_waits_survives_a_restart),
 	};

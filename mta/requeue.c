@@ -25,11 +25,6 @@ struct requeue {
 	struct requeue_found *found;
 };
 
-static struct str asked_address(const struct item *item)
-{
-	return item->r.original.n ? item->r.original : item->r.address;
-}
-
 static bool is_target(const struct record_recipient *a, const struct record_recipient *b)
 {
 	return a->target == b->target && str_eq(a->detail, b->detail) &&
@@ -93,7 +88,7 @@ static enum err_code say(struct requeue *x, const struct item *copies, const str
 	enum err_code code = queue_say(x->queue, &record, &answer, err);
 	if (code)
 		return code;
-	log_info(NULL, "recipient expanded anew", log_str("queue_id", guid_short(&x->query->guid, id)), log_str("recipient", asked_address(copies)),
+	log_info(NULL, "recipient expanded anew", log_str("queue_id", guid_short(&x->query->guid, id)), log_str("recipient", item_asked(&copies->r)),
 		log_u64("left", record.requeue.leave.n), log_u64("came", record.requeue.come.n), log_u64("counted", answer.counted),
 		log_str("who", x->query->who));
 	metric_add(&metric_mta_queue_rerouted, (int64_t)answer.counted);
@@ -106,7 +101,7 @@ static enum err_code say(struct requeue *x, const struct item *copies, const str
 static enum err_code of_address(struct requeue *x, const struct item *copies, struct arena *arena, struct err *err)
 {
 	const struct queue_config *config = &x->queue->config;
-	const struct queue_expand_query query = {.address = asked_address(copies), .sender = copies->message->sender,
+	const struct queue_expand_query query = {.address = item_asked(&copies->r), .sender = copies->message->sender,
 		.authenticated = copies->message->flags & RECORD_FLAG_LOGIN, .as_at_rcpt = true};
 	struct queue_expansion now;
 	switch (config->expand(config->arg, arena, &query, &now)) {
@@ -134,7 +129,7 @@ static struct item *cut_address(struct item **list)
 	*tail = NULL;
 	for (struct item **at = list; *at;) {
 		struct item *item = *at;
-		if (!str_eq(asked_address(item), asked_address(first))) {
+		if (!item_asked_same(&item->r, &first->r)) {
 			at = &item->next;
 			continue;
 		}
@@ -161,7 +156,7 @@ static bool is_meant(const struct requeue *x, struct arena *arena, const struct 
 			return false;
 		x->found->open = true;
 	}
-	return x->query->address.n == 0 || (addr_parse(arena, asked_address(copies), ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
+	return x->query->address.n == 0 || (addr_parse(arena, item_asked(&copies->r), ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
 						   str_eq(addr.key, x->query->address));
 }
 
