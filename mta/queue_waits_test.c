@@ -74,11 +74,14 @@ static void who_is_gone_meanwhile_bounces(void **state)
 
 // --- Expanded anew ---
 
+static atomic_int expansions;
+
 // alias@ led to old@, whose mailbox is on mail0, where nobody answers. Today it leads to a@ and, outside, to x@.
 static enum queue_expand_answer expand(void *arg, struct arena *arena, const struct queue_expand_query *query, struct queue_expansion *out)
 {
 	(void)arg;
 	assert_true(query->as_at_rcpt);
+	expansions++;
 	*out = (struct queue_expansion){.reply = STR("550 5.1.1 nobody")};
 	if (!str_eq(query->address, STR("alias@uni.example")))
 		return str_starts(query->address, STR("doubt@")) ? QUEUE_EXPAND_LATER : QUEUE_EXPAND_NOBODY;
@@ -205,6 +208,38 @@ static void a_report_has_no_copy_that_was_withdrawn(void **state)
 	assert_int_equal(ledger_of(b.queue, LEDGER_GENERATED), 1);
 	assert_true(report_names_third);
 	assert_false(report_names_old);
+	stop(&b);
+	end(&b);
+}
+
+// Of many copies of one address that are gone together, the first asks what it leads to today.
+static void an_address_is_asked_about_once(void **state)
+{
+	(void)state;
+	enum { COPIES = 40, PAGES_MAX = 10 }; // one page, but for copies that are just being tried when it is read
+	struct bench b;
+	struct record_recipient to[COPIES];
+	char address[COPIES][40], mailbox[COPIES][40];
+	begin_with_alias(&b);
+	b.answer = QUEUE_ROUTE_NOBODY;
+	for (int i = 0; i < COPIES; i++) {
+		snprintf(address[i], sizeof address[i], "old%d@uni.example", i);
+		snprintf(mailbox[i], sizeof mailbox[i], "%032x", i + 1);
+		to[i] = to_mailbox(str_of_c(address[i]));
+		to[i].mailbox_id = str_of_c(mailbox[i]);
+		to[i].destination = STR("mail0");
+		to[i].original = STR("gone@uni.example");
+	}
+	b.world = 1;
+	queue_start(b.queue);
+	assert_int_equal(enter_bytes(b.queue, STR("s@uni.example"), to, COPIES, 500, NULL), QUEUE_COMMITTED);
+	for (int i = 0; i < 6000 && b.asked < COPIES; i++)
+		usleep(10000);
+	expansions = 0;
+	b.world = 2;
+	queue_flush(b.queue);
+	await(&b, LEDGER_BOUNCED, COPIES);
+	assert_in_range(expansions, 1, PAGES_MAX);
 	stop(&b);
 	end(&b);
 }
@@ -359,6 +394,7 @@ int main(void)
 		cmocka_unit_test(a_wrong_alias_is_expanded_anew),
 		cmocka_unit_test(who_would_bounce_is_expanded_anew_first),
 		cmocka_unit_test(a_report_has_no_copy_that_was_withdrawn),
+		cmocka_unit_test(an_address_is_asked_about_once),
 		cmocka_unit_test(who_was_meant_twice_is_not_withdrawn),
 		cmocka_unit_test(who_was_spelt_twice_is_withdrawn),
 		cmocka_unit_test(an_address_of_nobody_is_left_alone),

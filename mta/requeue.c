@@ -77,12 +77,28 @@ static bool leaves(const struct record_requeue *q, uint32_t number)
 	return false;
 }
 
+static void note_copies(struct requeue *x, const struct item *copies, const struct record_requeue *q)
+{
+	struct requeue_found *found = x->found;
+	size_t n = 0, left = 0;
+	for (const struct item *item = copies; item; item = item->next)
+		n++;
+	found->v = arena_array(x->arena, n, sizeof *found->v);
+	for (const struct item *item = copies; item && found->v; item = item->next) {
+		bool leaves = left < q->leave.n && q->leave.v[left].number == item->r.number; // both in the copies' order
+		left += leaves;
+		found->v[found->n++] = (struct requeue_copy){item->r.number, leaves};
+	}
+}
+
 static enum err_code say(struct requeue *x, const struct item *copies, const struct record_recipients *now, struct arena *arena, struct err *err)
 {
 	struct record record = {.type = RECORD_REQUEUE, .requeue = {.guid = x->query->guid, .at_ms = clock_wall_ms(), .who = x->query->who}};
 	struct queue_fold_answer answer = {0};
 	char id[GUID_SHORT_BYTES];
 	compare(arena, copies, now, &record.requeue);
+	if (x->query->number)
+		note_copies(x, copies, &record.requeue);
 	if (record.requeue.leave.n + record.requeue.come.n == 0 || (x->query->number && !leaves(&record.requeue, x->query->number)))
 		return ERR_OK;
 	enum err_code code = queue_say(x->queue, &record, &answer, err);
@@ -118,6 +134,8 @@ static enum err_code of_address(struct requeue *x, const struct item *copies, st
 		break;
 	}
 	x->found->reply = arena_dup(x->arena, now.reply);
+	if (x->query->number)
+		note_copies(x, copies, &(struct record_requeue){.leave = {NULL, 0}});
 	return ERR_OK;
 }
 

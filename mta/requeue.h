@@ -31,12 +31,20 @@ struct requeue_query {
 	struct str who;     // for the record
 };
 
+// A copy of the address that the query's number belongs to.
+struct requeue_copy {
+	uint32_t number;
+	bool leaves; // its address does not lead there today
+};
+
 struct requeue_found {
 	size_t copies;  // that left or came
 	size_t left;    // of these
 	size_t later;   // addresses of which the directory cannot say now
 	size_t nobody;  // addresses that are nobody's today
 	bool open;      // the copy with the query's number is there, held only if these are asked for
+	struct requeue_copy *v; // of its address, n of them, in the arena; n is 0 where there was no room for them
+	size_t n;
 	struct str reply; // of the last of these; in the arena
 };
 

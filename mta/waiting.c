@@ -22,6 +22,7 @@ enum {
 	ROUTES_MAX = 100,             // of one record: far below RECORD_BYTES_MAX whatever their strings
 	ARENA_BYTES = 64 << 20,       // of a page
 	QUESTION_BYTES = 64 << 20,    // of one recipient: an alias that became a large group
+	REQUEUED_BYTES = 16 << 20,    // of what a page remembers of addresses; over it, it begins anew
 };
 
 struct remembered {
@@ -75,8 +76,18 @@ static void remember(struct waiting *w, const struct item *item, uint64_t world)
 
 // --- One page ---
 
+// What became of the copies of an address of a message, so that the next of them in the page does not ask for them all again.
+struct requeued {
+	struct requeued *next;
+	struct guid guid;
+	struct record_recipient asked; // only what item_asked() reads
+	struct requeue_found found;
+};
+
 struct page {
 	struct waiting *w;
+	struct arena *requeued_arena;
+	struct requeued *requeued;
 	struct arena *arena; // answers that are kept
 	struct item *moved;  // whose ROUTE is being written
 	struct record_one_route routes[ROUTES_MAX];
@@ -135,14 +146,62 @@ static bool may_lead_elsewhere(const struct item *item)
 	return item->r.original.n > 0 && item->r.list.n == 0 && item->message->kind != RECORD_LIST;
 }
 
+static const struct requeued *find_requeued(const struct page *p, const struct item *item)
+{
+	for (const struct requeued *r = p->requeued; r; r = r->next)
+		if (guid_eq(&r->guid, &item->message->guid) && item_asked_same(&r->asked, &item->r))
+			return r;
+	return NULL;
+}
+
+static void remember_requeued(struct page *p, const struct item *item, const struct requeue_found *found)
+{
+	struct requeued *r = arena_alloc(p->requeued_arena, sizeof *r);
+	struct str asked = arena_dup(p->requeued_arena, item->r.original);
+	if (found->n == 0 || arena_overflowed(p->requeued_arena))
+		return;
+	*r = (struct requeued){.next = p->requeued, .guid = item->message->guid, .asked = {.original = asked}, .found = *found};
+	p->requeued = r;
+}
+
+// The same answer for another copy of the address. False: it has to be asked for, for it would leave, and nothing has yet.
+static bool is_same_answer(const struct requeued *r, uint32_t number, struct requeue_found *found_out)
+{
+	size_t i = 0;
+	while (i < r->found.n && r->found.v[i].number != number)
+		i++;
+	bool open = i < r->found.n, leaves = open && r->found.v[i].leaves;
+	if (leaves && r->found.copies == 0)
+		return false;
+	*found_out = r->found;
+	found_out->open = open && !leaves;
+	found_out->copies = 0;
+	return true;
+}
+
+static enum err_code requeue(struct page *p, const struct item *item, struct requeue_found *found_out, struct err *err)
+{
+	const struct requeue_query query = {.guid = item->message->guid, .number = item->r.number, .who = STR("the queue")};
+	const struct requeued *r = find_requeued(p, item);
+	if (r && is_same_answer(r, item->r.number, found_out))
+		return ERR_OK;
+	if (arena_overflowed(p->requeued_arena)) {
+		p->requeued = NULL;
+		arena_reset(p->requeued_arena);
+	}
+	enum err_code code = requeue_message(p->w->queue, p->requeued_arena, &query, found_out, err);
+	if (code == ERR_OK)
+		remember_requeued(p, item, found_out);
+	return code;
+}
+
 // Nobody is there any more. If an alias or a forward led there, it may lead elsewhere by now, and nobody need be told: nor of a copy that
 // is not open any more since the page was read, because another one's turn withdrew them all. It would be in the report of one that is.
 static void nobody(struct page *p, struct item *item, struct str reply)
 {
-	const struct requeue_query query = {.guid = item->message->guid, .number = item->r.number, .who = STR("the queue")};
 	struct requeue_found found = {.open = true};
 	struct err err;
-	enum err_code code = may_lead_elsewhere(item) ? requeue_message(p->w->queue, p->arena, &query, &found, &err) : ERR_OK;
+	enum err_code code = may_lead_elsewhere(item) ? requeue(p, item, &found, &err) : ERR_OK;
 	if (code && p->code == ERR_OK)
 		p->code = err_set(p->err, code, "%s", err.text);
 	if (code || found.copies || !found.open)
@@ -199,7 +258,7 @@ enum err_code waiting_decide(struct waiting *w, struct item **list, struct waiti
 	settled_out->v = arena_must(settled_out->arena, n * sizeof *settled_out->v);
 	struct page *p = calloc(1, sizeof *p);
 	must(p != NULL);
-	*p = (struct page){.w = w, .arena = settled_out->arena, .settled = settled_out, .err = err};
+	*p = (struct page){.w = w, .arena = settled_out->arena, .requeued_arena = arena_new(REQUEUED_BYTES), .settled = settled_out, .err = err};
 	p->world = queue->config.world(queue->config.arg); // of before the first answer: what changes meanwhile is asked again
 	struct arena *question = arena_new(QUESTION_BYTES);
 	for (struct item **at = list; *at;) {
@@ -221,6 +280,7 @@ enum err_code waiting_decide(struct waiting *w, struct item **list, struct waiti
 	}
 	say_routes(p);
 	arena_free(&question);
+	arena_free(&p->requeued_arena);
 	enum err_code code = p->code;
 	free(p);
 	return code;

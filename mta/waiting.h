@@ -11,7 +11,8 @@
 // bounce because nobody is there any more: if the address that led there leads elsewhere today, it is expanded anew (mta/requeue.h).
 //
 // Cost: nothing is looked up for a recipient that was decided under the same version of the directory, settings and tables before; of
-// these the last WAITING_REMEMBERED are known, in 1 MiB. One look-up each else. On the dispatcher's fiber, one caller at a time.
+// these the last WAITING_REMEMBERED are known, in 1 MiB. One look-up each else, and for those that are gone one more for each address that
+// led there. On the dispatcher's fiber, one caller at a time.
 #ifndef MTA_WAITING_H
 #define MTA_WAITING_H
 
