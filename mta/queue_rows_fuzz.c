@@ -15,6 +15,7 @@
 #include "fuzz_queue.h"
 #include "queue_core.h"
 #include "queue_rows.h"
+#include "requeue.h"
 
 enum { BODY_BYTES_MAX = 64 << 10, PAGE = 5, DESTINATIONS_MAX = 8, MESSAGES = 3, FILE_BYTES = 100 };
 
@@ -193,6 +194,26 @@ static void enter(struct queue *queue, size_t bytes)
 	must(queue_enter(queue, &message, &spool, NULL) == QUEUE_COMMITTED);
 }
 
+// As a copy does that would bounce.
+static void requeue_one(struct queue *queue, const struct item *item)
+{
+	const struct requeue_query query = {.guid = item->message->guid, .number = item->r.number, .who = STR("fuzz")};
+	struct requeue_found found;
+	struct arena *arena = arena_new(BODY_BYTES_MAX);
+	must(requeue_message(queue, arena, &query, &found, NULL) == ERR_OK);
+	must(found.left <= found.copies && (found.n == 0 || found.open));
+	arena_free(&arena);
+}
+
+static void requeue_page(struct queue *queue, struct str destination)
+{
+	struct queue_page page = {.destination = destination, .until_ms = INT64_MAX, .limit = PAGE};
+	must(cluster_log_read(queue->log, queue_rows_page, &page, NULL) == ERR_OK);
+	for (struct item *item = page.items; item; item = item->next)
+		requeue_one(queue, item);
+	item_free_list(&page.items);
+}
+
 static void work_with_mail(const char *dir, struct str in)
 {
 	struct queue *queue;
@@ -203,6 +224,8 @@ static void work_with_mail(const char *dir, struct str in)
 	for (size_t i = 0; i < MESSAGES; i++)
 		enter(queue, 10 + i * (BODY_BYTES_MAX - 5)); // the last one has a file
 	ask_all(in, true);
+	requeue_page(queue, STR("mb1.uni.example"));
+	requeue_page(queue, STR("relay:25"));
 	read_all(queue);
 	queue_close(&queue);
 }
