@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory with one lifetime: a list of chunks, the newest first; a chunk doubles the one before it, up to 64 KiB, or fits one large
-// request. A reset keeps the oldest chunk, so that a session's arena settles at one allocation.
+// Memory with one lifetime: a list of chunks, the newest first; a chunk doubles the one before it, up to 64 KiB, or fits one
+// large request. A reset keeps the oldest chunk, so that a session's arena settles at one allocation.
 #include "base/arena.h"
 
 #include <stdalign.h>

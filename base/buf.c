@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A byte buffer that grows up to a cap. The allocation doubles, from 64 bytes, and never exceeds the cap and one byte for buf_c().
+// A byte buffer that grows up to a cap. The allocation doubles, from 64 bytes, and never exceeds the cap and one byte for
+// buf_c().
 #include "base/buf.h"
 
 #include <stdarg.h>

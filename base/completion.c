@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Waiting for one thing that another thread finishes.
 //
-// It is said to be done, and its waiter woken, under a lock that the waiter takes too before it goes on: so the completion, and the
-// waiter's scheduler, are there until the wake is over. The locks are shared by all completions, since one inside it would be gone
-// before it is given up. Plain threads (tests, start and stop) sleep on the condition variable.
+// It is said to be done, and its waiter woken, under a lock that the waiter takes too before it goes on: so the completion, and
+// the waiter's scheduler, are there until the wake is over. The locks are shared by all completions, since one inside it would be
+// gone before it is given up. Plain threads (tests, start and stop) sleep on the condition variable.
 #include "base/completion.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a connection reads and answers does not depend on the pieces in which the bytes came, and is what a plain look at the bytes says.
+// What a connection reads and answers does not depend on the pieces in which the bytes came, and is what a plain look at the
+// bytes says.
 //
 // Input: one byte for the line limit, one for the pieces and for what comes after the last byte, then the peer's bytes.
 // Covers: base/conn.c base/conn_memory.c
@@ -122,7 +123,8 @@ static void answer(struct conn *conn, struct str line, struct buf *bytes)
 		conn_idle(conn);
 		break;
 	case 'w': // a wait sees what there is to read, or how the script ends
-		must(conn_has_input(conn) ? conn_wait(conn, FIBER_READABLE, 0) == FIBER_READABLE : conn_wait(conn, FIBER_READABLE, 0) != 0);
+		must(conn_has_input(conn) ? conn_wait(conn, FIBER_READABLE, 0) == FIBER_READABLE
+					  : conn_wait(conn, FIBER_READABLE, 0) != 0);
 		break;
 	default:
 		conn_printf(conn, "250 %.*s\r\n", STR_FMT(line));
@@ -178,7 +180,8 @@ static void converse_in_pieces(struct str input, const size_t *splits, size_t sp
 	buf_init(&pieces, 64 << 20);
 	buf_init(&bytewise, 64 << 20);
 	converse(&(struct conn_memory){.input = input, .output = &whole, .end = end}, max);
-	converse(&(struct conn_memory){.input = input, .output = &pieces, .splits = splits, .splits_n = splits_n, .end = end}, max);
+	converse(&(struct conn_memory){.input = input, .output = &pieces, .splits = splits, .splits_n = splits_n, .end = end},
+		max);
 	converse(&(struct conn_memory){.input = input, .output = &bytewise, .splits_n = CONN_MEMORY_BYTEWISE, .end = end}, max);
 	must(str_eq(buf_str(&whole), buf_str(&pieces)) && str_eq(buf_str(&whole), buf_str(&bytewise)));
 	buf_fini(&whole);

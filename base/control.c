@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control socket, the answering side: one fiber a connection, one JSON object a line, a table of commands.
 //
-// A handler runs on the connection's fiber. Whatever it does, the asker gets exactly one last line: control_ok or control_fail marks the
-// request as answered, and serve() answers for a handler that did not. A lost asker is noticed at the next write.
+// A handler runs on the connection's fiber. Whatever it does, the asker gets exactly one last line: control_ok or control_fail
+// marks the request as answered, and serve() answers for a handler that did not. A lost asker is noticed at the next write.
 #include "base/control.h"
 
 #include <errno.h>
@@ -119,8 +119,9 @@ static void on_ping(struct control_request *request, void *arg)
 	if (control->trouble)
 		control->trouble(control->trouble_arg, &trouble);
 	json_t *text = trouble.n ? json_stringn(trouble.p, trouble.n) : NULL;
-	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:o*}", "daemon", control->name, "version", POSTHOUSE_VERSION, "pid", (int)getpid(),
-		"uptime_s", (json_int_t)((clock_mono_ms() - control->started_ms) / 1000), "trouble", text));
+	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:o*}", "daemon", control->name, "version", POSTHOUSE_VERSION, "pid",
+				    (int)getpid(), "uptime_s", (json_int_t)((clock_mono_ms() - control->started_ms) / 1000),
+				    "trouble", text));
 	buf_fini(&trouble);
 }
 
@@ -165,13 +166,15 @@ static const struct control_command *find(const struct control *control, struct 
 
 static void dispatch(struct control *control, struct conn *conn, struct str line)
 {
-	static const struct control_command common[] = {{"ping", on_ping, NULL}, {"metrics", on_metrics, NULL}, {"stats", on_stats, NULL}};
+	static const struct control_command common[] = {
+		{"ping", on_ping, NULL}, {"metrics", on_metrics, NULL}, {"stats", on_stats, NULL}};
 	json_error_t error;
 	json_t *args = json_loadb(line.p ? line.p : "", line.n, JSON_REJECT_DUPLICATES, &error);
 	struct control_request request = {.conn = conn, .args = args};
 	metric_add(&metric_control_requests, 1);
 	if (!json_is_object(args)) {
-		control_fail(&request, ERR_INVALID, "a request is one JSON object on a line: %s", args ? "this is no object" : error.text);
+		control_fail(&request, ERR_INVALID, "a request is one JSON object on a line: %s",
+			args ? "this is no object" : error.text);
 		json_decref(args);
 		return;
 	}

@@ -134,7 +134,8 @@ enum err_code control_ask(struct control_client *client, const char *command, js
 	}
 	if (!json_is_true(json_object_get(line, "ok"))) {
 		const char *text = json_string_value(json_object_get(line, "error"));
-		code = err_set(err, code_of_name(json_string_value(json_object_get(line, "code"))), "%s", text ? text : "the daemon says no");
+		code = err_set(err, code_of_name(json_string_value(json_object_get(line, "code"))), "%s",
+			text ? text : "the daemon says no");
 	} else if (result_out != NULL) {
 		*result_out = json_incref(json_object_get(line, "result"));
 	}

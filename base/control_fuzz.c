@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket from both ends: the bytes as requests to a daemon, and the same bytes as a daemon's answers to a command. Each request
-// line is answered by exactly one last line, all lines are JSON objects; whatever is answered, a command ends.
+// The control socket from both ends: the bytes as requests to a daemon, and the same bytes as a daemon's answers to a command.
+// Each request line is answered by exactly one last line, all lines are JSON objects; whatever is answered, a command ends.
 // Covers: base/control.c base/control_client.c
 #include <stdint.h>
 #include <stdio.h>
@@ -114,7 +114,8 @@ static void check_answer(struct str answer, size_t requests)
 		must(json_is_object(object));
 		const json_t *ok = json_object_get(object, "ok");
 		must(json_is_boolean(ok) || json_object_get(object, "item") != NULL);
-		must(!json_is_false(ok) || (json_is_string(json_object_get(object, "code")) && json_is_string(json_object_get(object, "error"))));
+		must(!json_is_false(ok) ||
+			(json_is_string(json_object_get(object, "code")) && json_is_string(json_object_get(object, "error"))));
 		last += ok != NULL;
 		json_decref(object);
 	}

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a daemon: settings, inherited sockets, pre_jail, another user, the sandbox, post_jail, signals, a clean end.
 //
-// All of this runs on the main thread. Until the jail there is no other thread, because Landlock holds only for the thread that enters it
-// and for those that it starts. The signals we wait for are blocked before anything else, so every thread inherits that and the main
-// thread alone takes them.
+// All of this runs on the main thread. Until the jail there is no other thread, because Landlock holds only for the thread that
+// enters it and for those that it starts. The signals we wait for are blocked before anything else, so every thread inherits that
+// and the main thread alone takes them.
 //
-// A failure before "ready" ends with exit 1 after its text is in the log. After that nothing here ends the process but SIGTERM, SIGINT
-// and daemon_die_of_eio().
+// A failure before "ready" ends with exit 1 after its text is in the log. After that nothing here ends the process but SIGTERM,
+// SIGINT and daemon_die_of_eio().
 #include "base/daemon.h"
 
 #include <errno.h>
@@ -134,13 +134,14 @@ static enum err_code find_user(struct daemon *daemon, struct err *err)
 	if (*options->user) {
 		const struct passwd *entry = getpwnam(options->user);
 		if (entry == NULL)
-			return err_set(err, ERR_NOTFOUND, "there is no user %s; make it, or set %s_user", options->user, daemon->spec->name);
+			return err_set(err, ERR_NOTFOUND, "there is no user %s; make it, or set %s_user", options->user,
+				daemon->spec->name);
 		daemon->changes_user = entry->pw_uid != geteuid();
 		daemon->uid = entry->pw_uid;
 		daemon->gid = entry->pw_gid;
 		if (daemon->changes_user && geteuid() != 0)
-			return err_set(err, ERR_DENIED, "only root can become %s; start as root, or set %s_user to \"\"", options->user,
-				daemon->spec->name);
+			return err_set(err, ERR_DENIED, "only root can become %s; start as root, or set %s_user to \"\"",
+				options->user, daemon->spec->name);
 	}
 	daemon->control_gid = daemon->gid;
 	if (*options->group) {
@@ -152,7 +153,8 @@ static enum err_code find_user(struct daemon *daemon, struct err *err)
 	return ERR_OK;
 }
 
-// To systemd or `posthouse run` (sd_notify(3)): one datagram. Opened before the jail, so that the address need not be reachable in it.
+// To systemd or `posthouse run` (sd_notify(3)): one datagram. Opened before the jail, so that the address need not be reachable
+// in it.
 static void open_notify(struct daemon *daemon)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -190,8 +192,8 @@ static enum err_code become_user(struct daemon *daemon, struct err *err)
 	return ERR_OK;
 }
 
-// A supervisor that is killed takes its daemons along: alone they would hold the sockets, and nobody would start them again. After the
-// change of user, which clears this.
+// A supervisor that is killed takes its daemons along: alone they would hold the sockets, and nobody would start them again.
+// After the change of user, which clears this.
 static enum err_code end_with_supervisor(struct daemon *daemon, struct err *err)
 {
 	(void)daemon;
@@ -218,7 +220,8 @@ static enum err_code enter_sandbox(struct daemon *daemon, struct err *err)
 	}
 	const char *slash = strrchr(daemon->path, '/');
 	must(slash != NULL);
-	may[n++] = (struct sandbox_rule){SANDBOX_READ, arena_dup(daemon->arena, str_of(daemon->path, (size_t)(slash - daemon->path) + 1)).p};
+	may[n++] = (struct sandbox_rule){
+		SANDBOX_READ, arena_dup(daemon->arena, str_of(daemon->path, (size_t)(slash - daemon->path) + 1)).p};
 	may[n] = (struct sandbox_rule){SANDBOX_END, NULL};
 	return sandbox_enter(may, daemon->options.sandbox, err);
 }
@@ -415,8 +418,10 @@ void daemon_request_reload(struct daemon *daemon)
 
 void daemon_die_of_eio(const struct err *err)
 {
-	log_error(NULL, "input/output error on a disk that must be durable: this process ends and is not restarted; look at the disk, make space if "
-			"that was missing, then start it", log_err(err));
+	log_error(NULL,
+		"input/output error on a disk that must be durable: this process ends and is not restarted; look at the disk, "
+		"make space if that was missing, then start it",
+		log_err(err));
 	log_stop(); // the line must get out; nothing else is written
 	_exit(DAEMON_EXIT_EIO);
 }

@@ -18,8 +18,11 @@ enum { PAGE_BYTES = 4096, WAL_HEADER_BYTES = 32, READER_BUSY_MS = 1000, WRITER_B
 
 // What every transaction runs, prepared once as those of options.sql.
 enum transaction { BEGIN, BEGIN_READ, COMMIT, SAVEPOINT, RELEASE, TRANSACTION_N };
-static const char *const transaction_sql[TRANSACTION_N] = {
-	[BEGIN] = "BEGIN IMMEDIATE", [BEGIN_READ] = "BEGIN", [COMMIT] = "COMMIT", [SAVEPOINT] = "SAVEPOINT s", [RELEASE] = "RELEASE s"};
+static const char *const transaction_sql[TRANSACTION_N] = {[BEGIN] = "BEGIN IMMEDIATE",
+	[BEGIN_READ] = "BEGIN",
+	[COMMIT] = "COMMIT",
+	[SAVEPOINT] = "SAVEPOINT s",
+	[RELEASE] = "RELEASE s"};
 
 struct db {
 	sqlite3 *handle;
@@ -56,16 +59,17 @@ static enum err_code code_of(int rc)
 		return ERR_LIMIT;
 	case SQLITE_INTERRUPT:
 		return ERR_CANCELLED;
-	case SQLITE_CANTOPEN: // a link (SQLITE_CANTOPEN_SYMLINK), a path that is none; where the system said why, db_error asks it
+	case SQLITE_CANTOPEN: // a link (SQLITE_CANTOPEN_SYMLINK), a path that is none; where the system said why, db_error asks
+			      // it
 		return ERR_INVALID;
 	default:
 		return ERR_IO;
 	}
 }
 
-// A sync that failed is final, also where the system says ENOSPC (delayed allocation, thin provisioning, NFS): the kernel may have dropped
-// what was to become durable, so a second sync that succeeds says nothing, and the commit may come back after a cut (ARCHITECTURE 4). A
-// write for which there is no room is SQLITE_FULL.
+// A sync that failed is final, also where the system says ENOSPC (delayed allocation, thin provisioning, NFS): the kernel may
+// have dropped what was to become durable, so a second sync that succeeds says nothing, and the commit may come back after a cut
+// (ARCHITECTURE 4). A write for which there is no room is SQLITE_FULL.
 static bool is_sync(int rc)
 {
 	return rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
@@ -87,7 +91,8 @@ static int sync_errno(struct db *db)
 static enum err_code sync_error(struct db *db, const char *what, struct err *err)
 {
 	int errnum = sync_errno(db);
-	return err_set(err, ERR_IO, "%s: %s: a sync failed%s%s", db->path, what, errnum ? ": " : "", errnum ? strerrordesc_np(errnum) : "");
+	return err_set(err, ERR_IO, "%s: %s: a sync failed%s%s", db->path, what, errnum ? ": " : "",
+		errnum ? strerrordesc_np(errnum) : "");
 }
 
 enum err_code db_error(struct db *db, int rc, const char *what, struct err *err)
@@ -98,15 +103,16 @@ enum err_code db_error(struct db *db, int rc, const char *what, struct err *err)
 	int errnum = db->handle ? sqlite3_system_errno(db->handle) : 0;
 	if ((rc & 0xff) == SQLITE_CANTOPEN && errnum)
 		code = err_of_errno(errnum);
-	// What failed on an open file is the disk's fault, whatever errno is left from before; a full disk is worth telling apart.
+	// What failed on an open file is the disk's fault, whatever errno is left from before; a full disk is worth telling
+	// apart.
 	if ((rc & 0xff) == SQLITE_IOERR && err_of_errno(errnum) == ERR_NOSPACE)
 		code = ERR_NOSPACE;
 	return err_set(err, code, "%s: %s: %s", db->path, what, db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc));
 }
 
-// Statistics of its memory would put one lock around every allocation of all threads; nobody asks for them. A mailbox's database is open
-// for some seconds and uses a dozen pages: of the 87 KiB of pages and 48 KiB of small pieces that each would begin with most are touched
-// and never used. All refused where SQLite runs already, which only costs speed.
+// Statistics of its memory would put one lock around every allocation of all threads; nobody asks for them. A mailbox's database
+// is open for some seconds and uses a dozen pages: of the 87 KiB of pages and 48 KiB of small pieces that each would begin with
+// most are touched and never used. All refused where SQLite runs already, which only costs speed.
 static void configure_sqlite(void)
 {
 	enum { SMALL_BYTES = 1200, SMALL_N = 8 };
@@ -161,7 +167,8 @@ static enum err_code migrate(struct db *db, const struct db_schema *schema, uint
 		code = db_exec(db, schema->steps[v - oldest], err);
 	if (code == ERR_OK) {
 		char sql[128];
-		snprintf(sql, sizeof sql, "PRAGMA application_id=%u; PRAGMA user_version=%u", schema->application_id, schema->version);
+		snprintf(sql, sizeof sql, "PRAGMA application_id=%u; PRAGMA user_version=%u", schema->application_id,
+			schema->version);
 		code = db_exec(db, sql, err);
 	}
 	if (code == ERR_OK)
@@ -187,22 +194,25 @@ static enum err_code check_format(struct db *db, const struct db_options *option
 	if (!fresh && (uint32_t)id != schema->application_id)
 		return err_set(err, ERR_CORRUPT, "%s: not a %s (application id %08x)", db->path, schema->name, (unsigned)id);
 	if (version > schema->version)
-		return err_set(err, ERR_VERSION, "%s: format %u is newer than this program's %u: upgrade, or restore a backup", db->path,
-			(unsigned)version, schema->version);
+		return err_set(err, ERR_VERSION, "%s: format %u is newer than this program's %u: upgrade, or restore a backup",
+			db->path, (unsigned)version, schema->version);
 	if (!fresh && version < oldest_of(schema))
-		return err_set(err, ERR_VERSION, "%s: format %u is too old for this program, which needs %u: take its data out with the program "
-			"that wrote it, or move it away", db->path, (unsigned)version, schema->version);
+		return err_set(err, ERR_VERSION,
+			"%s: format %u is too old for this program, which needs %u: take its data out with the program "
+			"that wrote it, or move it away",
+			db->path, (unsigned)version, schema->version);
 	if (version == schema->version && !fresh)
 		return ERR_OK;
 	if (options->mode == DB_READONLY)
-		return err_set(err, fresh ? ERR_NOTFOUND : ERR_VERSION, "%s: format %u, need %u: its owner has not made it yet", db->path,
-			(unsigned)version, schema->version);
+		return err_set(err, fresh ? ERR_NOTFOUND : ERR_VERSION, "%s: format %u, need %u: its owner has not made it yet",
+			db->path, (unsigned)version, schema->version);
 	return migrate(db, schema, fresh ? 0 : version, err);
 }
 
-// What the file itself begins with (SQLite file format, 1.3): page size at 16, 2 at 18 and 19 for a WAL, application_id at 68. None of them
-// changes in the life of a file; a version may be in the WAL alone.
-enum { HEADER_BYTES = 100, HEADER_PAGE = 16, HEADER_WRITE_VERSION = 18, HEADER_READ_VERSION = 19, HEADER_APPLICATION = 68, HEADER_WAL = 2 };
+// What the file itself begins with (SQLite file format, 1.3): page size at 16, 2 at 18 and 19 for a WAL, application_id at 68.
+// None of them changes in the life of a file; a version may be in the WAL alone.
+enum { HEADER_BYTES = 100, HEADER_PAGE = 16, HEADER_WRITE_VERSION = 18, HEADER_READ_VERSION = 19, HEADER_APPLICATION = 68,
+	HEADER_WAL = 2 };
 
 static uint32_t big_endian(const unsigned char *p, size_t n)
 {
@@ -212,7 +222,8 @@ static uint32_t big_endian(const unsigned char *p, size_t n)
 	return value;
 }
 
-// Is it a file of ours, with a WAL? Then there is less to ask and to set: each statement costs an opening some 8,000 instructions.
+// Is it a file of ours, with a WAL? Then there is less to ask and to set: each statement costs an opening some 8,000
+// instructions.
 static bool read_header(struct db *db, const struct db_schema *schema)
 {
 	unsigned char header[HEADER_BYTES];
@@ -240,10 +251,11 @@ static enum err_code set_pragmas(struct db *db, const struct db_options *options
 	sqlite3_extended_result_codes(db->handle, 1);
 	sqlite3_busy_timeout(db->handle, options->mode == DB_READONLY ? READER_BUSY_MS : WRITER_BUSY_MS);
 	// The lock first, before anything reads the file: a connection that has it from the start needs no -shm file.
-	int n = snprintf(sql, sizeof sql, "%s PRAGMA cache_size=-%u; PRAGMA temp_store=MEMORY", options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "",
-		options->cache_kib ? options->cache_kib : 256);
+	int n = snprintf(sql, sizeof sql, "%s PRAGMA cache_size=-%u; PRAGMA temp_store=MEMORY",
+		options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "", options->cache_kib ? options->cache_kib : 256);
 	if (options->mmap_bytes)
-		n += snprintf(sql + n, sizeof sql - (size_t)n, "; PRAGMA mmap_size=%llu", (unsigned long long)options->mmap_bytes);
+		n += snprintf(sql + n, sizeof sql - (size_t)n, "; PRAGMA mmap_size=%llu",
+			(unsigned long long)options->mmap_bytes);
 	if (options->mode != DB_READONLY)
 		n += snprintf(sql + n, sizeof sql - (size_t)n, "; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST");
 	if (options->mode != DB_READONLY && !known)
@@ -267,14 +279,15 @@ static enum err_code sync_parent(const char *path, struct err *err)
 	return code;
 }
 
-// A log is found by the database's name: under a second name the same file would get another's (threat fs-race). By name, as closing a
-// descriptor of it here would end the locks of who has it open.
+// A log is found by the database's name: under a second name the same file would get another's (threat fs-race). By name, as
+// closing a descriptor of it here would end the locks of who has it open.
 static enum err_code check_names(const struct db_options *options, struct err *err)
 {
 	struct stat st;
 	if (!options->exclusive || lstat(options->path, &st) != 0 || st.st_nlink <= 1)
 		return ERR_OK;
-	return err_set(err, ERR_CORRUPT, "%s: the file has %lu names (hard links): two mailboxes may be one file, or a backup is; leave it one",
+	return err_set(err, ERR_CORRUPT,
+		"%s: the file has %lu names (hard links): two mailboxes may be one file, or a backup is; leave it one",
 		options->path, (unsigned long)st.st_nlink);
 }
 
@@ -312,8 +325,8 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 		code = check_format(db, options, known, err);
 	if (code == ERR_OK && !known)
 		code = pragma_u64(db, "PRAGMA page_size", &page_bytes, err);
-	// Also when it was there: whoever made it may have died before its sync. And the journal of its making must not come back after a
-	// power cut: SQLite would roll the new database back to nothing, and drop the WAL with it.
+	// Also when it was there: whoever made it may have died before its sync. And the journal of its making must not come back
+	// after a power cut: SQLite would roll the new database back to nothing, and drop the WAL with it.
 	if (code == ERR_OK && options->mode == DB_CREATE)
 		code = sync_parent(options->path, err);
 	db->page_bytes = (uint32_t)page_bytes;
@@ -351,7 +364,8 @@ enum err_code db_open(const struct db_options *options, struct db **out, struct 
 	return ERR_OK;
 }
 
-static enum err_code make_in_memory(struct db *db, const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct err *err)
+static enum err_code make_in_memory(struct db *db, const struct db_schema *schema, const char *rows, uint32_t page_bytes,
+	struct err *err)
 {
 	char sql[64];
 	int rc = sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -364,7 +378,8 @@ static enum err_code make_in_memory(struct db *db, const struct db_schema *schem
 	return code || rows == NULL ? code : db_exec(db, rows, err);
 }
 
-enum err_code db_image(const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct buf *image_out, struct err *err)
+enum err_code db_image(const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct buf *image_out,
+	struct err *err)
 {
 	struct db *db = db_new(&(struct db_options){.path = ":memory:"});
 	sqlite3_int64 n = 0;
@@ -577,7 +592,8 @@ uint64_t db_wal_file_bytes(const struct db *db)
 
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err)
 {
-	int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	int rc = sqlite3_wal_checkpoint_v2(db->handle, "main", truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
+		NULL, NULL);
 	// Here a sync may be tried again: what a checkpoint writes counts only after it, and the next one writes all of it again.
 	if (is_sync(rc) && sqlite3_system_errno(db->handle) == ENOSPC)
 		return err_set(err, ERR_NOSPACE, "%s: checkpoint: no space for a sync", db->path);

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files of databases that one connection has for itself: mailboxes by the thousand, the queue.
 //
-// SQLite's own VFS for Unix keeps all open files of the process in one list under one mutex and walks it twice for each database it opens, as
-// locks of POSIX are the process's and end when any descriptor of the file is closed. With four thousand mailboxes open that is most of an
-// opening. Locks of a descriptor (F_OFD_SETLK) need no list; to other processes they are the same: sqlite3 on the command line finds the
-// database locked. It also looks for links with one lstat for each part of the path, and syncs the directory again whenever it has opened a
-// log; here openat2() does the first, and only a log that was made now is synced with its directory.
+// SQLite's own VFS for Unix keeps all open files of the process in one list under one mutex and walks it twice for each database
+// it opens, as locks of POSIX are the process's and end when any descriptor of the file is closed. With four thousand mailboxes
+// open that is most of an opening. Locks of a descriptor (F_OFD_SETLK) need no list; to other processes they are the same:
+// sqlite3 on the command line finds the database locked. It also looks for links with one lstat for each part of the path, and
+// syncs the directory again whenever it has opened a log; here openat2() does the first, and only a log that was made now is
+// synced with its directory.
 //
-// One lock, over all bytes that SQLite's levels of locks lie in, is taken with the first and kept until the last: who is alone needs no more.
-// There is no shared memory, so a log is only for a connection in exclusive mode.
+// One lock, over all bytes that SQLite's levels of locks lie in, is taken with the first and kept until the last: who is alone
+// needs no more. There is no shared memory, so a log is only for a connection in exclusive mode.
 //
 // Database, log and journal are here; whatever else SQLite may want (temporary files) is the lower VFS's.
 #include "db_file.h"
@@ -243,8 +244,9 @@ static int open_by_parts(const char *path, int flags)
 // A path in which a link is followed nowhere (threat fs-race).
 static int open_path(const char *path, int flags)
 {
-	const struct open_how how = {
-		.flags = (unsigned)flags | O_CLOEXEC | O_NOFOLLOW, .mode = flags & O_CREAT ? FILE_MODE : 0, .resolve = RESOLVE_NO_SYMLINKS};
+	const struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC | O_NOFOLLOW,
+		.mode = flags & O_CREAT ? FILE_MODE : 0,
+		.resolve = RESOLVE_NO_SYMLINKS};
 	int fd;
 	do
 		fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);

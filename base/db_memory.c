@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // SQLite's memory, a pool for each connection that one thread has for itself.
 //
-// Opening a database is a thousand small pieces, most of which live for a moment, and Debian's SQLite is built without its own store for
-// them (lookaside). From malloc() they are a quarter of the instructions, and each page by which a thread's heap grows is a system call; at
-// the end they are holes between what lives on. Here small pieces are cut from chunks and go back to lists by size; closing the
-// connection gives back the chunks as a whole.
+// Opening a database is a thousand small pieces, most of which live for a moment, and Debian's SQLite is built without its own
+// store for them (lookaside). From malloc() they are a quarter of the instructions, and each page by which a thread's heap grows
+// is a system call; at the end they are holes between what lives on. Here small pieces are cut from chunks and go back to lists
+// by size; closing the connection gives back the chunks as a whole.
 //
 // A pool gives nothing back before its connection is closed, and that of a queue is open as long as its daemon: what one large
 // statement takes beyond DB_POOL_BYTES_MAX is malloc()'s.
 //
-// A piece knows by its head where it is from, so that it may be freed whatever pool is in use. Larger pieces (pages) are malloc()'s.
+// A piece knows by its head where it is from, so that it may be freed whatever pool is in use. Larger pieces (pages) are
+// malloc()'s.
 #include "db_memory.h"
 
 #include <sqlite3.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// SQLite writes each frame of the WAL in two parts, 24 bytes and a page: a message in a mailbox is some twenty calls. Here what follows one
-// another is gathered and goes out as one write, at the latest with the sync.
+// SQLite writes each frame of the WAL in two parts, 24 bytes and a page: a message in a mailbox is some twenty calls. Here what
+// follows one another is gathered and goes out as one write, at the latest with the sync.
 //
-// Durability is as before: SQLite answers a commit after xSync of the WAL (synchronous=FULL), and xSync writes first. What a process that
-// dies leaves unwritten was not synced, so nobody was told of it.
+// Durability is as before: SQLite answers a commit after xSync of the WAL (synchronous=FULL), and xSync writes first. What a
+// process that dies leaves unwritten was not synced, so nobody was told of it.
 //
-// A write that fails loses frames that SQLite counts as written. It may undo one statement or one savepoint only and go on behind them, to a
-// commit that no recovery would find. So from then on nothing is written behind what was lost, until SQLite appends there again or before
-// it: after the whole transaction, or all since those frames, was undone.
+// A write that fails loses frames that SQLite counts as written. It may undo one statement or one savepoint only and go on behind
+// them, to a commit that no recovery would find. So from then on nothing is written behind what was lost, until SQLite appends
+// there again or before it: after the whole transaction, or all since those frames, was undone.
 //
 // A checkpoint syncs the WAL first, which the last commit has done: what was not written since is not synced again.
 //

@@ -6,8 +6,8 @@
 // A VFS of this name, if there is one, comes between this and the files (db_file.h): a disk for tests.
 #define DB_WAL_TEST_VFS "test"
 
-// Registers it; returns its name for sqlite3_open_v2(). Any thread. For a connection that is exclusive: another one would look into the WAL
-// for what is still gathered here.
+// Registers it; returns its name for sqlite3_open_v2(). Any thread. For a connection that is exclusive: another one would look
+// into the WAL for what is still gathered here.
 const char *db_wal_vfs(void);
 
 #endif

@@ -43,7 +43,8 @@ void file_ops_set(const struct file_ops *table)
 // A single path component as a C string.
 static enum err_code component(struct str name, char c[NAME_MAX + 1], struct err *err)
 {
-	if (name.n == 0 || !str_to_c(name, c, NAME_MAX + 1) || str_index(name, '/') >= 0 || str_eq(name, STR(".")) || str_eq(name, STR("..")))
+	if (name.n == 0 || !str_to_c(name, c, NAME_MAX + 1) || str_index(name, '/') >= 0 || str_eq(name, STR(".")) ||
+		str_eq(name, STR("..")))
 		return err_set(err, ERR_INVALID, "file name \"%.*s\" is not a single component", STR_FMT(str_upto(name, 64)));
 	return ERR_OK;
 }
@@ -182,7 +183,8 @@ enum err_code file_read(int dir, struct str name, struct buf *out, struct err *e
 	off_t bytes = st.st_size;
 	char *room = bytes >= 0 ? buf_reserve(out, (size_t)bytes) : NULL;
 	if (room == NULL)
-		code = err_set(err, ERR_LIMIT, "file %.*s has %lld bytes, over the limit of %zu", STR_FMT(name), (long long)bytes, out->max);
+		code = err_set(err, ERR_LIMIT, "file %.*s has %lld bytes, over the limit of %zu", STR_FMT(name), (long long)bytes,
+			out->max);
 	else
 		code = file_read_at(fd, room, (size_t)bytes, 0, err);
 	if (code == ERR_OK)

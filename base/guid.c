@@ -8,8 +8,8 @@
 
 #include "base/must.h"
 
-// Not from the blocks that random.h keeps: a machine that is set back to a snapshot of its memory would give the same names a second time, and
-// mailboxes take a message whose name they know for one that they have. The kernel is told and begins anew.
+// Not from the blocks that random.h keeps: a machine that is set back to a snapshot of its memory would give the same names a
+// second time, and mailboxes take a message whose name they know for one that they have. The kernel is told and begins anew.
 struct guid guid_new(void)
 {
 	struct guid guid;

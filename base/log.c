@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The log: events become lines in the caller's thread, a ring carries them, one writer thread takes them to stderr or syslog.
 //
-// The ring is a bounded queue of many writers and one reader with a sequence number per slot: a slot is free for position p when its
-// number is p, full when it is p + 1, and free for the next round when it is p + slots. A producer takes a position with one
+// The ring is a bounded queue of many writers and one reader with a sequence number per slot: a slot is free for position p when
+// its number is p, full when it is p + 1, and free for the next round when it is p + slots. A producer takes a position with one
 // compare-and-swap and writes into the slot itself; nobody waits for anybody. A full ring drops the line and counts it.
 //
 // Sleeping and waking: the writer says "sleeping", looks once more, then reads its eventfd; a producer publishes, then looks at
-// "sleeping". Both orders are sequentially consistent, so a line cannot be missed. Lines that a thread writes while log_stop() runs may
-// be lost; all before it are written.
+// "sleeping". Both orders are sequentially consistent, so a line cannot be missed. Lines that a thread writes while log_stop()
+// runs may be lost; all before it are written.
 //
-// Under load a wake and a write for each line would cost more than the line. So after more than BUSY_BATCHES in BUSY_MS the writer naps
-// before the next, and only a warning, an error, a quarter of the ring or the end wakes it: lines go out together then, and at once
-// otherwise.
+// Under load a wake and a write for each line would cost more than the line. So after more than BUSY_BATCHES in BUSY_MS the
+// writer naps before the next, and only a warning, an error, a quarter of the ring or the end wakes it: lines go out together
+// then, and at once otherwise.
 #include "base/log.h"
 
 #include <errno.h>
@@ -68,8 +68,8 @@ static pthread_mutex_t capture_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct buf *capture;
 static int capture_old_mode;
 
-// A line under construction in fixed storage. Units (a character, an escape, a name) are added whole or not at all; once one did not
-// fit, the line is closed with "..." for which room was kept.
+// A line under construction in fixed storage. Units (a character, an escape, a name) are added whole or not at all; once one did
+// not fit, the line is closed with "..." for which room was kept.
 struct line {
 	char *p;
 	size_t n, max;
@@ -237,8 +237,8 @@ static void line_add_time(struct line *line)
 		const char *before;
 		int64_t value;
 		unsigned digits;
-	} parts[] = {{"ts=", year, 4}, {"-", month, 2}, {"-", day, 2}, {"T", second / 3600, 2}, {":", second / 60 % 60, 2}, {":", second % 60, 2},
-		{".", now.tv_nsec / 1000000, 3}};
+	} parts[] = {{"ts=", year, 4}, {"-", month, 2}, {"-", day, 2}, {"T", second / 3600, 2}, {":", second / 60 % 60, 2},
+		{":", second % 60, 2}, {".", now.tv_nsec / 1000000, 3}};
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
 		line_add_c(line, parts[i].before);
 		line_add_number(line, (uint64_t)parts[i].value, parts[i].digits);
@@ -286,13 +286,15 @@ static void write_all(const char *p, size_t n)
 	}
 }
 
-static void event_direct(enum log_level level, const struct log_context *context, const char *message, const struct log_field *fields)
+static void event_direct(enum log_level level, const struct log_context *context, const char *message,
+	const struct log_field *fields)
 {
 	char text[LOG_LINE_BYTES];
 	write_all(text, format(text, true, level, context, message, fields));
 }
 
-static void event_capture(enum log_level level, const struct log_context *context, const char *message, const struct log_field *fields)
+static void event_capture(enum log_level level, const struct log_context *context, const char *message,
+	const struct log_field *fields)
 {
 	char text[LOG_LINE_BYTES];
 	size_t n = format(text, false, level, context, message, fields);
@@ -311,7 +313,8 @@ static void wake_writer(bool also_from_a_nap)
 	}
 }
 
-static void event_ring(enum log_level level, const struct log_context *context, const char *message, const struct log_field *fields)
+static void event_ring(enum log_level level, const struct log_context *context, const char *message,
+	const struct log_field *fields)
 {
 	uint64_t at = atomic_load_explicit(&ring_head, memory_order_relaxed);
 	struct slot *slot;
@@ -319,7 +322,8 @@ static void event_ring(enum log_level level, const struct log_context *context, 
 		slot = &ring[at % SLOTS];
 		uint64_t sequence = atomic_load_explicit(&slot->sequence, memory_order_acquire);
 		if (sequence == at) {
-			if (atomic_compare_exchange_weak_explicit(&ring_head, &at, at + 1, memory_order_relaxed, memory_order_relaxed))
+			if (atomic_compare_exchange_weak_explicit(&ring_head, &at, at + 1, memory_order_relaxed,
+				memory_order_relaxed))
 				break;
 		} else if (sequence < at) {
 			atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
@@ -393,8 +397,9 @@ static void report_dropped(struct buf *batch, uint64_t *reported)
 	if (total == *reported)
 		return;
 	const struct log_field fields[] = {log_u64("lines", total - *reported), {.name = NULL}};
-	take_out(batch, LOG_LEVEL_WARNING, text, format(text, destination == LOG_TO_STDERR && !under_systemd, LOG_LEVEL_WARNING, NULL,
-		"log lines were dropped: the log's reader is too slow", fields));
+	take_out(batch, LOG_LEVEL_WARNING, text,
+		format(text, destination == LOG_TO_STDERR && !under_systemd, LOG_LEVEL_WARNING, NULL,
+			"log lines were dropped: the log's reader is too slow", fields));
 	*reported = total;
 }
 

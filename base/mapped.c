@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading maps of files that may be cut: a handler of SIGBUS that puts a page of zeros where one is missing.
 //
-// Why not a look at the size of the file before each use: it may be cut right after that. Why not a jump out of the handler: it would leave SQLite, and
-// whoever holds a lock, in the middle of things.
+// Why not a look at the size of the file before each use: it may be cut right after that. Why not a jump out of the handler: it
+// would leave SQLite, and whoever holds a lock, in the middle of things.
 #include "base/mapped.h"
 
 #include <errno.h>
@@ -36,7 +36,8 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 	(void)context;
 	// Writable, for what is mapped so: the index of a WAL, where a reader notes how far it reads.
 	if (depth && info->si_code == BUS_ADRERR && is_shared((void *)page) &&
-		mmap((void *)page, page_bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+		mmap((void *)page, page_bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+			MAP_FAILED)
 		is_cut = 1;
 	else
 		sigaction(number, &before, NULL); // and the same again, for whoever had it before us

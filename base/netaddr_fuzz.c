@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses and networks as text, a line each: what is accepted can be printed and is the same again; a network has its own address.
+// Addresses and networks as text, a line each: what is accepted can be printed and is the same again; a network has its own
+// address.
 // Covers: base/netaddr.c
 #include <stdint.h>
 #include <stdio.h>

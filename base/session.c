@@ -19,11 +19,13 @@ void session_name_init(struct session_name *who, const struct conn *conn)
 	who->log = (struct log_context){.parent = &who->log_peer, .name = "session", .value = str_of_c(who->id)};
 }
 
-enum err_code session_start_tls(struct conn *conn, struct tls_slot *slot, const struct log_context *log, size_t *discarded_out, struct err *err)
+enum err_code session_start_tls(struct conn *conn, struct tls_slot *slot, const struct log_context *log, size_t *discarded_out,
+	struct err *err)
 {
 	size_t discarded = 0;
 	struct tls_server *tls = tls_slot_get(slot);
-	enum err_code code = tls ? conn_tls_accept(conn, tls, &discarded, err) : err_set(err, ERR_TLS, "no tls_certificate is set");
+	enum err_code code =
+		tls ? conn_tls_accept(conn, tls, &discarded, err) : err_set(err, ERR_TLS, "no tls_certificate is set");
 	tls_server_drop(&tls);
 	if (code) {
 		log_info(log, "TLS handshake failed", log_err(err));

@@ -30,7 +30,8 @@ void settings_report_fini(struct settings_report *report)
 	buf_fini(&report->lines);
 }
 
-static void add_line(struct settings_report *report, const char *file, int line, const char *name, const char *kind, const char *what)
+static void add_line(struct settings_report *report, const char *file, int line, const char *name, const char *kind,
+	const char *what)
 {
 	struct buf *lines = &report->lines;
 	size_t start = lines->n;
@@ -338,7 +339,8 @@ bool settings_is_default(const struct settings_row *row, const void *values)
 	return same;
 }
 
-void settings_start_only_changes(const struct settings_table *table, const void *old_values, const void *new_values, struct buf *names)
+void settings_start_only_changes(const struct settings_table *table, const void *old_values, const void *new_values,
+	struct buf *names)
 {
 	for (size_t i = 0; i < table->n; i++) {
 		const struct settings_row *row = &table->rows[i];

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings: reading files with libconfuse, so that every error is found and has its place.
 //
-// libconfuse stops at the first error and keeps no lines. So all settings are declared to it as strings or lists of strings, which it
-// cannot refuse, and a callback notes words and place; types are checked afterwards. A name it does not know does stop it: we complain,
-// declare the name, and read the file again, up to UNKNOWN_MAX times. An included file is only noted by its include(), and read after
-// the file that names it: a setting is set once, so the order cannot matter. Comments are made spaces before it sees them: it counts the
-// lines of a comment twice and more, so that every place behind one would be wrong, and knows none within a list.
+// libconfuse stops at the first error and keeps no lines. So all settings are declared to it as strings or lists of strings,
+// which it cannot refuse, and a callback notes words and place; types are checked afterwards. A name it does not know does stop
+// it: we complain, declare the name, and read the file again, up to UNKNOWN_MAX times. An included file is only noted by its
+// include(), and read after the file that names it: a setting is set once, so the order cannot matter. Comments are made spaces
+// before it sees them: it counts the lines of a comment twice and more, so that every place behind one would be wrong, and knows
+// none within a list.
 //
 // Its scanner is global, so one load at a time: a mutex. It passes no argument to callbacks: the load under way is a static.
 #include <confuse.h>
@@ -78,8 +79,8 @@ static void note_place(struct settings_given *given, const char *file, int line)
 	given->line = line;
 }
 
-// libconfuse calls this after each word of a list and again at its end, after the one word of another setting. A list whose first word
-// is not the noted one was set a second time.
+// libconfuse calls this after each word of a list and again at its end, after the one word of another setting. A list whose first
+// word is not the noted one was set a second time.
 static int note(cfg_t *cfg, cfg_opt_t *opt)
 {
 	struct settings_load *load = now->load;
@@ -90,7 +91,8 @@ static int note(cfg_t *cfg, cfg_opt_t *opt)
 	unsigned n = cfg_opt_size(opt);
 	struct str last = str_of_c(cfg_opt_getnstr(opt, n - 1));
 	bool is_list = settings_type_is_list(load->table->rows[i].type);
-	bool goes_on = is_list && given->is_set && given->file == now->file && (n == given->n + 1 || (n == given->n && str_eq(last, given->words[n - 1])));
+	bool goes_on = is_list && given->is_set && given->file == now->file &&
+		       (n == given->n + 1 || (n == given->n && str_eq(last, given->words[n - 1])));
 	if (given->is_set && !goes_on) {
 		char what[512];
 		snprintf(what, sizeof what, "is set already at %s:%d; keep one of them", given->file, given->line);
@@ -102,7 +104,8 @@ static int note(cfg_t *cfg, cfg_opt_t *opt)
 	if (given->words == NULL)
 		given->words = arena_must(load->arena, SETTINGS_WORDS_MAX * sizeof *given->words);
 	if (given->n == SETTINGS_WORDS_MAX) {
-		settings_complain_at(load->report, now->file, cfg->line, load->table->rows[i].name, "has too many elements; at most 1024");
+		settings_complain_at(load->report, now->file, cfg->line, load->table->rows[i].name,
+			"has too many elements; at most 1024");
 		return 1;
 	}
 	given->words[given->n++] = arena_dup(load->arena, last);
@@ -144,11 +147,13 @@ static void on_error(cfg_t *cfg, const char *format, va_list args)
 	char text[256];
 	vsnprintf(text, sizeof text, format, args);
 	static const char prefix[] = "no such option '";
-	if (strncmp(text, prefix, sizeof prefix - 1) == 0 && now->unknown_n < UNKNOWN_MAX && strlen(text) < NAME_BYTES + sizeof prefix) {
+	if (strncmp(text, prefix, sizeof prefix - 1) == 0 && now->unknown_n < UNKNOWN_MAX &&
+		strlen(text) < NAME_BYTES + sizeof prefix) {
 		struct unknown *unknown = &now->unknown[now->unknown_n++];
 		bool top = strcmp(cfg_name(cfg), "root") == 0;
 		snprintf(unknown->section, sizeof unknown->section, "%s", top ? "" : cfg_name(cfg));
-		snprintf(unknown->name, sizeof unknown->name, "%.*s", (int)(strlen(text) - sizeof prefix), text + sizeof prefix - 1);
+		snprintf(unknown->name, sizeof unknown->name, "%.*s", (int)(strlen(text) - sizeof prefix),
+			text + sizeof prefix - 1);
 		unknown->line = cfg->line;
 		now->again = true;
 		return;
@@ -163,7 +168,8 @@ static int on_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
 	(void)opt;
 	struct settings_load *load = now->load;
 	if (argc != 1 || *argv[0] == 0 || load->files_n == SETTINGS_FILES_MAX) {
-		settings_complain_at(load->report, now->file, cfg->line, "include", "wants one file, and 16 in all; write include(\"FILE\")");
+		settings_complain_at(load->report, now->file, cfg->line, "include",
+			"wants one file, and 16 in all; write include(\"FILE\")");
 		return 0;
 	}
 	const char *slash = strrchr(now->file, '/');
@@ -172,7 +178,8 @@ static int on_include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
 		: arena_printf(load->arena, "%.*s/%s", (int)(slash - now->file), now->file, argv[0]).p;
 	for (size_t i = 0; i < load->files_n; i++)
 		if (strcmp(load->files[i], path) == 0 && i <= load->file_now) {
-			settings_complain_at(load->report, now->file, cfg->line, "include", "this file was read already; include it once");
+			settings_complain_at(load->report, now->file, cfg->line, "include",
+				"this file was read already; include it once");
 			return 0;
 		}
 	load->files[load->files_n++] = path;
@@ -233,7 +240,9 @@ static void note_empty_lists(struct reading *r, cfg_t *cfg)
 	for (cfg_opt_t *opt = cfg->opts; opt->name != NULL; opt++) {
 		if (opt->type == CFGT_SEC && cfg_opt_size(opt) > 0)
 			note_empty_lists(r, cfg_opt_getnsec(opt, 0));
-		ptrdiff_t i = opt->type == CFGT_STR && (opt->flags & CFGF_MODIFIED) && cfg_opt_size(opt) == 0 ? row_of(r->load->table, cfg, opt) : -1;
+		ptrdiff_t i = opt->type == CFGT_STR && (opt->flags & CFGF_MODIFIED) && cfg_opt_size(opt) == 0
+				      ? row_of(r->load->table, cfg, opt)
+				      : -1;
 		if (i >= 0 && !r->load->given[i].is_set)
 			note_place(&r->load->given[i], r->file, line_of_name(r->file, opt->name));
 	}
@@ -317,9 +326,9 @@ static void blank_comments(char *text, size_t n)
 	}
 }
 
-// libconfuse's scanner ends the process when a read fails, as on a directory, and takes quadratic time for a long string: so only what
-// can be settings gets there. A daemon that reads its settings again survives whatever was put in their place. text_out is freed by the caller
-// after the stream was closed.
+// libconfuse's scanner ends the process when a read fails, as on a directory, and takes quadratic time for a long string: so only
+// what can be settings gets there. A daemon that reads its settings again survives whatever was put in their place. text_out is
+// freed by the caller after the stream was closed.
 static FILE *open_file(const char *file, char **text_out, struct err *err)
 {
 	struct stat st;

@@ -27,8 +27,8 @@ struct settings_load {
 	size_t files_n, file_now;
 };
 
-// Reads load->files, which grow by their includes; complains about syntax, unknown settings and second places. False when the first
-// file cannot be opened (with err).
+// Reads load->files, which grow by their includes; complains about syntax, unknown settings and second places. False when the
+// first file cannot be opened (with err).
 bool settings_file_read(struct settings_load *load, struct err *err);
 
 // Puts words into the field of row; arrays and strings in the arena. On failure false and, in what, "what; what to do".

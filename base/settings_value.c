@@ -167,7 +167,9 @@ static bool parse_addresses(const struct target *t, const struct str *words, siz
 	struct settings_addresses list = {.v = arena_must(t->arena, n * sizeof *list.v), .n = n};
 	for (size_t i = 0; i < n; i++)
 		if (!netaddr_parse(words[i], 0, &list.v[i]) || list.v[i].port == 0)
-			return wrong(t, "\"%.*s\" is not an IP address and a port; write 192.0.2.1:25, [2001:db8::1]:25, 0.0.0.0:25 or [::]:25",
+			return wrong(t,
+				"\"%.*s\" is not an IP address and a port; write 192.0.2.1:25, [2001:db8::1]:25, 0.0.0.0:25 or "
+				"[::]:25",
 				STR_FMT(words[i]));
 	*(struct settings_addresses *)t->field = list;
 	return true;
@@ -178,7 +180,9 @@ static bool parse_networks(const struct target *t, const struct str *words, size
 	struct settings_networks list = {.v = arena_must(t->arena, n * sizeof *list.v), .n = n};
 	for (size_t i = 0; i < n; i++)
 		if (!netaddr_net_parse(words[i], &list.v[i]))
-			return wrong(t, "\"%.*s\" is not a network; write 192.0.2.0/24, 2001:db8::/32 or one address (no bits beyond the length)",
+			return wrong(t,
+				"\"%.*s\" is not a network; write 192.0.2.0/24, 2001:db8::/32 or one address (no bits beyond the "
+				"length)",
 				STR_FMT(words[i]));
 	*(struct settings_networks *)t->field = list;
 	return true;
@@ -187,7 +191,8 @@ static bool parse_networks(const struct target *t, const struct str *words, size
 bool settings_value_parse(const struct settings_row *row, const struct str *words, size_t n, struct arena *arena, void *values,
 	char *what, size_t what_bytes)
 {
-	struct target t = {.row = row, .arena = arena, .field = (char *)values + row->offset, .what = what, .what_bytes = what_bytes};
+	struct target t = {
+		.row = row, .arena = arena, .field = (char *)values + row->offset, .what = what, .what_bytes = what_bytes};
 	must(settings_type_is_list(row->type) || n == 1);
 	switch (row->type) {
 	case SETTINGS_STR:

@@ -18,7 +18,8 @@ static bool is_ours(int fd, int dir, const char *name, struct stat *st_out)
 {
 	struct stat named;
 	return fstat(fd, st_out) == 0 && S_ISREG(st_out->st_mode) && st_out->st_uid == geteuid() && st_out->st_nlink == 1 &&
-	       fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_dev == st_out->st_dev && named.st_ino == st_out->st_ino;
+	       fstatat(dir, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_dev == st_out->st_dev &&
+	       named.st_ino == st_out->st_ino;
 }
 
 static void *map_whole(int fd, size_t bytes)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Strings against the plain way to do the same, and the text forms of ids: up to the first LF the needle, the number or the id, then the text.
+// Strings against the plain way to do the same, and the text forms of ids: up to the first LF the needle, the number or the id,
+// then the text.
 // Covers: base/str.c base/guid.c
 #include <stdint.h>
 #include <stdlib.h>
@@ -95,7 +96,8 @@ static void check_guid(struct str text)
 	must(guid_short(&guid, short_text).n == GUID_SHORT_BYTES - 1);
 	derived = guid_derive(&guid, text, STR("dsn"));
 	again = guid_derive(&guid, text, STR("forward"));
-	must(!guid_eq(&derived, &again) && !guid_is_zero(&derived) && str_eq(guid_bytes(&guid), str_of((const char *)guid.b, sizeof guid.b)));
+	must(!guid_eq(&derived, &again) && !guid_is_zero(&derived) &&
+		str_eq(guid_bytes(&guid), str_of((const char *)guid.b, sizeof guid.b)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For the tests of connections: certificates made anew for each run, and two fibers that talk over a pair of sockets, in plain or under TLS.
+// For the tests of connections: certificates made anew for each run, and two fibers that talk over a pair of sockets, in plain or
+// under TLS.
 #ifndef BASE_TEST_CONN_H
 #define BASE_TEST_CONN_H
 #include <errno.h>

@@ -50,7 +50,9 @@ enum err_code tls_failed(struct err *err, const char *format, ...)
 {
 	char what[256];
 	unsigned long first = ERR_get_error();
-	const char *reason = ERR_SYSTEM_ERROR(first) ? strerrordesc_np(ERR_GET_REASON(first)) : first ? ERR_reason_error_string(first) : NULL;
+	const char *reason = ERR_SYSTEM_ERROR(first) ? strerrordesc_np(ERR_GET_REASON(first))
+			     : first                 ? ERR_reason_error_string(first)
+						     : NULL;
 	va_list args;
 	va_start(args, format);
 	vsnprintf(what, sizeof what, format, args);
@@ -185,7 +187,8 @@ static int choose_identity(SSL *ssl, int *alert, void *arg)
 static int accept_any_certificate(int ok, X509_STORE_CTX *store)
 {
 	(void)ok, (void)store;
-	return 1; // checked by pin, after the handshake; what is wrong with it stays the verdict of the chain (SSL_get_verify_result)
+	// checked by pin, after the handshake; what is wrong with it stays the verdict of the chain (SSL_get_verify_result)
+	return 1;
 }
 
 // --- Loading ---
@@ -195,8 +198,9 @@ static SSL_CTX *new_server_ctx(struct tls_server *server)
 	static const unsigned char session_context[] = "posthouse";
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
 	set_common(ctx, server->min);
-	// Of TLS 1.3's suites the one with SHA-256 first: the key schedule and the transcript are some thirty hashes a handshake, and SHA-384, which
-	// OpenSSL prefers, makes them a quarter of it. Who has no AES in hardware says so by naming ChaCha20 first.
+	// Of TLS 1.3's suites the one with SHA-256 first: the key schedule and the transcript are some thirty hashes a handshake,
+	// and SHA-384, which OpenSSL prefers, makes them a quarter of it. Who has no AES in hardware says so by naming ChaCha20
+	// first.
 	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	must(SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384") == 1);
 	must(SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) == 1);

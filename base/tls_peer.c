@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names of a peer's certificate, as text that somebody can write into a rule and nobody can forge: a value cannot hold what parts it.
+// The names of a peer's certificate, as text that somebody can write into a rule and nobody can forge: a value cannot hold what
+// parts it.
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 

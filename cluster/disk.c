@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The identity of a queue's disk: written with inode and birth time of its directory, compared with them at each start.
 //
-// A copy of the files (restored backup, cloned image) carries the ids but sits in another directory. It may lack what the original has
-// promised since, so it must not vote or answer in its name: it gets ids of its own.
+// A copy of the files (restored backup, cloned image) carries the ids but sits in another directory. It may lack what the
+// original has promised since, so it must not vote or answer in its name: it gets ids of its own.
 #include "disk.h"
 
 #include <fcntl.h>

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // A queue's log on one node: one SQLite database, one writer thread, group commit.
 //
-// Happy path. Proposals wait in a line; the writer takes up to CLUSTER_LOG_BATCH of them, opens a transaction, appends each record to
-// `log`, gives it to the fold, which changes the rows, sets `applied`, cuts the log's oldest end, commits (one flush for all), tells the
-// fold, and then answers each caller. While it commits the next batch gathers.
+// Happy path. Proposals wait in a line; the writer takes up to CLUSTER_LOG_BATCH of them, opens a transaction, appends each
+// record to `log`, gives it to the fold, which changes the rows, sets `applied`, cuts the log's oldest end, commits (one flush
+// for all), tells the fold, and then answers each caller. While it commits the next batch gathers.
 //
-// Failure modes. ENOSPC while writing: roll back; ENTERs of the batch are refused; the others are written again; if that fails too the
-// ballast file goes and they are written again; if that fails they wait and are tried once a second (stuck). Below the reserve ENTERs are
-// refused before anything is written. Everything else that the disk says is final: config.died.
+// Failure modes. ENOSPC while writing: roll back; ENTERs of the batch are refused; the others are written again; if that fails
+// too the ballast file goes and they are written again; if that fails they wait and are tried once a second (stuck). Below the
+// reserve ENTERs are refused before anything is written. Everything else that the disk says is final: config.died.
 //
-// Crash story. A commit is whole or absent. What waited in memory was answered to nobody: sessions that waited lose their connection, and
-// their clients try again. The start needs no hand: SQLite replays its WAL, `applied` and the rows are of one transaction.
+// Crash story. A commit is whole or absent. What waited in memory was answered to nobody: sessions that waited lose their
+// connection, and their clients try again. The start needs no hand: SQLite replays its WAL, `applied` and the rows are of one
+// transaction.
 //
 // Threads. propose, submit, read: any. Everything that has a struct db argument: the writer thread (at open: the opening thread).
 #include "cluster/log.h"
@@ -187,11 +188,12 @@ static enum err_code identify(struct cluster_log *log, struct err *err)
 		code = disk_read(log->dir, &on_file, &answer, err);
 	if (code)
 		return code;
-	if (there && answer == DISK_SAME && guid_eq(&on_file.disk, &log->identity.disk) && guid_eq(&on_file.group, &log->identity.group))
+	if (there && answer == DISK_SAME && guid_eq(&on_file.disk, &log->identity.disk) &&
+		guid_eq(&on_file.group, &log->identity.group))
 		return ERR_OK;
 	if (there && log->applied > 0) // else it may be the first start that was cut off between the two; nothing is in it
-		log_error(NULL, "queue: this disk is a copy of another one, it gets an identity of its own; mail that the original has sent since "
-				"may be sent again");
+		log_error(NULL, "queue: this disk is a copy of another one, it gets an identity of its own; mail that the "
+				"original has sent since may be sent again");
 	log->identity = (struct disk_identity){guid_new(), guid_new()};
 	return put_identity(log, there ? STATE_IDENTITY : STATE_PUT, err);
 }

@@ -35,8 +35,8 @@ void cluster_log_look_at_space(struct cluster_log *log)
 	bool is_short = free_bytes < reserve_bytes;
 	if (is_short != atomic_exchange(&log->short_of_space, is_short)) {
 		if (is_short)
-			log_error(NULL, "queue: free space is below the reserve, new mail is refused", log_u64("free_bytes", free_bytes),
-				log_u64("reserve_bytes", reserve_bytes));
+			log_error(NULL, "queue: free space is below the reserve, new mail is refused",
+				log_u64("free_bytes", free_bytes), log_u64("reserve_bytes", reserve_bytes));
 		else
 			log_info(NULL, "queue: enough free space again", log_u64("free_bytes", free_bytes));
 	}
@@ -77,7 +77,8 @@ static enum err_code apply_one(struct cluster_log *log, uint64_t index, const st
 	if (code)
 		return code;
 	arena_reset(log->arena);
-	struct cluster_entry entry = {.index = index, .term = log->term, .record = p->record, .body = p->body, .answer = p->answer};
+	struct cluster_entry entry = {
+		.index = index, .term = log->term, .record = p->record, .body = p->body, .answer = p->answer};
 	return log->config.fold.apply(log->config.fold.self, log->db, &entry, log->arena, err);
 }
 
@@ -231,7 +232,8 @@ static struct cluster_proposal *take_batch(struct cluster_log *log)
 {
 	struct cluster_proposal *list = log->head, **end = &log->head;
 	size_t n = 0, bytes = 0;
-	while (*end && n < CLUSTER_LOG_BATCH && (n == 0 || bytes + (*end)->record.n + (*end)->body.n <= CLUSTER_LOG_BATCH_BYTES)) {
+	while (*end && n < CLUSTER_LOG_BATCH &&
+		(n == 0 || bytes + (*end)->record.n + (*end)->body.n <= CLUSTER_LOG_BATCH_BYTES)) {
 		bytes += (*end)->record.n + (*end)->body.n;
 		end = &(*end)->next;
 		n++;
@@ -267,7 +269,8 @@ void *cluster_log_writer(void *arg)
 				pthread_mutex_lock(&log->mutex);
 				continue;
 			}
-			(void)thread_wait_until(&log->wake, &log->mutex, log->head ? clock_earlier(log->retry_at_ms, idle_at_ms) : idle_at_ms);
+			(void)thread_wait_until(&log->wake, &log->mutex, log->head ? clock_earlier(log->retry_at_ms,
+				idle_at_ms) : idle_at_ms);
 			continue;
 		}
 		struct reading *reads = log->reads;

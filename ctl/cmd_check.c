@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse check: the settings, and what they name, without starting anything.
 //
-// Everything wrong is said at once, each as FILE:LINE: setting: what; what to do. A check is a row: it gets settings that are right each for
-// itself and complains with settings_complain(). What is no error but surely not meant is said by settings_warn_at(), and check says ok all the same.
+// Everything wrong is said at once, each as FILE:LINE: setting: what; what to do. A check is a row: it gets settings that are
+// right each for itself and complains with settings_complain(). What is no error but surely not meant is said by
+// settings_warn_at(), and check says ok all the same.
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -28,10 +29,12 @@ static void check_users(const struct settings *s, struct settings_report *report
 	  groups[] = {{"group", s->group}, {"auth_group", s->group.n ? s->auth_group : STR_NONE}};
 	for (size_t i = 0; i < sizeof users / sizeof *users; i++)
 		if (users[i].name.n > 0 && getpwnam(users[i].name.p) == NULL)
-			settings_complain(report, users[i].setting, "there is no user %s; make it, or name another", users[i].name.p);
+			settings_complain(report, users[i].setting, "there is no user %s; make it, or name another",
+				users[i].name.p);
 	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
 		if (groups[i].name.n > 0 && getgrnam(groups[i].name.p) == NULL)
-			settings_complain(report, groups[i].setting, "there is no group %s; make it, or name another", groups[i].name.p);
+			settings_complain(report, groups[i].setting, "there is no group %s; make it, or name another",
+				groups[i].name.p);
 }
 
 static void check_sandbox(const struct settings *s, struct settings_report *report)
@@ -39,26 +42,31 @@ static void check_sandbox(const struct settings *s, struct settings_report *repo
 	if (s->sandbox == SETTINGS_SANDBOX_OPTIONAL)
 		return;
 	if (sandbox_landlock_version() == 0)
-		settings_complain(report, "sandbox", "this kernel has no Landlock; add landlock to its lsm= parameter, or set sandbox = optional");
+		settings_complain(report, "sandbox",
+			"this kernel has no Landlock; add landlock to its lsm= parameter, or set sandbox = optional");
 	if (!sandbox_has_seccomp())
-		settings_complain(report, "sandbox", "this kernel has no seccomp filters; use another, or set sandbox = optional");
+		settings_complain(report, "sandbox",
+			"this kernel has no seccomp filters; use another, or set sandbox = optional");
 }
 
 static void check_file(const char *setting, struct str path, struct settings_report *report)
 {
 	if (path.n > 0 && access(path.p, R_OK) < 0)
-		settings_complain(report, setting, "cannot read %s: %s; name a file that exists, or correct its mode", path.p, strerror(errno));
+		settings_complain(report, setting, "cannot read %s: %s; name a file that exists, or correct its mode", path.p,
+			strerror(errno));
 }
 
 static void check_tls(const struct settings *s, struct settings_report *report)
 {
-	check_file("tls_ca_file", s->relayhost_tls == SETTINGS_RELAYHOST_TLS_VERIFY && s->relayhost.host.n ? s->tls_ca_file : STR_NONE, report);
+	check_file("tls_ca_file",
+		s->relayhost_tls == SETTINGS_RELAYHOST_TLS_VERIFY && s->relayhost.host.n ? s->tls_ca_file : STR_NONE, report);
 	for (size_t i = 0; i < s->tls_certificate.n; i++) {
 		struct tls_files files = {.cert_path = s->tls_certificate.v[i].p, .key_path = s->tls_key.v[i].p};
 		struct tls_server *server;
 		struct err err;
 		if (tls_server_new(&(struct tls_server_config){.files = &files, .n = 1}, &server, &err))
-			settings_complain(report, "tls_certificate", "%s; name a PEM certificate and, in tls_key, its key", err.text);
+			settings_complain(report, "tls_certificate", "%s; name a PEM certificate and, in tls_key, its key",
+				err.text);
 		else
 			tls_server_drop(&server);
 	}
@@ -75,7 +83,8 @@ static void check_tls(const struct settings *s, struct settings_report *report)
 // As stored (mail/access_rule.h).
 static const struct str certificate_tags[] = {STR("certissuer:"), STR("certsubject:"), STR("certname:")};
 
-#define CERTIFICATE_UNASKED "has no effect, for no client is asked for its certificate; set smtp_client_certificate = ask, or remove the row"
+#define CERTIFICATE_UNASKED \
+	"has no effect, for no client is asked for its certificate; set smtp_client_certificate = ask, or remove the row"
 
 static bool asks_for_certificates(const struct settings *s)
 {
@@ -117,7 +126,8 @@ static void warn_certificate_entry(void *context, size_t line, const struct entr
 			found |= str_starts_nocase(key, certificate_tags[i]);
 	if (!found)
 		return;
-	snprintf(text, sizeof text, "%s (entry \"%.*s\")", CERTIFICATE_UNASKED, (int)(entry->dn.n < 500 ? entry->dn.n : 500), entry->dn.p);
+	snprintf(text, sizeof text, "%s (entry \"%.*s\")", CERTIFICATE_UNASKED, (int)(entry->dn.n < 500 ? entry->dn.n : 500),
+		entry->dn.p);
 	settings_warn_at(directory->report, directory->file, (int)line, "phAccessKey", text);
 }
 
@@ -137,7 +147,8 @@ static void check_ldap(const struct settings *s, struct settings_report *report)
 	struct err err;
 	struct buf password;
 	if (!directory_is_dn(s->ldap_base))
-		settings_complain(report, "ldap_base", "\"%.*s\" is no name of an entry (DN); write it as the server does, such as dc=uni,dc=example",
+		settings_complain(report, "ldap_base",
+			"\"%.*s\" is no name of an entry (DN); write it as the server does, such as dc=uni,dc=example",
 			STR_FMT(s->ldap_base));
 	buf_init(&password, PASSWORD_FILE_BYTES_MAX);
 	if (s->ldap_password_file.n && password_file_read(s->ldap_password_file.p, &password, &err))
@@ -146,7 +157,8 @@ static void check_ldap(const struct settings *s, struct settings_report *report)
 	for (size_t i = 0; i < s->ldap_uri.n; i++) {
 		struct settings_ldap_server server;
 		must(settings_ldap_server(s->ldap_uri.v[i], &server)); // the rules between settings have seen it
-		if (server.kind != SETTINGS_LDAP_LOCAL && (server.kind == SETTINGS_LDAP_TLS || settings_ldap_wants_starttls(s, &server)))
+		if (server.kind != SETTINGS_LDAP_LOCAL &&
+			(server.kind == SETTINGS_LDAP_TLS || settings_ldap_wants_starttls(s, &server)))
 			check_file(s->ldap_ca_file.n ? "ldap_ca_file" : "tls_ca_file", settings_ldap_ca_file(s), report);
 	}
 	check_file("ldap_certificate", s->ldap_certificate, report);
@@ -161,13 +173,16 @@ static void check_directory(const struct settings *s, struct settings_report *re
 		return;
 	}
 	if (s->shadow_ldif.n == 0) {
-		settings_complain(report, "shadow_ldif", "is not set and ldap_uri neither, so there are no users and no domains; name an LDIF file, or LDAP servers");
+		settings_complain(report, "shadow_ldif",
+			"is not set and ldap_uri neither, so there are no users and no domains; name an LDIF file, or LDAP "
+			"servers");
 		return;
 	}
 	struct directory_report directory = {report, s->shadow_ldif.p};
 	struct err err;
 	struct profile *profile = profile_new(s->ldap_profile, &s->ldap_map);
-	if (check_ldif(s->shadow_ldif.p, profile, complain_directory, asks_for_certificates(s) ? NULL : warn_certificate_entry, &directory, &err))
+	if (check_ldif(s->shadow_ldif.p, profile, complain_directory, asks_for_certificates(s) ? NULL : warn_certificate_entry,
+		    &directory, &err))
 		settings_complain(report, "shadow_ldif", "%s; correct that file, or name another", err.text);
 	profile_free(&profile);
 }
@@ -190,7 +205,8 @@ static void check_tables(const struct settings *s, struct settings_report *repor
 	struct err err;
 	size_t before = report->errors;
 	if (rules_load(s, complain_row, report, &rules, &err) && report->errors == before)
-		settings_complain(report, s->routes_file.n ? "routes_file" : "access_file", "%s; name a file that can be read, or none", err.text);
+		settings_complain(report, s->routes_file.n ? "routes_file" : "access_file",
+			"%s; name a file that can be read, or none", err.text);
 	check_certificate_rows(s, rules, report);
 	rules_drop(&rules);
 }

@@ -26,7 +26,8 @@ static void add_trouble_of_serves(struct ctl *ctl, json_t *answer)
 {
 	const struct settings *settings = ctl_settings(ctl);
 	const char *other = json_string_value(json_object_get(answer, "trouble"));
-	struct directory *directory = directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
+	struct directory *directory =
+		directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
 	bool none = settings->serves.n > 0 && directory_status(directory).complete &&
 		directory_next_key(directory, DIRECTORY_HOST, STR_NONE, ctl->arena).p;
 	struct buf text;
@@ -49,12 +50,14 @@ static void print_status(const struct ctl *ctl, enum daemons_id daemon, const js
 	const char *name = daemons_name(daemon), *trouble = json_string_value(json_object_get(answer, "trouble"));
 	if (ctl->json)
 		ctl_print_json(answer != NULL
-			? json_pack("{s:s, s:b, s:O, s:O, s:O, s:O*}", "daemon", name, "serves", 1, "pid", json_object_get(answer, "pid"), "uptime_s",
-				json_object_get(answer, "uptime_s"), "version", json_object_get(answer, "version"), "trouble",
-				json_object_get(answer, "trouble"))
-			: json_pack("{s:s, s:b, s:s}", "daemon", name, "serves", 0, "error", err->text));
+				       ? json_pack("{s:s, s:b, s:O, s:O, s:O, s:O*}", "daemon", name, "serves", 1, "pid",
+						 json_object_get(answer, "pid"), "uptime_s", json_object_get(answer, "uptime_s"),
+						 "version", json_object_get(answer, "version"), "trouble",
+						 json_object_get(answer, "trouble"))
+				       : json_pack("{s:s, s:b, s:s}", "daemon", name, "serves", 0, "error", err->text));
 	else if (answer != NULL)
-		printf("%s: serves, pid %lld, for %lld s, version %s%s%s\n", name, (long long)json_integer_value(json_object_get(answer, "pid")),
+		printf("%s: serves, pid %lld, for %lld s, version %s%s%s\n", name,
+			(long long)json_integer_value(json_object_get(answer, "pid")),
 			(long long)json_integer_value(json_object_get(answer, "uptime_s")),
 			json_string_value(json_object_get(answer, "version")), trouble ? "; but " : "", trouble ? trouble : "");
 	else

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse directory diff: the addresses whose fate a change would alter.
 //
-// Every address of the directory before and after is decided once, from the directory as it would be; the overlay says whether the decision
-// met anything that changes. Only then the directory as it is is asked too, and the two verdicts are compared. The router is a function of
-// its look-ups, so nothing is missed: not the list whose member's forward goes, nor the catch-all behind a deleted user. It costs one
-// decision for each address and one look-up for each member of a list: seconds for 200,000 users, longer where large lists are many.
+// Every address of the directory before and after is decided once, from the directory as it would be; the overlay says whether
+// the decision met anything that changes. Only then the directory as it is is asked too, and the two verdicts are compared. The
+// router is a function of its look-ups, so nothing is missed: not the list whose member's forward goes, nor the catch-all behind
+// a deleted user. It costs one decision for each address and one look-up for each member of a list: seconds for 200,000 users,
+// longer where large lists are many.
 //
 // Log-ins are compared in the same way: who gets in by them, to which services, where the mailbox is, within which limits. An
 // address with a detail fares as the one without, unless its domain's delimiters change: then each is asked with each delimiter.
 // Names in subdomains (phIncludeSubdomains) are asked for as *@any.DOMAIN.
 //
-// Not looked at: what access rows say of outside recipients, and names in a domain that stands for another one which does so itself.
+// Not looked at: what access rows say of outside recipients, and names in a domain that stands for another one which does so
+// itself.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -123,15 +125,17 @@ static void print_text(struct str address, const struct str *a, size_t n_a, cons
 
 static json_t *json_verdict(const struct recipient_verdict *v)
 {
-	return json_pack("{s:s, s:i, s:o, s:o, s:o*, s:o*, s:o}", "verdict", recipient_outcome_name(v->outcome), "code", v->code, "enhanced",
-		why_json_text(v->enhanced), "text", why_json_text(v->text), "owner", v->owner.n ? why_json_text(v->owner) : NULL, "held",
-		v->quarantine.n ? why_json_text(v->quarantine) : NULL, "targets", why_json_targets(v));
+	return json_pack("{s:s, s:i, s:o, s:o, s:o*, s:o*, s:o}", "verdict", recipient_outcome_name(v->outcome), "code", v->code,
+		"enhanced", why_json_text(v->enhanced), "text", why_json_text(v->text), "owner",
+		v->owner.n ? why_json_text(v->owner) : NULL, "held", v->quarantine.n ? why_json_text(v->quarantine) : NULL,
+		"targets", why_json_targets(v));
 }
 
 // --- One address ---
 
 // True when it changes.
-static bool compare(struct diff *diff, struct str address, struct recipient_verdict *before_out, struct recipient_verdict *after_out)
+static bool compare(struct diff *diff, struct str address, struct recipient_verdict *before_out,
+	struct recipient_verdict *after_out)
 {
 	struct why *why = &diff->why;
 	size_t n_before, n_after;
@@ -148,8 +152,8 @@ static bool compare(struct diff *diff, struct str address, struct recipient_verd
 		return false;
 	diff->changed++;
 	if (why->json)
-		ctl_print_json(json_pack("{s:o, s:o, s:o}", "address", why_json_text(address), "before", json_verdict(before_out), "after",
-			json_verdict(after_out)));
+		ctl_print_json(json_pack("{s:o, s:o, s:o}", "address", why_json_text(address), "before", json_verdict(before_out),
+			"after", json_verdict(after_out)));
 	else
 		print_text(address, before, n_before, after, n_after);
 	return true;
@@ -166,7 +170,8 @@ static bool has_entry(struct diff *diff, struct str address)
 static bool compare_in(struct diff *diff, struct str address, struct str domain)
 {
 	struct recipient_verdict before, after;
-	struct str other = arena_printf(diff->keys, "%.*s@%.*s", STR_FMT(str_upto(address, (size_t)str_rindex(address, '@'))), STR_FMT(domain));
+	struct str other = arena_printf(diff->keys, "%.*s@%.*s", STR_FMT(str_upto(address, (size_t)str_rindex(address, '@'))),
+		STR_FMT(domain));
 	if (has_entry(diff, other))
 		return false;
 	compare(diff, other, &before, &after);
@@ -219,7 +224,8 @@ static void look_at_address(struct diff *diff, struct str key)
 static const struct entry *domain_in(struct diff *diff, struct directory *directory, struct str domain)
 {
 	struct directory_match match;
-	return directory_find(directory, DIRECTORY_DOMAIN, domain, diff->why.arena, &match) == DIRECTORY_FOUND ? match.entry : NULL;
+	return directory_find(directory, DIRECTORY_DOMAIN, domain, diff->why.arena, &match) == DIRECTORY_FOUND ? match.entry
+													       : NULL;
 }
 
 static struct str delimiters_of(const struct diff *diff, const struct entry *domain)
@@ -239,7 +245,8 @@ static void keep_split(struct diff *diff, struct str key)
 		diff->splits = reallocarray(diff->splits, diff->room_splits, sizeof *diff->splits);
 		must(diff->splits != NULL);
 	}
-	diff->splits[diff->n_splits++] = (struct split){arena_dup(diff->names, key), arena_printf(diff->names, "%.*s%.*s", STR_FMT(old), STR_FMT(new))};
+	diff->splits[diff->n_splits++] =
+		(struct split){arena_dup(diff->names, key), arena_printf(diff->names, "%.*s%.*s", STR_FMT(old), STR_FMT(new))};
 }
 
 // An address of a domain that splits its names in another way.
@@ -254,7 +261,8 @@ static void look_at_details(struct diff *diff, struct str key)
 			continue;
 		for (size_t k = 0; k < delimiters.n; k++) {
 			struct recipient_verdict before, after;
-			struct str address = arena_printf(diff->keys, "%.*s%c*@%.*s", STR_FMT(local), delimiters.p[k], STR_FMT(domain));
+			struct str address =
+				arena_printf(diff->keys, "%.*s%c*@%.*s", STR_FMT(local), delimiters.p[k], STR_FMT(domain));
 			if (str_index(str_upto(delimiters, k), delimiters.p[k]) < 0 && !has_entry(diff, address))
 				compare(diff, address, &before, &after);
 		}
@@ -264,7 +272,8 @@ static void look_at_details(struct diff *diff, struct str key)
 static bool has_subdomains(struct diff *diff, struct str key)
 {
 	const struct entry *before = domain_in(diff, diff->why.directory, key), *after = domain_in(diff, diff->why.after, key);
-	return (before && entry_flag(before, ATTR_PH_INCLUDE_SUBDOMAINS)) || (after && entry_flag(after, ATTR_PH_INCLUDE_SUBDOMAINS));
+	return (before && entry_flag(before, ATTR_PH_INCLUDE_SUBDOMAINS)) ||
+	       (after && entry_flag(after, ATTR_PH_INCLUDE_SUBDOMAINS));
 }
 
 // --- Log-ins ---
@@ -274,7 +283,9 @@ static void print_values(const char *sign, const json_t *values, const json_t *o
 	const char *name;
 	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)values, name, value) {
-		char *text = json_equal(value, json_object_get(others, name)) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+		char *text = json_equal(value, json_object_get(others, name))
+				     ? NULL
+				     : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
 		if (text)
 			printf("  %s %s: %s\n", sign, name, text);
 		free(text);
@@ -292,7 +303,8 @@ static void look_at_login(struct diff *diff, struct str key)
 	if (!json_equal(before, after)) {
 		diff->changed++;
 		if (why->json) {
-			ctl_print_json(json_pack("{s:o, s:O, s:O}", "login", why_json_text(key), "before", before, "after", after));
+			ctl_print_json(json_pack("{s:o, s:O, s:O}", "login", why_json_text(key), "before", before, "after",
+				after));
 		} else {
 			struct buf name;
 			buf_init(&name, 4096);
@@ -361,7 +373,9 @@ static void look_in_aliases(struct diff *diff, struct str key)
 	for (size_t i = 0; i < diff->n_aliases && str_rindex(key, '@') > 0; i++) {
 		struct str domain = diff->aliases[i].domain, own = str_from(key, (size_t)str_rindex(key, '@') + 1);
 		if (diff->aliases[i].touched && is_target(diff, domain, own) && compare_in(diff, key, domain))
-			compare_roles(diff, arena_printf(diff->keys, "%.*s@%.*s", STR_FMT(str_upto(key, key.n - own.n - 1)), STR_FMT(domain)), false);
+			compare_roles(diff,
+				arena_printf(diff->keys, "%.*s@%.*s", STR_FMT(str_upto(key, key.n - own.n - 1)), STR_FMT(domain)),
+				false);
 	}
 }
 
@@ -374,7 +388,10 @@ static void look_at_route(struct diff *diff, struct str key)
 		key = STR("elsewhere.invalid"); // RFC 2606: nobody has a row for it
 	if (str_index(key, '@') >= 0 && has_entry(diff, key))
 		return;
-	const char *before = str_index(key, '@') > 0 ? "" : str_index(key, '@') == 0 ? "*" : str_starts(key, STR(".")) ? "*@any" : "*@";
+	const char *before = str_index(key, '@') > 0     ? ""
+			     : str_index(key, '@') == 0  ? "*"
+			     : str_starts(key, STR(".")) ? "*@any"
+							 : "*@";
 	compare_address(diff, arena_printf(diff->keys, "%s%.*s", before, STR_FMT(key)));
 }
 
@@ -402,8 +419,9 @@ static void walk(struct diff *diff, enum directory_key kind, void (*look_at)(str
 static int print_sum(const struct diff *diff)
 {
 	struct directory_status status = directory_status(diff->why.directory);
-	fprintf(stderr, "posthouse: %zu of %zu addresses and log-ins would change, from version %llu of the shadow%s\n", diff->changed, diff->compared,
-		(unsigned long long)status.version, status.fresh ? "" : ", which is NOT known to be up to date");
+	fprintf(stderr, "posthouse: %zu of %zu addresses and log-ins would change, from version %llu of the shadow%s\n",
+		diff->changed, diff->compared, (unsigned long long)status.version,
+		status.fresh ? "" : ", which is NOT known to be up to date");
 	return diff->changed ? CTL_NO : CTL_YES;
 }
 

@@ -3,7 +3,8 @@
 // posthouse directory profile: how attributes of the directory are read.
 // posthouse directory release: lets through what the brake holds.
 // posthouse directory reconcile: has the whole directory read and compared once more.
-// posthouse directory password: values for userPassword and phScram, made from a password that is read here and goes nowhere else.
+// posthouse directory password: values for userPassword and phScram, made from a password that is read here and goes nowhere
+// else.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,8 @@ static void print_missing(const json_t *missing)
 		buf_init(&b, MISSING_BYTES_MAX);
 		buf_add_c(&b, "nobody has the class of service ");
 		log_escape(&b, str_of_c(json_string_value(json_object_get(one, "class"))));
-		buf_printf(&b, ", which %lld entries name, the first being ", (long long)json_integer_value(json_object_get(one, "entries")));
+		buf_printf(&b, ", which %lld entries name, the first being ",
+			(long long)json_integer_value(json_object_get(one, "entries")));
 		log_escape(&b, str_of_c(json_string_value(json_object_get(one, "entry"))));
 		printf("%.*s\n", STR_FMT(buf_str(&b)));
 		buf_fini(&b);
@@ -45,8 +47,9 @@ static void print_missing(const json_t *missing)
 static void print_conflicts(json_int_t n)
 {
 	if (n > 0)
-		printf("%lld %s several owners, and what is sent to %s is deferred: the log of ldapsync names them (\"several entries claim one key\"), "
-		       "`posthouse why ADDRESS` says more\n", (long long)n, n == 1 ? "address or other key has" : "addresses or other keys have",
+		printf("%lld %s several owners, and what is sent to %s is deferred: the log of ldapsync names them (\"several "
+		       "entries claim one key\"), `posthouse why ADDRESS` says more\n",
+			(long long)n, n == 1 ? "address or other key has" : "addresses or other keys have",
 			n == 1 ? "it" : "them");
 }
 
@@ -61,16 +64,20 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	const char *future = json_string_value(json_object_get(answer, "future_csn"));
 	json_int_t held = json_integer_value(json_object_get(answer, "held_deletes"));
 	if (ctl->json) {
-		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*, s:O*}", "state", state, "provider",
-			provider ? provider : "", "driver", driver ? driver : "", "lag_ms", json_integer_value(json_object_get(answer, "lag_ms")), "entries",
-			(json_int_t)status->entries, "held_deletes", held, "version", (json_int_t)status->version, "complete", status->complete,
-			"fresh", status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn", future ? future : "", "trouble",
-			trouble ? trouble : "", "missing_classes", json_object_get(answer, "missing_classes"), "conflicts",
-			json_object_get(answer, "conflicts")));
+		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*, s:O*}", "state",
+			state, "provider", provider ? provider : "", "driver", driver ? driver : "", "lag_ms",
+			json_integer_value(json_object_get(answer, "lag_ms")), "entries", (json_int_t)status->entries,
+			"held_deletes", held, "version", (json_int_t)status->version, "complete", status->complete, "fresh",
+			status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn",
+			future ? future : "", "trouble", trouble ? trouble : "", "missing_classes",
+			json_object_get(answer, "missing_classes"), "conflicts", json_object_get(answer, "conflicts")));
 		return;
 	}
-	printf("%s: version %llu, %llu entries, %s", state, (unsigned long long)status->version, (unsigned long long)status->entries,
-		!status->complete ? "never loaded completely" : status->fresh ? "up to date" : "not known to be up to date");
+	printf("%s: version %llu, %llu entries, %s", state, (unsigned long long)status->version,
+		(unsigned long long)status->entries,
+		!status->complete ? "never loaded completely"
+		: status->fresh   ? "up to date"
+				  : "not known to be up to date");
 	if (status->age_s >= 0)
 		printf(", confirmed %lld s ago", (long long)status->age_s);
 	if (provider && *provider)
@@ -81,7 +88,9 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	if (trouble && *trouble)
 		printf("%s\n", trouble);
 	if (future && *future)
-		printf("the directory has a change number from the future, %s: is the clock of one of its servers wrong, or ours?\n", future);
+		printf("the directory has a change number from the future, %s: is the clock of one of its servers wrong, or "
+		       "ours?\n",
+			future);
 	print_conflicts(json_integer_value(json_object_get(answer, "conflicts")));
 	print_missing(json_object_get(answer, "missing_classes"));
 }
@@ -138,7 +147,8 @@ int cmd_directory_profile(struct ctl *ctl)
 	const struct settings *settings = ctl_settings(ctl);
 	if (settings == NULL)
 		return ctl_without_settings(ctl);
-	return print_profile(ctl, profile_name(settings->ldap_profile), &settings->ldap_map, profile_lines(settings->ldap_profile));
+	return print_profile(ctl, profile_name(settings->ldap_profile), &settings->ldap_map,
+		profile_lines(settings->ldap_profile));
 }
 
 // --- release ---
@@ -153,7 +163,8 @@ static int ask_for_refresh(struct ctl *ctl, const char *command, const char *don
 	if (ctl->json)
 		ctl_print_json(json_incref(answer));
 	else
-		printf("%s: %lld entries are gone, version %lld has %lld\n", done, (long long)json_integer_value(json_object_get(answer, "deleted")),
+		printf("%s: %lld entries are gone, version %lld has %lld\n", done,
+			(long long)json_integer_value(json_object_get(answer, "deleted")),
 			(long long)json_integer_value(json_object_get(answer, "version")),
 			(long long)json_integer_value(json_object_get(answer, "entries")));
 	json_decref(answer);
@@ -193,7 +204,8 @@ static bool read_password(const char *prompt, char line[PASSWORD_BYTES_MAX + 2])
 	return got;
 }
 
-static enum err_code make_values(enum password_scheme scheme, struct str password, struct buf *hash, struct buf *scram, struct err *err)
+static enum err_code make_values(enum password_scheme scheme, struct str password, struct buf *hash, struct buf *scram,
+	struct err *err)
 {
 	enum err_code code = password_make(scheme, password, hash, err);
 	return code ? code : password_scram_make(password, PASSWORD_SCRAM_ITERATIONS, scram, err);
@@ -207,7 +219,8 @@ static int print_values(struct ctl *ctl, const char *login, enum password_scheme
 	buf_init(&scram, PASSWORD_STORED_BYTES_MAX);
 	enum err_code code = make_values(scheme, password, &hash, &scram, &err);
 	if (code == ERR_OK && ctl->json)
-		ctl_print_json(json_pack("{s:s, s:s, s:s}", "login", login, "userPassword", buf_c(&hash), "phScram", buf_c(&scram)));
+		ctl_print_json(json_pack("{s:s, s:s, s:s}", "login", login, "userPassword", buf_c(&hash), "phScram",
+			buf_c(&scram)));
 	else if (code == ERR_OK)
 		printf("# for the entry of %s\nuserPassword: %s\nphScram: %s\n", login, buf_c(&hash), buf_c(&scram));
 	buf_fini(&hash);

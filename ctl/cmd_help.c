@@ -16,7 +16,8 @@ int cmd_help(struct ctl *ctl)
 	for (size_t i = 0; i < ctl_rows_n; i++) {
 		struct str name = str_of_c(ctl_rows[i].name);
 		// The first word alone stands for all commands that begin with it.
-		if (ctl_rows[i].run == NULL || (wanted.n && !str_eq(name, wanted) && !(str_starts(name, wanted) && name.p[wanted.n] == ' ')))
+		if (ctl_rows[i].run == NULL ||
+			(wanted.n && !str_eq(name, wanted) && !(str_starts(name, wanted) && name.p[wanted.n] == ' ')))
 			continue;
 		found = true;
 		options_help(&ctl_rows[i], stdout);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// posthouse directory import: a table of sendmail's or Postfix's, as LDIF on standard output (import.h says what becomes of what).
+// posthouse directory import: a table of sendmail's or Postfix's, as LDIF on standard output (import.h says what becomes of
+// what).
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,7 +54,9 @@ static const char *read_include(void *context, struct str path, struct arena *ar
 	(void)context;
 	if (!str_to_c(path, name, sizeof name))
 		return "is not included: its name is too long; shorten it";
-	return read_path(name, O_NOFOLLOW, arena, text_out, NULL) ? "cannot be read as a plain file; make it one that you may read, no link" : NULL;
+	return read_path(name, O_NOFOLLOW, arena, text_out, NULL)
+		       ? "cannot be read as a plain file; make it one that you may read, no link"
+		       : NULL;
 }
 
 static void print_complaint(void *context, enum import_say kind, struct str file, size_t line, struct str key, const char *what)
@@ -63,10 +66,13 @@ static void print_complaint(void *context, enum import_say kind, struct str file
 	fprintf(stderr, "%.*s:%zu: %s%.*s: %s\n", STR_FMT(file), line, begins, STR_FMT(key), what);
 }
 
-static bool find_owner(void *context, enum import_owned owned, struct str key, struct str dn, struct arena *arena, struct str *owner_out)
+static bool find_owner(void *context, enum import_owned owned, struct str key, struct str dn, struct arena *arena,
+	struct str *owner_out)
 {
 	static const enum directory_key keys[] = {
-		[IMPORT_OWNED_ADDRESS] = DIRECTORY_ADDRESS, [IMPORT_OWNED_DOMAIN] = DIRECTORY_DOMAIN, [IMPORT_OWNED_ROUTE] = DIRECTORY_ROUTE,
+		[IMPORT_OWNED_ADDRESS] = DIRECTORY_ADDRESS,
+		[IMPORT_OWNED_DOMAIN] = DIRECTORY_DOMAIN,
+		[IMPORT_OWNED_ROUTE] = DIRECTORY_ROUTE,
 		[IMPORT_OWNED_ACCESS] = DIRECTORY_ACCESS,
 	};
 	struct directory_match match = {.entry = NULL};
@@ -89,7 +95,8 @@ static bool find_owner(void *context, enum import_owned owned, struct str key, s
 // directory: the shadow; NULL: there is none.
 static int import(enum import_kind kind, const struct import_options *options, struct directory *directory, const char *path)
 {
-	const struct import_io io = {.read = read_include, .say = print_complaint, .owner = directory ? find_owner : NULL, .context = directory};
+	const struct import_io io = {
+		.read = read_include, .say = print_complaint, .owner = directory ? find_owner : NULL, .context = directory};
 	struct arena *arena = arena_new((size_t)IMPORT_BYTES_MAX + ARENA_SLACK_BYTES);
 	struct str text;
 	struct err err;
@@ -158,7 +165,9 @@ int cmd_directory_import(struct ctl *ctl)
 	if (tag && !take_tag(tag, &options.tag))
 		return ctl_wrong(ctl, "--tag", "is none; it is Connect, From or To");
 	if (!import_kind_parse(str_of_c(ctl->args[0]), &kind)) {
-		fprintf(stderr, "posthouse: %s is no kind of table; KIND is mailertable, transport, access, virtusertable, virtual, genericstable or aliases\n",
+		fprintf(stderr,
+			"posthouse: %s is no kind of table; KIND is mailertable, transport, access, virtusertable, virtual, "
+			"genericstable or aliases\n",
 			ctl->args[0]);
 		return CTL_USAGE;
 	}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// posthouse manual: posthouse(1) and posthouse.conf(5) in troff, from the tables of commands and of settings, so that they cannot lie.
+// posthouse manual: posthouse(1) and posthouse.conf(5) in troff, from the tables of commands and of settings, so that they cannot
+// lie.
 #include <stdio.h>
 #include <string.h>
 
@@ -23,8 +24,8 @@ static void put_text(const char *text)
 
 static void put_heading(const char *name, const char *section, const char *what)
 {
-	printf(".\\\" made by `posthouse manual %s.%s`\n.TH %s %s \"\" \"Posthouse " POSTHOUSE_VERSION "\"\n.SH NAME\n%s \\- ", name, section, name,
-		section, name);
+	printf(".\\\" made by `posthouse manual %s.%s`\n.TH %s %s \"\" \"Posthouse " POSTHOUSE_VERSION "\"\n.SH NAME\n%s \\- ",
+		name, section, name, section, name);
 	put_text(what);
 	putchar('\n');
 }
@@ -74,7 +75,8 @@ static void put_commands(void)
 {
 	put_heading("posthouse", "1", "run, ask and explain the Posthouse mail platform");
 	printf(".SH SYNOPSIS\n.B posthouse\n[\\-c FILE] [\\-\\-json] COMMAND ...\n.SH DESCRIPTION\n"
-		"Options stand anywhere behind the first word; \\-\\- ends them. \\-\\-option VALUE and \\-\\-option=VALUE are the same.\n.SH COMMANDS\n");
+	       "Options stand anywhere behind the first word; \\-\\- ends them. \\-\\-option VALUE and \\-\\-option=VALUE are "
+	       "the same.\n.SH COMMANDS\n");
 	for (size_t i = 0; i < ctl_rows_n; i++)
 		if (ctl_rows[i].run)
 			put_command(&ctl_rows[i]);
@@ -93,7 +95,8 @@ static void put_commands(void)
 
 // --- Completion ---
 
-// The words that may follow the first word of two; all first words for none. Each once: commands with one first word stand together.
+// The words that may follow the first word of two; all first words for none. Each once: commands with one first word stand
+// together.
 static void put_words(struct str first)
 {
 	struct str last = STR_NONE;
@@ -127,7 +130,8 @@ static void put_options(bool two_words)
 static void put_completion(void)
 {
 	struct str last = STR_NONE;
-	printf("# made by `posthouse manual posthouse.bash`\n_posthouse() {\n\tlocal list\n\tcase \" ${COMP_WORDS[*]:1:COMP_CWORD-1} \" in\n");
+	printf("# made by `posthouse manual posthouse.bash`\n_posthouse() {\n\tlocal list\n\tcase \" "
+	       "${COMP_WORDS[*]:1:COMP_CWORD-1} \" in\n");
 	put_options(true); // "directory status" before "status"
 	put_options(false);
 	for (size_t i = 0; i < ctl_rows_n; i++) {
@@ -205,12 +209,14 @@ static void put_setting(const struct settings_row *row)
 static void put_settings(void)
 {
 	put_heading("posthouse.conf", "5", "settings of the Posthouse mail platform");
-	printf(".SH DESCRIPTION\nOne setting a line, name = value; a list is {\"a\", \"b\"}; # begins a comment; include(\"FILE\") reads another "
-		"file, relative to the one it stands in. A setting that begins with the name of its group may stand in a section: "
-		"tls { certificate = x } is tls_certificate = x. A setting is set once.\n.PP\n"
-		"Durations are numbers in the unit that the name ends with, or have a unit of their own: 90s, 5d (ms, s, m, h, d). Sizes are bytes, or "
-		"have K, M or G. `posthouse check` finds every error at once; `posthouse reload` takes changes over, a file with errors changes "
-		"nothing.\n.SH THE NODE\n");
+	printf(".SH DESCRIPTION\nOne setting a line, name = value; a list is {\"a\", \"b\"}; # begins a comment; "
+	       "include(\"FILE\") reads another "
+	       "file, relative to the one it stands in. A setting that begins with the name of its group may stand in a section: "
+	       "tls { certificate = x } is tls_certificate = x. A setting is set once.\n.PP\n"
+	       "Durations are numbers in the unit that the name ends with, or have a unit of their own: 90s, 5d (ms, s, m, h, "
+	       "d). Sizes are bytes, or "
+	       "have K, M or G. `posthouse check` finds every error at once; `posthouse reload` takes changes over, a file with "
+	       "errors changes nothing.\n.SH THE NODE\n");
 	for (size_t i = 0; i < settings_table.n; i++) {
 		const struct settings_row *row = &settings_table.rows[i];
 		if (row->section == NULL) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// posthouse queue list, hold, release, delete, retry, stats, replay: what waits in the queue of this node, and what is to become of it.
+// posthouse queue list, hold, release, delete, retry, stats, replay: what waits in the queue of this node, and what is to become
+// of it.
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ static void print_damaged(const json_t *item)
 	print_safe(text_of(item, "sender"));
 	printf("> to <");
 	print_safe(text_of(item, "address"));
-	printf(">, %lld bytes, received %s, by way of ", (long long)json_integer_value(json_object_get(item, "size_bytes")), text_of(item, "received"));
+	printf(">, %lld bytes, received %s, by way of ", (long long)json_integer_value(json_object_get(item, "size_bytes")),
+		text_of(item, "received"));
 	print_safe(text_of(item, "destination"));
 	printf("\n");
 }
@@ -56,7 +58,8 @@ static void print_recipient(const json_t *recipient)
 		printf(">, came for <");
 		print_safe(text_of(recipient, "original"));
 	}
-	printf(">  %s, " COUNT_FMT ", next %s, to ", text_of(recipient, "state"), COUNT(tries, "try", "tries"), text_of(recipient, "next_try"));
+	printf(">  %s, " COUNT_FMT ", next %s, to ", text_of(recipient, "state"), COUNT(tries, "try", "tries"),
+		text_of(recipient, "next_try"));
 	print_safe(text_of(recipient, "destination"));
 	printf("\n");
 	if (*text_of(recipient, "destination_now") || *text_of(recipient, "reply_now")) {
@@ -102,7 +105,8 @@ static void print_item(const json_t *item, void *arg)
 
 static bool is_state(const char *word)
 {
-	return strcmp(word, "held") == 0 || strcmp(word, "waiting") == 0 || strcmp(word, "trying") == 0 || strcmp(word, "damaged") == 0;
+	return strcmp(word, "held") == 0 || strcmp(word, "waiting") == 0 || strcmp(word, "trying") == 0 ||
+	       strcmp(word, "damaged") == 0;
 }
 
 int cmd_queue_list(struct ctl *ctl)
@@ -135,11 +139,14 @@ static json_t *who(void)
 
 static void print_act(const json_t *result)
 {
-	long long unanswered = number_of(result, "later") + number_of(result, "nobody"), withdrawn = number_of(result, "withdrawn");
+	long long unanswered = number_of(result, "later") + number_of(result, "nobody"),
+		  withdrawn = number_of(result, "withdrawn");
 	long long messages = number_of(result, "messages"), recipients = number_of(result, "recipients");
-	printf(COUNT_FMT ", " COUNT_FMT "\n", COUNT(messages, "message", "messages"), COUNT(recipients, "recipient", "recipients"));
+	printf(COUNT_FMT ", " COUNT_FMT "\n", COUNT(messages, "message", "messages"),
+		COUNT(recipients, "recipient", "recipients"));
 	if (json_object_get(result, "changed"))
-		printf(COUNT_FMT " withdrawn, %lld added\n", COUNT(withdrawn, "copy was", "copies were"), number_of(result, "changed") - withdrawn);
+		printf(COUNT_FMT " withdrawn, %lld added\n", COUNT(withdrawn, "copy was", "copies were"),
+			number_of(result, "changed") - withdrawn);
 	if (unanswered) {
 		printf(COUNT_FMT ": ", COUNT(unanswered, "address is left as it is", "addresses are left as they are"));
 		print_safe(text_of(result, "reply"));
@@ -154,7 +161,8 @@ static enum err_code print_what_goes(struct ctl *ctl, struct err *err)
 	if (ctl->json)
 		return ERR_OK;
 	struct listing listing = {.ctl = ctl};
-	enum err_code code = ctl_ask(ctl, DAEMONS_MTA, "queue.list", json_pack("{s:s}", "state", "damaged"), print_item, &listing, &result, err);
+	enum err_code code = ctl_ask(ctl, DAEMONS_MTA, "queue.list", json_pack("{s:s}", "state", "damaged"), print_item, &listing,
+		&result, err);
 	json_decref(result);
 	return code;
 }
@@ -293,8 +301,10 @@ static bool is_host(struct ctl *ctl, const char *host)
 		known = known || str_eq_nocase(str_of_c(host), settings->serves.v[i]);
 	if (known || domain_parse(ctl->arena, str_of_c(host), DOMAIN_UTF8, &name) != DOMAIN_OK)
 		return known;
-	struct directory *directory = directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
-	known = directory_find(directory, DIRECTORY_HOST, name.key, ctl->arena, &match) != DIRECTORY_NONE; // of a shadow that cannot say: yes
+	struct directory *directory =
+		directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
+	// of a shadow that cannot say: yes
+	known = directory_find(directory, DIRECTORY_HOST, name.key, ctl->arena, &match) != DIRECTORY_NONE;
 	directory_close(&directory);
 	return known;
 }
@@ -314,14 +324,16 @@ int cmd_queue_replay(struct ctl *ctl)
 	long long unreadable = number_of(result, "unreadable");
 	if (messages == 0 && unreadable == 0 && !is_host(ctl, host)) {
 		json_decref(result);
-		(void)err_set(&err, ERR_NOTFOUND, "--host %s: neither the directory nor what was delivered from here knows this mailbox host", host);
+		(void)err_set(&err, ERR_NOTFOUND,
+			"--host %s: neither the directory nor what was delivered from here knows this mailbox host", host);
 		return ctl_fail(&err);
 	}
 	if (ctl->json)
 		ctl_print_json(result ? json_incref(result) : json_object());
 	else
-		printf(COUNT_FMT ", " COUNT_FMT " entered again; " COUNT_FMT " could not be read\n", COUNT(messages, "message", "messages"),
-			COUNT(recipients, "recipient", "recipients"), COUNT(unreadable, "message", "messages"));
+		printf(COUNT_FMT ", " COUNT_FMT " entered again; " COUNT_FMT " could not be read\n",
+			COUNT(messages, "message", "messages"), COUNT(recipients, "recipient", "recipients"),
+			COUNT(unreadable, "message", "messages"));
 	json_decref(result);
 	return CTL_YES;
 }

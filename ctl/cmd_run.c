@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse run: starts the daemons and looks after them.
 //
-// The supervisor opens the listening sockets once and keeps them, so that a daemon that is started again loses no connection: new ones
-// wait in the kernel's backlog. Each daemon drops to its own user itself, after it has read keys as root (base/daemon.h); its sockets and
-// READY go over systemd's protocols, so that systemd can take our place.
+// The supervisor opens the listening sockets once and keeps them, so that a daemon that is started again loses no connection: new
+// ones wait in the kernel's backlog. Each daemon drops to its own user itself, after it has read keys as root (base/daemon.h);
+// its sockets and READY go over systemd's protocols, so that systemd can take our place.
 //
-// A daemon that dies is started again: after 1 s, then twice as long each time up to 60 s; one that lived for 60 s begins at 1 s again.
-// Not after exit 74 (an I/O error on a disk that must be durable: an operator must act) and not after exit 0 (somebody asked it to end).
-// One that ends before it was ever ready ends the whole with exit 1: nothing is half started.
+// A daemon that dies is started again: after 1 s, then twice as long each time up to 60 s; one that lived for 60 s begins at 1 s
+// again. Not after exit 74 (an I/O error on a disk that must be durable: an operator must act) and not after exit 0 (somebody
+// asked it to end). One that ends before it was ever ready ends the whole with exit 1: nothing is half started.
 //
 // One thread, no fibers: signals come from a signalfd, READY from a datagram socket whose sender the kernel names.
 #include <errno.h>
@@ -72,7 +72,8 @@ static enum err_code open_sockets(struct run *run, struct err *err)
 		const struct settings_addresses *addresses = (const void *)((const char *)run->settings + row->offset);
 		for (size_t k = 0; k < addresses->n; k++) {
 			if (child->fds_n == DAEMON_SOCKETS_MAX)
-				return err_set(err, ERR_LIMIT, "more than %d addresses for %s", DAEMON_SOCKETS_MAX, daemons_name(row->daemon));
+				return err_set(err, ERR_LIMIT, "more than %d addresses for %s", DAEMON_SOCKETS_MAX,
+					daemons_name(row->daemon));
 			if (listen_open(&addresses->v[k], BACKLOG, &child->fds[child->fds_n], NULL, err))
 				return err_wrap(err, "listen_%s", row->name);
 			child->names[child->fds_n++] = row->name;
@@ -119,13 +120,17 @@ static _Noreturn void become_daemon(const struct run *run, const struct child *c
 	setenv("NOTIFY_SOCKET", run->notify_name, 1);
 	snprintf(number, sizeof number, "%d", (int)getppid());
 	setenv("POSTHOUSE_RUN_PID", number, 1); // base/daemon.c: end when this one does
-	// What glibc keeps of freed memory, so that the threads of popimap give back what SQLite had (bench/idle): for a thread only small pieces,
-	// which no trim reaches; none that are not joined with their neighbours, because the end of a heap is given back when they are, and
-	// not later; and limits that do not grow with the largest piece there was. An administrator's own choice stays.
+	// What glibc keeps of freed memory, so that the threads of popimap give back what SQLite had (bench/idle): for a thread
+	// only small pieces, which no trim reaches; none that are not joined with their neighbours, because the end of a heap is
+	// given back when they are, and not later; and limits that do not grow with the largest piece there was. An
+	// administrator's own choice stays.
 	if (child->id == DAEMONS_POPIMAP)
 		setenv("GLIBC_TUNABLES",
-			"glibc.malloc.tcache_max=128:glibc.malloc.mxfast=0:glibc.malloc.trim_threshold=262144:glibc.malloc.mmap_threshold=4194304", 0);
-	// Signals stay blocked: a reload that comes while the daemon still starts waits for it (base/daemon.c) and does not end it.
+			"glibc.malloc.tcache_max=128:glibc.malloc.mxfast=0:glibc.malloc.trim_threshold=262144:glibc.malloc.mmap_"
+			"threshold=4194304",
+			0);
+	// Signals stay blocked: a reload that comes while the daemon still starts waits for it (base/daemon.c) and does not end
+	// it.
 	const char *program = arena_printf(run->ctl->arena, "%s/posthouse-%s", run->programs, daemons_name(child->id)).p;
 	execl(program, program, "-c", run->ctl->path, (char *)NULL);
 	fprintf(stderr, "posthouse: cannot start %s: %s\n", program, strerror(errno));
@@ -141,7 +146,8 @@ static void start_child(struct run *run, struct child *child)
 	if (pid == 0)
 		become_daemon(run, child);
 	if (pid < 0) {
-		log_error(NULL, "cannot start a process", log_c("daemon", daemons_name(child->id)), log_c("error", strerror(errno)));
+		log_error(NULL, "cannot start a process", log_c("daemon", daemons_name(child->id)),
+			log_c("error", strerror(errno)));
 		child->restart_at_ms = clock_after_ms(DELAY_MAX_MS);
 		return;
 	}
@@ -173,7 +179,8 @@ static void child_ended(struct run *run, struct child *child, int status)
 	child->pid = 0;
 	child->ready = false;
 	if (run->stopping) {
-		log_info(NULL, "daemon ended", log_c("daemon", daemons_name(child->id)), log_i64("exit", code), log_i64("signal", by_signal));
+		log_info(NULL, "daemon ended", log_c("daemon", daemons_name(child->id)), log_i64("exit", code),
+			log_i64("signal", by_signal));
 		if (code != 0)
 			run->exit_code = CTL_NO;
 		return;
@@ -181,15 +188,18 @@ static void child_ended(struct run *run, struct child *child, int status)
 	if (code == DAEMON_EXIT_OK || code == DAEMON_EXIT_EIO) {
 		child->finished = true;
 		if (code == DAEMON_EXIT_EIO)
-			log_error(NULL, "daemon ended after an input/output error and stays down; look at the disk and its space, then start it",
+			log_error(NULL,
+				"daemon ended after an input/output error and stays down; look at the disk and its space, then "
+				"start it",
 				log_c("daemon", daemons_name(child->id)));
 		else
-			log_warning(NULL, "daemon ended because it was asked to, and stays down", log_c("daemon", daemons_name(child->id)));
+			log_warning(NULL, "daemon ended because it was asked to, and stays down",
+				log_c("daemon", daemons_name(child->id)));
 		return;
 	}
 	if (!child->was_ready) {
-		log_error(NULL, "daemon cannot start; ending all", log_c("daemon", daemons_name(child->id)), log_i64("exit", code),
-			log_i64("signal", by_signal));
+		log_error(NULL, "daemon cannot start; ending all", log_c("daemon", daemons_name(child->id)),
+			log_i64("exit", code), log_i64("signal", by_signal));
 		stop_all(run, CTL_NO);
 		return;
 	}
@@ -256,7 +266,8 @@ static void take_notice(struct run *run)
 	for (ssize_t n; (n = recvmsg(run->notify_fd, &message, MSG_CMSG_CLOEXEC)) >= 0; message.msg_controllen = sizeof control) {
 		const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 		struct ucred who;
-		if (header == NULL || header->cmsg_type != SCM_CREDENTIALS || str_find(str_of(text, (size_t)n), STR("READY=1")) < 0)
+		if (header == NULL || header->cmsg_type != SCM_CREDENTIALS ||
+			str_find(str_of(text, (size_t)n), STR("READY=1")) < 0)
 			continue;
 		memcpy(&who, CMSG_DATA(header), sizeof who);
 		for (size_t i = 0; i < DAEMONS_N; i++)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// posthouse why: what happens to mail for an address, decided by the very code that decides RCPT TO, from the shadow on this disk. No
-// daemon is asked, so it answers when all are down.
+// posthouse why: what happens to mail for an address, decided by the very code that decides RCPT TO, from the shadow on this
+// disk. No daemon is asked, so it answers when all are down.
 //
-// The answer is that for a client that has logged in; with --outside, for one that has not (another server on port 25), and with --client for one
-// at that address: what the access table and relay_networks say of it counts too. They differ for outside addresses, for lists that ask for
-// it, and where the access table has rows. The sender that --from names is asked about as MAIL asks, and for who may post to a list.
+// The answer is that for a client that has logged in; with --outside, for one that has not (another server on port 25), and with
+// --client for one at that address: what the access table and relay_networks say of it counts too. They differ for outside
+// addresses, for lists that ask for it, and where the access table has rows. The sender that --from names is asked about as MAIL
+// asks, and for who may post to a list.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,19 +20,23 @@
 #include "why.h"
 
 // What RCPT TO would say to an address that it cannot read.
-static void syntax_verdict(struct why *q, struct directory *directory, struct str text, enum addr_result result, struct recipient_verdict *verdict_out)
+static void syntax_verdict(struct why *q, struct directory *directory, struct str text, enum addr_result result,
+	struct recipient_verdict *verdict_out)
 {
 	struct recipient_reason *reason = ARENA_NEW(q->arena, struct recipient_reason);
 	*reason = (struct recipient_reason){.rule = "bad address", .attribute = "", .value = text};
 	*verdict_out = (struct recipient_verdict){.outcome = RECIPIENT_REFUSE, .code = 501, .enhanced = STR("5.1.3"),
-		.text = str_of_c(addr_result_text(result)), .reasons = reason, .n_reasons = 1, .shadow = directory_status(directory)};
+		.text = str_of_c(addr_result_text(result)), .reasons = reason, .n_reasons = 1,
+		.shadow = directory_status(directory)};
 }
 
-static void decide_recipient(struct why *q, struct directory *directory, const struct addr *addr, const struct access *client_access, struct recipient_verdict *verdict_out)
+static void decide_recipient(struct why *q, struct directory *directory, const struct addr *addr,
+	const struct access *client_access, struct recipient_verdict *verdict_out)
 {
 	const struct relay_client client = {.address = q->client, .networks = &q->settings->relay_networks,
 		.certificates = &q->settings->relay_certificates, .access = client_access};
-	const struct home_rules here = {.serves = q->settings->serves.v, .n_serves = q->settings->serves.n, .hostname = q->settings->hostname};
+	const struct home_rules here = {
+		.serves = q->settings->serves.v, .n_serves = q->settings->serves.n, .hostname = q->settings->hostname};
 	struct recipient_query query = {
 		.here = &here,
 		.keep_detail = q->settings->routing_detail == SETTINGS_ROUTING_DETAIL_PRESERVE,
@@ -50,7 +55,8 @@ static void decide_recipient(struct why *q, struct directory *directory, const s
 }
 
 // The session up to RCPT: the client before its greeting, the sender at MAIL, the recipient.
-static void decide_session(struct why *q, struct directory *directory, const struct addr *addr, struct recipient_verdict *verdict_out)
+static void decide_session(struct why *q, struct directory *directory, const struct addr *addr,
+	struct recipient_verdict *verdict_out)
 {
 	const struct access_table table = {.directory = directory, .rules = q->rules, .delimiters = q->settings->delimiter};
 	struct session_access access;
@@ -89,7 +95,8 @@ json_t *why_json_targets(const struct recipient_verdict *verdict)
 	json_t *list = json_array();
 	for (size_t i = 0; i < verdict->n_targets; i++) {
 		const struct recipient_target *t = &verdict->targets[i];
-		json_t *target = json_pack("{s:o, s:o}", "address", why_json_text(t->address->text), "host", why_json_text(t->host));
+		json_t *target =
+			json_pack("{s:o, s:o}", "address", why_json_text(t->address->text), "host", why_json_text(t->host));
 		if (t->detail.n)
 			json_object_set_new(target, "detail", why_json_text(t->detail));
 		if (t->list.n)
@@ -126,9 +133,11 @@ static json_t *json_reasons(struct why *q, const struct recipient_verdict *verdi
 	for (size_t i = 0; i < verdict->n_reasons; i++) {
 		const struct recipient_reason *r = &verdict->reasons[i];
 		const struct why_told told = why_told(q, r->entry, r->attribute, r->value);
-		json_t *native = told.mapped ? json_pack("{s:s, s:o}", "attribute", r->attribute, "value", why_json_text(r->value)) : NULL;
-		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:o*, s:s*}", "rule", r->rule, "entry", why_json_text(r->entry), "attribute",
-						    why_json_text(told.attribute), "value", why_json_text(told.value), "native", native, "wrong", wrong_word(r)));
+		json_t *native =
+			told.mapped ? json_pack("{s:s, s:o}", "attribute", r->attribute, "value", why_json_text(r->value)) : NULL;
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:o*, s:s*}", "rule", r->rule, "entry",
+						    why_json_text(r->entry), "attribute", why_json_text(told.attribute), "value",
+						    why_json_text(told.value), "native", native, "wrong", wrong_word(r)));
 	}
 	directory_end(q->directory);
 	return list;
@@ -150,12 +159,13 @@ static json_t *json_vacation(struct why *q, struct directory *directory, const s
 
 static void print_json(struct why *q, struct directory *directory, struct str address, const struct recipient_verdict *v)
 {
-	json_t *shadow = json_pack("{s:I, s:b, s:b, s:I}", "version", (json_int_t)v->shadow.version, "complete", v->shadow.complete, "fresh",
-		v->shadow.fresh, "age_s", (json_int_t)v->shadow.age_s);
-	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o, s:o, s:o*}", "address", why_json_text(address), "verdict",
-		recipient_outcome_name(v->outcome), "code", v->code, "enhanced", why_json_text(v->enhanced), "text", why_json_text(v->text), "owner",
-		v->owner.n ? why_json_text(v->owner) : NULL, "vacation", json_vacation(q, directory, v), "held", v->quarantine.n ? why_json_text(v->quarantine) : NULL, "targets",
-		why_json_targets(v), "reasons", json_reasons(q, v), "shadow", shadow, "profile",
+	json_t *shadow = json_pack("{s:I, s:b, s:b, s:I}", "version", (json_int_t)v->shadow.version, "complete",
+		v->shadow.complete, "fresh", v->shadow.fresh, "age_s", (json_int_t)v->shadow.age_s);
+	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o, s:o, s:o*}", "address",
+		why_json_text(address), "verdict", recipient_outcome_name(v->outcome), "code", v->code, "enhanced",
+		why_json_text(v->enhanced), "text", why_json_text(v->text), "owner", v->owner.n ? why_json_text(v->owner) : NULL,
+		"vacation", json_vacation(q, directory, v), "held", v->quarantine.n ? why_json_text(v->quarantine) : NULL,
+		"targets", why_json_targets(v), "reasons", json_reasons(q, v), "shadow", shadow, "profile",
 		profile_is_native(q->profile) ? NULL : why_json_text(q->profile->name)));
 }
 
@@ -271,9 +281,10 @@ static void print_text(struct why *q, struct directory *directory, struct str ad
 	if (!v->shadow.complete)
 		buf_add_c(&b, "  from no shadow: none was ever loaded completely, or it cannot be read\n");
 	else
-		buf_printf(&b, "  from version %llu of the shadow, %s, confirmed %lld s ago%s%.*s\n", (unsigned long long)v->shadow.version,
-			v->shadow.fresh ? "up to date" : "NOT known to be up to date", (long long)v->shadow.age_s,
-			profile_is_native(q->profile) ? "" : "; its source is read by the profile ", STR_FMT(profile_is_native(q->profile) ? STR_NONE : q->profile->name));
+		buf_printf(&b, "  from version %llu of the shadow, %s, confirmed %lld s ago%s%.*s\n",
+			(unsigned long long)v->shadow.version, v->shadow.fresh ? "up to date" : "NOT known to be up to date",
+			(long long)v->shadow.age_s, profile_is_native(q->profile) ? "" : "; its source is read by the profile ",
+			STR_FMT(profile_is_native(q->profile) ? STR_NONE : q->profile->name));
 	fwrite(b.p, 1, b.n, stdout);
 	buf_fini(&b);
 }
@@ -329,7 +340,8 @@ static bool parse_sender(struct ctl *ctl, struct str text, struct why *q)
 {
 	struct str path = arena_printf(ctl->arena, "<%.*s>", STR_FMT(text));
 	q->sender = ARENA_NEW(ctl->arena, struct addr);
-	return addr_parse_path(ctl->arena, &path, ADDR_UTF8 | ADDR_ALLOW_NULL | ADDR_LONG_LOCAL, q->sender) == ADDR_OK && path.n == 0;
+	return addr_parse_path(ctl->arena, &path, ADDR_UTF8 | ADDR_ALLOW_NULL | ADDR_LONG_LOCAL, q->sender) == ADDR_OK &&
+	       path.n == 0;
 }
 
 static void complain_row(void *context, struct str file, size_t line, struct str key, const char *what)
@@ -341,7 +353,8 @@ static void complain_row(void *context, struct str file, size_t line, struct str
 static void complain_change(void *context, size_t line, struct str dn, struct str attribute, const char *what)
 {
 	const struct why *q = context;
-	fprintf(stderr, "%s:%zu: %.*s%s%.*s %s\n", q->change, line, STR_FMT(dn), dn.n && attribute.n ? ": " : "", STR_FMT(attribute), what);
+	fprintf(stderr, "%s:%zu: %.*s%s%.*s %s\n", q->change, line, STR_FMT(dn), dn.n && attribute.n ? ": " : "",
+		STR_FMT(attribute), what);
 }
 
 // The beginning of a message; its header ends where it ends.
@@ -362,7 +375,8 @@ static int read_header(struct ctl *ctl, const char *path, struct why *q)
 
 int why_options(struct ctl *ctl, struct why *q)
 {
-	const char *client = ctl_option(ctl, "--client"), *sender = ctl_option(ctl, "--from"), *message = ctl_option(ctl, "--message");
+	const char *client = ctl_option(ctl, "--client"), *sender = ctl_option(ctl, "--from"),
+		   *message = ctl_option(ctl, "--message");
 	q->outside = client || ctl_option(ctl, "--outside");
 	q->login = ctl_option(ctl, "--login") != NULL;
 	q->change = ctl_option(ctl, "--ldif");

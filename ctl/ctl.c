@@ -15,7 +15,8 @@ enum { ANY = UINT8_MAX };
 
 const struct ctl_row ctl_rows[] = {
 #define COMMAND(name_, run_, arguments_, least_, most_, needs_, prose_) \
-	{.name = name_, .run = run_, .arguments = arguments_, .least = least_, .most = most_, .needs = CTL_NEEDS_##needs_, .prose = prose_},
+	{.name = name_, .run = run_, .arguments = arguments_, .least = least_, .most = most_, .needs = CTL_NEEDS_##needs_, \
+		.prose = prose_},
 #define OPTION(name_, value_, how_, prose_) {.name = name_, .arguments = value_, .how = CTL_##how_, .prose = prose_},
 #include "commands.def"
 #undef COMMAND

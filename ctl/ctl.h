@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the commands of `posthouse` share. One file a command (cmd_NAME.c), one row a command and a row for each of its options (commands.def).
+// What the commands of `posthouse` share. One file a command (cmd_NAME.c), one row a command and a row for each of its options
+// (commands.def).
 //
 // To add one: rows in commands.def, and in cmd_why.c
 //
@@ -24,11 +25,13 @@
 #include "schema/settings.h"
 
 // Exit codes; a contract with others' scripts. id, code, what the manual says
-#define CTL_EXITS(X)                                                                                                                   \
-	X(CTL_YES, 0, "Yes; done.")                                                                                                    \
-	X(CTL_NO, 1, "No: refused, not found, something is wrong or would change. The command says what its 1 is.")                    \
-	X(CTL_USAGE, 2, "It cannot be done like this: a wrong option or argument, a file or settings that are missing or have errors.") \
-	X(CTL_TEMPORARY, 75, "Temporary, or it cannot be known: a daemon does not run, the shadow is not complete or not fresh.")      \
+#define CTL_EXITS(X) \
+	X(CTL_YES, 0, "Yes; done.") \
+	X(CTL_NO, 1, "No: refused, not found, something is wrong or would change. The command says what its 1 is.") \
+	X(CTL_USAGE, 2, \
+		"It cannot be done like this: a wrong option or argument, a file or settings that are missing or have errors.") \
+	X(CTL_TEMPORARY, 75, \
+		"Temporary, or it cannot be known: a daemon does not run, the shadow is not complete or not fresh.") \
 	X(CTL_DENIED, 77, "Whoever calls may not: settings, shadow, a file or a daemon's socket are closed to this user.")
 
 enum {
@@ -91,7 +94,8 @@ int ctl_settings_wrong(const struct ctl *ctl);
 // False when the file is closed to this user, which was said. What is not there is another matter.
 bool ctl_may_read(const char *path);
 
-// Reads the tables that the settings name (routes_file, access_file); false when they have errors, which were printed as `check` does.
+// Reads the tables that the settings name (routes_file, access_file); false when they have errors, which were printed as `check`
+// does.
 bool ctl_tables_are_good(struct ctl *ctl);
 
 // Prints how the command is used; CTL_USAGE.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The importer's frame: from a table's rows to entries, what is wrong with them all together, and what they become.
 //
-// Rows are read one after the other into entries (import_rows.c, import_members.c); import_finish() then sees them all: keys that are there
-// twice, aliases that lead back to themselves, owners of lists. import_ldif.c writes what is left. A complaint never stops the reading.
+// Rows are read one after the other into entries (import_rows.c, import_members.c); import_finish() then sees them all: keys that
+// are there twice, aliases that lead back to themselves, owners of lists. import_ldif.c writes what is left. A complaint never
+// stops the reading.
 #include "import.h"
 
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 #include "mail/rule_file.h"
 
 enum { SCRATCH_BYTES = 1 << 20 };
-static const size_t ARENA_BYTES = (size_t)4 << 30; // IMPORT_ITEMS_MAX times an entry with an address of the longest kind; taken as needed
+// IMPORT_ITEMS_MAX times an entry with an address of the longest kind; taken as needed
+static const size_t ARENA_BYTES = (size_t)4 << 30;
 
 static const char *const kind_names[] = {
 #define KIND_NAME(id, name) [id] = name,
@@ -22,7 +24,9 @@ static const char *const kind_names[] = {
 
 bool import_kind_parse(struct str name, enum import_kind *kind_out)
 {
-	name = str_eq(name, STR("virtual_alias_maps")) ? STR("virtual") : str_eq(name, STR("generic")) ? STR("genericstable") : name;
+	name = str_eq(name, STR("virtual_alias_maps")) ? STR("virtual")
+	       : str_eq(name, STR("generic"))          ? STR("genericstable")
+						       : name;
 	for (size_t i = 0; i < sizeof kind_names / sizeof *kind_names; i++)
 		if (str_eq(name, str_of_c(kind_names[i]))) {
 			*kind_out = (enum import_kind)i;
@@ -42,7 +46,8 @@ static void say(struct import *im, enum import_say kind, const struct import_pla
 {
 	if (kind == IMPORT_LEFT_OUT)
 		im->whole = false;
-	im->io->say(im->io->context, kind, place->file, place->line, place->key, what ? what : "is too long; shorten it"); // NULL: of a full scratch
+	im->io->say(im->io->context, kind, place->file, place->line, place->key,
+		what ? what : "is too long; shorten it"); // NULL: of a full scratch
 }
 
 void import_leave_out(struct import *im, const char *what)
@@ -70,7 +75,8 @@ struct import_entry *import_add(struct import *im, enum import_type type, struct
 		im->entries = reallocarray(im->entries, im->room, sizeof(struct import_entry *));
 		must(im->entries != NULL);
 	}
-	*entry = (struct import_entry){.type = type, .name = arena_dup(im->arena, name), .keys = {arena_dup(im->arena, key)}, .keys_n = 1,
+	*entry = (struct import_entry){.type = type, .name = arena_dup(im->arena, name), .keys = {arena_dup(im->arena, key)},
+		.keys_n = 1,
 		.number = im->n, .place = keep_place(im)};
 	entry->end = &entry->values;
 	im->entries[im->n++] = entry;
@@ -82,7 +88,8 @@ bool import_is_plain(struct str text)
 {
 	for (size_t i = 0; i < text.n; i++) {
 		unsigned char c = (unsigned char)text.p[i];
-		if ((c < 0x20 && c != '\t') || c == 0x7f || (c == 0xc2 && i + 1 < text.n && (unsigned char)text.p[i + 1] < 0xa0)) // C0, DEL, C1
+		if ((c < 0x20 && c != '\t') || c == 0x7f ||
+			(c == 0xc2 && i + 1 < text.n && (unsigned char)text.p[i + 1] < 0xa0)) // C0, DEL, C1
 			return false;
 	}
 	return str_is_utf8(text);
@@ -104,8 +111,10 @@ static bool is_member(const struct import_value *value)
 bool import_add_value(struct import *im, struct import_entry *entry, const char *attr, struct str text, struct str key)
 {
 	if (!is_ascii(text) && strcmp(attr, "phIntlAddress") != 0) {
-		import_leave_out(im, arena_printf(im->scratch, "%s cannot have characters beyond ASCII; write domains as xn--, and use addresses in ASCII",
-						attr).p);
+		import_leave_out(im,
+			arena_printf(im->scratch,
+				"%s cannot have characters beyond ASCII; write domains as xn--, and use addresses in ASCII", attr)
+				.p);
 		return false;
 	}
 	struct import_value *value = ARENA_NEW(im->arena, struct import_value);
@@ -203,7 +212,9 @@ static void drop_repetitions(struct import *im, struct index *index)
 			entry->dropped = true;
 		} else if (first != entry) {
 			say(im, IMPORT_LEFT_OUT, &entry->place,
-				arena_printf(im->scratch, "is there already, in line %zu; make one row of the two", first->place.line).p);
+				arena_printf(im->scratch, "is there already, in line %zu; make one row of the two",
+					first->place.line)
+					.p);
 			entry->dropped = true;
 			arena_reset(im->scratch);
 		}
@@ -249,8 +260,9 @@ static void look_for_itself(struct import *im, struct import_entry *entry)
 		return;
 	entry->dropped = true;
 	if (entry->members > 1)
-		say(im, IMPORT_LEFT_OUT, &entry->place, "is a mailbox that keeps a copy; put phForwardAddress for the others and phForwardKeepCopy: TRUE "
-							"into the entry of the mailbox");
+		say(im, IMPORT_LEFT_OUT, &entry->place,
+			"is a mailbox that keeps a copy; put phForwardAddress for the others and phForwardKeepCopy: TRUE "
+			"into the entry of the mailbox");
 }
 
 // What the directory has already: two owners of a key are nobody's (ldapsync's invariant I11).
@@ -277,9 +289,12 @@ static void look_for_owner(struct import *im, struct import_entry *entry)
 			continue;
 		entry->dropped = true;
 		if (entry->type != IMPORT_TYPE_DOMAIN || entry->values) // else there is nothing more to say of the domain
-			say(im, IMPORT_LEFT_OUT, &entry->place, arena_printf(im->scratch, "has an entry already, %.*s; %s", STR_FMT(owner),
-									im->kind == IMPORT_GENERICSTABLE ? "nothing is missing if it is the entry of the inner address" :
-														   rows[entry->type].instead).p);
+			say(im, IMPORT_LEFT_OUT, &entry->place,
+				arena_printf(im->scratch, "has an entry already, %.*s; %s", STR_FMT(owner),
+					im->kind == IMPORT_GENERICSTABLE
+						? "nothing is missing if it is the entry of the inner address"
+						: rows[entry->type].instead)
+					.p);
 	}
 	buf_fini(&dn);
 }
@@ -311,8 +326,10 @@ static void cut_loops(struct import *im, const struct index *index, struct impor
 		if (next->state == IMPORT_OPEN) {
 			member->dropped = true;
 			here->members--;
-			say(im, IMPORT_LEFT_OUT, &member->place, arena_printf(im->scratch, "leads back to itself by its member %.*s; break the circle",
-									 STR_FMT(member->text)).p);
+			say(im, IMPORT_LEFT_OUT, &member->place,
+				arena_printf(im->scratch, "leads back to itself by its member %.*s; break the circle",
+					STR_FMT(member->text))
+					.p);
 			arena_reset(im->scratch);
 			continue;
 		}
@@ -468,10 +485,11 @@ bool import_has_domain(const struct import *im, struct str key)
 	return im->domains_n && bsearch(&key, im->domains, im->domains_n, sizeof key, compare_domains);
 }
 
-bool import_file(enum import_kind kind, const struct import_options *options, struct str name, struct str text, const struct import_io *io,
-	struct buf *out)
+bool import_file(enum import_kind kind, const struct import_options *options, struct str name, struct str text,
+	const struct import_io *io, struct buf *out)
 {
-	struct import im = {.kind = kind, .options = options, .io = io, .arena = arena_new(ARENA_BYTES), .scratch = arena_new(SCRATCH_BYTES),
+	struct import im = {.kind = kind, .options = options, .io = io, .arena = arena_new(ARENA_BYTES),
+	.scratch = arena_new(SCRATCH_BYTES),
 		.bytes = text.n, .place = {.file = name}, .whole = true};
 	if (str_starts(text, STR("\xef\xbb\xbf"))) // as editors on Windows begin a file
 		text = str_from(text, 3);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables for the importer: kind, options, text, and behind a NUL what includes hold. Whatever comes in, what is written is LDIF that ldapsync
-// takes without a complaint, and the same bytes give the same LDIF.
+// Tables for the importer: kind, options, text, and behind a NUL what includes hold. Whatever comes in, what is written is LDIF
+// that ldapsync takes without a complaint, and the same bytes give the same LDIF.
 // Covers: ctl/import.c ctl/import_rows.c ctl/import_members.c ctl/import_ldif.c
 #include <stdio.h>
 #include <sys/mman.h>
@@ -71,8 +71,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	enum import_kind kind = (enum import_kind)(data[0] % KINDS);
-	struct import_options options = {.base = STR("o=a\\, b,dc=uni,dc=example"), .domain = STR("uni.example"), .below_base = data[1] & 1,
-		.domains = data[1] & 2, .tag = tags[data[1] >> 2 & 3]};
+	struct import_options options = {.base = STR("o=a\\, b,dc=uni,dc=example"),
+		.domain = STR("uni.example"),
+		.below_base = data[1] & 1,
+		.domains = data[1] & 2,
+		.tag = tags[data[1] >> 2 & 3]};
 	struct str text = str_of((const char *)data + 2, size - 2);
 	struct input input = {.included = STR_NONE}, again;
 	struct buf first, second;

@@ -19,7 +19,8 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-// Takes bytes off *rest up to a comma that stands in no quotes, brackets or comment (RFC 5322 section 3.2). False: some of them is not closed.
+// Takes bytes off *rest up to a comma that stands in no quotes, brackets or comment (RFC 5322 section 3.2). False: some of them
+// is not closed.
 static bool take_item(struct str *rest, struct str *item_out)
 {
 	bool quoted = false;
@@ -113,7 +114,9 @@ static bool next_member(struct arena *arena, struct str *rest, struct member *me
 		return false;
 	struct str all = *rest, item, text;
 	bool closed = take_item(rest, &item);
-	struct str bare = str_starts(item, STR("\"")) ? str_trim(str_of(item.p + 1, item.n - 1 - str_ends(str_from(item, 1), STR("\"")))) : item;
+	struct str bare = str_starts(item, STR("\""))
+				  ? str_trim(str_of(item.p + 1, item.n - 1 - str_ends(str_from(item, 1), STR("\""))))
+				  : item;
 	if (str_starts(bare, STR("|")))
 		*member_out = of_kind(MEMBER_COMMAND, bare);
 	else if (str_starts_nocase(bare, STR(":include:")))
@@ -131,7 +134,8 @@ static bool next_member(struct arena *arena, struct str *rest, struct member *me
 		if (!comments && n < item.n)
 			*rest = str_from(all, (size_t)(item.p - all.p) + n);
 	}
-	if (member_out->kind == MEMBER_ADDRESS && str_starts(member_out->text, STR("\\"))) // delivered without another alias: mailboxes have none
+	if (member_out->kind == MEMBER_ADDRESS &&
+		str_starts(member_out->text, STR("\\"))) // delivered without another alias: mailboxes have none
 		member_out->text = str_from(member_out->text, 1);
 	return true;
 }
@@ -139,7 +143,9 @@ static bool next_member(struct arena *arena, struct str *rest, struct member *me
 static void leave_out(struct import *im, struct str text, const char *what)
 {
 	bool printable = text.n <= 200 && import_is_plain(text);
-	import_leave_out(im, arena_printf(im->scratch, "%.*s%s%s", (int)(printable ? text.n : 0), text.p, printable ? " " : "a member that ", what).p);
+	import_leave_out(im, arena_printf(im->scratch, "%.*s%s%s", (int)(printable ? text.n : 0), text.p,
+				     printable ? " " : "a member that ", what)
+				     .p);
 }
 
 static void add_address(struct import *im, struct import_entry *entry, struct str text)
@@ -177,7 +183,8 @@ static void include(struct import *im, struct import_entry *entry, struct str pa
 	struct arena *arena = arena_new((size_t)IMPORT_BYTES_MAX + 4096);
 	struct import_place place = im->place;
 	struct str text = STR_NONE, line;
-	const char *wrong = im->kind == IMPORT_ALIASES ? look_at_path(path, up) : "is not included: only aliases include files; write its addresses here";
+	const char *wrong = im->kind == IMPORT_ALIASES ? look_at_path(path, up)
+						       : "is not included: only aliases include files; write its addresses here";
 	if (wrong == NULL)
 		wrong = im->io->read(im->io->context, path, arena, &text);
 	if (wrong == NULL && text.n > IMPORT_BYTES_MAX - im->bytes)
@@ -214,7 +221,9 @@ static void add_list(struct import *im, struct import_entry *entry, struct str l
 			break;
 		}
 		if (member.kind == MEMBER_ADDRESS && str_starts_nocase(member.text, STR("error:"))) { // what is behind it is text
-			leave_out(im, member.text, "refuses mail, which an alias cannot; write To:ADDRESS and ERROR:D.S.N:code text into the access table");
+			leave_out(im, member.text,
+				"refuses mail, which an alias cannot; write To:ADDRESS and ERROR:D.S.N:code text into the access "
+				"table");
 			break;
 		}
 		switch (member.kind) {
@@ -225,10 +234,13 @@ static void add_list(struct import *im, struct import_entry *entry, struct str l
 			include(im, entry, member.text, inside);
 			break;
 		case MEMBER_COMMAND:
-			leave_out(im, member.text, "is a command, which Posthouse never runs; have a mailbox filtered, or fetch its mail by IMAP");
+			leave_out(im, member.text,
+				"is a command, which Posthouse never runs; have a mailbox filtered, or fetch its mail by IMAP");
 			break;
 		case MEMBER_FILE:
-			leave_out(im, member.text, "is a file, which Posthouse never writes; name a mailbox, or DISCARD the address in the access table");
+			leave_out(im, member.text,
+				"is a file, which Posthouse never writes; name a mailbox, or DISCARD the address in the access "
+				"table");
 			break;
 		case MEMBER_BAD:
 			leave_out(im, member.text, "has quotes, brackets or a comment that are not closed; close them");

@@ -57,7 +57,8 @@ static const char *instead_of(struct str value)
 	struct str name = value, rest;
 	str_cut(value, ':', &name, &rest);
 	if (str_eq_nocase(name, STR("lmtp")) || str_starts_nocase(name, STR("cyrus")) || str_starts_nocase(name, STR("dovecot")))
-		return "give the entries the mailHost of that server, and it a phMailHost with phHostEndpoint: lmtp=inet:host:port";
+		return "give the entries the mailHost of that server, and it a phMailHost with phHostEndpoint: "
+		       "lmtp=inet:host:port";
 	return "send it to a server that can do this: esmtp:[host]:port";
 }
 
@@ -66,7 +67,8 @@ void import_route(struct import *im, struct str key, struct str value)
 	enum { TARGET_BYTES_MAX = 2048 };
 	struct route_rule rule = ROUTE_RULE_NONE;
 	struct str route;
-	const char *wrong = value.n > TARGET_BYTES_MAX ? "has a target that is too long" : route_rule_key(im->scratch, key, &route);
+	const char *wrong =
+		value.n > TARGET_BYTES_MAX ? "has a target that is too long" : route_rule_key(im->scratch, key, &route);
 	if (wrong == NULL && (str_starts(route, STR("from:")) || (im->kind == IMPORT_MAILERTABLE && str_index(route, '@') >= 0)))
 		wrong = "is no key of such a table";
 	if (wrong) {
@@ -82,17 +84,19 @@ void import_route(struct import *im, struct str key, struct str value)
 	if (route_rule_needs_mx(&rule))
 		import_note(im, "is written, but waits: MX records are not looked up yet; write its next hop as [name]");
 	struct import_entry *entry = import_add(im, IMPORT_TYPE_ROUTE, route, route);
-	entry->dropped = !import_add_value(im, entry, "phRouteKey", route, STR_NONE) || !import_add_value(im, entry, "phRouteTarget", value, STR_NONE);
+	entry->dropped = !import_add_value(im, entry, "phRouteKey", route, STR_NONE) ||
+			 !import_add_value(im, entry, "phRouteTarget", value, STR_NONE);
 }
 
 // --- Access ---
 
-// Actions of Postfix that sendmail does not have, and ours for them; what ends in a space or colon is followed by their text. DEFER_IF_PERMIT
-// refuses for now what a later rule might refuse for good. WARN and INFO log and go on.
+// Actions of Postfix that sendmail does not have, and ours for them; what ends in a space or colon is followed by their text.
+// DEFER_IF_PERMIT refuses for now what a later rule might refuse for good. WARN and INFO log and go on.
 static const struct {
 	const char *word, *alone, *with_text;
 } actions[] = {
-	{"DUNNO", "SKIP", NULL}, {"PERMIT", "OK", NULL}, {"OK", "OK", NULL}, {"DISCARD", "DISCARD", "DISCARD"}, {"HOLD", "QUARANTINE:", "QUARANTINE:"},
+	{"DUNNO", "SKIP", NULL}, {"PERMIT", "OK", NULL}, {"OK", "OK", NULL}, {"DISCARD", "DISCARD", "DISCARD"},
+	{"HOLD", "QUARANTINE:", "QUARANTINE:"},
 	{"REJECT", "REJECT", "ERROR:554 "}, {"DEFER", "ERROR:4.7.1:450 try again later", "ERROR:450 "},
 	{"DEFER_IF_PERMIT", "ERROR:4.7.1:450 try again later", "ERROR:450 "}, {"WARN", "SKIP", "SKIP"}, {"INFO", "SKIP", "SKIP"},
 };
@@ -101,8 +105,10 @@ static const struct {
 static const struct {
 	const char *word, *instead;
 } others[] = {
-	{"FILTER", "write a route for the domain: phMailRoute"}, {"REDIRECT", "write an alias, or a route, for whom it is sent to"},
-	{"BCC", "write an alias with both addresses"}, {"PREPEND", "nothing is put into headers; leave it out"},
+	{"FILTER", "write a route for the domain: phMailRoute"},
+	{"REDIRECT", "write an alias, or a route, for whom it is sent to"},
+	{"BCC", "write an alias with both addresses"},
+	{"PREPEND", "nothing is put into headers; leave it out"},
 	{"DEFER_IF_REJECT", "leave it out: what is refused is refused for good"},
 };
 
@@ -143,14 +149,17 @@ static struct str access_action(struct arena *arena, struct str value, bool post
 			return str_of_c(actions[i].alone);
 		const struct str ours = actions[i].with_text ? str_of_c(actions[i].with_text) : STR_NONE;
 		if (ours.n)
-			return str_ends(ours, STR(" ")) || str_ends(ours, STR(":")) ? arena_printf(arena, "%.*s%.*s", STR_FMT(ours), STR_FMT(text)) : ours;
+			return str_ends(ours, STR(" ")) || str_ends(ours, STR(":"))
+				       ? arena_printf(arena, "%.*s%.*s", STR_FMT(ours), STR_FMT(text))
+				       : ours;
 	}
 	return value;
 }
 
 static bool has_tag(struct str key)
 {
-	return str_starts_nocase(key, STR("Connect:")) || str_starts_nocase(key, STR("From:")) || str_starts_nocase(key, STR("To:"));
+	return str_starts_nocase(key, STR("Connect:")) || str_starts_nocase(key, STR("From:")) ||
+	       str_starts_nocase(key, STR("To:"));
 }
 
 void import_access(struct import *im, struct str key, struct str value)
@@ -178,14 +187,16 @@ void import_access(struct import *im, struct str key, struct str value)
 	struct import_entry *entry = import_add(im, IMPORT_TYPE_ACCESS, key, keys.v[0]);
 	for (size_t i = 1; i < keys.n; i++)
 		entry->keys[entry->keys_n++] = arena_dup(im->arena, keys.v[i]);
-	entry->dropped = !import_add_value(im, entry, "phAccessKey", key, STR_NONE) || !import_add_value(im, entry, "phAccessAction", value, STR_NONE);
+	entry->dropped = !import_add_value(im, entry, "phAccessKey", key, STR_NONE) ||
+			 !import_add_value(im, entry, "phAccessAction", value, STR_NONE);
 }
 
 void import_refusal(struct import *im, struct str pattern, struct str action)
 {
 	struct str key = arena_printf(im->scratch, "To:%.*s", STR_FMT(pattern));
 	struct import_entry *entry = import_add(im, IMPORT_TYPE_ACCESS, key, pattern);
-	entry->dropped = !import_add_value(im, entry, "phAccessKey", key, STR_NONE) || !import_add_value(im, entry, "phAccessAction", action, STR_NONE);
+	entry->dropped = !import_add_value(im, entry, "phAccessKey", key, STR_NONE) ||
+			 !import_add_value(im, entry, "phAccessAction", action, STR_NONE);
 }
 
 // --- Aliases in domains: virtusertable, virtual ---
@@ -193,7 +204,8 @@ void import_refusal(struct import *im, struct str pattern, struct str action)
 // An entry of the domain; own: this row is all that is said of "@domain".
 static struct import_entry *add_domain(struct import *im, struct str domain, bool own)
 {
-	struct import_entry *entry = import_add(im, IMPORT_TYPE_DOMAIN, domain, arena_printf(im->scratch, "domain:%.*s", STR_FMT(domain)));
+	struct import_entry *entry =
+		import_add(im, IMPORT_TYPE_DOMAIN, domain, arena_printf(im->scratch, "domain:%.*s", STR_FMT(domain)));
 	if (own)
 		entry->keys[entry->keys_n++] = arena_printf(im->arena, "@%.*s", STR_FMT(domain));
 	return entry;
@@ -231,8 +243,9 @@ static void refuse(struct import *im, const struct addr *addr, const struct doma
 		import_add_value(im, entry, "phUnknownUser", rule.reply.code < 500 ? STR("tempfail") : STR("reject"), STR_NONE);
 		return;
 	}
-	import_refusal(im, addr->key, arena_printf(im->scratch, "ERROR:%.*s:%d %.*s", STR_FMT(rule.reply.enhanced), rule.reply.code,
-						STR_FMT(rule.reply.text)));
+	import_refusal(im, addr->key,
+		arena_printf(im->scratch, "ERROR:%.*s:%d %.*s", STR_FMT(rule.reply.enhanced), rule.reply.code,
+			STR_FMT(rule.reply.text)));
 }
 
 // %1, %2 and %3 of a row for one address: user, detail, +detail.
@@ -276,7 +289,8 @@ static void add_catch_all(struct import *im, const struct domain *domain, struct
 		value = arena_printf(im->scratch, "%.*s%.*s", (int)user + 2, value.p, STR_FMT(str_from(value, (size_t)user + 4)));
 	struct str after = str_from(value, (size_t)(user < 0 ? 0 : user) + 2);
 	if (!postfix && (user < 0 || str_index(after, '%') >= 0)) {
-		import_leave_out(im, "has a pattern that a catch-all cannot have; %1@domain is one, or write a row for each address");
+		import_leave_out(im,
+			"has a pattern that a catch-all cannot have; %1@domain is one, or write a row for each address");
 		return;
 	}
 	const char *wrong = import_address(im, value, &addr);
@@ -301,8 +315,8 @@ static void add_for_domain(struct import *im, struct str name, struct str value)
 		add_catch_all(im, &domain, value);
 }
 
-// virtual(5): "example.net anything" says that we are there for the domain. Any word will do: it is no alias where the table has addresses of the
-// domain, or where the word is one of those that manuals have.
+// virtual(5): "example.net anything" says that we are there for the domain. Any word will do: it is no alias where the table has
+// addresses of the domain, or where the word is one of those that manuals have.
 static bool is_virtual_domain(struct import *im, struct str key, struct str value)
 {
 	static const char *const words[] = {"anything", "virtual", "domain", "dummy", "whatever"};
@@ -312,8 +326,9 @@ static bool is_virtual_domain(struct import *im, struct str key, struct str valu
 		found = found || str_eq_nocase(value, str_of_c(words[i]));
 	if (str_index(value, ' ') >= 0 || str_index(value, ',') >= 0 || str_index(value, '@') >= 0)
 		return false; // members
-	if (str_index(key, '.') < 0 || str_index(key, '@') >= 0 || domain_parse(im->scratch, key, DOMAIN_UTF8, &domain) != DOMAIN_OK ||
-		domain.kind != DOMAIN_NAME || !(found || import_has_domain(im, domain.key)))
+	if (str_index(key, '.') < 0 || str_index(key, '@') >= 0 ||
+		domain_parse(im->scratch, key, DOMAIN_UTF8, &domain) != DOMAIN_OK || domain.kind != DOMAIN_NAME ||
+		!(found || import_has_domain(im, domain.key)))
 		return false;
 	add_domain(im, domain.key, false);
 	return true;
@@ -324,7 +339,8 @@ void import_virtual(struct import *im, struct str key, struct str value)
 	struct addr addr;
 	bool sendmail = im->kind == IMPORT_VIRTUSERTABLE;
 	if (sendmail && (str_find(key, STR("+*@")) >= 0 || str_find(key, STR("++@")) >= 0)) {
-		import_leave_out(im, "is a pattern of details; user@domain is found with any detail, and user+detail@domain comes before it");
+		import_leave_out(im,
+			"is a pattern of details; user@domain is found with any detail, and user+detail@domain comes before it");
 		return;
 	}
 	if (str_starts(key, STR("@"))) {
@@ -346,7 +362,8 @@ void import_virtual(struct import *im, struct str key, struct str value)
 	if (sendmail)
 		value = fill_in(im->scratch, value, addr.local);
 	else if (str_starts(value, STR("@"))) // the same user in another domain
-		value = arena_printf(im->scratch, "%.*s%.*s", STR_FMT(str_upto(addr.text, (size_t)str_rindex(addr.text, '@'))), STR_FMT(value));
+		value = arena_printf(im->scratch, "%.*s%.*s", STR_FMT(str_upto(addr.text, (size_t)str_rindex(addr.text, '@'))),
+			STR_FMT(value));
 	import_members(im, add_alias(im, &addr), value);
 }
 
@@ -356,7 +373,8 @@ void import_generic(struct import *im, struct str key, struct str value)
 {
 	struct addr inner, outer;
 	if (str_starts(key, STR("@")) || str_starts(value, STR("@")) || str_find(value, STR("%1")) >= 0) {
-		import_leave_out(im, "rewrites a whole domain, which Posthouse does not; what senders show is the mail attribute of their entries");
+		import_leave_out(im, "rewrites a whole domain, which Posthouse does not; what senders show is the mail attribute "
+				     "of their entries");
 		return;
 	}
 	const char *wrong = import_address(im, key, &inner);
@@ -393,7 +411,8 @@ void import_alias(struct import *im, struct str row)
 		return;
 	}
 	const char *wrong = import_address(im, name, &addr);
-	if (wrong == NULL && (domain_parse(im->scratch, im->options->domain, DOMAIN_UTF8, &ours) != DOMAIN_OK || !str_eq(ours.key, addr.domain.key)))
+	if (wrong == NULL && (domain_parse(im->scratch, im->options->domain, DOMAIN_UTF8, &ours) != DOMAIN_OK ||
+				     !str_eq(ours.key, addr.domain.key)))
 		wrong = "is a name in another domain";
 	if (wrong) {
 		wrong_key(im, wrong, "write a name; addresses belong into a table to be imported as virtual");

@@ -43,7 +43,8 @@ static enum err_code find_uid(struct str user, uid_t *uid_out, gid_t *gid_out, s
 		return ERR_OK;
 	const struct passwd *entry = getpwnam(user.p);
 	if (entry == NULL)
-		return err_set(err, ERR_NOTFOUND, "there is no user %.*s; make it (deploy/up does), or name another in the settings", STR_FMT(user));
+		return err_set(err, ERR_NOTFOUND,
+			"there is no user %.*s; make it (deploy/up does), or name another in the settings", STR_FMT(user));
 	*uid_out = entry->pw_uid;
 	*gid_out = entry->pw_gid;
 	return ERR_OK;
@@ -53,7 +54,8 @@ static enum err_code find_gid(struct str group, gid_t *gid_out, struct err *err)
 {
 	const struct group *entry = getgrnam(group.p);
 	if (entry == NULL)
-		return err_set(err, ERR_NOTFOUND, "there is no group %.*s; make it (deploy/up does), or name another in the settings", STR_FMT(group));
+		return err_set(err, ERR_NOTFOUND,
+			"there is no group %.*s; make it (deploy/up does), or name another in the settings", STR_FMT(group));
 	*gid_out = entry->gr_gid;
 	return ERR_OK;
 }
@@ -123,8 +125,8 @@ static enum err_code give_secret(int dir, uid_t uid, gid_t gid, struct err *err)
 	return code;
 }
 
-// What the salts of unknown users are made from (DIRECTORY 4): the same on every node and after every restart, or a stranger could
-// tell who exists. Made once; a node that joins others gets a copy of theirs.
+// What the salts of unknown users are made from (DIRECTORY 4): the same on every node and after every restart, or a stranger
+// could tell who exists. Made once; a node that joins others gets a copy of theirs.
 static enum err_code make_secret(const struct settings *s, int data, struct err *err)
 {
 	char bytes[SECRET_BYTES];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading arguments by the table. What is wrong is said once, with the name that was probably meant; then how the command is used.
+// Reading arguments by the table. What is wrong is said once, with the name that was probably meant; then how the command is
+// used.
 #include "options.h"
 
 #include <stdarg.h>
@@ -235,7 +236,8 @@ static bool check(struct ctl *ctl)
 			return false;
 		}
 	}
-	bool good = ctl->n_args >= command->least && ctl->n_args <= command->most && (ways == 0 || instead + (ctl->n_args > 0) == 1);
+	bool good =
+		ctl->n_args >= command->least && ctl->n_args <= command->most && (ways == 0 || instead + (ctl->n_args > 0) == 1);
 	if (!good && ctl->n_args > command->most)
 		wrong("what is %s to be?", ctl->args[command->most]);
 	return good;

@@ -21,7 +21,10 @@ static int prepare(struct ctl *ctl)
 	const struct settings *settings = ctl_settings(ctl);
 	if (settings == NULL)
 		return CTL_USAGE; // a file that is closed to us was found above
-	return ctl->command->needs == CTL_NEEDS_SHADOW && !ctl_may_read(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p) ? CTL_DENIED : CTL_YES;
+	return ctl->command->needs == CTL_NEEDS_SHADOW &&
+			       !ctl_may_read(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p)
+		       ? CTL_DENIED
+		       : CTL_YES;
 }
 
 static int run(struct ctl *ctl, int argc, char **argv)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What `posthouse why` and `posthouse directory diff` share: the question that RCPT TO asks, of a directory as it is or as it would be.
+// What `posthouse why` and `posthouse directory diff` share: the question that RCPT TO asks, of a directory as it is or as it
+// would be.
 #ifndef CTL_WHY_H
 #define CTL_WHY_H
 
@@ -31,7 +32,8 @@ struct why {
 // What the options say; CTL_YES, or the exit code after it was said what is wrong with one.
 int why_options(struct ctl *ctl, struct why *why);
 
-// Settings, rules, the shadow and the change; CTL_YES, or the exit code after the complaint was printed. Pairs with why_close either way.
+// Settings, rules, the shadow and the change; CTL_YES, or the exit code after the complaint was printed. Pairs with why_close
+// either way.
 int why_open(struct ctl *ctl, struct why *why);
 void why_close(struct why *why);
 
@@ -47,11 +49,12 @@ int why_login(struct why *why, struct directory *directory, struct str login);
 // The same as an object, the caller's; with "reason" when nobody has the login.
 json_t *why_login_json(struct why *why, struct directory *directory, struct str login);
 
-// Would a mailbox that mail for a target goes to answer this sender (phVacation)? Without a sender only what is wrong with the word that its
-// entry has. NULL: it has none, or there is nothing to say. In why->arena.
+// Would a mailbox that mail for a target goes to answer this sender (phVacation)? Without a sender only what is wrong with the
+// word that its entry has. NULL: it has none, or there is nothing to say. In why->arena.
 const char *why_vacation(struct why *why, struct directory *directory, const struct recipient_target *target);
 
-// An attribute of an entry as the administrator of the directory knows it: the one that a profile made the native one of, and its value there. In why->arena.
+// An attribute of an entry as the administrator of the directory knows it: the one that a profile made the native one of, and its
+// value there. In why->arena.
 struct why_told {
 	struct str attribute, value;
 	bool mapped; // it is another attribute, or another value, than the native one

@@ -139,7 +139,8 @@ static void print_text(struct why *q, struct directory *directory, struct str lo
 	buf_add_c(&b, "\n");
 	for (size_t i = 0; i < SERVED; i++) {
 		const char *forbidden = forbidden_of(may, services[i]);
-		buf_printf(&b, "  %.*s: %s%s\n", STR_FMT(services[i]), forbidden ? "no, because " : "yes", forbidden ? forbidden : "");
+		buf_printf(&b, "  %.*s: %s%s\n", STR_FMT(services[i]), forbidden ? "no, because " : "yes",
+			forbidden ? forbidden : "");
 	}
 	add_home(may, &b);
 	if (may->class.missing.n) {
@@ -174,15 +175,16 @@ static json_t *json_limits(struct why *q, struct directory *directory, const str
 	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
 		struct service_grant grant;
 		if (service_number(directory, may->entry, limits[i].attr, q->arena, &grant) == SERVICE_SET)
-			json_object_set_new(list, grant.attribute, json_pack("{s:I, s:o}", "value", (json_int_t)grant.value, "entry",
-									    why_json_text(grant.entry)));
+			json_object_set_new(list, grant.attribute,
+				json_pack("{s:I, s:o}", "value", (json_int_t)grant.value, "entry", why_json_text(grant.entry)));
 	}
 	return list;
 }
 
 static json_t *json_of(struct why *q, struct directory *directory, struct str login, const struct may *may)
 {
-	static const char *const words[] = {[SENDER_ALLOWED] = "allowed", [SENDER_REFUSED] = "refused", [SENDER_UNAVAILABLE] = "unavailable"};
+	static const char *const words[] = {
+		[SENDER_ALLOWED] = "allowed", [SENDER_REFUSED] = "refused", [SENDER_UNAVAILABLE] = "unavailable"};
 	json_t *granted = json_object(), *sender = NULL;
 	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
 		const char *forbidden = forbidden_of(may, services[i]);
@@ -190,20 +192,22 @@ static json_t *json_of(struct why *q, struct directory *directory, struct str lo
 			json_pack("{s:b, s:s*}", "granted", forbidden == NULL, "reason", forbidden));
 	}
 	if (q->sender)
-		sender = json_pack("{s:o, s:s, s:s, s:o, s:o}", "address", why_json_text(q->sender->text), "answer", words[may->sender], "attribute",
-			may->sender_why.attribute, "entry", why_json_text(may->sender_why.entry), "value", why_json_text(may->sender_why.value));
-	return json_pack("{s:o, s:o, s:{s:s, s:s}, s:o*, s:o*, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry", why_json_text(may->entry->dn),
-		"home", "answer", home_word(may->home.answer), "text", may->home.text, "host",
+		sender = json_pack("{s:o, s:s, s:s, s:o, s:o}", "address", why_json_text(q->sender->text), "answer",
+			words[may->sender], "attribute", may->sender_why.attribute, "entry", why_json_text(may->sender_why.entry),
+			"value", why_json_text(may->sender_why.value));
+	return json_pack("{s:o, s:o, s:{s:s, s:s}, s:o*, s:o*, s:o*, s:o, s:o, s:o*}", "login", why_json_text(login), "entry",
+		why_json_text(may->entry->dn), "home", "answer", home_word(may->home.answer), "text", may->home.text, "host",
 		entry_has(may->entry, ATTR_MAIL_HOST) ? why_json_text(entry_first(may->entry, ATTR_MAIL_HOST)) : NULL, "class",
 		may->class.entry ? why_json_text(may->class.entry->dn) : NULL, "missing_class",
-		may->class.missing.n ? why_json_text(may->class.missing) : NULL, "services", granted, "limits", json_limits(q, directory, may), "sender",
-		sender);
+		may->class.missing.n ? why_json_text(may->class.missing) : NULL, "services", granted, "limits",
+		json_limits(q, directory, may), "sender", sender);
 }
 
 // --- The question ---
 
 // An address of the login's realm is a login too: as written, else in the default realm.
-static enum directory_answer find_login(struct why *q, struct directory *directory, struct str login, const struct entry **entry_out)
+static enum directory_answer find_login(struct why *q, struct directory *directory, struct str login,
+	const struct entry **entry_out)
 {
 	struct directory_match match;
 	struct str key = directory_login_key(q->arena, login, q->default_domain);
@@ -230,8 +234,10 @@ static const char *look_up(struct why *q, struct directory *directory, struct st
 	}
 	if (service_class(directory, may->entry, q->arena, &may->class) == SERVICE_UNAVAILABLE)
 		return "its class of service cannot be asked now, or several entries have its name";
-	may->of_login = (struct credentials_class){.entry = may->class.entry, .is_missing = may->class.entry == NULL && may->class.missing.n};
-	const struct home_rules here = {.serves = q->settings->serves.v, .n_serves = q->settings->serves.n, .hostname = q->settings->hostname};
+	may->of_login = (struct credentials_class){
+		.entry = may->class.entry, .is_missing = may->class.entry == NULL && may->class.missing.n};
+	const struct home_rules here = {
+		.serves = q->settings->serves.v, .n_serves = q->settings->serves.n, .hostname = q->settings->hostname};
 	char bytes[GUID_TEXT_BYTES];
 	const struct str account = guid_text(&may->entry->uuid, bytes);
 	home_of_account(directory, &here, account, q->arena, &may->home);
@@ -258,7 +264,8 @@ json_t *why_login_json(struct why *q, struct directory *directory, struct str lo
 	struct may may = {0};
 	int code;
 	const char *nobody = look_up(q, directory, login, &may, &code);
-	return nobody ? json_pack("{s:o, s:s}", "login", why_json_text(login), "reason", nobody) : json_of(q, directory, login, &may);
+	return nobody ? json_pack("{s:o, s:s}", "login", why_json_text(login), "reason", nobody)
+		      : json_of(q, directory, login, &may);
 }
 
 int why_login(struct why *q, struct directory *directory, struct str login)
@@ -290,7 +297,8 @@ const char *why_vacation(struct why *q, struct directory *directory, const struc
 	struct directory_match match;
 	struct vacation_answer answer;
 	if (target->kind != RECIPIENT_MAILBOX ||
-		directory_find(directory, DIRECTORY_MAILBOX, guid_bytes(&target->mailbox_id), q->arena, &match) != DIRECTORY_FOUND ||
+		directory_find(directory, DIRECTORY_MAILBOX, guid_bytes(&target->mailbox_id), q->arena, &match) !=
+			DIRECTORY_FOUND ||
 		!entry_has(match.entry, ATTR_PH_VACATION))
 		return NULL;
 	struct str word = entry_first(match.entry, ATTR_PH_VACATION);
@@ -304,7 +312,10 @@ const char *why_vacation(struct why *q, struct directory *directory, const struc
 	}
 	if (q->sender == NULL)
 		return NULL;
-	const struct vacation_facts facts = {.user = match.entry, .sender = q->sender, .list = target->list, .now_ms = clock_wall_ms(),
+	const struct vacation_facts facts = {.user = match.entry,
+		.sender = q->sender,
+		.list = target->list,
+		.now_ms = clock_wall_ms(),
 		.delimiters = home_delimiters(directory, match.entry, q->settings->delimiter, q->arena),
 		.header = q->header.n ? q->header : arena_printf(q->arena, "To: <%.*s>\r\n\r\n", STR_FMT(target->address->text))};
 	enum vacation_verdict verdict = vacation_decide(q->arena, &facts, &answer);

@@ -174,7 +174,8 @@ static void see_rival(void *context, int kind, struct str key, struct str dns)
 enum err_code apply_has_rivals(struct apply *apply, bool *rivals_out, struct err *err)
 {
 	bool rivals = apply->changed.overflow;
-	enum err_code code = rivals ? ERR_OK : image_conflicts_of(apply->images->shadow, buf_str(&apply->changed), see_rival, &rivals, err);
+	enum err_code code =
+		rivals ? ERR_OK : image_conflicts_of(apply->images->shadow, buf_str(&apply->changed), see_rival, &rivals, err);
 	if (code == ERR_OK)
 		*rivals_out = rivals;
 	return code;
@@ -182,12 +183,14 @@ enum err_code apply_has_rivals(struct apply *apply, bool *rivals_out, struct err
 
 // --- Commit ---
 
-static bool is_held(struct apply *apply, const struct apply_commit *commit, const struct image_counters *sum, uint64_t entries_after)
+static bool is_held(struct apply *apply, const struct apply_commit *commit, const struct image_counters *sum,
+	uint64_t entries_after)
 {
 	if (brake_holds(&commit->limits, sum, &apply->held)) {
 		// said above what
 	} else if (commit->refresh && entries_after == 0 && commit->limits.percent < 100) {
-		apply->held = (struct brake_held){"entries", sum->entries, sum->entries}; // a directory without an entry of ours is never loaded
+		apply->held = (struct brake_held){
+			"entries", sum->entries, sum->entries}; // a directory without an entry of ours is never loaded
 	} else {
 		return false;
 	}
@@ -210,8 +213,8 @@ static enum err_code write_both(struct apply *apply, const struct apply_commit *
 	return code;
 }
 
-// Who claims what others have: all of it after a refresh that changed something and after the first one, which may find those of the process
-// before; else what was written.
+// Who claims what others have: all of it after a refresh that changed something and after the first one, which may find those of
+// the process before; else what was written.
 static void look_for_conflicts(struct apply *apply, bool all)
 {
 	struct err err;
@@ -221,13 +224,15 @@ static void look_for_conflicts(struct apply *apply, bool all)
 		apply->complaints.conflicts = 0;
 		code = image_conflicts(apply->images->shadow, complaints_conflict, &apply->complaints, &err);
 	} else {
-		code = image_conflicts_of(apply->images->shadow, buf_str(&apply->changed), complaints_conflict, &apply->complaints, &err);
+		code = image_conflicts_of(apply->images->shadow, buf_str(&apply->changed), complaints_conflict,
+			&apply->complaints, &err);
 	}
 	if (code)
 		log_error(NULL, "cannot look for conflicts", log_err(&err));
 }
 
-static enum err_code settle(struct apply *apply, const struct apply_commit *commit, struct image_counters *counters, struct err *err)
+static enum err_code settle(struct apply *apply, const struct apply_commit *commit, struct image_counters *counters,
+	struct err *err)
 {
 	struct image_counters secret;
 	enum err_code code = begin(apply, err); // a refresh that brought nothing
@@ -255,8 +260,8 @@ enum apply_result apply_commit(struct apply *apply, const struct apply_commit *c
 		apply->images->without_secrets ? NULL : image_balance(apply->images->credentials)};
 	brake_window_sum(&apply->window, &change, now_ms, commit->brake_window_ms, &sum);
 	if (is_held(apply, commit, &sum, counters.entries + counters.added - counters.deleted)) {
-		err_set(err, ERR_BUSY, "%llu of %llu %s would go at once; `posthouse directory release` lets them go", (unsigned long long)apply->held.n,
-			(unsigned long long)apply->held.of, apply->held.what);
+		err_set(err, ERR_BUSY, "%llu of %llu %s would go at once; `posthouse directory release` lets them go",
+			(unsigned long long)apply->held.n, (unsigned long long)apply->held.of, apply->held.what);
 		apply_abort(apply);
 		return APPLY_HELD;
 	}
@@ -311,7 +316,8 @@ enum err_code apply_read_cookie(struct apply *apply, struct sync_cookie *cookie_
 		if (!same_opaque || !secret->usable || !guid_eq(&secret->scope, &cookie_out->scope) ||
 			!csns_dominate(&secret->csns, &cookie_out->csns))
 			cookie_out->usable = false;
-		if (!has_secret || strcmp(secret->polled, cookie_out->polled) != 0 || !guid_eq(&secret->scope, &cookie_out->scope))
+		if (!has_secret || strcmp(secret->polled, cookie_out->polled) != 0 ||
+			!guid_eq(&secret->scope, &cookie_out->scope))
 			cookie_out->polled[0] = '\0';
 	}
 	free(secret);

@@ -9,8 +9,8 @@
 //     case APPLY_FAILED: rolled back
 //     }
 //
-// Credentials commit first, then the shadow, each with the cookie: after a crash between the two the older cookie counts, and what comes
-// again changes nothing twice (I2, I9). Blocks on the disk; one thread.
+// Credentials commit first, then the shadow, each with the cookie: after a crash between the two the older cookie counts, and
+// what comes again changes nothing twice (I2, I9). Blocks on the disk; one thread.
 #ifndef LDAPSYNC_APPLY_H
 #define LDAPSYNC_APPLY_H
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys that came and went: a table of hashes with linear probing, without marks of what was removed, so that coming and going leaves nothing.
+// Keys that came and went: a table of hashes with linear probing, without marks of what was removed, so that coming and going
+// leaves nothing.
 #include "balance.h"
 
 #include <stdlib.h>
@@ -80,7 +81,8 @@ static bool remember(struct balance *balance, enum balance_kind kind, uint64_t h
 	if (balance->n >= balance->keys_max)
 		return false;
 	make_room(balance);
-	balance->slots[look_up(balance, kind, hash)] = (struct balance_slot){.hash = hash, .kind = (uint8_t)kind, .state = (uint8_t)state};
+	balance->slots[look_up(balance, kind, hash)] =
+		(struct balance_slot){.hash = hash, .kind = (uint8_t)kind, .state = (uint8_t)state};
 	balance->n++;
 	return true;
 }
@@ -162,7 +164,8 @@ void balance_add(struct balance *balance, const struct balance *later, unsigned 
 	}
 }
 
-void balance_gone_with(const struct balance *balance, const struct balance *later, unsigned kinds, uint64_t gone_out[BALANCE_KINDS])
+void balance_gone_with(const struct balance *balance, const struct balance *later, unsigned kinds,
+	uint64_t gone_out[BALANCE_KINDS])
 {
 	memcpy(gone_out, balance->gone, sizeof balance->gone);
 	for (unsigned kind = 0; kind < BALANCE_KINDS; kind++)

@@ -7,10 +7,11 @@
 //     balance_gained(&balance, BALANCE_RECIPIENTS, hash);  // it is back: as if nothing had been
 //     balance.gone[BALANCE_RECIPIENTS] ...                 // 0
 //
-// A key that was gained since is lost without being counted; one that was lost is taken off when it returns. So what `gone` says does not depend on
-// the order of what happened, nor on how often: it is what one compare with the beginning would find.
+// A key that was gained since is lost without being counted; one that was lost is taken off when it returns. So what `gone` says
+// does not depend on the order of what happened, nor on how often: it is what one compare with the beginning would find.
 //
-// Memory is bounded: over keys_max keys no more are remembered. Then what is lost counts each time and for good: gone is never less than it is.
+// Memory is bounded: over keys_max keys no more are remembered. Then what is lost counts each time and for good: gone is never
+// less than it is.
 //
 // A key is 64 bits of a hash that nobody outside can foresee (balance_hash), its kind included. Pure; one thread.
 #ifndef LDAPSYNC_BALANCE_H
@@ -70,6 +71,7 @@ void balance_forget_net(struct balance *balance);
 // What happened after it, of these kinds (1 << BALANCE_…).
 void balance_add(struct balance *balance, const struct balance *later, unsigned kinds);
 // balance->gone as balance_add would make it, at least; changes nothing.
-void balance_gone_with(const struct balance *balance, const struct balance *later, unsigned kinds, uint64_t gone_out[BALANCE_KINDS]);
+void balance_gone_with(const struct balance *balance, const struct balance *later, unsigned kinds,
+	uint64_t gone_out[BALANCE_KINDS]);
 
 #endif

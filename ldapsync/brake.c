@@ -24,7 +24,8 @@ static void fill_rows(const struct image_counters *counters, struct row rows_out
 		{{"recipients", counters->recipients.gone, counters->recipients.before}, true},
 		{{"entries", counters->deleted, counters->entries}, true},
 		{{"users moved to another host or gone", counters->moved, counters->entries}, true},
-		{{"mailboxes", counters->mailboxes.gone, counters->mailboxes.before}, true}, // users with another id see an empty one
+		{{"mailboxes", counters->mailboxes.gone, counters->mailboxes.before},
+			true}, // users with another id see an empty one
 		{{"log-ins", counters->logins.gone, counters->logins.before}, true},
 		{{"passwords of entries", counters->disarmed, counters->entries}, true},
 	};
@@ -43,7 +44,8 @@ bool brake_holds(const struct brake_limits *limits, const struct image_counters 
 	return false;
 }
 
-bool brake_is_released(const struct brake_limits *limits, const struct image_counters *released, const struct image_counters *counters)
+bool brake_is_released(const struct brake_limits *limits, const struct image_counters *released,
+	const struct image_counters *counters)
 {
 	struct row before[ROWS], now[ROWS];
 	fill_rows(released, before);
@@ -105,7 +107,8 @@ static uint64_t before(const struct image_counters *counters, enum balance_kind 
 }
 
 // How many there were when the window began: what is there now, less what it has gained since.
-static uint64_t keys_when_it_began(const struct brake_window *window, const struct image_counters *counters, enum balance_kind kind)
+static uint64_t keys_when_it_began(const struct brake_window *window, const struct image_counters *counters,
+	enum balance_kind kind)
 {
 	if (window->known[kind])
 		return window->keys[kind];

@@ -4,8 +4,9 @@
 //     struct brake_held held;
 //     if (brake_holds(&limits, &counters, &held)) ... "812 of 1000 recipients would go" ...
 //
-// A file that was cut between two entries, exported with the wrong base or without one attribute still parses; a server that was emptied, or
-// a tool that deletes in a loop, speaks perfect LDAP. Everybody who is missing would be unknown for good, and their mail refused. Pure.
+// A file that was cut between two entries, exported with the wrong base or without one attribute still parses; a server that was
+// emptied, or a tool that deletes in a loop, speaks perfect LDAP. Everybody who is missing would be unknown for good, and their
+// mail refused. Pure.
 //
 // Changes from a server come one by one, so they are judged together with those of the window before them:
 //
@@ -13,9 +14,10 @@
 //     brake_window_sum(&window, &change, now_ms, window_ms, &sum);
 //     if (!brake_holds(&limits, &sum, &held)) { commit; brake_window_take(&window, &change, now_ms, window_ms); }
 //
-// Net: what of all that was there when the window began is not there any more, by a share of what was there then (balance.h). An entry that changes
-// its address all day, or is deleted and added in a loop, counts once at most; what was added since neither makes up for anything that is
-// lost nor makes the whole larger. The window is in memory: after a restart it begins with what is stored.
+// Net: what of all that was there when the window began is not there any more, by a share of what was there then (balance.h). An
+// entry that changes its address all day, or is deleted and added in a loop, counts once at most; what was added since neither
+// makes up for anything that is lost nor makes the whole larger. The window is in memory: after a restart it begins with what is
+// stored.
 #ifndef LDAPSYNC_BRAKE_H
 #define LDAPSYNC_BRAKE_H
 
@@ -26,8 +28,9 @@ struct brake_limits {
 	uint64_t at_least; // of domains and hosts any number may be too much, of all else so many never are
 };
 
-// Of recipients (addresses that nobody has any more), entries, users with another mailHost or gone, mailboxes (ids that nobody has any more), names
-// to log in by, entries that lost all their passwords, domains and hosts: what was found too much first. what is a literal, n and of say how much of how many.
+// Of recipients (addresses that nobody has any more), entries, users with another mailHost or gone, mailboxes (ids that nobody
+// has any more), names to log in by, entries that lost all their passwords, domains and hosts: what was found too much first.
+// what is a literal, n and of say how much of how many.
 struct brake_held {
 	const char *what;
 	uint64_t n, of;
@@ -51,15 +54,17 @@ void brake_window_fini(struct brake_window *window);
 // It begins anew with the next change.
 void brake_window_clear(struct brake_window *window);
 
-// What the window comes to with this change: *sum_out has what brake_holds asks for, no more. A window that is over begins anew. In the sum, users
-// who were moved and passwords that are gone include those of entries that are gone.
+// What the window comes to with this change: *sum_out has what brake_holds asks for, no more. A window that is over begins anew.
+// In the sum, users who were moved and passwords that are gone include those of entries that are gone.
 void brake_window_sum(const struct brake_window *window, const struct brake_change *change, int64_t now_ms, int64_t window_ms,
 	struct image_counters *sum_out);
 // It was committed.
 void brake_window_take(struct brake_window *window, const struct brake_change *change, int64_t now_ms, int64_t window_ms);
 
-// An administrator has let `released` through, as it was when it was held: is this no more than that, but for what is never too much?
-bool brake_is_released(const struct brake_limits *limits, const struct image_counters *released, const struct image_counters *counters);
+// An administrator has let `released` through, as it was when it was held: is this no more than that, but for what is never too
+// much?
+bool brake_is_released(const struct brake_limits *limits, const struct image_counters *released,
+	const struct image_counters *counters);
 
 bool brake_holds(const struct brake_limits *limits, const struct image_counters *counters, struct brake_held *held_out);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes, applied one record after the other: each entry that is touched is taken once, from the source where that was asked (change_ask.c), else
-// from the shadow, back into attributes and values, and changed there. Whatever neither holds and the answer would need is an error with its line.
+// Changes, applied one record after the other: each entry that is touched is taken once, from the source where that was asked
+// (change_ask.c), else from the shadow, back into attributes and values, and changed there. Whatever neither holds and the answer
+// would need is an error with its line.
 #include "change_parts.h"
 
 #include <stdio.h>
@@ -31,7 +32,8 @@ void change_fini(struct change *change)
 	arena_free(&change->scratch);
 }
 
-enum err_code change_bad(const struct change *change, size_t line, enum err_code code, const char *what, struct str name, struct err *err)
+enum err_code change_bad(const struct change *change, size_t line, enum err_code code, const char *what, struct str name,
+	struct err *err)
 {
 	return err_set(err, code, "%s:%zu: %.*s%s%s", change->spec->name, line, STR_FMT(name), name.n ? ": " : "", what);
 }
@@ -45,7 +47,8 @@ enum err_code change_unknown(const struct change *change, size_t line, const cha
 
 // --- Entries ---
 
-static enum err_code new_entry(struct change *change, const struct raw_entry *record, struct change_entry **entry_out, struct err *err)
+static enum err_code new_entry(struct change *change, const struct raw_entry *record, struct change_entry **entry_out,
+	struct err *err)
 {
 	if (change->n == DIRECTORY_OVERLAY_ENTRIES_MAX)
 		return change_bad(change, record->line, ERR_LIMIT, "too many entries in one change", STR(""), err);
@@ -55,7 +58,8 @@ static enum err_code new_entry(struct change *change, const struct raw_entry *re
 		must(change->entries != NULL);
 	}
 	*entry_out = &change->entries[change->n++];
-	**entry_out = (struct change_entry){.dn = arena_dup(change->arena, record->dn), .dn_key = dn_key(record->dn), .line = record->line};
+	**entry_out = (struct change_entry){
+		.dn = arena_dup(change->arena, record->dn), .dn_key = dn_key(record->dn), .line = record->line};
 	return ERR_OK;
 }
 
@@ -124,15 +128,18 @@ static void take_given(struct change *change, struct change_entry *entry, struct
 	for (size_t i = 0; i < given->n; i++) {
 		const struct raw_value *value = &given->values[i];
 		add_value(entry, value->name, value->value, entry->line);
-		if (!entry->has_uuid && !change->is_ldif && str_eq_nocase(value->name, STR("entryUUID")) && guid_parse(value->value, &uuid) && !guid_is_zero(&uuid)) {
+		if (!entry->has_uuid && !change->is_ldif && str_eq_nocase(value->name, STR("entryUUID")) &&
+			guid_parse(value->value, &uuid) && !guid_is_zero(&uuid)) {
 			entry->uuid = uuid;
 			entry->has_uuid = true;
 		}
 	}
 }
 
-// The entry a DN names now, as the records before have left it; NULL: there is none, or the shadow knows none and the source was not asked.
-static enum err_code find(struct change *change, const struct raw_entry *record, struct str dn, struct change_entry **entry_out, struct err *err)
+// The entry a DN names now, as the records before have left it; NULL: there is none, or the shadow knows none and the source was
+// not asked.
+static enum err_code find(struct change *change, const struct raw_entry *record, struct str dn, struct change_entry **entry_out,
+	struct err *err)
 {
 	struct directory_match match = {.entry = NULL};
 	struct guid key = dn_key(dn);
@@ -153,7 +160,8 @@ static enum err_code find(struct change *change, const struct raw_entry *record,
 	case DIRECTORY_AMBIGUOUS:
 		return change_bad(change, record->line, ERR_NOTFOUND, "the shadow has two entries with this name", dn, err);
 	case DIRECTORY_UNAVAILABLE:
-		return change_bad(change, record->line, ERR_BUSY, directory_trouble(change->base), STR("the shadow cannot be read"), err);
+		return change_bad(change, record->line, ERR_BUSY, directory_trouble(change->base),
+			STR("the shadow cannot be read"), err);
 	case DIRECTORY_FOUND:
 		break;
 	}
@@ -162,9 +170,11 @@ static enum err_code find(struct change *change, const struct raw_entry *record,
 	if (given && given->n == 0)
 		return change_bad(change, record->line, ERR_INVALID, "the directory has no such entry any more", dn, err);
 	if (given && given->partial)
-		return change_bad(change, record->line, ERR_NOTFOUND, "the server gives only a part of its values: what becomes of it cannot be told", dn, err);
+		return change_bad(change, record->line, ERR_NOTFOUND,
+			"the server gives only a part of its values: what becomes of it cannot be told", dn, err);
 	if (given == NULL && match.entry->cut)
-		return change_unknown(change, record->line, "the entry is larger than the shadow keeps: what becomes of it cannot be told", dn, err);
+		return change_unknown(change, record->line,
+			"the entry is larger than the shadow keeps: what becomes of it cannot be told", dn, err);
 	enum err_code code = new_entry(change, &(struct raw_entry){.dn = dn, .line = record->line}, entry_out, err);
 	if (code)
 		return code;
@@ -179,7 +189,9 @@ static enum err_code find(struct change *change, const struct raw_entry *record,
 static enum err_code check_missing(struct change *change, const struct raw_entry *record, struct err *err)
 {
 	const struct change_given *given = change_given(change, record->dn);
-	return given && given->n == 0 ? change_bad(change, record->line, ERR_INVALID, "the directory has no entry with this name", record->dn, err) : ERR_OK;
+	return given && given->n == 0 ? change_bad(change, record->line, ERR_INVALID, "the directory has no entry with this name",
+						record->dn, err)
+				      : ERR_OK;
 }
 
 static enum err_code modify(struct change *change, const struct raw_entry *record, struct err *err)
@@ -199,15 +211,16 @@ static enum err_code modify(struct change *change, const struct raw_entry *recor
 		while (op < sizeof ops / sizeof *ops && !str_eq_nocase(head->name, str_of_c(ops[op].name)))
 			op++;
 		if (op == sizeof ops / sizeof *ops)
-			return change_bad(change, head->line, ERR_UNSUPPORTED, "is none of add, delete and replace", head->name, err);
+			return change_bad(change, head->line, ERR_UNSUPPORTED, "is none of add, delete and replace", head->name,
+				err);
 		m.op = ops[op].op;
 		struct str base, option;
 		if (!str_cut(m.name, ';', &base, &option))
 			base = m.name;
 		for (; i < record->n_values && !str_eq(record->values[i].name, STR("-")); i++, m.n++)
 			if (!str_eq_nocase(record->values[i].name, base))
-				return change_bad(change, record->values[i].line, ERR_INVALID, "another attribute; end a modification with a line \"-\"",
-					record->values[i].name, err);
+				return change_bad(change, record->values[i].line, ERR_INVALID,
+					"another attribute; end a modification with a line \"-\"", record->values[i].name, err);
 		i++;
 		code = change_modify_one(change, entry, &m, err);
 	}
@@ -235,7 +248,8 @@ static enum err_code put(struct change *change, const struct raw_entry *record, 
 	entry->n = 0;
 	for (size_t i = from; i < record->n_values; i++) {
 		const struct raw_value *value = &record->values[i];
-		if (str_eq(value->name, STR("-")) || str_eq_nocase(value->name, STR("changetype")) || str_eq_nocase(value->name, STR("control")))
+		if (str_eq(value->name, STR("-")) || str_eq_nocase(value->name, STR("changetype")) ||
+			str_eq_nocase(value->name, STR("control")))
 			return change_bad(change, value->line, ERR_INVALID, "does not belong into an entry", value->name, err);
 		struct guid uuid;
 		if (str_eq_nocase(value->name, STR("entryUUID")) && guid_parse(value->value, &uuid) && !guid_is_zero(&uuid)) {
@@ -244,7 +258,9 @@ static enum err_code put(struct change *change, const struct raw_entry *record, 
 		}
 		change_copy_value(change, entry, value->name, value->value, value->line);
 	}
-	return arena_overflowed(change->arena) ? change_bad(change, record->line, ERR_LIMIT, "the change is too large", STR(""), err) : ERR_OK;
+	return arena_overflowed(change->arena)
+		       ? change_bad(change, record->line, ERR_LIMIT, "the change is too large", STR(""), err)
+		       : ERR_OK;
 }
 
 static enum err_code remove_entry(struct change *change, const struct raw_entry *record, struct err *err)
@@ -254,11 +270,13 @@ static enum err_code remove_entry(struct change *change, const struct raw_entry 
 	if (code)
 		return code;
 	if (record->n_values > 1)
-		return change_bad(change, record->values[1].line, ERR_INVALID, "nothing follows a delete", record->values[1].name, err);
+		return change_bad(change, record->values[1].line, ERR_INVALID, "nothing follows a delete", record->values[1].name,
+			err);
 	if (entry)
 		entry->alive = false;
 	else
-		change->spec->complain(change->spec->context, record->line, record->dn, STR_NONE, "is no entry that the shadow knows: nothing of ours goes");
+		change->spec->complain(change->spec->context, record->line, record->dn, STR_NONE,
+			"is no entry that the shadow knows: nothing of ours goes");
 	return ERR_OK;
 }
 
@@ -277,14 +295,16 @@ static enum err_code rename_entry(struct change *change, const struct raw_entry 
 		*into = str_trim(value->value);
 	}
 	if (newrdn.n == 0 || !(str_eq(keep, STR("0")) || str_eq(keep, STR("1"))) || !dn_cut(record->dn, &rdn, &parent))
-		return change_bad(change, record->line, ERR_INVALID, "a rename has newrdn, and deleteoldrdn of 0 or 1", STR(""), err);
+		return change_bad(change, record->line, ERR_INVALID, "a rename has newrdn, and deleteoldrdn of 0 or 1", STR(""),
+			err);
 	enum err_code code = find(change, record, record->dn, &entry, err);
 	if (code)
 		return code;
 	if (entry == NULL && (code = check_missing(change, record, err)) != ERR_OK)
 		return code;
 	if (entry == NULL)
-		return change_unknown(change, record->line, "the shadow does not know the entry, nor what is beneath it", record->dn, err);
+		return change_unknown(change, record->line, "the shadow does not know the entry, nor what is beneath it",
+			record->dn, err);
 	parent = superior.n ? superior : parent;
 	struct str dn = arena_printf(change->arena, "%.*s%s%.*s", STR_FMT(newrdn), parent.n ? "," : "", STR_FMT(parent));
 	if (!dn_is_valid(dn))
@@ -322,5 +342,6 @@ enum err_code change_apply(struct change *change, const struct raw_entry *record
 		return remove_entry(change, record, err);
 	if (str_eq_nocase(type, STR("modrdn")) || str_eq_nocase(type, STR("moddn")))
 		return rename_entry(change, record, err);
-	return change_bad(change, record->values[0].line, ERR_UNSUPPORTED, "is none of add, modify, delete, modrdn and moddn", type, err);
+	return change_bad(change, record->values[0].line, ERR_UNSUPPORTED, "is none of add, modify, delete, modrdn and moddn",
+		type, err);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records of an LDIF file as ldapmodify reads them (RFC 2849), applied to entries as the shadow has them: what an entry would be. The rules are
-// in ldapsync/directory_overlay.h, whose half this is.
+// Records of an LDIF file as ldapmodify reads them (RFC 2849), applied to entries as the shadow has them: what an entry would be.
+// The rules are in ldapsync/directory_overlay.h, whose half this is.
 #ifndef LDAPSYNC_CHANGE_H
 #define LDAPSYNC_CHANGE_H
 
@@ -18,7 +18,8 @@ struct change_entry {
 	struct str was_dn;
 	bool has_uuid;
 	struct guid uuid;
-	bool native;          // from the shadow, so it is native whatever the directory has; else as the directory or the change says it
+	// from the shadow, so it is native whatever the directory has; else as the directory or the change says it
+	bool native;
 	bool class_unknown;   // phMailRecipient may be there by name or only because another class implies it
 	struct raw_value *values; // owned
 	size_t n, room;
@@ -49,8 +50,8 @@ struct change {
 void change_init(struct change *change, struct directory *base, const struct directory_overlay_change *spec);
 void change_fini(struct change *change);
 
-// Asks the source for the entries that the records of text need, if there is one: once, before any is applied. That it cannot be asked is no
-// failure, until a record needs it.
+// Asks the source for the entries that the records of text need, if there is one: once, before any is applied. That it cannot be
+// asked is no failure, until a record needs it.
 void change_ask(struct change *change, struct str text);
 
 // What it said; NULL: it was not asked for this entry.

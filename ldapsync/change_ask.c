@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which entries a change is about that the shadow may not hold enough of, and what the source says of them: one question for all, because a
-// question may cost a connection to a server, or reading a whole file.
+// Which entries a change is about that the shadow may not hold enough of, and what the source says of them: one question for all,
+// because a question may cost a connection to a server, or reading a whole file.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,7 +37,8 @@ static bool needs_source(struct change *change, const struct raw_entry *record)
 		return false;
 	arena_reset(change->scratch);
 	return !profile_is_native(change->spec->profile) || touches_more(record) ||
-	       directory_find(change->base, DIRECTORY_DN, record->dn, change->scratch, &match) != DIRECTORY_FOUND || match.entry->cut;
+	       directory_find(change->base, DIRECTORY_DN, record->dn, change->scratch, &match) != DIRECTORY_FOUND ||
+	       match.entry->cut;
 }
 
 static void add_name(struct change *change, struct names *names, struct str dn)
@@ -104,7 +105,8 @@ static void take(void *taker, size_t which, struct str name, struct str value)
 		given->values = reallocarray(given->values, given->room, sizeof *given->values);
 		must(given->values != NULL);
 	}
-	given->values[given->n++] = (struct raw_value){.name = arena_dup(change->arena, name), .value = arena_dup(change->arena, value)};
+	given->values[given->n++] =
+		(struct raw_value){.name = arena_dup(change->arena, name), .value = arena_dup(change->arena, value)};
 }
 
 static void forget(struct change *change)

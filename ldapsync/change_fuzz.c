@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any text as a change of a small directory: it is refused with its line, or the view is whole: each key that can be asked for leads to entries
-// that decode, an entry is found by its uuid, and what no change touches is answered as before.
-// The directory answers for some names, in laser's words too.
+// Any text as a change of a small directory: it is refused with its line, or the view is whole: each key that can be asked for
+// leads to entries that decode, an entry is found by its uuid, and what no change touches is answered as before. The directory
+// answers for some names, in laser's words too.
 // Covers: ldapsync/change.c ldapsync/change_modify.c ldapsync/change_ask.c ldapsync/directory_overlay.c ldapsync/dn.c
 #include <stdint.h>
 
@@ -13,14 +13,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ARENA_BYTES = 64 << 20, STEPS_MAX = 2000 };
 
-static const char people[] = "dn: dc=u\nobjectClass: phMailDomain\nassociatedDomain: u.example\nphDomainType: local\nphAuthRealm: r.example\n\n"
-			     "dn: uid=a,dc=u\nobjectClass: phMailUser\nuid: a\nmail: a@u.example\nmailHost: h.u.example\n"
-			     "phMailboxId: 11111111222233334444555555555555\n\n"
-			     "dn: uid=b,dc=v\nobjectClass: phMailUser\nuid: b\nmail: b@u.example\nmail: c@u.example\n"
-			     "entryUUID: 11111111-2222-3333-4444-666666666666\n\n"
-			     "dn: uid=d,dc=v\nobjectClass: phMailAlias\nmail: c@u.example\nrfc822MailMember: a@u.example\n\n"
-			     "dn: cn=g,dc=v\nobjectClass: phMailGroup\ncn: g\nmail: g@u.example\nmember: uid=a,dc=u\nmember: uid=b,dc=v\n\n"
-			     "dn: cn=h,dc=v\nobjectClass: phMailHost\ncn: h.u.example\nphHostEndpoint: lmtp=inet:127.0.0.1:24\n\n";
+static const char people[] =
+	"dn: dc=u\nobjectClass: phMailDomain\nassociatedDomain: u.example\nphDomainType: local\nphAuthRealm: r.example\n\n"
+	"dn: uid=a,dc=u\nobjectClass: phMailUser\nuid: a\nmail: a@u.example\nmailHost: h.u.example\n"
+	"phMailboxId: 11111111222233334444555555555555\n\n"
+	"dn: uid=b,dc=v\nobjectClass: phMailUser\nuid: b\nmail: b@u.example\nmail: c@u.example\n"
+	"entryUUID: 11111111-2222-3333-4444-666666666666\n\n"
+	"dn: uid=d,dc=v\nobjectClass: phMailAlias\nmail: c@u.example\nrfc822MailMember: a@u.example\n\n"
+	"dn: cn=g,dc=v\nobjectClass: phMailGroup\ncn: g\nmail: g@u.example\nmember: uid=a,dc=u\nmember: uid=b,dc=v\n\n"
+	"dn: cn=h,dc=v\nobjectClass: phMailHost\ncn: h.u.example\nphHostEndpoint: lmtp=inet:127.0.0.1:24\n\n";
 
 static void complain(void *context, size_t line, struct str dn, struct str attribute, const char *what)
 {
@@ -31,7 +32,8 @@ static void complain(void *context, size_t line, struct str dn, struct str attri
 }
 
 // A source that has whoever is beneath dc=v, with more than the shadow.
-static enum err_code fetch(void *context, const struct str *dns, size_t n, entry_source_value_fn *each, void *taker, struct err *err)
+static enum err_code fetch(void *context, const struct str *dns, size_t n, entry_source_value_fn *each, void *taker,
+	struct err *err)
 {
 	(void)context;
 	(void)err;
@@ -49,8 +51,8 @@ static enum err_code fetch(void *context, const struct str *dns, size_t n, entry
 }
 
 // One kind's keys in order; each leads somewhere, and where the overlay saw nothing of the change, to what was there before.
-static void check_kind(struct directory *before, struct directory *after, struct directory_overlay *overlay, enum directory_key kind,
-	struct arena *arena)
+static void check_kind(struct directory *before, struct directory *after, struct directory_overlay *overlay,
+	enum directory_key kind, struct arena *arena)
 {
 	struct directory_match match, old;
 	struct str from = STR("");
@@ -91,11 +93,12 @@ static bool check_entry(void *arg, const struct entry *entry)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const enum directory_key kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_LOGIN, DIRECTORY_HOST, DIRECTORY_MAILBOX,
-		DIRECTORY_ROUTE, DIRECTORY_ACCESS};
+	static const enum directory_key kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_LOGIN, DIRECTORY_HOST,
+		DIRECTORY_MAILBOX, DIRECTORY_ROUTE, DIRECTORY_ACCESS};
 	const struct entry_source source = {fetch, NULL};
 	struct profile *profile = profile_new(size % 2 ? SETTINGS_LDAP_PROFILE_LASER : SETTINGS_LDAP_PROFILE_NATIVE, NULL);
-	const struct directory_overlay_change change = {.name = "fuzz", .profile = profile, .source = &source, .complain = complain};
+	const struct directory_overlay_change change = {
+		.name = "fuzz", .profile = profile, .source = &source, .complain = complain};
 	struct err err = {0};
 	struct directory_overlay *overlay;
 	struct arena *arena = arena_new(ARENA_BYTES);

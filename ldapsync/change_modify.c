@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One modification of one entry (add, delete, replace), by the matching rules of its attributes: of an entry from the shadow, which is native, or of one
-// as the directory has it, in any words.
+// One modification of one entry (add, delete, replace), by the matching rules of its attributes: of an entry from the shadow,
+// which is native, or of one as the directory has it, in any words.
 #include "change_parts.h"
 
 #include "base/must.h"
@@ -78,7 +78,8 @@ static struct known know(struct change *change, const struct change_entry *entry
 {
 	struct known known = {arena_must(change->scratch, (entry->n + 1) * sizeof *known.spelled)};
 	for (size_t i = 0; i < entry->n; i++)
-		known.spelled[i] = str_eq_nocase(entry->values[i].name, name) ? spell(change, entry, info, entry->values[i].value) : STR_NONE;
+		known.spelled[i] = str_eq_nocase(entry->values[i].name, name) ? spell(change, entry, info, entry->values[i].value)
+									      : STR_NONE;
 	return known;
 }
 
@@ -100,22 +101,27 @@ static void drop_at(struct change_entry *entry, struct known *known, size_t at)
 
 // --- One modification ---
 
-// phMailRecipient of a user or a list is stored whether the entry names it or not: without the other class it cannot be known to stay.
-static enum err_code check_implied(struct change *change, struct change_entry *entry, const struct change_modification *m, struct err *err)
+// phMailRecipient of a user or a list is stored whether the entry names it or not: without the other class it cannot be known to
+// stay.
+static enum err_code check_implied(struct change *change, struct change_entry *entry, const struct change_modification *m,
+	struct err *err)
 {
 	for (size_t i = 0; i < entry->n; i++)
 		if (str_eq_nocase(entry->values[i].name, STR("objectClass")) &&
 			(attr_class_by_name(entry->values[i].value) & (ENTRY_USER | ENTRY_LIST)))
 			return ERR_OK;
 	for (size_t i = 0; i < entry->n; i++)
-		if (str_eq_nocase(entry->values[i].name, STR("objectClass")) && attr_class_by_name(entry->values[i].value) == ENTRY_RECIPIENT)
+		if (str_eq_nocase(entry->values[i].name, STR("objectClass")) &&
+			attr_class_by_name(entry->values[i].value) == ENTRY_RECIPIENT)
 			return change_unknown(change, m->line,
-				"the shadow cannot tell whether the entry names phMailRecipient too: delete that as well, or replace objectClass by all that stay",
+				"the shadow cannot tell whether the entry names phMailRecipient too: delete that as well, or "
+				"replace objectClass by all that stay",
 				m->name, err);
 	return ERR_OK;
 }
 
-static enum err_code modify_class(struct change *change, struct change_entry *entry, const struct change_modification *m, struct err *err)
+static enum err_code modify_class(struct change *change, struct change_entry *entry, const struct change_modification *m,
+	struct err *err)
 {
 	if (entry && (m->op == CHANGE_REPLACE || m->n == 0)) {
 		drop_all(entry, m->name);
@@ -128,10 +134,13 @@ static enum err_code modify_class(struct change *change, struct change_entry *en
 		if (class == 0)
 			continue;
 		if (entry == NULL && m->op == CHANGE_DELETE)
-			return change_unknown(change, m->values[i].line, "the shadow knows no entry with this name and class", name, err);
+			return change_unknown(change, m->values[i].line, "the shadow knows no entry with this name and class",
+				name, err);
 		if (entry == NULL)
 			return change_unknown(change, m->values[i].line,
-				"the shadow does not know the entry, for nothing of it was ours: give it whole, as a record without changetype", name, err);
+				"the shadow does not know the entry, for nothing of it was ours: give it whole, as a record "
+				"without changetype",
+				name, err);
 		while (at < entry->n && !(str_eq_nocase(entry->values[at].name, STR("objectClass")) &&
 						attr_class_by_name(entry->values[at].value) == class))
 			at++;
@@ -153,14 +162,16 @@ static enum err_code modify_class(struct change *change, struct change_entry *en
 }
 
 // An id that was refused, or there twice, is not in the shadow: one more may be right or doubtful.
-static bool is_doubtful(const struct change *change, const struct change_entry *entry, const struct change_modification *m, const struct attr_info *info)
+static bool is_doubtful(const struct change *change, const struct change_entry *entry, const struct change_modification *m,
+	const struct attr_info *info)
 {
-	return entry->native && info && info->attr == ATTR_PH_MAILBOX_ID && m->op != CHANGE_REPLACE && m->n > 0 && entry->hides && !entry->has_uuid && !change->is_ldif;
+	return entry->native && info && info->attr == ATTR_PH_MAILBOX_ID && m->op != CHANGE_REPLACE && m->n > 0 && entry->hides &&
+	       !entry->has_uuid && !change->is_ldif;
 }
 
 // info: what its values are compared as; NULL: as text in any case.
-static enum err_code modify_values(struct change *change, struct change_entry *entry, const struct change_modification *m, struct str name,
-	const struct attr_info *info, struct err *err)
+static enum err_code modify_values(struct change *change, struct change_entry *entry, const struct change_modification *m,
+	struct str name, const struct attr_info *info, struct err *err)
 {
 	if (is_doubtful(change, entry, m, info))
 		return change_unknown(change, m->line, "the shadow cannot tell which ids the entry has: replace it", name, err);
@@ -169,7 +180,9 @@ static enum err_code modify_values(struct change *change, struct change_entry *e
 	if (m->op == CHANGE_REPLACE || m->n == 0) {
 		size_t dropped = drop_all(entry, name);
 		if (m->op == CHANGE_DELETE && dropped == 0)
-			return change_bad(change, m->line, ERR_INVALID, entry->native ? "the shadow knows no value of it in this entry" : "the entry has no value of it", name, err);
+			return change_bad(change, m->line, ERR_INVALID,
+				entry->native ? "the shadow knows no value of it in this entry" : "the entry has no value of it",
+				name, err);
 	}
 	struct known known = know(change, entry, name, info);
 	size_t n_known = entry->n;
@@ -194,15 +207,18 @@ static enum err_code modify_values(struct change *change, struct change_entry *e
 }
 
 // What a map makes other attributes of can only be told of an entry as the directory has it, which the shadow does not hold.
-static enum err_code check_mapped(const struct change *change, const struct change_modification *m, struct str name, struct err *err)
+static enum err_code check_mapped(const struct change *change, const struct change_modification *m, struct str name,
+	struct err *err)
 {
 	bool is_class = str_eq_nocase(name, STR("objectClass"));
 	bool mapped = profile_names(change->spec->profile, name) && (!is_class || m->op == CHANGE_REPLACE || m->n == 0);
 	for (size_t i = 0; i < m->n && is_class; i++)
 		mapped = mapped || profile_asks_class(change->spec->profile, str_trim(m->values[i].value));
 	return mapped ? change_unknown(change, m->line,
-		"ldap_profile or ldap_map reads it, and the shadow does not hold the entry in the directory's words: give it whole, as a record without changetype",
-		name, err) : ERR_OK;
+				"ldap_profile or ldap_map reads it, and the shadow does not hold the entry in the directory's "
+				"words: give it whole, as a record without changetype",
+				name, err)
+		      : ERR_OK;
 }
 
 // Does anything here read this attribute of the directory? Hashes are not looked at.
@@ -230,12 +246,13 @@ static bool is_realm(const struct change *change, struct str name)
 
 static void complain_realm(struct change *change, const struct change_modification *m)
 {
-	change->spec->complain(change->spec->context, m->line, STR_NONE, m->name, "changes how users of the domain log in, which is not looked at here");
+	change->spec->complain(change->spec->context, m->line, STR_NONE, m->name,
+		"changes how users of the domain log in, which is not looked at here");
 }
 
 // Of an entry as the directory, or the change, has it whole.
-static enum err_code modify_given(struct change *change, struct change_entry *entry, const struct change_modification *m, struct str name, bool has_option,
-	struct err *err)
+static enum err_code modify_given(struct change *change, struct change_entry *entry, const struct change_modification *m,
+	struct str name, bool has_option, struct err *err)
 {
 	if (!is_read(change, name))
 		return ERR_OK;
@@ -248,7 +265,8 @@ static enum err_code modify_given(struct change *change, struct change_entry *en
 }
 
 // entry is NULL when the shadow does not know it: then what makes it ours is missing in the shadow's view of it.
-enum err_code change_modify_one(struct change *change, struct change_entry *entry, const struct change_modification *m, struct err *err)
+enum err_code change_modify_one(struct change *change, struct change_entry *entry, const struct change_modification *m,
+	struct err *err)
 {
 	struct str base, option;
 	bool has_option = str_cut(m->name, ';', &base, &option);
@@ -275,15 +293,19 @@ enum err_code change_modify_one(struct change *change, struct change_entry *entr
 		return modify_values(change, entry, m, str_of_c(info->name), info, err);
 	if ((info->attr == ATTR_MAIL || info->attr == ATTR_MEMBER) && m->n > 0)
 		return change_unknown(change, m->line,
-			"the shadow does not know the entry, for nothing of it was ours: give it whole, as a record without changetype", m->name, err);
-	change->spec->complain(change->spec->context, m->line, STR_NONE, m->name, "is of an entry that the shadow does not know: nothing of ours changes");
+			"the shadow does not know the entry, for nothing of it was ours: give it whole, as a record without "
+			"changetype",
+			m->name, err);
+	change->spec->complain(change->spec->context, m->line, STR_NONE, m->name,
+		"is of an entry that the shadow does not know: nothing of ours changes");
 	return ERR_OK;
 }
 
 // --- Renames ---
 
 // What the old name's attributes lose and the new one's get.
-enum err_code change_rename_values(struct change *change, struct change_entry *entry, struct str rdn, bool gone, size_t line, struct err *err)
+enum err_code change_rename_values(struct change *change, struct change_entry *entry, struct str rdn, bool gone, size_t line,
+	struct err *err)
 {
 	struct buf text;
 	struct str type;

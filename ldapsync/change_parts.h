@@ -15,13 +15,17 @@ struct change_modification {
 };
 
 // entry is NULL when the shadow does not know it: then what makes it ours is missing in the shadow's view of it.
-enum err_code change_modify_one(struct change *change, struct change_entry *entry, const struct change_modification *m, struct err *err) ERR_CHECKED;
+enum err_code change_modify_one(struct change *change, struct change_entry *entry, const struct change_modification *m,
+	struct err *err) ERR_CHECKED;
 
 // What the attributes of an RDN lose (gone) or get in a rename.
-enum err_code change_rename_values(struct change *change, struct change_entry *entry, struct str rdn, bool gone, size_t line, struct err *err) ERR_CHECKED;
+enum err_code change_rename_values(struct change *change, struct change_entry *entry, struct str rdn, bool gone, size_t line,
+	struct err *err) ERR_CHECKED;
 
-// "FILE:LINE: name: what"; returns code. The second: of what only the source would know, with the reason why it cannot be asked; ERR_NOTFOUND.
-enum err_code change_bad(const struct change *change, size_t line, enum err_code code, const char *what, struct str name, struct err *err);
+// "FILE:LINE: name: what"; returns code. The second: of what only the source would know, with the reason why it cannot be asked;
+// ERR_NOTFOUND.
+enum err_code change_bad(const struct change *change, size_t line, enum err_code code, const char *what, struct str name,
+	struct err *err);
 enum err_code change_unknown(const struct change *change, size_t line, const char *what, struct str name, struct err *err);
 
 // One more value; copied into change->arena.

@@ -123,8 +123,10 @@ void classes_end(struct classes *classes)
 	for (size_t i = 0; i < noted->n; i++) {
 		const struct class *before = find(classes->last, noted->v[i].key);
 		if (is_missing(&noted->v[i]) && (before == NULL || !is_missing(before)))
-			log_warning(NULL, "nobody has a class of service that entries name: what only a class grants is not granted",
-				log_str("class", noted->v[i].name), log_u64("entries", noted->v[i].n), log_str("dn", noted->v[i].dn));
+			log_warning(NULL,
+				"nobody has a class of service that entries name: what only a class grants is not granted",
+				log_str("class", noted->v[i].name), log_u64("entries", noted->v[i].n),
+				log_str("dn", noted->v[i].dn));
 	}
 	pthread_mutex_lock(&classes->mutex);
 	classes->next = classes->last;

@@ -12,8 +12,8 @@ void complaints_refuse(void *context, size_t line, struct str dn, struct str att
 	struct complaints *complaints = context;
 	if (complaints->refused++ >= COMPLAINTS_LOGGED_MAX)
 		return;
-	log_warning(NULL, "directory value refused", log_c("source", complaints->source), log_u64("line", line), log_str("dn", dn),
-		log_str("attribute", attribute), log_c("problem", what));
+	log_warning(NULL, "directory value refused", log_c("source", complaints->source), log_u64("line", line),
+		log_str("dn", dn), log_str("attribute", attribute), log_c("problem", what));
 }
 
 void complaints_conflict(void *context, int kind, struct str key, struct str dns)

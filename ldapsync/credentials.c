@@ -62,7 +62,8 @@ static bool services_allow(const struct entry *entry, struct str word)
 	return !any;
 }
 
-const char *credentials_forbid(const struct entry *entry, const struct credentials_class *class, struct str service, bool *later_out)
+const char *credentials_forbid(const struct entry *entry, const struct credentials_class *class, struct str service,
+	bool *later_out)
 {
 	enum entry_status_answer status = entry_status_row(entry_status(entry))->log_in;
 	*later_out = status == ENTRY_STATUS_LATER;
@@ -110,11 +111,12 @@ static size_t count_values(const struct entry *entry, enum attr attr)
 	return n;
 }
 
-static bool fill(const struct entry *entry, const struct credentials_class *class, struct str word, struct arena *arena, struct sasl_credentials *out)
+static bool fill(const struct entry *entry, const struct credentials_class *class, struct str word, struct arena *arena,
+	struct sasl_credentials *out)
 {
 	struct str *scram = arena_array(arena, count_values(entry, ATTR_PH_SCRAM), sizeof *scram);
-	struct str *passwords =
-		arena_array(arena, count_values(entry, ATTR_USER_PASSWORD) + count_values(entry, ATTR_PH_APP_PASSWORD), sizeof *passwords);
+	struct str *passwords = arena_array(arena, count_values(entry, ATTR_USER_PASSWORD) + count_values(entry,
+		ATTR_PH_APP_PASSWORD), sizeof *passwords);
 	char text[GUID_TEXT_BYTES];
 	struct sasl_credentials made = {.scram = scram, .passwords = passwords};
 	if (scram == NULL || passwords == NULL)
@@ -145,8 +147,8 @@ static enum directory_answer find_class(struct credentials *credentials, const s
 	struct directory_match match;
 	struct str name;
 	for (unsigned tries = 0; entry_class_of_service(entry, tries, &name); tries++) {
-		enum directory_answer answer =
-			reader_find(credentials->reader, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(arena, name), 0, arena, &match);
+		enum directory_answer answer = reader_find(credentials->reader, DIRECTORY_CLASS_OF_SERVICE, addr_local_key(arena,
+			name), 0, arena, &match);
 		if (answer == DIRECTORY_FOUND)
 			*class_out = (struct credentials_class){.entry = match.entry};
 		if (answer != DIRECTORY_NONE)
@@ -157,8 +159,8 @@ static enum directory_answer find_class(struct credentials *credentials, const s
 }
 
 // The entry of a login, and its class of service where that counts.
-static enum directory_answer find(struct credentials *credentials, struct str key, struct arena *arena, const struct entry **entry_out,
-	struct credentials_class *class_out)
+static enum directory_answer find(struct credentials *credentials, struct str key, struct arena *arena,
+	const struct entry **entry_out, struct credentials_class *class_out)
 {
 	struct directory_match match;
 	enum directory_answer answer = reader_find(credentials->reader, DIRECTORY_LOGIN, key, 0, arena, &match);
@@ -169,7 +171,8 @@ static enum directory_answer find(struct credentials *credentials, struct str ke
 	return entry_has(match.entry, ATTR_PH_SERVICE) ? DIRECTORY_FOUND : find_class(credentials, match.entry, arena, class_out);
 }
 
-enum sasl_lookup credentials_lookup(void *context, struct str service, struct str login, struct arena *arena, struct sasl_credentials *out)
+enum sasl_lookup credentials_lookup(void *context, struct str service, struct str login, struct arena *arena,
+	struct sasl_credentials *out)
 {
 	struct credentials *credentials = context;
 	const struct entry *entry;

@@ -34,7 +34,8 @@ bool csns_add(struct csns *csns, struct str csn);
 bool csns_parse(struct str text, struct csns *csns_out);
 bool csns_print(const struct csns *csns, struct buf *text);
 
-// The field csn= of an OpenLDAP cookie, whose fields are separated by commas. False when the cookie has no such field, or a bad one.
+// The field csn= of an OpenLDAP cookie, whose fields are separated by commas. False when the cookie has no such field, or a bad
+// one.
 bool csns_parse_cookie(struct str cookie, struct csns *csns_out);
 
 // The later of each SID. False when there is no room for all.

@@ -63,7 +63,8 @@ static void add_entry(struct directory_memory *memory, struct intake *intake, co
 	memory->status.entries++;
 }
 
-static enum err_code read_all(struct directory_memory *memory, struct intake *intake, struct str text, bool survey, struct err *err)
+static enum err_code read_all(struct directory_memory *memory, struct intake *intake, struct str text, bool survey,
+	struct err *err)
 {
 	struct ldif *ldif = ldif_open_text(text, "directory");
 	struct raw_entry record;
@@ -122,7 +123,8 @@ static enum directory_answer memory_find(void *source, enum directory_key kind, 
 	if (!memory->status.complete)
 		return DIRECTORY_UNAVAILABLE;
 	struct directory_match match = {NULL, NULL};
-	for (size_t i = first_from(memory, &wanted) + skip; i < memory->n && match.other == NULL && compare_keys(&memory->keys[i], &wanted) == 0; i++) {
+	for (size_t i = first_from(memory, &wanted) + skip;
+		i < memory->n && match.other == NULL && compare_keys(&memory->keys[i], &wanted) == 0; i++) {
 		const struct entry *entry = reader_entry(memory->keys[i].data, arena);
 		if (entry == NULL)
 			return DIRECTORY_UNAVAILABLE;
@@ -169,7 +171,8 @@ static const struct directory_ops memory_ops = {
 	.close = memory_close,
 };
 
-struct directory *directory_memory_mapped(struct str ldif, const struct profile *profile, struct directory_memory **memory_out, struct err *err)
+struct directory *directory_memory_mapped(struct str ldif, const struct profile *profile, struct directory_memory **memory_out,
+	struct err *err)
 {
 	struct directory_memory *memory = calloc(1, sizeof *memory);
 	must(memory != NULL);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The overlay as a source: entries that the change makes, in memory; the directory beneath, without the entries in whose place they stand.
+// The overlay as a source: entries that the change makes, in memory; the directory beneath, without the entries in whose place
+// they stand.
 #include "ldapsync/directory_overlay.h"
 
 #include <errno.h>
@@ -60,12 +61,14 @@ static void add_key(struct directory_overlay *overlay, enum directory_key kind, 
 
 static struct raw_entry raw_of(const struct change_entry *entry)
 {
-	return (struct raw_entry){.dn = entry->dn, .line = entry->line, .uuid = entry->has_uuid ? &entry->uuid : NULL, .values = entry->values,
+	return (struct raw_entry){.dn = entry->dn, .line = entry->line, .uuid = entry->has_uuid ? &entry->uuid : NULL,
+	.values = entry->values,
 		.n_values = entry->n, .native = entry->native};
 }
 
 // Realms of the domains as they would be: logins of users are made with them.
-static enum err_code survey(struct directory_overlay *overlay, const struct change *change, struct intake *intake, struct err *err)
+static enum err_code survey(struct directory_overlay *overlay, const struct change *change, struct intake *intake,
+	struct err *err)
 {
 	struct arena *arena = arena_new(OVERLAY_BYTES_MAX);
 	struct str from = STR_NONE;
@@ -85,7 +88,8 @@ static enum err_code survey(struct directory_overlay *overlay, const struct chan
 			struct raw_value values[] = {{.name = STR("objectClass"), .value = STR("phMailDomain"), .line = 1},
 				{.name = STR("associatedDomain"), .value = from, .line = 1},
 				{.name = STR("phAuthRealm"), .value = entry_first(match.entry, ATTR_PH_AUTH_REALM), .line = 1}};
-			intake_survey(intake, &(struct raw_entry){.dn = match.entry->dn, .values = values, .n_values = 3, .native = true});
+			intake_survey(intake,
+				&(struct raw_entry){.dn = match.entry->dn, .values = values, .n_values = 3, .native = true});
 			break;
 		case DIRECTORY_NONE:
 			break;
@@ -160,15 +164,16 @@ static int compare_branches(const void *a, const void *b)
 	return compare_guids(&((const struct branch *)a)->dn_key, &((const struct branch *)b)->dn_key);
 }
 
-static enum err_code check_above(const struct change *change, const struct branch *branches, size_t n, struct str dn, struct err *err)
+static enum err_code check_above(const struct change *change, const struct branch *branches, size_t n, struct str dn,
+	struct err *err)
 {
 	struct str rdn, child = dn;
 	while (dn_cut(dn, &rdn, &dn) && dn.n) {
 		struct branch wanted = {.dn_key = dn_key(dn)};
 		const struct branch *found = bsearch(&wanted, branches, n, sizeof wanted, compare_branches);
 		if (found)
-			return err_set(err, ERR_NOTFOUND, "%s:%zu: %.*s has entries beneath it, such as %.*s", change->spec->name, found->entry->line,
-				STR_FMT(found->entry->was_dn), STR_FMT(child));
+			return err_set(err, ERR_NOTFOUND, "%s:%zu: %.*s has entries beneath it, such as %.*s", change->spec->name,
+				found->entry->line, STR_FMT(found->entry->was_dn), STR_FMT(child));
 	}
 	return ERR_OK;
 }
@@ -251,8 +256,8 @@ static bool claim(struct claimants *claimants, const struct entry *entry)
 }
 
 // Those of the base that are still seen. Two answers at a time: behind two that are hidden may be a third.
-static enum directory_answer claim_base(struct directory_overlay *overlay, enum directory_key kind, struct str key, struct arena *arena,
-	struct claimants *claimants)
+static enum directory_answer claim_base(struct directory_overlay *overlay, enum directory_key kind, struct str key,
+	struct arena *arena, struct claimants *claimants)
 {
 	struct directory_match match;
 	enum directory_answer answer;
@@ -314,7 +319,8 @@ static enum directory_answer overlay_each(void *source, bool (*each)(void *arg, 
 	struct seen seen = {overlay, each, arg, false};
 	struct entry entry;
 	overlay->asked = true;
-	for (size_t i = first_from(overlay, DIRECTORY_UUID, STR_NONE); i < overlay->n_keys && overlay->keys[i].kind == DIRECTORY_UUID; i++)
+	for (size_t i = first_from(overlay, DIRECTORY_UUID, STR_NONE);
+		i < overlay->n_keys && overlay->keys[i].kind == DIRECTORY_UUID; i++)
 		if (entry_decode(overlay->keys[i].data, &entry) && !each(arg, &entry))
 			return DIRECTORY_FOUND;
 	return directory_each(overlay->base, see, &seen);
@@ -408,8 +414,8 @@ static enum err_code apply_all(struct change *change, struct str text, struct er
 	return code;
 }
 
-struct directory *directory_overlay_of_text(struct directory *before, const struct directory_overlay_change *spec, struct str text,
-	struct directory_overlay **overlay_out, struct err *err)
+struct directory *directory_overlay_of_text(struct directory *before, const struct directory_overlay_change *spec,
+	struct str text, struct directory_overlay **overlay_out, struct err *err)
 {
 	struct change change;
 	struct directory_overlay *overlay = calloc(1, sizeof *overlay);
@@ -439,7 +445,8 @@ static enum err_code read_text(int fd, const char *name, struct buf *text, struc
 	for (;;) {
 		char *room = buf_reserve(text, READ_BYTES);
 		if (room == NULL)
-			return err_set(err, ERR_LIMIT, "%s is larger than %d MiB; split it", name, DIRECTORY_OVERLAY_FILE_BYTES_MAX >> 20);
+			return err_set(err, ERR_LIMIT, "%s is larger than %d MiB; split it", name,
+				DIRECTORY_OVERLAY_FILE_BYTES_MAX >> 20);
 		ssize_t n = read(fd, room, READ_BYTES);
 		if (n < 0 && errno != EINTR)
 			return err_errno(err, "read %s", name);
@@ -455,7 +462,9 @@ struct directory *directory_overlay_open(struct directory *before, const struct 
 {
 	struct buf text;
 	buf_init(&text, DIRECTORY_OVERLAY_FILE_BYTES_MAX + READ_BYTES);
-	struct directory *after = read_text(fd, spec->name, &text, err) ? NULL : directory_overlay_of_text(before, spec, buf_str(&text), overlay_out, err);
+	struct directory *after = read_text(fd, spec->name, &text, err)
+					  ? NULL
+					  : directory_overlay_of_text(before, spec, buf_str(&text), overlay_out, err);
 	buf_fini(&text);
 	return after;
 }

@@ -64,7 +64,10 @@ static struct directory_status shadow_status(void *source)
 {
 	struct directory_shadow *shadow = source;
 	struct reader_state state = reader_state(shadow->reader);
-	struct directory_status status = {.version = state.version, .complete = state.complete, .entries = state.entries, .age_s = -1,
+	struct directory_status status = {.version = state.version,
+		.complete = state.complete,
+		.entries = state.entries,
+		.age_s = -1,
 		.is_ldif = state.is_ldif};
 	if (!state.complete)
 		return status;

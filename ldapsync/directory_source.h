@@ -26,8 +26,8 @@ struct reader_state {
 	uint64_t entries;
 };
 struct reader_state reader_state(const struct reader *reader);
-enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
-	struct directory_match *match_out);
+enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, size_t skip,
+	struct arena *arena, struct directory_match *match_out);
 struct str reader_next_key(struct reader *reader, enum directory_key kind, struct str from, struct arena *arena);
 enum directory_answer reader_each(struct reader *reader, bool (*each)(void *arg, const struct entry *entry), void *arg);
 const char *reader_trouble(const struct reader *reader);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One view of the shadow for each scheduler of a runtime, and a fiber beside it that ends the snapshot which the view keeps.
 //
-// Happy path: a decision asks for its view; that wakes the fiber, which sleeps LET_GO_MS and then ends whatever snapshot is open. Under load
-// a snapshot serves all decisions of DIRECTORY_KEEP_MS, and is missed by no checkpoint for longer than LET_GO_MS.
+// Happy path: a decision asks for its view; that wakes the fiber, which sleeps LET_GO_MS and then ends whatever snapshot is open.
+// Under load a snapshot serves all decisions of DIRECTORY_KEEP_MS, and is missed by no checkpoint for longer than LET_GO_MS.
 #include "ldapsync/directory_views.h"
 
 #include <stdlib.h>
@@ -48,7 +48,8 @@ struct directory_views *directory_views_open(struct runtime *runtime, const char
 	views->runtime = runtime;
 	for (unsigned i = 0; i < n; i++) {
 		views->of_sched[i].directory = directory_open(path, fresh_s);
-		(void)!sched_spawn(runtime_sched(runtime, i), keep, &views->of_sched[i], "shadow"); // without: a snapshot a decision
+		(void)!sched_spawn(runtime_sched(runtime, i), keep, &views->of_sched[i],
+			"shadow"); // without: a snapshot a decision
 	}
 	return views;
 }

@@ -128,7 +128,8 @@ static bool is_plain(char c)
 	return c > 0 && c != ',' && c != ';' && c != '+' && c != '"' && c != '\\';
 }
 
-// As add_rdn for what nearly all RDNs are: one part of ASCII without quotes and escapes. False: it is not that, and nothing was taken.
+// As add_rdn for what nearly all RDNs are: one part of ASCII without quotes and escapes. False: it is not that, and nothing was
+// taken.
 static bool add_plain_rdn(struct str *rest, struct buf *out)
 {
 	struct str value, type;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asking a server for single entries. The worker fills an arena; the fiber sends what is there, line by line, so that a slow asker holds no
-// connection to the server.
+// Asking a server for single entries. The worker fills an arena; the fiber sends what is there, line by line, so that a slow
+// asker holds no connection to the server.
 #include "entries.h"
 
 #include <stdlib.h>
@@ -133,9 +133,11 @@ static enum err_code ask_server(struct job *job, const char *uri)
 	job->code = ldap_link_open(job->settings, uri, job->entries->watchdog, &link, &job->err);
 	json_array_foreach(job->dns, i, dn) {
 		const char *name = json_string_value(dn);
-		const struct ldap_link_search search = {.base = name, .filter = "(objectClass=*)", .base_only = true, .attributes = job->attributes};
+		const struct ldap_link_search search = {
+			.base = name, .filter = "(objectClass=*)", .base_only = true, .attributes = job->attributes};
 		job->which = i;
-		if (job->code || name == NULL || !dn_is_valid(str_of_c(name)) || !is_below(str_of_c(name), job->settings->ldap_base))
+		if (job->code || name == NULL || !dn_is_valid(str_of_c(name)) ||
+			!is_below(str_of_c(name), job->settings->ldap_base))
 			continue;
 		enum err_code code = ldap_link_search(link, &search, take_entry, job, &job->err);
 		if (job->code == ERR_OK && code != ERR_NOTFOUND)
@@ -183,14 +185,14 @@ static bool send_value(struct control_request *request, const struct found *foun
 	struct buf text;
 	buf_init(&text, CONTROL_LINE_BYTES_MAX);
 	must(codec_base64_add(&text, found->value));
-	json_t *item = json_pack("{s:I, s:s%, s:s%}", "which", (json_int_t)found->which, "name", found->name.n ? found->name.p : "", found->name.n,
-		"value", text.n ? text.p : "", text.n);
+	json_t *item = json_pack("{s:I, s:s%, s:s%}", "which", (json_int_t)found->which, "name",
+		found->name.n ? found->name.p : "", found->name.n, "value", text.n ? text.p : "", text.n);
 	buf_fini(&text);
 	return item == NULL || control_item(request, item) == ERR_OK; // a name that is no text is none of ours
 }
 
-void entries_answer(struct entries *entries, struct settings_snapshot *settings, const char *provider, struct worker_pool *workers,
-	struct control_request *request)
+void entries_answer(struct entries *entries, struct settings_snapshot *settings, const char *provider,
+	struct worker_pool *workers, struct control_request *request)
 {
 	const json_t *dns = json_object_get(control_args(request), "dns");
 	struct job *job = calloc(1, sizeof *job);

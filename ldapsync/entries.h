@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Single entries as a server has them now, for `posthouse why --ldif` and `posthouse directory diff`: the control command directory.entries.
+// Single entries as a server has them now, for `posthouse why --ldif` and `posthouse directory diff`: the control command
+// directory.entries.
 //
 //     -> {"command": "directory.entries", "dns": ["uid=ann,…", …]}
-//     <- {"item": {"which": 0, "name": "mail", "value": "<base64>"}}     one a value; name "" says that of an attribute only a part was given
+//     <- {"item": {"which": 0, "name": "mail", "value": "<base64>"}}     one a value; name "" says that of an attribute only a
+//                                                                        part was given
 //     <- {"ok": true}
 //
-// The server that is followed is asked, else the others in turn, over a connection of its own. What ldapsync reads of entries is asked for and what
-// names them (as entryUUID, whatever that server calls it), but no hash; of names outside of ldap_base nothing is said.
+// The server that is followed is asked, else the others in turn, over a connection of its own. What ldapsync reads of entries is
+// asked for and what names them (as entryUUID, whatever that server calls it), but no hash; of names outside of ldap_base nothing
+// is said.
 #ifndef LDAPSYNC_ENTRIES_H
 #define LDAPSYNC_ENTRIES_H
 
@@ -28,7 +31,7 @@ void entries_end_waits(struct entries *entries);
 void entries_free(struct entries **entries);
 
 // On a fiber: asks on the workers, of which there must be one, and answers. provider: the URI to begin with, or "".
-void entries_answer(struct entries *entries, struct settings_snapshot *settings, const char *provider, struct worker_pool *workers,
-	struct control_request *request);
+void entries_answer(struct entries *entries, struct settings_snapshot *settings, const char *provider,
+	struct worker_pool *workers, struct control_request *request);
 
 #endif

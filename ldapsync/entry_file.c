@@ -20,7 +20,8 @@ static int compare(const void *a, const void *b)
 	return memcmp(&((const struct wanted *)a)->key, &((const struct wanted *)b)->key, sizeof(struct guid));
 }
 
-static enum err_code read_all(int fd, const char *path, const struct wanted *wanted, size_t n, entry_source_value_fn *each, void *taker, struct err *err)
+static enum err_code read_all(int fd, const char *path, const struct wanted *wanted, size_t n, entry_source_value_fn *each,
+	void *taker, struct err *err)
 {
 	struct ldif *ldif = ldif_open_fd(fd, path);
 	struct raw_entry record;
@@ -37,7 +38,8 @@ static enum err_code read_all(int fd, const char *path, const struct wanted *wan
 	return got == LDIF_BAD ? err->code : ERR_OK;
 }
 
-enum err_code entry_file_fetch(void *context, const struct str *dns, size_t n, entry_source_value_fn *each, void *taker, struct err *err)
+enum err_code entry_file_fetch(void *context, const struct str *dns, size_t n, entry_source_value_fn *each, void *taker,
+	struct err *err)
 {
 	const struct entry_file *file = context;
 	int fd = open(file->path, O_RDONLY | O_CLOEXEC);

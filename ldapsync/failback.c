@@ -47,7 +47,8 @@ static bool take_base(void *context, const struct raw_entry *entry)
 static bool has_base(const struct settings *settings, struct ldap_link *link)
 {
 	static const char *const none[] = {"1.1", NULL}; // no attribute (RFC 4511, 4.5.1.8)
-	const struct ldap_link_search search = {.base = settings->ldap_base.p, .filter = "(objectClass=*)", .base_only = true, .attributes = none};
+	const struct ldap_link_search search = {
+		.base = settings->ldap_base.p, .filter = "(objectClass=*)", .base_only = true, .attributes = none};
 	struct err ignored;
 	bool found = false;
 	return ldap_link_search(link, &search, take_base, &found, &ignored) == ERR_OK && found;
@@ -60,7 +61,8 @@ static bool ask(struct failback *failback, size_t server, struct csns *csns_out)
 	struct err ignored;
 	const struct settings *settings = failback->settings;
 	bool good = ldap_link_open(settings, settings->ldap_uri.v[server].p, failback->watchdog, &link, &ignored) == ERR_OK &&
-		    ldap_link_csns(link, settings->ldap_base, csns_out, &ignored) == ERR_OK && (csns_out->n > 0 || has_base(settings, link));
+		    ldap_link_csns(link, settings->ldap_base, csns_out, &ignored) == ERR_OK &&
+		    (csns_out->n > 0 || has_base(settings, link));
 	ldap_link_close(&link);
 	return good;
 }

@@ -3,7 +3,8 @@
 //
 //     failback_start(settings, &failback, err);
 //     failback_watch(failback, 2);                                   // servers 0 and 1 are asked from now on; 0: none
-//     if (failback_find(failback, 2, &ours, &server)) ...            // one of them answers for ldap_failback_s and has all we hold
+//     if (failback_find(failback, 2, &ours, &server)) ...            // one of them answers for ldap_failback_s and has all we
+//                                                                    hold
 //     failback_stop(&failback);
 //
 // A thread of its own, because a server that hangs costs each question ldap_timeout_s, which the one in use must not notice. Each
@@ -18,15 +19,16 @@
 
 struct failback;
 
-// settings are borrowed. Not started where ldap_failback_s is 0 or there is one server: *failback_out is then NULL, which all calls take.
+// settings are borrowed. Not started where ldap_failback_s is 0 or there is one server: *failback_out is then NULL, which all
+// calls take.
 enum err_code failback_start(const struct settings *settings, struct failback **failback_out, struct err *err) ERR_CHECKED;
 void failback_stop(struct failback **failback);
 
 // The first servers of ldap_uri, so many; what was known of them is forgotten when the number changes.
 void failback_watch(struct failback *failback, size_t n);
 
-// The first of the first n that has answered every time for ldap_failback_s, and had every change of `ours` the last time. Where `ours` is
-// empty, of servers without contextCSN, nothing shows that one lags: that it has answered for so long is all there is.
+// The first of the first n that has answered every time for ldap_failback_s, and had every change of `ours` the last time. Where
+// `ours` is empty, of servers without contextCSN, nothing shows that one lags: that it has answered for so long is all there is.
 bool failback_find(struct failback *failback, size_t n, const struct csns *ours, size_t *server_out);
 
 #endif

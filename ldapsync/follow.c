@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Following an LDIF file.
 //
-// One turn of the thread: look at the file; if it is not the one that was tried last and has come to rest, load it. Then wait for the
-// folder to change, for follow_set, or for check_ms. Crash story: a load is one transaction per database (load.c), so this thread may die
-// anywhere; readers keep what was committed.
+// One turn of the thread: look at the file; if it is not the one that was tried last and has come to rest, load it. Then wait for
+// the folder to change, for follow_set, or for check_ms. Crash story: a load is one transaction per database (load.c), so this
+// thread may die anywhere; readers keep what was committed.
 #include "follow.h"
 
 #include <errno.h>
@@ -78,7 +78,10 @@ static void read_state(struct follow *follow)
 		follow->status.version = state.version;
 		follow->status.entries = state.entries;
 	}
-	follow->status.state = follow->images.beside ? FOLLOW_STALE : !state.complete ? FOLLOW_EMPTY : state.source_ok ? FOLLOW_PERSIST : FOLLOW_STALE;
+	follow->status.state = follow->images.beside ? FOLLOW_STALE
+			       : !state.complete     ? FOLLOW_EMPTY
+			       : state.source_ok     ? FOLLOW_PERSIST
+						     : FOLLOW_STALE;
 	pthread_mutex_unlock(&follow->mutex);
 	metric_set(&metric_ldapsync_entries, (int64_t)state.entries);
 	metric_set(&metric_ldapsync_version, (int64_t)state.version);
@@ -107,7 +110,8 @@ static void loaded(struct follow *follow, const char *path, const struct load_re
 	metric_set(&metric_ldapsync_conflicts, (int64_t)report->complaints.conflicts);
 	log_info(NULL, "directory loaded", log_c("source", path), log_u64("entries", report->entries), log_u64("added", c->added),
 		log_u64("changed", c->changed), log_u64("deleted", c->deleted), log_u64("moved", c->moved),
-		log_u64("refused", report->complaints.refused), log_u64("conflicts", report->complaints.conflicts), log_i64("ms", took_ms));
+		log_u64("refused", report->complaints.refused), log_u64("conflicts", report->complaints.conflicts),
+		log_i64("ms", took_ms));
 }
 
 // The last good view serves on, and says 4xx where it would say "unknown": who is new in the file is not.
@@ -134,14 +138,16 @@ static void failed(struct follow *follow, const struct err *err)
 	snprintf(follow->status.trouble, sizeof follow->status.trouble, "%s", err->text);
 	pthread_mutex_unlock(&follow->mutex);
 	metric_add(&metric_ldapsync_failures, 1);
-	log_error(NULL, "directory file cannot be loaded; the last good view serves, and nobody is unknown for good", log_err(err));
+	log_error(NULL, "directory file cannot be loaded; the last good view serves, and nobody is unknown for good",
+		log_err(err));
 }
 
 // What the brake allows now. A release is for the file that was held, once.
 static struct load_brake take_brake(struct follow *follow)
 {
 	pthread_mutex_lock(&follow->mutex);
-	struct load_brake brake = {.limits = follow->brake, .released = follow->released ? str_of_c(follow->held_cookie) : STR_NONE};
+	struct load_brake brake = {
+		.limits = follow->brake, .released = follow->released ? str_of_c(follow->held_cookie) : STR_NONE};
 	follow->released = false;
 	follow->status.held = (struct brake_held){0};
 	pthread_mutex_unlock(&follow->mutex);
@@ -152,7 +158,9 @@ static struct load_brake take_brake(struct follow *follow)
 static void make_anew(struct follow *follow, const char *why)
 {
 	if (!follow->images.beside)
-		log_error(NULL, "the shadow is damaged; it is made anew beside the old one, which serves as far as it can be read", log_c("error", why));
+		log_error(NULL,
+			"the shadow is damaged; it is made anew beside the old one, which serves as far as it can be read",
+			log_c("error", why));
 	images_remake(&follow->images);
 	follow->has_tried = false;
 	read_state(follow);
@@ -240,7 +248,8 @@ static void watch_folder(struct follow *follow, const char *path)
 	follow->watch = -1;
 	if (slash && follow->inotify_fd >= 0) {
 		slash[slash == folder] = '\0';
-		follow->watch = inotify_add_watch(follow->inotify_fd, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR);
+		follow->watch =
+			inotify_add_watch(follow->inotify_fd, folder, IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR);
 	}
 	free(folder);
 }
@@ -266,7 +275,8 @@ static void *follow_thread(void *arg)
 	char *path = NULL;
 	for (;;) {
 		pthread_mutex_lock(&follow->mutex);
-		bool stopping = follow->stopping, was_set = follow->was_set, released = follow->released, damaged = follow->damaged;
+		bool stopping = follow->stopping, was_set = follow->was_set, released = follow->released,
+		     damaged = follow->damaged;
 		int64_t check_ms = follow->check_ms;
 		if (was_set) {
 			free(path);

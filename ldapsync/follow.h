@@ -7,9 +7,9 @@
 //     follow_status(follow, &status);
 //     follow_stop(&follow);
 //
-// A change is noticed by inotify on the file's folder, and by looking every check_ms (a folder on NFS tells nothing). A file that is
-// still being written is left alone until it has rested for check_ms, for a rename nothing is waited for. The thread alone uses both
-// databases; the rest may be called from any thread and does not wait for a load, apart from follow_stop.
+// A change is noticed by inotify on the file's folder, and by looking every check_ms (a folder on NFS tells nothing). A file that
+// is still being written is left alone until it has rested for check_ms, for a rename nothing is waited for. The thread alone
+// uses both databases; the rest may be called from any thread and does not wait for a load, apart from follow_stop.
 #ifndef LDAPSYNC_FOLLOW_H
 #define LDAPSYNC_FOLLOW_H
 
@@ -35,8 +35,8 @@ void follow_stop(struct follow **follow);
 
 void follow_set(struct follow *follow, const struct follow_set *set);
 
-// Loads the file that is held, and no other: one that has replaced it meanwhile is judged by itself. ERR_NOTFOUND when nothing is held.
-// Returns before the load; follow_status tells how it ended.
+// Loads the file that is held, and no other: one that has replaced it meanwhile is judged by itself. ERR_NOTFOUND when nothing is
+// held. Returns before the load; follow_status tells how it ended.
 enum err_code follow_release(struct follow *follow, struct err *err) ERR_CHECKED;
 
 // The databases were found to be damaged (verify.h): they are made anew. Returns at once.
@@ -47,7 +47,8 @@ enum follow_state {
 	FOLLOW_REFRESH, // loading now
 	FOLLOW_PERSIST, // equal to the file
 	FOLLOW_STALE,   // the file is missing or does not parse: the last good view serves
-	FOLLOW_BRAKED,  // the file would take too much away: the last good view serves until an administrator releases it, or another file comes
+	// the file would take too much away: the last good view serves until an administrator releases it, or another file comes
+	FOLLOW_BRAKED,
 };
 const char *follow_state_name(enum follow_state state);
 

@@ -14,7 +14,8 @@ void heartbeat_sent(struct heartbeat *heartbeat, const struct csns *held, int64_
 	heartbeat->held_then = *held;
 }
 
-enum heartbeat_answer heartbeat_answered(struct heartbeat *heartbeat, const struct csns *theirs, const struct csns *held, int64_t now_ms)
+enum heartbeat_answer heartbeat_answered(struct heartbeat *heartbeat, const struct csns *theirs, const struct csns *held,
+	int64_t now_ms)
 {
 	heartbeat->waits = false;
 	heartbeat->theirs = *theirs;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is the copy equal to its server now? Judged from the server's CSNs, asked for every few seconds, and from what has arrived (I8). Pure.
+// Is the copy equal to its server now? Judged from the server's CSNs, asked for every few seconds, and from what has arrived
+// (I8). Pure.
 //
 //     heartbeat_sent(&heartbeat, &held, now_ms);
-//     switch (heartbeat_answered(&heartbeat, &theirs, &held, now_ms)) { case HEARTBEAT_EQUAL: confirm as of heartbeat.sent_ms ... }
-//     if (heartbeat_advanced(&heartbeat, &held)) ...         // a change came: equal now to what the last answer asked for?
+//     switch (heartbeat_answered(&heartbeat, &theirs, &held, now_ms)) { case HEARTBEAT_EQUAL: confirm as of heartbeat.sent_ms
+//     ... } if (heartbeat_advanced(&heartbeat, &held)) ...         // a change came: equal now to what the last answer asked for?
 //     heartbeat_lag_ms(&heartbeat, now_ms)
 #ifndef LDAPSYNC_HEARTBEAT_H
 #define LDAPSYNC_HEARTBEAT_H
@@ -30,7 +31,8 @@ enum heartbeat_answer {
 	HEARTBEAT_BACK,   // it lost what it once gave us: restored from a backup, or emptied
 	HEARTBEAT_MUTE,   // it shows no CSN, and what we hold came with some
 };
-enum heartbeat_answer heartbeat_answered(struct heartbeat *heartbeat, const struct csns *theirs, const struct csns *held, int64_t now_ms);
+enum heartbeat_answer heartbeat_answered(struct heartbeat *heartbeat, const struct csns *theirs, const struct csns *held,
+	int64_t now_ms);
 
 // True when this made us equal to the last answer, which may confirm us.
 bool heartbeat_advanced(struct heartbeat *heartbeat, const struct csns *held);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The writer of shadow.db and credentials.db: the file, its transactions, its state.
 //
-// A full load walks the source once: each entry is looked up by uuid and compared as bytes (data and keys); equal means nothing to do. Its
-// row id is marked in a bitmap, and at the end rows without a mark are deleted. All in one transaction: WAL frames of a load that was
-// killed are never seen. Readers (directory_shadow.c, credentials.c) never write or checkpoint; this connection does both (SQLite before
-// 3.51.3 can corrupt a WAL that two connections write and checkpoint).
+// A full load walks the source once: each entry is looked up by uuid and compared as bytes (data and keys); equal means nothing
+// to do. Its row id is marked in a bitmap, and at the end rows without a mark are deleted. All in one transaction: WAL frames of
+// a load that was killed are never seen. Readers (directory_shadow.c, credentials.c) never write or checkpoint; this connection
+// does both (SQLite before 3.51.3 can corrupt a WAL that two connections write and checkpoint).
 //
 // No commit folds the WAL in: that is for when nothing else is to be done (image_checkpoint), because it takes as long as a first
 // load's last part, and nobody who asks needs it.
@@ -68,15 +68,16 @@ static enum err_code open_to_group(const char *path, struct err *err)
 
 enum err_code image_open(const char *path, const struct db_schema *schema, struct image **image_out, struct err *err)
 {
-	struct db_options options = {.path = path, .mode = DB_CREATE, .schema = schema, .sql = sql, .n_sql = IMAGE_STATEMENTS, .keep_wal = true,
+	struct db_options options = {.path = path, .mode = DB_CREATE, .schema = schema, .sql = sql, .n_sql = IMAGE_STATEMENTS,
+	.keep_wal = true,
 		.cache_kib = CACHE_KIB, .file_mode = 0640};
 	struct db *db;
 	enum err_code code = db_open(&options, &db, err);
 	if (code)
 		return code;
 	code = db_prepare(db, err);
-	// What is here can be had again from the source: a power cut may cost the last commits, never a whole file, and a change is visible before
-	// any disk has turned. Should the two files come back from different moments, their cookies say so.
+	// What is here can be had again from the source: a power cut may cost the last commits, never a whole file, and a change
+	// is visible before any disk has turned. Should the two files come back from different moments, their cookies say so.
 	if (code == ERR_OK)
 		code = db_exec(db, "PRAGMA synchronous = NORMAL", err);
 	// A write makes -wal and -shm exist, so that readers can open the file while nobody writes.

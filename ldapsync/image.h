@@ -14,9 +14,9 @@
 //     image_settle(image, purge, &counters, err);
 //     image_commit(image, &state, err);
 //
-// A transaction is whole or nothing (I1) and idempotent, keyed by uuid (I9): an entry that is stored as it is costs a look-up and no write. Killed
-// at any point, readers see the old image. -wal and -shm stay when the file is closed, group-writable, so that readers need no writer.
-// Blocks on the disk; one thread.
+// A transaction is whole or nothing (I1) and idempotent, keyed by uuid (I9): an entry that is stored as it is costs a look-up and
+// no write. Killed at any point, readers see the old image. -wal and -shm stay when the file is closed, group-writable, so that
+// readers need no writer. Blocks on the disk; one thread.
 #ifndef LDAPSYNC_IMAGE_H
 #define LDAPSYNC_IMAGE_H
 
@@ -47,7 +47,8 @@ struct image_gone {
 struct image_counters {
 	uint64_t entries;                                   // before
 	uint64_t added, changed, deleted, unchanged, moved; // entries; moved: another mailHost
-	uint64_t disarmed;                                  // entries that had a password of whatever kind and have none; in credentials.db
+	// entries that had a password of whatever kind and have none; in credentials.db
+	uint64_t disarmed;
 	struct image_gone recipients, domains, hosts;       // by their addresses and names
 	struct image_gone mailboxes, logins;                // by their ids and names
 	bool is_first;                                      // there was nothing before
@@ -81,8 +82,8 @@ enum err_code image_drop(struct image *image, const struct guid *uuid, struct er
 // The entry's data as it is in this transaction, appended; nothing when it is not there.
 enum err_code image_get(struct image *image, const struct guid *uuid, struct buf *data, struct err *err) ERR_CHECKED;
 
-// With purge deletes what was neither put nor kept; says what the transaction comes to. After a failure the transaction is gone, otherwise
-// it is still open.
+// With purge deletes what was neither put nor kept; says what the transaction comes to. After a failure the transaction is gone,
+// otherwise it is still open.
 enum err_code image_settle(struct image *image, bool purge, struct image_counters *counters_out, struct err *err) ERR_CHECKED;
 
 // What came and went in the transaction that was settled last, until the next begins. A first one has nothing to lose: empty.
@@ -97,7 +98,8 @@ void image_abort(struct image *image);
 // the WAL.
 void image_checkpoint(struct image *image);
 
-// Everything that is committed is in the file itself, and its log is empty: before the file gets another name. Nobody may read it.
+// Everything that is committed is in the file itself, and its log is empty: before the file gets another name. Nobody may read
+// it.
 enum err_code image_fold(struct image *image, struct err *err) ERR_CHECKED;
 
 // Keys that several entries claim (I11), inside or outside a transaction: calls each for every one.
@@ -105,10 +107,11 @@ typedef void image_conflict_fn(void *context, int kind, struct str key, struct s
 enum err_code image_conflicts(struct image *image, image_conflict_fn *each, void *context, struct err *err) ERR_CHECKED;
 
 // The same for the keys of one entry, in the form of keys.h.
-enum err_code image_conflicts_of(struct image *image, struct str keys, image_conflict_fn *each, void *context, struct err *err) ERR_CHECKED;
+enum err_code image_conflicts_of(struct image *image, struct str keys, image_conflict_fn *each, void *context,
+	struct err *err) ERR_CHECKED;
 
-// What a server that is polled had (poll_table.h), committed with the data it gave: an id and a digest of each entry. A digest of 0
-// takes it away. In a transaction, but for image_polled_each, which goes in the order of the ids.
+// What a server that is polled had (poll_table.h), committed with the data it gave: an id and a digest of each entry. A digest of
+// 0 takes it away. In a transaction, but for image_polled_each, which goes in the order of the ids.
 typedef bool image_polled_fn(void *context, const struct guid *uuid, uint64_t digest); // false: no more
 enum err_code image_polled_set(struct image *image, const struct guid *uuid, uint64_t digest, struct err *err) ERR_CHECKED;
 enum err_code image_polled_clear(struct image *image, struct err *err) ERR_CHECKED;

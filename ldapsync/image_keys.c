@@ -6,8 +6,9 @@
 // many to a statement; the second run goes through the pages of the first once. Whoever needs the table before that writes what
 // waits (write_run): only an entry that comes twice does.
 //
-// How many keys of a kind there are is counted by a load of a file and carried on from there, because a count takes longer than a change. What an
-// entry gains or loses alone is noted when it happens (balance.h), not while a table is filled for the first time.
+// How many keys of a kind there are is counted by a load of a file and carried on from there, because a count takes longer than a
+// change. What an entry gains or loses alone is noted when it happens (balance.h), not while a table is filled for the first
+// time.
 #include "image_parts.h"
 
 #include <stdlib.h>
@@ -57,7 +58,8 @@ static void bind_row(sqlite3_stmt *stmt, int row, enum directory_key kind, struc
 	db_bind_i64(stmt, 3 * row + 3, id);
 }
 
-static enum err_code run_row(struct image *image, size_t statement, enum directory_key kind, struct str key, int64_t id, struct err *err)
+static enum err_code run_row(struct image *image, size_t statement, enum directory_key kind, struct str key, int64_t id,
+	struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(image->db, statement);
 	bind_row(stmt, 0, kind, key, id);
@@ -76,7 +78,8 @@ static enum err_code write_run(struct image *image, struct err *err)
 	for (; code == ERR_OK && i + IMAGE_ADD_KEYS_ROWS <= run->n; i += IMAGE_ADD_KEYS_ROWS) {
 		sqlite3_stmt *stmt = db_stmt(image->db, IMAGE_ADD_KEYS);
 		for (int row = 0; row < IMAGE_ADD_KEYS_ROWS; row++)
-			bind_row(stmt, row, kind_of(&run->v[i + (size_t)row]), key_of(run, &run->v[i + (size_t)row]), run->v[i + (size_t)row].id);
+			bind_row(stmt, row, kind_of(&run->v[i + (size_t)row]), key_of(run, &run->v[i + (size_t)row]),
+				run->v[i + (size_t)row].id);
 		code = db_run(image->db, stmt, err);
 	}
 	for (; code == ERR_OK && i < run->n; i++)
@@ -188,7 +191,8 @@ static struct image_gone *gone_of(struct image *image, enum balance_kind kind)
 	unreachable("kind of a balance");
 }
 
-static const enum directory_key counted_kinds[] = {DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_HOST, DIRECTORY_LOGIN, DIRECTORY_MAILBOX};
+static const enum directory_key counted_kinds[] = {
+	DIRECTORY_ADDRESS, DIRECTORY_DOMAIN, DIRECTORY_HOST, DIRECTORY_LOGIN, DIRECTORY_MAILBOX};
 enum { COUNTED_KINDS = sizeof counted_kinds / sizeof *counted_kinds };
 
 static enum balance_kind balance_kind_of(size_t i)
@@ -313,7 +317,8 @@ enum err_code image_change_keys(struct image *image, struct str old_keys, struct
 			continue;
 		code = note_key(image, kind, key, true, err);
 		if (code == ERR_OK)
-			code = image->is_first ? wait_in_run(image, kind, key, id, err) : run_row(image, IMAGE_ADD_KEY, kind, key, id, err);
+			code = image->is_first ? wait_in_run(image, kind, key, id, err)
+					       : run_row(image, IMAGE_ADD_KEY, kind, key, id, err);
 	}
 	return code;
 }

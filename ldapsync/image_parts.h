@@ -44,7 +44,8 @@ struct image {
 // --- image_keys.c ---
 
 // The rows of an entry's keys: from what they were (nothing: it is new) to what they are (nothing: it goes).
-enum err_code image_change_keys(struct image *image, struct str old_keys, struct str keys, int64_t id, struct err *err) ERR_CHECKED;
+enum err_code image_change_keys(struct image *image, struct str old_keys, struct str keys, int64_t id,
+	struct err *err) ERR_CHECKED;
 
 // For the balance of this transaction.
 void image_note(struct image *image, enum balance_kind kind, struct str key, bool gained);

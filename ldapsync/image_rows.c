@@ -52,7 +52,8 @@ static void note_place(struct image *image, const struct guid *uuid, const struc
 
 static bool is_same_place(const struct entry *a, const struct entry *b)
 {
-	return (a->classes & ENTRY_USER) == (b->classes & ENTRY_USER) && str_eq(entry_first(a, ATTR_MAIL_HOST), entry_first(b, ATTR_MAIL_HOST));
+	return (a->classes & ENTRY_USER) == (b->classes & ENTRY_USER) &&
+	       str_eq(entry_first(a, ATTR_MAIL_HOST), entry_first(b, ATTR_MAIL_HOST));
 }
 
 // What an entry is beside its keys, for the balance; no data: it is not there. Nothing is known of what is damaged.
@@ -72,7 +73,8 @@ static void note_change(struct image *image, const struct guid *uuid, struct str
 }
 
 // Unless the uuid is there.
-static enum err_code insert(struct image *image, const struct guid *uuid, struct str keys, struct str data, bool *inserted_out, struct err *err)
+static enum err_code insert(struct image *image, const struct guid *uuid, struct str keys, struct str data, bool *inserted_out,
+	struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(image->db, IMAGE_INSERT);
 	db_bind_blob(stmt, 1, guid_bytes(uuid));
@@ -103,7 +105,8 @@ static bool has_lost_passwords(struct str old_data, struct str data)
 }
 
 // find stands on the row.
-static enum err_code change(struct image *image, sqlite3_stmt *find, const struct guid *uuid, struct str keys, struct str data, struct err *err)
+static enum err_code change(struct image *image, sqlite3_stmt *find, const struct guid *uuid, struct str keys, struct str data,
+	struct err *err)
 {
 	int64_t id = db_col_i64(find, 0);
 	struct str old_keys = db_col_blob(find, 1), old_data = db_col_blob(find, 2);
@@ -160,7 +163,8 @@ enum err_code image_put(struct image *image, const struct guid *uuid, struct str
 }
 
 // The row of a uuid; *id_out is 0 when there is none.
-static enum err_code find_row(struct image *image, const struct guid *uuid, struct buf *keys, struct buf *data, int64_t *id_out, struct err *err)
+static enum err_code find_row(struct image *image, const struct guid *uuid, struct buf *keys, struct buf *data, int64_t *id_out,
+	struct err *err)
 {
 	sqlite3_stmt *find = db_stmt(image->db, IMAGE_FIND);
 	db_bind_blob(find, 1, guid_bytes(uuid));
@@ -197,7 +201,8 @@ enum err_code image_get(struct image *image, const struct guid *uuid, struct buf
 	return find_row(image, uuid, NULL, data, &id, err);
 }
 
-static enum err_code delete_row(struct image *image, int64_t id, const struct guid *uuid, struct str keys, struct str data, struct err *err)
+static enum err_code delete_row(struct image *image, int64_t id, const struct guid *uuid, struct str keys, struct str data,
+	struct err *err)
 {
 	image->counters.deleted++;
 	note_change(image, uuid, data, STR_NONE);

@@ -78,7 +78,9 @@ static enum err_code open_both(struct images *images, struct err *err)
 {
 	enum err_code code =
 		open_one(images->shadow_path, images->beside, &ddl_shadow, &images->shadow, &images->places[0], err);
-	return code ? code : open_one(images->credentials_path, images->beside, &ddl_credentials, &images->credentials, &images->places[1], err);
+	return code ? code
+		    : open_one(images->credentials_path, images->beside, &ddl_credentials, &images->credentials,
+			      &images->places[1], err);
 }
 
 static void close_both(struct images *images)
@@ -131,8 +133,10 @@ static enum err_code forget_secrets(struct images *images, struct err *err)
 
 enum err_code images_open(struct images *images, const struct images_config *config, struct err *err)
 {
-	*images = (struct images){.shadow_path = strdup(config->shadow_path), .credentials_path = strdup(config->credentials_path),
-		.without_secrets = config->without_secrets, .profile = config->profile};
+	*images = (struct images){.shadow_path = strdup(config->shadow_path),
+		.credentials_path = strdup(config->credentials_path),
+		.without_secrets = config->without_secrets,
+		.profile = config->profile};
 	must(images->shadow_path != NULL && images->credentials_path != NULL);
 	enum err_code code = open_both(images, err);
 	if (code == ERR_OK && images->without_secrets)
@@ -188,14 +192,16 @@ void images_take_place(struct images *images)
 	if (!images->beside)
 		return;
 	must_work(take_place(images, &err), &err);
-	log_warning(NULL, "the shadow was made anew; the damaged one is kept", log_c("shadow", images->shadow_path), log_c("suffix", ".damaged"));
+	log_warning(NULL, "the shadow was made anew; the damaged one is kept", log_c("shadow", images->shadow_path),
+		log_c("suffix", ".damaged"));
 }
 
 static bool is_in_place(const char *path, bool beside, struct images_place *place)
 {
 	struct stat st;
 	char *name = name_of(path, beside ? ".new" : "", "");
-	bool is_there = stat(name, &st) == 0 && st.st_dev == place->device && st.st_ino == place->inode && st.st_size >= place->bytes;
+	bool is_there =
+		stat(name, &st) == 0 && st.st_dev == place->device && st.st_ino == place->inode && st.st_size >= place->bytes;
 	free(name);
 	if (is_there)
 		place->bytes = st.st_size;

@@ -66,7 +66,8 @@ void images_take_place(struct images *images);
 // Are the files that we write those that readers find, and no smaller than they were? Two calls of stat.
 bool images_are_in_place(struct images *images);
 
-// What a load into files that were made anew takes away is judged by what readers have (brake.h): as many entries as are fewer now.
+// What a load into files that were made anew takes away is judged by what readers have (brake.h): as many entries as are fewer
+// now.
 void images_count_replaced(const struct images *images, struct image_counters *counters);
 
 // An error of image.h that says that the database itself is damaged.

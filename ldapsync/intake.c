@@ -167,7 +167,8 @@ void intake_surveyed(struct intake *intake)
 static struct str realm_of(const struct intake *intake, struct str domain)
 {
 	struct realm wanted = {.domain = domain};
-	const struct realm *found = intake->n_realms ? bsearch(&wanted, intake->realms, intake->n_realms, sizeof wanted, compare_realms) : NULL;
+	const struct realm *found =
+		intake->n_realms ? bsearch(&wanted, intake->realms, intake->n_realms, sizeof wanted, compare_realms) : NULL;
 	return found ? found->realm : domain;
 }
 
@@ -214,8 +215,8 @@ static void refuse(struct intake *intake, const struct raw_entry *record, size_t
 	intake->complain(intake->context, line, record->dn, attribute, what);
 }
 
-// What is wrong with a value as a rule; NULL when nothing is. It is kept: the router defers what a broken rule is about, and without the rule
-// the mail would go another way.
+// What is wrong with a value as a rule; NULL when nothing is. It is kept: the router defers what a broken rule is about, and
+// without the rule the mail would go another way.
 static const char *check_rule(unsigned classes, enum attr attr, struct str text, struct arena *scratch)
 {
 	struct route_rule rule = ROUTE_RULE_NONE;
@@ -233,13 +234,15 @@ static const char *check_rule(unsigned classes, enum attr attr, struct str text,
 	else if (is_route && attr == ATTR_PH_ROUTE_OPTIONS)
 		wrong = route_rule_option(scratch, text, &rule);
 	else if (attr == ATTR_PH_STATUS && entry_status_of(text) == ENTRY_STATUS_BAD)
-		wrong = "is no status: mail waits, and nobody logs in, until it is active, nologin, noreceive, hold, suspended, disabled or deleted";
+		wrong = "is no status: mail waits, and nobody logs in, until it is active, nologin, noreceive, hold, suspended, "
+			"disabled or deleted";
 	else if (is_access && attr == ATTR_PH_ACCESS_KEY)
 		wrong = access_rule_keys(scratch, text, &keys);
 	else if (is_access && attr == ATTR_PH_ACCESS_ACTION)
 		wrong = access_rule_action(scratch, text, &action);
 	if (wrong == NULL && route_rule_needs_mx(&rule))
-		wrong = "needs MX records, which are not looked up yet: write the next hop as [name]; until then its mail is deferred";
+		wrong = "needs MX records, which are not looked up yet: write the next hop as [name]; until then its mail is "
+			"deferred";
 	return wrong;
 }
 
@@ -285,7 +288,8 @@ static struct item *check_values(struct intake *intake, const struct raw_entry *
 		arena_reset(intake->scratch);
 		const char *wrong = value_check(info->check, from->value, intake->scratch, &value);
 		if (wrong == NULL && info->values == ATTR_SINGLE && single[info->attr])
-			refuse(intake, record, from->line, raw_value_name(from), "has several values and may have one"); // kept: nobody guesses which
+			refuse(intake, record, from->line, raw_value_name(from),
+				"has several values and may have one"); // kept: nobody guesses which
 		single[info->attr] = true;
 		if (wrong) {
 			refuse(intake, record, from->line, raw_value_name(from), wrong);
@@ -294,7 +298,8 @@ static struct item *check_values(struct intake *intake, const struct raw_entry *
 		wrong = check_rule(classes, info->attr, value.text, intake->scratch);
 		if (wrong)
 			refuse(intake, record, from->line, raw_value_name(from), wrong);
-		items[n++] = (struct item){info, stored_text(intake, info->attr, from->lang, value.text), arena_dup(intake->arena, value.key)};
+		items[n++] = (struct item){
+			info, stored_text(intake, info->attr, from->lang, value.text), arena_dup(intake->arena, value.key)};
 	}
 	*n_out = n;
 	return items;
@@ -353,7 +358,8 @@ static struct guid identity(struct intake *intake, const struct raw_entry *recor
 	return guid_derive(&intake->dn_key, STR_NONE, STR("entry"));
 }
 
-// A mailbox needs one id that is certain: a phMailboxId that is refused or there twice must not fall back to entryUUID, another mailbox.
+// A mailbox needs one id that is certain: a phMailboxId that is refused or there twice must not fall back to entryUUID, another
+// mailbox.
 static bool mailbox_is_doubtful(const struct raw_entry *record, const struct item *items, size_t n)
 {
 	size_t given = 0, good = 0;
@@ -504,8 +510,8 @@ static void clear(struct intake *intake)
 }
 
 // INTAKE_REFUSED: it does not fit. Nothing was said of that.
-static enum intake_result encode(struct intake *intake, const struct raw_entry *record, unsigned flags, bool cut, struct entry *head_out,
-	struct item **items_out, size_t *n_out)
+static enum intake_result encode(struct intake *intake, const struct raw_entry *record, unsigned flags, bool cut,
+	struct entry *head_out, struct item **items_out, size_t *n_out)
 {
 	size_t n = 0;
 	struct entry head = {.classes = classes_of(record), .dn = record->dn, .cut = cut};
@@ -551,7 +557,8 @@ enum intake_result intake_make(struct intake *intake, const struct raw_entry *gi
 	enum intake_result result = encode(intake, record, flags, record->partial, &head, &sorted, &n);
 	if (record->partial && result == INTAKE_TAKEN)
 		refuse(intake, record, record->line, STR_NONE,
-			"is given with a part of its values (range=): of it only its addresses are kept, and mail for them waits");
+			"is given with a part of its values (range=): of it only its addresses are kept, and mail for them "
+			"waits");
 	if (result == INTAKE_REFUSED) { // somebody who is there is never nobody: mail for it waits
 		result = encode(intake, record, flags, true, &head, &sorted, &n);
 		refuse(intake, record, record->line, STR_NONE, result == INTAKE_TAKEN ?

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From an entry as a directory gives it to what is stored of it: checked values, keys, identity. The gate against values that lie.
+// From an entry as a directory gives it to what is stored of it: checked values, keys, identity. The gate against values that
+// lie.
 //
 //     struct intake *intake = intake_new(complain, context);
 //     intake_survey(intake, &record);                       // first pass: realms of domains
@@ -8,8 +9,8 @@
 //     case INTAKE_TAKEN: store(made.uuid, made.keys, made.data);
 //     ...
 //
-// A value that fails its check (schema/attr.def) is left out and reported; the entry stays, so that its address does not become an
-// unknown user. Results borrow from the intake until the next call. Nothing here blocks.
+// A value that fails its check (schema/attr.def) is left out and reported; the entry stays, so that its address does not become
+// an unknown user. Results borrow from the intake until the next call. Nothing here blocks.
 #ifndef LDAPSYNC_INTAKE_H
 #define LDAPSYNC_INTAKE_H
 
@@ -63,6 +64,7 @@ struct intake_made {
 enum {
 	INTAKE_OWN_UUID = 1, // the entryUUID is taken by another entry: derive one from the DN, no mailbox
 };
-enum intake_result intake_make(struct intake *intake, const struct raw_entry *record, unsigned flags, struct intake_made *made_out);
+enum intake_result intake_make(struct intake *intake, const struct raw_entry *record, unsigned flags,
+	struct intake_made *made_out);
 
 #endif

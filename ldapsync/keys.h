@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keys of an entry as one blob: kind u8, length u16, bytes; each once. Kept beside the entry, so that an update finds the rows it made.
+// The keys of an entry as one blob: kind u8, length u16, bytes; each once. Kept beside the entry, so that an update finds the
+// rows it made.
 #ifndef LDAPSYNC_KEYS_H
 #define LDAPSYNC_KEYS_H
 

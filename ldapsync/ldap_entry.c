@@ -8,8 +8,8 @@
 #include "base/must.h"
 #include "sync_wire.h"
 
-// Values may have no bytes: what a message of 256 MiB can have of them would take 6 GiB here. 100,000 members are a large group. Those of one
-// attribute leave room for the others: the addresses may come last.
+// Values may have no bytes: what a message of 256 MiB can have of them would take 6 GiB here. 100,000 members are a large group.
+// Those of one attribute leave room for the others: the addresses may come last.
 enum { VALUES_MAX = 8 << 20, ATTRIBUTE_VALUES_MAX = 2 << 20, RANGES_MAX = 16 };
 
 struct ldap_entry {
@@ -102,7 +102,8 @@ bool ldap_entry_read(struct ldap_entry *entry, LDAP *ld, LDAPMessage *message, s
 	if (ldap_get_dn_ber(ld, message, &entry->ber, &dn) != LDAP_SUCCESS) // what is left of ber is the list of attributes
 		return false;
 	while (ber_get_option(entry->ber, LBER_OPT_BER_REMAINING_BYTES, &left) == LBER_OPT_SUCCESS && left > 0)
-		if (ber_skip_element(entry->ber, &attribute) != LBER_SEQUENCE || !add_attribute(entry, str_of(attribute.bv_val, attribute.bv_len)))
+		if (ber_skip_element(entry->ber, &attribute) != LBER_SEQUENCE ||
+			!add_attribute(entry, str_of(attribute.bv_val, attribute.bv_len)))
 			return false;
 	*entry_out = (struct raw_entry){.dn = str_of(dn.bv_val, dn.bv_len), .values = entry->values, .n_values = entry->n,
 		.partial = entry->partial, .ranges = entry->ranges, .n_ranges = entry->cut ? 0 : entry->n_ranges};

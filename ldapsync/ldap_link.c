@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Talking to an LDAP server through libldap.
 //
-// libldap's own ldap_sync_* are not used: they take the head of the chain of answers for the message at hand and so lose entries when another
-// operation shares the connection, and they report the same phase for both ends of a refresh. Messages are taken one by one here, and told
-// apart by their numbers.
+// libldap's own ldap_sync_* are not used: they take the head of the chain of answers for the message at hand and so lose entries
+// when another operation shares the connection, and they report the same phase for both ends of a refresh. Messages are taken one
+// by one here, and told apart by their numbers.
 //
-// Waits: libldap has a time-out for connecting and one for answers, but a TLS handshake, and the rest of a message whose beginning has come,
-// know neither. Each call is made with the watchdog armed.
+// Waits: libldap has a time-out for connecting and one for answers, but a TLS handshake, and the rest of a message whose
+// beginning has come, know neither. Each call is made with the watchdog armed.
 #include "ldap_link.h"
 
 #include <errno.h>
@@ -75,8 +75,9 @@ static enum err_code failed(struct ldap_link *link, int rc, bool bitten, const c
 		code = ERR_DENIED;
 	// Of a certificate that is not trusted libldap with GnuTLS says no more than this.
 	bool untrusted = said && strstr(said, "(unknown error code)") != NULL;
-	err_set(err, code, "%s: %s%s%s%s%s", what, bitten ? "no answer in time: " : "", ldap_err2string(rc), said && *said ? ": " : "",
-		said ? said : "", untrusted && !bitten ? "; is its certificate for the name in ldap_uri, and of a CA in ldap_ca_file?" : "");
+	err_set(err, code, "%s: %s%s%s%s%s", what, bitten ? "no answer in time: " : "", ldap_err2string(rc),
+		said && *said ? ": " : "", said ? said : "",
+		untrusted && !bitten ? "; is its certificate for the name in ldap_uri, and of a CA in ldap_ca_file?" : "");
 	ldap_memfree(said);
 	return code;
 }
@@ -142,9 +143,11 @@ static enum err_code set_tls(struct ldap_link *link, const struct settings *sett
 {
 	struct str ca_file = settings_ldap_ca_file(settings);
 	bool good = (ca_file.n == 0 || set(link, LDAP_OPT_X_TLS_CACERTFILE, ca_file.p)) &&
-		    set_int(link, LDAP_OPT_X_TLS_REQUIRE_CERT, LDAP_OPT_X_TLS_HARD) && set_int(link, LDAP_OPT_X_TLS_PROTOCOL_MIN, TLS_MIN);
+		    set_int(link, LDAP_OPT_X_TLS_REQUIRE_CERT, LDAP_OPT_X_TLS_HARD) &&
+		    set_int(link, LDAP_OPT_X_TLS_PROTOCOL_MIN, TLS_MIN);
 	if (good && settings->ldap_certificate.n)
-		good = set(link, LDAP_OPT_X_TLS_CERTFILE, settings->ldap_certificate.p) && set(link, LDAP_OPT_X_TLS_KEYFILE, settings->ldap_key.p);
+		good = set(link, LDAP_OPT_X_TLS_CERTFILE, settings->ldap_certificate.p) &&
+		       set(link, LDAP_OPT_X_TLS_KEYFILE, settings->ldap_key.p);
 	if (good && set_int(link, LDAP_OPT_X_TLS_NEWCTX, 0))
 		return ERR_OK;
 	return err_set(err, ERR_TLS, "cannot set TLS up: are ldap_ca_file, ldap_certificate and ldap_key readable and PEM?");
@@ -160,7 +163,8 @@ static enum err_code bind_simple(struct ldap_link *link, const struct settings *
 	if (code == ERR_OK) {
 		struct berval secret = {.bv_len = password.n, .bv_val = password.n ? password.p : unconst("")};
 		arm(link);
-		int rc = ldap_sasl_bind_s(link->ld, settings->ldap_bind_dn.n ? settings->ldap_bind_dn.p : NULL, LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
+		int rc = ldap_sasl_bind_s(link->ld, settings->ldap_bind_dn.n ? settings->ldap_bind_dn.p : NULL, LDAP_SASL_SIMPLE,
+			&secret, NULL, NULL, NULL);
 		code = disarm(link, rc, "bind", err);
 	}
 	if (password.n)
@@ -220,8 +224,8 @@ static enum err_code open_link(struct ldap_link *link, const struct settings *se
 	return code ? code : bind_as(link, settings, err);
 }
 
-enum err_code ldap_link_open(const struct settings *settings, const char *uri, struct watchdog *watchdog, struct ldap_link **link_out,
-	struct err *err)
+enum err_code ldap_link_open(const struct settings *settings, const char *uri, struct watchdog *watchdog,
+	struct ldap_link **link_out, struct err *err)
 {
 	struct ldap_link *link = calloc(1, sizeof *link);
 	must(link != NULL);
@@ -286,7 +290,8 @@ static int result_of(struct ldap_link *link, LDAPMessage *message, struct err *e
 	int rc = ldap_parse_result(link->ld, message, &result, NULL, &said, NULL, NULL, 0);
 	if (rc != LDAP_SUCCESS)
 		result = rc;
-	err_set(err, ERR_PROTOCOL, "the search ended: %s%s%s", ldap_err2string(result), said && *said ? ": " : "", said ? said : "");
+	err_set(err, ERR_PROTOCOL, "the search ended: %s%s%s", ldap_err2string(result), said && *said ? ": " : "",
+		said ? said : "");
 	ldap_memfree(said);
 	return result;
 }
@@ -310,7 +315,8 @@ static bool take_csns(struct ldap_link *link, struct err *err)
 	}
 	struct berval **values = ldap_get_values_len(link->ld, link->message, "contextCSN");
 	for (size_t i = 0; values && values[i]; i++)
-		(void)csns_add(&link->csns, str_of(values[i]->bv_val, values[i]->bv_len)); // one that is none is none that we hold
+		// one that is none is none that we hold
+		(void)csns_add(&link->csns, str_of(values[i]->bv_val, values[i]->bv_len));
 	ldap_value_free_len(values);
 	return true;
 }
@@ -399,8 +405,8 @@ enum err_code ldap_link_csns(struct ldap_link *link, struct str base, struct csn
 	return ERR_OK;
 }
 
-static enum err_code begin_search(struct ldap_link *link, const struct ldap_link_search *search, LDAPControl **controls, int *id_out,
-	struct err *err)
+static enum err_code begin_search(struct ldap_link *link, const struct ldap_link_search *search, LDAPControl **controls,
+	int *id_out, struct err *err)
 {
 	const char *const *attributes = search->attributes;
 	int scope = search->base_only ? LDAP_SCOPE_BASE : LDAP_SCOPE_SUBTREE;
@@ -412,13 +418,14 @@ static enum err_code begin_search(struct ldap_link *link, const struct ldap_link
 	for (size_t i = 0; i < n; i++)
 		wanted[i] = unconst(attributes[i]);
 	arm(link);
-	int rc = ldap_search_ext(link->ld, search->base, scope, search->filter, wanted, 0, controls, NULL, NULL, LDAP_NO_LIMIT, id_out);
+	int rc = ldap_search_ext(link->ld, search->base, scope, search->filter, wanted, 0, controls, NULL, NULL, LDAP_NO_LIMIT,
+		id_out);
 	free(wanted);
 	return disarm(link, rc, "search", err);
 }
 
-enum err_code ldap_link_sync(struct ldap_link *link, const char *base, const char *filter, const char *const *attributes, struct str request,
-	struct err *err)
+enum err_code ldap_link_sync(struct ldap_link *link, const char *base, const char *filter, const char *const *attributes,
+	struct str request, struct err *err)
 {
 	// Entries that refer to other servers are entries here (RFC 3296): what is theirs is not ours to follow.
 	LDAPControl manage = {.ldctl_oid = unconst(LDAP_CONTROL_MANAGEDSAIT)};
@@ -461,13 +468,14 @@ static enum ldap_link_next sync_message(struct ldap_link *link, int type, struct
 	case LDAP_RES_SEARCH_ENTRY:
 		if (ldap_get_entry_controls(link->ld, link->message, &link->controls) != LDAP_SUCCESS ||
 			!has_control(link, SYNC_OID_STATE, &out->control))
-			return broken(err, "an entry without a sync state control: the server does not know RFC 4533, or syncprov is not loaded");
+			return broken(err, "an entry without a sync state control: the server does not know RFC 4533, or "
+					   "syncprov is not loaded");
 		if (!ldap_entry_read(link->entry, link->ld, link->message, &out->entry))
 			return broken(err, "an entry that does not parse");
 		return LDAP_LINK_ENTRY;
 	case LDAP_RES_INTERMEDIATE:
-		if (ldap_parse_intermediate(link->ld, link->message, &link->oid, &link->data, NULL, 0) != LDAP_SUCCESS || link->oid == NULL ||
-			!str_eq(str_of_c(link->oid), STR(SYNC_OID_INFO)) || link->data == NULL)
+		if (ldap_parse_intermediate(link->ld, link->message, &link->oid, &link->data, NULL, 0) != LDAP_SUCCESS ||
+			link->oid == NULL || !str_eq(str_of_c(link->oid), STR(SYNC_OID_INFO)) || link->data == NULL)
 			return broken(err, "an intermediate message that is no sync info");
 		out->control = str_of(link->data->bv_val, link->data->bv_len);
 		return LDAP_LINK_INFO;
@@ -504,11 +512,14 @@ enum ldap_link_next ldap_link_next(struct ldap_link *link, struct ldap_link_mess
 		arm(link);
 		errno = 0;
 		int type = ldap_result(link->ld, LDAP_RES_ANY, LDAP_MSG_ONE, &none, &link->message);
-		bool is_too_large = type < 0 && errno == ERANGE; // liblber says so, and libldap no more than that the server is down
+		// liblber says so, and libldap no more than that the server is down
+		bool is_too_large = type < 0 && errno == ERANGE;
 		bool bitten = watchdog_disarm(link->watchdog);
 		if (is_too_large && !bitten) {
-			err_set(err, ERR_LIMIT, "a message of more than %d MiB: an entry that large, such as a group of millions, cannot be taken in and holds all "
-				"changes up; divide it, or leave it out by ldap_filter", MESSAGE_BYTES_MAX >> 20);
+			err_set(err, ERR_LIMIT,
+				"a message of more than %d MiB: an entry that large, such as a group of millions, cannot be "
+				"taken in and holds all changes up; divide it, or leave it out by ldap_filter",
+				MESSAGE_BYTES_MAX >> 20);
 			return LDAP_LINK_BROKEN;
 		}
 		if (type < 0 || bitten) {
@@ -538,7 +549,8 @@ static enum err_code end_page(struct ldap_link *link, struct berval *cookie, str
 	LDAPControl **controls = NULL;
 	ber_memfree(cookie->bv_val);
 	*cookie = (struct berval){0};
-	if (ldap_parse_result(link->ld, link->message, &result, NULL, NULL, NULL, &controls, 0) != LDAP_SUCCESS || result != LDAP_SUCCESS) {
+	if (ldap_parse_result(link->ld, link->message, &result, NULL, NULL, NULL, &controls, 0) != LDAP_SUCCESS ||
+		result != LDAP_SUCCESS) {
 		ldap_controls_free(controls);
 		result = result_of(link, link->message, err);
 		return result == LDAP_NO_SUCH_OBJECT ? ERR_NOTFOUND : ERR_PROTOCOL;
@@ -560,12 +572,13 @@ static enum err_code check_time(const struct ldap_link *link, const struct pages
 {
 	if (clock_mono_exact_ms() <= pages->until_ms)
 		return ERR_OK;
-	return err_set(err, ERR_TIMEOUT, "it has not answered as a whole within ldap_refresh_s (%lld s)", (long long)link->refresh_s);
+	return err_set(err, ERR_TIMEOUT, "it has not answered as a whole within ldap_refresh_s (%lld s)",
+		(long long)link->refresh_s);
 }
 
 // The entries of one search, or of one page of it. *more_out: each wants more.
-static enum err_code take_entries(struct ldap_link *link, int id, ldap_link_each_fn *each, void *context, struct pages *pages, bool *more_out,
-	struct err *err)
+static enum err_code take_entries(struct ldap_link *link, int id, ldap_link_each_fn *each, void *context, struct pages *pages,
+	bool *more_out, struct err *err)
 {
 	if (++pages->empty > EMPTY_PAGES_MAX)
 		return err_set(err, ERR_PROTOCOL, "search: %d pages without an entry", EMPTY_PAGES_MAX);
@@ -591,8 +604,8 @@ static enum err_code take_entries(struct ldap_link *link, int id, ldap_link_each
 	}
 }
 
-enum err_code ldap_link_search(struct ldap_link *link, const struct ldap_link_search *search, ldap_link_each_fn *each, void *context,
-	struct err *err)
+enum err_code ldap_link_search(struct ldap_link *link, const struct ldap_link_search *search, ldap_link_each_fn *each,
+	void *context, struct err *err)
 {
 	LDAPControl manage = {.ldctl_oid = unconst(LDAP_CONTROL_MANAGEDSAIT)};
 	LDAPControl domain = {.ldctl_oid = unconst("1.2.840.113556.1.4.1339")};
@@ -606,7 +619,8 @@ enum err_code ldap_link_search(struct ldap_link *link, const struct ldap_link_se
 		if (search->domain_scope)
 			controls[n++] = &domain;
 		if (search->page) {
-			must(ldap_create_page_control(link->ld, (ber_int_t)search->page, &pages.cookie, 0, &page) == LDAP_SUCCESS);
+			must(ldap_create_page_control(link->ld, (ber_int_t)search->page, &pages.cookie, 0, &page) ==
+				LDAP_SUCCESS);
 			controls[n++] = page;
 		}
 		code = begin_search(link, search, controls, &id, err);

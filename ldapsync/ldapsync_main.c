@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// posthouse-ldapsync: the only one that opens the directory's source, and the only writer of shadow.db and credentials.db. All others
-// read those files and go on when this daemon is stopped, killed or was never started again after a reboot.
+// posthouse-ldapsync: the only one that opens the directory's source, and the only writer of shadow.db and credentials.db. All
+// others read those files and go on when this daemon is stopped, killed or was never started again after a reboot.
 //
-// One thread follows the LDIF file (follow.c) or an LDAP server (replica.c), one scheduler answers the control socket. Nothing listens on
-// the network.
+// One thread follows the LDIF file (follow.c) or an LDAP server (replica.c), one scheduler answers the control socket. Nothing
+// listens on the network.
 #include <stdlib.h>
 
 #include "base/control.h"
@@ -40,7 +40,8 @@ static void add_missing(void *context, struct str name, uint64_t n, struct str d
 {
 	json_t *list = context;
 	if (json_array_size(list) < MISSING_CLASSES_SHOWN_MAX)
-		json_array_append_new(list, json_pack("{s:s%, s:I, s:s%}", "class", name.p, name.n, "entries", (json_int_t)n, "entry", dn.p, dn.n));
+		json_array_append_new(list,
+			json_pack("{s:s%, s:I, s:s%}", "class", name.p, name.n, "entries", (json_int_t)n, "entry", dn.p, dn.n));
 }
 
 static json_t *missing_classes(struct ldapsync *ldapsync)
@@ -55,12 +56,13 @@ static void answer_follow_status(struct control_request *request, struct ldapsyn
 	struct follow *follow = ldapsync->follow;
 	struct follow_status status;
 	follow_status(follow, &status);
-	control_ok(request, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "state", follow_state_name(status.state),
-				    "provider", "ldif", "lag_ms", 0, "entries", (json_int_t)status.entries, "held_deletes",
-				    (json_int_t)status.held.n, "version", (json_int_t)status.version, "loads", (json_int_t)status.loads,
-				    "failures", (json_int_t)status.failures, "refused", (json_int_t)status.last.complaints.refused, "conflicts",
-				    (json_int_t)status.last.complaints.conflicts, "trouble", status.trouble, "missing_classes",
-				    missing_classes(ldapsync)));
+	control_ok(request,
+		json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}", "state",
+			follow_state_name(status.state), "provider", "ldif", "lag_ms", 0, "entries", (json_int_t)status.entries,
+			"held_deletes", (json_int_t)status.held.n, "version", (json_int_t)status.version, "loads",
+			(json_int_t)status.loads, "failures", (json_int_t)status.failures, "refused",
+			(json_int_t)status.last.complaints.refused, "conflicts", (json_int_t)status.last.complaints.conflicts,
+			"trouble", status.trouble, "missing_classes", missing_classes(ldapsync)));
 }
 
 static struct replica_status *replica_status_now(struct replica *replica)
@@ -79,13 +81,15 @@ static void answer_status(struct control_request *request, void *arg)
 		return;
 	}
 	struct replica_status *status = replica_status_now(ldapsync->replica);
-	control_ok(request, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o}", "state", replica_state_name(status->state),
-				    "provider", status->provider, "driver", status->driver, "lag_ms", (json_int_t)status->lag_ms, "entries", (json_int_t)status->entries,
-				    "held_deletes", (json_int_t)status->held.n, "version", (json_int_t)status->version, "loads",
-				    (json_int_t)status->full_refreshes, "resumes", (json_int_t)(status->refreshes - status->full_refreshes),
-				    "failures", (json_int_t)status->failures, "refused", (json_int_t)status->refused, "conflicts",
-				    (json_int_t)status->conflicts, "future_csn", status->future_csn, "trouble", status->trouble, "missing_classes",
-				    missing_classes(ldapsync)));
+	control_ok(request,
+		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o}", "state",
+			replica_state_name(status->state), "provider", status->provider, "driver", status->driver, "lag_ms",
+			(json_int_t)status->lag_ms, "entries", (json_int_t)status->entries, "held_deletes",
+			(json_int_t)status->held.n, "version", (json_int_t)status->version, "loads",
+			(json_int_t)status->full_refreshes, "resumes", (json_int_t)(status->refreshes - status->full_refreshes),
+			"failures", (json_int_t)status->failures, "refused", (json_int_t)status->refused, "conflicts",
+			(json_int_t)status->conflicts, "future_csn", status->future_csn, "trouble", status->trouble,
+			"missing_classes", missing_classes(ldapsync)));
 	free(status);
 }
 
@@ -94,7 +98,8 @@ static void add_trouble(struct buf *text, const char *state, const char *why)
 	buf_printf(text, "the directory is %s%s%s; `posthouse directory status` says more", state, *why ? ": " : "", why);
 }
 
-// For `posthouse status`: what only an operator ends, as the log says it at level error. Not a server that is left for the next one.
+// For `posthouse status`: what only an operator ends, as the log says it at level error. Not a server that is left for the next
+// one.
 static void trouble(void *arg, struct buf *text)
 {
 	struct ldapsync *ldapsync = arg;
@@ -111,7 +116,9 @@ static void trouble(void *arg, struct buf *text)
 	if (status->state == REPLICA_EMPTY || status->state == REPLICA_STALE || status->state == REPLICA_BRAKED)
 		add_trouble(text, replica_state_name(status->state), status->trouble);
 	else if (status->future_csn[0])
-		buf_printf(text, "the directory has a change number from the future, %s: correct the clock of its server, or ours", status->future_csn);
+		buf_printf(text,
+			"the directory has a change number from the future, %s: correct the clock of its server, or ours",
+			status->future_csn);
 	free(status);
 }
 
@@ -124,8 +131,8 @@ static void answer_follow_release(struct control_request *request, struct follow
 		follow_status(follow, &status);
 	} while (status.state == FOLLOW_REFRESH);
 	if (status.state == FOLLOW_PERSIST)
-		control_ok(request, json_pack("{s:I, s:I, s:I}", "version", (json_int_t)status.version, "entries", (json_int_t)status.entries,
-			"deleted", (json_int_t)status.last.counters.deleted));
+		control_ok(request, json_pack("{s:I, s:I, s:I}", "version", (json_int_t)status.version, "entries",
+					    (json_int_t)status.entries, "deleted", (json_int_t)status.last.counters.deleted));
 	else
 		control_fail(request, ERR_BUSY, "%s", status.trouble);
 }
@@ -139,11 +146,12 @@ static void answer_refresh(struct control_request *request, struct replica *repl
 		if (fiber_sleep_ms(RELEASE_POLL_MS) & FIBER_CANCELLED)
 			return;
 		status = replica_status_now(replica);
-	} while (status->refreshes == before->refreshes && status->holds == before->holds && status->failures == before->failures);
+	} while (
+		status->refreshes == before->refreshes && status->holds == before->holds && status->failures == before->failures);
 	if (status->refreshes > before->refreshes)
 		control_ok(request, json_pack("{s:I, s:I, s:I, s:I, s:I}", "version", (json_int_t)status->version, "entries",
-			(json_int_t)status->entries, "added", (json_int_t)status->added, "changed", (json_int_t)status->changed, "deleted",
-			(json_int_t)status->deleted));
+					    (json_int_t)status->entries, "added", (json_int_t)status->added, "changed",
+					    (json_int_t)status->changed, "deleted", (json_int_t)status->deleted));
 	else
 		control_fail(request, ERR_BUSY, "%s", status->trouble);
 	free(status);
@@ -175,7 +183,8 @@ static void reconcile(struct control_request *request, void *arg)
 {
 	struct ldapsync *ldapsync = arg;
 	if (ldapsync->follow) {
-		control_fail(request, ERR_UNSUPPORTED, "the directory is a file, and is compared as a whole each time it is read");
+		control_fail(request, ERR_UNSUPPORTED,
+			"the directory is a file, and is compared as a whole each time it is read");
 		return;
 	}
 	struct replica_status *before = replica_status_now(ldapsync->replica);
@@ -201,12 +210,14 @@ static void answer_entries(struct control_request *request, void *arg)
 
 static struct brake_limits brake_of(const struct settings *settings)
 {
-	return (struct brake_limits){.percent = (uint64_t)settings->shadow_brake_percent, .at_least = (uint64_t)settings->shadow_brake_min};
+	return (struct brake_limits){
+		.percent = (uint64_t)settings->shadow_brake_percent, .at_least = (uint64_t)settings->shadow_brake_min};
 }
 
 static struct follow_set follow_set_of(const struct settings *settings)
 {
-	return (struct follow_set){.ldif_path = settings->shadow_ldif, .check_ms = settings->shadow_check_ms, .brake = brake_of(settings)};
+	return (struct follow_set){
+		.ldif_path = settings->shadow_ldif, .check_ms = settings->shadow_check_ms, .brake = brake_of(settings)};
 }
 
 static struct replica_set replica_set_of(const struct settings *settings)
@@ -245,7 +256,8 @@ static enum err_code start_source(struct ldapsync *ldapsync, struct settings_sna
 		code = follow_start(&config, &ldapsync->follow, err);
 	}
 	struct verify_config verify = {.shadow_path = images.shadow_path, .credentials_path = images.credentials_path,
-		.every_ms = settings->shadow_verify_s * 1000, .damaged = found_damage, .arg = ldapsync, .classes = ldapsync->classes};
+		.every_ms = settings->shadow_verify_s * 1000, .damaged = found_damage, .arg = ldapsync,
+		.classes = ldapsync->classes};
 	if (code == ERR_OK)
 		code = verify_start(&verify, &ldapsync->verify, err);
 	arena_free(&arena);
@@ -272,8 +284,8 @@ static enum err_code ldapsync_post_jail(struct daemon *daemon, struct err *err)
 	if (code)
 		return code;
 	metrics_on_render(collect, ldapsync);
-	static struct control_command commands[] = {
-		{"directory.status", answer_status, NULL}, {"directory.release", release_held, NULL}, {"directory.reconcile", reconcile, NULL},
+	static struct control_command commands[] = {{"directory.status", answer_status, NULL},
+		{"directory.release", release_held, NULL}, {"directory.reconcile", reconcile, NULL},
 		{"directory.entries", answer_entries, NULL}, {NULL, NULL, NULL}};
 	commands[0].arg = commands[1].arg = commands[2].arg = commands[3].arg = ldapsync;
 	struct control *control = daemon_serve_control(daemon, runtime_sched(ldapsync->runtime, 0));

@@ -136,8 +136,8 @@ static struct str take(struct ldif *ldif)
 
 // --- Logical lines ---
 
-// The next line with its continuations joined, comments dropped; *more_out false at the end of the input. Empty: a separator. *line_out
-// is the number of its first raw line.
+// The next line with its continuations joined, comments dropped; *more_out false at the end of the input. Empty: a separator.
+// *line_out is the number of its first raw line.
 static enum err_code logical_line(struct ldif *ldif, bool *more_out, size_t *line_out, struct err *err)
 {
 	for (;;) {

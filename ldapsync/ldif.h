@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LDIF (RFC 2849), content records unless others are asked for, read one record at a time: memory is bounded by the largest record, not by the file.
+// LDIF (RFC 2849), content records unless others are asked for, read one record at a time: memory is bounded by the largest
+// record, not by the file.
 //
 //     struct ldif *ldif = ldif_open_fd(fd, "people.ldif");
 //     while ((got = ldif_next(ldif, &record, &err)) == LDIF_RECORD)
@@ -8,11 +9,11 @@
 //         ... err.text is "people.ldif:17: what" ...
 //     ldif_close(&ldif);
 //
-// Where change records are wanted too (ldif_allow_changes), "changetype" and what follows it are values like any other, and the line that ends
-// a modification is one with the name "-". What they mean is change.c's matter.
+// Where change records are wanted too (ldif_allow_changes), "changetype" and what follows it are values like any other, and the
+// line that ends a modification is one with the name "-". What they mean is change.c's matter.
 //
-// Folded lines, comments, base64 values and attribute options are understood; change records and values from URLs ("attr:< file:///…")
-// are refused: whoever can write the directory must not make us read other files. Blocks on the file.
+// Folded lines, comments, base64 values and attribute options are understood; change records and values from URLs ("attr:<
+// file:///…") are refused: whoever can write the directory must not make us read other files. Blocks on the file.
 #ifndef LDAPSYNC_LDIF_H
 #define LDAPSYNC_LDIF_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LDIF text through reader, intake and codec: whatever the text, what comes out decodes and holds no byte that could end a line elsewhere; and
-// what is read from a file in pieces is what is read from memory.
+// LDIF text through reader, intake and codec: whatever the text, what comes out decodes and holds no byte that could end a line
+// elsewhere; and what is read from a file in pieces is what is read from memory.
 // Covers: ldapsync/ldif.c ldapsync/intake.c ldapsync/value.c ldapsync/keys.c ldapsync/dn.c
 #include <stdint.h>
 #include <sys/socket.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loading an LDIF file: stat, survey, store, sweep, the brake, commit. Crash story: credentials commit first, then the shadow, each with
-// the cookie that names the file; a crash between the two leaves different cookies, and the next start loads again, which changes nothing
-// twice.
+// Loading an LDIF file: stat, survey, store, sweep, the brake, commit. Crash story: credentials commit first, then the shadow,
+// each with the cookie that names the file; a crash between the two leaves different cookies, and the next start loads again,
+// which changes nothing twice.
 #include "load.h"
 
 #include <fcntl.h>
@@ -31,9 +31,10 @@ static void make_cookie(struct load *load)
 	const struct stat *st = &load->stat;
 	const struct profile *profile = load->target->profile;
 	char hash[GUID_TEXT_BYTES];
-	buf_printf(&load->cookie, "ldif%s %d %ju %ju %jd %jd.%09ld %jd.%09ld", load->target->without_secrets ? "-without-secrets" : "", INTAKE_VERSION, (uintmax_t)st->st_dev, (uintmax_t)st->st_ino,
-		(intmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (intmax_t)st->st_ctim.tv_sec,
-		st->st_ctim.tv_nsec);
+	buf_printf(&load->cookie, "ldif%s %d %ju %ju %jd %jd.%09ld %jd.%09ld",
+		load->target->without_secrets ? "-without-secrets" : "", INTAKE_VERSION, (uintmax_t)st->st_dev,
+		(uintmax_t)st->st_ino, (intmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+		(intmax_t)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
 	if (!profile_is_native(profile))
 		buf_printf(&load->cookie, " %.*s", STR_FMT(guid_text(&profile->hash, hash)));
 	must(str_to_c(buf_str(&load->cookie), load->report.cookie, sizeof load->report.cookie)); // eight numbers and a hash
@@ -68,12 +69,13 @@ static bool has_cookie(struct image *image, struct str cookie)
 {
 	struct image_state state;
 	struct err ignored;
-	return image_state(image, &state, &ignored) == ERR_OK && state.complete && state.source_ok && str_eq(state.cookie, cookie);
+	return image_state(image, &state, &ignored) == ERR_OK && state.complete && state.source_ok &&
+	       str_eq(state.cookie, cookie);
 }
 
 // Calls each for every record; stops at its first failure.
-static enum err_code each_record(struct load *load, enum err_code (*each)(struct load *load, const struct raw_entry *, struct err *),
-	struct err *err)
+static enum err_code each_record(struct load *load, enum err_code (*each)(struct load *load, const struct raw_entry *,
+	struct err *), struct err *err)
 {
 	if (lseek(load->fd, 0, SEEK_SET) != 0)
 		return err_errno(err, "%s", load->path);
@@ -123,7 +125,8 @@ static enum err_code store(struct load *load, const struct raw_entry *record, st
 			return code;
 		if (stored == IMAGE_DUPLICATE)
 			complaints_refuse(&load->report.complaints, record->line, record->dn, STR("entryUUID"),
-				flags ? "a second entry of this name: left out" : "another entry has the same: this one gets its own");
+				flags ? "a second entry of this name: left out"
+				      : "another entry has the same: this one gets its own");
 		if (stored == IMAGE_DUPLICATE && flags)
 			return ERR_OK;
 	}
@@ -160,8 +163,10 @@ static enum err_code commit(struct load *load, struct err *err)
 	if (code == ERR_OK)
 		code = sweep(load, err);
 	if (code == ERR_OK && is_held(load))
-		return err_set(err, ERR_BUSY, "%s: %llu of %llu %s would go at once; `posthouse directory release` lets this file through",
-			load->path, (unsigned long long)load->report.held.n, (unsigned long long)load->report.held.of, load->report.held.what);
+		return err_set(err, ERR_BUSY,
+			"%s: %llu of %llu %s would go at once; `posthouse directory release` lets this file through", load->path,
+			(unsigned long long)load->report.held.n, (unsigned long long)load->report.held.of,
+			load->report.held.what);
 	if (code == ERR_OK)
 		code = image_commit(load->target->credentials, &state, err);
 	if (code == ERR_OK)
@@ -210,7 +215,8 @@ enum load_result load_ldif(const struct images *target, const char *path, const 
 		intake_without_secrets(load.intake);
 	intake_use_profile(load.intake, target->profile);
 	enum err_code code = open_file(&load, err);
-	if (code == ERR_OK && has_cookie(target->shadow, buf_str(&load.cookie)) && has_cookie(target->credentials, buf_str(&load.cookie)))
+	if (code == ERR_OK && has_cookie(target->shadow, buf_str(&load.cookie)) &&
+		has_cookie(target->credentials, buf_str(&load.cookie)))
 		result = LOAD_UNCHANGED;
 	else if (code == ERR_OK)
 		code = run(&load, err);
@@ -219,7 +225,8 @@ enum load_result load_ldif(const struct images *target, const char *path, const 
 		note_failure(target);
 	} else if (result == LOAD_DONE) {
 		struct err ignored;
-		if (image_conflicts(target->shadow, complaints_conflict, &load.report.complaints, &ignored)) // the keys of log-ins are in the shadow too
+		if (image_conflicts(target->shadow, complaints_conflict, &load.report.complaints,
+			    &ignored)) // the keys of log-ins are in the shadow too
 			log_error(NULL, "cannot look for conflicts", log_err(&ignored));
 	}
 	if (load.fd >= 0)

@@ -8,8 +8,8 @@
 //     case LOAD_FAILED:    err.text is "FILE:LINE: what"; the old image is untouched, and no longer fresh
 //     }
 //
-// Two passes over the same open file: the first proves that it parses to its end and remembers what entries depend on, the second stores.
-// A file that is replaced or written meanwhile fails and is read again by the caller. Blocks.
+// Two passes over the same open file: the first proves that it parses to its end and remembers what entries depend on, the second
+// stores. A file that is replaced or written meanwhile fails and is read again by the caller. Blocks.
 #ifndef LDAPSYNC_LOAD_H
 #define LDAPSYNC_LOAD_H
 

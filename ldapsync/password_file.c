@@ -16,7 +16,8 @@ static enum err_code read_from(int fd, const char *path, struct buf *password, s
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, ERR_INVALID, "%s: not a regular file", path);
 	if (st.st_mode & 0027)
-		return err_set(err, ERR_INVALID, "%s: mode %03o lets others read or write it; make it 0600 or 0640", path, (unsigned)st.st_mode & 0777);
+		return err_set(err, ERR_INVALID, "%s: mode %03o lets others read or write it; make it 0600 or 0640", path,
+			(unsigned)st.st_mode & 0777);
 	ssize_t got = read(fd, text, sizeof text);
 	if (got < 0)
 		return err_errno(err, "%s", path);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ids of all entries, compared with those that were known: what is not as it was is read, what is not there goes.
 //
-// Entries are looked at by their ids, many in one search, where the server has ids that can be asked for, else one by one by their
-// names. That an entry was not found says something only where an entry that was there a moment ago was found by the same search.
-// One that seems to be gone is looked for by its id alone, whatever it is and wherever: a search that leaves entries out, because
-// an index of the server is damaged or its pages are not of one moment, makes nobody unknown, however many it leaves out. Who
-// cannot be asked for within ldap_refresh_s stays: the whole answer is given up, and asked for again.
+// Entries are looked at by their ids, many in one search, where the server has ids that can be asked for, else one by one by
+// their names. That an entry was not found says something only where an entry that was there a moment ago was found by the same
+// search. One that seems to be gone is looked for by its id alone, whatever it is and wherever: a search that leaves entries out,
+// because an index of the server is damaged or its pages are not of one moment, makes nobody unknown, however many it leaves out.
+// Who cannot be asked for within ldap_refresh_s stays: the whole answer is given up, and asked for again.
 #include "poll_parts.h"
 
 #include <stdlib.h>
@@ -89,7 +89,8 @@ static bool find_batch(struct batch *batch, const char *const *attributes)
 	batch->has_witness = false;
 	buf_init(&filter, POLL_FILTER_BYTES_MAX);
 	if (write_filter(batch, &filter)) {
-		struct ldap_link_search search = {.base = replica->settings->ldap_base.p, .filter = buf_c(&filter), .attributes = attributes};
+		struct ldap_link_search search = {
+			.base = replica->settings->ldap_base.p, .filter = buf_c(&filter), .attributes = attributes};
 		replica_poll_fit(replica, &search);
 		whole = ldap_link_search(replica->link, &search, take_one, batch, question->err) == ERR_OK && !question->stopped;
 	}
@@ -192,7 +193,8 @@ static bool spare(struct question *question, const struct guid *uuid)
 
 static bool add_name(struct batch *batch, const struct guid *uuid, const struct raw_entry *entry)
 {
-	return poll_suspect(batch->names, uuid, entry->dn) || drop(batch->question, uuid); // the shadow could not hold such a name
+	// the shadow could not hold such a name
+	return poll_suspect(batch->names, uuid, entry->dn) || drop(batch->question, uuid);
 }
 
 // What a search for ids has found is there, and may have left the filter.
@@ -248,8 +250,8 @@ static bool drop_gone(struct question *question)
 		whole = poll_is_in_time(question) && drop_batch(&batch, &data);
 	}
 	if (question->n_spared)
-		log_warning(NULL, "the server left entries out of a search and has them all the same", log_c("server", question->replica->uri),
-			log_u64("entries", question->n_spared));
+		log_warning(NULL, "the server left entries out of a search and has them all the same",
+			log_c("server", question->replica->uri), log_u64("entries", question->n_spared));
 	poll_table_sort(&poll->now);
 	buf_fini(&data);
 	free(gone.v);

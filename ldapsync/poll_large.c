@@ -58,7 +58,8 @@ static bool read_part(struct large *large, const char *dn)
 	question->err = &ignored;
 	bool good = poll_read_one(question, dn, names, take_part, large);
 	question->err = err;
-	// There is no such part any more, says Active Directory with an error. Where the connection has ended, the next search says so.
+	// There is no such part any more, says Active Directory with an error. Where the connection has ended, the next search
+	// says so.
 	return good || !question->stopped;
 }
 
@@ -88,8 +89,10 @@ static bool store(struct large *large)
 	entry.uuid = large->uuid;
 	entry.uuid_of_dn = large->of_dn;
 	if (entry.partial)
-		log_warning(NULL, "an entry that the server gives in parts could not be put together: mail for it waits", log_c("server", question->replica->uri),
-			log_str("dn", entry.dn), log_c("why", large->result == POLL_RANGES_TORN ? "it changes all the time" : "too large, too slow or without sense"));
+		log_warning(NULL, "an entry that the server gives in parts could not be put together: mail for it waits",
+			log_c("server", question->replica->uri), log_str("dn", entry.dn),
+			log_c("why", large->result == POLL_RANGES_TORN ? "it changes all the time"
+								       : "too large, too slow or without sense"));
 	return poll_store(question, &entry, entry.partial ? POLL_DOUBT : large->digest);
 }
 
@@ -106,7 +109,8 @@ static bool read_entry(struct large *large, const char *dn)
 	}
 	if (!good)
 		return false;
-	return large->begun ? store(large) : poll_leave(large->question, large->uuid); // there a moment ago, and gone or of another name now
+	// there a moment ago, and gone or of another name now
+	return large->begun ? store(large) : poll_leave(large->question, large->uuid);
 }
 
 bool poll_read_large(struct question *question)

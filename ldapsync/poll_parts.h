@@ -29,7 +29,8 @@ struct poll {
 	bool told_of_dns;          // that an entry has no id is said once for each connection
 
 	// the question that runs
-	struct poll_table now;     // POLL_LOAD, POLL_COMPARE: all that were mentioned; POLL_CHANGES: those that are no longer for us
+	// POLL_LOAD, POLL_COMPARE: all that were mentioned; POLL_CHANGES: those that are no longer for us
+	struct poll_table now;
 	struct poll_table changes; // those that were put one by one
 	struct csns csns;          // contextCSN before it
 };
@@ -70,10 +71,12 @@ bool poll_stop(struct question *question);
 bool poll_stop_for_database(struct question *question);
 
 bool poll_is_in_time(struct question *question); // false: stopped
-bool poll_leave(struct question *question, const struct guid *uuid); // as it is in the shadow, whatever that is: the next compare says
+// as it is in the shadow, whatever that is: the next compare says
+bool poll_leave(struct question *question, const struct guid *uuid);
 bool poll_keep(struct question *question, struct poll_table *table, const struct guid *uuid, uint64_t digest);
 void poll_identify(struct question *question, const struct raw_entry *entry, struct guid *uuid_out, bool *of_dn_out);
-uint64_t poll_known_digest(const struct poll *poll, const struct guid *uuid); // as it was, and what the changes have said of it since
+// as it was, and what the changes have said of it since
+uint64_t poll_known_digest(const struct poll *poll, const struct guid *uuid);
 void poll_note_mark(struct question *question, const struct raw_entry *entry, const struct guid *uuid, uint64_t digest);
 ldap_link_each_fn poll_put_entry;
 
@@ -84,7 +87,8 @@ bool poll_store(struct question *question, const struct raw_entry *entry, uint64
 bool poll_search(struct question *question, const char *filter, const char *const *attributes, ldap_link_each_fn *each);
 
 // One entry, if it is there and the filter finds it; with a context of its own.
-bool poll_read_one(struct question *question, const char *dn, const char *const *attributes, ldap_link_each_fn *each, void *context);
+bool poll_read_one(struct question *question, const char *dn, const char *const *attributes, ldap_link_each_fn *each,
+	void *context);
 
 // --- poll_compare.c ---
 bool poll_compare(struct question *question);
@@ -94,8 +98,8 @@ bool poll_compare(struct question *question);
 // What a process before has stored becomes what is known, once for each process.
 void poll_restore(struct replica *replica);
 
-// What is known from now on goes into the transaction: poll->known and the step, which before was `before` where the question was for all of them.
-// False: it cannot be written, as err says.
+// What is known from now on goes into the transaction: poll->known and the step, which before was `before` where the question was
+// for all of them. False: it cannot be written, as err says.
 bool poll_write(struct question *question, const struct poll_table *before);
 
 // --- poll_large.c ---

@@ -23,7 +23,8 @@ bool poll_suspect(struct poll_suspects *suspects, const struct guid *uuid, struc
 {
 	if (suspects->n == suspects->n_max || (dn.n && memchr(dn.p, '\0', dn.n)))
 		return false;
-	if (sizeof uuid->b + dn.n + 1 > suspects->list.max - suspects->list.n) // whole or not at all: a shorter name may still fit
+	if (sizeof uuid->b + dn.n + 1 >
+		suspects->list.max - suspects->list.n) // whole or not at all: a shorter name may still fit
 		return false;
 	buf_add(&suspects->list, guid_bytes(uuid));
 	buf_add(&suspects->list, dn);
@@ -113,7 +114,8 @@ void poll_note_mark(struct question *question, const struct raw_entry *entry, co
 static bool is_seen_again(const struct question *question, const struct guid *uuid, uint64_t digest)
 {
 	const struct poll *poll = question->poll;
-	return question->what == POLL_CHANGES && poll->server.marks != POLL_MARKS_TIME && poll_table_find(&poll->known, uuid) == digest;
+	return question->what == POLL_CHANGES && poll->server.marks != POLL_MARKS_TIME &&
+	       poll_table_find(&poll->known, uuid) == digest;
 }
 
 bool poll_store(struct question *question, const struct raw_entry *entry, uint64_t digest)
@@ -166,10 +168,12 @@ bool poll_search(struct question *question, const char *filter, const char *cons
 	return ldap_link_search(replica->link, &all, each, question, question->err) == ERR_OK && !question->stopped;
 }
 
-bool poll_read_one(struct question *question, const char *dn, const char *const *attributes, ldap_link_each_fn *each, void *context)
+bool poll_read_one(struct question *question, const char *dn, const char *const *attributes, ldap_link_each_fn *each,
+	void *context)
 {
 	struct replica *replica = question->replica;
-	const struct ldap_link_search one = {.base = dn, .filter = replica->search.filter, .base_only = true, .attributes = attributes};
+	const struct ldap_link_search one = {
+		.base = dn, .filter = replica->search.filter, .base_only = true, .attributes = attributes};
 	question->found = 0;
 	question->is_sought = false;
 	enum err_code code = ldap_link_search(replica->link, &one, each, context, question->err);
@@ -178,7 +182,8 @@ bool poll_read_one(struct question *question, const char *dn, const char *const 
 
 static bool load(struct question *question)
 {
-	return poll_search(question, question->replica->search.filter, question->poll->attributes, poll_put_entry) && poll_read_large(question);
+	return poll_search(question, question->replica->search.filter, question->poll->attributes, poll_put_entry) &&
+	       poll_read_large(question);
 }
 
 static bool ask_for_changes(struct question *question, int64_t since)
@@ -205,7 +210,8 @@ static bool ask_for_changes(struct question *question, int64_t since)
 
 // --- The end of a question ---
 
-// A server that shows its contextCSN must not go back (I4). Read before the question, so what is stored never says more than is there.
+// A server that shows its contextCSN must not go back (I4). Read before the question, so what is stored never says more than is
+// there.
 static bool is_not_older(struct question *question)
 {
 	struct replica *replica = question->replica;
@@ -262,7 +268,8 @@ static bool conclude(struct question *question, int64_t asked_ms, enum outcome *
 	bool first = replica->step.refreshing;
 	learn(question, &before);
 	if (first || apply_has_begun(replica->apply)) {
-		bool had_all = question->poll->reads_again && question->what == POLL_LOAD && poll_table_eq(&before, &question->poll->known);
+		bool had_all = question->poll->reads_again && question->what == POLL_LOAD &&
+			       poll_table_eq(&before, &question->poll->known);
 		enum apply_result result = commit(question, asked_ms, &before);
 		poll_table_clear(&before);
 		if (result != APPLY_DONE) {
@@ -283,7 +290,8 @@ static bool conclude(struct question *question, int64_t asked_ms, enum outcome *
 	return true;
 }
 
-// A server that is there again may be older than it was. Unless it would tell, it has to give a whole view before anything is confirmed by it.
+// A server that is there again may be older than it was. Unless it would tell, it has to give a whole view before anything is
+// confirmed by it.
 static bool is_to_compare(struct question *question)
 {
 	bool rivals = false;
@@ -320,7 +328,8 @@ static bool get_answer(struct question *question, const struct poll_ask *ask)
 bool poll_question(struct replica *replica, const struct poll_ask *ask, enum outcome *outcome_out, struct err *err)
 {
 	struct poll *poll = replica->poll;
-	struct question question = {.replica = replica, .poll = poll, .what = ask->what, .large = {.n_max = LARGE_MAX}, .err = err};
+	struct question question = {
+		.replica = replica, .poll = poll, .what = ask->what, .large = {.n_max = LARGE_MAX}, .err = err};
 	int64_t asked_ms = clock_mono_exact_ms();
 	*outcome_out = ENDED_FAILED;
 	poll_table_clear(&poll->now);

@@ -82,7 +82,8 @@ static bool copy_values(struct poll_ranges *ranges, const struct raw_entry *entr
 {
 	struct str given = STR_NONE, name = STR_NONE;
 	for (size_t i = 0; i < entry->n_values; i++) {
-		if (given.p != entry->values[i].name.p || given.n != entry->values[i].name.n) { // values of one attribute share it
+		// values of one attribute share it
+		if (given.p != entry->values[i].name.p || given.n != entry->values[i].name.n) {
 			given = entry->values[i].name;
 			name = arena_dup(ranges->arena, given);
 		}
@@ -98,7 +99,8 @@ static enum poll_ranges_result begin(struct poll_ranges *ranges, const struct ra
 	ranges->n = ranges->n_attributes = 0;
 	ranges->parts = 0;
 	ranges->entry = (struct raw_entry){.dn = arena_dup(ranges->arena, entry->dn)};
-	if (!copy_values(ranges, entry) || entry->n_ranges > POLL_RANGES_ATTRIBUTES_MAX || (entry->partial && entry->n_ranges == 0))
+	if (!copy_values(ranges, entry) || entry->n_ranges > POLL_RANGES_ATTRIBUTES_MAX ||
+		(entry->partial && entry->n_ranges == 0))
 		return POLL_RANGES_BAD;
 	for (size_t i = 0; i < entry->n_ranges; i++) {
 		struct attribute *attribute = &ranges->attributes[i];
@@ -121,8 +123,8 @@ const char *poll_ranges_ask(struct poll_ranges *ranges)
 	const struct attribute *attribute = unfinished(ranges);
 	must(attribute != NULL);
 	// One with a longer name is cut: the server gives nothing for it, or what does not go on.
-	(void)snprintf(ranges->ask, sizeof ranges->ask, "%.*s;range=%llu-*", STR_FMT(str_upto(attribute->name, POLL_RANGES_NAME_BYTES - 32)),
-		(unsigned long long)attribute->next);
+	(void)snprintf(ranges->ask, sizeof ranges->ask, "%.*s;range=%llu-*",
+		STR_FMT(str_upto(attribute->name, POLL_RANGES_NAME_BYTES - 32)), (unsigned long long)attribute->next);
 	return ranges->ask;
 }
 

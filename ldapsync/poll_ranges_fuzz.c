@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts of an entry as a server that lies gives them. Each line of the input is a part: its options ("range=0-9"), then one character for each
-// value. Whatever comes, what is whole has every value once and in order, of parts that follow each other, and nothing grows beyond its bounds.
+// Parts of an entry as a server that lies gives them. Each line of the input is a part: its options ("range=0-9"), then one
+// character for each value. Whatever comes, what is whole has every value once and in order, of parts that follow each other, and
+// nothing grows beyond its bounds.
 // Covers: ldapsync/poll_ranges.c ldapsync/raw_entry.h
 #include <stdint.h>
 
@@ -28,7 +29,8 @@ static const struct raw_entry *part_of(struct str line, struct part *part)
 	struct str lang = raw_option_language(option);
 	must(lang.n <= option.n && str_index(lang, ';') < 0);
 	bool has_range = raw_range_parse(option, &part->range.from, &part->range.to);
-	part->entry = (struct raw_entry){.dn = STR("cn=all"), .values = part->values, .n_values = values.n, .partial = raw_option_is_part(option),
+	part->entry = (struct raw_entry){.dn = STR("cn=all"), .values = part->values, .n_values = values.n,
+		.partial = raw_option_is_part(option),
 		.ranges = &part->range, .n_ranges = has_range};
 	return &part->entry;
 }

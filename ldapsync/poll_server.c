@@ -21,14 +21,18 @@ static const struct {
 	enum poll_ids ids;
 	unsigned hyphens;
 } known_ids[] = {
-	{"nsUniqueId", POLL_IDS_HEX, HYPHENS_389},     {"entryUUID", POLL_IDS_HEX, HYPHENS_UUID}, {"objectGUID", POLL_IDS_GUID, 0},
+	{"nsUniqueId", POLL_IDS_HEX, HYPHENS_389},     {"entryUUID", POLL_IDS_HEX, HYPHENS_UUID},
+	{"objectGUID", POLL_IDS_GUID, 0},
 	{"ibm-entryUUID", POLL_IDS_HEX, HYPHENS_UUID}, {"orclGUID", POLL_IDS_HEX, 0},             {"GUID", POLL_IDS_TEXT, 0},
 };
 static const struct {
 	const char *name;
 	enum poll_marks marks;
 } known_marks[] = {
-	{"uSNChanged", POLL_MARKS_USN}, {"entryCSN", POLL_MARKS_CSN}, {"modifyTimestamp", POLL_MARKS_TIME}, {"whenChanged", POLL_MARKS_TIME},
+	{"uSNChanged", POLL_MARKS_USN},
+	{"entryCSN", POLL_MARKS_CSN},
+	{"modifyTimestamp", POLL_MARKS_TIME},
+	{"whenChanged", POLL_MARKS_TIME},
 };
 enum { KNOWN_IDS = sizeof known_ids / sizeof *known_ids, KNOWN_MARKS = sizeof known_marks / sizeof *known_marks };
 
@@ -60,7 +64,8 @@ void poll_server_root(struct poll_server *server, const struct raw_entry *root)
 		server->has_controls = true;
 		server->offers_sync |= str_eq(root->values[i].value, STR(SYNC_OID_REQUEST));
 		server->offers_pages |= str_eq(root->values[i].value, STR("1.2.840.113556.1.4.319"));        // RFC 2696
-		server->offers_domain_scope |= str_eq(root->values[i].value, STR("1.2.840.113556.1.4.1339")); // [MS-ADTS] 3.1.1.3.4.1.12
+		server->offers_domain_scope |=
+			str_eq(root->values[i].value, STR("1.2.840.113556.1.4.1339")); // [MS-ADTS] 3.1.1.3.4.1.12
 	}
 	if (find(root, "highestCommittedUSN", &value) && str_to_u64(value, INT64_MAX, &number)) {
 		server->counts = true;
@@ -85,7 +90,8 @@ void poll_server_service(struct poll_server *server, const struct raw_entry *ser
 
 // --- The base ---
 
-void poll_server_base_attributes(const char *id_attribute, const char *mark_attribute, const char *names[POLL_BASE_ATTRIBUTES_MAX])
+void poll_server_base_attributes(const char *id_attribute, const char *mark_attribute,
+	const char *names[POLL_BASE_ATTRIBUTES_MAX])
 {
 	size_t n = 0;
 	_Static_assert(KNOWN_IDS + KNOWN_MARKS + 3 <= POLL_BASE_ATTRIBUTES_MAX, "room for all");
@@ -130,7 +136,8 @@ static void choose_mark(struct poll_server *server, const struct raw_entry *base
 	}
 }
 
-void poll_server_base(struct poll_server *server, const struct raw_entry *base, struct str id_attribute, struct str mark_attribute)
+void poll_server_base(struct poll_server *server, const struct raw_entry *base, struct str id_attribute,
+	struct str mark_attribute)
 {
 	server->ids = POLL_IDS_DN;
 	server->marks = POLL_MARKS_NONE;
@@ -179,7 +186,8 @@ static bool parse_hex(struct str value, struct guid *uuid_out)
 	return true;
 }
 
-// So that it reads as administrators of Active Directory know it ([MS-DTYP] 2.3.4: 32, 16 and 16 bits, least significant octet first).
+// So that it reads as administrators of Active Directory know it ([MS-DTYP] 2.3.4: 32, 16 and 16 bits, least significant octet
+// first).
 static const uint8_t guid_order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
 
 static bool parse_guid(struct str value, struct guid *uuid_out)
@@ -272,7 +280,8 @@ static bool parse_mark(enum poll_marks marks, struct str value, int64_t *mark_ou
 bool poll_server_mark(const struct poll_server *server, const struct raw_entry *entry, int64_t *mark_out)
 {
 	struct str value;
-	return server->marks != POLL_MARKS_NONE && find(entry, server->mark_name, &value) && parse_mark(server->marks, value, mark_out);
+	return server->marks != POLL_MARKS_NONE && find(entry, server->mark_name, &value) &&
+	       parse_mark(server->marks, value, mark_out);
 }
 
 static void add_time(struct buf *filter, int64_t mark)
@@ -282,7 +291,8 @@ static void add_time(struct buf *filter, int64_t mark)
 	gmtime_r(&seconds, &tm);
 	if (tm.tm_year > 9999 - 1900) // no server has such a year
 		gmtime_r(&(time_t){0}, &tm);
-	buf_printf(filter, "%04d%02d%02d%02d%02d%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	buf_printf(filter, "%04d%02d%02d%02d%02d%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+		tm.tm_sec);
 }
 
 void poll_server_since(const struct poll_server *server, int64_t mark, struct buf *filter)

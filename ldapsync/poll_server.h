@@ -36,7 +36,8 @@ enum poll_marks {
 };
 
 struct poll_server {
-	struct guid identity; // of the server, what it was restored from, and id and mark: values of others mean nothing beside its own
+	// of the server, what it was restored from, and id and mark: values of others mean nothing beside its own
+	struct guid identity;
 	bool tells_setback;   // a server that was set back to an older state is another then, or shows it
 	bool has_controls;    // supportedControl is shown
 	bool offers_sync, offers_pages, offers_domain_scope;
@@ -58,10 +59,12 @@ void poll_server_service(struct poll_server *server, const struct raw_entry *ser
 
 // The attributes to ask the base for, into names (borrowed; NULL ends them): all that may serve, or what the administrator names.
 enum { POLL_BASE_ATTRIBUTES_MAX = 16 };
-void poll_server_base_attributes(const char *id_attribute, const char *mark_attribute, const char *names[POLL_BASE_ATTRIBUTES_MAX]);
+void poll_server_base_attributes(const char *id_attribute, const char *mark_attribute,
+	const char *names[POLL_BASE_ATTRIBUTES_MAX]);
 
 // Chooses, and makes identity whole. What is named ("" is not) is taken whether the base has it or not.
-void poll_server_base(struct poll_server *server, const struct raw_entry *base, struct str id_attribute, struct str mark_attribute);
+void poll_server_base(struct poll_server *server, const struct raw_entry *base, struct str id_attribute,
+	struct str mark_attribute);
 
 // True when the entry's own id was found; else, and for POLL_IDS_DN, *uuid_out is derived from the DN.
 bool poll_server_id(const struct poll_server *server, const struct raw_entry *entry, struct guid *uuid_out);

@@ -18,7 +18,8 @@ void poll_step_forget(struct poll_step *step)
 
 bool poll_step_server(struct poll_step *step, const struct poll_server *server, const struct guid *scope)
 {
-	bool same = step->loaded && guid_eq(&step->identity, &server->identity) && guid_eq(&step->scope, scope) && step->marks == server->marks;
+	bool same = step->loaded && guid_eq(&step->identity, &server->identity) && guid_eq(&step->scope, scope) &&
+		    step->marks == server->marks;
 	// A domain controller that was restored counts from where it was then.
 	if (same && server->marks == POLL_MARKS_USN && step->has_mark && server->counts && server->usn < step->mark)
 		same = false;
@@ -51,8 +52,8 @@ void poll_step_store(const struct poll_step *step, size_t n, struct buf *text)
 	buf_add(text, guid_text(&step->identity, identity));
 	buf_add_byte(text, ' ');
 	buf_add(text, guid_text(&step->scope, scope));
-	buf_printf(text, " %d %d %lld %lld %lld %lld %zu", (int)step->marks, step->has_mark, (long long)step->mark, (long long)behind_ms(step),
-		(long long)step->mark_before, (long long)step->compared_wall_ms, n);
+	buf_printf(text, " %d %d %lld %lld %lld %lld %zu", (int)step->marks, step->has_mark, (long long)step->mark,
+		(long long)behind_ms(step), (long long)step->mark_before, (long long)step->compared_wall_ms, n);
 }
 
 static bool read_numbers(struct str text, uint64_t numbers[NUMBERS])
@@ -74,8 +75,9 @@ bool poll_step_restore(struct poll_step *step, struct str text, int64_t now_ms, 
 	struct str identity, scope;
 	uint64_t numbers[NUMBERS];
 	struct poll_step read = {.config = step->config, .loaded = true, .mark_mono_ms = now_ms};
-	if (!str_cut(text, ' ', &identity, &text) || !str_cut(text, ' ', &scope, &text) || !guid_parse(identity, &read.identity) ||
-		!guid_parse(scope, &read.scope) || !read_numbers(text, numbers) || numbers[0] > POLL_MARKS_USN || numbers[1] > 1)
+	if (!str_cut(text, ' ', &identity, &text) || !str_cut(text, ' ', &scope, &text) ||
+		!guid_parse(identity, &read.identity) || !guid_parse(scope, &read.scope) || !read_numbers(text, numbers) ||
+		numbers[0] > POLL_MARKS_USN || numbers[1] > 1)
 		return false;
 	read.marks = (enum poll_marks)numbers[0];
 	read.has_mark = numbers[1] == 1;
@@ -108,7 +110,8 @@ struct poll_ask poll_step_next(const struct poll_step *step, int64_t now_ms)
 		return (struct poll_ask){.what = step->marks == POLL_MARKS_NONE ? POLL_LOAD : POLL_CHANGES, .since = since(step)};
 	if (now_ms >= step->next_compare_ms && step->marks != POLL_MARKS_NONE)
 		return (struct poll_ask){.what = POLL_COMPARE};
-	int64_t next_ms = step->marks == POLL_MARKS_NONE ? step->next_poll_ms : clock_earlier(step->next_poll_ms, step->next_compare_ms);
+	int64_t next_ms =
+		step->marks == POLL_MARKS_NONE ? step->next_poll_ms : clock_earlier(step->next_poll_ms, step->next_compare_ms);
 	return (struct poll_ask){.what = POLL_WAIT, .wait_ms = next_ms - now_ms};
 }
 

@@ -7,7 +7,8 @@
 //     struct poll_ask ask = poll_step_next(&step, now_ms);       // POLL_WAIT: for ask.wait_ms
 //     poll_step_asks(&step, ask.what, now_ms);
 //     poll_step_saw(&step, mark, is_news);                       // each entry of the answer that has a mark
-//     poll_step_done(&step, now_ms, wall_ms);                    // it was whole, and is committed; else nothing is concluded from it
+//     poll_step_done(&step, now_ms, wall_ms);                    // it was whole, and is committed; else nothing is concluded
+//                                                                from it
 //
 //     POLL_LOAD ──► POLL_CHANGES ──► POLL_CHANGES … ──► POLL_COMPARE ──► POLL_CHANGES …
 //         ▲ another server, another base or filter, poll_step_forget
@@ -16,11 +17,11 @@
 // its clock had at least come to the mark of that news, and it goes on as fast as ours does; so when the last complete question
 // was asked it stood at
 //     mark + (asked - seen)
-// or later, and whatever has changed since has such a mark or a later one. From this the overlap is taken off: for writes of the same
-// second, for masters whose clocks differ, for changes that become visible late. The latest news count, not the highest mark: a
-// clock that was set back takes the mark with it as soon as a compare finds what polls have missed. A mark that lies in our
-// future tells nothing of now: then now is taken. Numbers (uSNChanged) need no clock: from the one that was the latest a question
-// before on, because they become visible out of order.
+// or later, and whatever has changed since has such a mark or a later one. From this the overlap is taken off: for writes of the
+// same second, for masters whose clocks differ, for changes that become visible late. The latest news count, not the highest
+// mark: a clock that was set back takes the mark with it as soon as a compare finds what polls have missed. A mark that lies in
+// our future tells nothing of now: then now is taken. Numbers (uSNChanged) need no clock: from the one that was the latest a
+// question before on, because they become visible out of order.
 #ifndef LDAPSYNC_POLL_STEP_H
 #define LDAPSYNC_POLL_STEP_H
 
@@ -68,9 +69,10 @@ void poll_step_init(struct poll_step *step, const struct poll_config *config);
 // compared with them (poll_step_compares_too). False: all is new.
 bool poll_step_server(struct poll_step *step, const struct poll_server *server, const struct guid *scope);
 
-// What is to be stored with the data of the questions that are done, and where a later process goes on: n entries are known then. Appended;
-// nothing where a load is next. The clock of the server is taken to have stood still since, so that more is asked for rather than less; the next
-// compare comes when it would have come. poll_step_restore is followed by poll_step_server. False: it says nothing.
+// What is to be stored with the data of the questions that are done, and where a later process goes on: n entries are known then.
+// Appended; nothing where a load is next. The clock of the server is taken to have stood still since, so that more is asked for
+// rather than less; the next compare comes when it would have come. poll_step_restore is followed by poll_step_server. False: it
+// says nothing.
 void poll_step_store(const struct poll_step *step, size_t n, struct buf *text);
 bool poll_step_restore(struct poll_step *step, struct str text, int64_t now_ms, int64_t wall_ms, size_t *n_out);
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is known of a server that is polled, in the shadow: the ids and digests of its entries, and in the cookie where questions go on
-// from. Both are committed with the data that they are about (I2), so whichever commit a crash leaves, the three fit together.
+// What is known of a server that is polled, in the shadow: the ids and digests of its entries, and in the cookie where questions
+// go on from. Both are committed with the data that they are about (I2), so whichever commit a crash leaves, the three fit
+// together.
 //
 // What does not is not believed, and costs a whole load and no entry (I7): another server, base, filter, profile or attribute of
-// change; another source or driver that has written since, because its cookies say nothing of polls; a file that is damaged, made anew or
-// older than the other; a number of ids other than what the cookie says.
+// change; another source or driver that has written since, because its cookies say nothing of polls; a file that is damaged, made
+// anew or older than the other; a number of ids other than what the cookie says.
 #include "base/clock.h"
 #include "base/log.h"
 #include "poll_parts.h"
@@ -20,7 +21,8 @@ static bool read_known(struct replica *replica, size_t wanted)
 	struct poll *poll = replica->poll;
 	struct err err;
 	if (image_polled_each(replica->images.shadow, add_known, &poll->known, &err)) {
-		log_warning(NULL, "what was known of the server cannot be read: all of it is loaded", log_c("server", replica->uri), log_err(&err));
+		log_warning(NULL, "what was known of the server cannot be read: all of it is loaded",
+			log_c("server", replica->uri), log_err(&err));
 		return false;
 	}
 	poll_table_sort(&poll->known);
@@ -74,7 +76,9 @@ static enum err_code write_difference(struct question *question, const struct po
 	const struct poll_table *known = &question->poll->known;
 	enum err_code code = ERR_OK;
 	for (size_t i = 0, j = 0; code == ERR_OK && (i < before->n || j < known->n);) {
-		int order = i == before->n ? 1 : j == known->n ? -1 : memcmp(before->v[i].uuid.b, known->v[j].uuid.b, sizeof known->v[j].uuid.b);
+		int order = i == before->n  ? 1
+			    : j == known->n ? -1
+					    : memcmp(before->v[i].uuid.b, known->v[j].uuid.b, sizeof known->v[j].uuid.b);
 		if (order < 0)
 			code = set(question, &before->v[i++].uuid, POLL_GONE);
 		else if (order > 0 || before->v[i].digest != known->v[j].digest)

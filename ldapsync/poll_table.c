@@ -107,8 +107,8 @@ void poll_table_merge(struct poll_table *table, const struct poll_table *changes
 	table->n = kept;
 }
 
-void poll_table_each_gone(const struct poll_table *known, const struct poll_table *now, void (*gone)(void *context, const struct guid *uuid),
-	void *context)
+void poll_table_each_gone(const struct poll_table *known, const struct poll_table *now,
+	void (*gone)(void *context, const struct guid *uuid), void *context)
 {
 	for (size_t i = 0, j = 0; i < known->n; i++) {
 		while (j < now->n && order(&now->v[j].uuid, &known->v[i].uuid) < 0)

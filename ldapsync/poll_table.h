@@ -42,7 +42,7 @@ void poll_table_sort(struct poll_table *table);
 bool poll_table_eq(const struct poll_table *a, const struct poll_table *b);
 uint64_t poll_table_find(const struct poll_table *table, const struct guid *uuid);
 void poll_table_merge(struct poll_table *table, const struct poll_table *changes);
-void poll_table_each_gone(const struct poll_table *known, const struct poll_table *now, void (*gone)(void *context, const struct guid *uuid),
-	void *context);
+void poll_table_each_gone(const struct poll_table *known, const struct poll_table *now,
+	void (*gone)(void *context, const struct guid *uuid), void *context);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines of a map, and an entry through those that are good. The input is a letter for the profile, lines up to an empty one, then LDIF. Whatever they are: a line is taken or something
-// is said of a part of it; what the map makes of an entry decodes, holds no control characters, and says where it comes from.
+// Lines of a map, and an entry through those that are good. The input is a letter for the profile, lines up to an empty one, then
+// LDIF. Whatever they are: a line is taken or something is said of a part of it; what the map makes of an entry decodes, holds no
+// control characters, and says where it comes from.
 // Covers: schema/profile.c schema/entry_origin.c ldapsync/profile_map.c ldapsync/profile_value.c ldapsync/profile_search.c
 #include <stdint.h>
 

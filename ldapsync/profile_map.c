@@ -131,12 +131,14 @@ static void give(void *context, struct str value)
 	struct mapping *m = passage->m;
 	const struct profile_line *line = &m->profile->lines[passage->line];
 	const struct raw_value *given = passage->given;
-	bool same = line->how == PROFILE_COPY && str_eq_nocase(line->name, given->name); // "mail = mail" beside "mail = phLoginAlias"
+	// "mail = mail" beside "mail = phLoginAlias"
+	bool same = line->how == PROFILE_COPY && str_eq_nocase(line->name, given->name);
 	struct raw_value made = {.name = line->name, .value = value, .lang = given->lang, .line = given->line,
 		.from = same ? NULL : given};
 	if (line->target == PROFILE_TO_ATTR) {
 		made.name = str_of_c(line->attr->name); // its address tells natives apart
-		if (is_there(m, made.name, value) || !takes(m, line->attr, (unsigned)(BY_LINE + passage->line), line->how == PROFILE_COPY))
+		if (is_there(m, made.name, value) ||
+			!takes(m, line->attr, (unsigned)(BY_LINE + passage->line), line->how == PROFILE_COPY))
 			return;
 	}
 	(void)add(m, &made);
@@ -163,7 +165,8 @@ static void take_natives(struct mapping *m)
 		if (name.p == NULL || !str_eq(value.name, name)) {
 			name = value.name;
 			attr = attr_by_name(name);
-			passes = (attr || str_eq_nocase(name, STR("objectClass")) || str_eq_nocase(name, STR("entryUUID"))) && !is_source(m, name);
+			passes = (attr || str_eq_nocase(name, STR("objectClass")) || str_eq_nocase(name, STR("entryUUID"))) &&
+				 !is_source(m, name);
 		}
 		if (!passes)
 			continue;
@@ -225,7 +228,8 @@ static void drop(struct mapping *m, size_t at)
 	m->n--;
 }
 
-// Of several statuses the most restrictive, as the enum has them; a word that is none counts most, as nobody knows what it was to stop.
+// Of several statuses the most restrictive, as the enum has them; a word that is none counts most, as nobody knows what it was to
+// stop.
 static void settle_status(struct mapping *m)
 {
 	ptrdiff_t best = -1;
@@ -288,7 +292,8 @@ static void add_origin(struct mapping *m, struct str text, size_t line)
 {
 	static const struct raw_value ours; // no file says where values come from
 	if (text.p)
-		(void)add(m, &(struct raw_value){.name = str_of_c(attr_name(ATTR_ORIGIN)), .value = text, .line = line, .from = &ours});
+		(void)add(m, &(struct raw_value){
+				     .name = str_of_c(attr_name(ATTR_ORIGIN)), .value = text, .line = line, .from = &ours});
 }
 
 static void add_origins(struct mapping *m)
@@ -303,7 +308,9 @@ static void add_origins(struct mapping *m)
 		if (!m->mixed[attr->attr] || said[attr->attr] == ENTRY_ORIGIN_VALUES_MAX)
 			add_origin(m, entry_origin_of_all(m->arena, attr->attr, value.from->name), value.line);
 		else
-			add_origin(m, entry_origin_of_value(m->arena, attr->attr, value.from->name, value.value, value.from->value), value.line);
+			add_origin(m,
+				entry_origin_of_value(m->arena, attr->attr, value.from->name, value.value, value.from->value),
+				value.line);
 		said[attr->attr]++;
 	}
 }
@@ -327,8 +334,8 @@ unsigned profile_map_classes(const struct profile *profile, const struct raw_ent
 	return m.classes;
 }
 
-bool profile_map_entry(const struct profile *profile, const struct raw_entry *entry, struct arena *arena, profile_complain_fn *complain, void *context,
-	struct raw_entry *native_out)
+bool profile_map_entry(const struct profile *profile, const struct raw_entry *entry, struct arena *arena,
+	profile_complain_fn *complain, void *context, struct raw_entry *native_out)
 {
 	struct mapping m = {.profile = profile, .entry = entry, .arena = arena, .complain = complain, .context = context};
 	if (profile_is_native(profile) || entry->native) {
@@ -339,7 +346,8 @@ bool profile_map_entry(const struct profile *profile, const struct raw_entry *en
 		return false;
 	take_natives(&m);
 	for (size_t i = 0; i < profile->n; i++)
-		if (m.holds[i] && profile->lines[i].source.n && profile->lines[i].target != PROFILE_TO_NOTHING && !is_replaced(&m, &profile->lines[i]))
+		if (m.holds[i] && profile->lines[i].source.n && profile->lines[i].target != PROFILE_TO_NOTHING &&
+			!is_replaced(&m, &profile->lines[i]))
 			take_line(&m, i);
 	settle_status(&m);
 	settle_services(&m);

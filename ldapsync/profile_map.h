@@ -5,9 +5,9 @@
 //     struct raw_entry native;
 //     profile_map_entry(profile, &entry, arena, complain, context, &native);
 //
-// Each value remembers what it is in the directory (raw_value.from), for complaints; the entry keeps that too (values of ATTR_ORIGIN,
-// schema/entry_origin.h), for `posthouse why`. Attributes that neither a line nor the native schema has are left out. Pure; one
-// pass over the values for each line.
+// Each value remembers what it is in the directory (raw_value.from), for complaints; the entry keeps that too (values of
+// ATTR_ORIGIN, schema/entry_origin.h), for `posthouse why`. Attributes that neither a line nor the native schema has are left
+// out. Pure; one pass over the values for each line.
 #ifndef LDAPSYNC_PROFILE_MAP_H
 #define LDAPSYNC_PROFILE_MAP_H
 
@@ -23,7 +23,7 @@ unsigned profile_map_classes(const struct profile *profile, const struct raw_ent
 
 // native_out lives in the arena and borrows from entry and profile; it is entry itself where nothing is to be mapped. complain
 // may be NULL. False when the arena is at its cap.
-bool profile_map_entry(const struct profile *profile, const struct raw_entry *entry, struct arena *arena, profile_complain_fn *complain, void *context,
-	struct raw_entry *native_out);
+bool profile_map_entry(const struct profile *profile, const struct raw_entry *entry, struct arena *arena,
+	profile_complain_fn *complain, void *context, struct raw_entry *native_out);
 
 #endif

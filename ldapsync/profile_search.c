@@ -5,7 +5,8 @@
 #include "base/buf.h"
 #include "base/must.h"
 
-enum { FILTER_BYTES_MAX = (64 << 10) + PROFILE_LINES_MAX * 3 * PROFILE_LINE_BYTES_MAX }; // ours, and lines whose every byte is escaped
+// ours, and lines whose every byte is escaped
+enum { FILTER_BYTES_MAX = (64 << 10) + PROFILE_LINES_MAX * 3 * PROFILE_LINE_BYTES_MAX };
 
 struct names {
 	const char **v;

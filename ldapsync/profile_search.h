@@ -13,10 +13,10 @@ struct profile_search {
 	const char **attributes; // NULL ends them; each once
 };
 
-// Whatever may be ours: the native classes, what lines make ours, and whoever has mail or member. Never narrower than the lines: of their
-// conditions only [attribute] and [attribute=value] count, because an entry that leaves a filter is not mentioned by every server.
-// profile NULL: native. secrets: asks for what log-ins are checked against too. Strings live in the arena, which must have room
-// (PROFILE_SEARCH_BYTES, for both).
+// Whatever may be ours: the native classes, what lines make ours, and whoever has mail or member. Never narrower than the lines:
+// of their conditions only [attribute] and [attribute=value] count, because an entry that leaves a filter is not mentioned by
+// every server. profile NULL: native. secrets: asks for what log-ins are checked against too. Strings live in the arena, which
+// must have room (PROFILE_SEARCH_BYTES, for both).
 void profile_search_all(const struct profile *profile, bool secrets, struct arena *arena, struct profile_search *search_out);
 
 // The domains that name a realm; the rest as above.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of words and the functions of a map, each on its own. What they make is checked as any native value is, by the intake.
+// The table of words and the functions of a map, each on its own. What they make is checked as any native value is, by the
+// intake.
 #include "profile_value.h"
 
 #include <time.h>
@@ -124,7 +125,8 @@ static void give_time(const struct made *made, int64_t seconds)
 	struct tm tm;
 	if (gmtime_r(&at, &tm) == NULL || tm.tm_year > YEAR_MAX - 1900 || tm.tm_year < 1 - 1900)
 		return;
-	give(made, arena_printf(made->arena, "%04d%02d%02d%02d%02d%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec));
+	give(made, arena_printf(made->arena, "%04d%02d%02d%02d%02d%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+			   tm.tm_hour, tm.tm_min, tm.tm_sec));
 }
 
 static const char *by_time(const struct profile_line *line, struct str given, const struct made *made)
@@ -181,7 +183,8 @@ static const char *by_url(const struct profile_line *line, struct str given, con
 	char *p = arena_alloc(made->arena, dn.n + 1);
 	size_t n = 0;
 	for (size_t i = 0; p && i < dn.n; i++) {
-		int high = dn.p[i] == '%' && i + 2 < dn.n ? chr_hex(dn.p[i + 1]) : -1, low = high >= 0 ? chr_hex(dn.p[i + 2]) : -1;
+		int high = dn.p[i] == '%' && i + 2 < dn.n ? chr_hex(dn.p[i + 1]) : -1,
+		    low = high >= 0 ? chr_hex(dn.p[i + 2]) : -1;
 		if (dn.p[i] == '%' && low < 0)
 			return "is no LDAP URL";
 		p[n++] = low < 0 ? dn.p[i] : (char)(high * 16 + low);
@@ -192,7 +195,8 @@ static const char *by_url(const struct profile_line *line, struct str given, con
 	return NULL;
 }
 
-const char *profile_value(const struct profile_line *line, struct str given, struct arena *arena, profile_value_fn *each, void *context)
+const char *profile_value(const struct profile_line *line, struct str given, struct arena *arena, profile_value_fn *each,
+	void *context)
 {
 	const struct made made = {arena, each, context};
 	struct str text = str_trim(given);
@@ -209,13 +213,16 @@ const char *profile_value(const struct profile_line *line, struct str given, str
 			give(&made, str_trim(str_from(text, line->argument.n)));
 		return NULL;
 	case PROFILE_BEFORE:
-		give(&made, str_starts(text, line->argument) ? text : arena_printf(arena, "%.*s%.*s", STR_FMT(line->argument), STR_FMT(text)));
+		give(&made, str_starts(text, line->argument)
+				    ? text
+				    : arena_printf(arena, "%.*s%.*s", STR_FMT(line->argument), STR_FMT(text)));
 		return NULL;
 	case PROFILE_URL_DN:
 	case PROFILE_URL_SEARCH:
 		return by_url(line, text, &made);
 	case PROFILE_SUFFIX:
-		give(&made, str_index(text, '@') >= 0 ? text : arena_printf(arena, "%.*s%.*s", STR_FMT(text), STR_FMT(line->argument)));
+		give(&made, str_index(text, '@') >= 0 ? text
+						      : arena_printf(arena, "%.*s%.*s", STR_FMT(text), STR_FMT(line->argument)));
 		return NULL;
 	case PROFILE_CATCHALL:
 		if (text.n > line->argument.n && str_starts_nocase(text, line->argument) && text.p[line->argument.n] == '@')

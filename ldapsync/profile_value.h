@@ -12,6 +12,7 @@ typedef void profile_value_fn(void *context, struct str value);
 
 // Calls each for whatever the line makes of given: nothing, one value or several, which live in the arena or borrow from given
 // and line. NULL, or what is wrong with given.
-const char *profile_value(const struct profile_line *line, struct str given, struct arena *arena, profile_value_fn *each, void *context);
+const char *profile_value(const struct profile_line *line, struct str given, struct arena *arena, profile_value_fn *each,
+	void *context);
 
 #endif

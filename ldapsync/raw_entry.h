@@ -39,7 +39,8 @@ struct raw_entry {
 static inline bool raw_option_is_part(struct str options)
 {
 	struct str range = STR("range=");
-	return str_starts_nocase(options, range) && (!str_starts(str_from(options, range.n), STR("0-")) || !str_ends(options, STR("*")));
+	return str_starts_nocase(options, range) &&
+	       (!str_starts(str_from(options, range.n), STR("0-")) || !str_ends(options, STR("*")));
 }
 
 // The language of "lang-de", wherever it stands among the options; empty: none.
@@ -62,7 +63,8 @@ static inline bool raw_range_parse(struct str options, uint64_t *from_out, uint6
 	struct str range = STR("range="), from, to;
 	uint64_t to_n = RAW_RANGE_END;
 	if (!str_starts_nocase(options, range) || !str_cut(str_from(options, range.n), '-', &from, &to) ||
-		!str_to_u64(from, UINT32_MAX, from_out) || (!str_eq(to, STR("*")) && (!str_to_u64(to, UINT32_MAX, &to_n) || to_n < *from_out)))
+		!str_to_u64(from, UINT32_MAX, from_out) ||
+		(!str_eq(to, STR("*")) && (!str_to_u64(to, UINT32_MAX, &to_n) || to_n < *from_out)))
 		return false;
 	*to_out = to_n;
 	return true;

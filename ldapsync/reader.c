@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading shadow.db or credentials.db beside a writer in another process, or without any.
 //
-// A reader's connection only reads: it never checkpoints (that is the writer's alone) and never makes a file. It holds a lock of the WAL
-// only between begin and end, so that the writer can fold the WAL in whenever no decision is under way.
+// A reader's connection only reads: it never checkpoints (that is the writer's alone) and never makes a file. It holds a lock of
+// the WAL only between begin and end, so that the writer can fold the WAL in whenever no decision is under way.
 //
-// The file is mapped, and somebody may cut it: whatever touches it is between mapped_begin and mapped_end (base/mapped.h), and what was found
-// while a page was missing counts for nothing.
+// The file is mapped, and somebody may cut it: whatever touches it is between mapped_begin and mapped_end (base/mapped.h), and
+// what was found while a page was missing counts for nothing.
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -23,7 +23,8 @@ static const char *const sql[STATEMENTS] = {
 	[END] = "ROLLBACK", // it only read
 	[FIND] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 ORDER BY k.id LIMIT 2",
 	[FIND_UUID] = "SELECT data FROM entry WHERE uuid = ?1",
-	[FIND_MORE] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 ORDER BY k.id LIMIT 2 OFFSET ?3",
+	[FIND_MORE] = ("SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2"
+		       " ORDER BY k.id LIMIT 2 OFFSET ?3"),
 	[NEXT_KEY] = "SELECT key FROM key WHERE kind = ?1 AND key >= ?2 ORDER BY key LIMIT 1",
 	[EACH] = "SELECT data FROM entry",
 	[STATE] = "SELECT version, complete, source = 'ldif', source_ok, confirmed_ms, entries FROM state",
@@ -104,7 +105,8 @@ void reader_free(struct reader **reader_in)
 static void open_file(struct reader *reader)
 {
 	struct stat st;
-	struct db_options options = {.path = reader->path, .mode = DB_READONLY, .schema = reader->schema, .sql = sql, .n_sql = STATEMENTS,
+	struct db_options options = {.path = reader->path, .mode = DB_READONLY, .schema = reader->schema, .sql = sql,
+		.n_sql = STATEMENTS,
 		.keep_wal = true, .cache_kib = CACHE_KIB, .mmap_bytes = MMAP_BYTES};
 	if (stat(reader->path, &st) != 0) {
 		err_errno(&reader->trouble, "%s", reader->path);
@@ -123,8 +125,8 @@ static void open_file(struct reader *reader)
 	reader->look_again_ms = clock_mono_ms() + RETRY_MS;
 }
 
-// Opens a file that was missing, as soon as it is there: mail that comes while a node starts for the first time waits for nothing else. Once a
-// second: drops one that was replaced.
+// Opens a file that was missing, as soon as it is there: mail that comes while a node starts for the first time waits for nothing
+// else. Once a second: drops one that was replaced.
 static void look_at_path(struct reader *reader)
 {
 	struct stat st;
@@ -251,7 +253,8 @@ const struct entry *reader_entry(struct str blob, struct arena *arena)
 	return entry && copy.p && entry_decode(copy, entry) ? entry : NULL;
 }
 
-static enum directory_answer collect(struct reader *reader, sqlite3_stmt *stmt, struct arena *arena, struct directory_match *match_out)
+static enum directory_answer collect(struct reader *reader, sqlite3_stmt *stmt, struct arena *arena,
+	struct directory_match *match_out)
 {
 	struct directory_match match = {NULL, NULL};
 	enum db_step step = DB_DONE;
@@ -286,7 +289,8 @@ static bool find_recent(struct reader *reader, enum directory_key kind, struct s
 	struct directory_match *match_out)
 {
 	struct recent *recent = recent_of(reader, kind, key);
-	if (recent == NULL || recent->version != reader->state.version || recent->kind != kind || !str_eq(buf_str(&recent->key), key))
+	if (recent == NULL || recent->version != reader->state.version || recent->kind != kind ||
+		!str_eq(buf_str(&recent->key), key))
 		return false;
 	struct str copy = arena_dup(arena, buf_str(&recent->blob));
 	struct entry *entry = arena_alloc(arena, sizeof *entry);
@@ -322,8 +326,8 @@ static bool is_readable(struct reader *reader)
 	return reader->in_transaction && reader->state.complete;
 }
 
-static enum directory_answer find(struct reader *reader, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
-	struct directory_match *match_out)
+static enum directory_answer find(struct reader *reader, enum directory_key kind, struct str key, size_t skip,
+	struct arena *arena, struct directory_match *match_out)
 {
 	if (!is_readable(reader))
 		return DIRECTORY_UNAVAILABLE;
@@ -349,8 +353,8 @@ static enum directory_answer find(struct reader *reader, enum directory_key kind
 	return answer;
 }
 
-enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, size_t skip, struct arena *arena,
-	struct directory_match *match_out)
+enum directory_answer reader_find(struct reader *reader, enum directory_key kind, struct str key, size_t skip,
+	struct arena *arena, struct directory_match *match_out)
 {
 	struct directory_match match;
 	mapped_begin();

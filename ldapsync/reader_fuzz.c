@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What readers find in a shadow: lines with rows of shadow.db (tests/fuzz/fuzz_rows.h), and lines "?KIND KEY" that look a key up, KEY in the form of
-// a value. A damaged row is "cannot know now", never "nobody"; what is found is in the arena and may be walked.
+// What readers find in a shadow: lines with rows of shadow.db (tests/fuzz/fuzz_rows.h), and lines "?KIND KEY" that look a key up,
+// KEY in the form of a value. A damaged row is "cannot know now", never "nobody"; what is found is in the arena and may be
+// walked.
 // Covers: ldapsync/reader.c ldapsync/directory_shadow.c
 #include <stdint.h>
 #include <stdio.h>
@@ -68,7 +69,8 @@ static void find(struct directory *directory, enum directory_key kind, struct st
 		must(match.entry == NULL && (answer == DIRECTORY_NONE || directory_trouble(directory)[0]));
 		break;
 	}
-	must(answer == DIRECTORY_UNAVAILABLE || status.complete || directory_trouble(directory)[0]); // an entry before it was unreadable: all is in doubt
+	must(answer == DIRECTORY_UNAVAILABLE || status.complete ||
+		directory_trouble(directory)[0]); // an entry before it was unreadable: all is in doubt
 	if (kind != DIRECTORY_DN && kind != DIRECTORY_UUID) {
 		struct str next = directory_next_key(directory, kind, key, arena);
 		must(next.p == NULL || str_cmp(next, key) >= 0);
@@ -81,7 +83,8 @@ static void find_line(struct directory *directory, struct str line)
 	struct str number, key;
 	struct buf bytes;
 	uint64_t kind;
-	if (!str_starts(line, STR("?")) || !str_cut(str_from(line, 1), ' ', &number, &key) || !str_to_u64(number, DIRECTORY_ROUTE, &kind) || kind == 0)
+	if (!str_starts(line, STR("?")) || !str_cut(str_from(line, 1), ' ', &number, &key) ||
+		!str_to_u64(number, DIRECTORY_ROUTE, &kind) || kind == 0)
 		return;
 	buf_init(&bytes, KEY_BYTES_MAX);
 	if (str_starts(key, STR("b")) && codec_hex_decode(str_from(key, 1), &bytes))

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Following a directory on LDAP servers.
 //
-// The thread: pick a server, connect and bind (CONNECT), ask for its contextCSN and the realms of domains (VERIFY), begin the persistent
-// search with the stored cookie, take messages until the search or the connection ends. Nothing is committed in REFRESH before refreshDone;
-// in PERSIST whatever waits is one transaction, committed when nothing more is there to be read. A server that owes us an answer and says
-// nothing for ldap_timeout_s is left.
+// The thread: pick a server, connect and bind (CONNECT), ask for its contextCSN and the realms of domains (VERIFY), begin the
+// persistent search with the stored cookie, take messages until the search or the connection ends. Nothing is committed in
+// REFRESH before refreshDone; in PERSIST whatever waits is one transaction, committed when nothing more is there to be read. A
+// server that owes us an answer and says nothing for ldap_timeout_s is left.
 //
-// Crash story: every commit leaves data and cookie of one moment (apply.c); a start goes on from there, on whichever server dominates it.
-// What is held or half applied was rolled back and comes again.
+// Crash story: every commit leaves data and cookie of one moment (apply.c); a start goes on from there, on whichever server
+// dominates it. What is held or half applied was rolled back and comes again.
 #include "replica_parts.h"
 
 #include <poll.h>
@@ -85,7 +85,8 @@ static void back_off(struct replica *replica, const struct err *err)
 	pthread_mutex_unlock(&replica->mutex);
 	metric_add(&metric_ldapsync_failures, 1);
 	if (rounds == 0 || (rounds & (rounds - 1)) == 0) // each time that the wait has doubled
-		log_warning(NULL, "directory server is left; the last good view serves", log_c("server", replica->uri), log_err(err));
+		log_warning(NULL, "directory server is left; the last good view serves", log_c("server", replica->uri),
+			log_err(err));
 	failback_watch(replica->failback, 0);
 	replica->fails++;
 	replica->server = (replica->server + 1) % replica->settings->ldap_uri.n;
@@ -96,8 +97,8 @@ static void back_off(struct replica *replica, const struct err *err)
 		rest(replica, clock_earlier(until_ms - now_ms, 1000));
 }
 
-// What domains say of their realms when asked for them, and what their entries say, may differ for ever (who may search an attribute is not who
-// may read it), and a server may want a refresh after each one: every time costs a load.
+// What domains say of their realms when asked for them, and what their entries say, may differ for ever (who may search an
+// attribute is not who may read it), and a server may want a refresh after each one: every time costs a load.
 static void pause_before_again(struct replica *replica)
 {
 	bool soon = clock_mono_exact_ms() - replica->refresh_began_ms < 2 * BACKOFF_MAX_MS;
@@ -108,7 +109,9 @@ static void pause_before_again(struct replica *replica)
 	for (unsigned i = 2; i < replica->agains && wait_ms < BACKOFF_MAX_MS; i++)
 		wait_ms *= 2;
 	if (replica->agains == AGAINS_TOLD)
-		log_warning(NULL, "one load follows the other: is phAuthRealm ours to search as well as to read, and the same in all entries of a domain?",
+		log_warning(NULL,
+			"one load follows the other: is phAuthRealm ours to search as well as to read, and the same in all "
+			"entries of a domain?",
 			log_c("server", replica->uri));
 	int64_t until_ms = clock_mono_exact_ms() + wait_ms, now_ms;
 	replica_enter(replica, REPLICA_BACKOFF);
@@ -223,7 +226,8 @@ static enum err_code read_stored(struct replica *replica, struct err *err)
 	replica_read_state(replica);
 	bool is_ours = str_eq(state.source, STR("ldap"));
 	replica->confirmed_ms = state.complete && is_ours ? state.confirmed_ms : 0;
-	return state.complete && !is_ours && state.source_ok ? apply_confirm(replica->apply, false, state.confirmed_ms, err) : ERR_OK;
+	return state.complete && !is_ours && state.source_ok ? apply_confirm(replica->apply, false, state.confirmed_ms, err)
+							     : ERR_OK;
 }
 
 static void let_go(struct replica **replica_in)

@@ -14,12 +14,13 @@
 //     INIT → CONNECT → VERIFY → REFRESH → PERSIST        any failure → BACKOFF → CONNECT with the next server
 //                                  └────────┴→ BRAKED → CONNECT, once a minute or when released
 //
-// VERIFY: a server that lacks changes which we hold is not loaded from (I4). REFRESH: one transaction (I1). PERSIST: small ones; every heartbeat
-// that finds us equal to the server confirms the shadow (I8). EMPTY and STALE are shown instead of the states in which no server serves us
-// while nothing was ever complete, or nothing was confirmed for fresh_s. The last good view serves in all of them.
+// VERIFY: a server that lacks changes which we hold is not loaded from (I4). REFRESH: one transaction (I1). PERSIST: small ones;
+// every heartbeat that finds us equal to the server confirms the shadow (I8). EMPTY and STALE are shown instead of the states in
+// which no server serves us while nothing was ever complete, or nothing was confirmed for fresh_s. The last good view serves in
+// all of them.
 //
-// The thread alone uses both databases; all else may be called from any thread and does not wait, apart from replica_stop, which waits for
-// the transaction at hand.
+// The thread alone uses both databases; all else may be called from any thread and does not wait, apart from replica_stop, which
+// waits for the transaction at hand.
 #ifndef LDAPSYNC_REPLICA_H
 #define LDAPSYNC_REPLICA_H
 
@@ -48,8 +49,9 @@ void replica_stop(struct replica **replica);
 
 void replica_set(struct replica *replica, const struct replica_set *set);
 
-// What the brake holds may go, up to what replica_status says of it; what went beyond is held again. Where all servers lack changes that we
-// hold (restored from a backup), the next server is taken as it is. ERR_NOTFOUND when neither is the case. Returns at once.
+// What the brake holds may go, up to what replica_status says of it; what went beyond is held again. Where all servers lack
+// changes that we hold (restored from a backup), the next server is taken as it is. ERR_NOTFOUND when neither is the case.
+// Returns at once.
 enum err_code replica_release(struct replica *replica, struct err *err) ERR_CHECKED;
 
 // Returns at once; replica_status(…).refreshes tells when it is done.
@@ -75,7 +77,8 @@ struct replica_status {
 	enum replica_state state;
 	char provider[1024]; // the server that is or was asked last
 	const char *driver;  // "syncrepl" or "poll": how; "" before one was chosen
-	int64_t lag_ms;      // since when that server has something that we lack; without one and when polling, since the shadow was confirmed
+	// since when that server has something that we lack; without one and when polling, since the shadow was confirmed
+	int64_t lag_ms;
 	uint64_t version, entries;
 	struct brake_held held; // n is 0: nothing
 	char future_csn[CSN_BYTES + 1]; // a change number of the directory that lies in the future; ""

@@ -46,8 +46,9 @@ void replica_note_future(struct replica *replica, const struct csns *theirs)
 	pthread_mutex_unlock(&replica->mutex);
 	metric_set(&metric_ldapsync_future, text[0] != '\0');
 	if (is_news && text[0])
-		log_error(NULL, "a change number of the directory lies in the future: is the clock of a directory server wrong, or ours? Changes made by that "
-			"server may not reach others, nor be seen to be missing, until that time",
+		log_error(NULL,
+			"a change number of the directory lies in the future: is the clock of a directory server wrong, or ours? "
+			"Changes made by that server may not reach others, nor be seen to be missing, until that time",
 			log_c("server", replica->uri), log_c("csn", text));
 }
 
@@ -87,7 +88,9 @@ bool replica_forgets_future(struct replica *replica, const struct csns *theirs)
 	bool only_future = held.n < replica->stored.csns.n && csns_dominate(theirs, &held);
 	if (!all_lag(replica, only_future ? LAGS_FUTURE : LAGS) || !fits || !csns_dominate(theirs, &replica->shown))
 		return false;
-	log_warning(NULL, "no directory server has a change number from the future any more: it is forgotten, and the whole directory is read and compared",
+	log_warning(NULL,
+		"no directory server has a change number from the future any more: it is forgotten, and the whole directory is "
+		"read and compared",
 		log_c("server", replica->uri), log_str("csn", missing(&replica->stored.csns, &held)));
 	replica->stored.csns = held;
 	replica->stored.usable = false;

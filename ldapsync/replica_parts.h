@@ -45,7 +45,8 @@ struct replica {
 	struct heartbeat heartbeat;
 	struct poll *poll;         // owned; what is known of the server that is polled; NULL: none was
 	bool polling;              // this connection polls
-	bool complete, full, taking_older; // a whole refresh is stored; this search sent no cookie; a release lets an older directory in
+	// a whole refresh is stored; this search sent no cookie; a release lets an older directory in
+	bool complete, full, taking_older;
 	enum lags *lags;          // of each server since the last refresh
 	struct csns shown;        // what those that lack something have, from no future
 	struct failback *failback; // NULL: none
@@ -86,15 +87,18 @@ bool replica_is_stopping(struct replica *replica);
 struct replica_set replica_set_now(struct replica *replica);
 
 // --- replica_search.c ---
-enum outcome replica_serve(struct replica *replica, bool reload, struct err *err); // from the server at replica->uri, until that ends
+// from the server at replica->uri, until that ends
+enum outcome replica_serve(struct replica *replica, bool reload, struct err *err);
 void replica_plan_reconcile(struct replica *replica);
-void replica_was_away(struct replica *replica); // and went on from a cookie: 389-ds says nothing of what left the filter meanwhile (I12)
+// and went on from a cookie: 389-ds says nothing of what left the filter meanwhile (I12)
+void replica_was_away(struct replica *replica);
 bool replica_is_asked_to_reconcile(struct replica *replica);
 
 // --- replica_choice.c ---
 void replica_note_future(struct replica *replica, const struct csns *theirs); // says aloud what of them lies there
 void replica_mute(struct replica *replica);        // this server shows no CSN, and what we hold came with some
-bool replica_forgets_future(struct replica *replica, const struct csns *theirs); // this server lacks changes; true: those never were
+// this server lacks changes; true: those never were
+bool replica_forgets_future(struct replica *replica, const struct csns *theirs);
 void replica_forget_lags(struct replica *replica); // a refresh is whole
 bool replica_goes_back(struct replica *replica);   // true: to replica->server, which is another now
 
@@ -103,18 +107,23 @@ bool replica_heal(struct replica *replica); // damaged files are made anew; true
 // false: *outcome_out says how the connection ends, and err why ---
 bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap_link_message *message, enum outcome *outcome_out,
 	struct err *err);
-bool replica_commit_batch(struct replica *replica, enum outcome *outcome_out, struct err *err); // what waits in PERSIST becomes visible
+// what waits in PERSIST becomes visible
+bool replica_commit_batch(struct replica *replica, enum outcome *outcome_out, struct err *err);
 
 enum apply_result replica_commit(struct replica *replica, bool refresh, struct err *err); // with step.cookie; as step.purge says
 enum outcome replica_not_committed(struct replica *replica, enum apply_result result, const struct err *err);
 enum outcome replica_database_failed(struct replica *replica, const struct err *err);
-void replica_refreshed(struct replica *replica, bool had_all);              // a refresh is committed; had_all: it should have changed nothing
+// a refresh is committed; had_all: it should have changed nothing
+void replica_refreshed(struct replica *replica, bool had_all);
 void replica_confirm(struct replica *replica, int64_t asked_mono_ms);      // nothing has changed since then
 
 // --- replica_poll.c ---
-enum err_code replica_poll_choose(struct replica *replica, struct err *err); // sets polling, as ldap_driver and the server have it
-void replica_poll_fit(const struct replica *replica, struct ldap_link_search *search); // with what a polled server offers for all searches
-// The search of RFC 4533 has ended: was it refused by a server that ldap_driver = auto may poll instead, from its next connection on?
+// sets polling, as ldap_driver and the server have it
+enum err_code replica_poll_choose(struct replica *replica, struct err *err);
+// with what a polled server offers for all searches
+void replica_poll_fit(const struct replica *replica, struct ldap_link_search *search);
+// The search of RFC 4533 has ended: was it refused by a server that ldap_driver = auto may poll instead, from its next connection
+// on?
 bool replica_poll_instead(struct replica *replica);
 enum outcome replica_poll(struct replica *replica, bool reload, struct err *err);
 void replica_poll_forget(struct replica *replica); // what was known to be in the shadow may not be there

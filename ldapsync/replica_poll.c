@@ -34,7 +34,8 @@ static bool take_root(void *context, const struct raw_entry *entry)
 
 static struct poll_config config_of(const struct settings *settings)
 {
-	struct poll_config config = {.poll_ms = settings->ldap_poll_interval_s * 1000, .compare_ms = settings->ldap_compare_interval_s * 1000,
+	struct poll_config config = {.poll_ms = settings->ldap_poll_interval_s * 1000,
+		.compare_ms = settings->ldap_compare_interval_s * 1000,
 		.overlap_ms = settings->ldap_poll_overlap_s * 1000};
 	if (settings->ldap_driver == SETTINGS_LDAP_DRIVER_AUTO) // nobody was told that it has to be under fresh_s
 		config.poll_ms = clock_earlier(config.poll_ms, settings->fresh_s * 1000 / POLLS_PER_FRESH);
@@ -96,10 +97,11 @@ enum err_code replica_poll_choose(struct replica *replica, struct err *err)
 bool replica_poll_instead(struct replica *replica)
 {
 	struct poll *poll = replica->poll;
-	if (replica->settings->ldap_driver != SETTINGS_LDAP_DRIVER_AUTO || !poll->server.has_controls || !replica->step.refreshing ||
-		replica->step.result != LDAP_UNAVAILABLE_CRITICAL_EXTENSION)
+	if (replica->settings->ldap_driver != SETTINGS_LDAP_DRIVER_AUTO || !poll->server.has_controls ||
+		!replica->step.refreshing || replica->step.result != LDAP_UNAVAILABLE_CRITICAL_EXTENSION)
 		return false;
-	log_warning(NULL, "the server offers syncrepl (RFC 4533) and refuses it for ldap_base: it is polled", log_c("server", replica->uri));
+	log_warning(NULL, "the server offers syncrepl (RFC 4533) and refuses it for ldap_base: it is polled",
+		log_c("server", replica->uri));
 	poll->refuses_sync = poll->server.identity;
 	return true;
 }
@@ -123,8 +125,10 @@ static bool take_service(void *context, const struct raw_entry *entry)
 static enum err_code survey_service(struct replica *replica, struct err *err)
 {
 	struct poll_server *server = &replica->poll->server;
-	const struct ldap_link_search search = {
-		.base = server->service, .filter = "(objectClass=*)", .base_only = true, .attributes = poll_server_service_attributes};
+	const struct ldap_link_search search = {.base = server->service,
+		.filter = "(objectClass=*)",
+		.base_only = true,
+		.attributes = poll_server_service_attributes};
 	if (server->service[0] == '\0')
 		return ERR_OK;
 	enum err_code code = ldap_link_search(replica->link, &search, take_service, server, err);
@@ -184,14 +188,17 @@ static void choose_attributes(struct replica *replica)
 static void say_what_it_offers(struct replica *replica)
 {
 	const struct poll_server *server = &replica->poll->server;
-	log_info(NULL, "directory server is followed", log_c("server", replica->uri), log_c("driver", "poll"), log_c("id", server->id_name), log_c("change", server->mark_name),
-		log_bool("pages", server->offers_pages), log_bool("from_before", !replica->full));
+	log_info(NULL, "directory server is followed", log_c("server", replica->uri), log_c("driver", "poll"),
+		log_c("id", server->id_name), log_c("change", server->mark_name), log_bool("pages", server->offers_pages),
+		log_bool("from_before", !replica->full));
 	if (server->ids == POLL_IDS_DN)
-		log_warning(NULL, "the server shows no id of entries that outlives a new name: they are told by their DNs, and without phMailboxId users have no "
-			"mailbox", log_c("server", replica->uri), log_str("base", replica->settings->ldap_base));
+		log_warning(NULL,
+			"the server shows no id of entries that outlives a new name: they are told by their DNs, and without "
+			"phMailboxId users have no mailbox",
+			log_c("server", replica->uri), log_str("base", replica->settings->ldap_base));
 	if (server->marks == POLL_MARKS_NONE)
-		log_warning(NULL, "the server does not show when entries were changed: all of them are read each time", log_c("server", replica->uri),
-			log_str("base", replica->settings->ldap_base));
+		log_warning(NULL, "the server does not show when entries were changed: all of them are read each time",
+			log_c("server", replica->uri), log_str("base", replica->settings->ldap_base));
 }
 
 // --- The loop ---

@@ -117,9 +117,11 @@ static bool is_endless(const struct replica *replica, struct err *err)
 	if (!replica->step.refreshing)
 		return false;
 	if (replica->heard_ms - replica->refresh_began_ms > replica->settings->ldap_refresh_s * 1000)
-		err_set(err, ERR_TIMEOUT, "it has not told the directory within ldap_refresh_s (%lld s)", (long long)replica->settings->ldap_refresh_s);
+		err_set(err, ERR_TIMEOUT, "it has not told the directory within ldap_refresh_s (%lld s)",
+			(long long)replica->settings->ldap_refresh_s);
 	else if (sync_step_is_endless(&replica->step, replica->entries_before))
-		err_set(err, ERR_LIMIT, "it tells more entries than there can be: %llu", (unsigned long long)replica->step.mentions);
+		err_set(err, ERR_LIMIT, "it tells more entries than there can be: %llu",
+			(unsigned long long)replica->step.mentions);
 	else
 		return false;
 	return true;
@@ -137,7 +139,8 @@ static enum outcome follow_search(struct replica *replica, struct err *err)
 		if (next != LDAP_LINK_NOTHING) {
 			if (!replica_take(replica, next, &message, &outcome, err))
 				return outcome;
-			if (replica->batch_ms && clock_mono_exact_ms() - replica->batch_ms > BATCH_MS && !replica_commit_batch(replica, &outcome, err))
+			if (replica->batch_ms && clock_mono_exact_ms() - replica->batch_ms > BATCH_MS &&
+				!replica_commit_batch(replica, &outcome, err))
 				return outcome;
 			continue;
 		}
@@ -180,15 +183,16 @@ static bool take_database(void *context, const struct raw_entry *entry)
 static enum err_code add_values(struct replica *replica, const char *base, const char *attribute, struct err *err)
 {
 	const char *const attributes[] = {attribute, NULL};
-	const struct ldap_link_search search = {.base = base, .filter = "(objectClass=*)", .base_only = true, .attributes = attributes};
+	const struct ldap_link_search search = {
+		.base = base, .filter = "(objectClass=*)", .base_only = true, .attributes = attributes};
 	enum err_code code = ldap_link_search(replica->link, &search, take_database, &replica->scope, err);
 	return code == ERR_NOTFOUND ? ERR_OK : code; // the search for all says what is not there
 }
 
-// The cookie of 389-ds says of which server and search it is, and not of which database: one that was made anew, or loaded from a file with the
-// ids that it had, takes it, says that nothing has changed, and everybody who is new would be unknown for good (I7, I8). So it is good for
-// the database whose base entry has this id, and until that server starts again, which it has to after an import while it is down: its
-// dataversion is the time of its start. A start therefore costs a whole load.
+// The cookie of 389-ds says of which server and search it is, and not of which database: one that was made anew, or loaded from a
+// file with the ids that it had, takes it, says that nothing has changed, and everybody who is new would be unknown for good (I7,
+// I8). So it is good for the database whose base entry has this id, and until that server starts again, which it has to after an
+// import while it is down: its dataversion is the time of its start. A start therefore costs a whole load.
 static enum err_code add_database(struct replica *replica, struct err *err)
 {
 	enum err_code code = add_values(replica, replica->settings->ldap_base.p, "nsUniqueId", err);
@@ -233,11 +237,14 @@ static enum err_code verify(struct replica *replica, struct err *err)
 	case SYNC_SERVER_LAGS:
 		if (replica_forgets_future(replica, &csns))
 			break;
-		return err_set(err, ERR_BUSY, "it lacks changes that we hold; were all servers set back, `posthouse directory release` takes it as it is");
+		return err_set(err, ERR_BUSY,
+			"it lacks changes that we hold; were all servers set back, `posthouse directory release` takes it as it "
+			"is");
 	case SYNC_SERVER_MUTE:
 		replica_mute(replica);
-		return err_set(err, ERR_DENIED, "it does not show us contextCSN, and what we hold came with one: may %s read it? If this directory is to take the "
-			"place of the other, `posthouse directory release` takes it as it is",
+		return err_set(err, ERR_DENIED,
+			"it does not show us contextCSN, and what we hold came with one: may %s read it? If this directory is to "
+			"take the place of the other, `posthouse directory release` takes it as it is",
 			replica->settings->ldap_bind_dn.n ? replica->settings->ldap_bind_dn.p : "anybody");
 	}
 	heartbeat_sent(&replica->heartbeat, &replica->stored.csns, replica->heartbeat.sent_ms);
@@ -259,7 +266,8 @@ static enum err_code begin_search(struct replica *replica, bool reload, struct e
 	replica->refresh_began_ms = replica->heard_ms = clock_mono_exact_ms();
 	replica->last_dn[0] = '\0';
 	replica->entries_before = replica_entries(replica);
-	enum err_code code = ldap_link_sync(replica->link, replica->settings->ldap_base.p, replica->search.filter, replica->search.attributes, buf_str(&request), err);
+	enum err_code code = ldap_link_sync(replica->link, replica->settings->ldap_base.p, replica->search.filter,
+		replica->search.attributes, buf_str(&request), err);
 	buf_fini(&cookie);
 	buf_fini(&request);
 	return code;
@@ -279,13 +287,14 @@ static enum outcome serve(struct replica *replica, bool reload, struct err *err)
 	replica_enter(replica, REPLICA_REFRESH);
 	if (begin_search(replica, reload, err))
 		return ENDED_FAILED;
-	log_info(NULL, "directory server is followed", log_c("server", replica->uri), log_c("driver", "syncrepl"), log_bool("from_cookie", !replica->full));
+	log_info(NULL, "directory server is followed", log_c("server", replica->uri), log_c("driver", "syncrepl"),
+		log_bool("from_cookie", !replica->full));
 	enum outcome outcome = follow_search(replica, err);
 	return outcome == ENDED_FAILED && replica_poll_instead(replica) ? ENDED_AGAIN : outcome;
 }
 
-// A 389-ds that answers with a failure has taken its database away, to load it from a file. Then its log of changes says nothing of who came and
-// went, so the cookie is of no more use (I7).
+// A 389-ds that answers with a failure has taken its database away, to load it from a file. Then its log of changes says nothing
+// of who came and went, so the cookie is of no more use (I7).
 enum outcome replica_serve(struct replica *replica, bool reload, struct err *err)
 {
 	enum outcome outcome = serve(replica, reload, err);

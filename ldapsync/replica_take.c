@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages of the persistent search, into the images. Nothing is committed in REFRESH before refreshDone; in PERSIST whatever waits is one
-// transaction.
+// Messages of the persistent search, into the images. Nothing is committed in REFRESH before refreshDone; in PERSIST whatever
+// waits is one transaction.
 #include "replica_parts.h"
 
 #include "base/clock.h"
@@ -12,11 +12,14 @@ enum { CONFIRMS_PER_FRESH = 6 }; // a confirmation is written so often in fresh_
 
 // --- Databases ---
 
-// What readers have serves on until all was read once more. The CSNs stay: a server that lacks what we had is no better for it (I4).
+// What readers have serves on until all was read once more. The CSNs stay: a server that lacks what we had is no better for it
+// (I4).
 static void make_anew(struct replica *replica, const char *why)
 {
 	if (!replica->images.beside)
-		log_error(NULL, "the shadow is damaged; it is made anew beside the old one, which serves as far as it can be read", log_c("error", why));
+		log_error(NULL,
+			"the shadow is damaged; it is made anew beside the old one, which serves as far as it can be read",
+			log_c("error", why));
 	apply_abort(replica->apply);
 	images_remake(&replica->images);
 	replica_poll_forget(replica);
@@ -94,8 +97,11 @@ static void held(struct replica *replica, const struct err *err)
 	metric_add(&metric_ldapsync_holds, 1);
 	metric_set(&metric_ldapsync_held, (int64_t)held.n);
 	if (is_news)
-		log_error(NULL, "the directory's changes are held by the brake; the last good view serves, and nobody is unknown for good",
-			log_c("server", replica->uri), log_c("what", held.what), log_u64("gone", held.n), log_u64("of", held.of), log_err(err));
+		log_error(NULL,
+			"the directory's changes are held by the brake; the last good view serves, and nobody is unknown for "
+			"good",
+			log_c("server", replica->uri), log_c("what", held.what), log_u64("gone", held.n), log_u64("of", held.of),
+			log_err(err));
 }
 
 static void not_held(struct replica *replica)
@@ -156,12 +162,14 @@ void replica_refreshed(struct replica *replica, bool had_all)
 	metric_add(&metric_ldapsync_drift, drifted ? c->added + c->changed + c->deleted : 0);
 	replica_enter(replica, REPLICA_PERSIST);
 	log_info(NULL, "directory refreshed", log_c("server", replica->uri), log_bool("from_cookie", !replica->full),
-		log_u64("entries", c->entries + c->added - c->deleted), log_u64("added", c->added), log_u64("changed", c->changed),
-		log_u64("deleted", c->deleted), log_u64("moved", c->moved), log_u64("refused", apply_complaints(replica->apply)->refused),
-		log_u64("conflicts", apply_complaints(replica->apply)->conflicts), log_i64("ms", clock_mono_ms() - replica->refresh_began_ms));
+		log_u64("entries", c->entries + c->added - c->deleted), log_u64("added", c->added),
+		log_u64("changed", c->changed), log_u64("deleted", c->deleted), log_u64("moved", c->moved),
+		log_u64("refused", apply_complaints(replica->apply)->refused),
+		log_u64("conflicts", apply_complaints(replica->apply)->conflicts),
+		log_i64("ms", clock_mono_ms() - replica->refresh_began_ms));
 	if (drifted)
-		log_warning(NULL, "the copy differed from the directory although it had all changes; it is equal again", log_c("server", replica->uri),
-			log_u64("entries", c->added + c->changed + c->deleted));
+		log_warning(NULL, "the copy differed from the directory although it had all changes; it is equal again",
+			log_c("server", replica->uri), log_u64("entries", c->added + c->changed + c->deleted));
 }
 
 static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, struct err *err)
@@ -184,8 +192,8 @@ static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, s
 
 // --- Messages ---
 
-static enum err_code each_uuid(struct replica *replica, struct str uuids, enum err_code (*each)(struct apply *, const struct guid *, struct err *),
-	struct err *err)
+static enum err_code each_uuid(struct replica *replica, struct str uuids,
+	enum err_code (*each)(struct apply *, const struct guid *, struct err *), struct err *err)
 {
 	struct guid uuid;
 	enum err_code code = ERR_OK;
@@ -294,7 +302,8 @@ static bool take_csns(struct replica *replica, const struct csns *csns, enum out
 	unreachable("heartbeat_answer");
 }
 
-bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap_link_message *message, enum outcome *outcome_out, struct err *err)
+bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap_link_message *message, enum outcome *outcome_out,
+	struct err *err)
 {
 	replica->heard_ms = clock_mono_exact_ms();
 	switch (next) {

@@ -102,7 +102,8 @@ bool sync_cookie_read(struct str text, struct sync_cookie *cookie_out)
 	struct str head, sum;
 	struct guid guid;
 	memset(cookie_out, 0, sizeof *cookie_out);
-	if (!str_cut(text, ' ', &head, &text) || !str_eq(head, STR("ldap1")) || !str_cut(text, ' ', &sum, &text) || !guid_parse(sum, &guid))
+	if (!str_cut(text, ' ', &head, &text) || !str_eq(head, STR("ldap1")) || !str_cut(text, ' ', &sum, &text) ||
+		!guid_parse(sum, &guid))
 		return false;
 	struct guid wanted = sum_of(text);
 	if (guid_eq(&guid, &wanted) && read_fields(text, cookie_out))

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cookie of a replicated directory as it is stored beside its data: how far the copy is, of what, and whether a server may be asked to go
-// on from there.
+// The cookie of a replicated directory as it is stored beside its data: how far the copy is, of what, and whether a server may be
+// asked to go on from there.
 //
 //     sync_cookie_write(&cookie, &text);                       // image_state.cookie, in the transaction of its data (I2)
 //     if (sync_cookie_read(text, &cookie)) ...                 // false: another source's, or damaged: load everything (I7)
 //     sync_cookie_request(&cookie, &scope, uri, &request);     // what to send; empty: everything, please
 //
-// The CSNs are kept when the cookie can no longer be sent, so that a lagging server is still seen (I4). A cookie without CSNs, of another kind
-// of server, is opaque: it means something to the server that gave it and to no other (I3). A server that is polled gives none: where questions go on from is stored in its place. Pure.
+// The CSNs are kept when the cookie can no longer be sent, so that a lagging server is still seen (I4). A cookie without CSNs, of
+// another kind of server, is opaque: it means something to the server that gave it and to no other (I3). A server that is polled
+// gives none: where questions go on from is stored in its place. Pure.
 #ifndef LDAPSYNC_SYNC_COOKIE_H
 #define LDAPSYNC_SYNC_COOKIE_H
 
@@ -22,7 +23,8 @@ struct sync_cookie {
 	struct csns csns;   // what the copy holds
 	char opaque[SYNC_OPAQUE_BYTES_MAX]; // of a server without CSNs; else opaque_n is 0
 	size_t opaque_n;
-	char polled[SYNC_POLLED_BYTES]; // how far a server was asked that is polled (poll_step_write), or ""; no server is ever sent it
+	// how far a server was asked that is polled (poll_step_write), or ""; no server is ever sent it
+	char polled[SYNC_POLLED_BYTES];
 	char uri[SYNC_URI_BYTES_MAX]; // of the server that gave it
 };
 

@@ -8,7 +8,8 @@ enum {
 	MENTIONS_PER_ENTRY = 4,  // twice is normal: as present, and changed
 };
 
-void sync_step_begin(struct sync_step *step, const struct sync_cookie *stored, const struct guid *scope, struct str uri, bool sent_cookie)
+void sync_step_begin(struct sync_step *step, const struct sync_cookie *stored, const struct guid *scope, struct str uri,
+	bool sent_cookie)
 {
 	*step = (struct sync_step){.refreshing = true, .purge = !sent_cookie, .cookie = *stored};
 	step->cookie.scope = *scope;
@@ -69,8 +70,8 @@ enum sync_do sync_step_state(struct sync_step *step, const struct sync_state *st
 // What was said of the whole directory until now is whole.
 static enum sync_do finish(struct sync_step *step)
 {
-	// A slapd that has nothing to tell gives no cookie: the one that it was sent is as good as before, or two connections without news in a row
-	// would cost a whole load.
+	// A slapd that has nothing to tell gives no cookie: the one that it was sent is as good as before, or two connections
+	// without news in a row would cost a whole load.
 	bool no_news = !step->purge && step->mentions == 0;
 	step->refreshing = false;
 	step->cookie.usable = step->got_cookie || no_news;

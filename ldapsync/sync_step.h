@@ -8,9 +8,10 @@
 //
 //     REFRESH ──refreshDone──► PERSIST          both end with the search
 //
-// Rules: what was not mentioned goes if and only if no cookie was sent or refreshPresent came, and only at refreshDone (I5): step.purge then.
-// step.cookie is what may be stored in the transaction of the data it came with: CSNs are merged per SID and never go back (I3); a
-// refresh that ends without a cookie leaves data without one, and the next search loads everything (I7). step.protocol says why SYNC_FAIL.
+// Rules: what was not mentioned goes if and only if no cookie was sent or refreshPresent came, and only at refreshDone (I5):
+// step.purge then. step.cookie is what may be stored in the transaction of the data it came with: CSNs are merged per SID and
+// never go back (I3); a refresh that ends without a cookie leaves data without one, and the next search loads everything (I7).
+// step.protocol says why SYNC_FAIL.
 #ifndef LDAPSYNC_SYNC_STEP_H
 #define LDAPSYNC_SYNC_STEP_H
 
@@ -41,19 +42,22 @@ enum sync_do {
 };
 
 // stored: what the images have; its CSNs are what is merged into. scope and uri: of this search.
-void sync_step_begin(struct sync_step *step, const struct sync_cookie *stored, const struct guid *scope, struct str uri, bool sent_cookie);
+void sync_step_begin(struct sync_step *step, const struct sync_cookie *stored, const struct guid *scope, struct str uri,
+	bool sent_cookie);
 
 enum sync_do sync_step_state(struct sync_step *step, const struct sync_state *state);
 enum sync_do sync_step_info(struct sync_step *step, const struct sync_info *info);
 
-// The search result: a persistent search ends with trouble only. has_entries: this search has brought something that is not committed.
+// The search result: a persistent search ends with trouble only. has_entries: this search has brought something that is not
+// committed.
 enum sync_do sync_step_end(struct sync_step *step, int result_code);
 
 // Has a refresh mentioned more than a directory can have that had so many entries when it began? One that never ends mentions the
 // same ones again and again, or fills the disk.
 bool sync_step_is_endless(const struct sync_step *step, uint64_t entries);
 
-// May we load from a server that says it has these CSNs? (I4) SYNC_SERVER_MUTE: it shows none although what we hold came with some.
+// May we load from a server that says it has these CSNs? (I4) SYNC_SERVER_MUTE: it shows none although what we hold came with
+// some.
 enum sync_server { SYNC_SERVER_GOOD, SYNC_SERVER_LAGS, SYNC_SERVER_MUTE };
 enum sync_server sync_step_check_server(const struct sync_cookie *stored, const struct csns *server);
 

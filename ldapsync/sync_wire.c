@@ -96,7 +96,8 @@ static bool parse_phase(struct str rest, struct sync_info *info)
 static bool parse_id_set(struct str rest, struct sync_info *info)
 {
 	struct guid ignored;
-	if (!take_cookie(&rest, &info->cookie) || !take_flag(&rest, &info->refresh_deletes) || !sync_wire_take(&rest, TAG_SET, &info->uuids) || rest.n > 0)
+	if (!take_cookie(&rest, &info->cookie) || !take_flag(&rest, &info->refresh_deletes) ||
+		!sync_wire_take(&rest, TAG_SET, &info->uuids) || rest.n > 0)
 		return false;
 	for (rest = info->uuids; rest.n > 0;)
 		if (!take_uuid(&rest, &ignored))

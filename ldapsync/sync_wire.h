@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Structures of content synchronisation (RFC 4533, section 2) as bytes: the request control, the state control of an entry, the info
-// message. The done control ends searches that do not persist; ours does, so its end is trouble whatever it says.
+// Structures of content synchronisation (RFC 4533, section 2) as bytes: the request control, the state control of an entry, the
+// info message. The done control ends searches that do not persist; ours does, so its end is trouble whatever it says.
 //
 //     buf_clear(&value);
 //     sync_request_add(&value, cookie, false);               // value of control SYNC_OID_REQUEST
 //     if (!sync_state_parse(control_value, &state)) ...      // the server broke the protocol
 //
-// Pure; what comes out borrows from what went in. Lengths are definite (RFC 4511, 5.1) and at most 4 bytes long; whatever else a structure
-// holds after what is known, and any bytes after it, make it invalid.
+// Pure; what comes out borrows from what went in. Lengths are definite (RFC 4511, 5.1) and at most 4 bytes long; whatever else a
+// structure holds after what is known, and any bytes after it, make it invalid.
 #ifndef LDAPSYNC_SYNC_WIRE_H
 #define LDAPSYNC_SYNC_WIRE_H
 

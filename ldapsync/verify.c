@@ -55,7 +55,8 @@ static enum err_code look_at_pages(struct db *db, const char *path, struct err *
 	return code;
 }
 
-static enum err_code look_at_entry(sqlite3_stmt *stmt, struct sum *sum, const char *path, struct classes *classes, struct err *err)
+static enum err_code look_at_entry(sqlite3_stmt *stmt, struct sum *sum, const char *path, struct classes *classes,
+	struct err *err)
 {
 	struct str keys = db_col_blob(stmt, 1), key;
 	enum directory_key kind;
@@ -91,7 +92,8 @@ static enum err_code look_at_rows(struct db *db, const char *path, uint64_t entr
 	db_reset(stmt);
 	if (n != entries)
 		return damaged(err, path, "entries are missing");
-	return theirs.n == table.n && theirs.hashes == table.hashes ? ERR_OK : damaged(err, path, "keys are missing, or lead astray");
+	return theirs.n == table.n && theirs.hashes == table.hashes ? ERR_OK
+								    : damaged(err, path, "keys are missing, or lead astray");
 }
 
 static enum err_code look(struct db *db, const char *path, struct classes *classes, struct err *err)
@@ -115,10 +117,12 @@ static int is_told_to_stop(void *arg)
 	return atomic_load(stop);
 }
 
-enum err_code verify_file(const char *path, const struct db_schema *schema, struct classes *classes, atomic_bool *stop, struct err *err)
+enum err_code verify_file(const char *path, const struct db_schema *schema, struct classes *classes, atomic_bool *stop,
+	struct err *err)
 {
 	struct db_options options = {
-		.path = path, .mode = DB_READONLY, .schema = schema, .sql = sql, .n_sql = STATEMENTS, .keep_wal = true, .cache_kib = CACHE_KIB};
+		.path = path, .mode = DB_READONLY, .schema = schema, .sql = sql, .n_sql = STATEMENTS, .keep_wal = true,
+		.cache_kib = CACHE_KIB};
 	struct db *db;
 	enum err_code code = db_open(&options, &db, err);
 	if (code)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Is what readers have whole? A thread of its own reads shadow.db and credentials.db from the disk from time to time, as a reader
-// does, and says when one is damaged: pages that are none, entries that do not decode or are not what was written (their seal), keys that lead to
-// no entry or are missing.
+// does, and says when one is damaged: pages that are none, entries that do not decode or are not what was written (their seal),
+// keys that lead to no entry or are missing.
 //
 //     verify_file(path, &ddl_shadow, NULL, NULL, &err)    // ERR_OK, or what is wrong
 //
@@ -9,8 +9,8 @@
 //     verify_set(verify, every_ms);
 //     verify_stop(&verify);
 //
-// Nobody else would notice: a reader that meets damage can only answer "not now", and the writer touches what changes. A file of 200,000
-// people takes about a second of one core. While it is read its log cannot be folded in.
+// Nobody else would notice: a reader that meets damage can only answer "not now", and the writer touches what changes. A file of
+// 200,000 people takes about a second of one core. While it is read its log cannot be folded in.
 #ifndef LDAPSYNC_VERIFY_H
 #define LDAPSYNC_VERIFY_H
 
@@ -23,14 +23,16 @@
 // Reads the whole file in one transaction. *stop ends it early, ERR_CANCELLED; NULL: nothing does. ERR_CORRUPT: damaged; ERR_IO:
 // the disk does not give it; ERR_NOTFOUND: there is none. A file that was never loaded completely is whole. Blocks on the disk.
 // classes: is told of all entries, where it is not NULL.
-enum err_code verify_file(const char *path, const struct db_schema *schema, struct classes *classes, atomic_bool *stop, struct err *err) ERR_CHECKED;
+enum err_code verify_file(const char *path, const struct db_schema *schema, struct classes *classes, atomic_bool *stop,
+	struct err *err) ERR_CHECKED;
 
 struct verify;
 
 struct verify_config {
 	const char *shadow_path, *credentials_path; // copied
 	int64_t every_ms;
-	void (*damaged)(void *arg, const struct err *err); // called from the thread, for each look that finds damage, twice in a row
+	// called from the thread, for each look that finds damage, twice in a row
+	void (*damaged)(void *arg, const struct err *err);
 	void *arg;
 	struct classes *classes; // borrowed; NULL: not wanted. What each look at shadow.db has found
 };

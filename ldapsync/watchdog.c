@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The thread that shuts a descriptor down.
 //
-// It sleeps until the deadline that it saw last; arming a later one need not wake it, so a call that answers in time costs no switch of
-// threads. A descriptor is shut down under the mutex, and given back under it: never one that libldap has closed.
+// It sleeps until the deadline that it saw last; arming a later one need not wake it, so a call that answers in time costs no
+// switch of threads. A descriptor is shut down under the mutex, and given back under it: never one that libldap has closed.
 #include "watchdog.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ends a wait that libldap does not end: a thread of its own shuts the connection's descriptor down when a deadline has passed (I10). A TLS
-// handshake with a server that hangs ignores every time-out of libldap.
+// Ends a wait that libldap does not end: a thread of its own shuts the connection's descriptor down when a deadline has passed
+// (I10). A TLS handshake with a server that hangs ignores every time-out of libldap.
 //
 //     watchdog_start(&watchdog, err);
 //     watchdog_watch(watchdog, fd);                    // from libldap's connect callback

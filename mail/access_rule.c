@@ -71,7 +71,8 @@ static bool parse_network(struct arena *arena, struct str text, struct netaddr_n
 static struct str network_key(struct arena *arena, const struct netaddr_net *net)
 {
 	char ip[NETADDR_TEXT_BYTES];
-	return arena_printf(arena, "connect:%c/%u/%s", net->addr.family == NETADDR_IPV4 ? '4' : '6', net->bits, netaddr_text(&net->addr, ip));
+	return arena_printf(arena, "connect:%c/%u/%s", net->addr.family == NETADDR_IPV4 ? '4' : '6', net->bits,
+		netaddr_text(&net->addr, ip));
 }
 
 // --- Keys ---
@@ -88,9 +89,11 @@ static const char *add_address(struct arena *arena, struct access_rule_keys *key
 	if (str_ends(text, STR("@"))) { // this user, in any domain
 		text = str_upto(text, text.n - 1);
 		struct str local = addr_local_key(arena, text);
-		if (local.n == 0 || addr_parse(arena, arena_printf(arena, "%.*s@a.example", STR_FMT(text)), ADDR_UTF8, &addr) != ADDR_OK)
+		if (local.n == 0 ||
+			addr_parse(arena, arena_printf(arena, "%.*s@a.example", STR_FMT(text)), ADDR_UTF8, &addr) != ADDR_OK)
 			return "names a user that is none";
-		return add_key(arena, keys, tag, arena_printf(arena, "%.*s@", STR_FMT(str_upto(addr.key, addr.key.n - (sizeof "@a.example" - 1)))));
+		return add_key(arena, keys, tag,
+			arena_printf(arena, "%.*s@", STR_FMT(str_upto(addr.key, addr.key.n - (sizeof "@a.example" - 1)))));
 	}
 	enum addr_result result = addr_parse(arena, text, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr);
 	return result == ADDR_OK ? add_key(arena, keys, tag, addr.key) : addr_result_text(result);
@@ -139,7 +142,8 @@ struct str access_rule_certificate(struct arena *arena, struct str subject)
 	char *p = arena_alloc(arena, 3 * subject.n + 1);
 	size_t n = 0;
 	for (size_t i = 0; p && i < subject.n; i++) {
-		int high = subject.p[i] == '+' && i + 2 < subject.n ? chr_hex(subject.p[i + 1]) : -1, low = high >= 0 ? chr_hex(subject.p[i + 2]) : -1;
+		int high = subject.p[i] == '+' && i + 2 < subject.n ? chr_hex(subject.p[i + 1]) : -1,
+		    low = high >= 0 ? chr_hex(subject.p[i + 2]) : -1;
 		bool escaped = low >= 0;
 		unsigned char c = escaped ? (unsigned char)(high * 16 + low) : (unsigned char)subject.p[i];
 		i += escaped ? 2 : 0;
@@ -174,7 +178,8 @@ static const char *add_cert_subject(struct arena *arena, struct access_rule_keys
 
 static const char *add_cert_name(struct arena *arena, struct access_rule_keys *keys, struct str text)
 {
-	return str_starts(text, STR(".")) ? "names a certificate by a part of a name" : add_domain(arena, keys, "certname:", text);
+	return str_starts(text, STR(".")) ? "names a certificate by a part of a name"
+					  : add_domain(arena, keys, "certname:", text);
 }
 
 static const char *add_untagged(struct arena *arena, struct access_rule_keys *keys, struct str text)
@@ -235,7 +240,8 @@ static const struct {
 	const char *word;
 	enum access_rule_action action;
 } words[] = {
-	{"OK", ACCESS_RULE_OK}, {"RELAY", ACCESS_RULE_RELAY}, {"SUBJECT", ACCESS_RULE_SUBJECT}, {"REJECT", ACCESS_RULE_REJECT}, {"DISCARD", ACCESS_RULE_DISCARD},
+	{"OK", ACCESS_RULE_OK}, {"RELAY", ACCESS_RULE_RELAY}, {"SUBJECT", ACCESS_RULE_SUBJECT}, {"REJECT", ACCESS_RULE_REJECT},
+	{"DISCARD", ACCESS_RULE_DISCARD},
 	{"SKIP", ACCESS_RULE_SKIP}, {"QUARANTINE", ACCESS_RULE_QUARANTINE}, {"ERROR", ACCESS_RULE_ERROR},
 };
 
@@ -300,7 +306,9 @@ const char *access_rule_check(const struct access_rule_keys *keys, const struct 
 	if (asks && !issuer)
 		return "says SUBJECT of something else than CERTIssuer: it counts as OK";
 	if (keys->n == 1 && str_starts(keys->v[0], STR("cert")))
-		return relays || asks ? NULL : "says of a certificate something else than RELAY, or SUBJECT of an issuer: it counts as OK";
+		return relays || asks
+			       ? NULL
+			       : "says of a certificate something else than RELAY, or SUBJECT of an issuer: it counts as OK";
 	for (size_t i = 0; relays && i < keys->n; i++) {
 		struct str key = keys->v[i], party;
 		str_cut(key, ':', &key, &party);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of access tables, as a file of them. Whatever comes in, keys are canonical, replies are one line, and RELAY for everybody is complained of.
+// Rows of access tables, as a file of them. Whatever comes in, keys are canonical, replies are one line, and RELAY for everybody
+// is complained of.
 // Covers: mail/access_rule.c mail/rule_file.c
 #include "base/must.h"
 #include "chars.h"
@@ -25,7 +26,8 @@ static void check_keys(struct arena *arena, const struct access_rule_keys *keys)
 		struct str key = keys->v[i];
 		must(has_tag(key) && !chars_any_control(key));
 		if (str_starts(key, STR("from:")) || str_starts(key, STR("to:")) || str_starts(key, STR("cert")))
-			must(access_rule_keys(arena, key, &again) != NULL || str_eq(again.v[0], key)); // folding may make it too long
+			must(access_rule_keys(arena, key, &again) != NULL ||
+				str_eq(again.v[0], key)); // folding may make it too long
 	}
 }
 
@@ -41,7 +43,8 @@ static void check_row(struct arena *arena, const struct rule_file_row *row)
 		return;
 	if (rule.action == ACCESS_RULE_REJECT || rule.action == ACCESS_RULE_ERROR) {
 		buf_init(&wire, 4096);
-		must(rule.reply.code >= 400 && reply_format(rule.reply, &wire) && str_index(buf_str(&wire), '\n') == (ptrdiff_t)wire.n - 1);
+		must(rule.reply.code >= 400 && reply_format(rule.reply, &wire) &&
+			str_index(buf_str(&wire), '\n') == (ptrdiff_t)wire.n - 1);
 		buf_fini(&wire);
 	}
 	if (has_keys && rule.action == ACCESS_RULE_RELAY && str_ends(keys.v[0], STR("/0/0.0.0.0")))

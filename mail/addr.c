@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses: the parser, the canonical text, the key, the split of a detail.
 //
-// Happy path: take_local() reads the local part byte by byte into a buffer of fixed size, domain_parse() takes the rest, make() builds
-// text and key. Every way to a struct addr ends in make(), so what it checks holds for all of them.
+// Happy path: take_local() reads the local part byte by byte into a buffer of fixed size, domain_parse() takes the rest, make()
+// builds text and key. Every way to a struct addr ends in make(), so what it checks holds for all of them.
 #include "mail/addr.h"
 
 #include <stdlib.h>
@@ -322,7 +322,8 @@ struct addr addr_copy(struct arena *arena, const struct addr *addr)
 	return duplicate;
 }
 
-enum addr_result addr_with_domain(struct arena *arena, const struct addr *addr, const struct domain *domain, struct addr *addr_out)
+enum addr_result addr_with_domain(struct arena *arena, const struct addr *addr, const struct domain *domain,
+	struct addr *addr_out)
 {
 	return make(arena, addr->local, *domain, ADDR_UTF8 | ADDR_LONG_LOCAL, addr_out);
 }
@@ -348,10 +349,12 @@ static bool is_never_split(struct str local, struct str delimiters)
 	if (str_eq_nocase(local, STR("mailer-daemon")) || str_eq_nocase(local, STR("postmaster")) ||
 	    str_eq_nocase(local, STR("double-bounce")))
 		return true;
-	return str_index(delimiters, '-') >= 0 && (str_starts_nocase(local, STR("owner-")) || str_ends_nocase(local, STR("-request")));
+	return str_index(delimiters, '-') >= 0 &&
+	       (str_starts_nocase(local, STR("owner-")) || str_ends_nocase(local, STR("-request")));
 }
 
-bool addr_detail(struct arena *arena, const struct addr *addr, struct str delimiters, struct addr *base_out, struct str *detail_out)
+bool addr_detail(struct arena *arena, const struct addr *addr, struct str delimiters, struct addr *base_out,
+	struct str *detail_out)
 {
 	if (is_never_split(addr->local, delimiters))
 		return false;

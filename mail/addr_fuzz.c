@@ -34,7 +34,8 @@ static void check_parts(struct arena *arena, const struct addr *addr)
 	must(addr_local_key(arena, addr->local).p != NULL && addr_is_postmaster(addr) == addr_is_postmaster(&copy));
 	if (addr->domain.kind == DOMAIN_NONE)
 		return;
-	must(addr_from_parts(arena, addr->local, addr->domain.text, ADDR_UTF8 | ADDR_LONG_LOCAL, &again) == ADDR_OK && addr_same(&again, addr));
+	must(addr_from_parts(arena, addr->local, addr->domain.text, ADDR_UTF8 | ADDR_LONG_LOCAL, &again) == ADDR_OK &&
+		addr_same(&again, addr));
 	must(addr_with_local(arena, addr, addr->local, &again) == ADDR_OK && addr_same(&again, addr));
 	must(addr_parse(arena, STR("x@other.example"), 0, &moved) == ADDR_OK);
 	if (addr_with_domain(arena, addr, &moved.domain, &again) == ADDR_OK)

@@ -118,7 +118,8 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-// A display name: words and quoted strings with one space where there was white space, comments left out. {NULL, 0} when nothing is left.
+// A display name: words and quoted strings with one space where there was white space, comments left out. {NULL, 0} when nothing
+// is left.
 static bool read_phrase(struct parser *p, struct str s, struct str *out)
 {
 	struct text text;
@@ -195,8 +196,8 @@ static bool read_route(struct parser *p, struct str *s, struct str *out)
 	return true;
 }
 
-// Local part and domain of an addr-spec with comments and white space between its parts (RFC 5322 section 4.4). Words that only white space
-// separates are not one local part: the last counts, as in "Joe Doe joe@b"; *words_out is where it starts.
+// Local part and domain of an addr-spec with comments and white space between its parts (RFC 5322 section 4.4). Words that only
+// white space separates are not one local part: the last counts, as in "Joe Doe joe@b"; *words_out is where it starts.
 static bool read_spec(struct parser *p, struct str s, struct addrlist_item *item, size_t *words_out)
 {
 	struct text local, domain;
@@ -325,7 +326,8 @@ static size_t count_items(struct str body, size_t mailboxes_max)
 void addrlist_parse(struct arena *arena, struct str body, size_t max, struct addrlist *list_out)
 {
 	struct addrlist list = {.n = 0};
-	struct parser p = {.arena = arena, .list = &list, .rest = body, .mailboxes_max = max, .items_max = count_items(body, max)};
+	struct parser p = {
+		.arena = arena, .list = &list, .rest = body, .mailboxes_max = max, .items_max = count_items(body, max)};
 	list.items = arena_array(arena, p.items_max, sizeof *list.items);
 	list.cut = list.items == NULL;
 	if (list.items)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Address lists: any body is read, groups are opened and closed, no part holds a line end, and an address made of parts is an address.
+// Address lists: any body is read, groups are opened and closed, no part holds a line end, and an address made of parts is an
+// address.
 // Covers: mail/addrlist.c
 #include "base/must.h"
 #include "chars.h"

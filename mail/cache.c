@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The codec of what the store keeps beside a message. Written once at delivery, read at every FETCH; the reader trusts nothing, because
-// a disk may lie and a newer or older program may have written the row.
+// The codec of what the store keeps beside a message. Written once at delivery, read at every FETCH; the reader trusts nothing,
+// because a disk may lie and a newer or older program may have written the row.
 #include "mail/cache.h"
 
 #include <stdlib.h>
@@ -130,7 +130,8 @@ static const struct {
 	struct str name;
 	void (*read)(struct str body, struct arena *arena, struct summary *out);
 } kept[] = {
-	{{"Date", 4}, read_date}, {{"Subject", 7}, read_subject}, {{"From", 4}, read_from}, {{"To", 2}, read_to}, {{"Cc", 2}, read_cc},
+	{{"Date", 4}, read_date}, {{"Subject", 7}, read_subject}, {{"From", 4}, read_from}, {{"To", 2}, read_to},
+	{{"Cc", 2}, read_cc},
 	{{"Message-ID", 10}, read_message_id}, {{"References", 10}, read_references}, {{"In-Reply-To", 11}, read_in_reply_to},
 };
 
@@ -276,10 +277,11 @@ static bool take_all(struct str rest, struct cache *out)
 {
 	unsigned char flags;
 	uint64_t sent, nodes;
-	if (!take_byte(&rest, &flags) || flags > FLAGS_ALL || !take_string(&rest, &out->envelope) || !take_string(&rest, &out->body) ||
-	    !take_string(&rest, &out->bodystructure) || !take_string(&rest, &out->message_id) || !take_string(&rest, &out->base_subject) ||
-	    !take_string(&rest, &out->from) || !take_string(&rest, &out->to) || !take_string(&rest, &out->cc) ||
-	    !take_references(&rest, out) || !take_varint(&rest, &sent) || !take_varint(&rest, &nodes))
+	if (!take_byte(&rest, &flags) || flags > FLAGS_ALL || !take_string(&rest, &out->envelope) ||
+		!take_string(&rest, &out->body) || !take_string(&rest, &out->bodystructure) ||
+		!take_string(&rest, &out->message_id) || !take_string(&rest, &out->base_subject) ||
+		!take_string(&rest, &out->from) || !take_string(&rest, &out->to) || !take_string(&rest, &out->cc) ||
+		!take_references(&rest, out) || !take_varint(&rest, &sent) || !take_varint(&rest, &nodes))
 		return false;
 	if (out->envelope.n == 0 || out->body.n == 0 || out->bodystructure.n == 0 || nodes == 0 || nodes > MIME_PARTS_MAX)
 		return false;
@@ -358,7 +360,8 @@ static bool take_nodes(const struct cache *cache, uint64_t message_bytes, struct
 	uint64_t header_end = 0;
 	for (uint32_t i = 0; i < cache->nodes_n; i++) {
 		uint64_t children;
-		if ((i > 0 && depth == 0) || depth > MIME_DEPTH_MAX || !take_node(&rest, message_bytes, &header_end, &nodes[i], &children))
+		if ((i > 0 && depth == 0) || depth > MIME_DEPTH_MAX ||
+			!take_node(&rest, message_bytes, &header_end, &nodes[i], &children))
 			return false;
 		nodes[i].depth = (uint8_t)depth;
 		if (depth > 0) {
@@ -377,8 +380,8 @@ static bool take_nodes(const struct cache *cache, uint64_t message_bytes, struct
 	return depth == 0 && rest.n == 0;
 }
 
-enum err_code cache_nodes(const struct cache *cache, uint64_t message_bytes, struct arena *arena, const struct mime_node **nodes_out,
-                          size_t *n_out, struct err *err)
+enum err_code cache_nodes(const struct cache *cache, uint64_t message_bytes, struct arena *arena,
+	const struct mime_node **nodes_out, size_t *n_out, struct err *err)
 {
 	struct mime_node *nodes = arena_array(arena, cache->nodes_n, sizeof *nodes);
 	if (nodes == NULL)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cache both ways. First byte 0: the rest is a cache as a damaged disk gives it; else the rest is a message, whose cache must read
-// back to the same part table.
+// The cache both ways. First byte 0: the rest is a cache as a damaged disk gives it; else the rest is a message, whose cache must
+// read back to the same part table.
 // Covers: mail/cache.c mail/bodystructure.c mail/envelope.c mail/subject.c
 #include <stdlib.h>
 

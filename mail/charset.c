@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Charsets to UTF-8: a table of names, decoders of our own for the common ones, iconv for the others; case map and NFC by libunistring.
+// Charsets to UTF-8: a table of names, decoders of our own for the common ones, iconv for the others; case map and NFC by
+// libunistring.
 //
-// The table bounds what a message can make us load: a name goes to iconv_open only through its row, so no "//TRANSLIT" and no rarely
-// used module is reachable from outside.
+// The table bounds what a message can make us load: a name goes to iconv_open only through its row, so no "//TRANSLIT" and no
+// rarely used module is reachable from outside.
 #include "mail/charset.h"
 
 #include <errno.h>
@@ -137,7 +138,8 @@ static const uint16_t western[32] = {
 	0, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0, 0x017e, 0x0178,
 };
 
-// Names are equal whatever their case, "-" and "_": senders write "iso8859-15", "ISO_8859-15" and "latin-9" (Unicode TS 22, section 1.4).
+// Names are equal whatever their case, "-" and "_": senders write "iso8859-15", "ISO_8859-15" and "latin-9" (Unicode TS 22,
+// section 1.4).
 static bool is_name(struct str written, struct str name)
 {
 	size_t i = 0;
@@ -240,7 +242,8 @@ static enum charset_result western_to_utf8(struct str bytes, struct buf *out)
 	return result;
 }
 
-// One call of iconv into a chunk that is then added. Returns what iconv complained about: 0, E2BIG, EILSEQ or EINVAL; ENOBUFS: out is full.
+// One call of iconv into a chunk that is then added. Returns what iconv complained about: 0, E2BIG, EILSEQ or EINVAL; ENOBUFS:
+// out is full.
 static int convert_chunk(iconv_t converter, char **in, size_t *left, struct buf *out)
 {
 	char chunk[CHUNK_BYTES];

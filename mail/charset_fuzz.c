@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes in any charset: the first line names it, the rest is the text. What comes out is UTF-8, a smaller buffer holds the beginning of
-// the same, and the forms that are compared stay well-formed.
+// Bytes in any charset: the first line names it, the rest is the text. What comes out is UTF-8, a smaller buffer holds the
+// beginning of the same, and the forms that are compared stay well-formed.
 // Covers: mail/charset.c
 #include "base/must.h"
 #include "mail/charset.h"

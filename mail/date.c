@@ -273,8 +273,8 @@ bool date_parse_imap(struct str text, struct date *date_out)
 	struct fields f = {.year = 0};
 	take(&text, ' ');
 	return take_imap_day(&text, &f) && take(&text, ' ') && take_number(&text, 2, &f.hour) == 2 && take(&text, ':') &&
-	       take_number(&text, 2, &f.minute) == 2 && take(&text, ':') && take_number(&text, 2, &f.second) == 2 && take(&text, ' ') &&
-	       text.n == 5 && take_offset(&text, &f.zone_min) && text.n == 0 && to_date(&f, date_out);
+	       take_number(&text, 2, &f.minute) == 2 && take(&text, ':') && take_number(&text, 2, &f.second) == 2 &&
+	       take(&text, ' ') && text.n == 5 && take_offset(&text, &f.zone_min) && text.n == 0 && to_date(&f, date_out);
 }
 
 bool date_format_imap(struct date date, struct buf *out)
@@ -283,8 +283,8 @@ bool date_format_imap(struct date date, struct buf *out)
 	if (!to_fields(date, &f))
 		return false;
 	unsigned zone = (unsigned)(f.zone_min < 0 ? -f.zone_min : f.zone_min);
-	return buf_printf(out, "%2u-%s-%04u %02u:%02u:%02u %c%02u%02u", f.day, months[f.month - 1].p, f.year, f.hour, f.minute, f.second,
-	                  f.zone_min < 0 ? '-' : '+', zone / 60, zone % 60);
+	return buf_printf(out, "%2u-%s-%04u %02u:%02u:%02u %c%02u%02u", f.day, months[f.month - 1].p, f.year, f.hour, f.minute,
+		f.second, f.zone_min < 0 ? '-' : '+', zone / 60, zone % 60);
 }
 
 bool date_parse_search(struct str text, int32_t *day_out)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A session of SMTP or LMTP: reads a line, checks its row of the table, calls the handler. mail/dialogue.h tells what can go wrong.
+// A session of SMTP or LMTP: reads a line, checks its row of the table, calls the handler. mail/dialogue.h tells what can go
+// wrong.
 #include "mail/dialogue.h"
 
 #include "base/clock.h"
@@ -190,7 +191,9 @@ static bool next_line(struct dialogue *d, struct str *line_out)
 	}
 	if (eol == CONN_BARE_LF && d->config.newline == SMTP_NEWLINE_REJECT) {
 		// What ends a line differently for us and for the server before us can hide a command in it.
-		dialogue_say(d, (struct reply){.code = 521, .enhanced = STR("5.5.2"), .text = STR("bare <LF> received, lines must end with <CR><LF>")});
+		dialogue_say(d, (struct reply){.code = 521,
+					.enhanced = STR("5.5.2"),
+					.text = STR("bare <LF> received, lines must end with <CR><LF>")});
 		return false;
 	}
 	return true;

@@ -4,7 +4,8 @@
 
 #include "dialogue_private.h"
 
-// A greeting in the middle of a session clears the transaction (RFC 5321 section 4.1.4). The name is kept for Received and the log only.
+// A greeting in the middle of a session clears the transaction (RFC 5321 section 4.1.4). The name is kept for Received and the
+// log only.
 static bool accept_name(struct dialogue *d, struct str argument)
 {
 	struct str name;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a message comes in: DATA (RFC 5321 section 4.1.1.4) and BDAT (RFC 3030). What it is made of and where the bytes go is the protocol's; here
-// is that all of it is read to its end, decoded, bounded in time, and answered.
+// How a message comes in: DATA (RFC 5321 section 4.1.1.4) and BDAT (RFC 3030). What it is made of and where the bytes go is the
+// protocol's; here is that all of it is read to its end, decoded, bounded in time, and answered.
 //
 //     DATA            begin, 354, decode to the final dot ───────────────────────────► finish, reply
 //     BDAT n          begin, decode n octets, 250 ─► IN_BDAT ─► BDAT n … ─► BDAT n LAST ─┘
@@ -27,8 +27,8 @@ static void take(struct dialogue *d, struct str decoded)
 		d->config.protocol->take(d, decoded);
 }
 
-// What the octets themselves forbid. Asked at the end of the message and of each chunk, so that the reason does not depend on how the network cut
-// them.
+// What the octets themselves forbid. Asked at the end of the message and of each chunk, so that the reason does not depend on how
+// the network cut them.
 static void judge(struct dialogue *d)
 {
 	enum reply_id why;
@@ -45,12 +45,14 @@ static bool stream(struct dialogue *d, uint64_t bytes)
 	conn_set_deadline_ms(d->conn, d->message_ends_ms);
 	while (code == ERR_OK && bytes && !d->decoder.done) {
 		struct str chunk;
-		code = conn_flush_before_wait(d->conn, &d->err); // replies to what was sent ahead of BDAT: the client may wait for them now
+		// replies to what was sent ahead of BDAT: the client may wait for them now
+		code = conn_flush_before_wait(d->conn, &d->err);
 		if (code == ERR_OK)
 			code = conn_peek(d->conn, &chunk, &d->err);
 		if (code)
 			break;
-		size_t used = smtp_data_decode(&d->decoder, str_upto(chunk, bytes < CHUNK_BYTES ? (size_t)bytes : CHUNK_BYTES), &decoded);
+		size_t used = smtp_data_decode(&d->decoder, str_upto(chunk, bytes < CHUNK_BYTES ? (size_t)bytes : CHUNK_BYTES),
+			&decoded);
 		conn_consume(d->conn, used);
 		bytes -= used;
 		take(d, buf_str(&decoded));

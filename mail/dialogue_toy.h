@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A protocol over the dialogue for its test and its fuzzer: it takes everybody but "nobody" and keeps the messages that it takes.
 //
-// A message that contains "refuse!" is refused where that is, one that contains "at-end" at its end; the sender "full" finds no room. The client
-// waits for replies where it must (toy.waits), as RFC 2920 section 3.1 asks.
+// A message that contains "refuse!" is refused where that is, one that contains "at-end" at its end; the sender "full" finds no
+// room. The client waits for replies where it must (toy.waits), as RFC 2920 section 3.1 asks.
 #ifndef DIALOGUE_TOY_H
 #define DIALOGUE_TOY_H
 
@@ -149,7 +149,8 @@ static void toy_run(struct toy *toy)
 		.name = "TOY",
 		.rows = toy_rows,
 		.rows_n = sizeof toy_rows / sizeof *toy_rows,
-		.metrics = {&toy_metric, &toy_metric, &toy_metric, &toy_metric, &toy_metric, &toy_metric, &toy_metric, &toy_metric, &toy_metric},
+		.metrics = {&toy_metric, &toy_metric, &toy_metric, &toy_metric, &toy_metric, &toy_metric, &toy_metric,
+			&toy_metric, &toy_metric},
 		.per_recipient = toy->per_recipient,
 		.forgives = toy->per_recipient,
 		.recipient_bytes = sizeof(struct smtp_rcpt),
@@ -181,7 +182,8 @@ static void toy_run(struct toy *toy)
 		.message_ms = 1800000,
 	};
 	size_t splits[TOY_WAITS_MAX];
-	struct conn_memory script = {.input = toy->in, .splits = splits, .splits_n = toy_pauses(toy, splits), .output = &toy->out, .end = toy->end};
+	struct conn_memory script = {
+		.input = toy->in, .splits = splits, .splits_n = toy_pauses(toy, splits), .output = &toy->out, .end = toy->end};
 	if (toy->bytewise)
 		script.splits_n = CONN_MEMORY_BYTEWISE;
 	must(netaddr_parse(STR("192.0.2.1:9"), 0, &script.peer) && netaddr_parse(STR("127.0.0.1:25"), 0, &script.local));

@@ -66,7 +66,8 @@ static struct str lower_copy(struct arena *arena, struct str s)
 }
 
 // text and key into the arena, the rest of *domain is set already.
-static enum domain_result store(struct arena *arena, struct str text, struct str key, struct domain domain, struct domain *domain_out)
+static enum domain_result store(struct arena *arena, struct str text, struct str key, struct domain domain,
+	struct domain *domain_out)
 {
 	domain.text = arena_dup(arena, text);
 	domain.key = lower_copy(arena, key);
@@ -101,7 +102,8 @@ static enum domain_result parse_literal(struct arena *arena, struct str text, st
 	return store(arena, text, str_of(key, prefix.n + shortest.n + 1), domain, domain_out);
 }
 
-// UTS 46 maps case and width first, so what comes out is checked like any ASCII name: a full-width "@" or dot may have become one.
+// UTS 46 maps case and width first, so what comes out is checked like any ASCII name: a full-width "@" or dot may have become
+// one.
 static enum domain_result parse_utf8(struct arena *arena, struct str text, struct domain *domain_out)
 {
 	char name[DOMAIN_BYTES_MAX + 1];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Encoded words, RFC 2047: to text and from text.
 //
-// Decoding: a word is "=?charset?encoding?data?=" without a "?" in its parts, so looking for one from any "=?" ends at the fourth "?"
-// and the whole is linear. Bytes of neighbours with one charset are collected and converted together, because senders cut characters.
+// Decoding: a word is "=?charset?encoding?data?=" without a "?" in its parts, so looking for one from any "=?" ends at the fourth
+// "?" and the whole is linear. Bytes of neighbours with one charset are collected and converted together, because senders cut
+// characters.
 #include "mail/encword.h"
 
 #include "base/codec.h"
@@ -223,7 +224,8 @@ static bool encode_all(struct str text, struct buf *out)
 		if (q)
 			ok = ok && add_q(str_upto(text, n), out);
 		else
-			ok = ok && buf_add(out, STR("=?utf-8?b?")) && codec_base64_add(out, str_upto(text, n)) && buf_add(out, STR("?="));
+			ok = ok && buf_add(out, STR("=?utf-8?b?")) && codec_base64_add(out, str_upto(text, n)) &&
+			     buf_add(out, STR("?="));
 		text = str_from(text, n);
 	}
 	return ok;

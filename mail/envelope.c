@@ -151,7 +151,8 @@ static void add_addresses(struct str body, size_t *budget, bool *any, struct are
 	arena_reset(arena);
 }
 
-static bool add_address_field(const struct envelope_fields *found, enum envelope_field which, size_t *budget, struct arena *arena, struct buf *b)
+static bool add_address_field(const struct envelope_fields *found, enum envelope_field which, size_t *budget, struct arena *arena,
+	struct buf *b)
 {
 	bool any = false;
 	if (found->first[which].p != NULL)

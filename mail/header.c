@@ -192,8 +192,8 @@ static size_t quoted_end(struct str s)
 	return 0;
 }
 
-// Takes the next "<...>" off *rest, brackets excluded. *no_quotes is kept between calls: after one unclosed quote no other is looked
-// for, which keeps the whole linear.
+// Takes the next "<...>" off *rest, brackets excluded. *no_quotes is kept between calls: after one unclosed quote no other is
+// looked for, which keeps the whole linear.
 static bool next_msgid(struct str *rest, bool *no_quotes, struct str *raw_out)
 {
 	while (rest->n) {

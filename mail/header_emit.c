@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Header fields, written: checked, encoded, folded. Every field goes through emit_value(), so what it refuses is refused everywhere.
+// Header fields, written: checked, encoded, folded. Every field goes through emit_value(), so what it refuses is refused
+// everywhere.
 #include "mail/header_emit.h"
 
 #include "base/must.h"
@@ -83,7 +84,8 @@ void header_emit_text(struct header_emit *emit, struct str name, struct str text
 {
 	struct buf value;
 	buf_init(&value, VALUE_BYTES_MAX);
-	// The encoder would hide a line end in an encoded word; a caller that passes one has lost track of where its text came from.
+	// The encoder would hide a line end in an encoded word; a caller that passes one has lost track of where its text came
+	// from.
 	if (is_value(text) && encword_encode(text, &value))
 		emit_value(emit, name, buf_str(&value));
 	else

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fields that we write from what others gave us: a line each of the input. Whatever it holds, what is written is exactly one field that
-// reads back as what went in, on lines that fit, or nothing at all.
+// Fields that we write from what others gave us: a line each of the input. Whatever it holds, what is written is exactly one
+// field that reads back as what went in, on lines that fit, or nothing at all.
 // Covers: mail/header_emit.c
 #include "base/must.h"
 #include "chars.h"
@@ -77,7 +77,8 @@ static void check_mailbox(struct arena *arena, struct buf *out, struct str displ
 		return;
 	addrlist_parse(arena, read_field(out), 3, &list);
 	must(list.n == 1 && !list.cut && list.items[0].kind == ADDRLIST_MAILBOX);
-	must(addr_from_parts(arena, list.items[0].local, list.items[0].domain, ADDR_UTF8, &again) == ADDR_OK && addr_same(&again, &addr));
+	must(addr_from_parts(arena, list.items[0].local, list.items[0].domain, ADDR_UTF8, &again) == ADDR_OK &&
+		addr_same(&again, &addr));
 	if (str_is_utf8(display) && !chars_any_control(display))
 		must(str_eq(str_trim(encword_decode(arena, list.items[0].name)), str_trim(display)));
 	buf_clear(out);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole way of a command: lines and literals from a stream, then the grammar that follows its name.
 //
-// What must hold: no byte of a literal is read as a line, refused or not; parsing ends without touching what is not there; what we
-// write of a section, of a string, of flags, of a mailbox's name reads back as the same.
+// What must hold: no byte of a literal is read as a line, refused or not; parsing ends without touching what is not there; what
+// we write of a section, of a string, of flags, of a mailbox's name reads back as the same.
 // Covers: mail/imap_parse.c mail/imap_parse_date.c mail/imap_read.c mail/imap_fetch.c mail/imap_search.c
 #include "base/must.h"
 #include "mail/imap_fetch.h"
@@ -49,7 +49,8 @@ static void check_section(const struct imap_fetch_section *section, struct arena
 	imap_fetch_section_add(&whole, &out);
 	must(!out.overflow && str_index(buf_str(&out), '\r') < 0 && str_index(buf_str(&out), '\n') < 0);
 	imap_parse_init(&p, buf_str(&out), arena);
-	must(imap_fetch_parse(&p, &again) && imap_parse_end(&p) && again.sections_n == 1 && again.sections[0].form == section->form);
+	must(imap_fetch_parse(&p, &again) && imap_parse_end(&p) && again.sections_n == 1 &&
+		again.sections[0].form == section->form);
 	imap_fetch_section_add(&again.sections[0], &twice);
 	must(str_eq(buf_str(&out), buf_str(&twice)));
 	buf_fini(&out);

@@ -127,7 +127,8 @@ bool imap_parse_atom(struct imap_parse *p, struct str *atom_out)
 	return take(p, is_atom, "a word expected", atom_out);
 }
 
-// Where a quoted string that begins at p->at ends (its closing quote); false when it does not. RFC 3501: QUOTED-CHAR has no CR and LF.
+// Where a quoted string that begins at p->at ends (its closing quote); false when it does not. RFC 3501: QUOTED-CHAR has no CR
+// and LF.
 static bool quoted_end(struct imap_parse *p, size_t *end_out, bool *escapes_out)
 {
 	bool escapes = false;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Patterns of LIST.
 //
-// A pattern is matched by a set of states kept in bits: state i means "the first i elements of the pattern have matched so far". One
-// byte of the name moves all states at once, so nested wildcards cost no more than plain text.
+// A pattern is matched by a set of states kept in bits: state i means "the first i elements of the pattern have matched so far".
+// One byte of the name moves all states at once, so nested wildcards cost no more than plain text.
 #include "mail/imap_pattern.h"
 
 #include "mail/mailbox_name.h"

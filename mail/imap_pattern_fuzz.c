@@ -30,7 +30,8 @@ static bool slow_match(struct str pattern, struct str name)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct str pattern, name;
-	if (!str_cut(str_of((const char *)data, n), '\n', &pattern, &name) || pattern.n > TEXT_BYTES_MAX || name.n > TEXT_BYTES_MAX)
+	if (!str_cut(str_of((const char *)data, n), '\n', &pattern, &name) || pattern.n > TEXT_BYTES_MAX ||
+		name.n > TEXT_BYTES_MAX)
 		return 0;
 	struct arena *arena = arena_new(1 << 20);
 	must(imap_pattern_match(imap_pattern_new(pattern, arena), name) == slow_match(pattern, name));

@@ -18,7 +18,8 @@ static void check_written(const struct imap_seqset *set, struct arena *arena)
 	buf_init(&text, 64 << 10);
 	struct imap_seqset_out out = {.b = &text};
 	for (size_t i = 0; i < set->n; i++)
-		for (uint64_t number = set->ranges[i].first; number <= set->ranges[i].last && written < NUMBERS_MAX; number++, written++)
+		for (uint64_t number = set->ranges[i].first; number <= set->ranges[i].last && written < NUMBERS_MAX;
+			number++, written++)
 			imap_seqset_out_add(&out, (uint32_t)number);
 	imap_seqset_out_end(&out);
 	imap_parse_init(&p, buf_str(&text), arena);

@@ -12,7 +12,8 @@ enum { CODE_POINT_BYTES_MAX = 4 };
 
 // --- Names ---
 
-// Characters that a folder name may not hold, beside '%' and '*': controls would break listings, line and paragraph separators too.
+// Characters that a folder name may not hold, beside '%' and '*': controls would break listings, line and paragraph separators
+// too.
 static bool is_forbidden(ucs4_t c)
 {
 	return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x2028 || c == 0x2029 || c == '%' || c == '*';
@@ -85,7 +86,8 @@ bool mailbox_name_from_mutf7(struct str text, struct arena *arena, struct mailbo
 {
 	struct str utf8;
 	// Modified UTF-7 needs at most three and a bit bytes for what is one in UTF-8 ("&AOQ-": 5 for 2).
-	return text.n <= 4 * MAILBOX_NAME_BYTES_MAX && mutf7_decode(text, arena, &utf8) && mailbox_name_from_utf8(utf8, arena, out);
+	return text.n <= 4 * MAILBOX_NAME_BYTES_MAX && mutf7_decode(text, arena, &utf8) &&
+	       mailbox_name_from_utf8(utf8, arena, out);
 }
 
 struct mailbox_name mailbox_name_inbox(void)

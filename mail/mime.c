@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The MIME structure of a message, in one pass over its lines.
 //
-// The parser keeps a stack of open entities, the message at its bottom; the top one takes the next line. A line is the top's header
-// until its blank line, then its body. A line that starts with "--" is compared with the boundaries of all open multiparts, the
-// innermost first and the longest match winning (RFC 2046 section 5.1.1 wants a prefix compared; of "x" and "xy" the line "--xy" is
-// the second's). It closes whatever is open above that multipart, and opens its next part or ends it. What follows an end, the
-// epilogue, belongs to the multipart and to no part.
+// The parser keeps a stack of open entities, the message at its bottom; the top one takes the next line. A line is the top's
+// header until its blank line, then its body. A line that starts with "--" is compared with the boundaries of all open
+// multiparts, the innermost first and the longest match winning (RFC 2046 section 5.1.1 wants a prefix compared; of "x" and "xy"
+// the line "--xy" is the second's). It closes whatever is open above that multipart, and opens its next part or ends it. What
+// follows an end, the epilogue, belongs to the multipart and to no part.
 //
-// Bounds turn an entity into one opaque leaf, application/octet-stream, and never fail. After the last part that MIME_PARTS_MAX (or
-// the arena) allows, boundaries are no longer looked for.
+// Bounds turn an entity into one opaque leaf, application/octet-stream, and never fail. After the last part that MIME_PARTS_MAX
+// (or the arena) allows, boundaries are no longer looked for.
 //
 // Called by the store at delivery and by tools, on threads that may be busy for the time a pass over the message takes.
 #include "mail/mime.h"
@@ -207,7 +207,8 @@ static int match_boundary(struct parser *p, struct str line, bool *is_end_out)
 	}
 	if (found < 0)
 		return found;
-	// White space may follow a boundary (RFC 2046 section 5.1.1). Before the "--" it is part of a boundary that should not end in it.
+	// White space may follow a boundary (RFC 2046 section 5.1.1). Before the "--" it is part of a boundary that should not
+	// end in it.
 	struct str rest = str_from(text, found_n);
 	while (rest.n && (rest.p[0] == ' ' || rest.p[0] == '\t'))
 		rest = str_from(rest, 1);
@@ -272,6 +273,7 @@ void mime_parse(struct str message, struct arena *arena, struct mime *out)
 		if (p->depth == 0)
 			break;
 	}
-	*out = (struct mime){.message = message, .nodes = p->nodes, .details = p->details, .n = p->n, .bounded = p->bounded || p->last_part,
+	*out = (struct mime){.message = message, .nodes = p->nodes, .details = p->details, .n = p->n,
+		.bounded = p->bounded || p->last_part,
 	                     .work = p->work};
 }

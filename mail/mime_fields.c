@@ -292,7 +292,8 @@ static struct str take_charset(struct str *value)
 }
 
 // The section with that number, an extended one before a plain one; NULL without it.
-static const struct mime_param *find_section(const struct mime_params *params, struct str name, int64_t wanted, bool *extended_out)
+static const struct mime_param *find_section(const struct mime_params *params, struct str name, int64_t wanted,
+	bool *extended_out)
 {
 	const struct mime_param *found = NULL;
 	for (size_t i = 0; i < params->n; i++) {
@@ -422,7 +423,8 @@ static bool is_complete(const struct sections *all)
 	return all->numbers == UINT64_MAX >> (64 - all->n);
 }
 
-static struct mime_param join_all(const struct mime_params *params, struct str base, const struct sections *all, struct arena *arena)
+static struct mime_param join_all(const struct mime_params *params, struct str base, const struct sections *all,
+	struct arena *arena)
 {
 	struct buf value;
 	buf_init(&value, 4 * MIME_FIELD_BYTES_MAX);
@@ -437,8 +439,8 @@ static struct mime_param join_all(const struct mime_params *params, struct str b
 			else
 				buf_add_byte(&value, param->value.p[i]);
 	}
-	struct mime_param joined = {
-		.name = arena_printf(arena, "%.*s%s", STR_FMT(base), all->extended ? "*" : ""), .value = arena_dup(arena, buf_str(&value))};
+	struct mime_param joined = {.name = arena_printf(arena, "%.*s%s", STR_FMT(base), all->extended ? "*" : ""),
+		.value = arena_dup(arena, buf_str(&value))};
 	buf_fini(&value);
 	return joined;
 }

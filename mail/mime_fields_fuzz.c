@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The MIME fields of any header: first byte whether it stands in a digest, the rest the header. What is absent or not valid has its
-// default, work stays in its budget, and the values of parameters are UTF-8.
+// The MIME fields of any header: first byte whether it stands in a digest, the rest the header. What is absent or not valid has
+// its default, work stays in its budget, and the values of parameters are UTF-8.
 // Covers: mail/mime_fields.c
 #include "base/must.h"
 #include "mime_fields.h"
@@ -41,7 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(mime_encoding_of(details.encoding) <= MIME_UNKNOWN_ENCODING);
 	must(details.disposition.n || details.disposition_params.n == 0);
 	if (str_find(header, STR(":")) < 0)
-		must(str_eq_nocase(details.type, in_digest ? STR("message") : STR("text")) && str_eq_nocase(details.encoding, STR("7bit")));
+		must(str_eq_nocase(details.type, in_digest ? STR("message") : STR("text")) &&
+			str_eq_nocase(details.encoding, STR("7bit")));
 	check_params(&details.params, arena);
 	check_params(&details.disposition_params, arena);
 	for (size_t i = 0; i < details.languages_n; i++)

@@ -44,7 +44,8 @@ static void check_tree(const struct mime *mime)
 
 static void check_sections(const struct mime *mime)
 {
-	static const char *const texts[] = {"", "HEADER", "TEXT", "1", "1.MIME", "2", "1.1", "1.2.HEADER", "2.1.TEXT", "1.1.1", "3"};
+	static const char *const texts[] = {
+		"", "HEADER", "TEXT", "1", "1.MIME", "2", "1.1", "1.2.HEADER", "2.1.TEXT", "1.1.1", "3"};
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		struct mime_section section;
 		struct mime_slice slice;

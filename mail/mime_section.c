@@ -74,7 +74,8 @@ bool mime_part_find(const struct mime_node *nodes, size_t n, const uint32_t *pat
 			if (at == 0)
 				return false;
 		} else if (!is_message || path[i] != 1) {
-			return false; // RFC 3501 section 6.4.5: a message that is no multipart has a part 1, and no part has parts otherwise
+			// RFC 3501 section 6.4.5: a message that is no multipart has a part 1, and no part has parts otherwise
+			return false;
 		}
 		is_message = false;
 	}

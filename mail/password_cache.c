@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory of passwords that matched and the throttle: two tables of buckets with a few slots; of a full bucket the oldest goes. That of
-// the throttle has its size from the beginning, because processes share it; that of the matches grows to its size, because few of those
-// who may log in do so within its time. Keys are HMACs under a key of this process, so that nobody outside can choose what collides.
+// The memory of passwords that matched and the throttle: two tables of buckets with a few slots; of a full bucket the oldest
+// goes. That of the throttle has its size from the beginning, because processes share it; that of the matches grows to its size,
+// because few of those who may log in do so within its time. Keys are HMACs under a key of this process, so that nobody outside
+// can choose what collides.
 #include "mail/password_cache.h"
 
 #include <openssl/core_names.h>
@@ -37,7 +38,8 @@ static size_t buckets_for(size_t entries, size_t ways)
 static EVP_MAC_CTX *keyed_with(const unsigned char key[KEY_BYTES])
 {
 	char sha256[] = "SHA256";
-	const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0), OSSL_PARAM_construct_end()};
+	const OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0), OSSL_PARAM_construct_end()};
 	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	must(hmac != NULL);
 	EVP_MAC_CTX *keyed = EVP_MAC_CTX_new(hmac);
@@ -238,7 +240,8 @@ bool password_throttle_is_prepared(const void *memory, size_t entries)
 struct password_throttle *password_throttle_at(const struct password_throttle_limits *limits, void *memory)
 {
 	struct password_throttle *throttle = calloc(1, sizeof *throttle);
-	must(throttle != NULL && limits->window_ms > 0 && limits->user_max > 0 && limits->address_max > 0 && limits->login_alarm > 0);
+	must(throttle != NULL && limits->window_ms > 0 && limits->user_max > 0 && limits->address_max > 0 &&
+		limits->login_alarm > 0);
 	throttle->limits = *limits;
 	throttle->buckets = buckets_for(limits->entries, WAYS);
 	throttle->counted = memory;
@@ -376,7 +379,8 @@ static bool add_failure(struct password_throttle *throttle, enum throttle_kind k
 			return false; // an alarm that goes on does not grow without end
 		uint64_t known = is_stale(throttle, kind, was, now_ms) ? 0 : was;
 		empty_ms = (known > now_ms ? known : now_ms) + each_ms(throttle, kind);
-		if (atomic_compare_exchange_strong_explicit(&entry->empty_ms, &was, empty_ms, memory_order_relaxed, memory_order_relaxed))
+		if (atomic_compare_exchange_strong_explicit(&entry->empty_ms, &was, empty_ms, memory_order_relaxed,
+			memory_order_relaxed))
 			return wait_of(throttle, kind, empty_ms, now_ms) > 0;
 	}
 	return false;
@@ -403,13 +407,17 @@ uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct st
 	return more > wait ? more : wait;
 }
 
-enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
+enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address,
+	uint64_t now_ms)
 {
 	struct ids ids = ids_of(throttle, login, address);
 	bool user = add_failure(throttle, THROTTLE_USER, ids.user, now_ms);
 	bool by_address = address.n && add_failure(throttle, THROTTLE_ADDRESS, ids.address, now_ms);
 	bool alarm = add_failure(throttle, THROTTLE_LOGIN, ids.login, now_ms);
-	return by_address ? PASSWORD_THROTTLE_ADDRESS : alarm ? PASSWORD_THROTTLE_ALARM : user ? PASSWORD_THROTTLE_USER : PASSWORD_THROTTLE_NOTHING;
+	return by_address ? PASSWORD_THROTTLE_ADDRESS
+	       : alarm    ? PASSWORD_THROTTLE_ALARM
+	       : user     ? PASSWORD_THROTTLE_USER
+			  : PASSWORD_THROTTLE_NOTHING;
 }
 
 void password_throttle_succeeded(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stored values as a directory may hold them, and passwords: the first line is the value, the rest the password. What a value may ask for is
-// bounded; what we make is usable and matches; a prepared password is prepared.
+// Stored values as a directory may hold them, and passwords: the first line is the value, the rest the password. What a value may
+// ask for is bounded; what we make is usable and matches; a prepared password is prepared.
 //
 // The slow functions are stand-ins below: they check the bounds that mail/password.h promises and hash nothing.
 // Covers: mail/password.c mail/password_hash.c mail/password_scram.c
@@ -25,9 +25,9 @@ int argon2_ctx(argon2_context *context, argon2_type type)
 	return ARGON2_OK;
 }
 
-int argon2_hash(const uint32_t passes, const uint32_t memory_kib, const uint32_t lanes, const void *password, const size_t password_n,
-	const void *salt, const size_t salt_n, void *hash, const size_t hash_n, char *encoded, const size_t encoded_n, argon2_type type,
-	const uint32_t version)
+int argon2_hash(const uint32_t passes, const uint32_t memory_kib, const uint32_t lanes, const void *password,
+	const size_t password_n, const void *salt, const size_t salt_n, void *hash, const size_t hash_n, char *encoded,
+	const size_t encoded_n, argon2_type type, const uint32_t version)
 {
 	(void)password;
 	(void)salt;
@@ -39,8 +39,8 @@ int argon2_hash(const uint32_t passes, const uint32_t memory_kib, const uint32_t
 	return ARGON2_OK;
 }
 
-int PKCS5_PBKDF2_HMAC(const char *password, int password_n, const unsigned char *salt, int salt_n, int rounds, const EVP_MD *digest, int key_n,
-	unsigned char *key)
+int PKCS5_PBKDF2_HMAC(const char *password, int password_n, const unsigned char *salt, int salt_n, int rounds,
+	const EVP_MD *digest, int key_n, unsigned char *key)
 {
 	(void)password;
 	(void)salt;
@@ -65,10 +65,12 @@ static void check_made(struct str password)
 	buf_init(&value, PASSWORD_STORED_BYTES_MAX);
 	for (int scheme = PASSWORD_ARGON2; scheme <= PASSWORD_SSHA; scheme++) {
 		enum password_scheme again;
-		must(password_scheme_parse(str_of_c(password_scheme_name((enum password_scheme)scheme)), &again) && (int)again == scheme);
+		must(password_scheme_parse(str_of_c(password_scheme_name((enum password_scheme)scheme)), &again) &&
+			(int)again == scheme);
 		buf_clear(&value);
 		if (password_make((enum password_scheme)scheme, password, &value, NULL) != ERR_OK) {
-			must(password.n == 0 || password.n > CRYPT_MAX_PASSPHRASE_SIZE || !str_is_utf8(password) || str_index(password, '\0') >= 0);
+			must(password.n == 0 || password.n > CRYPT_MAX_PASSPHRASE_SIZE || !str_is_utf8(password) ||
+				str_index(password, '\0') >= 0);
 			continue;
 		}
 		must(password_verify(buf_str(&value), password) == PASSWORD_MATCH);
@@ -88,7 +90,8 @@ static void check_prepared(struct str password)
 	if (password_prepare(password, &prepared, NULL) == ERR_OK) {
 		must(prepared.n > 0 && str_is_utf8(buf_str(&prepared)) && str_index(buf_str(&prepared), '\0') < 0);
 		if (prepared.n <= PASSWORD_BYTES_MAX)
-			must(password_prepare(buf_str(&prepared), &twice, NULL) == ERR_OK && str_eq(buf_str(&prepared), buf_str(&twice)));
+			must(password_prepare(buf_str(&prepared), &twice, NULL) == ERR_OK &&
+				str_eq(buf_str(&prepared), buf_str(&twice)));
 	}
 	buf_fini(&prepared);
 	buf_fini(&twice);

@@ -52,7 +52,8 @@ static bool bcrypt_is_cheap(struct str rest)
 
 static bool memory_is_cheap(unsigned log2_n, uint64_t r, uint64_t p)
 {
-	return log2_n < 32 && r <= 1024 && p <= 1024 && ((uint64_t)r * p << log2_n) <= (uint64_t)PASSWORD_CRYPT_MEMORY_KIB_MAX * 1024 / 128;
+	return log2_n < 32 && r <= 1024 && p <= 1024 &&
+	       ((uint64_t)r * p << log2_n) <= (uint64_t)PASSWORD_CRYPT_MEMORY_KIB_MAX * 1024 / 128;
 }
 
 // crypt(5): "$y$" flags N r "$", the form that crypt_gensalt makes: one letter each, offset by one.
@@ -160,7 +161,8 @@ static bool take_number(struct str *rest, struct str name, char end, uint64_t ma
 {
 	struct str number, after;
 	uint64_t value;
-	if (!str_starts(*rest, name) || !str_cut(str_from(*rest, name.n), end, &number, &after) || !str_to_u64(number, max, &value))
+	if (!str_starts(*rest, name) || !str_cut(str_from(*rest, name.n), end, &number, &after) ||
+		!str_to_u64(number, max, &value))
 		return false;
 	*out = (uint32_t)value;
 	*rest = after;
@@ -193,7 +195,8 @@ static bool argon2_parse(struct str text, struct argon2_value *out)
 }
 
 // One thread whatever the lanes: the workers are the threads, and the sandbox lets no others start.
-static bool argon2_hash_one_thread(const struct argon2_value *value, struct str salt, struct str password, unsigned char *key, size_t n)
+static bool argon2_hash_one_thread(const struct argon2_value *value, struct str salt, struct str password, unsigned char *key,
+	size_t n)
 {
 	argon2_context context = {
 		.out = key,
@@ -242,8 +245,8 @@ bool password_argon2_make(struct str password, struct buf *b)
 	char encoded[256];
 	password_random(salt_bytes, sizeof salt_bytes);
 	// libargon2's own encoder: the text must be the one that other software reads.
-	int result = argon2_hash(value.passes, value.memory_kib, value.lanes, password.p, password.n, salt_bytes, sizeof salt_bytes, key,
-	                         sizeof key, encoded, sizeof encoded, value.type, value.version);
+	int result = argon2_hash(value.passes, value.memory_kib, value.lanes, password.p, password.n, salt_bytes,
+		sizeof salt_bytes, key, sizeof key, encoded, sizeof encoded, value.type, value.version);
 	OPENSSL_cleanse(key, sizeof key);
 	return result == ARGON2_OK && buf_add_c(b, encoded);
 }
@@ -286,9 +289,9 @@ bool password_pbkdf2_make(struct str password, const char *digest, struct buf *b
 	must(n <= sizeof key);
 	password_random(salt, sizeof salt);
 	struct str salt_bytes = str_of((const char *)salt, sizeof salt);
-	bool ok = pbkdf2(password, salt_bytes, PASSWORD_PBKDF2_ROUNDS, digest, key, n) && buf_add_u64(b, PASSWORD_PBKDF2_ROUNDS) &&
-	          buf_add_byte(b, '$') && codec_base64_bare_add(b, salt_bytes) && buf_add_byte(b, '$') &&
-	          codec_base64_bare_add(b, str_of((const char *)key, n));
+	bool ok = pbkdf2(password, salt_bytes, PASSWORD_PBKDF2_ROUNDS, digest, key, n) &&
+		  buf_add_u64(b, PASSWORD_PBKDF2_ROUNDS) && buf_add_byte(b, '$') && codec_base64_bare_add(b, salt_bytes) &&
+		  buf_add_byte(b, '$') && codec_base64_bare_add(b, str_of((const char *)key, n));
 	OPENSSL_cleanse(key, sizeof key);
 	return ok;
 }

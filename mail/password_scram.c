@@ -19,7 +19,8 @@ struct range {
 };
 
 // RFC 3454 table C.1.2: other spaces become a space.
-static const struct range spaces[] = {{0x00a0, 0x00a0}, {0x1680, 0x1680}, {0x2000, 0x200b}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
+static const struct range spaces[] = {
+	{0x00a0, 0x00a0}, {0x1680, 0x1680}, {0x2000, 0x200b}, {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
 
 // RFC 3454 table B.1: commonly mapped to nothing.
 static const struct range nothings[] = {{0x00ad, 0x00ad}, {0x034f, 0x034f}, {0x1806, 0x1806}, {0x180b, 0x180d}, {0x200c, 0x200d},
@@ -27,8 +28,10 @@ static const struct range nothings[] = {{0x00ad, 0x00ad}, {0x034f, 0x034f}, {0x1
 
 // RFC 3454 tables C.2.1 to C.9, without C.4 (checked by form) and C.5 (no UTF-8).
 static const struct range prohibited[] = {
-	{0x0000, 0x001f}, {0x007f, 0x009f}, {0x0340, 0x0341}, {0x06dd, 0x06dd}, {0x070f, 0x070f}, {0x180e, 0x180e}, {0x200e, 0x200f},
-	{0x2028, 0x202e}, {0x2060, 0x2063}, {0x206a, 0x206f}, {0x2ff0, 0x2ffb}, {0xe000, 0xf8ff}, {0xfdd0, 0xfdef}, {0xfeff, 0xfeff},
+	{0x0000, 0x001f}, {0x007f, 0x009f}, {0x0340, 0x0341}, {0x06dd, 0x06dd}, {0x070f, 0x070f}, {0x180e, 0x180e},
+	{0x200e, 0x200f},
+	{0x2028, 0x202e}, {0x2060, 0x2063}, {0x206a, 0x206f}, {0x2ff0, 0x2ffb}, {0xe000, 0xf8ff}, {0xfdd0, 0xfdef},
+	{0xfeff, 0xfeff},
 	{0xfff9, 0xffff}, {0x1d173, 0x1d17a}, {0xe0001, 0xe0001}, {0xe0020, 0xe007f}, {0xf0000, 0x10ffff},
 };
 
@@ -117,12 +120,15 @@ static void hmac_sha256(const unsigned char *key, struct str text, unsigned char
 	must(HMAC(EVP_sha256(), key, SHA256_DIGEST_LENGTH, (const unsigned char *)text.p, text.n, out, NULL) != NULL);
 }
 
-enum err_code password_scram_make_salted(struct str password, struct str salt, uint32_t iterations, struct buf *b, struct err *err)
+enum err_code password_scram_make_salted(struct str password, struct str salt, uint32_t iterations, struct buf *b,
+	struct err *err)
 {
-	unsigned char salted[SHA256_DIGEST_LENGTH], client[SHA256_DIGEST_LENGTH], stored[SHA256_DIGEST_LENGTH], server[SHA256_DIGEST_LENGTH];
-	if (iterations < PASSWORD_SCRAM_ITERATIONS_MIN || iterations > PASSWORD_SCRAM_ITERATIONS_MAX || salt.n == 0 || salt.n > 64)
-		return err_set(err, ERR_INVALID, "SCRAM: %d to %d iterations, salt of 1 to 64 bytes", PASSWORD_SCRAM_ITERATIONS_MIN,
-		               PASSWORD_SCRAM_ITERATIONS_MAX);
+	unsigned char salted[SHA256_DIGEST_LENGTH], client[SHA256_DIGEST_LENGTH], stored[SHA256_DIGEST_LENGTH],
+		server[SHA256_DIGEST_LENGTH];
+	if (iterations < PASSWORD_SCRAM_ITERATIONS_MIN || iterations > PASSWORD_SCRAM_ITERATIONS_MAX || salt.n == 0 ||
+		salt.n > 64)
+		return err_set(err, ERR_INVALID, "SCRAM: %d to %d iterations, salt of 1 to 64 bytes",
+			PASSWORD_SCRAM_ITERATIONS_MIN, PASSWORD_SCRAM_ITERATIONS_MAX);
 	struct buf prepared;
 	buf_init(&prepared, 4 * PASSWORD_BYTES_MAX);
 	enum err_code code = password_prepare(password, &prepared, err);
@@ -174,5 +180,6 @@ bool password_scram_is_usable(struct str value)
 	       str_cut(str_from(value, STR("SCRAM-SHA-256$").n), '$', &info, &keys) && str_cut(info, ':', &number, &salt) &&
 	       str_cut(keys, ':', &stored, &server) && str_to_u64(number, PASSWORD_SCRAM_ITERATIONS_MAX, &iterations) &&
 	       iterations >= PASSWORD_SCRAM_ITERATIONS_MIN && decodes_to(salt, 1, 256) &&
-	       decodes_to(stored, SHA256_DIGEST_LENGTH, SHA256_DIGEST_LENGTH) && decodes_to(server, SHA256_DIGEST_LENGTH, SHA256_DIGEST_LENGTH);
+	       decodes_to(stored, SHA256_DIGEST_LENGTH, SHA256_DIGEST_LENGTH) &&
+	       decodes_to(server, SHA256_DIGEST_LENGTH, SHA256_DIGEST_LENGTH);
 }

@@ -215,7 +215,8 @@ static const char *make_reply(struct arena *arena, struct str rest, int code, st
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
 		if (!str_eq_nocase(word, str_of_c(words[i].word)))
 			continue;
-		const char *wrong = rule_reply_parse(arena, str_trim(text).n ? text : str_of_c(words[i].text), words[i].code, &rule->reply);
+		const char *wrong =
+			rule_reply_parse(arena, str_trim(text).n ? text : str_of_c(words[i].text), words[i].code, &rule->reply);
 		if (wrong == NULL) {
 			rule->reply.code = words[i].code;
 			rule->reply.enhanced = str_of_c(words[i].enhanced);
@@ -243,7 +244,8 @@ static const struct {
 } mailers[] = {
 	{"esmtp", ROUTE_RULE_RELAY, make_relay}, {"smtp", ROUTE_RULE_RELAY, make_relay}, {"relay", ROUTE_RULE_RELAY, make_relay},
 	{"smtp8", ROUTE_RULE_RELAY, make_relay}, {"dsmtp", ROUTE_RULE_RELAY, make_relay}, {"local", ROUTE_RULE_LOCAL, make_local},
-	{"discard", ROUTE_RULE_DISCARD, make_discard}, {"error", ROUTE_RULE_ERROR, make_error}, {"retry", ROUTE_RULE_ERROR, make_retry},
+	{"discard", ROUTE_RULE_DISCARD, make_discard}, {"error", ROUTE_RULE_ERROR, make_error},
+	{"retry", ROUTE_RULE_ERROR, make_retry},
 	{"", ROUTE_RULE_SAME, make_same},
 };
 
@@ -282,7 +284,10 @@ static const char *add_pins(struct arena *arena, struct str list, struct route_r
 }
 
 static const char *const tls_words[] = {
-	[ROUTE_RULE_TLS_MAY] = "may", [ROUTE_RULE_TLS_NONE] = "none", [ROUTE_RULE_TLS_ENCRYPT] = "encrypt", [ROUTE_RULE_TLS_VERIFY] = "verify",
+	[ROUTE_RULE_TLS_MAY] = "may",
+	[ROUTE_RULE_TLS_NONE] = "none",
+	[ROUTE_RULE_TLS_ENCRYPT] = "encrypt",
+	[ROUTE_RULE_TLS_VERIFY] = "verify",
 };
 
 const char *route_rule_tls(struct arena *arena, struct str text, struct route_rule *rule)
@@ -295,7 +300,8 @@ const char *route_rule_tls(struct arena *arena, struct str text, struct route_ru
 			return NULL;
 		}
 	if (str_eq_nocase(text, STR("dane")))
-		return "asks for DANE, which needs DNSSEC look-ups that are not built yet; until then verify, encrypt or fingerprint=";
+		return "asks for DANE, which needs DNSSEC look-ups that are not built yet; until then verify, encrypt or "
+		       "fingerprint=";
 	return "is none of none, may, encrypt, verify, fingerprint=";
 }
 
@@ -327,7 +333,8 @@ static size_t targets_end(struct str text)
 
 const char *route_rule_value(struct arena *arena, struct str text, struct route_rule *rule)
 {
-	bool has_words = str_starts_nocase(text, STR("error:")) || str_starts_nocase(text, STR("retry:")) || str_starts_nocase(text, STR("discard:"));
+	bool has_words = str_starts_nocase(text, STR("error:")) || str_starts_nocase(text, STR("retry:")) ||
+			 str_starts_nocase(text, STR("discard:"));
 	size_t end = has_words ? text.n : targets_end(text);
 	struct str options = str_from(text, end), option;
 	const char *wrong = route_rule_target(arena, str_upto(text, end), rule);
@@ -382,7 +389,8 @@ struct str route_rule_text(struct arena *arena, const struct route_rule *rule)
 	buf_init(&text, ROUTE_RULE_TEXT_BYTES_MAX);
 	buf_add_c(&text, "esmtp:");
 	for (size_t i = 0; i < rule->hops_n; i++)
-		buf_printf(&text, rule->hops[i].mx ? "%s%.*s:%u" : "%s[%.*s]:%u", i ? "," : "", STR_FMT(rule->hops[i].host), rule->hops[i].port);
+		buf_printf(&text, rule->hops[i].mx ? "%s%.*s:%u" : "%s[%.*s]:%u", i ? "," : "", STR_FMT(rule->hops[i].host),
+			rule->hops[i].port);
 	add_tls(rule, &text);
 	struct str copy = text.overflow ? STR_NONE : arena_dup(arena, buf_str(&text));
 	buf_fini(&text);

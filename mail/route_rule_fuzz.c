@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of route tables: "key LF value". Whatever comes in, a key is its own key, a rule is its own text, a reply is one line of a reply.
+// Rows of route tables: "key LF value". Whatever comes in, a key is its own key, a rule is its own text, a reply is one line of a
+// reply.
 // Covers: mail/route_rule.c mail/rule_reply.c
 #include "base/must.h"
 #include "chars.h"
@@ -38,7 +39,8 @@ static void check_value(struct arena *arena, struct str text)
 	struct str destination = route_rule_text(arena, &rule);
 	if (destination.n == 0)
 		return;
-	must(!chars_any_control(destination) && route_rule_is_text(destination) && route_rule_of_text(arena, destination, &again));
+	must(!chars_any_control(destination) && route_rule_is_text(destination) &&
+		route_rule_of_text(arena, destination, &again));
 	must(str_eq(route_rule_text(arena, &again), destination));
 }
 

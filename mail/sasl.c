@@ -101,12 +101,14 @@ void sasl_session_look_up(struct sasl_session *session)
 		return;
 	session->looked_up = true;
 	session->reason = "unknown user";
-	if (is_counted(session) && password_throttle_wait_ms(config->throttle, login_of(session), address, sasl_library_now_ms()) > 0) {
+	if (is_counted(session) &&
+		password_throttle_wait_ms(config->throttle, login_of(session), address, sasl_library_now_ms()) > 0) {
 		session->throttled = true;
 		session->reason = "throttled";
 		return;
 	}
-	session->found = config->lookup(config->context, str_of_c(session->service), login_of(session), session->arena, &session->credentials);
+	session->found = config->lookup(config->context, str_of_c(session->service), login_of(session), session->arena,
+		&session->credentials);
 	switch (session->found) {
 	case SASL_FOUND:
 		session->reason = session->credentials.allowed   ? "wrong password" :
@@ -128,7 +130,8 @@ static bool matches(struct sasl_session *session, struct str password, unsigned 
 	const struct sasl_config *config = sasl_library_config();
 	for (size_t i = 0; i < session->credentials.passwords_n; i++) {
 		struct str stored = session->credentials.passwords[i];
-		if (config->cache && password_cache_has(config->cache, login_of(session), stored, password, sasl_library_now_ms())) {
+		if (config->cache &&
+			password_cache_has(config->cache, login_of(session), stored, password, sasl_library_now_ms())) {
 			++*checked_out;
 			return true;
 		}
@@ -174,7 +177,8 @@ bool sasl_session_check(struct sasl_session *session, struct str password)
 static void fake_bytes(const struct sasl_config *config, const char *label, struct str login, unsigned char *out)
 {
 	unsigned char key[SHA256_DIGEST_LENGTH];
-	must(HMAC(EVP_sha256(), config->secret.p, (int)config->secret.n, (const unsigned char *)label, strlen(label), key, NULL) != NULL);
+	must(HMAC(EVP_sha256(), config->secret.p, (int)config->secret.n, (const unsigned char *)label, strlen(label), key,
+		     NULL) != NULL);
 	must(HMAC(EVP_sha256(), key, sizeof key, (const unsigned char *)login.p, login.n, out, NULL) != NULL);
 }
 
@@ -266,7 +270,8 @@ static enum sasl_outcome finish(struct sasl_session *session, bool proved)
 	return SASL_FAILED;
 }
 
-static enum sasl_outcome outcome_of(struct sasl_session *session, int result, const char *out, unsigned out_n, struct str *challenge_out)
+static enum sasl_outcome outcome_of(struct sasl_session *session, int result, const char *out, unsigned out_n,
+	struct str *challenge_out)
 {
 	switch (result) {
 	case SASL_CONTINUE:
@@ -274,7 +279,8 @@ static enum sasl_outcome outcome_of(struct sasl_session *session, int result, co
 		return SASL_CHALLENGE;
 	case SASL_OK:
 		return finish(session, true);
-	default: // libsasl2's codes say nothing that a client may know; SASL_NOMECH is what it has for "nobody else checks passwords"
+	default: // libsasl2's codes say nothing that a client may know; SASL_NOMECH is what it has for "nobody else checks
+		 // passwords"
 		return finish(session, false);
 	}
 }
@@ -292,7 +298,8 @@ static bool mechanism_is_ours(struct str mechanism, unsigned flags)
 	return false;
 }
 
-enum sasl_outcome sasl_session_start(struct sasl_session *session, struct str mechanism, const struct str *initial, struct str *challenge_out)
+enum sasl_outcome sasl_session_start(struct sasl_session *session, struct str mechanism, const struct str *initial,
+	struct str *challenge_out)
 {
 	char name[SASL_MECHANISM_BYTES_MAX + 1];
 	const char *out = NULL;
@@ -345,7 +352,8 @@ static void forget(struct buf *b)
 	buf_fini(b);
 }
 
-static enum sasl_outcome encode_challenge(struct sasl_session *session, enum sasl_outcome outcome, struct str challenge, struct buf *out)
+static enum sasl_outcome encode_challenge(struct sasl_session *session, enum sasl_outcome outcome, struct str challenge,
+	struct buf *out)
 {
 	buf_clear(out);
 	if (outcome == SASL_CHALLENGE && !codec_base64_add(out, challenge)) {
@@ -362,7 +370,8 @@ enum sasl_outcome sasl_session_start_line(struct sasl_session *session, struct s
 	struct str challenge = STR_NONE;
 	buf_clear(challenge_out);
 	if (initial_line == NULL)
-		return encode_challenge(session, sasl_session_start(session, mechanism, NULL, &challenge), challenge, challenge_out);
+		return encode_challenge(session, sasl_session_start(session, mechanism, NULL, &challenge), challenge,
+			challenge_out);
 	struct buf bytes;
 	enum sasl_outcome outcome = SASL_BAD_DATA;
 	struct str line = str_eq(*initial_line, STR("=")) ? STR_NONE : *initial_line; // RFC 4954 section 4, RFC 4959 section 3

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client that sends any lines: first byte picks the mechanism and whether there is an initial response, then lines up to LF. Nobody
-// gets in without the password, and nothing crashes in libsasl2 either.
+// A client that sends any lines: first byte picks the mechanism and whether there is an initial response, then lines up to LF.
+// Nobody gets in without the password, and nothing crashes in libsasl2 either.
 //
-// "kate" has the password "secret"; for her a line "proof" under SCRAM becomes the client-final-message that it takes (RFC 5802 section 3).
+// "kate" has the password "secret"; for her a line "proof" under SCRAM becomes the client-final-message that it takes (RFC 5802
+// section 3).
 // Covers: mail/sasl.c mail/sasl_library.c
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -23,12 +24,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 static unsigned char salted_password[SHA256_DIGEST_LENGTH];
 static struct buf kates_scram;
 
-static enum sasl_lookup look_up(void *context, struct str service, struct str login, struct arena *arena, struct sasl_credentials *out)
+static enum sasl_lookup look_up(void *context, struct str service, struct str login, struct arena *arena,
+	struct sasl_credentials *out)
 {
 	// Nobody knows the passwords: random bytes, hashed once and forgotten.
 	static const struct str passwords[] = {{"{SSHA}GSTNyOnFmHl+wdmiGVxeYb21h/ZmdXp6LXNhbHQ=", 46}, {"{SCHEME}x", 9}, {"", 0}};
-	static const struct str scram[] = {{"SCRAM-SHA-256$4096:a/zIY//t0dDwxxAKMaLLxw==$"
-	                                    "usllHsyKBuZel6j+cZSd0zT62a0+6PPnV92Ru0683HU=:L/2H11jseKPeN/mCcKp+K5n+BidMgs0xf4zULNr1HFk=", 133}};
+	static const struct str scram[] = {
+		{"SCRAM-SHA-256$4096:a/zIY//t0dDwxxAKMaLLxw==$"
+		 "usllHsyKBuZel6j+cZSd0zT62a0+6PPnV92Ru0683HU=:L/2H11jseKPeN/mCcKp+K5n+BidMgs0xf4zULNr1HFk=",
+			133}};
 	(void)context;
 	(void)service;
 	must(login.n > 0 && login.n <= SASL_LOGIN_BYTES_MAX && str_is_utf8(login) && str_index(login, '\0') < 0);
@@ -38,7 +42,8 @@ static enum sasl_lookup look_up(void *context, struct str service, struct str lo
 		static const struct str clear[] = {{"{CLEARTEXT}" PASSWORD, sizeof "{CLEARTEXT}" PASSWORD - 1}};
 		static struct str verifier[1];
 		verifier[0] = buf_str(&kates_scram);
-		*out = (struct sasl_credentials){.scram = verifier, .scram_n = 1, .passwords = clear, .passwords_n = 1, .allowed = true,
+		*out = (struct sasl_credentials){.scram = verifier, .scram_n = 1, .passwords = clear, .passwords_n = 1,
+			.allowed = true,
 		                                 .account = STR("kate's")};
 		return SASL_FOUND;
 	}
@@ -57,8 +62,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	must(sasl_library_init(&config, NULL) == ERR_OK);
 	buf_init(&kates_scram, PASSWORD_STORED_BYTES_MAX);
 	must(password_scram_make_salted(STR(PASSWORD), STR(SALT), PASSWORD_SCRAM_ITERATIONS_MIN, &kates_scram, NULL) == ERR_OK);
-	must(PKCS5_PBKDF2_HMAC(PASSWORD, sizeof PASSWORD - 1, (const unsigned char *)SALT, sizeof SALT - 1, PASSWORD_SCRAM_ITERATIONS_MIN,
-	                       EVP_sha256(), sizeof salted_password, salted_password) == 1);
+	must(PKCS5_PBKDF2_HMAC(PASSWORD, sizeof PASSWORD - 1, (const unsigned char *)SALT, sizeof SALT - 1,
+		     PASSWORD_SCRAM_ITERATIONS_MIN, EVP_sha256(), sizeof salted_password, salted_password) == 1);
 	// Whoever is unknown costs what the last known one cost: a cheap hash, not Argon2, from the first input on.
 	struct sasl_session *session = sasl_session_new(STR("smtp"), STR(""), SASL_PLAINTEXT_OK);
 	must(sasl_session_plain(session, STR("u"), STR("x")) == SASL_FAILED);
@@ -92,7 +97,8 @@ static struct str proof(struct str first, struct str challenge, struct buf *mess
 	must(codec_base64_decode(challenge, &server_first));
 	str_cut(buf_str(&server_first), ',', &nonce, &rest);
 	buf_printf(message, "c=biws,%.*s", STR_FMT(nonce));
-	buf_printf(&authenticated, "%.*s,%.*s,%.*s", STR_FMT(str_from(first, 3)), STR_FMT(buf_str(&server_first)), STR_FMT(buf_str(message)));
+	buf_printf(&authenticated, "%.*s,%.*s,%.*s", STR_FMT(str_from(first, 3)), STR_FMT(buf_str(&server_first)),
+		STR_FMT(buf_str(message)));
 	hmac(salted_password, STR("Client Key"), client);
 	SHA256(client, sizeof client, stored);
 	hmac(stored, buf_str(&authenticated), signature);

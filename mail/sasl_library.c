@@ -2,8 +2,9 @@
 // libsasl2's side: set-up, options, and the callbacks through which it asks for names, passwords and secrets.
 //
 // libsasl2 is given no configuration file (the option callback answers first), no realm, no plug-in of its own for secrets: an
-// auxiliary property plug-in of ours, "posthouse", is the only one asked, and it answers `*authPassword` only. Of those on the disk it loads
-// the mechanisms that we offer: others bring libraries (Kerberos, databases) into daemons that have no use for them.
+// auxiliary property plug-in of ours, "posthouse", is the only one asked, and it answers `*authPassword` only. Of those on the
+// disk it loads the mechanisms that we offer: others bring libraries (Kerberos, databases) into daemons that have no use for
+// them.
 #include "sasl_library.h"
 
 #include <openssl/crypto.h>
@@ -94,10 +95,10 @@ static int drop_log(void *context, int level, const char *message)
 }
 
 // Called for the login and for the authorization identity, alone or both at once. It never fails and shows libsasl2 "-" for every
-// name: the LOGIN plug-in of libsasl2 2.1.28 leaks the password when a name is refused, here or by libsasl2's own trimming of white
-// space. The session knows the names, and an attempt with one that cannot be fails at its end.
-static int canonical_user(sasl_conn_t *conn, void *context, const char *in, unsigned in_n, unsigned flags, const char *realm, char *out,
-                          unsigned out_max, unsigned *out_n)
+// name: the LOGIN plug-in of libsasl2 2.1.28 leaks the password when a name is refused, here or by libsasl2's own trimming of
+// white space. The session knows the names, and an attempt with one that cannot be fails at its end.
+static int canonical_user(sasl_conn_t *conn, void *context, const char *in, unsigned in_n, unsigned flags, const char *realm,
+	char *out, unsigned out_max, unsigned *out_n)
 {
 	struct sasl_session *session = context;
 	struct str name = str_of(in, in_n);
@@ -113,7 +114,8 @@ static int canonical_user(sasl_conn_t *conn, void *context, const char *in, unsi
 	return SASL_OK;
 }
 
-static int check_password(sasl_conn_t *conn, void *context, const char *user, const char *password, unsigned n, struct propctx *properties)
+static int check_password(sasl_conn_t *conn, void *context, const char *user, const char *password, unsigned n,
+	struct propctx *properties)
 {
 	struct sasl_session *session = context;
 	(void)conn;
@@ -123,8 +125,8 @@ static int check_password(sasl_conn_t *conn, void *context, const char *user, co
 }
 
 // canonical_user has compared the names; libsasl2's own answer without this callback would depend on what it was shown.
-static int may_act_as(sasl_conn_t *conn, void *context, const char *wanted, unsigned wanted_n, const char *login, unsigned login_n,
-                      const char *realm, unsigned realm_n, struct propctx *properties)
+static int may_act_as(sasl_conn_t *conn, void *context, const char *wanted, unsigned wanted_n, const char *login,
+	unsigned login_n, const char *realm, unsigned realm_n, struct propctx *properties)
 {
 	const struct sasl_session *session = context;
 	(void)conn;
@@ -181,7 +183,8 @@ static int look_up_property(void *global, sasl_server_params_t *params, unsigned
 		struct buf value;
 		buf_init(&value, PASSWORD_STORED_BYTES_MAX);
 		sasl_session_scram_value(session, &value);
-		int result = session->tempfail ? SASL_UNAVAIL : params->utils->prop_set(params->propctx, wanted->name, value.p, (int)value.n);
+		int result = session->tempfail ? SASL_UNAVAIL
+					       : params->utils->prop_set(params->propctx, wanted->name, value.p, (int)value.n);
 		if (value.n)
 			OPENSSL_cleanse(value.p, value.n);
 		buf_fini(&value);
@@ -239,7 +242,8 @@ static enum err_code check_mechanisms(struct err *err)
 		for (size_t i = 0; offered && offered[i]; i++)
 			found |= str_eq(str_of_c(offered[i]), wanted);
 		if (!found)
-			return err_set(err, ERR_UNSUPPORTED, "libsasl2 has no %.*s here; is libsasl2-modules installed?", STR_FMT(wanted));
+			return err_set(err, ERR_UNSUPPORTED, "libsasl2 has no %.*s here; is libsasl2-modules installed?",
+				STR_FMT(wanted));
 		rest = after;
 	}
 	return ERR_OK;
@@ -255,7 +259,8 @@ enum err_code sasl_library_init(const struct sasl_config *config, struct err *er
 	};
 	must(!library.ready && config->lookup != NULL);
 	if (config->secret.n < SASL_SECRET_BYTES_MIN)
-		return err_set(err, ERR_INVALID, "the secret for salts has %zu bytes, %d are needed", config->secret.n, SASL_SECRET_BYTES_MIN);
+		return err_set(err, ERR_INVALID, "the secret for salts has %zu bytes, %d are needed", config->secret.n,
+			SASL_SECRET_BYTES_MIN);
 	sasl_set_mutex(mutex_new, mutex_lock, mutex_unlock, mutex_free);
 	int result = sasl_server_init(callbacks, "posthouse");
 	if (result == SASL_OK)

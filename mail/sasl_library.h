@@ -35,7 +35,8 @@ const struct sasl_config *sasl_library_config(void);
 
 uint64_t sasl_library_now_ms(void);
 
-// Takes the name down as the session's login. One that is empty, over-long, not UTF-8 or has a NUL leaves none, and nothing succeeds.
+// Takes the name down as the session's login. One that is empty, over-long, not UTF-8 or has a NUL leaves none, and nothing
+// succeeds.
 void sasl_session_take_login(struct sasl_session *session, struct str name);
 
 // The throttle, then the look-up, both once for each attempt.

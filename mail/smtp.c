@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // SMTP and LMTP command lines: verb and argument, the paths and parameters of MAIL and RCPT, both ways.
 //
-// A parameter is one row of a table: its name, which listeners take it, the command it belongs to, and the function that reads its value.
-// parse_parameters() walks the words behind the path, finds the row, refuses what it does not find and what comes twice.
+// A parameter is one row of a table: its name, which listeners take it, the command it belongs to, and the function that reads
+// its value. parse_parameters() walks the words behind the path, finds the row, refuses what it does not find and what comes
+// twice.
 #include "mail/smtp.h"
 
 #include <unistr.h>
@@ -99,8 +100,8 @@ static enum smtp_result of_addr(enum addr_result result, enum smtp_result bad)
 }
 
 // "FROM:" or "TO:", blanks, and a path; without its brackets the path is one word. *rest is then the parameters.
-static enum smtp_result parse_path(struct arena *arena, struct str *rest, struct str keyword, unsigned flags, enum smtp_result bad,
-                                   struct addr *addr_out)
+static enum smtp_result parse_path(struct arena *arena, struct str *rest, struct str keyword, unsigned flags,
+	enum smtp_result bad, struct addr *addr_out)
 {
 	if (!str_starts_nocase(*rest, keyword))
 		return SMTP_SYNTAX;
@@ -301,7 +302,8 @@ enum smtp_result smtp_mail_parse(struct arena *arena, struct str argument, unsig
 	unsigned flags = ADDR_ALLOW_NULL | ADDR_LONG_LOCAL | (accepted & SMTP_PARAM_UTF8 ? ADDR_UTF8 : 0);
 	enum smtp_result result = parse_path(arena, &argument, STR("FROM:"), flags, SMTP_BAD_SENDER, &mail.from);
 	if (result == SMTP_OK)
-		result = parse_parameters(argument, mail_parameters, sizeof mail_parameters / sizeof *mail_parameters, accepted, &to);
+		result = parse_parameters(argument, mail_parameters, sizeof mail_parameters / sizeof *mail_parameters, accepted,
+			&to);
 	if (result == SMTP_OK && mail.from.utf8 && !mail.smtputf8)
 		result = SMTP_NEEDS_UTF8;
 	if (result == SMTP_OK)
@@ -309,14 +311,16 @@ enum smtp_result smtp_mail_parse(struct arena *arena, struct str argument, unsig
 	return result;
 }
 
-enum smtp_result smtp_rcpt_parse(struct arena *arena, struct str argument, unsigned accepted, bool utf8, struct smtp_rcpt *rcpt_out)
+enum smtp_result smtp_rcpt_parse(struct arena *arena, struct str argument, unsigned accepted, bool utf8,
+	struct smtp_rcpt *rcpt_out)
 {
 	struct smtp_rcpt rcpt = {.notify = 0};
 	struct target to = {.arena = arena, .rcpt = &rcpt, .utf8 = utf8};
 	unsigned flags = ADDR_ALLOW_POSTMASTER | ADDR_LONG_LOCAL | (utf8 ? ADDR_UTF8 : 0);
 	enum smtp_result result = parse_path(arena, &argument, STR("TO:"), flags, SMTP_BAD_RECIPIENT, &rcpt.to);
 	if (result == SMTP_OK)
-		result = parse_parameters(argument, rcpt_parameters, sizeof rcpt_parameters / sizeof *rcpt_parameters, accepted, &to);
+		result = parse_parameters(argument, rcpt_parameters, sizeof rcpt_parameters / sizeof *rcpt_parameters, accepted,
+			&to);
 	if (result == SMTP_OK)
 		*rcpt_out = rcpt;
 	return result;
@@ -370,9 +374,9 @@ static bool add_notify(unsigned notify, struct buf *out)
 	return ok;
 }
 
-// RFC 6533 section 3: in an address of type utf-8 odd ASCII is "\\x{HEX}", and so is what is not ASCII where SMTPUTF8 is not used. A
-// backslash starts such a sequence already. True also when the result would be over its limit: it is then left out, because a next
-// hop would refuse the recipient for it.
+// RFC 6533 section 3: in an address of type utf-8 odd ASCII is "\\x{HEX}", and so is what is not ASCII where SMTPUTF8 is not
+// used. A backslash starts such a sequence already. True also when the result would be over its limit: it is then left out,
+// because a next hop would refuse the recipient for it.
 static bool add_utf8_orcpt(struct str address, bool utf8, struct buf *out)
 {
 	struct buf text;

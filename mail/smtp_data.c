@@ -29,7 +29,8 @@ void smtp_data_decoder_init(struct smtp_data_decoder *decoder, enum smtp_newline
 
 void smtp_data_decoder_init_chunks(struct smtp_data_decoder *decoder, enum smtp_newline newline, size_t line_bytes_max)
 {
-	*decoder = (struct smtp_data_decoder){.newline = newline, .line_bytes_max = line_bytes_max, .state = IN_LINE, .chunks = true};
+	*decoder = (struct smtp_data_decoder){
+		.newline = newline, .line_bytes_max = line_bytes_max, .state = IN_LINE, .chunks = true};
 }
 
 static void put(struct smtp_data_decoder *decoder, struct str s, struct buf *out)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DATA and BDAT: any split gives the same message; only CR LF "." CR LF ends it; no bare line end comes out; what we send on arrives as it is.
+// DATA and BDAT: any split gives the same message; only CR LF "." CR LF ends it; no bare line end comes out; what we send on
+// arrives as it is.
 // Covers: mail/smtp_data.c
 #include "base/must.h"
 #include "mail/smtp_data.h"
@@ -25,8 +26,8 @@ static void check_lines(struct str s)
 	}
 }
 
-// The same octets as chunks of so many: all of them are consumed, the message does not depend on where the chunks end, and octets that are text
-// with good line ends come out as they are.
+// The same octets as chunks of so many: all of them are consumed, the message does not depend on where the chunks end, and octets
+// that are text with good line ends come out as they are.
 static void check_chunks(struct str in, size_t portion)
 {
 	struct smtp_data_decoder whole, parts;
@@ -63,7 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_chunks(in, portion);
 	size_t used = decode(&whole, SMTP_NEWLINE_NORMALIZE, in, in.n, &a);
 	must(decode(&parts, SMTP_NEWLINE_REJECT, in, portion, &b) == used && str_eq(buf_str(&a), buf_str(&b)));
-	must(whole.done == parts.done && whole.bare_cr == parts.bare_cr && whole.bare_lf == parts.bare_lf && whole.nul == parts.nul);
+	must(whole.done == parts.done && whole.bare_cr == parts.bare_cr && whole.bare_lf == parts.bare_lf &&
+		whole.nul == parts.nul);
 	check_lines(buf_str(&a));
 	if (whole.done) {
 		must(used == 3 ? str_eq(str_upto(in, 3), STR(".\r\n")) : str_ends(str_upto(in, used), STR("\r\n.\r\n")));

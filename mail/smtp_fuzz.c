@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SMTP and LMTP commands, a line each; the first byte says which parameters are known. What MAIL and RCPT take can be sent on and is
-// taken again as the same; the length of a chunk is what its digits say.
+// SMTP and LMTP commands, a line each; the first byte says which parameters are known. What MAIL and RCPT take can be sent on and
+// is taken again as the same; the length of a chunk is what its digits say.
 // Covers: mail/smtp.c mail/xtext.c mail/lmtp.c
 #include "base/must.h"
 #include "chars.h"

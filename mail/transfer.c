@@ -129,7 +129,8 @@ static bool add_quoted(struct str line, struct buf *out)
 	for (size_t i = 0; i < line.n; i++) {
 		bool last = i + 1 == line.n;
 		bool literal = is_literal(line.p[i]) || (is_blank(line.p[i]) && !last);
-		if (column == 0 && (line.p[i] == '.' || str_starts(str_from(line, i), STR("From ")))) // what other transports trip over
+		if (column == 0 &&
+			(line.p[i] == '.' || str_starts(str_from(line, i), STR("From ")))) // what other transports trip over
 			literal = false;
 		size_t n = literal ? 1 : 3;
 		if (column + n > LINE_BYTES_MAX - 1) { // the "=" of a soft line break

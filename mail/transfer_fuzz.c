@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Encoded bodies: first byte the encoding, then the body. Never longer than what went in, a smaller buffer holds the beginning of it, and
-// what we encode comes back.
+// Encoded bodies: first byte the encoding, then the body. Never longer than what went in, a smaller buffer holds the beginning of
+// it, and what we encode comes back.
 // Covers: mail/transfer.c
 #include "base/codec.h"
 #include "base/must.h"

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // An agent: a fiber that delivers messages of one destination over one connection, kept while there are more.
 //
-// Happy path: take some messages; their START is durable; connect, if there is no connection; LMTP each into its mailboxes, the results go to the
-// log without waiting; take the next ones. To the relayhost, or to the next hops of a route, each message is first committed as an ATTEMPT.
-// What a rule throws away ends without a connection.
-// A next hop that puts a recipient off, or breaks off before it has the message, is followed by the one behind it (try_others).
-// Failure: a connection that cannot be made defers the message that wanted it, tells the scheduler, and gives the others back. One that
-// breaks defers who had no answer; a kept one that was closed in between is opened anew, unseen.
-// Crash story: without a RESULT a recipient is still waiting, with an open ATTEMPT or without, and is tried again: into a mailbox under the
-// same key, to the world a second time (CLUSTER 4). A message that crashed us has its START; one that may have done so twice is tried alone.
-// On any scheduler. A soft cancel ends the agent between two messages; a message under way is finished.
+// Happy path: take some messages; their START is durable; connect, if there is no connection; LMTP each into its mailboxes, the
+// results go to the log without waiting; take the next ones. To the relayhost, or to the next hops of a route, each message is
+// first committed as an ATTEMPT. What a rule throws away ends without a connection. A next hop that puts a recipient off, or
+// breaks off before it has the message, is followed by the one behind it (try_others). Failure: a connection that cannot be made
+// defers the message that wanted it, tells the scheduler, and gives the others back. One that breaks defers who had no answer; a
+// kept one that was closed in between is opened anew, unseen. Crash story: without a RESULT a recipient is still waiting, with an
+// open ATTEMPT or without, and is tried again: into a mailbox under the same key, to the world a second time (CLUSTER 4). A
+// message that crashed us has its START; one that may have done so twice is tried alone. On any scheduler. A soft cancel ends the
+// agent between two messages; a message under way is finished.
 #include "deliver_core.h"
 
 #include <stdlib.h>
@@ -74,8 +74,11 @@ static bool commit_attempt(struct agent *a, struct item **list)
 	struct record_refs refs = {arena_must(a->arena, DELIVER_RECIPIENTS_MAX * sizeof *refs.v), 0};
 	for (const struct item *item = *list; item; item = item->next)
 		refs.v[refs.n++] = (struct record_ref){item->message->guid, item->r.number};
-	struct record record = {.type = RECORD_ATTEMPT, .attempt = {.destination = dispatch_name(a->slot), .at_ms = clock_wall_ms(),
-		.validity_ms = ATTEMPT_VALIDITY_MS, .refs = refs}};
+	struct record record = {.type = RECORD_ATTEMPT,
+		.attempt = {.destination = dispatch_name(a->slot),
+			.at_ms = clock_wall_ms(),
+			.validity_ms = ATTEMPT_VALIDITY_MS,
+			.refs = refs}};
 	a->valid_until_ms = clock_mono_exact_ms() + ATTEMPT_VALIDITY_MS; // counted from before the commit
 	struct call *call = queue_proposal_call(a->queue, &record, DELIVER_RECIPIENTS_MAX);
 	must(call != NULL);
@@ -176,12 +179,13 @@ static bool try_others(struct agent *a, struct peer_recipient *to, struct said *
 			}
 		if (m == 0 || !a->routed || !still_valid(a) || a->hop + 1 >= a->route.hops_n)
 			return tried;
-		log_info(NULL, "put off by a next hop, trying another", log_str("destination", dispatch_name(a->slot)), log_str("host", a->host),
-			log_str("reply", to[of[0]].reply), log_u64("recipients", m));
+		log_info(NULL, "put off by a next hop, trying another", log_str("destination", dispatch_name(a->slot)),
+			log_str("host", a->host), log_str("reply", to[of[0]].reply), log_u64("recipients", m));
 		tried = true;
 		if (!deliver_connect_next(a))
 			return tried;
-		run_transaction(a, &(struct peer_transaction){.arena = a->arena, .message = a->message, .to = rest, .n = m, .body = body_piece, .arg = a,
+		run_transaction(a, &(struct peer_transaction){.arena = a->arena, .message = a->message, .to = rest, .n = m,
+			.body = body_piece, .arg = a,
 			.still_valid = ask_valid});
 		for (size_t k = 0; k < m; k++)
 			if (rest[k].outcome != PEER_UNTRIED) {
@@ -268,7 +272,8 @@ static void conclude(struct agent *a, struct item *list, struct peer_recipient *
 	for (size_t i = 0; i < n; i++) {
 		struct item *next = item->next;
 		item->next = NULL;
-		results[i] = (struct deliver_result){.item = item, .outcome = outcome_of(a, to[i].outcome), .reply = to[i].reply, .by_peer = !to[i].ours,
+		results[i] = (struct deliver_result){.item = item, .outcome = outcome_of(a, to[i].outcome), .reply = to[i].reply,
+			.by_peer = !to[i].ours,
 			.remote = said[i].host, .peer_has_dsn = said[i].has_dsn};
 		item = next;
 	}
@@ -411,7 +416,8 @@ static void discard_batch(struct agent *a, struct item *list)
 		struct item *item = list;
 		list = item->next;
 		item->next = NULL;
-		results[n++] = (struct deliver_result){.item = item, .outcome = RECORD_DISCARDED, .reply = STR("250 2.0.0 thrown away by a rule")};
+		results[n++] = (struct deliver_result){
+			.item = item, .outcome = RECORD_DISCARDED, .reply = STR("250 2.0.0 thrown away by a rule")};
 	}
 	deliver_commit(a->queue, a->slot->dest, 0, results, n, NULL);
 	dispatch_succeeded(a->slot);
@@ -432,7 +438,8 @@ void deliver_agent(void *arg)
 	struct dispatch_agent *slot = arg;
 	struct agent *a = calloc(1, sizeof *a);
 	must(a != NULL);
-	*a = (struct agent){.slot = slot, .queue = slot->queue, .arena = arena_new(ARENA_BYTES), .peer_arena = arena_new(ARENA_BYTES),
+	*a = (struct agent){.slot = slot, .queue = slot->queue, .arena = arena_new(ARENA_BYTES),
+		.peer_arena = arena_new(ARENA_BYTES),
 		.route_arena = arena_new(ARENA_BYTES), .route = ROUTE_RULE_NONE};
 	buf_init(&a->body, 1 << 20);
 	struct item *list;
@@ -446,7 +453,8 @@ void deliver_agent(void *arg)
 		else
 			deliver_batch(a, list);
 		fiber_shield_leave();
-		if (a->peer == NULL && !a->expands && !discards) // whether there should be another connection is the scheduler's to say
+		if (a->peer == NULL && !a->expands &&
+			!discards) // whether there should be another connection is the scheduler's to say
 			break;
 	}
 	deliver_hang_up(a);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The try: an agent is a fiber with a connection to one destination that delivers what the dispatcher gives it, and says what came of it.
+// The try: an agent is a fiber with a connection to one destination that delivers what the dispatcher gives it, and says what
+// came of it.
 #ifndef MTA_DELIVER_H
 #define MTA_DELIVER_H
 

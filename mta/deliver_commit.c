@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // From what a peer said to what is recorded: outcomes, next tries, lifetimes, and the reports that they beget.
 //
-// A lifetime is counted from try to try: what a recipient has waited is the sum of the waits that its failed tries led to, recorded with
-// each of them. A jump of the clock, or a week in which we were switched off, expires nothing; besides, the message must be as old by the
-// clock (ARCHITECTURE 4).
-// A report is entered by the same record that ends its recipients, with a guid derived from them, so saying it twice sends it once. A
-// sender that cannot be resolved now puts the end off; one that nobody is leads to postmaster; a report to postmaster that fails is
-// discarded (PROTOCOLS 119).
-// On the fiber of an agent or of the dispatcher. Nothing is lost by a crash: the record is committed whole, or the try is made again.
+// A lifetime is counted from try to try: what a recipient has waited is the sum of the waits that its failed tries led to,
+// recorded with each of them. A jump of the clock, or a week in which we were switched off, expires nothing; besides, the message
+// must be as old by the clock (ARCHITECTURE 4). A report is entered by the same record that ends its recipients, with a guid
+// derived from them, so saying it twice sends it once. A sender that cannot be resolved now puts the end off; one that nobody is
+// leads to postmaster; a report to postmaster that fails is discarded (PROTOCOLS 119). On the fiber of an agent or of the
+// dispatcher. Nothing is lost by a crash: the record is committed whole, or the try is made again.
 #include <openssl/evp.h>
 #include <stdlib.h>
 
@@ -42,14 +41,15 @@ struct committing {
 
 static void log_result(const struct deliver_result *r, struct str host)
 {
-	static const char *const events[] = {[RECORD_DELIVERED] = "delivered", [RECORD_RELAYED] = "relayed", [RECORD_DEFERRED] = "deferred",
+	static const char *const events[] = {[RECORD_DELIVERED] = "delivered", [RECORD_RELAYED] = "relayed",
+	[RECORD_DEFERRED] = "deferred",
 		[RECORD_BOUNCED] = "bounced", [RECORD_EXPIRED] = "expired", [RECORD_DISCARDED] = "discarded",
 		[RECORD_SUPPRESSED] = "suppressed"};
 	char id[GUID_SHORT_BYTES];
 	const struct item *item = r->item;
-	log_info(NULL, "recipient tried", log_c("outcome", events[r->outcome]), log_str("queue_id", guid_short(&item->message->guid, id)),
-		log_str("recipient", item->r.address), log_str("destination", host), log_u64("tries", item->tries + 1),
-		log_str("reply", r->reply));
+	log_info(NULL, "recipient tried", log_c("outcome", events[r->outcome]),
+		log_str("queue_id", guid_short(&item->message->guid, id)), log_str("recipient", item->r.address),
+		log_str("destination", host), log_u64("tries", item->tries + 1), log_str("reply", r->reply));
 }
 
 // --- Lifetimes ---
@@ -153,7 +153,8 @@ static enum addressee resolve(struct committing *c, struct str address, struct r
 }
 
 // Whom a report goes to: the sender; postmaster, when a failure's sender is nobody.
-static enum addressee find_addressee(struct committing *c, struct report_facts *facts, struct str sender, struct record_recipients *to_out)
+static enum addressee find_addressee(struct committing *c, struct report_facts *facts, struct str sender,
+	struct record_recipients *to_out)
 {
 	enum addressee found = ADDRESSEE_NONE;
 	facts->to = sender;
@@ -175,8 +176,8 @@ static bool is_ascii(struct str s)
 }
 
 // Adds the report to what the record begets.
-static void beget(struct committing *c, struct record_enters *begets, const struct item_message *message, struct report_facts *facts,
-	struct record_recipients to)
+static void beget(struct committing *c, struct record_enters *begets, const struct item_message *message,
+	struct report_facts *facts, struct record_recipients to)
 {
 	struct buf text;
 	buf_init(&text, report_bytes_max(facts));
@@ -188,7 +189,8 @@ static void beget(struct committing *c, struct record_enters *begets, const stru
 		to.v[i].number = (uint32_t)(i + 1);
 	unsigned flags = (facts->utf8 ? RECORD_FLAG_UTF8 : 0u) | (is_ascii(buf_str(&text)) ? 0u : RECORD_FLAG_8BIT);
 	begets->v[begets->n++] = (struct record_enter){.guid = facts->guid, .root = facts->guid, .parent = message->guid,
-		.kind = facts->kind == REPORT_DELAY ? RECORD_DELAY : RECORD_DSN, .flags = (uint8_t)flags, .received_ms = c->wall_ms,
+		.kind = facts->kind == REPORT_DELAY ? RECORD_DELAY : RECORD_DSN, .flags = (uint8_t)flags,
+		.received_ms = c->wall_ms,
 		.body_bytes = text.n, .digest = str_of((char *)digest, RECORD_DIGEST_BYTES), .recipients = to};
 	buf_fini(&text);
 }
@@ -208,7 +210,8 @@ static void discard(struct deliver_result *results, size_t n, const char *why)
 			continue;
 		results[i].outcome = RECORD_DISCARDED;
 		log_error(NULL, "queue: a recipient failed and nobody can be told", log_c("reason", why),
-			log_str("queue_id", guid_short(&results[i].item->message->guid, id)), log_str("recipient", results[i].item->r.address));
+			log_str("queue_id", guid_short(&results[i].item->message->guid, id)),
+			log_str("recipient", results[i].item->r.address));
 	}
 }
 
@@ -237,8 +240,8 @@ static struct report_recipient line_of(struct committing *c, const struct delive
 }
 
 // The lines of a report of this kind; failures that nobody can be told of are discarded.
-static size_t collect(struct committing *c, struct deliver_result *results, size_t n, enum report_kind kind, struct report_recipient *lines,
-	struct str *first_key_out)
+static size_t collect(struct committing *c, struct deliver_result *results, size_t n, enum report_kind kind,
+	struct report_recipient *lines, struct str *first_key_out)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -260,7 +263,8 @@ static size_t collect(struct committing *c, struct deliver_result *results, size
 }
 
 // What the results of one message beget, of one kind.
-static void report(struct committing *c, struct record_enters *begets, struct deliver_result *results, size_t n, enum report_kind kind)
+static void report(struct committing *c, struct record_enters *begets, struct deliver_result *results, size_t n,
+	enum report_kind kind)
 {
 	const struct item_message *message = results[0].item->message;
 	struct report_recipient *lines = arena_must(c->arena, n * sizeof *lines);
@@ -274,7 +278,8 @@ static void report(struct committing *c, struct record_enters *begets, struct de
 	facts.n = collect(c, results, n, kind, lines, &first_key);
 	if (facts.n == 0)
 		return;
-	facts.guid = guid_derive(&message->guid, first_key, str_of_c(record_kind_name(kind == REPORT_DELAY ? RECORD_DELAY : RECORD_DSN)));
+	facts.guid = guid_derive(&message->guid, first_key,
+		str_of_c(record_kind_name(kind == REPORT_DELAY ? RECORD_DELAY : RECORD_DSN)));
 	switch (find_addressee(c, &facts, message->sender, &addressees)) {
 	case ADDRESSEE_FOUND:
 		facts.original = original_of(c, message);
@@ -293,7 +298,8 @@ static void report(struct committing *c, struct record_enters *begets, struct de
 }
 
 // Calls report for each message: its recipients stand together.
-static void report_each(struct committing *c, struct record_enters *begets, struct deliver_result *results, size_t n, enum report_kind kind)
+static void report_each(struct committing *c, struct record_enters *begets, struct deliver_result *results, size_t n,
+	enum report_kind kind)
 {
 	for (size_t i = 0; i < n;) {
 		size_t end = i + 1;
@@ -332,7 +338,9 @@ static void fill_results(struct committing *c, const struct deliver_result *resu
 	out->n = n;
 	for (size_t i = 0; i < n; i++) {
 		const struct deliver_result *r = &results[i];
-		out->v[i] = (struct record_one_result){.guid = r->item->message->guid, .number = r->item->r.number, .outcome = r->outcome,
+		out->v[i] = (struct record_one_result){.guid = r->item->message->guid,
+			.number = r->item->r.number,
+			.outcome = r->outcome,
 			.reply = str_upto(r->reply, RECORD_TEXT_BYTES_MAX)};
 		if (r->outcome != RECORD_DEFERRED)
 			continue;

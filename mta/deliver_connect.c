@@ -81,8 +81,9 @@ static enum err_code greet_over(struct agent *a, const struct way *way, struct c
 	config.host = arena_dup(a->peer_arena, way->tls_name.n ? way->tls_name : way->host.host);
 	if (config.tls != PEER_TLS_NONE && a->client == NULL) {
 		conn_close(&conn, 0);
-		return err_set(err, ERR_TLS, a->relay ? "tls_ca_file cannot be read, and the route verifies: correct it and reload"
-						      : "no certificate of ours to show: set node_certificate");
+		return err_set(err, ERR_TLS,
+			a->relay ? "tls_ca_file cannot be read, and the route verifies: correct it and reload"
+				 : "no certificate of ours to show: set node_certificate");
 	}
 	a->peer = peer_new(&conn, &config);
 	return peer_greet(a->peer, err);
@@ -103,7 +104,8 @@ static enum err_code greet_local(struct agent *a, const struct way *way, struct 
 	struct conn *conn;
 	struct way plain = *way;
 	plain.tls = PEER_TLS_NONE;
-	enum err_code code = conn_connect_unix(way->host.local, clock_after_ms(a->settings->delivery_connect_s * 1000), &conn, err);
+	enum err_code code =
+		conn_connect_unix(way->host.local, clock_after_ms(a->settings->delivery_connect_s * 1000), &conn, err);
 	if (code)
 		return code;
 	if (!local_socket_is_ours(conn)) {
@@ -114,7 +116,8 @@ static enum err_code greet_local(struct agent *a, const struct way *way, struct 
 	if (code == ERR_OK && !peer_has_key(a->peer))
 		code = err_set(err, ERR_DENIED, "%.*s does not know us", STR_FMT(way->host.local));
 	if (code) {
-		log_info(NULL, "no delivery over the socket of this node", log_str("destination", dispatch_name(a->slot)), log_err(err));
+		log_info(NULL, "no delivery over the socket of this node", log_str("destination", dispatch_name(a->slot)),
+			log_err(err));
 		peer_quit(&a->peer);
 	}
 	return code;
@@ -141,11 +144,15 @@ static enum err_code greet_route(struct agent *a, size_t first, struct err *err)
 	enum err_code code = err_set(err, ERR_NOTFOUND, "the route has no next hop that we can read");
 	a->client = queue_client(a->queue, verifies ? &a->queue->tls.verified : &a->queue->tls.open);
 	for (size_t i = first; i < route->hops_n && code && code != ERR_CANCELLED; i++) {
-		const struct way way = {
-			.host = {.host = route->hops[i].host, .port = route->hops[i].port, .pins = a->route.pins, .pins_n = route->pins_n},
-			.tls = route_policy(route->tls), .tls_name = route->tls_name};
+		const struct way way = {.host = {.host = route->hops[i].host,
+						.port = route->hops[i].port,
+						.pins = a->route.pins,
+						.pins_n = route->pins_n},
+			.tls = route_policy(route->tls),
+			.tls_name = route->tls_name};
 		if (i > first)
-			log_info(NULL, "next hop failed, trying another", log_str("destination", dispatch_name(a->slot)), log_err(err));
+			log_info(NULL, "next hop failed, trying another", log_str("destination", dispatch_name(a->slot)),
+				log_err(err));
 		peer_quit(&a->peer);
 		code = greet_or_plain(a, &way, err);
 		a->hop = i;
@@ -159,8 +166,9 @@ static enum err_code find_and_greet(struct agent *a, struct err *err)
 	struct way way = {.tls_name = STR_NONE};
 	if (a->routed)
 		return greet_route(a, 0, err);
-	enum err_code code = a->relay ? find_relay(a, &way.host, err)
-				      : a->queue->config.host(a->queue->config.arg, a->peer_arena, dispatch_name(a->slot), &way.host, err);
+	enum err_code code =
+		a->relay ? find_relay(a, &way.host, err)
+			 : a->queue->config.host(a->queue->config.arg, a->peer_arena, dispatch_name(a->slot), &way.host, err);
 	if (code)
 		return code;
 	a->client = queue_client(a->queue, a->relay ? &a->queue->tls.relay : &a->queue->tls.lmtp);

@@ -17,7 +17,8 @@ struct agent {
 	struct arena *peer_arena;   // of the connection: names and pins
 	struct peer *peer;          // NULL: not connected
 	struct tls_client *client;  // of the connection
-	struct settings_snapshot *connected_under; // the settings of the connection; held, so that no later one has the same address
+	// the settings of the connection; held, so that no later one has the same address
+	struct settings_snapshot *connected_under;
 	bool relay;                 // over SMTP: to the relayhost, or by the route
 	bool routed;                // the destination is a route's (mail/route_rule.h), which says all; else the settings do
 	struct route_rule route;    // strings in route_arena

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dispatcher: one fiber that feeds the schedule from the rows and agents from the schedule.
 //
-// Happy path under load: the fold hands new recipients over after their commit; an idle agent of their destination is woken and takes
-// them; the dispatcher's fiber sleeps. It wakes when a destination needs another connection, when rows are due, or to defer what is due for
-// a destination that is dead.
-// Crash story: nothing here outlives the process; everything is in the rows.
+// Happy path under load: the fold hands new recipients over after their commit; an idle agent of their destination is woken and
+// takes them; the dispatcher's fiber sleeps. It wakes when a destination needs another connection, when rows are due, or to defer
+// what is due for a destination that is dead. Crash story: nothing here outlives the process; everything is in the rows.
 #include "dispatch.h"
 
 #include <pthread.h>
@@ -25,7 +24,8 @@
 enum {
 	BODIES_IN_MEMORY_MAX = 64 << 20, // of recipients that are in the schedule
 	LOOK_AGAIN_MS = 60000,           // at the latest
-	EXPANSIONS_MAX = 1,              // lists at a time: a hundred thousand members take some hundred MiB while they are looked up
+	// lists at a time: a hundred thousand members take some hundred MiB while they are looked up
+	EXPANSIONS_MAX = 1,
 	AGAIN_MS = 1000,                 // after what did not work: a page that could not be read, a disk without space
 };
 
@@ -101,7 +101,8 @@ static void wake_loop(struct dispatch *d)
 static bool has_room(void *self, uint64_t bytes)
 {
 	struct dispatch *d = self;
-	return atomic_load_explicit(&d->items, memory_order_relaxed) < SCHEDULE_ITEMS_MAX && item_bodies_bytes() + bytes < BODIES_IN_MEMORY_MAX;
+	return atomic_load_explicit(&d->items, memory_order_relaxed) < SCHEDULE_ITEMS_MAX &&
+	       item_bodies_bytes() + bytes < BODIES_IN_MEMORY_MAX;
 }
 
 // Idle agents are woken for what is ready; false when there are not enough of them.
@@ -362,8 +363,8 @@ static bool decide_page(struct dispatch *d, struct queue_page *page, struct wait
 	struct err err;
 	enum err_code code = waiting_decide(d->waiting, &page->items, settled_out, &err);
 	if (code)
-		log_warning(NULL, "queue: what waits has another way, which cannot be recorded now", log_str("destination", page->destination),
-			log_err(&err));
+		log_warning(NULL, "queue: what waits has another way, which cannot be recorded now",
+			log_str("destination", page->destination), log_err(&err));
 	return code == ERR_OK;
 }
 
@@ -486,7 +487,8 @@ static bool start_agent(struct dispatch *d, unsigned *turn)
 	struct dispatch_agent *agent = calloc(1, sizeof *agent);
 	must(agent != NULL);
 	*agent = (struct dispatch_agent){.dispatch = d, .queue = d->queue, .dest = dest};
-	if (sched_spawn_or(runtime_sched(runtime, (*turn)++ % runtime_scheds(runtime)), deliver_agent, agent, "deliver", agent_refused))
+	if (sched_spawn_or(runtime_sched(runtime, (*turn)++ % runtime_scheds(runtime)), deliver_agent, agent, "deliver",
+		agent_refused))
 		return true;
 	agent_refused(agent);
 	return false;

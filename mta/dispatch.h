@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between the queue's rows and the fibers that deliver: holds the schedule, loads pages, starts deliveries, takes back what they did.
+// Between the queue's rows and the fibers that deliver: holds the schedule, loads pages, starts deliveries, takes back what they
+// did.
 //
-// One fiber ("dispatch") loads pages, starts agents and defers what is due for dead destinations; each agent (mta/deliver.h) is a fiber
-// that takes messages of one destination until there are none for a while.
+// One fiber ("dispatch") loads pages, starts agents and defers what is due for dead destinations; each agent (mta/deliver.h) is a
+// fiber that takes messages of one destination until there are none for a while.
 //
-// Threads: the sink's calls come from the writer thread, the rest from fibers of any scheduler; a mutex guards the schedule, never held
-// across a wait.
+// Threads: the sink's calls come from the writer thread, the rest from fibers of any scheduler; a mutex guards the schedule,
+// never held across a wait.
 #ifndef MTA_DISPATCH_H
 #define MTA_DISPATCH_H
 

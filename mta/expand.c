@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // EXPAND: a list becomes a message of its own (schema/FORMATS.md section 5).
 //
-// Happy path: the directory says who is behind the address (large groups are looked up on a worker); the body gets a second name or goes along in
-// the record; one EXPAND closes the recipient and enters the list's message. With more than EXPAND_PART_MAX members that message has parts of the
-// list for recipients, and each is made its members by a record of its own, one after the other, so that no record is large and others'
-// mail goes in between.
-// Failure: what the directory does not know now is tried again, as a delivery is; a list of nobody is reported to the sender.
-// Crash story: nothing before the first EXPAND counts (a second name without a row is swept at start). After it the parts are rows: those that
-// were not expanded are due a minute later. A member belongs to a part by the hash of its address, so a directory that changed meanwhile
-// sends nobody two copies. An EXPAND that is said twice finds no row the second time.
+// Happy path: the directory says who is behind the address (large groups are looked up on a worker); the body gets a second name
+// or goes along in the record; one EXPAND closes the recipient and enters the list's message. With more than EXPAND_PART_MAX
+// members that message has parts of the list for recipients, and each is made its members by a record of its own, one after the
+// other, so that no record is large and others' mail goes in between. Failure: what the directory does not know now is tried
+// again, as a delivery is; a list of nobody is reported to the sender. Crash story: nothing before the first EXPAND counts (a
+// second name without a row is swept at start). After it the parts are rows: those that were not expanded are due a minute later.
+// A member belongs to a part by the hash of its address, so a directory that changed meanwhile sends nobody two copies. An EXPAND
+// that is said twice finds no row the second time.
 #include "expand.h"
 
 #include <inttypes.h>
@@ -57,8 +57,8 @@ static bool part_parse(struct str detail, struct part *part_out, struct str *sen
 	struct str k_text, n_text, numbers = detail, sender = STR("");
 	uint64_t k, n;
 	str_cut(detail, ' ', &numbers, &sender);
-	if (!str_cut(numbers, '/', &k_text, &n_text) || !str_to_u64(k_text, UINT16_MAX, &k) || !str_to_u64(n_text, UINT16_MAX, &n) || k == 0 ||
-		k > n)
+	if (!str_cut(numbers, '/', &k_text, &n_text) || !str_to_u64(k_text, UINT16_MAX, &k) ||
+		!str_to_u64(n_text, UINT16_MAX, &n) || k == 0 || k > n)
 		return false;
 	*part_out = (struct part){(uint32_t)k, (uint32_t)n};
 	*sender_out = sender;
@@ -81,8 +81,8 @@ static bool is_in(const struct part *part, const struct record_recipient *r)
 	return str_hash(r->key) % part->n == part->k - 1;
 }
 
-// What each copy says beside its address: reports about a list's copies reach its owner, who may know the members; those about a group's
-// reach the sender, who may know only the group (PROTOCOLS 121).
+// What each copy says beside its address: reports about a list's copies reach its owner, who may know the members; those about a
+// group's reach the sender, who may know only the group (PROTOCOLS 121).
 static void dress(const struct expand *x, struct record_recipient *r)
 {
 	const struct record_recipient *list = &x->item->r;
@@ -92,8 +92,8 @@ static void dress(const struct expand *x, struct record_recipient *r)
 	r->notify = to_owner ? RECORD_NOTIFY_FAILURE : list->notify & RECORD_NOTIFY_ALL;
 }
 
-// The members of a part, numbered from first; at most as many as numbers are left (the next part of a list that grew so has them not: they
-// joined while it was sent).
+// The members of a part, numbered from first; at most as many as numbers are left (the next part of a list that grew so has them
+// not: they joined while it was sent).
 static struct record_recipients members_of(const struct expand *x, const struct part *part, uint32_t first)
 {
 	size_t n = 0;
@@ -120,7 +120,8 @@ static struct record_recipients parts_of(const struct expand *x, uint32_t n)
 	for (uint32_t k = 1; k <= n; k++) {
 		to.v[k - 1] = (struct record_recipient){.number = k, .target = RECORD_TO_EXPAND, .address = x->item->r.address,
 			.key = x->item->r.key, .destination = STR(RECORD_EXPAND_DESTINATION),
-			.detail = arena_printf(x->arena, "%" PRIu32 "/%" PRIu32 "%s%.*s", k, n, x->posted_by.n ? " " : "", STR_FMT(x->posted_by))};
+			.detail = arena_printf(x->arena, "%" PRIu32 "/%" PRIu32 "%s%.*s", k, n, x->posted_by.n ? " " : "",
+			STR_FMT(x->posted_by))};
 		dress(x, &to.v[k - 1]);
 	}
 	return to;
@@ -214,19 +215,23 @@ static enum err_code expand_part(const struct expand *x, const struct guid *guid
 static enum err_code expand_list(struct expand *x, struct err *err)
 {
 	if (x->list.to.n > x->queue->expand_part_max && str_eq(x->item->r.detail, STR(RECORD_EXPAND_MODERATED)))
-		return err_set(err, ERR_LIMIT, "%.*s has more than %zu moderators", STR_FMT(x->item->r.address), (size_t)x->queue->expand_part_max);
+		return err_set(err, ERR_LIMIT, "%.*s has more than %zu moderators", STR_FMT(x->item->r.address),
+			(size_t)x->queue->expand_part_max);
 	struct part part = {1, (uint32_t)((x->list.to.n + x->queue->expand_part_max - 1) / x->queue->expand_part_max)};
 	struct record_enter child = child_of(x, part.n == 1 ? members_of(x, &part, 1) : parts_of(x, part.n));
-	const struct record_expand expand = {.guid = x->message->guid, .number = x->item->r.number, .at_ms = x->wall_ms, .begets = {&child, 1}};
+	const struct record_expand expand = {
+		.guid = x->message->guid, .number = x->item->r.number, .at_ms = x->wall_ms, .begets = {&child, 1}};
 	char id[GUID_SHORT_BYTES], child_id[GUID_SHORT_BYTES];
 	enum err_code code = say(x, &expand, &child.guid, err);
 	if (code)
 		return code;
-	log_info(NULL, "recipient expanded", log_str("queue_id", guid_short(&x->message->guid, id)), log_str("recipient", x->item->r.address),
-		log_str("into", guid_short(&child.guid, child_id)), log_str("sender", child.sender), log_u64("members", x->list.to.n));
+	log_info(NULL, "recipient expanded", log_str("queue_id", guid_short(&x->message->guid, id)),
+		log_str("recipient", x->item->r.address), log_str("into", guid_short(&child.guid, child_id)),
+		log_str("sender", child.sender), log_u64("members", x->list.to.n));
 	for (; part.n > 1 && part.k <= part.n; part.k++) {
 		if (expand_part(x, &child.guid, &part, err)) { // its row stays, and is due in a minute
-			log_warning(NULL, "queue: a part of a list waits", log_str("queue_id", guid_short(&child.guid, child_id)), log_err(err));
+			log_warning(NULL, "queue: a part of a list waits", log_str("queue_id", guid_short(&child.guid, child_id)),
+				log_err(err));
 			break;
 		}
 	}
@@ -246,7 +251,8 @@ static void put_result(struct expand *x, struct item *item, enum record_outcome 
 static enum queue_expand_answer ask(struct expand *x, enum asked asked)
 {
 	const uint64_t added = LMTP_ADDED_BYTES_MAX;
-	_Static_assert((int)TRACE_BYTES_MAX + (int)SUBMISSION_HEADER_ADDED_BYTES <= (int)LMTP_ADDED_BYTES_MAX, "it covers what we add");
+	_Static_assert((int)TRACE_BYTES_MAX + (int)SUBMISSION_HEADER_ADDED_BYTES <= (int)LMTP_ADDED_BYTES_MAX,
+		"it covers what we add");
 	const struct queue_expand_query query = {.address = x->item->r.address, .sender = x->posted_by,
 		.authenticated = x->message->flags & RECORD_FLAG_LOGIN,
 		.from_list = x->message->kind == RECORD_LIST && asked != ASKED_PART,
@@ -285,7 +291,8 @@ static void expand_asked(struct expand *x, struct item *item, enum asked asked, 
 
 static void expand_one(struct dispatch_agent *slot, struct item *item)
 {
-	struct expand x = {.slot = slot, .queue = slot->queue, .arena = arena_new(ARENA_BYTES_MAX), .item = item, .message = item->message,
+	struct expand x = {.slot = slot, .queue = slot->queue, .arena = arena_new(ARENA_BYTES_MAX), .item = item,
+	.message = item->message,
 		.posted_by = item->message->sender, .wall_ms = clock_wall_ms()};
 	struct part part;
 	enum asked asked = asked_for(item->r.detail, &part, &x.posted_by);

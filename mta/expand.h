@@ -7,8 +7,8 @@
 
 enum { EXPAND_PART_MAX = 2000 }; // members of one record: what one transaction adds to the rows
 
-// Expands recipients of one message, a list of the agent's items, which it takes: each becomes an EXPAND record, or, when the directory
-// cannot say now or knows nobody, a RESULT like that of a delivery. May wait.
+// Expands recipients of one message, a list of the agent's items, which it takes: each becomes an EXPAND record, or, when the
+// directory cannot say now or knows nobody, a RESULT like that of a delivery. May wait.
 void expand_message(struct dispatch_agent *slot, struct item *list);
 
 #endif

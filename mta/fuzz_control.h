@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For fuzz targets of what the control socket asks the queue: a control socket that is none. The functions of base/control.h are defined here,
-// so the linker takes these. To be included in one file of a program.
+// For fuzz targets of what the control socket asks the queue: a control socket that is none. The functions of base/control.h are
+// defined here, so the linker takes these. To be included in one file of a program.
 //
 //     struct control_request request;
 //     if (fuzz_control_begin(&request, line)) {            // an object; else there is nothing to be asked

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the fuzz targets begin that ask a queue something over the control socket: settings for the whole run, and for each input the same
-// ids, in a folder that is empty; what is damaged is said at level error, which nobody is to read. To be included in one file of a program.
+// How the fuzz targets begin that ask a queue something over the control socket: settings for the whole run, and for each input
+// the same ids, in a folder that is empty; what is damaged is said at level error, which nobody is to read. To be included in one
+// file of a program.
 //
 //     const char *dir = fuzz_queue_begin();
 //     ... a queue in dir, with fuzz_queue_settings and fuzz_queue_died ...

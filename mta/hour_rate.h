@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many of something a key had in the last hour: recipients of a login (a stolen password shall not empty a spammer's list through us),
-// unknown recipients of an address (nobody shall learn by asking who is here).
+// How many of something a key had in the last hour: recipients of a login (a stolen password shall not empty a spammer's list
+// through us), unknown recipients of an address (nobody shall learn by asking who is here).
 //
 //     if (!hour_rate_take(rate, account, 1, limit, now_ms)) reply 452 4.7.1
 //
-// Counts in sixty buckets of a minute, so a budget comes back little by little. Bounded: over HOUR_RATE_KEYS_MAX keys the one that was
-// quiet longest is forgotten. Shared by all schedulers of a process (a mutex held for nanoseconds); does not block.
+// Counts in sixty buckets of a minute, so a budget comes back little by little. Bounded: over HOUR_RATE_KEYS_MAX keys the one
+// that was quiet longest is forgotten. Shared by all schedulers of a process (a mutex held for nanoseconds); does not block.
 #ifndef MTA_HOUR_RATE_H
 #define MTA_HOUR_RATE_H
 
@@ -19,8 +19,8 @@ struct hour_rate;
 struct hour_rate *hour_rate_new(void);
 void hour_rate_free(struct hour_rate **rate);
 
-// Takes n from the hour's budget of key; false, taking nothing, when fewer than n are left. now_ms: clock_mono_ms(). A key of more than
-// HOUR_RATE_KEY_BYTES_MAX is a bug.
+// Takes n from the hour's budget of key; false, taking nothing, when fewer than n are left. now_ms: clock_mono_ms(). A key of
+// more than HOUR_RATE_KEY_BYTES_MAX is a bug.
 bool hour_rate_take(struct hour_rate *rate, struct str key, unsigned n, int64_t per_hour_max, int64_t now_ms);
 
 // Is nothing left of it? A key that was never seen is not remembered for having been asked about.

@@ -37,7 +37,8 @@ struct item_message *item_message_new(const struct record_enter *enter, int64_t 
 	must(m != NULL);
 	char *at = (char *)(m + 1);
 	*m = (struct item_message){.guid = enter->guid, .root = enter->root, .kind = enter->kind, .flags = enter->flags,
-		.sender = enter->sender, .envid = enter->envid, .received_ms = enter->received_ms, .body_bytes = enter->body_bytes,
+		.sender = enter->sender, .envid = enter->envid, .received_ms = enter->received_ms,
+		.body_bytes = enter->body_bytes,
 		.body_id = body_id, .body = body};
 	atomic_init(&m->refs, 1);
 	if (enter->digest.n == sizeof m->digest)
@@ -67,8 +68,8 @@ void item_message_drop(struct item_message **message)
 struct item *item_new(struct item_message *message, const struct record_recipient *recipient)
 {
 	const struct record_recipient *r = recipient;
-	struct item *item = malloc(sizeof *item + r->address.n + r->key.n + r->original.n + r->orcpt.n + r->destination.n + r->mailbox_id.n +
-				   r->detail.n + r->list.n + r->stands_for.n);
+	struct item *item = malloc(sizeof *item + r->address.n + r->key.n + r->original.n + r->orcpt.n + r->destination.n +
+				   r->mailbox_id.n + r->detail.n + r->list.n + r->stands_for.n);
 	must(item != NULL);
 	char *at = (char *)(item + 1);
 	*item = (struct item){.message = item_message_ref(message), .r = *r};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What deliveries work with: one recipient of one message, as copied out of the queue. Plain memory, shared with nobody.
 //
-// Made on the writer thread (by the fold for what has just come in, by a page of rows for what waits), owned by whoever holds it: fold,
-// scheduler, delivery, in this order. The message is counted because its recipients go different ways.
+// Made on the writer thread (by the fold for what has just come in, by a page of rows for what waits), owned by whoever holds it:
+// fold, scheduler, delivery, in this order. The message is counted because its recipients go different ways.
 #ifndef MTA_ITEM_H
 #define MTA_ITEM_H
 

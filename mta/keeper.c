@@ -6,7 +6,8 @@
 // answered. The file has its full size from the beginning, so a sync writes data blocks only. One message may be tried by several
 // deliveries at once (several destinations): the slot counts them.
 //
-// Failure: a write or sync that fails ends the process as any other fault of the disk does; ENOSPC cannot happen in a file that is there.
+// Failure: a write or sync that fails ends the process as any other fault of the disk does; ENOSPC cannot happen in a file that
+// is there.
 #include "keeper.h"
 
 #include <fcntl.h>
@@ -181,12 +182,14 @@ static bool decode_slot(const uint8_t in[SLOT_BYTES], struct slot *slot)
 	check_of(in, check);
 	if (memcmp(check, in + BODY_BYTES, sizeof check) != 0)
 		return false;
-	*slot = (struct slot){.deaths = get_u32(in + 16), .running = get_u32(in + 20) > 0, .alone = get_u32(in + 20) == 2, .used = true};
+	*slot = (struct slot){
+		.deaths = get_u32(in + 16), .running = get_u32(in + 20) > 0, .alone = get_u32(in + 20) == 2, .used = true};
 	memcpy(slot->guid.b, in, sizeof slot->guid.b);
 	return true;
 }
 
-// Dirty slots into the image, some at a time, so that nobody waits long for the lock; true in changed_out for each page that has one.
+// Dirty slots into the image, some at a time, so that nobody waits long for the lock; true in changed_out for each page that has
+// one.
 static void encode_dirty(struct keeper *k, bool changed_out[FILE_BYTES / PAGE_BYTES])
 {
 	enum { AT_ONCE = 64 };
@@ -204,7 +207,8 @@ static void encode_dirty(struct keeper *k, bool changed_out[FILE_BYTES / PAGE_BY
 	}
 }
 
-// Slots that are under way together are near each other: one write for all that have changed in a page, which the disk gets as a whole anyway.
+// Slots that are under way together are near each other: one write for all that have changed in a page, which the disk gets as a
+// whole anyway.
 static enum err_code write_dirty(struct keeper *k, struct err *err)
 {
 	bool changed[FILE_BYTES / PAGE_BYTES] = {false};
@@ -212,7 +216,8 @@ static enum err_code write_dirty(struct keeper *k, struct err *err)
 	encode_dirty(k, changed);
 	for (size_t i = 0; i < FILE_BYTES / PAGE_BYTES && code == ERR_OK; i++)
 		if (changed[i])
-			code = file_write_at(k->fd, str_of((char *)k->image + i * PAGE_BYTES, PAGE_BYTES), (off_t)(i * PAGE_BYTES), err);
+			code = file_write_at(k->fd, str_of((char *)k->image + i * PAGE_BYTES, PAGE_BYTES),
+				(off_t)(i * PAGE_BYTES), err);
 	return code ? code : file_sync(k->fd, err);
 }
 
@@ -408,7 +413,8 @@ static enum err_code open_file(int dir, struct keeper *k, struct buf *bytes, str
 }
 
 // A message that was under way when we died keeps its slot, with one death more, until it is tried again and survives.
-static void load(struct keeper *k, struct str bytes, void (*suspect)(void *arg, const struct guid *guid, unsigned deaths), void *arg)
+static void load(struct keeper *k, struct str bytes, void (*suspect)(void *arg, const struct guid *guid, unsigned deaths),
+	void *arg)
 {
 	memcpy(k->image, bytes.p, FILE_BYTES);
 	for (int i = KEEPER_SLOTS; i-- > 0;)

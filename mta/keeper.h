@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The queue's files beside its database: the count of starts, and bodies in spool/ that nobody needs any more. One thread, "queue-files".
+// The queue's files beside its database: the count of starts, and bodies in spool/ that nobody needs any more. One thread,
+// "queue-files".
 //
 //     keeper_start(keeper, guids, n, err);       // durable: these messages are being tried from now on
 //     ... try them; a crash here is on their account ...
 //     keeper_end(keeper, &guids[i]);             // survived
 //
-// START (CLUSTER 8, ARCHITECTURE 4 "poison"): before a message is parsed or tried, its guid is in the file `starts`, synced. A message that
-// is still there at the next start was under way when we died. Many are under way at any moment, and we may die of something else, so a
-// death makes suspects only: one that was there twice is tried alone, nothing else being under way, and when we die then, it was it: it
-// is held, for a person to look at. Starts that wait share one sync.
+// START (CLUSTER 8, ARCHITECTURE 4 "poison"): before a message is parsed or tried, its guid is in the file `starts`, synced. A
+// message that is still there at the next start was under way when we died. Many are under way at any moment, and we may die of
+// something else, so a death makes suspects only: one that was there twice is tried alone, nothing else being under way, and when
+// we die then, it was it: it is held, for a person to look at. Starts that wait share one sync.
 #ifndef MTA_KEEPER_H
 #define MTA_KEEPER_H
 
@@ -24,8 +25,9 @@ enum {
 	KEEPER_SLOTS = 8192, // messages tried at one time
 };
 
-// dir is the queue's directory, spool its folder of bodies; both stay the caller's and open. suspect is called for each message that was
-// under way at the last death or before, with its count of deaths: KEEPER_DEATHS_MAX when it is to be held. died as in cluster/log.h. Blocks.
+// dir is the queue's directory, spool its folder of bodies; both stay the caller's and open. suspect is called for each message
+// that was under way at the last death or before, with its count of deaths: KEEPER_DEATHS_MAX when it is to be held. died as in
+// cluster/log.h. Blocks.
 enum err_code keeper_open(int dir, int spool, void (*suspect)(void *arg, const struct guid *guid, unsigned deaths), void *arg,
 	void (*died)(const struct err *err), struct keeper **keeper_out, struct err *err) ERR_CHECKED;
 

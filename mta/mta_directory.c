@@ -37,8 +37,8 @@ static enum recipient_lists lists_of(const struct queue_expand_query *query)
 	return query->as_at_rcpt ? RECIPIENT_LISTS_LATER : query->from_list ? RECIPIENT_LISTS_INLINE : RECIPIENT_LISTS_NOW;
 }
 
-static enum queue_expand_answer expanded(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_verdict *verdict,
-	struct queue_expansion *out)
+static enum queue_expand_answer expanded(struct arena *arena, const struct smtp_rcpt *rcpt,
+	const struct recipient_verdict *verdict, struct queue_expansion *out)
 {
 	out->is_list = verdict->is_list;
 	out->owner = verdict->owner;
@@ -82,7 +82,8 @@ static struct str local_path(const struct smtp_server *server, struct arena *are
 	return path;
 }
 
-enum err_code mta_directory_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err)
+enum err_code mta_directory_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out,
+	struct err *err)
 {
 	const struct smtp_server *server = arg;
 	struct host host;
@@ -90,7 +91,8 @@ enum err_code mta_directory_host(void *arg, struct arena *arena, struct str mail
 	case HOST_FOUND:
 		break;
 	case HOST_UNKNOWN:
-		return err_set(err, ERR_NOTFOUND, "mailbox host %.*s: no phMailHost of that name with an lmtp endpoint", STR_FMT(mail_host));
+		return err_set(err, ERR_NOTFOUND, "mailbox host %.*s: no phMailHost of that name with an lmtp endpoint",
+			STR_FMT(mail_host));
 	case HOST_UNAVAILABLE:
 		return err_set(err, ERR_BUSY, "mailbox host %.*s: the directory cannot say now", STR_FMT(mail_host));
 	}
@@ -101,7 +103,8 @@ enum err_code mta_directory_host(void *arg, struct arena *arena, struct str mail
 		return err_set(err, ERR_LIMIT, "mailbox host %.*s: too many pins", STR_FMT(mail_host));
 	if (host.n_pins)
 		memcpy(pins, host.pins, host.n_pins * sizeof *pins);
-	*host_out = (struct queue_host){.host = host.endpoint.host, .port = host.endpoint.port, .pins = pins, .pins_n = host.n_pins,
+	*host_out = (struct queue_host){.host = host.endpoint.host, .port = host.endpoint.port, .pins = pins,
+		.pins_n = host.n_pins,
 		.tls = host.n_pins > 0, .local = local_path(server, arena, mail_host)};
 	return ERR_OK;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // posthouse-mta: the front-end. SMTP in on 25, 587 and 465, the queue, deliveries out.
 //
-// Start: certificates are read while still privileged (pre_jail); then, as posthouse-mta and in the sandbox, the queue is recovered, the
-// runtime's schedulers start, deliveries begin, and only then the listeners accept. Stop runs backwards: no accept, sessions finish
-// their command and say 421, running tries finish, the queue commits what waits. A crash at any point loses nothing that was promised;
-// the next start recovers.
+// Start: certificates are read while still privileged (pre_jail); then, as posthouse-mta and in the sandbox, the queue is
+// recovered, the runtime's schedulers start, deliveries begin, and only then the listeners accept. Stop runs backwards: no
+// accept, sessions finish their command and say 421, running tries finish, the queue commits what waits. A crash at any point
+// loses nothing that was promised; the next start recovers.
 #include "base/daemon.h"
 #include "base/fiber.h"
 #include "base/log.h"
@@ -80,7 +80,8 @@ static bool is_trusted(const struct netaddr *peer, void *arg)
 static enum err_code open_local(struct mta *mta, const struct settings *settings, struct err *err)
 {
 	struct arena *arena = arena_new(4096);
-	enum err_code code = local_socket_open(settings, daemons_smtp_path(settings, arena), DAEMONS_POPIMAP, &mta->mailboxes_socket, err);
+	enum err_code code =
+		local_socket_open(settings, daemons_smtp_path(settings, arena), DAEMONS_POPIMAP, &mta->mailboxes_socket, err);
 	arena_free(&arena);
 	return code;
 }
@@ -98,7 +99,9 @@ static enum err_code mta_pre_jail(struct daemon *daemon, struct err *err)
 		code = open_local(mta, settings_of(snapshot), err);
 	// A slip in a table does not take the mailboxes away with it: what the table decides waits.
 	if (mta_rules_load(&mta->rules, settings_of(snapshot), &bad))
-		log_error(NULL, "a table cannot be used: mail that it may have a row for waits until it is corrected and read again", log_err(&bad));
+		log_error(NULL,
+			"a table cannot be used: mail that it may have a row for waits until it is corrected and read again",
+			log_err(&bad));
 	settings_unref(&snapshot);
 	return code;
 }
@@ -128,7 +131,8 @@ static enum err_code start_queue(struct mta *mta, struct settings_snapshot *snap
 static enum err_code listen_to_mailboxes(struct mta *mta, struct err *err)
 {
 	mta->mailboxes = (struct smtp_service){.server = &mta->smtp, .mailboxes = &mta->mailboxes_socket};
-	mta->mailboxes_listener = (struct listen_service){.name = "mailboxes", .serve = smtp_server_serve, .arg = &mta->mailboxes};
+	mta->mailboxes_listener =
+		(struct listen_service){.name = "mailboxes", .serve = smtp_server_serve, .arg = &mta->mailboxes};
 	if (mta->mailboxes_socket.fd < 0)
 		return ERR_OK;
 	return runtime_listen(mta->runtime, &mta->mailboxes_listener, mta->mailboxes_socket.fd, err);
@@ -180,7 +184,8 @@ static enum err_code start_runtime(struct mta *mta, const struct settings *setti
 static void open_views(struct mta *mta, const struct settings *settings)
 {
 	struct arena *arena = arena_new(4096);
-	mta->views = directory_views_open(mta->runtime, settings_data_path(settings, arena, "shadow/shadow.db").p, settings->fresh_s);
+	mta->views =
+		directory_views_open(mta->runtime, settings_data_path(settings, arena, "shadow/shadow.db").p, settings->fresh_s);
 	arena_free(&arena);
 }
 
@@ -206,7 +211,8 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 	enum err_code code = start_runtime(mta, settings, err);
 	if (code == ERR_OK) {
 		open_views(mta, settings);
-		code = login_open(&(struct login_config){.settings = settings, .settings_get = settings_now, .arg = mta, .shared = mta->shared_logins},
+		code = login_open(&(struct login_config){
+				.settings = settings, .settings_get = settings_now, .arg = mta, .shared = mta->shared_logins},
 			&mta->login, err);
 	}
 	if (code == ERR_OK)
@@ -241,7 +247,8 @@ static void mta_reload(struct daemon *daemon)
 	struct err err;
 	listen_caps_set(mta->caps, (size_t)settings->smtp_connections_max, (size_t)settings->smtp_connections_per_address_max);
 	if (mta_rules_load(&mta->rules, settings, &err))
-		log_error(NULL, "the tables of routes_file and access_file were not read again; the old ones stay in use", log_err(&err));
+		log_error(NULL, "the tables of routes_file and access_file were not read again; the old ones stay in use",
+			log_err(&err));
 	if (mta_tls_load(settings, &fresh, &err)) {
 		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
 		queue_reload(mta->queue, snapshot, &mta->tls.out);

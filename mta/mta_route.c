@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where mail that waits goes now.
 //
-// A mailbox that is still there keeps its mail: it goes to the host that the directory names today, and what its owner's addresses and
-// forwards say since does not count, because they were asked when it was accepted. Of a mailbox that is gone, and of an outside
-// address, the recorded address is decided again, as RCPT would: by the route of today, into the mailbox or alias that it has
-// become, or to nobody.
+// A mailbox that is still there keeps its mail: it goes to the host that the directory names today, and what its owner's
+// addresses and forwards say since does not count, because they were asked when it was accepted. Of a mailbox that is gone, and
+// of an outside address, the recorded address is decided again, as RCPT would: by the route of today, into the mailbox or alias
+// that it has become, or to nobody.
 #include "mta_route.h"
 
 #include "base/must.h"
@@ -44,8 +44,8 @@ static bool is_same(const struct record_recipient *r, const struct record_recipi
 }
 
 // What the address has become: one other target, or several, which the queue expands.
-static enum queue_route_answer replaced(const struct record_recipient *r, const struct addr *asked, const struct record_recipients *now,
-	struct queue_route *out)
+static enum queue_route_answer replaced(const struct record_recipient *r, const struct addr *asked,
+	const struct record_recipients *now, struct queue_route *out)
 {
 	if (now->n == 1) {
 		out->to = now->v[0];
@@ -61,8 +61,8 @@ static enum queue_route_answer replaced(const struct record_recipient *r, const 
 	return QUEUE_ROUTE_OTHER;
 }
 
-static enum queue_route_answer of_targets(const struct record_recipient *r, const struct addr *asked, const struct record_recipients *now,
-	struct queue_route *out)
+static enum queue_route_answer of_targets(const struct record_recipient *r, const struct addr *asked,
+	const struct record_recipients *now, struct queue_route *out)
 {
 	for (size_t i = 0; i < now->n; i++)
 		if (is_same(r, &now->v[i]))
@@ -92,8 +92,8 @@ static struct str address_of(const struct record_recipient *r)
 	return r->stands_for.n ? r->stands_for : r->address;
 }
 
-static enum queue_route_answer decide_address(struct smtp_server *server, struct arena *arena, const struct queue_route_query *query,
-	struct queue_route *out)
+static enum queue_route_answer decide_address(struct smtp_server *server, struct arena *arena,
+	const struct queue_route_query *query, struct queue_route *out)
 {
 	struct settings_snapshot *snapshot;
 	struct smtp_rcpt rcpt = {.notify = 0};
@@ -116,7 +116,8 @@ static bool is_thrown_away(const struct record_recipient *r)
 	return r->target == RECORD_TO_RELAY && str_starts(r->destination, STR("discard:"));
 }
 
-enum queue_route_answer mta_route(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out)
+enum queue_route_answer mta_route(void *arg, struct arena *arena, const struct queue_route_query *query,
+	struct queue_route *route_out)
 {
 	struct smtp_server *server = arg;
 	const struct record_recipient *r = query->recipient;

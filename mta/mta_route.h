@@ -5,7 +5,8 @@
 
 #include "mta/queue.h"
 
-enum queue_route_answer mta_route(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out);
+enum queue_route_answer mta_route(void *arg, struct arena *arena, const struct queue_route_query *query,
+	struct queue_route *route_out);
 uint64_t mta_route_world(void *arg);
 
 #endif

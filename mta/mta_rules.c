@@ -8,7 +8,8 @@
 static void complain(void *context, struct str file, size_t line, struct str key, const char *what)
 {
 	(void)context;
-	log_error(NULL, "a row of a table is wrong", log_str("file", file), log_u64("line", line), log_str("key", key), log_c("problem", what));
+	log_error(NULL, "a row of a table is wrong", log_str("file", file), log_u64("line", line), log_str("key", key),
+		log_c("problem", what));
 }
 
 static const struct {
@@ -55,8 +56,10 @@ void mta_rules_trouble(struct mta_rules *mine, struct buf *text)
 	struct rules *rules = mta_rules_get(mine);
 	for (size_t i = 0; i < KINDS; i++)
 		if (rules_is_damaged(rules, kinds[i].kind))
-			buf_printf(text, "%s%s (%.*s) cannot be used, %s: `posthouse check` says why; correct it and `posthouse reload`", text->n ? "; " : "",
-				kinds[i].setting, STR_FMT(rules_name(rules, kinds[i].kind)), kinds[i].meanwhile);
+			buf_printf(text,
+				"%s%s (%.*s) cannot be used, %s: `posthouse check` says why; correct it and `posthouse reload`",
+				text->n ? "; " : "", kinds[i].setting, STR_FMT(rules_name(rules, kinds[i].kind)),
+				kinds[i].meanwhile);
 	rules_drop(&rules);
 }
 

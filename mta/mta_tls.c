@@ -11,7 +11,8 @@ static enum err_code load_asking(const struct settings *settings, struct tls_ser
 	bool ca_missing;
 	enum err_code code = settings_tls_asking_server(settings, server_out, &ca_missing, err);
 	if (code == ERR_OK && ca_missing)
-		log_error(NULL, "clients are not known by the names of their certificates: tls_ca_file cannot be read", log_err(err));
+		log_error(NULL, "clients are not known by the names of their certificates: tls_ca_file cannot be read",
+			log_err(err));
 	return code;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The TLS contexts of a front-end: as a server to the world, as a client to our mailbox hosts, to the relayhost and to next hops of routes.
+// The TLS contexts of a front-end: as a server to the world, as a client to our mailbox hosts, to the relayhost and to next hops
+// of routes.
 #ifndef MTA_MTA_TLS_H
 #define MTA_MTA_TLS_H
 
@@ -10,7 +11,8 @@
 struct mta_tls {
 	struct tls_server *server; // owned; NULL: no tls_certificate
 	struct tls_server *asking; // owned; for port 25; NULL: no relay_certificates
-	struct queue_tls out;      // owned; lmtp NULL: no node_certificate, peers are known by their pins and not by a CA; relay NULL:
+	// owned; lmtp NULL: no node_certificate, peers are known by their pins and not by a CA; relay NULL:
+	struct queue_tls out;
 	                           // relayhost_tls is none; verified NULL: tls_ca_file cannot be read
 };
 

@@ -110,8 +110,8 @@ static bool is_pinned(const struct peer *peer)
 	const struct conn_tls *tls = conn_tls(peer->conn);
 	struct str spki = str_of_c(tls->peer_spki), algorithm, digest;
 	for (size_t i = 0; i < peer->config.pins_n; i++)
-		if (str_cut(peer->config.pins[i], ':', &algorithm, &digest) && str_eq_nocase(algorithm, STR("sha256")) && spki.n == 64 &&
-			str_eq_nocase(digest, spki))
+		if (str_cut(peer->config.pins[i], ':', &algorithm, &digest) && str_eq_nocase(algorithm, STR("sha256")) &&
+			spki.n == 64 && str_eq_nocase(digest, spki))
 			return true;
 	return false;
 }

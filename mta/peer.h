@@ -7,11 +7,11 @@
 //     if (!peer_is_usable(peer)) ...                                      // said 421, broke, or lost step: close it
 //     peer_quit(&peer);
 //
-// Straight-line code on a fiber over base/conn.h; tests give it a script in memory. Timeouts and pipelining follow RFC 5321 section
-// 4.5.3.2 and RFC 2920; LMTP answers the final dot once for each accepted recipient, in order (RFC 2033 section 4.2).
+// Straight-line code on a fiber over base/conn.h; tests give it a script in memory. Timeouts and pipelining follow RFC 5321
+// section 4.5.3.2 and RFC 2920; LMTP answers the final dot once for each accepted recipient, in order (RFC 2033 section 4.2).
 //
-// Step is never guessed. Replies are counted; an answer that cannot stand at its place, or one more than asked for, ends the connection, and
-// what it said about the message is temporary, never a bounce (ROUTING: "replies that slipped by one").
+// Step is never guessed. Replies are counted; an answer that cannot stand at its place, or one more than asked for, ends the
+// connection, and what it said about the message is temporary, never a bounce (ROUTING: "replies that slipped by one").
 #ifndef MTA_PEER_H
 #define MTA_PEER_H
 
@@ -46,8 +46,9 @@ struct peer_config {
 // Takes *conn; config is copied, what it points to is borrowed for the peer's life.
 struct peer *peer_new(struct conn **conn, const struct peer_config *config);
 
-// ERR_PROTOCOL: it says something else than a server would, or offers no TLS where it must; ERR_BUSY: it says 4xx or 5xx at its greeting;
-// ERR_TLS; ERR_TIMEOUT, ERR_CLOSED, ERR_IO, ERR_CANCELLED. peer_tls_failed() says whether going without TLS may help. May wait.
+// ERR_PROTOCOL: it says something else than a server would, or offers no TLS where it must; ERR_BUSY: it says 4xx or 5xx at its
+// greeting; ERR_TLS; ERR_TIMEOUT, ERR_CLOSED, ERR_IO, ERR_CANCELLED. peer_tls_failed() says whether going without TLS may help.
+// May wait.
 enum err_code peer_greet(struct peer *peer, struct err *err) ERR_CHECKED;
 bool peer_tls_failed(const struct peer *peer);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A server that says anything to our client: the first byte says which protocol, which message and in which pieces it talks, the rest is what
-// it says. Whoever counts as accepted or refused was answered so; what we say is commands of ours, with our line ends.
+// A server that says anything to our client: the first byte says which protocol, which message and in which pieces it talks, the
+// rest is what it says. Whoever counts as accepted or refused was answered so; what we say is commands of ours, with our line
+// ends.
 // Covers: mta/peer.c mta/peer_send.c mta/item.c
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,7 +11,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { LMTP = 1, BYTEWISE = 2, EIGHT_BIT = 4, UTF8 = 8, LARGE = 16, TLS_MUST = 32, WRAPPED = 64, RECIPIENTS = 3, ROUNDS = 2, LARGE_BYTES = 20000 };
+enum { LMTP = 1, BYTEWISE = 2, EIGHT_BIT = 4, UTF8 = 8, LARGE = 16, TLS_MUST = 32, WRAPPED = 64, RECIPIENTS = 3, ROUNDS = 2,
+LARGE_BYTES = 20000 };
 
 static struct str body_text; // of the message that is sent
 
@@ -78,8 +80,10 @@ static void check_said(struct str said)
 
 static void talk(struct conn *conn, unsigned flags, struct item_message *message, struct item **items)
 {
-	struct peer_config config = {.lmtp = flags & LMTP, .hostname = STR("mx.uni.example"), .host = STR("peer"), .reply_ms = 1000,
-		.final_reply_ms = 1000, .tls = flags & TLS_MUST ? PEER_TLS_MUST : PEER_TLS_NONE, .line_bytes_max = flags & WRAPPED ? 64 : 0};
+	struct peer_config config = {.lmtp = flags & LMTP, .hostname = STR("mx.uni.example"), .host = STR("peer"),
+	.reply_ms = 1000,
+		.final_reply_ms = 1000, .tls = flags & TLS_MUST ? PEER_TLS_MUST : PEER_TLS_NONE,
+		.line_bytes_max = flags & WRAPPED ? 64 : 0};
 	struct err err;
 	struct peer *peer = peer_new(&conn, &config);
 	if (peer_greet(peer, &err) == ERR_OK)
@@ -100,13 +104,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&text, 2 * LARGE_BYTES);
 	make_body(flags, &text);
 	struct record_enter enter = {.guid = {{1}}, .root = {{0xab}}, .sender = STR("s@else.example"), .body_bytes = text.n,
-		.flags = (flags & EIGHT_BIT ? RECORD_FLAG_8BIT : 0) | (flags & UTF8 ? RECORD_FLAG_UTF8 : 0), .envid = STR("id+7")};
+		.flags = (flags & EIGHT_BIT ? RECORD_FLAG_8BIT : 0) | (flags & UTF8 ? RECORD_FLAG_UTF8 : 0),
+		.envid = STR("id+7")};
 	struct item_message *message = item_message_new(&enter, 1, STR_NONE);
 	struct item *items[RECIPIENTS];
-	static const struct str addresses[RECIPIENTS] = {STR("a@uni.example"), STR("\"b c\"@uni.example"), STR("d@xn--nxasmq6b.example")};
+	static const struct str addresses[RECIPIENTS] = {
+		STR("a@uni.example"), STR("\"b c\"@uni.example"), STR("d@xn--nxasmq6b.example")};
 	for (uint32_t i = 0; i < RECIPIENTS; i++) {
-		struct record_recipient r = {.number = i + 1, .target = flags & LMTP ? RECORD_TO_MAILBOX : RECORD_TO_RELAY, .address = addresses[i],
-			.key = addresses[i], .destination = STR("x"), .orcpt = STR("rfc822;old@uni.example"), .notify = RECORD_NOTIFY_DELAY};
+		struct record_recipient r = {.number = i + 1, .target = flags & LMTP ? RECORD_TO_MAILBOX : RECORD_TO_RELAY,
+		.address = addresses[i],
+			.key = addresses[i], .destination = STR("x"), .orcpt = STR("rfc822;old@uni.example"),
+			.notify = RECORD_NOTIFY_DELAY};
 		items[i] = item_new(message, &r);
 	}
 	struct conn_memory script = {.input = str_of((const char *)data + 1, size - 1), .output = &said,

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // One transaction: MAIL, RCPT for each, DATA, the message, and what the peer says to each of them.
 //
-// Happy path: MAIL, all RCPT and DATA leave together where PIPELINING is offered; their replies come in order; after 354 the body and the
-// dot; then one reply (SMTP) or one for each accepted recipient (LMTP). To a mailbox host of ours a small message goes whole, as
-// one chunk behind its envelope (BDAT LAST, RFC 3030), and all replies come at its end: one turn of the network for a delivery,
-// and one wake-up of each side. Not to the world, where a refused recipient is common and a second delivery is one too many.
-// Failure: a 4xx or 5xx belongs to its recipient; MAIL's and DATA's belong to all that were not refused before. When the connection
-// breaks, whoever has no answer is temporary: over LMTP it will be sent again under the same key, over SMTP it may arrive twice (RFC
-// 1047). When the replies are out of step (354 not where it must be, one reply too many) nothing that was said is permanent.
+// Happy path: MAIL, all RCPT and DATA leave together where PIPELINING is offered; their replies come in order; after 354 the body
+// and the dot; then one reply (SMTP) or one for each accepted recipient (LMTP). To a mailbox host of ours a small message goes
+// whole, as one chunk behind its envelope (BDAT LAST, RFC 3030), and all replies come at its end: one turn of the network for a
+// delivery, and one wake-up of each side. Not to the world, where a refused recipient is common and a second delivery is one too
+// many. Failure: a 4xx or 5xx belongs to its recipient; MAIL's and DATA's belong to all that were not refused before. When the
+// connection breaks, whoever has no answer is temporary: over LMTP it will be sent again under the same key, over SMTP it may
+// arrive twice (RFC 1047). When the replies are out of step (354 not where it must be, one reply too many) nothing that was said
+// is permanent.
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -65,8 +66,9 @@ static enum peer_outcome outcome_of(struct reply reply)
 	return reply_is_positive(&reply) ? PEER_ACCEPTED : reply_is_permanent(&reply) ? PEER_PERMANENT : PEER_TEMPORARY;
 }
 
-// A mailbox host of ours that wants none of MAIL itself (a pin or a network that is not set, a command it does not know) says that our nodes
-// do not fit together: a fault of ours returns no mail (promise 3). Its word about the message, size and content, stands.
+// A mailbox host of ours that wants none of MAIL itself (a pin or a network that is not set, a command it does not know) says
+// that our nodes do not fit together: a fault of ours returns no mail (promise 3). Its word about the message, size and content,
+// stands.
 static enum peer_outcome outcome_of_mail(const struct peer *peer, struct reply reply)
 {
 	bool about_us = reply.code <= 504 || reply.code == 521 || reply.code == 530 || str_starts(reply.enhanced, STR("5.7."));
@@ -111,7 +113,8 @@ static void out_of_step(struct send *s, const char *why)
 		r->reply = arena_printf(s->txn->arena, "451 4.5.0 its replies are out of step: %s", why);
 		r->ours = true;
 	}
-	log_warning(s->peer->config.log, "a peer's replies are out of step", log_str("host", s->peer->config.host), log_c("reason", why));
+	log_warning(s->peer->config.log, "a peer's replies are out of step", log_str("host", s->peer->config.host),
+		log_c("reason", why));
 }
 
 // --- May it go there at all? ---
@@ -156,15 +159,18 @@ static bool envelope_is_ascii(const struct peer_transaction *txn)
 	return ascii;
 }
 
-// A next hop that lacks what the message needs is a reason to return it, not to mangle it (RFC 6531 section 3.5, RFC 6152 section 3).
+// A next hop that lacks what the message needs is a reason to return it, not to mangle it (RFC 6531 section 3.5, RFC 6152 section
+// 3).
 static bool fits_peer(struct send *s)
 {
 	const struct item_message *m = s->txn->message;
 	struct peer *peer = s->peer;
 	if (peer->size_max && m->body_bytes > peer->size_max) {
-		if (peer->config.lmtp) { // we took it, so a node of ours with a smaller message_size_max is our fault: it waits for the operator
-			log_error(peer->config.log, "a mailbox host takes less than message_size_max here", log_str("host", peer->config.host),
-				log_u64("size_max", peer->size_max), log_u64("size_bytes", m->body_bytes));
+		// we took it, so a node of ours with a smaller message_size_max is our fault: it waits for the operator
+		if (peer->config.lmtp) {
+			log_error(peer->config.log, "a mailbox host takes less than message_size_max here",
+				log_str("host", peer->config.host), log_u64("size_max", peer->size_max),
+				log_u64("size_bytes", m->body_bytes));
 			set_rest(s, PEER_TEMPORARY, STR("451 4.3.5 the mailbox host is set to take less than we do"), true);
 			return false;
 		}
@@ -215,7 +221,9 @@ static bool format_mail(struct send *s, struct buf *out)
 	const struct item_message *m = s->txn->message;
 	struct smtp_mail mail = {.has_size = true, .size_bytes = m->body_bytes, .smtputf8 = s->utf8, .from = addr_null(),
 		.body = m->flags & RECORD_FLAG_8BIT ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT,
-		.ret = m->flags & RECORD_FLAG_RET_FULL ? SMTP_RET_FULL : m->flags & RECORD_FLAG_RET_HDRS ? SMTP_RET_HDRS : SMTP_RET_NONE,
+		.ret = m->flags & RECORD_FLAG_RET_FULL   ? SMTP_RET_FULL
+		       : m->flags & RECORD_FLAG_RET_HDRS ? SMTP_RET_HDRS
+							 : SMTP_RET_NONE,
 		.has_envid = m->envid.n > 0, .envid = m->envid, .has_key = true, .root = m->root};
 	if (m->sender.n && addr_parse(s->txn->arena, m->sender, ADDR_UTF8 | ADDR_LONG_LOCAL, &mail.from) != ADDR_OK)
 		return false;
@@ -224,14 +232,17 @@ static bool format_mail(struct send *s, struct buf *out)
 
 static unsigned notify_of(uint8_t notify)
 {
-	return (notify & RECORD_NOTIFY_NEVER ? SMTP_NOTIFY_NEVER : 0u) | (notify & RECORD_NOTIFY_SUCCESS ? SMTP_NOTIFY_SUCCESS : 0u) |
-	       (notify & RECORD_NOTIFY_FAILURE ? SMTP_NOTIFY_FAILURE : 0u) | (notify & RECORD_NOTIFY_DELAY ? SMTP_NOTIFY_DELAY : 0u);
+	return (notify & RECORD_NOTIFY_NEVER ? SMTP_NOTIFY_NEVER : 0u) |
+	       (notify & RECORD_NOTIFY_SUCCESS ? SMTP_NOTIFY_SUCCESS : 0u) |
+	       (notify & RECORD_NOTIFY_FAILURE ? SMTP_NOTIFY_FAILURE : 0u) |
+	       (notify & RECORD_NOTIFY_DELAY ? SMTP_NOTIFY_DELAY : 0u);
 }
 
 static bool format_rcpt(struct send *s, const struct item *item, struct buf *out)
 {
 	bool is_ours = item->r.target == RECORD_TO_MAILBOX;
-	struct smtp_rcpt rcpt = {.has_key = is_ours, .key = {.detail = is_ours ? item->r.detail : STR_NONE, .list = item->r.list}};
+	struct smtp_rcpt rcpt = {
+		.has_key = is_ours, .key = {.detail = is_ours ? item->r.detail : STR_NONE, .list = item->r.list}};
 	// Reports about mailboxes of ours are written here, where the envelope is known in full; the world takes DSN over.
 	if (item->r.target == RECORD_TO_RELAY) {
 		rcpt.notify = notify_of(item->r.notify);
@@ -393,7 +404,8 @@ static void read_final_replies(struct send *s)
 			for (size_t k = i; k < s->txn->n; k++)
 				if (s->txn->to[k].outcome == PEER_ACCEPTED) {
 					s->txn->to[k].outcome = PEER_TEMPORARY;
-					s->txn->to[k].reply = arena_printf(s->txn->arena, "451 4.4.2 waiting for the final reply: %s", s->err.text);
+					s->txn->to[k].reply = arena_printf(s->txn->arena,
+						"451 4.4.2 waiting for the final reply: %s", s->err.text);
 					s->txn->to[k].ours = true;
 				}
 			return;
@@ -503,8 +515,8 @@ static bool goes_at_once(const struct send *s)
 	return s->peer->config.lmtp && (s->peer->extensions & needed) == needed && s->txn->message->body_bytes <= CHUNK_BYTES_MAX;
 }
 
-// A message that came by BDAT may end in the middle of a line; it gets the line end that DATA would give it, so that what is stored does not depend on
-// its size or its next hop.
+// A message that came by BDAT may end in the middle of a line; it gets the line end that DATA would give it, so that what is
+// stored does not depend on its size or its next hop.
 static struct str missing_end(const struct item_message *message)
 {
 	return message->flags & RECORD_FLAG_OPEN_END ? STR("\r\n") : STR_NONE;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The queue from start to end: opens log, fold, spool and starts; recovers what a crash left; closes.
 //
-// Crash story. The rows are whole (cluster/log.c). What else a death leaves behind, and what is done about it here, without a hand:
-//   attempts that were open     nobody else can be at them (the database is locked by us): RESULT "interrupted", they are tried again;
-//                               to the world that may be a second copy (CLUSTER 4), to our mailboxes it is not (the delivery key)
+// Crash story. The rows are whole (cluster/log.c). What else a death leaves behind, and what is done about it here, without a
+// hand:
+//   attempts that were open     nobody else can be at them (the database is locked by us): RESULT "interrupted", they are tried
+//                               again; to the world that may be a second copy (CLUSTER 4), to our mailboxes it is not (the
+//                               delivery key)
 //   bodies without a message    their 250 was never said: removed
 //   messages that were tried    their starts say so; after the third death they are held (keeper.h)
 // Called by the daemon's main thread, apart from queue_reload and queue_stop.
@@ -165,8 +167,11 @@ static void look_for_attempt(struct db *db, void *arg)
 			break;
 		x->attempt = attempt;
 		struct record_one_result *r = &x->results[x->n++];
-		*r = (struct record_one_result){.guid = guid, .number = (uint32_t)db_col_i64(stmt, ATTEMPT_NUMBER), .outcome = RECORD_DEFERRED,
-			.next_try_ms = clock_wall_ms(), .waited_s = (uint32_t)db_col_i64(stmt, ATTEMPT_WAITED),
+		*r = (struct record_one_result){.guid = guid,
+			.number = (uint32_t)db_col_i64(stmt, ATTEMPT_NUMBER),
+			.outcome = RECORD_DEFERRED,
+			.next_try_ms = clock_wall_ms(),
+			.waited_s = (uint32_t)db_col_i64(stmt, ATTEMPT_WAITED),
 			.reply = STR("451 4.4.2 interrupted by a restart")};
 	}
 	if (step != DB_FAILED)
@@ -294,8 +299,10 @@ static enum err_code open_all(struct queue *queue, struct err *err)
 	if (code == ERR_OK)
 		code = keeper_open(queue->dir, queue->spool_dir, add_suspect, suspects, queue->config.died, &queue->keeper, err);
 	if (code == ERR_OK) {
-		struct cluster_log_config config = {.dir = queue->config.dir, .fold = queue_fold_table(queue->fold),
-			.reserve_bytes = (uint64_t)settings_of(queue->settings)->queue_reserve_bytes, .ballast_bytes = BALLAST_BYTES,
+		struct cluster_log_config config = {.dir = queue->config.dir,
+			.fold = queue_fold_table(queue->fold),
+			.reserve_bytes = (uint64_t)settings_of(queue->settings)->queue_reserve_bytes,
+			.ballast_bytes = BALLAST_BYTES,
 			.died = queue->config.died};
 		code = cluster_log_open(&config, &queue->log, err);
 	}

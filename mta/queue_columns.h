@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the queue's reading statements select, by name: the text of the statement and the numbers of its columns come from one list.
+// What the queue's reading statements select, by name: the text of the statement and the numbers of its columns come from one
+// list.
 //
 //     "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ITEM_COLUMNS) " FROM recipient r …"
 //     item->tries = (uint32_t)db_col_i64(stmt, ITEM_TRIES);
@@ -27,10 +28,11 @@
 	FIRST(ATTEMPT_GUID, "guid") X(ATTEMPT_NUMBER, "number") X(ATTEMPT_INDEX, "attempt") X(ATTEMPT_WAITED, "waited")
 
 // A row that cannot be read: what there is of it.
-#define QUEUE_DAMAGED_COLUMNS(FIRST, X)                                                                                       \
-	FIRST(DAMAGED_ROW, "'recipient'") X(DAMAGED_GUID, "r.guid") X(DAMAGED_NUMBER, "r.number") X(DAMAGED_ADDRESS, "r.address") \
-	X(DAMAGED_DESTINATION, "r.destination") X(DAMAGED_SENDER, "m.sender") X(DAMAGED_RECEIVED, "m.received")               \
-	X(DAMAGED_BYTES, "m.bytes") X(DAMAGED_BODY, "b.data")
+#define QUEUE_DAMAGED_COLUMNS(FIRST, X) \
+	FIRST(DAMAGED_ROW, "'recipient'") \
+	X(DAMAGED_GUID, "r.guid") X(DAMAGED_NUMBER, "r.number") X(DAMAGED_ADDRESS, "r.address") \
+		X(DAMAGED_DESTINATION, "r.destination") X(DAMAGED_SENDER, "m.sender") X(DAMAGED_RECEIVED, "m.received") \
+			X(DAMAGED_BYTES, "m.bytes") X(DAMAGED_BODY, "b.data")
 
 #define QUEUE_COLUMN_NAME(name, text) name,
 enum queue_item_column { QUEUE_ITEM_COLUMNS(QUEUE_COLUMN_NAME, QUEUE_COLUMN_NAME) };

@@ -2,7 +2,8 @@
 // What administrators ask of the queue and do to it, over the control socket: list, hold, release, delete, retry, stats.
 //
 //     {"command": "queue.list", "id": "…", "state": "held"}                      one item a message; id and state may be missing;
-//                                                                                of more than 2,000 recipients "recipients_more" are left out
+//                                                                                of more than 2,000 recipients "recipients_more"
+//                                                                                are left out
 //     {"command": "queue.hold", "ids": ["008J4CT4ANK7", …], "why": "…"}          or "all": true; an id is a queue id or a guid
 //     {"command": "queue.release" | "queue.delete" | "queue.retry", …}           the same
 //     {"command": "queue.retry", "again": true, "address": "…", …}              what they are to is asked anew first (requeue.h)
@@ -10,8 +11,9 @@
 //     {"command": "queue.stats"}                                                 ledger, log, schedule
 //     {"command": "queue.replay", …}                                             queue_replay.c
 //
-// Acts are records (CLUSTER): they are committed before they are answered, and the ledger counts them. Handlers run on a fiber and read
-// pages of rows, so that a long queue is listed in little memory; what changes meanwhile may or may not be in the answer.
+// Acts are records (CLUSTER): they are committed before they are answered, and the ledger counts them. Handlers run on a fiber
+// and read pages of rows, so that a long queue is listed in little memory; what changes meanwhile may or may not be in the
+// answer.
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -94,7 +96,8 @@ static void read_guids(struct db *db, void *arg)
 	enum db_step step = DB_DONE;
 	page->n = 0;
 	page->err.code = ERR_OK;
-	while (page->n < GUIDS_MAX && (step = db_step(db, stmt, &page->err)) == DB_ROW && fold_guid(stmt, 0, &page->guids[page->n], &page->err) == ERR_OK)
+	while (page->n < GUIDS_MAX && (step = db_step(db, stmt, &page->err)) == DB_ROW &&
+		fold_guid(stmt, 0, &page->guids[page->n], &page->err) == ERR_OK)
 		page->n++;
 	if (step == DB_FAILED)
 		return;
@@ -202,7 +205,8 @@ static void run_act(struct control_request *request, struct queue *queue, enum r
 	if (code)
 		control_fail(request, code, "%s", err.text);
 	else
-		control_ok(request, json_pack("{s:I,s:I}", "messages", (json_int_t)act.messages, "recipients", (json_int_t)act.recipients));
+		control_ok(request,
+			json_pack("{s:I,s:I}", "messages", (json_int_t)act.messages, "recipients", (json_int_t)act.recipients));
 }
 
 static void hold(struct control_request *request, void *arg)
@@ -224,7 +228,8 @@ static enum err_code check_database(struct queue *queue, struct err *err)
 		if (code)
 			return code;
 		if (check.err.code)
-			return err_set(err, check.err.code, "%s; nothing was removed: the file is damaged, not only rows", check.err.text);
+			return err_set(err, check.err.code, "%s; nothing was removed: the file is damaged, not only rows",
+				check.err.text);
 	}
 	return ERR_OK;
 }
@@ -312,10 +317,11 @@ static void retry_again(struct control_request *request, struct queue *queue)
 	if (code)
 		control_fail(request, code, "%s", err.text);
 	else
-		control_ok(request, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o*}", "messages", (json_int_t)act.messages, "recipients",
-			(json_int_t)act.recipients, "changed", (json_int_t)again.found.copies, "withdrawn",
-			(json_int_t)again.found.left, "later", (json_int_t)again.found.later, "nobody", (json_int_t)again.found.nobody, "reply",
-			again.found.reply.n ? queue_safe_string(again.found.reply) : NULL));
+		control_ok(request, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o*}", "messages", (json_int_t)act.messages,
+					    "recipients", (json_int_t)act.recipients, "changed", (json_int_t)again.found.copies,
+					    "withdrawn", (json_int_t)again.found.left, "later", (json_int_t)again.found.later,
+					    "nobody", (json_int_t)again.found.nobody, "reply",
+					    again.found.reply.n ? queue_safe_string(again.found.reply) : NULL));
 	if (code == ERR_OK && all && address.n == 0)
 		queue_flush(queue);
 	arena_free(&arena);
@@ -354,19 +360,21 @@ static void stats(struct control_request *request, void *arg)
 	json_t *ledger = json_object();
 	for (int i = 0; i < LEDGER_COUNTERS; i++)
 		json_object_set_new(ledger, queue_ledger_name((enum queue_ledger)i), json_integer(counters[i]));
-	control_ok(request, json_pack("{s:o,s:b,s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b},s:{s:I,s:I,s:I,s:I},s:s,s:s}", "ledger", ledger, "balanced",
-		balanced, "log", "term", (json_int_t)log.term, "first", (json_int_t)log.first, "applied", (json_int_t)log.applied, "records",
-		(json_int_t)log.records, "batches", (json_int_t)log.batches, "waiting", (json_int_t)log.waiting, "free_bytes",
-		(json_int_t)log.free_bytes, "short_of_space", log.short_of_space, "stuck", log.stuck, "schedule", "destinations",
-		(json_int_t)schedule.destinations, "dead", (json_int_t)schedule.dead, "in_memory", (json_int_t)schedule.items, "connections",
-		(json_int_t)schedule.agents, "disk_id", guid_text(&disk_id, disk).p, "group_id", guid_text(&group_id, group).p));
+	control_ok(request, json_pack("{s:o,s:b,s:{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b},s:{s:I,s:I,s:I,s:I},s:s,s:s}", "ledger",
+				 ledger, "balanced", balanced, "log", "term", (json_int_t)log.term, "first",
+				 (json_int_t)log.first, "applied", (json_int_t)log.applied, "records", (json_int_t)log.records,
+				 "batches", (json_int_t)log.batches, "waiting", (json_int_t)log.waiting, "free_bytes",
+				 (json_int_t)log.free_bytes, "short_of_space", log.short_of_space, "stuck", log.stuck, "schedule",
+				 "destinations", (json_int_t)schedule.destinations, "dead", (json_int_t)schedule.dead,
+				 "in_memory", (json_int_t)schedule.items, "connections", (json_int_t)schedule.agents, "disk_id",
+				 guid_text(&disk_id, disk).p, "group_id", guid_text(&group_id, group).p));
 }
 
 void queue_register_commands(struct queue *queue, struct control *control)
 {
-	const struct control_command rows[] = {{"queue.list", queue_list, queue}, {"queue.hold", hold, queue}, {"queue.release", release, queue},
-		{"queue.delete", delete, queue}, {"queue.retry", retry, queue}, {"queue.stats", stats, queue},
-		{"queue.replay", queue_replay, queue}, {NULL, NULL, NULL}};
+	const struct control_command rows[] = {{"queue.list", queue_list, queue}, {"queue.hold", hold, queue},
+		{"queue.release", release, queue}, {"queue.delete", delete, queue}, {"queue.retry", retry, queue},
+		{"queue.stats", stats, queue}, {"queue.replay", queue_replay, queue}, {NULL, NULL, NULL}};
 	queue->commands = calloc(1, sizeof rows);
 	must(queue->commands != NULL);
 	memcpy(queue->commands, rows, sizeof rows);
@@ -377,6 +385,8 @@ void queue_trouble(struct queue *queue, struct buf *text)
 {
 	size_t n = damage_rows(dispatch_damage(queue->dispatch));
 	if (n)
-		buf_printf(text, "%s%zu rows of the queue are damaged: `posthouse queue list damaged` shows them, `posthouse queue delete --damaged` removes them",
+		buf_printf(text,
+			"%s%zu rows of the queue are damaged: `posthouse queue list damaged` shows them, `posthouse queue delete "
+			"--damaged` removes them",
 			text->n ? "; " : "", n);
 }

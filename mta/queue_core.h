@@ -60,7 +60,8 @@ struct queue_proposal *queue_proposal_new(struct queue *queue, const struct reco
 // Hands it over (class RESULT); it is freed when done was told.
 void queue_proposal_submit(struct queue_proposal *proposal);
 
-// Proposes and waits until the log has said; for what must be known. May wait; not ended by cancel. ERR_LIMIT, or why it was refused.
+// Proposes and waits until the log has said; for what must be known. May wait; not ended by cancel. ERR_LIMIT, or why it was
+// refused.
 enum err_code queue_say(struct queue *queue, const struct record *record, struct queue_fold_answer *answer_out, struct err *err)
 	ERR_CHECKED;
 

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The queue, stopped at every point: what got its verdict is in it, or was taken by a mailbox host, once and whole; and it goes on by itself.
+// The queue, stopped at every point: what got its verdict is in it, or was taken by a mailbox host, once and whole; and it goes
+// on by itself.
 //
-// What is promised, per recipient: after COMMITTED it is in the rows until the LMTP server has taken it (or, refused there, until the report
-// about it was); what was seen to have left the queue does not come back; what was refused never shows; a hold holds, a deletion deletes.
-// What was tried and not answered is there whole or not at all.
+// What is promised, per recipient: after COMMITTED it is in the rows until the LMTP server has taken it (or, refused there, until
+// the report about it was); what was seen to have left the queue does not come back; what was refused never shows; a hold holds,
+// a deletion deletes. What was tried and not answered is there whole or not at all.
 #include "test_crash.h"
 
 // --- The work ---
 
 static enum queue_verdict enter(struct bench *b, uint32_t id, size_t bytes, struct guid *guid_out)
 {
-	struct record_recipient to[] = {to_mailbox(is_bounced(id) ? STR("no@uni.example") : id % KINDS == TO_LATER ? STR("later@uni.example")
-														   : STR("a@uni.example")),
+	struct record_recipient to[] = {to_mailbox(is_bounced(id)           ? STR("no@uni.example")
+						   : id % KINDS == TO_LATER ? STR("later@uni.example")
+									    : STR("a@uni.example")),
 		to_mailbox(STR("b@uni.example"))};
 	struct spool *spool;
 	struct err err;
@@ -28,7 +30,9 @@ static enum queue_verdict enter(struct bench *b, uint32_t id, size_t bytes, stru
 	if (code)
 		return QUEUE_REFUSED;
 	if (id % KINDS == TO_LIST && id != PROBE)
-		to[0] = (struct record_recipient){.target = RECORD_TO_EXPAND, .address = STR("list@uni.example"), .key = STR("list@uni.example"),
+		to[0] = (struct record_recipient){.target = RECORD_TO_EXPAND,
+			.address = STR("list@uni.example"),
+			.key = STR("list@uni.example"),
 			.destination = STR(RECORD_EXPAND_DESTINATION)};
 	struct queue_message message = {.sender = STR(CRASH_SENDER), .source = STR("crash"), .recipients = to,
 		.n = id % KINDS == TO_LIST ? 1 : recipients_of(id)};
@@ -80,8 +84,8 @@ static void must_have_spilled(struct db *db, void *arg)
 	must(sqlite3_db_status(db_handle(db), SQLITE_DBSTATUS_CACHE_SPILL, &spilled, &highest, 0) == SQLITE_OK && spilled > 0);
 }
 
-// Transactions larger than SQLite's cache: it writes pages to the WAL before the commit, and some of them again. The queue's cache is larger
-// than a batch, so that this needs a record of uncommon size there, or a smaller cache here.
+// Transactions larger than SQLite's cache: it writes pages to the WAL before the commit, and some of them again. The queue's
+// cache is larger than a batch, so that this needs a record of uncommon size there, or a smaller cache here.
 static void enter_spilled(struct bench *b, uint32_t n)
 {
 	char small[] = "PRAGMA cache_size=8", usual[] = "PRAGMA cache_size=-32768";
@@ -119,14 +123,16 @@ static void say(struct bench *b, uint32_t id, struct record *record, enum mark b
 
 static void hold(struct bench *b, uint32_t id)
 {
-	struct record r = {.type = RECORD_HOLD, .hold = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .why = STR("test")}};
+	struct record r = {.type = RECORD_HOLD,
+		.hold = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .why = STR("test")}};
 	say(b, id, &r, MARK_HOLDING, MARK_HELD);
 	b->held += b->acked[id] ? recipients_of(id) : 0;
 }
 
 static void release(struct bench *b, uint32_t id)
 {
-	struct record r = {.type = RECORD_RELEASE, .release = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash")}};
+	struct record r = {
+		.type = RECORD_RELEASE, .release = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash")}};
 	say(b, id, &r, MARK_RELEASING, -1);
 	b->held -= b->acked[id] ? recipients_of(id) : 0;
 }
@@ -137,14 +143,16 @@ static void requeue(struct bench *b, uint32_t id)
 	struct record_recipient right = to_mailbox(STR("b@uni.example"));
 	right.number = 1;
 	right.mailbox_id = STR("000000000000000000000000000000bb");
-	struct record r = {.type = RECORD_REQUEUE, .requeue = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .leave = {&wrong, 1},
+	struct record r = {.type = RECORD_REQUEUE, .requeue = {.guid = b->guids[id], .at_ms = clock_wall_ms(),
+		.who = STR("crash"), .leave = {&wrong, 1},
 		.come = {&right, 1}}};
 	say(b, id, &r, MARK_TRIED, MARK_REQUEUED);
 }
 
 static void delete(struct bench *b, uint32_t id)
 {
-	struct record r = {.type = RECORD_DELETE, .delete = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .why = STR("test")}};
+	struct record r = {.type = RECORD_DELETE,
+		.delete = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .why = STR("test")}};
 	say(b, id, &r, MARK_DELETING, MARK_DELETED);
 }
 
@@ -162,7 +170,8 @@ static void mark_taken(struct bench *b, enum mark mark)
 	size_t n = disk_trace_n(b->trace);
 	for (size_t i = disk_trace_begin(b->trace); i < n; i++) {
 		const struct disk_op *op = disk_trace_op(b->trace, i);
-		if (op->kind == DISK_MARK && (op->mark.kind == MARK_TAKEN || (op->mark.kind == MARK_REPORTED && mark == MARK_SETTLED)))
+		if (op->kind == DISK_MARK &&
+			(op->mark.kind == MARK_TAKEN || (op->mark.kind == MARK_REPORTED && mark == MARK_SETTLED)))
 			disk_mark(b->trace, mark, op->mark.id, op->mark.value);
 	}
 }
@@ -175,7 +184,8 @@ static void settle(struct bench *b)
 		stay += b->acked[id] && id % KINDS == TO_LATER;
 	while (queued(b->queue) > stay)
 		if (clock_mono_exact_ms() > deadline_ms) {
-			fprintf(stderr, "%lld recipients are still in the queue, not %lld\n", (long long)queued(b->queue), (long long)stay);
+			fprintf(stderr, "%lld recipients are still in the queue, not %lld\n", (long long)queued(b->queue),
+				(long long)stay);
 			_exit(3);
 		} else {
 			usleep(1000);
@@ -311,7 +321,8 @@ static void read_marks(struct checking *c, const struct disk_trace *trace, size_
 	}
 }
 
-// The recipients that were promised and that a row is: a list's is both members, that of a part (k of n) those whose hash says so.
+// The recipients that were promised and that a row is: a list's is both members, that of a part (k of n) those whose hash says
+// so.
 static void find_promised(sqlite3_stmt *stmt, struct row *row)
 {
 	static const struct str keys[] = {STR("a@uni.example"), STR("b@uni.example")};
@@ -327,8 +338,10 @@ static void read_rows(struct db *db, void *arg)
 {
 	struct checking *c = arg;
 	sqlite3_stmt *stmt;
-	must(sqlite3_prepare_v2(db_handle(db), "SELECT m.guid, m.flags, m.bytes, m.body, r.number, r.state, r.address, r.target, r.detail FROM message m JOIN recipient r"
-						" USING(guid) ORDER BY m.guid, r.number", -1, &stmt, NULL) == SQLITE_OK);
+	must(sqlite3_prepare_v2(db_handle(db),
+		     "SELECT m.guid, m.flags, m.bytes, m.body, r.number, r.state, r.address, r.target, r.detail FROM message m "
+		     "JOIN recipient r USING(guid) ORDER BY m.guid, r.number",
+		     -1, &stmt, NULL) == SQLITE_OK);
 	while (sqlite3_step(stmt) == SQLITE_ROW) {
 		c->messages = reallocarray(c->messages, c->n + 1, sizeof *c->messages);
 		c->rows = reallocarray(c->rows, c->n + 1, sizeof *c->rows);
@@ -355,7 +368,8 @@ static void check_row(struct checking *c, size_t i)
 	buf_init(&text, TEXT_BYTES_MAX);
 	c->files += (c->messages[i].flags & RECORD_FLAG_SPOOL) && c->rows[i].first;
 	if (queue_rows_body(c->bench->queue, &c->messages[i], &text, &err) || text.n != c->messages[i].body_bytes) {
-		crash_lost(c->verdict, "a body of %llu bytes cannot be read: %s", (unsigned long long)c->messages[i].body_bytes, err.text);
+		crash_lost(c->verdict, "a body of %llu bytes cannot be read: %s", (unsigned long long)c->messages[i].body_bytes,
+			err.text);
 	} else if (!crash_text_id(text.p, text.n, &id, &bytes, &at) || id > PROBE) {
 		crash_lost(c->verdict, "there is a message that nobody sent, of %zu bytes", text.n);
 	} else if (at > 0) {
@@ -452,7 +466,8 @@ static void check_life(struct checking *c)
 		crash_lost(c->verdict, "no new mail is taken");
 	queue_fold_ledger(c->bench->queue->fold, counters, &balanced);
 	if (!balanced || counters[LEDGER_QUEUED] != (int64_t)c->n + 1)
-		crash_lost(c->verdict, "the ledger has %lld recipients, the rows %zu", (long long)counters[LEDGER_QUEUED], c->n + 1);
+		crash_lost(c->verdict, "the ledger has %lld recipients, the rows %zu", (long long)counters[LEDGER_QUEUED],
+			c->n + 1);
 }
 
 static void delivered_after(void *arg, struct str guid, struct str recipient, struct str text)
@@ -491,7 +506,8 @@ static void deliver_all(struct checking *c)
 	while (queued(b->queue) > stay && clock_mono_exact_ms() < deadline_ms)
 		usleep(500);
 	if (queued(b->queue) != stay)
-		crash_lost(c->verdict, "%lld recipients stay in the queue, not %lld", (long long)queued(b->queue), (long long)stay);
+		crash_lost(c->verdict, "%lld recipients stay in the queue, not %lld", (long long)queued(b->queue),
+			(long long)stay);
 	stop(b);
 	for (uint32_t id = 0; id < IDS_MAX; id++)
 		for (unsigned number = 1; number <= recipients_of(id); number++) {
@@ -531,6 +547,7 @@ static bool is_ack(const struct disk_mark *mark)
 
 int main(int argc, char **argv)
 {
-	static const struct crash_test test = {.name = "queue", .work = work, .restart = restart, .check = check, .is_ack = is_ack};
+	static const struct crash_test test = {
+		.name = "queue", .work = work, .restart = restart, .check = check, .is_ack = is_ack};
 	return crash_main(argc, argv, &test);
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The door: a message becomes an ENTER record, the log gives its verdict, and a verdict that does not come in time becomes a CANCEL.
+// The door: a message becomes an ENTER record, the log gives its verdict, and a verdict that does not come in time becomes a
+// CANCEL.
 //
-// Happy path: the body is complete and durable where it is a file, the record is encoded, proposed once, committed with its rows; 250.
-// Failure: refused before it was proposed (no space, line full, the record too long): nothing of it will ever count, a file is removed.
-// Time is over: CANCEL goes into the same line behind the ENTER, so whichever way the ENTER went, it does not count afterwards; CANCEL is
-// never refused, it waits for the disk. If the process dies first, the ENTER may stand: the client, told 451 or nothing, sends again, as
-// RFC 1047 allows.
+// Happy path: the body is complete and durable where it is a file, the record is encoded, proposed once, committed with its rows;
+// 250. Failure: refused before it was proposed (no space, line full, the record too long): nothing of it will ever count, a file
+// is removed. Time is over: CANCEL goes into the same line behind the ENTER, so whichever way the ENTER went, it does not count
+// afterwards; CANCEL is never refused, it waits for the disk. If the process dies first, the ENTER may stand: the client, told
+// 451 or nothing, sends again, as RFC 1047 allows.
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -26,7 +27,8 @@ static void fini_proposal(void *payload)
 	buf_fini(&proposal->body);
 }
 
-static bool init_proposal(struct queue_proposal *proposal, struct queue *queue, const struct record *record, size_t body_bytes_max)
+static bool init_proposal(struct queue_proposal *proposal, struct queue *queue, const struct record *record,
+	size_t body_bytes_max)
 {
 	proposal->queue = queue;
 	proposal->p.class = CLUSTER_CLASS_RESULT;
@@ -98,8 +100,8 @@ enum err_code queue_say(struct queue *queue, const struct record *record, struct
 
 static bool same_way(const struct record_recipient *a, const struct record_recipient *b)
 {
-	return a->target == b->target && str_eq(a->key, b->key) && str_eq(a->mailbox_id, b->mailbox_id) && str_eq(a->detail, b->detail) &&
-	       str_eq(a->list, b->list) && str_eq(a->destination, b->destination);
+	return a->target == b->target && str_eq(a->key, b->key) && str_eq(a->mailbox_id, b->mailbox_id) &&
+	       str_eq(a->detail, b->detail) && str_eq(a->list, b->list) && str_eq(a->destination, b->destination);
 }
 
 static uint64_t hash_way(const struct record_recipient *r)
@@ -146,9 +148,13 @@ static struct call *prepare(struct queue *queue, const struct queue_message *m, 
 {
 	struct arena *arena = arena_new(32 << 20);
 	struct record record = {.type = RECORD_ENTER,
-		.enter = {.guid = c->guid, .root = guid_is_zero(&m->root) ? c->guid : m->root, .kind = RECORD_ACCEPTED, .sender = m->sender,
-			.flags = (uint8_t)(m->flags | (c->file ? RECORD_FLAG_SPOOL : 0) | (c->open_end ? RECORD_FLAG_OPEN_END : 0)), .envid = m->envid, .source = m->source,
-			.held = m->held, .received_ms = clock_wall_ms(), .body_bytes = c->bytes, .digest = str_of((const char *)c->digest, sizeof c->digest)}};
+		.enter = {.guid = c->guid, .root = guid_is_zero(&m->root) ? c->guid : m->root, .kind = RECORD_ACCEPTED,
+			.sender = m->sender,
+			.flags = (uint8_t)(m->flags | (c->file ? RECORD_FLAG_SPOOL : 0) |
+				(c->open_end ? RECORD_FLAG_OPEN_END : 0)),
+			.envid = m->envid, .source = m->source,
+			.held = m->held, .received_ms = clock_wall_ms(), .body_bytes = c->bytes,
+			.digest = str_of((const char *)c->digest, sizeof c->digest)}};
 	struct record_recipients *to = &record.enter.recipients;
 	to->v = number_recipients(arena, m, &to->n);
 	struct call *call = to->v ? queue_proposal_call(queue, &record, 0) : NULL;
@@ -193,7 +199,8 @@ enum queue_verdict queue_enter(struct queue *queue, const struct queue_message *
 		return QUEUE_REFUSED;
 	}
 	cluster_log_propose(queue->log, call);
-	enum err_code code = call_wait(call, clock_after_ms(atomic_load_explicit(&queue->commit_timeout_ms, memory_order_relaxed)));
+	enum err_code code =
+		call_wait(call, clock_after_ms(atomic_load_explicit(&queue->commit_timeout_ms, memory_order_relaxed)));
 	enum queue_verdict verdict = QUEUE_UNKNOWN;
 	if (code == ERR_OK)
 		verdict = verdict_of(call_payload(call), err);

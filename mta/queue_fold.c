@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fold between two commits: its statements, the ledger, and what is told to the scheduler once a batch is durable.
 //
-// Happy path: apply (queue_fold_apply.c) changes rows and stages effects; flush writes the counters that moved; after the commit the
-// counters count and the sink hears what happened. Rolled back: the stage is emptied, rows are as before.
+// Happy path: apply (queue_fold_apply.c) changes rows and stages effects; flush writes the counters that moved; after the commit
+// the counters count and the sink hears what happened. Rolled back: the stage is emptied, rows are as before.
 //
 // Crash story: everything kept here is in the rows too; opened() reads it back and checks that it adds up.
 #include "queue_fold_rows.h"
@@ -290,7 +290,8 @@ static enum err_code opened(void *self, struct db *db, uint64_t applied, struct 
 
 struct cluster_log_fold queue_fold_table(struct queue_fold *fold)
 {
-	return (struct cluster_log_fold){.schema = &ddl_queue, .sql = sql, .n_sql = SQL_FOLD_STATEMENTS, .self = fold, .opened = opened,
+	return (struct cluster_log_fold){.schema = &ddl_queue, .sql = sql, .n_sql = SQL_FOLD_STATEMENTS, .self = fold,
+	.opened = opened,
 		.apply = fold_apply, .flush = flush, .committed = committed, .undone = undone};
 }
 
@@ -341,9 +342,10 @@ static void digest_row(EVP_MD_CTX *ctx, sqlite3_stmt *stmt)
 
 enum err_code queue_fold_digest(struct db *db, uint8_t digest_out[RECORD_DIGEST_BYTES], struct err *err)
 {
-	static const char *const tables[] = {
-		"SELECT * FROM message ORDER BY guid", "SELECT * FROM recipient ORDER BY guid, number", "SELECT * FROM body ORDER BY id",
-		"SELECT * FROM attempt ORDER BY idx", "SELECT * FROM ended ORDER BY guid, who, detail", "SELECT * FROM tombstone ORDER BY guid", "SELECT * FROM ledger ORDER BY name",
+	static const char *const tables[] = {"SELECT * FROM message ORDER BY guid",
+		"SELECT * FROM recipient ORDER BY guid, number", "SELECT * FROM body ORDER BY id",
+		"SELECT * FROM attempt ORDER BY idx", "SELECT * FROM ended ORDER BY guid, who, detail",
+		"SELECT * FROM tombstone ORDER BY guid", "SELECT * FROM ledger ORDER BY name",
 		"SELECT applied, features, copies FROM state"};
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	must(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1);

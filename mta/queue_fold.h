@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fold of a queue's log: what each record does to the rows, the ledger, and what the scheduler must hear of it.
 //
-// Deterministic (CLUSTER 1): a record and the rows decide, no clock, setting, directory or random number. A record for what is closed
-// already is a counted no-op. Rows change inside the log's transaction; what goes to the sink is kept until the commit.
+// Deterministic (CLUSTER 1): a record and the rows decide, no clock, setting, directory or random number. A record for what is
+// closed already is a counted no-op. Rows change inside the log's transaction; what goes to the sink is kept until the commit.
 //
 // All on the log's writer thread, but queue_fold_ledger(), which any thread may call.
 #ifndef MTA_QUEUE_FOLD_H
@@ -31,11 +31,13 @@ const char *queue_ledger_name(enum queue_ledger counter);
 // What happened, told after the commit, in order. Runs on the writer thread; must not block.
 struct queue_fold_sink {
 	void *self;
-	// During apply: is there room in memory for recipients of a message of so many bytes? If not they are found in the rows later.
+	// During apply: is there room in memory for recipients of a message of so many bytes? If not they are found in the rows
+	// later.
 	bool (*has_room)(void *self, uint64_t bytes);
 	void (*arrived)(void *self, struct item **list);                                   // takes the list
 	void (*due)(void *self, struct str destination, int64_t next_try_ms);              // rows wait for this destination
-	void (*gone)(void *self, const struct guid *guid, uint32_t number);                // 0: all; held, deleted, cancelled, expanded
+	// 0: all; held, deleted, cancelled, expanded
+	void (*gone)(void *self, const struct guid *guid, uint32_t number);
 	void (*body_free)(void *self, const struct guid *guid);                            // spool/<guid> is nobody's any more
 };
 
@@ -57,7 +59,8 @@ struct cluster_log_fold queue_fold_table(struct queue_fold *fold);
 // The counters as of the last commit; balanced says whether they add up. Any thread.
 void queue_fold_ledger(struct queue_fold *fold, int64_t counters_out[LEDGER_COUNTERS], bool *balanced_out);
 
-// SHA-256 over all rows that are the fold's, in their order: equal logs give equal digests (CLUSTER 2). Inside cluster_log_read().
+// SHA-256 over all rows that are the fold's, in their order: equal logs give equal digests (CLUSTER 2). Inside
+// cluster_log_read().
 enum err_code queue_fold_digest(struct db *db, uint8_t digest_out[RECORD_DIGEST_BYTES], struct err *err) ERR_CHECKED;
 
 #endif

@@ -36,7 +36,8 @@ enum err_code fold_apply_attempt(struct apply *a, const struct record *record)
 enum err_code fold_apply_hold(struct apply *a, const struct record *record)
 {
 	const struct record_hold *h = &record->hold;
-	struct str reason = arena_printf(a->arena, "held by %.*s: %.*s", STR_FMT(h->who.n ? h->who : STR("the queue")), STR_FMT(h->why));
+	struct str reason =
+		arena_printf(a->arena, "held by %.*s: %.*s", STR_FMT(h->who.n ? h->who : STR("the queue")), STR_FMT(h->why));
 	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_HOLD, &h->guid, h->number);
 	db_bind_str(stmt, 3, reason);
 	enum err_code code = db_run(a->db, stmt, a->err);
@@ -252,7 +253,8 @@ static enum err_code free_files(struct apply *a)
 enum err_code fold_apply_mend(struct apply *a, const struct record *record)
 {
 	(void)record;
-	static const enum fold_sql before[] = {SQL_MEND_OPEN, SQL_MEND_ATTEMPTS}, after[] = {SQL_MEND_BODIES, SQL_MEND_MESSAGES, SQL_MEND_ENDED};
+	static const enum fold_sql before[] = {SQL_MEND_OPEN, SQL_MEND_ATTEMPTS},
+				   after[] = {SQL_MEND_BODIES, SQL_MEND_MESSAGES, SQL_MEND_ENDED};
 	enum err_code code = db_run(a->db, fold_stmt(a->db, SQL_MEND_RECIPIENTS), a->err);
 	if (code)
 		return code;
@@ -276,7 +278,8 @@ enum err_code fold_apply_warned(struct apply *a, const struct record *record)
 	if (counted.v == NULL)
 		return err_set(a->err, ERR_LIMIT, "WARNED with %zu recipients", w->refs.n);
 	for (size_t i = 0; i < w->refs.n; i++) {
-		enum err_code code = db_run(a->db, fold_bind_row(a, SQL_RECIPIENT_WARNED, &w->refs.v[i].guid, w->refs.v[i].number), a->err);
+		enum err_code code =
+			db_run(a->db, fold_bind_row(a, SQL_RECIPIENT_WARNED, &w->refs.v[i].guid, w->refs.v[i].number), a->err);
 		if (code)
 			return code;
 		if (db_changes(a->db) == 1)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each record does to the rows. One function a record type, a table in front.
 //
-// Who may be closed: a row of `recipient` is there while its recipient is open, so a record for a closed one finds no row, and that is
-// the no-op of CLUSTER 1. A RESULT finds its row only under the attempt that it names (CLUSTER 4): deliveries that stay with us have
-// attempt 0. Held recipients take results too: the try was under way when they were held.
+// Who may be closed: a row of `recipient` is there while its recipient is open, so a record for a closed one finds no row, and
+// that is the no-op of CLUSTER 1. A RESULT finds its row only under the attempt that it names (CLUSTER 4): deliveries that stay
+// with us have attempt 0. Held recipients take results too: the try was under way when they were held.
 #include "queue_fold_apply.h"
 
 #include "base/must.h"
@@ -31,7 +31,8 @@ void fold_bind_text(sqlite3_stmt *stmt, int parameter, struct str s)
 		db_bind_null(stmt, parameter);
 }
 
-enum err_code fold_add_recipient(struct apply *a, const struct guid *guid, const struct record_recipient *r, int64_t next_try_ms, struct str held)
+enum err_code fold_add_recipient(struct apply *a, const struct guid *guid, const struct record_recipient *r, int64_t next_try_ms,
+	struct str held)
 {
 	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_RECIPIENT_ADD);
 	db_bind_blob(stmt, 1, guid_bytes(guid));
@@ -119,7 +120,8 @@ static void stage_arrival(struct apply *a, const struct record_enter *e, int64_t
 	struct fold_stage *stage = &a->fold->stage;
 	if (is_part(&e->recipients.v[0]) || !a->fold->sink.has_room(a->fold->sink.self, e->body_bytes)) {
 		for (size_t i = 0; i < e->recipients.n; i++)
-			fold_stage_due(a->fold, e->recipients.v[i].destination, first_try_ms(&e->recipients.v[i], e->received_ms));
+			fold_stage_due(a->fold, e->recipients.v[i].destination, first_try_ms(&e->recipients.v[i],
+				e->received_ms));
 		return;
 	}
 	struct item_message *message = item_message_new(e, body_id, body);
@@ -148,7 +150,8 @@ static enum err_code enter(struct apply *a, const struct record_enter *e)
 	bool spool = e->flags & RECORD_FLAG_SPOOL;
 	struct str body = spool ? STR_NONE : str_upto(a->bodies, (size_t)e->body_bytes);
 	if (!spool && (body.n != e->body_bytes || a->bodies_n >= BODIES_OF_RECORD_MAX))
-		return err_set(a->err, ERR_CORRUPT, "ENTER %llu: its body has not come with it", (unsigned long long)a->entry->index);
+		return err_set(a->err, ERR_CORRUPT, "ENTER %llu: its body has not come with it",
+			(unsigned long long)a->entry->index);
 	a->bodies = str_from(a->bodies, body.n);
 	int64_t body_id = spool ? 0 : (int64_t)a->entry->index * BODIES_OF_RECORD_MAX + a->bodies_n++;
 	if (a->fold->tombstones + a->fold->stage.tombstones > 0)
@@ -162,7 +165,8 @@ static enum err_code enter(struct apply *a, const struct record_enter *e)
 		return code;
 	}
 	for (size_t i = 0; i < e->recipients.n && code == ERR_OK; i++)
-		code = fold_add_recipient(a, &e->guid, &e->recipients.v[i], first_try_ms(&e->recipients.v[i], e->received_ms), e->held);
+		code = fold_add_recipient(a, &e->guid, &e->recipients.v[i], first_try_ms(&e->recipients.v[i], e->received_ms),
+			e->held);
 	if (code == ERR_OK && !spool)
 		code = add_body(a, body_id, body);
 	if (code)
@@ -358,7 +362,8 @@ enum err_code fold_who_ends(struct apply *a, const struct guid *guid, uint32_t n
 		return a->err->code;
 	bool of_list = number >> RECORD_PART_BITS || (step == DB_ROW && !db_col_is_null(stmt, 2));
 	if (step == DB_ROW && !of_list)
-		*ended_out = (struct fold_ended){arena_dup(a->arena, db_col_str(stmt, 0)), arena_dup(a->arena, db_col_str(stmt, 1))};
+		*ended_out =
+			(struct fold_ended){arena_dup(a->arena, db_col_str(stmt, 0)), arena_dup(a->arena, db_col_str(stmt, 1))};
 	db_reset(stmt);
 	return arena_overflowed(a->arena) ? err_set(a->err, ERR_LIMIT, "a record with long addresses") : ERR_OK;
 }
@@ -430,7 +435,8 @@ static enum err_code apply_expand(struct apply *a, const struct record *record)
 {
 	const struct record_expand *x = &record->expand;
 	struct fold_ended ended = {.who = STR_NONE};
-	enum err_code code = x->begets.n ? fold_who_ends(a, &x->guid, x->number, &ended) : ERR_OK; // a list has a message of its own now
+	// a list has a message of its own now
+	enum err_code code = x->begets.n ? fold_who_ends(a, &x->guid, x->number, &ended) : ERR_OK;
 	if (code)
 		return code;
 	sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_END, &x->guid, x->number);
@@ -480,7 +486,8 @@ enum err_code fold_apply(void *self, struct db *db, const struct cluster_entry *
 {
 	struct queue_fold_answer nobody = {0};
 	struct record record;
-	struct apply a = {.fold = self, .db = db, .entry = entry, .answer = entry->answer ? entry->answer : &nobody, .arena = arena,
+	struct apply a = {.fold = self, .db = db, .entry = entry, .answer = entry->answer ? entry->answer : &nobody,
+		.arena = arena,
 		.bodies = entry->body, .err = err};
 	enum err_code code = record_decode(arena, entry->record, &record, err);
 	if (code == ERR_OK) {

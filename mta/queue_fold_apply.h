@@ -39,7 +39,8 @@ enum err_code fold_add_recipient(struct apply *a, const struct guid *guid, const
 // The message got n recipients more, in the ledger too; last is the highest of their numbers.
 enum err_code fold_more_recipients(struct apply *a, const struct guid *guid, int64_t n, uint32_t last);
 
-// n of the message's recipients were closed: their rows are gone. With the last one goes the message. ended: one of them; may be NULL.
+// n of the message's recipients were closed: their rows are gone. With the last one goes the message. ended: one of them; may be
+// NULL.
 enum err_code fold_close_recipients(struct apply *a, const struct guid *guid, int64_t n, const struct fold_ended *ended);
 
 // What a REQUEUE must know of one that ends; empty of what a list led to, which is not asked about. In the record's arena.

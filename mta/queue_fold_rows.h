@@ -124,6 +124,7 @@ void fold_stage_gone(struct queue_fold *fold, const struct guid *guid, uint32_t 
 void fold_stage_body(struct queue_fold *fold, const struct guid *guid);
 
 // queue_fold_apply.c
-enum err_code fold_apply(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena, struct err *err) ERR_CHECKED;
+enum err_code fold_apply(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena,
+	struct err *err) ERR_CHECKED;
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // queue.list of the control socket: what waits, where its next try would take it, and rows that cannot be read.
 //
-// A handler runs on a fiber and reads pages of rows, so that a long queue is listed in little memory; what changes meanwhile may or may not
-// be in the answer.
+// A handler runs on a fiber and reads pages of rows, so that a long queue is listed in little memory; what changes meanwhile may
+// or may not be in the answer.
 #include <stdio.h>
 
 #include "base/codec.h"
@@ -64,7 +64,8 @@ static json_t *other_address(struct str original, struct str address)
 }
 
 // Of a large list the first; *more_out counts those that one line has no room for.
-static json_t *read_recipients(struct db *db, const struct guid *guid, struct item_message *message, struct list_page *page, size_t *more_out)
+static json_t *read_recipients(struct db *db, const struct guid *guid, struct item_message *message, struct list_page *page,
+	size_t *more_out)
 {
 	struct str state = page->state;
 	struct err *err = &page->err;
@@ -83,10 +84,12 @@ static json_t *read_recipients(struct db *db, const struct guid *guid, struct it
 			continue;
 		}
 		json_t *reply = db_col_is_null(stmt, ITEM_REPLY) ? json_null() : queue_safe_string(db_col_str(stmt, ITEM_REPLY));
-		json_array_append_new(list, json_pack("{s:o,s:o*,s:o,s:s,s:I,s:o,s:o}", "address", queue_safe_string(db_col_str(stmt, ITEM_ADDRESS)),
-			"original", other_address(db_col_str(stmt, ITEM_ORIGINAL), db_col_str(stmt, ITEM_ADDRESS)),
-			"destination", queue_safe_string(db_col_str(stmt, ITEM_DESTINATION)), "state", name, "tries",
-			(json_int_t)db_col_i64(stmt, ITEM_TRIES), "next_try", time_string(db_col_i64(stmt, ITEM_NEXT_TRY)), "last_reply", reply));
+		json_array_append_new(list,
+			json_pack("{s:o,s:o*,s:o,s:s,s:I,s:o,s:o}", "address", queue_safe_string(db_col_str(stmt, ITEM_ADDRESS)),
+				"original", other_address(db_col_str(stmt, ITEM_ORIGINAL), db_col_str(stmt, ITEM_ADDRESS)),
+				"destination", queue_safe_string(db_col_str(stmt, ITEM_DESTINATION)), "state", name, "tries",
+				(json_int_t)db_col_i64(stmt, ITEM_TRIES), "next_try",
+				time_string(db_col_i64(stmt, ITEM_NEXT_TRY)), "last_reply", reply));
 		keep_item(stmt, message, page);
 	}
 	if (step != DB_FAILED)
@@ -106,10 +109,12 @@ static void add_message(struct db *db, sqlite3_stmt *stmt, struct list_page *pag
 		json_decref(to);
 		return;
 	}
-	json_array_append_new(page->messages, json_pack("{s:s,s:s,s:o,s:I,s:o,s:o,s:o*}", "queue_id", guid_short(&page->after, id).p, "guid",
-		guid_text(&page->after, text).p, "sender", queue_safe_string(db_col_str(stmt, MESSAGE_SENDER)), "size_bytes",
-		(json_int_t)db_col_i64(stmt, MESSAGE_BYTES), "received", time_string(db_col_i64(stmt, MESSAGE_RECEIVED)), "recipients", to,
-		"recipients_more", more ? json_integer((json_int_t)more) : NULL));
+	json_array_append_new(page->messages,
+		json_pack("{s:s,s:s,s:o,s:I,s:o,s:o,s:o*}", "queue_id", guid_short(&page->after, id).p, "guid",
+			guid_text(&page->after, text).p, "sender", queue_safe_string(db_col_str(stmt, MESSAGE_SENDER)),
+			"size_bytes", (json_int_t)db_col_i64(stmt, MESSAGE_BYTES), "received",
+			time_string(db_col_i64(stmt, MESSAGE_RECEIVED)), "recipients", to, "recipients_more",
+			more ? json_integer((json_int_t)more) : NULL));
 }
 
 static void read_list(struct db *db, void *arg)
@@ -181,12 +186,14 @@ static void read_damaged(struct db *db, void *arg)
 	db_bind_i64(stmt, 1, DAMAGED_PAGE);
 	db_bind_i64(stmt, 2, page->skip);
 	while ((step = db_step(db, stmt, &page->err)) == DB_ROW)
-		json_array_append_new(page->rows, json_pack("{s:b,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:I,s:o}", "damaged", 1, "row",
-			text_or_null(stmt, DAMAGED_ROW), "guid", hex_string(db_col_blob(stmt, DAMAGED_GUID)), "number",
-			(json_int_t)db_col_i64(stmt, DAMAGED_NUMBER), "address", text_or_null(stmt, DAMAGED_ADDRESS), "destination",
-			text_or_null(stmt, DAMAGED_DESTINATION), "sender", text_or_null(stmt, DAMAGED_SENDER), "received",
-			time_string(db_col_i64(stmt, DAMAGED_RECEIVED)), "size_bytes", (json_int_t)db_col_i64(stmt, DAMAGED_BYTES),
-			"body_base64", base64_string(db_col_blob(stmt, DAMAGED_BODY))));
+		json_array_append_new(page->rows,
+			json_pack("{s:b,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:I,s:o}", "damaged", 1, "row",
+				text_or_null(stmt, DAMAGED_ROW), "guid", hex_string(db_col_blob(stmt, DAMAGED_GUID)), "number",
+				(json_int_t)db_col_i64(stmt, DAMAGED_NUMBER), "address", text_or_null(stmt, DAMAGED_ADDRESS),
+				"destination", text_or_null(stmt, DAMAGED_DESTINATION), "sender",
+				text_or_null(stmt, DAMAGED_SENDER), "received", time_string(db_col_i64(stmt, DAMAGED_RECEIVED)),
+				"size_bytes", (json_int_t)db_col_i64(stmt, DAMAGED_BYTES), "body_base64",
+				base64_string(db_col_blob(stmt, DAMAGED_BODY))));
 	if (step != DB_FAILED)
 		db_reset(stmt);
 }
@@ -269,7 +276,8 @@ void queue_list(struct control_request *request, void *arg)
 	}
 	memset(page.last.b, 0xff, sizeof page.last.b);
 	if (id.n && !queue_id_range(id, &page.after, &page.last)) {
-		control_fail(request, ERR_INVALID, "%.*s is neither a queue id nor a guid, nor held, waiting, trying or damaged", STR_FMT(str_upto(id, 64)));
+		control_fail(request, ERR_INVALID, "%.*s is neither a queue id nor a guid, nor held, waiting, trying or damaged",
+			STR_FMT(str_upto(id, 64)));
 		return;
 	}
 	for (int i = sizeof page.after.b; id.n && i-- > 0 && page.after.b[i]-- == 0;) // the page begins after it

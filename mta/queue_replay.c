@@ -3,12 +3,12 @@
 //
 //     {"command": "queue.replay", "host": "mb1.uni.example", "since_ms": 1795287600000, "mailbox": "bob@uni.example"}
 //
-// One message after the other: found by a worker, its body copied piece by piece, entered, its verdict awaited; that is the bound of memory
-// and rate. The guid is new, the root guid the old one: a mailbox that has the message knows its delivery key and takes it for nothing.
-// Keys live for delivered_key_days, so nothing older is entered. Recipients are as recorded: to the host that took them then.
-// Failure: the first message that is not committed ends it; given again, it begins again, and what was entered is known by its key. Nobody
-// is told of a replayed message that fails (NOTIFY=NEVER); the log says so.
-// On a fiber of the control socket.
+// One message after the other: found by a worker, its body copied piece by piece, entered, its verdict awaited; that is the bound
+// of memory and rate. The guid is new, the root guid the old one: a mailbox that has the message knows its delivery key and takes
+// it for nothing. Keys live for delivered_key_days, so nothing older is entered. Recipients are as recorded: to the host that
+// took them then. Failure: the first message that is not committed ends it; given again, it begins again, and what was entered is
+// known by its key. Nobody is told of a replayed message that fails (NOTIFY=NEVER); the log says so. On a fiber of the control
+// socket.
 #include <openssl/evp.h>
 #include <stdlib.h>
 
@@ -79,7 +79,8 @@ static void read_piece(void *arg)
 {
 	struct replaying *p = arg;
 	uint64_t left = p->found.envelope.body_bytes - p->at;
-	p->code = replay_cursor_body(p->cursor, &p->found, p->at, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES, &p->piece, &p->err);
+	p->code = replay_cursor_body(p->cursor, &p->found, p->at, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES, &p->piece,
+		&p->err);
 }
 
 static void free_cursor(void *arg)
@@ -174,8 +175,8 @@ static enum err_code find_mailbox(struct replaying *p, struct arena *arena, stru
 	bool temporary = false;
 	if (address.n == 0)
 		return ERR_OK;
-	if (p->queue->config.resolve && p->queue->config.resolve(p->queue->config.arg, arena, address, &to, &temporary) && to.n == 1 &&
-	    to.v[0].target == RECORD_TO_MAILBOX) {
+	if (p->queue->config.resolve && p->queue->config.resolve(p->queue->config.arg, arena, address, &to, &temporary) &&
+		to.n == 1 && to.v[0].target == RECORD_TO_MAILBOX) {
 		p->mailbox_id = to.v[0].mailbox_id;
 		return ERR_OK;
 	}
@@ -197,7 +198,8 @@ static enum err_code read_args(struct replaying *p, struct control_request *requ
 		return err_set(err, ERR_INVALID, "which mailbox host? give host");
 	if (p->since_ms < oldest_ms)
 		return err_set(err, ERR_INVALID,
-			"mailboxes know for %lld days (delivered_key_days) what they have; older mail would be delivered twice", (long long)days);
+			"mailboxes know for %lld days (delivered_key_days) what they have; older mail would be delivered twice",
+			(long long)days);
 	return find_mailbox(p, arena, control_arg_str(request, "mailbox"), err);
 }
 
@@ -213,10 +215,11 @@ void queue_replay(struct control_request *request, void *arg)
 	if (code == ERR_OK)
 		code = replay_all(p, &err);
 	if (code)
-		control_fail(request, code, "%s (%zu messages were entered; the command can be given again)", err.text, p->messages);
+		control_fail(request, code, "%s (%zu messages were entered; the command can be given again)", err.text,
+			p->messages);
 	else
-		control_ok(request, json_pack("{s:I,s:I,s:I}", "messages", (json_int_t)p->messages, "recipients", (json_int_t)p->recipients,
-			"unreadable", (json_int_t)p->unreadable));
+		control_ok(request, json_pack("{s:I,s:I,s:I}", "messages", (json_int_t)p->messages, "recipients",
+					    (json_int_t)p->recipients, "unreadable", (json_int_t)p->unreadable));
 	if (p->cursor && p->queue->config.runtime == NULL)
 		free_cursor(p);
 	if (p->cursor && worker_run(runtime_workers(p->queue->config.runtime), free_cursor, p, &ignored))

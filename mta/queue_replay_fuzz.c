@@ -38,7 +38,8 @@ static void add_recipient(struct kept *k, struct str words)
 	const struct str address = STR("u@uni.example");
 	bool sane = host.n > 0 && host.n < 256 && mailbox.n <= RECORD_MAILBOX_ID_BYTES_MAX;
 	if (sane)
-		k->to[k->n] = (struct record_recipient){.number = (uint32_t)k->n + 1, .target = RECORD_TO_MAILBOX, .address = address, .key = address,
+		k->to[k->n] = (struct record_recipient){.number = (uint32_t)k->n + 1, .target = RECORD_TO_MAILBOX,
+			.address = address, .key = address,
 			.destination = host, .mailbox_id = mailbox};
 	k->n += sane;
 }
@@ -52,7 +53,8 @@ static void add_message(struct kept *k, struct str words, bool is_bent)
 	add_recipient(k, str_upto(words, host.n + 1 + mailbox.n));
 	must(EVP_Digest(body.n ? body.p : "", body.n, digest, NULL, EVP_sha256(), NULL) == 1);
 	digest[0] ^= is_bent;
-	struct record_enter e = {.guid = {{1, k->messages++}}, .root = {{1, k->messages}}, .sender = STR("s@out.example"), .received_ms = 1,
+	struct record_enter e = {.guid = {{1, k->messages++}}, .root = {{1, k->messages}}, .sender = STR("s@out.example"),
+		.received_ms = 1,
 		.body_bytes = body.n, .digest = str_of((char *)digest, sizeof digest), .recipients = {k->to, k->n}};
 	if (k->n > 0 && replay_segment_encode(&e, clock_wall_ms(), &k->bytes))
 		(void)buf_add(&k->bytes, body);
@@ -76,7 +78,8 @@ static void keep_all(const char *path, struct str in)
 	uint32_t part = 0;
 	int top, dir;
 	must(file_dir_open(str_of_c(path), &top, NULL) == ERR_OK);
-	must(file_dir_make(top, STR("replay"), 0700, NULL, NULL) == ERR_OK && file_dir_open_at(top, STR("replay"), &dir, NULL) == ERR_OK);
+	must(file_dir_make(top, STR("replay"), 0700, NULL, NULL) == ERR_OK &&
+		file_dir_open_at(top, STR("replay"), &dir, NULL) == ERR_OK);
 	buf_init(&k.bytes, SEGMENT_BYTES_MAX);
 	while (str_cut(in, '\n', &line, &in)) {
 		char kind = line.n ? line.p[0] : ' ';
@@ -102,7 +105,8 @@ static bool resolve(void *arg, struct arena *arena, struct str address, struct r
 	(void)arg;
 	*temporary = str_starts(address, STR("unsure"));
 	out->v = arena_must(arena, sizeof *out->v);
-	out->v[0] = (struct record_recipient){.target = RECORD_TO_MAILBOX, .mailbox_id = arena_dup(arena, str_upto(address, RECORD_MAILBOX_ID_BYTES_MAX))};
+	out->v[0] = (struct record_recipient){
+		.target = RECORD_TO_MAILBOX, .mailbox_id = arena_dup(arena, str_upto(address, RECORD_MAILBOX_ID_BYTES_MAX))};
 	out->n = !*temporary;
 	return out->n > 0;
 }
@@ -139,7 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str in = str_of((const char *)data, size);
 	const char *dir = fuzz_queue_begin();
-	const struct queue_config config = {.dir = dir, .settings = fuzz_queue_settings, .resolve = resolve, .died = fuzz_queue_died};
+	const struct queue_config config = {
+		.dir = dir, .settings = fuzz_queue_settings, .resolve = resolve, .died = fuzz_queue_died};
 	struct queue *queue;
 	keep_all(dir, in);
 	must(queue_open(&config, &queue, NULL) == ERR_OK);

@@ -24,12 +24,16 @@ struct record_recipient queue_rows_recipient(sqlite3_stmt *stmt)
 {
 	return (struct record_recipient){.number = (uint32_t)db_col_i64(stmt, ITEM_NUMBER),
 		.target = (enum record_target)db_col_i64(stmt, ITEM_TARGET), .notify = (uint8_t)db_col_i64(stmt, ITEM_NOTIFY),
-		.destination = db_col_str(stmt, ITEM_DESTINATION), .address = db_col_str(stmt, ITEM_ADDRESS), .key = db_col_str(stmt, ITEM_KEY),
-		.original = db_col_str(stmt, ITEM_ORIGINAL), .orcpt = db_col_str(stmt, ITEM_ORCPT), .mailbox_id = db_col_str(stmt, ITEM_MAILBOX),
-		.detail = db_col_str(stmt, ITEM_DETAIL), .list = db_col_str(stmt, ITEM_LIST), .stands_for = db_col_str(stmt, ITEM_STANDS_FOR)};
+		.destination = db_col_str(stmt, ITEM_DESTINATION), .address = db_col_str(stmt, ITEM_ADDRESS),
+		.key = db_col_str(stmt, ITEM_KEY),
+		.original = db_col_str(stmt, ITEM_ORIGINAL), .orcpt = db_col_str(stmt, ITEM_ORCPT),
+		.mailbox_id = db_col_str(stmt, ITEM_MAILBOX),
+		.detail = db_col_str(stmt, ITEM_DETAIL), .list = db_col_str(stmt, ITEM_LIST),
+		.stands_for = db_col_str(stmt, ITEM_STANDS_FOR)};
 }
 
-// Rows of one message stand together, as they have the same time: they share the message. NULL: the row is damaged (FOLD_ROW_IS_SOUND).
+// Rows of one message stand together, as they have the same time: they share the message. NULL: the row is damaged
+// (FOLD_ROW_IS_SOUND).
 static struct item *read_item(sqlite3_stmt *stmt, const struct item *last, struct err *err)
 {
 	struct guid guid = {{0}}, root = {{0}};
@@ -83,7 +87,8 @@ static enum err_code next_due(struct db *db, struct queue_page *page)
 static void note_damaged(sqlite3_stmt *stmt, struct queue_page *page)
 {
 	if (page->damaged_n < QUEUE_PAGE_DAMAGED_MAX)
-		page->damaged[page->damaged_n++] = str_hash(db_col_blob(stmt, ITEM_GUID)) ^ (uint64_t)db_col_i64(stmt, ITEM_NUMBER);
+		page->damaged[page->damaged_n++] =
+			str_hash(db_col_blob(stmt, ITEM_GUID)) ^ (uint64_t)db_col_i64(stmt, ITEM_NUMBER);
 }
 
 void queue_rows_page(struct db *db, void *arg)
@@ -154,7 +159,8 @@ void queue_rows_destinations(struct db *db, void *arg)
 
 // --- The database beneath ---
 
-const struct str queue_check_tables[] = {STR("state"), STR("message"), STR("recipient"), STR("attempt"), STR("ended"), STR("body")};
+const struct str queue_check_tables[] = {
+	STR("state"), STR("message"), STR("recipient"), STR("attempt"), STR("ended"), STR("body")};
 const size_t queue_check_tables_n = sizeof queue_check_tables / sizeof *queue_check_tables;
 
 void queue_rows_check(struct db *db, void *arg)
@@ -170,7 +176,8 @@ void queue_rows_check(struct db *db, void *arg)
 		if (str_starts(said, STR("***")) && str_cut(said, '\n', &headline, &rest)) // of a list of complaints
 			said = rest;
 		if (!str_eq(said, STR("ok")))
-			err_set(&check->err, ERR_CORRUPT, "queue.db, table %.*s: %.*s", STR_FMT(check->table), STR_FMT(str_upto(said, 200)));
+			err_set(&check->err, ERR_CORRUPT, "queue.db, table %.*s: %.*s", STR_FMT(check->table),
+				STR_FMT(str_upto(said, 200)));
 	} else {
 		db_error(db, rc, sql, &check->err);
 	}
@@ -199,7 +206,8 @@ static void read_row(struct db *db, void *arg)
 		job->code = err_set(&job->err, ERR_NOTFOUND, "the message has left the queue");
 		break;
 	case DB_ROW:
-		job->code = buf_add(job->out, db_col_blob(stmt, 0)) ? ERR_OK : err_set(&job->err, ERR_LIMIT, "the body is too long");
+		job->code =
+			buf_add(job->out, db_col_blob(stmt, 0)) ? ERR_OK : err_set(&job->err, ERR_LIMIT, "the body is too long");
 		break;
 	}
 	db_reset(stmt);
@@ -245,8 +253,8 @@ static void read_file(void *arg)
 	file_close(fd);
 }
 
-enum err_code queue_rows_body_file(struct queue *queue, const struct item_message *message, uint64_t offset, size_t n, struct buf *out,
-	struct err *err)
+enum err_code queue_rows_body_file(struct queue *queue, const struct item_message *message, uint64_t offset, size_t n,
+	struct buf *out, struct err *err)
 {
 	struct file_job job = {.queue = queue, .message = message, .offset = offset, .out = out};
 	job.n = message->body_bytes - offset < n ? (size_t)(message->body_bytes - offset) : n;

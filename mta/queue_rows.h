@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pages of the queue's rows, as the scheduler, the deliveries and the commands need them. All but queue_rows_body() are functions for
-// cluster_log_read(): they run on the writer thread between two transactions; results are copies.
+// Pages of the queue's rows, as the scheduler, the deliveries and the commands need them. All but queue_rows_body() are functions
+// for cluster_log_read(): they run on the writer thread between two transactions; results are copies.
 #ifndef MTA_QUEUE_ROWS_H
 #define MTA_QUEUE_ROWS_H
 
@@ -47,7 +47,8 @@ struct queue_destinations {
 };
 void queue_rows_destinations(struct db *db, void *destinations);
 
-// Is the database itself sound, beneath its rows? Reads it whole: the writer does nothing else for as long as the largest table takes.
+// Is the database itself sound, beneath its rows? Reads it whole: the writer does nothing else for as long as the largest table
+// takes.
 struct queue_check {
 	struct str table; // in; one of queue_check_tables
 	struct err err;   // out; ERR_CORRUPT: text is SQLite's first complaint
@@ -56,12 +57,13 @@ extern const struct str queue_check_tables[];
 extern const size_t queue_check_tables_n;
 void queue_rows_check(struct db *db, void *check);
 
-// The body of a message that is not in memory: from its row, or from its file, whole up to body_bytes_max. In out. ERR_NOTFOUND: the message
-// is gone; ERR_LIMIT: larger. For bodies in files read pieces with queue_rows_body_file(). May wait.
-enum err_code queue_rows_body(struct queue *queue, const struct item_message *message, struct buf *out, struct err *err) ERR_CHECKED;
+// The body of a message that is not in memory: from its row, or from its file, whole up to body_bytes_max. In out. ERR_NOTFOUND:
+// the message is gone; ERR_LIMIT: larger. For bodies in files read pieces with queue_rows_body_file(). May wait.
+enum err_code queue_rows_body(struct queue *queue, const struct item_message *message, struct buf *out,
+	struct err *err) ERR_CHECKED;
 
 // Up to n bytes from a body in a file, from offset on; appended to out. On a worker. May wait.
-enum err_code queue_rows_body_file(struct queue *queue, const struct item_message *message, uint64_t offset, size_t n, struct buf *out,
-	struct err *err) ERR_CHECKED;
+enum err_code queue_rows_body_file(struct queue *queue, const struct item_message *message, uint64_t offset, size_t n,
+	struct buf *out, struct err *err) ERR_CHECKED;
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the queue finds in its database, and what administrators ask of it. An input is lines: rows of queue.db (tests/fuzz/fuzz_rows.h), and requests
-// of the control socket ("{…"). With rows the queue is what they say, and it is only read; without any it has three messages, and whatever is asked
-// is done. Each request is answered once; what is answered is JSON; a damaged row is passed over.
-// The control socket is a stand-in (fuzz_control.h).
+// What the queue finds in its database, and what administrators ask of it. An input is lines: rows of queue.db
+// (tests/fuzz/fuzz_rows.h), and requests of the control socket ("{…"). With rows the queue is what they say, and it is only read;
+// without any it has three messages, and whatever is asked is done. Each request is answered once; what is answered is JSON; a
+// damaged row is passed over. The control socket is a stand-in (fuzz_control.h).
 // Covers: cluster/log.c cluster/log_writer.c mta/queue_rows.c mta/queue_commands.c mta/queue_list.c mta/requeue.c
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static void ask_all(struct str in, bool may_change)
 }
 
 // Of recipients by their number: the same way, another one, none now.
-static enum queue_route_answer route(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out)
+static enum queue_route_answer route(void *arg, struct arena *arena, const struct queue_route_query *query,
+	struct queue_route *route_out)
 {
 	static const enum queue_route_answer answers[] = {QUEUE_ROUTE_SAME, QUEUE_ROUTE_OTHER, QUEUE_ROUTE_LATER};
 	(void)arg;
@@ -56,13 +57,17 @@ static enum queue_route_answer route(void *arg, struct arena *arena, const struc
 }
 
 // Of addresses by their length: one mailbox more than there was, who is in doubt, nobody.
-static enum queue_expand_answer expand(void *arg, struct arena *arena, const struct queue_expand_query *query, struct queue_expansion *out)
+static enum queue_expand_answer expand(void *arg, struct arena *arena, const struct queue_expand_query *query,
+	struct queue_expansion *out)
 {
 	static const enum queue_expand_answer answers[] = {QUEUE_EXPAND_LATER, QUEUE_EXPAND_DONE, QUEUE_EXPAND_NOBODY};
 	(void)arg;
 	*out = (struct queue_expansion){.to = {arena_must(arena, sizeof *out->to.v), 1}, .reply = STR("451 4.3.0 who knows")};
-	out->to.v[0] = (struct record_recipient){.target = RECORD_TO_MAILBOX, .address = STR("c@uni.example"), .key = STR("c@uni.example"),
-		.destination = STR("mb2.uni.example"), .mailbox_id = STR("fedcba9876543210")};
+	out->to.v[0] = (struct record_recipient){.target = RECORD_TO_MAILBOX,
+		.address = STR("c@uni.example"),
+		.key = STR("c@uni.example"),
+		.destination = STR("mb2.uni.example"),
+		.mailbox_id = STR("fedcba9876543210")};
 	return answers[query->address.n % 3];
 }
 
@@ -164,7 +169,8 @@ static void look_at_rows(const char *dir, struct str in)
 	queue.dispatch = dispatch_new(&queue);
 	queue.fold = queue_fold_new(&sink);
 	// No space is left: nothing new comes in, and no ballast is made.
-	const struct cluster_log_config config = {.dir = dir, .fold = queue_fold_table(queue.fold), .reserve_bytes = UINT64_MAX, .died = fuzz_queue_died};
+	const struct cluster_log_config config = {
+		.dir = dir, .fold = queue_fold_table(queue.fold), .reserve_bytes = UINT64_MAX, .died = fuzz_queue_died};
 	if (cluster_log_open(&config, &queue.log, &err) == ERR_OK) {
 		queue_register_commands(&queue, NULL);
 		read_all(&queue);
@@ -185,9 +191,11 @@ static void enter(struct queue *queue, size_t bytes)
 {
 	static const char text[2 * BODY_BYTES_MAX];
 	struct record_recipient to[] = {
-		{.target = RECORD_TO_MAILBOX, .address = STR("a@uni.example"), .key = STR("a@uni.example"), .destination = STR("mb1.uni.example"),
+		{.target = RECORD_TO_MAILBOX, .address = STR("a@uni.example"), .key = STR("a@uni.example"),
+		.destination = STR("mb1.uni.example"),
 			.mailbox_id = STR("0123456789abcdef")},
-		{.target = RECORD_TO_RELAY, .address = STR("b@\xff.example"), .key = STR("b@out.example"), .destination = STR("relay:25")}};
+		{.target = RECORD_TO_RELAY, .address = STR("b@\xff.example"), .key = STR("b@out.example"),
+		.destination = STR("relay:25")}};
 	const struct queue_message message = {.sender = STR("s@out.example"), .source = STR("fuzz"), .recipients = to, .n = 2};
 	struct spool *spool;
 	must(spool_open(queue, &spool, NULL) == ERR_OK && spool_append(spool, str_of(text, bytes), NULL) == ERR_OK);
@@ -218,7 +226,8 @@ static void work_with_mail(const char *dir, struct str in)
 {
 	struct queue *queue;
 	struct err err;
-	const struct queue_config config = {.dir = dir, .settings = fuzz_queue_settings, .expand = expand, .route = route, .died = fuzz_queue_died};
+	const struct queue_config config = {
+		.dir = dir, .settings = fuzz_queue_settings, .expand = expand, .route = route, .died = fuzz_queue_died};
 	must(queue_open(&config, &queue, &err) == ERR_OK);
 	queue_register_commands(queue, NULL);
 	for (size_t i = 0; i < MESSAGES; i++)

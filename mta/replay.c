@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The thread that keeps what was delivered; replay_cursor.c reads it.
 //
-// Happy path: entries come in a list, are put together in a buffer, written behind each other into the segment of the hour, synced once a
-// second; a segment goes when it is older than replay_hours or the oldest one while there is too much.
-// Failure: a write that fails ends the segment: its readers stop at the torn record, the next entry begins a new part.
-// Crash story: a start never appends to a segment it finds, so what a cut tore stays at an end, where readers stop. Nothing refers to
-// segments, so none is ever missed. With the first sync of a segment its directory is synced, and none ends without a sync.
+// Happy path: entries come in a list, are put together in a buffer, written behind each other into the segment of the hour,
+// synced once a second; a segment goes when it is older than replay_hours or the oldest one while there is too much. Failure: a
+// write that fails ends the segment: its readers stop at the torn record, the next entry begins a new part. Crash story: a start
+// never appends to a segment it finds, so what a cut tore stays at an end, where readers stop. Nothing refers to segments, so
+// none is ever missed. With the first sync of a segment its directory is synced, and none ends without a sync.
 #include "replay_core.h"
 
 #include <pthread.h>
@@ -87,7 +87,8 @@ void replay_entry_free(struct replay_entry **entry)
 	*entry = NULL;
 }
 
-struct replay_entry *replay_entry_new(struct item_message *m, const struct record_recipient *to, size_t n, struct str body, int fd)
+struct replay_entry *replay_entry_new(struct item_message *m, const struct record_recipient *to, size_t n, struct str body,
+	int fd)
 {
 	struct replay_entry *e = calloc(1, sizeof *e);
 	struct record_recipient *copies = calloc(n, sizeof *copies);
@@ -99,7 +100,8 @@ struct replay_entry *replay_entry_new(struct item_message *m, const struct recor
 	buf_init(&e->head, REPLAY_HEAD_BYTES + RECORD_BYTES_MAX);
 	buf_init(&e->body, body.n + 1);
 	struct record_enter envelope = {.guid = m->guid, .root = m->root, .kind = m->kind, .flags = m->flags, .sender = m->sender,
-		.received_ms = m->received_ms, .body_bytes = m->body_bytes, .digest = str_of((const char *)m->digest, sizeof m->digest),
+		.received_ms = m->received_ms, .body_bytes = m->body_bytes,
+		.digest = str_of((const char *)m->digest, sizeof m->digest),
 		.recipients = {copies, n}};
 	bool whole = fd >= 0 || body.n == m->body_bytes;
 	bool fits = whole && replay_segment_encode(&envelope, clock_wall_ms(), &e->head);
@@ -172,7 +174,8 @@ static void give_up(struct replay *r, const struct err *err)
 {
 	int64_t now_ms = clock_mono_exact_ms();
 	if (r->complained_ms == 0 || now_ms - r->complained_ms >= LOOK_MS) { // the metric has them all
-		log_warning(NULL, "queue: delivered messages cannot be kept for replay", log_err(err), log_u64("messages", r->unpublished));
+		log_warning(NULL, "queue: delivered messages cannot be kept for replay", log_err(err),
+			log_u64("messages", r->unpublished));
 		r->complained_ms = now_ms;
 	}
 	metric_add(&metric_mta_replay_skipped, (int64_t)r->unpublished);
@@ -318,7 +321,8 @@ static void purge(struct replay *r, const struct replay_limits *limits)
 {
 	char name[REPLAY_NAME_BYTES];
 	struct err err;
-	while (r->n > 0 && (!atomic_load(&r->on) || is_old(&r->segments[0], limits) || r->bytes > limits->bytes || is_short_of_space(r, limits))) {
+	while (r->n > 0 && (!atomic_load(&r->on) || is_old(&r->segments[0], limits) || r->bytes > limits->bytes ||
+				   is_short_of_space(r, limits))) {
 		if (r->n == 1)
 			end_segment(r);
 		if (file_remove(r->dir, replay_part_name(&r->segments[0], name), &err)) {

@@ -52,7 +52,8 @@ void replay_cursor_free(struct replay_cursor **cursor)
 	*cursor = NULL;
 }
 
-static enum err_code read_record(struct replay_cursor *c, struct arena *arena, struct replay_found *found, uint64_t *next_out, struct err *err)
+static enum err_code read_record(struct replay_cursor *c, struct arena *arena, struct replay_found *found, uint64_t *next_out,
+	struct err *err)
 {
 	char bytes[REPLAY_HEAD_BYTES];
 	struct replay_head head;
@@ -97,8 +98,9 @@ enum err_code replay_cursor_next(struct replay_cursor *c, struct arena *arena, s
 		if (code == ERR_OK)
 			code = read_record(c, arena, &found, &next, err);
 		if (code) {
-			log_warning(NULL, "queue: the rest of a replay segment cannot be read", log_str("name", replay_part_name(&c->segments[c->i], name)),
-				log_u64("offset", c->at), log_c("reason", err ? err->text : "damaged"));
+			log_warning(NULL, "queue: the rest of a replay segment cannot be read",
+				log_str("name", replay_part_name(&c->segments[c->i], name)), log_u64("offset", c->at),
+				log_c("reason", err ? err->text : "damaged"));
 			leave_segment(c);
 			continue;
 		}
@@ -111,8 +113,8 @@ enum err_code replay_cursor_next(struct replay_cursor *c, struct arena *arena, s
 	return err_set(err, ERR_NOTFOUND, "no more");
 }
 
-enum err_code replay_cursor_body(struct replay_cursor *c, const struct replay_found *found, uint64_t offset, size_t n, struct buf *out,
-	struct err *err)
+enum err_code replay_cursor_body(struct replay_cursor *c, const struct replay_found *found, uint64_t offset, size_t n,
+	struct buf *out, struct err *err)
 {
 	char *p = buf_reserve(out, n);
 	if (p == NULL)

@@ -28,8 +28,9 @@ static void check_of(struct str head, struct str envelope, uint8_t check_out[REP
 {
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	must(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(ctx, head.p, CHECKED_BYTES) == 1 &&
-	     EVP_DigestUpdate(ctx, envelope.p, envelope.n) == 1 && EVP_DigestFinal_ex(ctx, digest, NULL) == 1);
+	must(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+		EVP_DigestUpdate(ctx, head.p, CHECKED_BYTES) == 1 && EVP_DigestUpdate(ctx, envelope.p, envelope.n) == 1 &&
+		EVP_DigestFinal_ex(ctx, digest, NULL) == 1);
 	EVP_MD_CTX_free(ctx);
 	memcpy(check_out, digest, REPLAY_CHECK_BYTES);
 }
@@ -60,7 +61,8 @@ enum err_code replay_segment_head(struct str bytes, struct replay_head *out, str
 		return err_set(err, ERR_CORRUPT, "no record of a replay segment");
 	if (get_number(bytes.p + 4, 4) != VERSION)
 		return err_set(err, ERR_VERSION, "a record of version %llu", (unsigned long long)get_number(bytes.p + 4, 4));
-	struct replay_head head = {.envelope_bytes = (uint32_t)get_number(bytes.p + 8, 4), .delivered_ms = (int64_t)get_number(bytes.p + 12, 8),
+	struct replay_head head = {.envelope_bytes = (uint32_t)get_number(bytes.p + 8, 4),
+		.delivered_ms = (int64_t)get_number(bytes.p + 12, 8),
 		.body_bytes = get_number(bytes.p + 20, 8)};
 	if (head.envelope_bytes > RECORD_BYTES_MAX || head.body_bytes > BODY_BYTES_MAX || head.delivered_ms < 0)
 		return err_set(err, ERR_CORRUPT, "a record of a replay segment with impossible numbers");
@@ -69,8 +71,8 @@ enum err_code replay_segment_head(struct str bytes, struct replay_head *out, str
 	return ERR_OK;
 }
 
-enum err_code replay_segment_decode(struct arena *arena, const struct replay_head *head, struct str bytes, struct record_enter *out,
-	struct err *err)
+enum err_code replay_segment_decode(struct arena *arena, const struct replay_head *head, struct str bytes,
+	struct record_enter *out, struct err *err)
 {
 	uint8_t check[REPLAY_CHECK_BYTES];
 	struct record record;

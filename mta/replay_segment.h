@@ -5,8 +5,8 @@
 //     if (replay_segment_head(str_upto(bytes, REPLAY_HEAD_BYTES), &head)) ... // is there a record here?
 //     code = replay_segment_decode(arena, &head, bytes, &envelope, err);    // head.check covers head and envelope
 //
-// The envelope is an ENTER record: of the message as it was entered, with those recipients that were delivered to mailboxes of ours. Its
-// digest is the body's, so a torn or rotten body is seen by whoever reads it.
+// The envelope is an ENTER record: of the message as it was entered, with those recipients that were delivered to mailboxes of
+// ours. Its digest is the body's, so a torn or rotten body is seen by whoever reads it.
 #ifndef MTA_REPLAY_SEGMENT_H
 #define MTA_REPLAY_SEGMENT_H
 
@@ -27,8 +27,9 @@ bool replay_segment_encode(const struct record_enter *envelope, int64_t delivere
 // ERR_CORRUPT: no head; ERR_VERSION. Lengths are within their caps afterwards.
 enum err_code replay_segment_head(struct str bytes, struct replay_head *head_out, struct err *err) ERR_CHECKED;
 
-// bytes: head and envelope, exactly. The result borrows from them and from the arena. ERR_CORRUPT, ERR_VERSION, ERR_LIMIT as record_decode().
-enum err_code replay_segment_decode(struct arena *arena, const struct replay_head *head, struct str bytes, struct record_enter *envelope_out,
-	struct err *err) ERR_CHECKED;
+// bytes: head and envelope, exactly. The result borrows from them and from the arena. ERR_CORRUPT, ERR_VERSION, ERR_LIMIT as
+// record_decode().
+enum err_code replay_segment_decode(struct arena *arena, const struct replay_head *head, struct str bytes,
+	struct record_enter *envelope_out, struct err *err) ERR_CHECKED;
 
 #endif

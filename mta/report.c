@@ -30,8 +30,9 @@ static bool is_status(struct str word)
 {
 	struct str class, subject, rest = word;
 	uint64_t number;
-	return str_cut(rest, '.', &class, &rest) && str_cut(rest, '.', &subject, &rest) && class.n == 1 && str_index(STR("245"), class.p[0]) >= 0 &&
-		subject.n <= 3 && rest.n <= 3 && str_to_u64(subject, 999, &number) && str_to_u64(rest, 999, &number);
+	return str_cut(rest, '.', &class, &rest) && str_cut(rest, '.', &subject, &rest) && class.n == 1 &&
+	       str_index(STR("245"), class.p[0]) >= 0 && subject.n <= 3 && rest.n <= 3 && str_to_u64(subject, 999, &number) &&
+	       str_to_u64(rest, 999, &number);
 }
 
 const char *report_status(struct str reply, char status_out[13])
@@ -42,7 +43,10 @@ const char *report_status(struct str reply, char status_out[13])
 	str_cut(rest, ' ', &word, &rest);
 	if (is_status(word) && str_to_c(word, status_out, 13))
 		return status_out;
-	must(str_to_c(code.n && code.p[0] == '2' ? STR("2.0.0") : code.n && code.p[0] == '4' ? STR("4.0.0") : STR("5.0.0"), status_out, 13));
+	must(str_to_c(code.n && code.p[0] == '2'   ? STR("2.0.0")
+		      : code.n && code.p[0] == '4' ? STR("4.0.0")
+						   : STR("5.0.0"),
+		status_out, 13));
 	return status_out;
 }
 
@@ -85,8 +89,8 @@ static void add_header(const struct report_facts *facts, const char *boundary, s
 	add_date(out, "Date", facts->now_ms);
 	buf_printf(out, "Message-ID: <%.*s@%.*s>\r\n", STR_FMT(guid_text(&facts->guid, guid)), STR_FMT(facts->hostname));
 	buf_add(out, STR("Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n")); // RFC 3834 section 5
-	buf_printf(out, "Content-Type: multipart/report; report-type=%sdelivery-status;\r\n\tboundary=\"%s\"\r\n\r\n", facts->utf8 ? "global-" : "",
-		boundary);
+	buf_printf(out, "Content-Type: multipart/report; report-type=%sdelivery-status;\r\n\tboundary=\"%s\"\r\n\r\n",
+		facts->utf8 ? "global-" : "", boundary);
 }
 
 static void add_explanation(const struct report_facts *facts, struct buf *out)
@@ -200,11 +204,13 @@ static void add_original(const struct report_facts *facts, const char *boundary,
 		header_walk_init(&walk, facts->original);
 		while (header_walk_next(&walk, &field))
 			;
-		returned = str_upto(facts->original, walk.header_end < REPORT_RETURNED_BYTES_MAX ? walk.header_end : REPORT_RETURNED_BYTES_MAX);
+		returned = str_upto(facts->original,
+			walk.header_end < REPORT_RETURNED_BYTES_MAX ? walk.header_end : REPORT_RETURNED_BYTES_MAX);
 	}
 	const char *headers = facts->utf8 ? "message/global-headers" : "text/rfc822-headers";
 	const char *message = facts->utf8 ? "message/global" : "message/rfc822";
-	buf_printf(out, "--%s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", boundary, full ? message : headers);
+	buf_printf(out, "--%s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", boundary,
+		full ? message : headers);
 	buf_add(out, returned);
 	if (!str_ends(returned, STR("\r\n")))
 		buf_add(out, STR("\r\n"));

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The text of a delivery status notification: what a sender is told about recipients that failed, wait, or were reached.
 //
-//     struct report_facts facts = {.kind = REPORT_FAILURE, .hostname = …, .guid = report guid, .to = sender, .recipients = r, .n = 2, …};
-//     buf_init(&text, report_bytes_max(&facts));
+//     struct report_facts facts = {.kind = REPORT_FAILURE, .hostname = …, .guid = report guid, .to = sender, .recipients = r, .n
+//     = 2, …}; buf_init(&text, report_bytes_max(&facts));
 //     report_build(&facts, &text);                     // a whole message with CRLF line ends, ready for the queue
 //
-// One multipart/report message (RFC 6522) with a text for people, a message/delivery-status part (RFC 3464; message/global-delivery-status
-// when an address needs SMTPUTF8, RFC 6533) and the returned message: its header, or the whole when the sender asked for it (RET=FULL) and it
-// is not too long. Final-Recipient is the address the sender named: what it expanded to is nobody's business (PROTOCOLS 121).
+// One multipart/report message (RFC 6522) with a text for people, a message/delivery-status part (RFC 3464;
+// message/global-delivery-status when an address needs SMTPUTF8, RFC 6533) and the returned message: its header, or the whole
+// when the sender asked for it (RET=FULL) and it is not too long. Final-Recipient is the address the sender named: what it
+// expanded to is nobody's business (PROTOCOLS 121).
 //
-// Pure: no clock, no randomness; the same facts give the same bytes, so that doing it twice makes one report. Nothing here blocks.
+// Pure: no clock, no randomness; the same facts give the same bytes, so that doing it twice makes one report. Nothing here
+// blocks.
 #ifndef MTA_REPORT_H
 #define MTA_REPORT_H
 
@@ -58,7 +60,8 @@ size_t report_bytes_max(const struct report_facts *facts);
 // The report. False when out is full, which a buffer of report_bytes_max() never is.
 bool report_build(const struct report_facts *facts, struct buf *out);
 
-// The enhanced status in a reply ("550 5.1.1 text"), or the class alone ("5.0.0", "4.0.0") when it has none. Writes at most 12 bytes and a NUL.
+// The enhanced status in a reply ("550 5.1.1 text"), or the class alone ("5.0.0", "4.0.0") when it has none. Writes at most 12
+// bytes and a NUL.
 const char *report_status(struct str reply, char status_out[13]);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A report about any message: the first byte says which report, then lines for what the peer said and for the envelope id, then the message that
-// is returned. Whatever they hold, the report has its three parts, its status fields are ours, and their number is that of its recipients.
+// A report about any message: the first byte says which report, then lines for what the peer said and for the envelope id, then
+// the message that is returned. Whatever they hold, the report has its three parts, its status fields are ours, and their number
+// is that of its recipients.
 // Covers: mta/report.c
 #include <stdint.h>
 
@@ -33,7 +34,8 @@ static void check_status(struct str status, enum report_kind kind)
 			if (str_eq(field.name, STR("Status")))
 				must(field.body.n >= 5 && str_trim(field.body).p[0] == classes[kind]);
 		}
-		must(header_count(status, STR("Reporting-MTA")) == (groups == 0) && header_count(status, STR("Action")) == (groups > 0));
+		must(header_count(status, STR("Reporting-MTA")) == (groups == 0) &&
+			header_count(status, STR("Action")) == (groups > 0));
 		must(header_count(status, STR("Final-Recipient")) == (groups > 0));
 		status = str_from(status, walk.body_start);
 		groups++;
@@ -70,9 +72,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		{.address = STR("x@far.example"), .orcpt = envid, .reply = reply, .remote = STR("mx.far.example")},
 		{.address = STR("y@far.example"), .reply = STR("451 4.4.1 no answer"), .relayed = true},
 	};
-	struct report_facts facts = {.kind = (enum report_kind)((data[0] & 3) % 3), .guid = {{0xab}}, .hostname = STR("mx.uni.example"),
-		.to = STR("ann@uni.example"), .queue_id = STR("Q1"), .envid = envid, .arrived_ms = 1795290255000, .now_ms = 1795290855000,
-		.gives_up_ms = 1795720000000, .recipients = recipients, .n = RECIPIENTS, .original = rest, .original_is_whole = data[0] & WHOLE,
+	struct report_facts facts = {.kind = (enum report_kind)((data[0] & 3) % 3), .guid = {{0xab}},
+		.hostname = STR("mx.uni.example"),
+		.to = STR("ann@uni.example"), .queue_id = STR("Q1"), .envid = envid, .arrived_ms = 1795290255000,
+		.now_ms = 1795290855000,
+		.gives_up_ms = 1795720000000, .recipients = recipients, .n = RECIPIENTS, .original = rest,
+		.original_is_whole = data[0] & WHOLE,
 		.return_full = data[0] & RETURN_FULL, .utf8 = data[0] & UTF8};
 	struct buf out;
 	buf_init(&out, report_bytes_max(&facts));

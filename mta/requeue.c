@@ -2,10 +2,9 @@
 // Requeue: what the addresses of a queued message lead to, asked anew.
 //
 // Happy path: the message's open copies are read, those of one address are taken together, the directory is asked once for each
-// address, and where its answer is another one a REQUEUE is committed. The fold has the last word: it knows what is being tried, what
-// is there under another address, and what ended.
-// Failure: a record that is not committed has changed nothing; the addresses before it are done.
-// Crash story: as for any record. What was computed here is not needed again.
+// address, and where its answer is another one a REQUEUE is committed. The fold has the last word: it knows what is being tried,
+// what is there under another address, and what ended. Failure: a record that is not committed has changed nothing; the addresses
+// before it are done. Crash story: as for any record. What was computed here is not needed again.
 #include "requeue.h"
 
 #include "base/clock.h"
@@ -48,7 +47,8 @@ static bool is_open(const struct item *copies, const struct record_recipient *r)
 }
 
 // What leaves of the copies, and what comes: as its address asked for reports.
-static void compare(struct arena *arena, const struct item *copies, const struct record_recipients *now, struct record_requeue *out)
+static void compare(struct arena *arena, const struct item *copies, const struct record_recipients *now,
+	struct record_requeue *out)
 {
 	size_t n = 0;
 	for (const struct item *item = copies; item; item = item->next)
@@ -91,22 +91,25 @@ static void note_copies(struct requeue *x, const struct item *copies, const stru
 	}
 }
 
-static enum err_code say(struct requeue *x, const struct item *copies, const struct record_recipients *now, struct arena *arena, struct err *err)
+static enum err_code say(struct requeue *x, const struct item *copies, const struct record_recipients *now, struct arena *arena,
+	struct err *err)
 {
-	struct record record = {.type = RECORD_REQUEUE, .requeue = {.guid = x->query->guid, .at_ms = clock_wall_ms(), .who = x->query->who}};
+	struct record record = {
+		.type = RECORD_REQUEUE, .requeue = {.guid = x->query->guid, .at_ms = clock_wall_ms(), .who = x->query->who}};
 	struct queue_fold_answer answer = {0};
 	char id[GUID_SHORT_BYTES];
 	compare(arena, copies, now, &record.requeue);
 	if (x->query->number)
 		note_copies(x, copies, &record.requeue);
-	if (record.requeue.leave.n + record.requeue.come.n == 0 || (x->query->number && !leaves(&record.requeue, x->query->number)))
+	if (record.requeue.leave.n + record.requeue.come.n == 0 ||
+		(x->query->number && !leaves(&record.requeue, x->query->number)))
 		return ERR_OK;
 	enum err_code code = queue_say(x->queue, &record, &answer, err);
 	if (code)
 		return code;
-	log_info(NULL, "recipient expanded anew", log_str("queue_id", guid_short(&x->query->guid, id)), log_str("recipient", item_asked(&copies->r)),
-		log_u64("left", record.requeue.leave.n), log_u64("came", record.requeue.come.n), log_u64("counted", answer.counted),
-		log_str("who", x->query->who));
+	log_info(NULL, "recipient expanded anew", log_str("queue_id", guid_short(&x->query->guid, id)),
+		log_str("recipient", item_asked(&copies->r)), log_u64("left", record.requeue.leave.n),
+		log_u64("came", record.requeue.come.n), log_u64("counted", answer.counted), log_str("who", x->query->who));
 	metric_add(&metric_mta_queue_rerouted, (int64_t)answer.counted);
 	x->found->copies += answer.counted;
 	x->found->left += answer.left;
@@ -174,12 +177,13 @@ static bool is_meant(const struct requeue *x, struct arena *arena, const struct 
 			return false;
 		x->found->open = true;
 	}
-	return x->query->address.n == 0 || (addr_parse(arena, item_asked(&copies->r), ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
-						   str_eq(addr.key, x->query->address));
+	return x->query->address.n == 0 ||
+	       (addr_parse(arena, item_asked(&copies->r), ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
+		       str_eq(addr.key, x->query->address));
 }
 
-enum err_code requeue_message(struct queue *queue, struct arena *arena, const struct requeue_query *query, struct requeue_found *found_out,
-	struct err *err)
+enum err_code requeue_message(struct queue *queue, struct arena *arena, const struct requeue_query *query,
+	struct requeue_found *found_out, struct err *err)
 {
 	struct requeue x = {.queue = queue, .arena = arena, .query = query, .found = found_out};
 	struct queue_copies copies = {.guid = query->guid, .held = query->held};

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler: destinations in a ring, each with its ready recipients, its window of connections and what its rows have to offer.
+// The scheduler: destinations in a ring, each with its ready recipients, its window of connections and what its rows have to
+// offer.
 //
-// Invariants, checked where they change: loaded = ready + out; items = the sum of loaded; agents <= window when one is started; an item is
-// in the table while it is here, so a page that has its row again adds nothing.
+// Invariants, checked where they change: loaded = ready + out; items = the sum of loaded; agents <= window when one is started;
+// an item is in the table while it is here, so a page that has its row again adds nothing.
 #include "schedule.h"
 
 #include <stdlib.h>
@@ -108,8 +109,8 @@ static struct schedule_dest *find_dest(struct schedule *s, struct str name)
 // Nothing is known of it that a new one would not know.
 static bool is_idle(const struct schedule_dest *d, int64_t now_ms)
 {
-	return d->loaded == 0 && d->agents == 0 && !d->loading && !d->early && d->rows_due_ms == INT64_MAX && d->retry_at_ms <= now_ms &&
-	       d->failures == 0;
+	return d->loaded == 0 && d->agents == 0 && !d->loading && !d->early && d->rows_due_ms == INT64_MAX &&
+	       d->retry_at_ms <= now_ms && d->failures == 0;
 }
 
 // Drops the one after `before` in the ring.
@@ -128,7 +129,8 @@ static void drop_after(struct schedule *s, struct schedule_dest *before)
 }
 
 // Goes once around the ring, dropping idle ones, until want says yes; the next look begins behind that one.
-static struct schedule_dest *look(struct schedule *s, int64_t now_ms, bool (*want)(struct schedule *s, struct schedule_dest *d, int64_t now_ms))
+static struct schedule_dest *look(struct schedule *s, int64_t now_ms, bool (*want)(struct schedule *s, struct schedule_dest *d,
+	int64_t now_ms))
 {
 	struct schedule_dest *before = s->ring;
 	for (size_t n = s->destinations; n > 0; n--) {
@@ -287,7 +289,8 @@ static bool wants_page(struct schedule *s, struct schedule_dest *d, int64_t now_
 {
 	if (!schedule_wants_rows(d, now_ms))
 		return false;
-	return d->loaded + SCHEDULE_PAGE <= SCHEDULE_DEST_ITEMS_MAX && (s->items + SCHEDULE_PAGE <= SCHEDULE_ITEMS_MAX || d->loaded == 0);
+	return d->loaded + SCHEDULE_PAGE <= SCHEDULE_DEST_ITEMS_MAX &&
+	       (s->items + SCHEDULE_PAGE <= SCHEDULE_ITEMS_MAX || d->loaded == 0);
 }
 
 struct schedule_dest *schedule_wants_page(struct schedule *s, int64_t now_ms, size_t *limit_out, bool *early_out)
@@ -327,7 +330,8 @@ static bool kind_has_room(const struct schedule *s, enum record_target kind)
 
 static bool wants_agent(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
 {
-	return d->ready_n > d->coming && d->agents < (unsigned)d->window && kind_has_room(s, d->kind) && !schedule_is_dead(d, now_ms);
+	return d->ready_n > d->coming && d->agents < (unsigned)d->window && kind_has_room(s, d->kind) &&
+	       !schedule_is_dead(d, now_ms);
 }
 
 struct schedule_dest *schedule_start_agent(struct schedule *s, int64_t now_ms)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the access table makes of a session. A client that is refused hears it in the place of a greeting and may then only leave; a
-// sender hears it at MAIL. DISCARD of either throws every recipient away that would have been accepted, so that nothing is learnt from it;
-// QUARANTINE holds the whole message.
+// What the access table makes of a session. A client that is refused hears it in the place of a greeting and may then only leave;
+// a sender hears it at MAIL. DISCARD of either throws every recipient away that would have been accepted, so that nothing is
+// learnt from it; QUARANTINE holds the whole message.
 #include "smtp_access.h"
 
 #include "base/must.h"
@@ -39,8 +39,8 @@ struct reply smtp_access_refusal(const struct smtp_session *s)
 static void log_refused(struct smtp_session *s, const char *who, const struct access *access)
 {
 	metric_add(&metric_mta_access_refused, 1);
-	log_info(&s->d.who.log, "refused by the access table", log_c("who", who), log_str("key", access->key), log_str("action", access->value),
-		log_str("entry", access->entry));
+	log_info(&s->d.who.log, "refused by the access table", log_c("who", who), log_str("key", access->key),
+		log_str("action", access->value), log_str("entry", access->entry));
 }
 
 void smtp_access_log(struct smtp_session *s)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The access table in an SMTP session: the client before the greeting, the sender at MAIL, what both mean for a recipient. Private to
-// mta/smtp_*.c.
+// The access table in an SMTP session: the client before the greeting, the sender at MAIL, what both mean for a recipient.
+// Private to mta/smtp_*.c.
 #ifndef MTA_SMTP_ACCESS_H
 #define MTA_SMTP_ACCESS_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who sends and who receives: MAIL and RCPT (RFC 5321 sections 4.1.1.2 and 4.1.1.3). On a submission service, who may send as whom is decided
-// here; what happens to a recipient, router/recipient.h decides.
+// Who sends and who receives: MAIL and RCPT (RFC 5321 sections 4.1.1.2 and 4.1.1.3). On a submission service, who may send as
+// whom is decided here; what happens to a recipient, router/recipient.h decides.
 #include "base/clock.h"
 #include "base/must.h"
 #include "mta/queue.h"
@@ -9,8 +9,8 @@
 #include "smtp_metrics.h"
 #include "smtp_session.h"
 
-// 553 unless the login may use this sender (RFC 6409 section 6.1). The null sender is nobody's identity and stays allowed: it is what
-// read receipts carry.
+// 553 unless the login may use this sender (RFC 6409 section 6.1). The null sender is nobody's identity and stays allowed: it is
+// what read receipts carry.
 static struct reply may_send(struct smtp_session *s, const struct addr *from)
 {
 	if (smtp_is_of_mailboxes(s)) // what they make is no mail that anybody is told about (RFC 3834 section 3.3)
@@ -42,9 +42,9 @@ static bool find_limits(struct smtp_session *s, const struct smtp_mail *mail, st
 {
 	struct directory *directory = s->server->directory(s->server->arg);
 	s->may = (struct service_submission){SERVICE_UNLIMITED, SERVICE_UNLIMITED, SERVICE_UNLIMITED};
-	enum service_sending sending =
-		s->login.n ? service_submission(directory, s->account, s->settings->submission_recipients_hour_max, s->d.txn.arena, &s->may)
-			   : SERVICE_MAY_SEND;
+	enum service_sending sending = s->login.n ? service_submission(directory, s->account,
+							    s->settings->submission_recipients_hour_max, s->d.txn.arena, &s->may)
+						  : SERVICE_MAY_SEND;
 	switch (sending) {
 	case SERVICE_MAY_SEND:
 		break;
@@ -64,8 +64,8 @@ bool smtp_may_take(const struct smtp_session *s, uint64_t bytes, struct reply *w
 	const struct dialogue_transaction *txn = &s->d.txn;
 	size_t refusing = 0;
 	if (is_over(s->may.message_bytes_max, bytes)) {
-		log_info(&s->d.who.log, "message refused: larger than its sender may send", log_str("login", s->login), log_u64("size_bytes", bytes),
-			log_u64("max", (uint64_t)s->may.message_bytes_max));
+		log_info(&s->d.who.log, "message refused: larger than its sender may send", log_str("login", s->login),
+			log_u64("size_bytes", bytes), log_u64("max", (uint64_t)s->may.message_bytes_max));
 		*why_out = reply_with(REPLY_TOO_BIG, STR("message is larger than you may send"));
 		return false;
 	}
@@ -76,7 +76,8 @@ bool smtp_may_take(const struct smtp_session *s, uint64_t bytes, struct reply *w
 	if (refusing == 0 || refusing < txn->recipients_n)
 		return true; // the others get it; these are refused at their mailbox or list, and the sender gets a report
 	log_info(&s->d.who.log, "message refused: larger than its recipients take", log_u64("size_bytes", bytes));
-	*why_out = (struct reply){.code = 552, .enhanced = STR("5.2.3"), .text = STR("message is larger than its recipients take")};
+	*why_out =
+		(struct reply){.code = 552, .enhanced = STR("5.2.3"), .text = STR("message is larger than its recipients take")};
 	return false;
 }
 
@@ -90,8 +91,10 @@ static bool may_add_recipient(struct smtp_session *s, struct reply *why_out)
 	if (s->login.n == 0 || s->may.hour_max == SERVICE_UNLIMITED ||
 		hour_rate_take(s->server->submit_rate, s->account, 1, s->may.hour_max, clock_mono_ms()))
 		return true;
-	log_warning(&s->d.who.log, "hourly budget of recipients used up", log_str("login", s->login), log_u64("max", (uint64_t)s->may.hour_max));
-	*why_out = (struct reply){.code = 450, .enhanced = STR("4.7.1"), .text = STR("too many recipients in one hour, try again later")};
+	log_warning(&s->d.who.log, "hourly budget of recipients used up", log_str("login", s->login),
+		log_u64("max", (uint64_t)s->may.hour_max));
+	*why_out = (struct reply){
+		.code = 450, .enhanced = STR("4.7.1"), .text = STR("too many recipients in one hour, try again later")};
 	return false;
 }
 
@@ -127,7 +130,8 @@ static bool accepts(enum recipient_outcome outcome)
 // Who may be guessing: strangers. A network that is trusted sends for many.
 static bool is_stranger(const struct smtp_session *s)
 {
-	return s->login.n == 0 && !smtp_is_of_mailboxes(s) && !settings_networks_have(&s->settings->trusted_networks, conn_peer(s->d.conn));
+	return s->login.n == 0 && !smtp_is_of_mailboxes(s) &&
+	       !settings_networks_have(&s->settings->trusted_networks, conn_peer(s->d.conn));
 }
 
 // Who has asked for too many unknown recipients hears the same of all, known or not.
@@ -145,7 +149,8 @@ static void count_unknown(const struct smtp_session *s)
 	if (!is_stranger(s))
 		return;
 	struct str key = hour_rate_key(conn_peer(s->d.conn), text);
-	if (hour_rate_take(s->server->unknown_rate, key, 1, max, now_ms) && hour_rate_is_used_up(s->server->unknown_rate, key, max, now_ms))
+	if (hour_rate_take(s->server->unknown_rate, key, 1, max, now_ms) &&
+		hour_rate_is_used_up(s->server->unknown_rate, key, max, now_ms))
 		log_warning(&s->d.who.log, "too many unknown recipients from one address: it is told nothing more for a while",
 			log_str("address", key), log_u64("max", (uint64_t)max));
 }
@@ -160,10 +165,13 @@ struct reply smtp_recipient(struct dialogue *d, void *one)
 		return why;
 	if (is_guessing(s)) {
 		metric_add(&metric_mta_rcpt_guessing, 1);
-		return (struct reply){.code = 450, .enhanced = STR("4.7.1"), .text = STR("too many unknown recipients from your address, try again later")};
+		return (struct reply){.code = 450,
+			.enhanced = STR("4.7.1"),
+			.text = STR("too many unknown recipients from your address, try again later")};
 	}
 	const struct relay_client client = smtp_access_relay(s);
-	const struct recipient_query query = {.recipient = &recipient->rcpt.to, .sender = &d->txn.mail.from, .account = s->account,
+	const struct recipient_query query = {.recipient = &recipient->rcpt.to, .sender = &d->txn.mail.from,
+		.account = s->account,
 		.authenticated = s->login.n != 0, .client = &client, .rules = s->rules, .answers = s->server->list_answers,
 		.message_bytes = d->txn.mail.has_size ? d->txn.mail.size_bytes : 0};
 	smtp_server_decide(s->server, s->settings, &query, d->txn.arena, verdict);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A message on its way into the queue: taken in as it streams, its header held until it is complete (hops are counted, a submitted one is
-// completed), all in a spool that keeps 64 KiB in memory and the rest in a file. 250 is said only when the queue has it on disk
-// (mta/queue.h); a verdict that does not come in time is 451, and the queue sees to it that the message then never counts.
+// A message on its way into the queue: taken in as it streams, its header held until it is complete (hops are counted, a
+// submitted one is completed), all in a spool that keeps 64 KiB in memory and the rest in a file. 250 is said only when the queue
+// has it on disk (mta/queue.h); a verdict that does not come in time is 451, and the queue sees to it that the message then never
+// counts.
 #include "base/clock.h"
 #include "base/must.h"
 #include "smtp_metrics.h"
@@ -25,7 +26,8 @@ static void append(struct smtp_session *s, struct str bytes)
 	struct spool *spool = s->intake.spool;
 	if (spool == NULL || bytes.n == 0)
 		return;
-	if (spool_bytes(spool) + bytes.n > (uint64_t)s->settings->message_size_max + TRACE_BYTES_MAX + SUBMISSION_HEADER_ADDED_BYTES) {
+	if (spool_bytes(spool) + bytes.n >
+		(uint64_t)s->settings->message_size_max + TRACE_BYTES_MAX + SUBMISSION_HEADER_ADDED_BYTES) {
 		refuse(s, reply_of(REPLY_TOO_BIG));
 		return;
 	}
@@ -65,8 +67,10 @@ static void append_trace(struct smtp_session *s)
 static void append_submitted(struct smtp_session *s, struct str header)
 {
 	struct buf fixed;
-	const struct submission_facts facts = {
-		.sender = &s->d.txn.mail.from, .hostname = s->settings->hostname, .guid = &s->intake.guid, .wall_ms = clock_wall_ms()};
+	const struct submission_facts facts = {.sender = &s->d.txn.mail.from,
+		.hostname = s->settings->hostname,
+		.guid = &s->intake.guid,
+		.wall_ms = clock_wall_ms()};
 	buf_init(&fixed, header.n + SUBMISSION_HEADER_ADDED_BYTES);
 	size_t body = submission_header_fix(header, &facts, &fixed);
 	append(s, buf_str(&fixed));

@@ -42,11 +42,13 @@ void smtp_server_decide(struct smtp_server *server, const struct settings *setti
 	query.delimiters = settings->delimiter;
 	query.relayhost = settings_relayhost(settings, arena);
 	query.default_domain = settings_default_domain(settings);
-	const struct home_rules here = {.serves = settings->serves.v, .n_serves = settings->serves.n, .hostname = settings->hostname};
+	const struct home_rules here = {
+		.serves = settings->serves.v, .n_serves = settings->serves.n, .hostname = settings->hostname};
 	query.here = &here;
 	query.keep_detail = settings->routing_detail == SETTINGS_ROUTING_DETAIL_PRESERVE;
 	query.entries_max = RECIPIENT_ENTRIES_FIBER;
-	struct rules *rules = query.rules ? NULL : server->rules_get(server->arg); // a session has its own; verdicts keep nothing of them
+	// a session has its own; verdicts keep nothing of them
+	struct rules *rules = query.rules ? NULL : server->rules_get(server->arg);
 	if (rules)
 		query.rules = rules;
 	recipient_decide(server->directory(server->arg), &query, arena, verdict_out);

@@ -47,8 +47,8 @@ struct smtp_service {
 // A session from greeting to goodbye; for base/listen.h, arg is the struct smtp_service. Owns conn.
 void smtp_server_serve(struct conn *conn, void *arg);
 
-// What happens to mail for an address (router/recipient.h), by the settings and the shadow of now; a large group is decided on a worker.
-// asked: recipient, sender, who asks, lists; the rest is filled in. verdict_out lives in the arena. On a fiber; may wait.
+// What happens to mail for an address (router/recipient.h), by the settings and the shadow of now; a large group is decided on a
+// worker. asked: recipient, sender, who asks, lists; the rest is filled in. verdict_out lives in the arena. On a fiber; may wait.
 void smtp_server_decide(struct smtp_server *server, const struct settings *settings, const struct recipient_query *asked,
 	struct arena *arena, struct recipient_verdict *verdict_out);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An SMTP session of a front-end: the commands, what a row demands, and the settings that a session begins with. Its life is the dialogue's
-// (mail/dialogue.h); it runs on a fiber of its own, started by the listener (base/listen.h).
+// An SMTP session of a front-end: the commands, what a row demands, and the settings that a session begins with. Its life is the
+// dialogue's (mail/dialogue.h); it runs on a fiber of its own, started by the listener (base/listen.h).
 #include "smtp_session.h"
 
 #include <stdlib.h>
@@ -139,8 +139,11 @@ static struct dialogue_config configure(struct smtp_session *s, const struct con
 		.hostname = settings->hostname,
 		.forbidden = settings->smtp_forbidden_commands.v,
 		.forbidden_n = settings->smtp_forbidden_commands.n,
-		.newline = settings->smtp_bare_newline == SETTINGS_BARE_NEWLINE_NORMALIZE ? SMTP_NEWLINE_NORMALIZE : SMTP_NEWLINE_REJECT,
-		.parameters = submission ? SMTP_FOR_SUBMISSION : smtp_is_of_mailboxes(s) ? SMTP_FOR_MX | SMTP_PARAM_KEY : SMTP_FOR_MX,
+		.newline = settings->smtp_bare_newline == SETTINGS_BARE_NEWLINE_NORMALIZE ? SMTP_NEWLINE_NORMALIZE
+											  : SMTP_NEWLINE_REJECT,
+		.parameters = submission                ? SMTP_FOR_SUBMISSION
+			      : smtp_is_of_mailboxes(s) ? SMTP_FOR_MX | SMTP_PARAM_KEY
+							: SMTP_FOR_MX,
 		.line_bytes_max = COMMAND_BYTES_MAX,
 		.message_bytes_max = (uint64_t)settings->message_size_max,
 		.recipients_max = (size_t)settings->recipients_max,

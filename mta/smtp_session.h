@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One SMTP session: what a front-end adds to the dialogue (mail/dialogue.h). Private to mta/smtp_*.c.
 //
-// smtp_session.c has the table of commands and what a row of a front-end demands, smtp_cmd_auth.c the log-in, smtp_envelope.c who may send
-// and who receives, smtp_message.c the message on its way into the queue.
+// smtp_session.c has the table of commands and what a row of a front-end demands, smtp_cmd_auth.c the log-in, smtp_envelope.c who
+// may send and who receives, smtp_message.c the message on its way into the queue.
 #ifndef MTA_SMTP_SESSION_H
 #define MTA_SMTP_SESSION_H
 

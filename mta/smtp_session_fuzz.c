@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an SMTP client may send, to port 25 and to the submission service: the first byte says which and in what pieces it comes. Every
-// answer is a reply, as many messages are in the queue as were acknowledged, each with our trace before it and no bare line end in it.
+// What an SMTP client may send, to port 25 and to the submission service: the first byte says which and in what pieces it comes.
+// Every answer is a reply, as many messages are in the queue as were acknowledged, each with our trace before it and no bare line
+// end in it.
 //
-// Queue and log-in are stand-ins below: the functions of mta/queue.h and router/login.h are defined here, so the linker takes these.
+// Queue and log-in are stand-ins below: the functions of mta/queue.h and router/login.h are defined here, so the linker takes
+// these.
 // Covers: mta/smtp_session.c mta/smtp_cmd_auth.c mta/smtp_envelope.c mta/smtp_message.c mta/targets.c
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +25,8 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { SUBMISSION = 1, BYTEWISE = 2, QUEUE_FULL = 4, QUEUE_SLOW = 8, NORMALIZE = 16, STOPS = 32, OUTPUT_BYTES_MAX = 1 << 20, SPOOL_BYTES_MAX = 1 << 20 };
+enum { SUBMISSION = 1, BYTEWISE = 2, QUEUE_FULL = 4, QUEUE_SLOW = 8, NORMALIZE = 16, STOPS = 32, OUTPUT_BYTES_MAX = 1 << 20,
+SPOOL_BYTES_MAX = 1 << 20 };
 
 static const char people[] =
 	"dn: dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
@@ -32,8 +35,8 @@ static const char people[] =
 	"entryUUID: 00000000-0000-0000-0000-00000000000a\n\n"
 	"dn: uid=lost,dc=uni\nobjectClass: phMailUser\nuid: lost\nmail: lost@uni.example\nmailHost: evil.example\n"
 	"entryUUID: 00000000-0000-0000-0000-00000000000b\n\n"
-	"dn: cn=info,dc=uni\nobjectClass: phMailAlias\ncn: info\nmailLocalAddress: info@uni.example\nrfc822MailMember: joe@uni.example\n"
-	"rfc822MailMember: ext@else.example\n";
+	"dn: cn=info,dc=uni\nobjectClass: phMailAlias\ncn: info\nmailLocalAddress: info@uni.example\nrfc822MailMember: "
+	"joe@uni.example\nrfc822MailMember: ext@else.example\n";
 
 static struct settings_snapshot *settings[2]; // as they are, and with smtp_bare_newline = normalize
 static struct directory *directory;
@@ -119,7 +122,8 @@ enum queue_verdict queue_enter(struct queue *queue, const struct queue_message *
 
 // --- The log-in that is none: PLAIN with the login as its initial response; "joe" gets in ---
 
-void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext, struct login_attempt *attempt_out)
+void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext,
+	struct login_attempt *attempt_out)
 {
 	must(str_eq(service, STR("smtp")) && may_plaintext);
 	*attempt_out = (struct login_attempt){.owner = login, .conn = conn, .reason = "test"};
@@ -136,7 +140,8 @@ enum err_code login_converse(struct login_attempt *attempt, struct str prefix, s
 	static const struct {
 		struct str line;
 		enum sasl_outcome outcome;
-	} outcomes[] = {{STR("joe"), SASL_DONE}, {STR("*"), SASL_ABORTED}, {STR("broken"), SASL_TEMPFAIL}, {STR("!"), SASL_BAD_DATA}};
+	} outcomes[] = {
+		{STR("joe"), SASL_DONE}, {STR("*"), SASL_ABORTED}, {STR("broken"), SASL_TEMPFAIL}, {STR("!"), SASL_BAD_DATA}};
 	struct str line = initial ? *initial : STR_NONE;
 	enum conn_eol eol;
 	*outcome_out = SASL_BAD_MECH;
@@ -179,7 +184,8 @@ static size_t piece(struct str in)
 	if (flags & BYTEWISE)
 		return in.n > 0;
 	while (str_next_line(&rest, &line))
-		if (str_starts_nocase(line, STR("EHLO")) || str_starts_nocase(line, STR("HELO")) || str_eq_nocase(line, STR("DATA")))
+		if (str_starts_nocase(line, STR("EHLO")) || str_starts_nocase(line, STR("HELO")) ||
+			str_eq_nocase(line, STR("DATA")))
 			break;
 	return in.n - rest.n;
 }

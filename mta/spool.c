@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A body on its way in: memory up to what rides in the record, then a file that a worker writes.
 //
-// Happy path: append fills the buffer; over the inline limit a worker makes spool/<guid> and from then on writes every full buffer; finish
-// writes the rest, syncs the file, then its directory, and only then may an ENTER name it.
-// Failure: ENOSPC refuses this message; a sync that fails with EIO ends the process, for the page cache cannot be trusted any more.
-// Crash: a file without a row is swept at start (queue.c).
-// Called on the fiber of the session; the worker job has the spool to itself while the fiber waits.
+// Happy path: append fills the buffer; over the inline limit a worker makes spool/<guid> and from then on writes every full
+// buffer; finish writes the rest, syncs the file, then its directory, and only then may an ENTER name it. Failure: ENOSPC refuses
+// this message; a sync that fails with EIO ends the process, for the page cache cannot be trusted any more. Crash: a file without
+// a row is swept at start (queue.c). Called on the fiber of the session; the worker job has the spool to itself while the fiber
+// waits.
 #include <openssl/evp.h>
 #include <stdlib.h>
 

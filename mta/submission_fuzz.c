@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A message that a user submits: the first line is what the client calls itself, the rest the message. Its header is complete afterwards and
-// stays as it is when it is completed again; nothing of the body is lost; our trace is one field.
+// A message that a user submits: the first line is what the client calls itself, the rest the message. Its header is complete
+// afterwards and stays as it is when it is completed again; nothing of the body is lost; our trace is one field.
 // Covers: mta/submission_header.c mta/trace_header.c
 #include <stdint.h>
 
@@ -26,7 +26,8 @@ static void check_header(struct str header)
 
 static void check_fix(struct str message, const struct addr *sender)
 {
-	const struct submission_facts facts = {.sender = sender, .hostname = STR("h.example"), .guid = &guid, .wall_ms = 1795290255000};
+	const struct submission_facts facts = {
+		.sender = sender, .hostname = STR("h.example"), .guid = &guid, .wall_ms = 1795290255000};
 	struct buf fixed, twice;
 	buf_init(&fixed, 2 * message.n + SUBMISSION_HEADER_ADDED_BYTES);
 	buf_init(&twice, 2 * message.n + 2 * SUBMISSION_HEADER_ADDED_BYTES);
@@ -50,14 +51,17 @@ static void check_trace(struct str helo, struct str message, const struct addr *
 	struct header_field field, more;
 	buf_init(&out, TRACE_BYTES_MAX + message.n);
 	for (unsigned bits = 0; bits < 32; bits++) {
-		const struct trace_facts facts = {.helo = helo, .peer = &peer, .hostname = STR("mx.uni.example"), .queue_id = STR("0123456789AB"),
-			.tls = bits & 1 ? &tls : NULL, .esmtp = bits & 2, .login = bits & 4, .smtputf8 = bits & 8, .only_recipient = bits & 16 ? sender : NULL,
+		const struct trace_facts facts = {.helo = helo, .peer = &peer, .hostname = STR("mx.uni.example"),
+		.queue_id = STR("0123456789AB"),
+			.tls = bits & 1 ? &tls : NULL, .esmtp = bits & 2, .login = bits & 4, .smtputf8 = bits & 8,
+			.only_recipient = bits & 16 ? sender : NULL,
 			.wall_ms = 1795290255000};
 		buf_clear(&out);
 		trace_received(&facts, &out);
 		must(!out.overflow && out.n <= TRACE_BYTES_MAX);
 		header_walk_init(&walk, buf_str(&out));
-		must(header_walk_next(&walk, &field) && str_eq(field.name, STR("Received")) && field.end == out.n && !header_walk_next(&walk, &more));
+		must(header_walk_next(&walk, &field) && str_eq(field.name, STR("Received")) && field.end == out.n &&
+			!header_walk_next(&walk, &more));
 	}
 	must(buf_add(&out, message));
 	must(trace_hops(buf_str(&out)) == trace_hops(message) + 1);

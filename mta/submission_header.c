@@ -7,7 +7,8 @@
 
 static bool is_removed(struct str name)
 {
-	return str_eq_nocase(name, STR("Bcc")) || str_eq_nocase(name, STR("Resent-Bcc")) || str_eq_nocase(name, STR("Return-Path"));
+	return str_eq_nocase(name, STR("Bcc")) || str_eq_nocase(name, STR("Resent-Bcc")) ||
+	       str_eq_nocase(name, STR("Return-Path"));
 }
 
 struct seen {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a submission server may do to the header of a message that its own user sends (RFC 6409 section 8), and nothing a relay may do:
+// What a submission server may do to the header of a message that its own user sends (RFC 6409 section 8), and nothing a relay
+// may do:
 //
 // - Date and Message-ID are added where they are missing;
 // - a From that is missing is the sender's address, for clients that leave it out;
@@ -24,8 +25,8 @@ struct submission_facts {
 	int64_t wall_ms;
 };
 
-// Writes the fixed header of message to out (a header of n bytes needs n + SUBMISSION_HEADER_ADDED_BYTES) and returns where the body
-// of message begins. Linear.
+// Writes the fixed header of message to out (a header of n bytes needs n + SUBMISSION_HEADER_ADDED_BYTES) and returns where the
+// body of message begins. Linear.
 size_t submission_header_fix(struct str message, const struct submission_facts *facts, struct buf *out);
 
 #endif

@@ -64,7 +64,8 @@ void target_to_record(struct arena *arena, const struct smtp_rcpt *rcpt, const s
 bool targets_to_records(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_verdict *verdict,
 	struct record_recipients *records_out)
 {
-	struct record_recipients records = {arena_array(arena, verdict->n_targets ? verdict->n_targets : 1, sizeof *records.v), verdict->n_targets};
+	struct record_recipients records = {
+		arena_array(arena, verdict->n_targets ? verdict->n_targets : 1, sizeof *records.v), verdict->n_targets};
 	for (size_t i = 0; records.v && i < records.n; i++)
 		target_to_record(arena, rcpt, &verdict->targets[i], &records.v[i]);
 	if (arena_overflowed(arena))

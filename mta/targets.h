@@ -7,7 +7,8 @@
 #include "router/recipient.h"
 #include "schema/record.h"
 
-// One target of the recipient that a client named with rcpt, as the record has it. Strings are borrowed from both, or live in the arena.
+// One target of the recipient that a client named with rcpt, as the record has it. Strings are borrowed from both, or live in the
+// arena.
 void target_to_record(struct arena *arena, const struct smtp_rcpt *rcpt, const struct recipient_target *target,
 	struct record_recipient *record_out);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For queue_crash.c: what a message is for, by its number; the queue with all that it asks of others; and the marks of what was promised.
+// For queue_crash.c: what a message is for, by its number; the queue with all that it asks of others; and the marks of what was
+// promised.
 #ifndef MTA_TEST_CRASH_H
 #define MTA_TEST_CRASH_H
 
@@ -101,7 +102,8 @@ static inline size_t size_of(const struct bench *b, uint32_t id)
 
 // --- The queue's surroundings ---
 
-static inline enum err_code find_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err)
+static inline enum err_code find_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out,
+	struct err *err)
 {
 	(void)arg;
 	(void)arena;
@@ -135,7 +137,8 @@ static inline enum queue_expand_answer expand(void *arg, struct arena *arena, co
 }
 
 // Whatever waits has moved meanwhile: it goes another way from its next try on.
-static inline enum queue_route_answer route(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out)
+static inline enum queue_route_answer route(void *arg, struct arena *arena, const struct queue_route_query *query,
+	struct queue_route *route_out)
 {
 	(void)arg;
 	(void)arena;
@@ -176,7 +179,8 @@ static inline void load_settings(struct bench *b)
 static inline void open_queue(struct bench *b)
 {
 	struct err err = {0};
-	struct queue_config config = {.dir = b->dir, .runtime = b->runtime, .settings = b->settings, .resolve = resolve, .host = find_host,
+	struct queue_config config = {.dir = b->dir, .runtime = b->runtime, .settings = b->settings, .resolve = resolve,
+		.host = find_host,
 		.expand = expand, .route = route, .world = world, .died = died};
 	if (queue_open(&config, &b->queue, &err) == ERR_OK) {
 		b->queue->expand_part_max = 1;

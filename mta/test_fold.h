@@ -108,7 +108,8 @@ static inline void drop_bench(struct bench *b)
 	rmdir(b->dir);
 }
 
-static inline struct queue_fold_answer say_with(struct bench *b, const struct record *record, struct str body, uint8_t *took, uint64_t *index_out)
+static inline struct queue_fold_answer say_with(struct bench *b, const struct record *record, struct str body, uint8_t *took,
+	uint64_t *index_out)
 {
 	struct queue_fold_answer answer = {.took = took};
 	struct buf bytes;
@@ -167,8 +168,9 @@ static inline int64_t number_in(struct bench *b, const char *sql)
 
 static inline void assert_empty(struct bench *b)
 {
-	assert_int_equal(number_in(b, "SELECT (SELECT count(*) FROM message) + (SELECT count(*) FROM recipient) + (SELECT count(*) FROM body)"
-				      " + (SELECT count(*) FROM attempt) + (SELECT count(*) FROM ended)"),
+	assert_int_equal(number_in(b,
+			"SELECT (SELECT count(*) FROM message) + (SELECT count(*) FROM recipient) + (SELECT count(*) FROM body)"
+			" + (SELECT count(*) FROM attempt) + (SELECT count(*) FROM ended)"),
 		0);
 }
 
@@ -188,7 +190,8 @@ static inline struct record_recipient to_mailbox(uint32_t number)
 static inline struct record enter_of(uint64_t n, struct record_recipient *recipients, size_t count)
 {
 	return (struct record){.type = RECORD_ENTER,
-		.enter = {.guid = guid_of(n), .root = guid_of(n), .sender = STR("s@else.example"), .received_ms = 1000, .body_bytes = 4,
+		.enter = {.guid = guid_of(n), .root = guid_of(n), .sender = STR("s@else.example"), .received_ms = 1000,
+		.body_bytes = 4,
 			.digest = DIGEST, .recipients = {recipients, count}}};
 }
 

@@ -107,12 +107,14 @@ static inline void lmtp_session(struct conn *conn, void *arg)
 		return;
 	}
 	conn_printf(conn, "220 lmtp.test ready\r\n");
-	while ((conn_has_input(conn) || conn_flush(conn, &err) == ERR_OK) && conn_read_line(conn, 4096, &line, &eol, &err) == ERR_OK) {
+	while ((conn_has_input(conn) || conn_flush(conn, &err) == ERR_OK) &&
+		conn_read_line(conn, 4096, &line, &eol, &err) == ERR_OK) {
 		if (str_starts_nocase(line, STR("EHLO"))) {
 			atomic_store(&l->smtp, true);
 			conn_printf(conn, "250-relay.test\r\n250 PIPELINING\r\n");
 		} else if (str_starts_nocase(line, STR("LHLO"))) {
-			conn_printf(conn, "250-lmtp.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 100000000\r\n250 XPHKEY\r\n");
+			conn_printf(conn, "250-lmtp.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE "
+					  "100000000\r\n250 XPHKEY\r\n");
 		} else if (str_starts_nocase(line, STR("MAIL"))) {
 			ptrdiff_t at = str_find(line, STR("XPHKEY="));
 			atomic_fetch_add(&l->transactions, 1);
@@ -172,7 +174,10 @@ static inline void lmtp_serve(struct lmtp *l, struct runtime *runtime)
 // A recipient whose mailbox is at that server.
 static struct record_recipient to_mailbox(struct str address)
 {
-	return (struct record_recipient){.target = RECORD_TO_MAILBOX, .address = address, .key = address, .destination = STR("mail1"),
+	return (struct record_recipient){.target = RECORD_TO_MAILBOX,
+		.address = address,
+		.key = address,
+		.destination = STR("mail1"),
 		.mailbox_id = STR("00112233445566778899aabbccddeeff")};
 }
 

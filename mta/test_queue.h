@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For the tests of the queue: one as a daemon has it, in a directory of its own, with a directory that the test answers for and an LMTP
-// server on loopback.
+// For the tests of the queue: one as a daemon has it, in a directory of its own, with a directory that the test answers for and
+// an LMTP server on loopback.
 //
 //     struct bench b;
 //     begin(&b);                 // settings, runtime, queue; begin_with(&b, settings): without a start
@@ -41,7 +41,8 @@ struct bench {
 
 static struct bench *now; // for callbacks without an argument of ours
 
-static inline enum err_code find_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err)
+static inline enum err_code find_host(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out,
+	struct err *err)
 {
 	(void)arg;
 	(void)arena;
@@ -65,7 +66,8 @@ static inline bool resolve(void *arg, struct arena *arena, struct str address, s
 }
 
 // mail0 was the home of all in the first world; in the second they are at mail1, or answer says.
-static inline enum queue_route_answer route(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out)
+static inline enum queue_route_answer route(void *arg, struct arena *arena, const struct queue_route_query *query,
+	struct queue_route *route_out)
 {
 	(void)arg;
 	(void)arena;
@@ -95,7 +97,10 @@ static inline void write_config(struct bench *b, const char *more)
 	snprintf(b->config, sizeof b->config, "%s.conf", b->dir);
 	FILE *f = fopen(b->config, "w");
 	assert_non_null(f);
-	fprintf(f, "hostname = \"mx.uni.example\"\nretry { min_s = 1 max_s = 2 }\nqueue { reserve_bytes = 0 }\nlisten { submissions = {} imaps = {} pop3s = {} }\n%s", more);
+	fprintf(f,
+		"hostname = \"mx.uni.example\"\nretry { min_s = 1 max_s = 2 }\nqueue { reserve_bytes = 0 }\nlisten { submissions "
+		"= {} imaps = {} pop3s = {} }\n%s",
+		more);
 	fclose(f);
 	struct settings_report report;
 	settings_report_init(&report);
@@ -155,8 +160,8 @@ static inline void end(struct bench *b)
 	assert_int_equal(system(command), 0);
 }
 
-static inline enum queue_verdict enter_bytes(struct queue *queue, struct str sender, const struct record_recipient *to, size_t n, size_t bytes,
-	struct guid *guid_out)
+static inline enum queue_verdict enter_bytes(struct queue *queue, struct str sender, const struct record_recipient *to, size_t n,
+	size_t bytes, struct guid *guid_out)
 {
 	struct spool *spool;
 	struct err err;

@@ -38,8 +38,8 @@ static void add_peer(const struct trace_facts *facts, struct buf *out)
 		return;
 	}
 	netaddr_text(facts->peer, peer);
-	const struct str parts[] = {STR("Received: from "), facts->helo, STR(" (["), facts->peer->family == NETADDR_IPV6 ? STR("IPv6:") : STR(""),
-		str_of_c(peer), STR("])\r\n")};
+	const struct str parts[] = {STR("Received: from "), facts->helo, STR(" (["),
+		facts->peer->family == NETADDR_IPV6 ? STR("IPv6:") : STR(""), str_of_c(peer), STR("])\r\n")};
 	add_all(out, parts, sizeof parts / sizeof *parts);
 }
 

@@ -115,16 +115,19 @@ static void say_routes(struct page *p)
 static void log_route(const struct item *item, const struct record_one_route *r)
 {
 	char id[GUID_SHORT_BYTES];
-	log_info(NULL, "recipient goes another way", log_str("queue_id", guid_short(&item->message->guid, id)), log_str("recipient", item->r.address),
-		log_str("destination", item->r.destination), log_str("now", r->destination), log_str("address", r->address));
+	log_info(NULL, "recipient goes another way", log_str("queue_id", guid_short(&item->message->guid, id)),
+		log_str("recipient", item->r.address), log_str("destination", item->r.destination),
+		log_str("now", r->destination), log_str("address", r->address));
 }
 
 static void add_route(struct page *p, struct item *item, const struct record_recipient *to)
 {
 	struct arena *a = p->arena;
 	struct record_one_route *r = &p->routes[p->n++];
-	*r = (struct record_one_route){.guid = item->message->guid, .number = item->r.number, .target = to->target, .address = arena_dup(a, to->address),
-		.key = arena_dup(a, to->key), .original = arena_dup(a, to->original), .destination = arena_dup(a, to->destination),
+	*r = (struct record_one_route){.guid = item->message->guid, .number = item->r.number, .target = to->target,
+		.address = arena_dup(a, to->address),
+		.key = arena_dup(a, to->key), .original = arena_dup(a, to->original),
+		.destination = arena_dup(a, to->destination),
 		.mailbox_id = arena_dup(a, to->mailbox_id), .detail = arena_dup(a, to->detail),
 		.stands_for = arena_dup(a, to->stands_for)};
 	log_route(item, r);
@@ -195,8 +198,9 @@ static enum err_code requeue(struct page *p, const struct item *item, struct req
 	return code;
 }
 
-// Nobody is there any more. If an alias or a forward led there, it may lead elsewhere by now, and nobody need be told: nor of a copy that
-// is not open any more since the page was read, because another one's turn withdrew them all. It would be in the report of one that is.
+// Nobody is there any more. If an alias or a forward led there, it may lead elsewhere by now, and nobody need be told: nor of a
+// copy that is not open any more since the page was read, because another one's turn withdrew them all. It would be in the report
+// of one that is.
 static void nobody(struct page *p, struct item *item, struct str reply)
 {
 	struct requeue_found found = {.open = true};
@@ -258,7 +262,8 @@ enum err_code waiting_decide(struct waiting *w, struct item **list, struct waiti
 	settled_out->v = arena_must(settled_out->arena, n * sizeof *settled_out->v);
 	struct page *p = calloc(1, sizeof *p);
 	must(p != NULL);
-	*p = (struct page){.w = w, .arena = settled_out->arena, .requeued_arena = arena_new(REQUEUED_BYTES), .settled = settled_out, .err = err};
+	*p = (struct page){.w = w, .arena = settled_out->arena, .requeued_arena = arena_new(REQUEUED_BYTES),
+		.settled = settled_out, .err = err};
 	p->world = queue->config.world(queue->config.arg); // of before the first answer: what changes meanwhile is asked again
 	struct arena *question = arena_new(QUESTION_BYTES);
 	for (struct item **at = list; *at;) {

@@ -55,8 +55,9 @@ void body_view_close(struct body_view *view)
 
 // --- Adding ---
 
-// The thread of a message: that of the first message it names that we know (RFC 5256's references); else it bears the hash of the oldest
-// one it names, which may come later, or its own. What it names and itself are remembered, but for what that rule says anyhow.
+// The thread of a message: that of the first message it names that we know (RFC 5256's references); else it bears the hash of the
+// oldest one it names, which may come later, or its own. What it names and itself are remembered, but for what that rule says
+// anyhow.
 enum { THREAD_REFERENCES_MAX = 16 }; // looked at from the newest, besides the first; a longer list says the same
 
 struct threading {
@@ -112,7 +113,8 @@ static enum err_code remember(struct strand *strand, uint64_t hash, uint64_t thr
 }
 
 // A message without an id that names nobody is alone in a thread with the number of its own body.
-static enum err_code find_thread(struct strand *strand, struct str cache_bytes, const struct guid *body, uint64_t *thread_out, struct err *err)
+static enum err_code find_thread(struct strand *strand, struct str cache_bytes, const struct guid *body, uint64_t *thread_out,
+	struct err *err)
 {
 	struct cache cache;
 	struct threading threading;
@@ -184,7 +186,8 @@ static enum err_code take_file(struct strand *strand, const struct incoming *inc
 	return code;
 }
 
-enum err_code body_add(struct strand *strand, const struct incoming *incoming, struct str prefix, struct body_new *body_out, struct err *err)
+enum err_code body_add(struct strand *strand, const struct incoming *incoming, struct str prefix, struct body_new *body_out,
+	struct err *err)
 {
 	must(incoming->sealed && prefix.n <= STORE_PREFIX_BYTES_MAX);
 	struct body_new *body = body_out;
@@ -296,7 +299,8 @@ static enum err_code open_file(struct strand *strand, const struct body *body, s
 		return code;
 	if ((uint64_t)bytes != body->bytes) {
 		file_close(fd);
-		return err_set(err, ERR_CORRUPT, "the file of a message has %lld bytes instead of %llu", (long long)bytes, (unsigned long long)body->bytes);
+		return err_set(err, ERR_CORRUPT, "the file of a message has %lld bytes instead of %llu", (long long)bytes,
+			(unsigned long long)body->bytes);
 	}
 	if (strand->big_fd >= 0)
 		file_close(strand->big_fd);
@@ -319,12 +323,14 @@ static bool add_part(struct str part, uint64_t *at, size_t *n, struct buf *out)
 }
 
 // A body in its row is read whole, 64 KiB at most: to open it for a piece (incremental blob I/O) costs more than to read it.
-static enum err_code read_row(struct strand *strand, const struct body *body, uint64_t at, size_t n, struct buf *out, struct err *err)
+static enum err_code read_row(struct strand *strand, const struct body *body, uint64_t at, size_t n, struct buf *out,
+	struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(strand->db, body->big ? SQL_BODY_PREFIX : SQL_BODY_TEXT);
 	db_bind_i64(stmt, 1, body->id);
 	enum db_step step = db_step(strand->db, stmt, err);
-	bool fits = step != DB_ROW || (add_part(db_col_blob(stmt, 0), &at, &n, out) && (body->big || add_part(db_col_blob(stmt, 1), &at, &n, out)));
+	bool fits = step != DB_ROW ||
+		    (add_part(db_col_blob(stmt, 0), &at, &n, out) && (body->big || add_part(db_col_blob(stmt, 1), &at, &n, out)));
 	db_reset(stmt);
 	if (step == DB_FAILED)
 		return err->code;
@@ -335,7 +341,8 @@ static enum err_code read_row(struct strand *strand, const struct body *body, ui
 	return ERR_OK;
 }
 
-static enum err_code read_file(struct strand *strand, const struct body *body, uint64_t at, size_t n, struct buf *out, struct err *err)
+static enum err_code read_file(struct strand *strand, const struct body *body, uint64_t at, size_t n, struct buf *out,
+	struct err *err)
 {
 	char *p = buf_reserve(out, n);
 	if (p == NULL)
@@ -353,7 +360,10 @@ enum err_code body_read(struct strand *strand, const struct body *body, uint64_t
 	uint64_t bytes = body->prefix_bytes + body->bytes;
 	if (at > bytes || n > bytes - at) // what its row in msg says is more than there is
 		return err_set(err, ERR_CORRUPT, "a message is longer than its body");
-	size_t in_row = !body->big ? n : at >= body->prefix_bytes ? 0 : body->prefix_bytes - at < n ? (size_t)(body->prefix_bytes - at) : n;
+	size_t in_row = !body->big                    ? n
+			: at >= body->prefix_bytes    ? 0
+			: body->prefix_bytes - at < n ? (size_t)(body->prefix_bytes - at)
+						      : n;
 	size_t before = out->n;
 	enum err_code code = in_row ? read_row(strand, body, at, in_row, out, err) : ERR_OK;
 	if (code == ERR_OK && in_row < n)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Threads that wait for work, and which of them is woken. Private to the store.
 //
-// The one that began to wait last is woken first: its caches and its heap are warm, and while there is little to do few threads do it, whose
-// memory is all that the store takes. One is woken at a time; when it takes work and sees more it wakes the next. So as many run as are
-// needed, and not as many as jobs came before the first one looked.
+// The one that began to wait last is woken first: its caches and its heap are warm, and while there is little to do few threads
+// do it, whose memory is all that the store takes. One is woken at a time; when it takes work and sees more it wakes the next. So
+// as many run as are needed, and not as many as jobs came before the first one looked.
 //
 //     pthread_mutex_lock(&mutex);                          // whoever brings work
 //     … into the queue …

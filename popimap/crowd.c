@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sessions of each user from each address: a hash of counts. A seat is the count it was counted in; it goes with its last session.
+// Sessions of each user from each address: a hash of counts. A seat is the count it was counted in; it goes with its last
+// session.
 #include "crowd.h"
 
 #include <pthread.h>
@@ -58,7 +59,8 @@ static struct crowd_seat *find_or_add(struct crowd *crowd, const char *key)
 	return seat;
 }
 
-struct crowd_seat *crowd_enter(struct crowd *crowd, struct str service, struct str account, const struct netaddr *peer, size_t max)
+struct crowd_seat *crowd_enter(struct crowd *crowd, struct str service, struct str account, const struct netaddr *peer,
+	size_t max)
 {
 	char key[KEY_BYTES], address[NETADDR_TEXT_BYTES];
 	const struct netaddr network = netaddr_prefix(peer, V4_BITS, V6_BITS);

@@ -42,8 +42,8 @@ bool flag_block_next(struct flag_cursor *cursor, struct folder_change *message_o
 		return false;
 	int distance = (uint8_t)cursor->rest.p[0];
 	cursor->rest = str_from(cursor->rest, 1);
-	cursor->damaged = distance < cursor->next || distance >= FLAG_BLOCK_UIDS || !take_varint(&cursor->rest, &message.modseq) ||
-			  !take_varint(&cursor->rest, &message.flags);
+	cursor->damaged = distance < cursor->next || distance >= FLAG_BLOCK_UIDS ||
+			  !take_varint(&cursor->rest, &message.modseq) || !take_varint(&cursor->rest, &message.flags);
 	if (cursor->damaged)
 		return false;
 	cursor->next = distance + 1;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Flags and MODSEQ of up to FLAG_BLOCK_UIDS messages as the bytes of one row: the codec of flags.data (schema/FORMATS.md section 6). Private
-// to the store.
+// Flags and MODSEQ of up to FLAG_BLOCK_UIDS messages as the bytes of one row: the codec of flags.data (schema/FORMATS.md section
+// 6). Private to the store.
 //
 //     struct flag_cursor cursor = flag_block_begin(data, flag_block_first(uid));
 //     while (flag_block_next(&cursor, &message))
 //             flag_block_add(&again, &message);
 //     if (cursor.damaged) ...
 //
-// Why blocks: what becomes of one message becomes of its neighbours as a rule. A row each costs SQLite some thousand instructions a change,
-// and an index over MODSEQ as much again; here 5,000 messages are forty rows, and what changed since a number is found by reading those
-// whose highest MODSEQ is above it.
+// Why blocks: what becomes of one message becomes of its neighbours as a rule. A row each costs SQLite some thousand instructions
+// a change, and an index over MODSEQ as much again; here 5,000 messages are forty rows, and what changed since a number is found
+// by reading those whose highest MODSEQ is above it.
 //
-// The bytes of a message can be put behind those of the others without reading them: that is how a delivery adds one. Nothing here blocks.
+// The bytes of a message can be put behind those of the others without reading them: that is how a delivery adds one. Nothing
+// here blocks.
 #ifndef POPIMAP_FLAG_BLOCK_H
 #define POPIMAP_FLAG_BLOCK_H
 

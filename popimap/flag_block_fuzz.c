@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of flags: a damaged mail.db must never crash a store thread. What decodes has one form: written again it is the same bytes.
+// Blocks of flags: a damaged mail.db must never crash a store thread. What decodes has one form: written again it is the same
+// bytes.
 // Covers: popimap/flag_block.c
 #include <stdint.h>
 

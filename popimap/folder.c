@@ -177,7 +177,8 @@ static enum job_step list_run(struct job *job, struct strand *strand)
 	return job_end(job, code);
 }
 
-enum err_code folder_list(struct mailbox *mailbox, struct arena *arena, struct folder_info **folders_out, size_t *n_out, struct err *err)
+enum err_code folder_list(struct mailbox *mailbox, struct arena *arena, struct folder_info **folders_out, size_t *n_out,
+	struct err *err)
 {
 	struct folder_job list = {.arena = arena};
 	enum err_code code = mailbox_run(mailbox, &list.job, JOB_READ, list_run, err);
@@ -215,8 +216,8 @@ static enum job_step status_run(struct job *job, struct strand *strand)
 	return job_end(job, code);
 }
 
-enum err_code folder_status(struct mailbox *mailbox, const struct mailbox_name *name, struct arena *arena, struct folder_info *info_out,
-	struct err *err)
+enum err_code folder_status(struct mailbox *mailbox, const struct mailbox_name *name, struct arena *arena,
+	struct folder_info *info_out, struct err *err)
 {
 	struct folder_info info;
 	struct folder_job status = {.name = name->path, .arena = arena, .infos = &info};
@@ -265,7 +266,9 @@ static enum err_code check_room(struct strand *strand, size_t sql_count, struct 
 	db_reset(stmt);
 	if (step == DB_FAILED)
 		return err->code;
-	return n + MAILBOX_NAME_LEVELS_MAX <= FOLDERS_MAX ? ERR_OK : err_set(err, ERR_LIMIT, "this mailbox has %lld names already", (long long)n);
+	return n + MAILBOX_NAME_LEVELS_MAX <= FOLDERS_MAX
+		       ? ERR_OK
+		       : err_set(err, ERR_LIMIT, "this mailbox has %lld names already", (long long)n);
 }
 
 static enum err_code check_use(struct strand *strand, enum folder_use use, struct err *err)
@@ -280,7 +283,8 @@ static enum err_code check_use(struct strand *strand, enum folder_use use, struc
 }
 
 // A \Noselect name becomes a folder again, a new one to those who knew the old (rule 8).
-static enum err_code revive(struct strand *strand, const struct folder_row *row, enum folder_use use, bool selectable, struct err *err)
+static enum err_code revive(struct strand *strand, const struct folder_row *row, enum folder_use use, bool selectable,
+	struct err *err)
 {
 	struct guid guid = selectable ? guid_new() : row->guid;
 	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_SELECTABLE);
@@ -416,7 +420,8 @@ static enum err_code rename_tree(struct folder_job *rename, struct strand *stran
 	enum err_code code = read_folders(strand, rename->arena, &infos, err);
 	for (size_t i = 0; i < infos.n && code == ERR_OK; i++) {
 		struct str name = infos.p[i].name.path;
-		bool below = name.n > rename->name.n && str_starts(name, rename->name) && name.p[rename->name.n] == MAILBOX_NAME_DELIMITER;
+		bool below = name.n > rename->name.n && str_starts(name, rename->name) &&
+			     name.p[rename->name.n] == MAILBOX_NAME_DELIMITER;
 		if (!below && !str_eq(name, rename->name))
 			continue;
 		struct mailbox_name checked;
@@ -454,7 +459,8 @@ static enum job_step rename_run(struct job *job, struct strand *strand)
 
 enum { RENAME_ARENA_BYTES = 64 << 20 }; // FOLDERS_MAX names of the longest, twice
 
-enum err_code folder_rename(struct mailbox *mailbox, const struct mailbox_name *from, const struct mailbox_name *to, struct err *err)
+enum err_code folder_rename(struct mailbox *mailbox, const struct mailbox_name *from, const struct mailbox_name *to,
+	struct err *err)
 {
 	struct str below;
 	if (to->path.n > from->path.n && str_starts(to->path, from->path)) {

@@ -140,8 +140,8 @@ enum err_code folder_row_add(struct strand *strand, struct str name, enum folder
 	return code;
 }
 
-enum err_code folder_keywords_read(struct strand *strand, uint32_t folder, struct arena *arena, struct folder_keywords *keywords_out,
-	struct err *err)
+enum err_code folder_keywords_read(struct strand *strand, uint32_t folder, struct arena *arena,
+	struct folder_keywords *keywords_out, struct err *err)
 {
 	struct folder_keywords *keywords = keywords_out;
 	keywords->n = 0;
@@ -180,8 +180,8 @@ static size_t find_keyword(const struct folder_keywords *keywords, struct str na
 	return i;
 }
 
-enum err_code folder_keyword_bits(struct strand *strand, uint32_t folder, const struct flag_names *names, bool make, uint64_t *flags_out,
-	struct err *err)
+enum err_code folder_keyword_bits(struct strand *strand, uint32_t folder, const struct flag_names *names, bool make,
+	uint64_t *flags_out, struct err *err)
 {
 	uint64_t flags = names->system & FLAG_SYSTEM;
 	if (names->n == 0) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder's row, and changing it together with all that follows from that. Private to the store; on a store thread that has the strand.
+// A folder's row, and changing it together with all that follows from that. Private to the store; on a store thread that has the
+// strand.
 #ifndef POPIMAP_FOLDER_ROW_H
 #define POPIMAP_FOLDER_ROW_H
 
@@ -22,10 +23,11 @@ enum err_code folder_row_by_name(struct strand *strand, struct str name, struct 
 enum err_code folder_row_by_id(struct strand *strand, uint32_t id, struct folder_row *row_out, struct err *err) ERR_CHECKED;
 
 // The same, with \Noselect as not found.
-enum err_code folder_row_selectable(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err) ERR_CHECKED;
+enum err_code folder_row_selectable(struct strand *strand, struct str name, struct folder_row *row_out,
+	struct err *err) ERR_CHECKED;
 
-// The same for who only adds messages: id, uidvalidity and uidnext. The statement is half as dear to prepare, and a delivery to a closed
-// mailbox prepares all it needs.
+// The same for who only adds messages: id, uidvalidity and uidnext. The statement is half as dear to prepare, and a delivery to a
+// closed mailbox prepares all it needs.
 enum err_code folder_row_target(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err) ERR_CHECKED;
 
 // What a job does to a folder's messages, summed up.
@@ -45,13 +47,14 @@ enum err_code folder_row_apply(struct strand *strand, uint32_t id, const struct 
 uint32_t folder_new_uidvalidity(struct strand *strand);
 
 // A new folder's row. The name is free and its parent exists.
-enum err_code folder_row_add(struct strand *strand, struct str name, enum folder_use use, uint32_t *id_out, struct err *err) ERR_CHECKED;
+enum err_code folder_row_add(struct strand *strand, struct str name, enum folder_use use, uint32_t *id_out,
+	struct err *err) ERR_CHECKED;
 
-// Keywords: of a folder, names in the arena; and the bits of names, made when they are new. ERR_LIMIT when no bit is left. When flags are to
-// be removed, unknown names are no bits and nothing is made.
-enum err_code folder_keywords_read(struct strand *strand, uint32_t folder, struct arena *arena, struct folder_keywords *keywords_out,
-	struct err *err) ERR_CHECKED;
-enum err_code folder_keyword_bits(struct strand *strand, uint32_t folder, const struct flag_names *names, bool make, uint64_t *flags_out,
-	struct err *err) ERR_CHECKED;
+// Keywords: of a folder, names in the arena; and the bits of names, made when they are new. ERR_LIMIT when no bit is left. When
+// flags are to be removed, unknown names are no bits and nothing is made.
+enum err_code folder_keywords_read(struct strand *strand, uint32_t folder, struct arena *arena,
+	struct folder_keywords *keywords_out, struct err *err) ERR_CHECKED;
+enum err_code folder_keyword_bits(struct strand *strand, uint32_t folder, const struct flag_names *names, bool make,
+	uint64_t *flags_out, struct err *err) ERR_CHECKED;
 
 #endif

@@ -183,8 +183,8 @@ static enum job_step changes_run(struct job *job, struct strand *strand)
 	}
 	struct change_buf rows = {0};
 	if (code == ERR_OK && row.modseq > seen->modseq) {
-		code = message_flags_each(strand, row.id, row.flags_modseq > seen->modseq ? 0 : seen->uidnext, seen->modseq, change_add, &rows,
-			job->err);
+		code = message_flags_each(strand, row.id, row.flags_modseq > seen->modseq ? 0 : seen->uidnext, seen->modseq,
+			change_add, &rows, job->err);
 		if (code == ERR_OK)
 			code = give_changed(changes, &rows);
 		if (code == ERR_OK)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For the fuzz targets of sessions: the fixture of the tests (test_wire.h) with a store that is new for each script, and what is the same of
-// two runs of one script.
+// For the fuzz targets of sessions: the fixture of the tests (test_wire.h) with a store that is new for each script, and what is
+// the same of two runs of one script.
 #ifndef POPIMAP_FUZZ_WIRE_H
 #define POPIMAP_FUZZ_WIRE_H
 
@@ -48,7 +48,8 @@ struct fuzz_script {
 };
 
 // What the session answers, in out, initialised here.
-static inline struct str fuzz_play(void (*serve)(struct conn *conn, void *arg), void *arg, const struct fuzz_script *script, struct buf *out)
+static inline struct str fuzz_play(void (*serve)(struct conn *conn, void *arg), void *arg, const struct fuzz_script *script,
+	struct buf *out)
 {
 	struct conn_memory memory = {.input = script->in, .splits = script->splits, .splits_n = script->splits_n, .output = out,
 		.peer_spki = script->pin, .end = script->end};
@@ -71,7 +72,8 @@ static inline bool fuzz_is_hex(char c)
 	return chr_is_digit(c) || (chr_lower(c) >= 'a' && chr_lower(c) <= 'f');
 }
 
-// Are they the same but for times, sizes and ids? A run of hexadecimal digits is as good as another. Shows both when they are not.
+// Are they the same but for times, sizes and ids? A run of hexadecimal digits is as good as another. Shows both when they are
+// not.
 static inline void fuzz_must_be_same(struct str a, struct str b)
 {
 	size_t i = 0, k = 0;

@@ -58,7 +58,8 @@ static enum err_code ask(struct handover *h, struct reply *reply_out, struct err
 
 static enum err_code said(const struct reply *reply, enum err_code code, const char *to, struct err *err)
 {
-	return err_set(err, code, "%s: %d %.*s %.*s", to, reply->code, STR_FMT(reply->enhanced), STR_FMT(str_upto(reply->text, REPLY_SHOWN_BYTES)));
+	return err_set(err, code, "%s: %d %.*s %.*s", to, reply->code, STR_FMT(reply->enhanced),
+		STR_FMT(str_upto(reply->text, REPLY_SHOWN_BYTES)));
 }
 
 static enum err_code hello(struct handover *h, struct err *err)
@@ -88,7 +89,8 @@ static enum err_code start_tls(struct handover *h, struct err *err)
 	return code ? code : hello(h, err);
 }
 
-enum err_code handover_over(struct conn **conn, const struct handover_config *config, struct handover **handover_out, struct err *err)
+enum err_code handover_over(struct conn **conn, const struct handover_config *config, struct handover **handover_out,
+	struct err *err)
 {
 	struct reply reply;
 	struct handover *h = calloc(1, sizeof *h);
@@ -155,7 +157,8 @@ static void check_welcome(struct handover *h, enum err_code code, const struct r
 	h->broken = h->broken || (code == ERR_OK && !reply_is_positive(reply));
 }
 
-static enum handover_outcome outcome_of(struct handover *h, enum err_code code, const struct reply *reply, const char *to, struct err *err)
+static enum handover_outcome outcome_of(struct handover *h, enum err_code code, const struct reply *reply, const char *to,
+	struct err *err)
 {
 	if (code)
 		return HANDOVER_BROKEN;
@@ -165,8 +168,8 @@ static enum handover_outcome outcome_of(struct handover *h, enum err_code code, 
 	return reply_is_permanent(reply) ? HANDOVER_REFUSED : HANDOVER_LATER;
 }
 
-// A front-end elsewhere that does not let this node relay says so at RCPT and means the node, not the recipient: that can be mended
-// (relay_networks), and the message waits. Ours lets us always.
+// A front-end elsewhere that does not let this node relay says so at RCPT and means the node, not the recipient: that can be
+// mended (relay_networks), and the message waits. Ours lets us always.
 static enum handover_outcome outcome_of_rcpt(struct handover *h, enum err_code code, const struct reply *reply, struct err *err)
 {
 	enum handover_outcome outcome = outcome_of(h, code, reply, "RCPT", err);
@@ -227,7 +230,8 @@ static enum handover_outcome send_rcpt(struct handover *h, struct str message, s
 	struct reply reply = {0};
 	conn_printf(h->conn, "RCPT %.*s", STR_FMT(rcpt));
 	enum err_code code = ask(h, &reply, err);
-	return code == ERR_OK && reply_is_positive(&reply) ? send_data(h, message, err) : reset(h, outcome_of_rcpt(h, code, &reply, err));
+	return code == ERR_OK && reply_is_positive(&reply) ? send_data(h, message, err)
+							   : reset(h, outcome_of_rcpt(h, code, &reply, err));
 }
 
 struct str handover_said(const struct handover *h)

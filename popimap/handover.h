@@ -45,6 +45,7 @@ struct str handover_said(const struct handover *handover);
 enum handover_outcome handover_send(struct handover *handover, const struct outbox_data *data, struct err *err);
 
 // For tests: over a connection that is there, which it takes. What the config says of ways is not looked at.
-enum err_code handover_over(struct conn **conn, const struct handover_config *config, struct handover **handover_out, struct err *err) ERR_CHECKED;
+enum err_code handover_over(struct conn **conn, const struct handover_config *config, struct handover **handover_out,
+	struct err *err) ERR_CHECKED;
 
 #endif

@@ -32,8 +32,8 @@ struct imap_result imap_cmd_logout(struct imap_session *s, struct imap_command *
 	return (struct imap_result){0};
 }
 
-// "NIL" or "(field value …)": at most 30 pairs, fields of 30 and values of 1024 bytes (RFC 2971 section 3.3). It is believed in nothing
-// and kept nowhere but in the log (threat spoof-xclient).
+// "NIL" or "(field value …)": at most 30 pairs, fields of 30 and values of 1024 bytes (RFC 2971 section 3.3). It is believed in
+// nothing and kept nowhere but in the log (threat spoof-xclient).
 static bool parse_id(struct imap_parse *p, struct str *name_out)
 {
 	enum { PAIRS_MAX = 30, FIELD_BYTES_MAX = 30, VALUE_BYTES_MAX = 1024 };
@@ -45,7 +45,8 @@ static bool parse_id(struct imap_parse *p, struct str *name_out)
 		struct str field, value;
 		if (i == PAIRS_MAX)
 			return imap_parse_fail(p, "too many fields");
-		if ((i && !imap_parse_space(p)) || !imap_parse_string(p, &field) || !imap_parse_space(p) || !imap_parse_nstring(p, &value))
+		if ((i && !imap_parse_space(p)) || !imap_parse_string(p, &field) || !imap_parse_space(p) ||
+			!imap_parse_nstring(p, &value))
 			return false;
 		if (field.n > FIELD_BYTES_MAX || value.n > VALUE_BYTES_MAX)
 			return imap_parse_fail(p, "field too long");
@@ -65,7 +66,8 @@ struct imap_result imap_cmd_id(struct imap_session *s, struct imap_command *c)
 	return imap_ok("done");
 }
 
-// Nothing can be enabled yet; unknown names are ignored (RFC 5161 section 3.1), and no ENABLED line lists what was not (PROTOCOLS 31).
+// Nothing can be enabled yet; unknown names are ignored (RFC 5161 section 3.1), and no ENABLED line lists what was not (PROTOCOLS
+// 31).
 struct imap_result imap_cmd_enable(struct imap_session *s, struct imap_command *c)
 {
 	struct str name;

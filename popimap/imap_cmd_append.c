@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // APPEND (RFC 3501 section 6.3.11): the message goes from the connection into the store as it comes in.
 //
-// The session calls imap_append_literal when a literal was announced and nothing of it was asked for yet. Everything that can be refused
-// is refused then, before the "+" (PROTOCOLS 24 and 80): the client has not sent the bytes. A client that did not wait (LITERAL+) has its
-// bytes thrown away. What is stored is what was sent, octet by octet, bare CR and LF too: a client that compares, signs or counts finds
-// its own bytes again (RFC 9051 section 2.3: messages are immutable), and RFC822.SIZE is the size of the literal (PROTOCOLS 48).
+// The session calls imap_append_literal when a literal was announced and nothing of it was asked for yet. Everything that can be
+// refused is refused then, before the "+" (PROTOCOLS 24 and 80): the client has not sent the bytes. A client that did not wait
+// (LITERAL+) has its bytes thrown away. What is stored is what was sent, octet by octet, bare CR and LF too: a client that
+// compares, signs or counts finds its own bytes again (RFC 9051 section 2.3: messages are immutable), and RFC822.SIZE is the size
+// of the literal (PROTOCOLS 48).
 #include "base/clock.h"
 #include "imap_session.h"
 #include "store.h"
@@ -117,7 +118,8 @@ static bool read_end(struct imap_session *s, struct imap_result *result_out)
 	return false;
 }
 
-static struct imap_result commit(struct imap_session *s, struct imap_command *c, const struct appending *a, const struct receiving *r)
+static struct imap_result commit(struct imap_session *s, struct imap_command *c, const struct appending *a,
+	const struct receiving *r)
 {
 	const struct append append = {
 		.body = r->incoming,
@@ -133,8 +135,9 @@ static struct imap_result commit(struct imap_session *s, struct imap_command *c,
 		return imap_failed(s, code, "message could not be stored");
 	if (s->folder)
 		s->folder->stale = true;
-	return (struct imap_result){
-		.status = IMAP_OK, .code_text = arena_printf(c->arena, "APPENDUID %u %u", uidvalidity, uids.p[0]), .text = "appended"};
+	return (struct imap_result){.status = IMAP_OK,
+		.code_text = arena_printf(c->arena, "APPENDUID %u %u", uidvalidity, uids.p[0]),
+		.text = "appended"};
 }
 
 static struct imap_result receive_and_commit(struct imap_session *s, struct imap_command *c, const struct appending *a)

@@ -35,7 +35,8 @@ static struct imap_result copy(struct imap_session *s, struct imap_command *c, b
 		return imap_bad(c, "no such message number");
 	if (picked.n == 0)
 		return imap_ok("nothing to do");
-	enum err_code code = message_copy(s->mailbox, s->folder->id, picked.uids, picked.n, &to, move, c->arena, &result, &to_missing, &s->err);
+	enum err_code code = message_copy(s->mailbox, s->folder->id, picked.uids, picked.n, &to, move, c->arena, &result,
+		&to_missing, &s->err);
 	if (code == ERR_NOTFOUND && to_missing)
 		return imap_no(IMAP_CODE_TRYCREATE, "no such mailbox");
 	if (code)

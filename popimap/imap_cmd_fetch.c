@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // FETCH (RFC 3501 section 6.4.5): messages in slices, each slice at most FETCH_BYTES_MAX in memory, large bodies in pieces.
 //
-// ENVELOPE, BODY and BODYSTRUCTURE go out as they stand in the cache; no body is read for them. Sections are slices of the message: the
-// cache's part table says where. Happy path of a slice: message_fetch, then \Seen for those that need it (one commit), then the lines.
-// A message that somebody expunged meanwhile is still readable (PROTOCOLS 14); one that is gone from the trash too is left out, and NO
-// [EXPUNGEISSUED] ends the command (RFC 5530). When the disk fails after a literal was announced, nothing true can follow: the
-// connection ends. It ends too when the client takes no more; what else it has asked for is not read for nobody.
+// ENVELOPE, BODY and BODYSTRUCTURE go out as they stand in the cache; no body is read for them. Sections are slices of the
+// message: the cache's part table says where. Happy path of a slice: message_fetch, then \Seen for those that need it (one
+// commit), then the lines. A message that somebody expunged meanwhile is still readable (PROTOCOLS 14); one that is gone from the
+// trash too is left out, and NO [EXPUNGEISSUED] ends the command (RFC 5530). When the disk fails after a literal was announced,
+// nothing true can follow: the connection ends. It ends too when the client takes no more; what else it has asked for is not read
+// for nobody.
 #include "base/fiber.h"
 #include "imap_session.h"
 #include "mail/cache.h"
@@ -130,7 +131,8 @@ static enum err_code find_slice(struct fetching *f, struct outgoing *out, const 
 	enum err_code code = load_nodes(f, out);
 	if (code == ERR_OK) {
 		*found_out = mime_section_find(out->nodes, out->nodes_n, section, slice_out);
-		fiber_spent(out->nodes_n, 0); // two hundred sections of a message with ten thousand parts are work, though little goes out
+		// two hundred sections of a message with ten thousand parts are work, though little goes out
+		fiber_spent(out->nodes_n, 0);
 	}
 	return code;
 }
@@ -141,7 +143,8 @@ static bool in_memory(const struct outgoing *out, const struct mime_slice *slice
 	return out->m->text.p && slice->at <= out->m->text.n && slice->n <= out->m->text.n - slice->at;
 }
 
-// The result of a write. A client that went away or does not read is its own affair: the session ends, nothing is said in the log.
+// The result of a write. A client that went away or does not read is its own affair: the session ends, nothing is said in the
+// log.
 static enum err_code written(struct fetching *f, enum err_code code)
 {
 	if (code)
@@ -205,8 +208,8 @@ static enum err_code read_header(struct fetching *f, const struct outgoing *out,
 	return code;
 }
 
-// HEADER.FIELDS and its like: the fields are picked in memory. Two hundred such sections of one message are work, and so are a hundred
-// thousand fields of one header, though little may come of either.
+// HEADER.FIELDS and its like: the fields are picked in memory. Two hundred such sections of one message are work, and so are a
+// hundred thousand fields of one header, though little may come of either.
 static void pick_fields(const struct mime_section *section, struct str header, struct buf *picked)
 {
 	struct mime_filter filter;
@@ -356,8 +359,8 @@ static enum err_code write_message(struct fetching *f, const struct message *m, 
 
 // --- Slices ---
 
-// Sets \Seen on those of a slice that lack it; now_out, in the arena, are their flags after it. Where that fails (a full disk) mail is
-// still read.
+// Sets \Seen on those of a slice that lack it; now_out, in the arena, are their flags after it. Where that fails (a full disk)
+// mail is still read.
 static void set_seen(struct fetching *f, const struct message *messages, size_t n, struct flag_result *now_out)
 {
 	struct imap_session *s = f->s;
@@ -408,8 +411,8 @@ static enum err_code fetch_all(struct fetching *f, const struct imap_picked *pic
 	while (done < picked->n) {
 		struct message *messages;
 		arena_reset(f->arena);
-		enum err_code code = message_fetch(
-			s->mailbox, s->folder->id, picked->uids + done, picked->n - done, f->what, f->arena, &messages, &n, &s->err);
+		enum err_code code = message_fetch(s->mailbox, s->folder->id, picked->uids + done, picked->n - done, f->what,
+			f->arena, &messages, &n, &s->err);
 		if (code == ERR_OK)
 			code = write_slice_of_messages(f, messages, n);
 		if (code)

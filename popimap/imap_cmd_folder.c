@@ -35,7 +35,8 @@ struct imap_result imap_cmd_create(struct imap_session *s, struct imap_command *
 static bool is_selected(struct imap_session *s, struct arena *arena, const struct mailbox_name *name)
 {
 	struct folder_info info;
-	return s->state == IMAP_SELECTED && folder_status(s->mailbox, name, arena, &info, &s->err) == ERR_OK && info.id == s->folder->id;
+	return s->state == IMAP_SELECTED && folder_status(s->mailbox, name, arena, &info, &s->err) == ERR_OK &&
+	       info.id == s->folder->id;
 }
 
 // Whoever deletes the folder that it has selected is left without one; other sessions in it hear BYE.

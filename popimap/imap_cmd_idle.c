@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // IDLE (RFC 2177): the client sleeps, we tell it at once what changes. Only DONE ends it.
 //
-// An idle session holds its map and its connection, nothing else: the command's arena is emptied after each telling, the buffers go
-// back while it waits. News comes from the watch as a message to this fiber; every two minutes without any, a line keeps the
+// An idle session holds its map and its connection, nothing else: the command's arena is emptied after each telling, the buffers
+// go back while it waits. News comes from the watch as a message to this fiber; every two minutes without any, a line keeps the
 // NAT boxes on the way from forgetting the connection (PROTOCOLS 17).
 #include "base/clock.h"
 #include "base/fiber.h"
@@ -25,7 +25,8 @@ static bool wait_for_line(struct imap_session *s, struct imap_command *c)
 			return false;
 		}
 		fiber_shield_leave();
-		unsigned got = conn_wait(s->conn, FIBER_READABLE | FIBER_MESSAGE, clock_earlier(end_ms, clock_after_ms(KEEPALIVE_MS)));
+		unsigned got =
+			conn_wait(s->conn, FIBER_READABLE | FIBER_MESSAGE, clock_earlier(end_ms, clock_after_ms(KEEPALIVE_MS)));
 		fiber_shield_enter();
 		if (got & FIBER_READABLE)
 			return true;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // LIST and LSUB (RFC 3501 sections 6.3.8 and 6.3.9), with \HasChildren (RFC 3348) and special uses (RFC 6154).
 //
-// The store has a row for each parent, so what "%" shows in between is a row too. A subscription may stand alone: for LSUB, parents of
-// subscribed names are made up here as \Noselect (PROTOCOLS 39).
+// The store has a row for each parent, so what "%" shows in between is a row too. A subscription may stand alone: for LSUB,
+// parents of subscribed names are made up here as \Noselect (PROTOCOLS 39).
 #include "base/fiber.h"
 #include "imap_session.h"
 #include "mail/imap_pattern.h"
@@ -55,7 +55,8 @@ static bool shown_parent(const struct imap_pattern *pattern, const struct mailbo
 	return false;
 }
 
-// Subscribed names come in the order of folder_list: those below one parent stand together, so remembering the last one is enough.
+// Subscribed names come in the order of folder_list: those below one parent stand together, so remembering the last one is
+// enough.
 static void lsub_folder(struct imap_session *s, const struct imap_pattern *pattern, bool level, const struct folder_info *folder,
 	struct mailbox_name *last_parent)
 {

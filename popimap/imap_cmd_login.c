@@ -14,7 +14,8 @@ struct imap_result imap_cmd_starttls(struct imap_session *s, struct imap_command
 		return imap_no(IMAP_CODE_UNAVAILABLE, "TLS is not available");
 	const struct imap_result ok = imap_ok("begin TLS now");
 	imap_say(s, c->tag, &ok);
-	// What was sent behind the command is thrown away: it came before the handshake and may be somebody else's (PROTOCOLS 26).
+	// What was sent behind the command is thrown away: it came before the handshake and may be somebody else's (PROTOCOLS
+	// 26).
 	if (conn_flush(s->conn, &s->err) || popimap_start_tls(s->popimap, s->conn, &s->who.log, &s->err))
 		imap_enter(s, IMAP_ENDED);
 	return (struct imap_result){0};

@@ -104,8 +104,8 @@ static enum err_code scan(struct imap_session *s, const struct imap_search *sear
 	}
 	must(search->cost < sizeof what / sizeof *what);
 	imap_match_init(&match, search->key, &recent);
-	enum err_code code = message_scan(
-		s->mailbox, s->folder->id, uids.p, uids.n, what[search->cost], imap_match_one, &match, arena, matched_out, &s->err);
+	enum err_code code = message_scan(s->mailbox, s->folder->id, uids.p, uids.n, what[search->cost], imap_match_one, &match,
+		arena, matched_out, &s->err);
 	imap_match_fini(&match);
 	return code;
 }

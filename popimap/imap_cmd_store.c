@@ -17,7 +17,8 @@ static const struct {
 	bool silent;
 } words[] = {
 	{STR("FLAGS"), FLAG_REPLACE, false},       {STR("+FLAGS"), FLAG_ADD, false},       {STR("-FLAGS"), FLAG_REMOVE, false},
-	{STR("FLAGS.SILENT"), FLAG_REPLACE, true}, {STR("+FLAGS.SILENT"), FLAG_ADD, true}, {STR("-FLAGS.SILENT"), FLAG_REMOVE, true},
+	{STR("FLAGS.SILENT"), FLAG_REPLACE, true}, {STR("+FLAGS.SILENT"), FLAG_ADD, true},
+	{STR("-FLAGS.SILENT"), FLAG_REMOVE, true},
 };
 
 static bool parse_change(struct imap_parse *p, struct storing *out)
@@ -34,8 +35,8 @@ static bool parse_change(struct imap_parse *p, struct storing *out)
 	return imap_parse_fail(p, "FLAGS, +FLAGS or -FLAGS expected");
 }
 
-// Of all messages; with .SILENT of those that somebody else has changed too: what the client believes of them is wrong, and their news has
-// our MODSEQ, which is not told again (RFC 3501 section 6.4.6, note).
+// Of all messages; with .SILENT of those that somebody else has changed too: what the client believes of them is wrong, and their
+// news has our MODSEQ, which is not told again (RFC 3501 section 6.4.6, note).
 static void write_flags(struct imap_session *s, const struct imap_command *c, const struct flag_result *result, bool silent)
 {
 	struct imap_flags_line line;
@@ -49,8 +50,8 @@ static void write_flags(struct imap_session *s, const struct imap_command *c, co
 	imap_flags_line_fini(&line);
 }
 
-static enum err_code store_slice(struct imap_session *s, struct imap_command *c, const struct storing *storing, const uint32_t *uids,
-	size_t n)
+static enum err_code store_slice(struct imap_session *s, struct imap_command *c, const struct storing *storing,
+	const uint32_t *uids, size_t n)
 {
 	struct arena *arena = arena_new(16 << 20);
 	struct flag_result result;

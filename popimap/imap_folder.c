@@ -99,7 +99,8 @@ size_t imap_folder_recent_count(const struct imap_folder *folder)
 }
 
 // Positions [begin, end) of the map that a resolved range covers.
-static void range_positions(const struct imap_folder *folder, const struct imap_range *r, bool uid, size_t *begin_out, size_t *end_out)
+static void range_positions(const struct imap_folder *folder, const struct imap_range *r, bool uid, size_t *begin_out,
+	size_t *end_out)
 {
 	if (uid) {
 		*begin_out = lower_bound(folder->uids, folder->n, r->first);
@@ -144,7 +145,8 @@ bool imap_folder_pick(const struct imap_folder *folder, struct imap_seqset *set,
 void imap_folder_flags_add(const struct imap_folder *folder, uint64_t flags, bool recent, struct buf *b)
 {
 	struct str keywords[FLAG_KEYWORDS_MAX];
-	struct imap_flags out = {.system = (unsigned)(flags & FLAG_SYSTEM) | (recent ? IMAP_FLAG_RECENT : 0), .keywords = keywords};
+	struct imap_flags out = {
+		.system = (unsigned)(flags & FLAG_SYSTEM) | (recent ? IMAP_FLAG_RECENT : 0), .keywords = keywords};
 	for (size_t i = 0; i < folder->keywords_n; i++)
 		if (flags & (uint64_t)1 << (FLAG_KEYWORD_0 + i))
 			keywords[out.keywords_n++] = folder->keywords[i];
@@ -166,8 +168,8 @@ void imap_flags_line_fini(struct imap_flags_line *line)
 	buf_fini(&line->flags);
 }
 
-void imap_folder_write_flags(const struct imap_folder *folder, struct conn *conn, const struct folder_change *message, bool with_uid,
-	struct imap_flags_line *line)
+void imap_folder_write_flags(const struct imap_folder *folder, struct conn *conn, const struct folder_change *message,
+	bool with_uid, struct imap_flags_line *line)
 {
 	bool recent = imap_folder_is_recent(folder, message->uid);
 	if (line->flags.n == 0 || line->of != message->flags || line->recent != recent) {
@@ -249,7 +251,8 @@ static void own_add(struct imap_own *own, uint64_t modseq, struct arena *arena)
 	own->modseqs[own->n++] = modseq;
 }
 
-void imap_folder_changed_by_us(struct imap_folder *folder, const struct flag_result *result, struct imap_own *own, struct arena *arena)
+void imap_folder_changed_by_us(struct imap_folder *folder, const struct flag_result *result, struct imap_own *own,
+	struct arena *arena)
 {
 	if (result->modseq && result->alone)
 		folder->modseq = result->modseq;
@@ -344,11 +347,13 @@ bool imap_folder_has_news(struct imap_folder *folder, bool gone)
 	return changed || folder->stale || (gone && folder->held_n);
 }
 
-enum err_code imap_folder_sync(struct imap_folder *folder, struct conn *conn, struct arena *arena, const struct imap_own *own, bool gone,
-	bool with_uid, bool *deleted_out, struct err *err)
+enum err_code imap_folder_sync(struct imap_folder *folder, struct conn *conn, struct arena *arena, const struct imap_own *own,
+	bool gone, bool with_uid, bool *deleted_out, struct err *err)
 {
-	const struct folder_seen seen = {
-		.modseq = folder->modseq, .uidnext = folder->uidnext, .uidvalidity = folder->uidvalidity, .take_recent = !folder->read_only};
+	const struct folder_seen seen = {.modseq = folder->modseq,
+		.uidnext = folder->uidnext,
+		.uidvalidity = folder->uidvalidity,
+		.take_recent = !folder->read_only};
 	struct folder_changes changes;
 	enum err_code code = folder_changes(folder->mailbox, folder->id, &seen, arena, &changes, err);
 	folder->stale = code != ERR_OK;

@@ -6,9 +6,9 @@
 //     message_scan(mailbox, folder, uids, n, what, imap_match_one, &match, arena, &matched, err);
 //     imap_match_fini(&match);
 //
-// The tree is made ready first, on the fiber: sequence sets have become UIDs (IMAP_SEARCH_UID, resolved), \Recent too, keywords are bits.
-// Then it is only read, so the store's thread needs nothing of the session. Texts are decoded (encoded words, transfer encodings,
-// charsets) and folded once a message, however many keys look at them (PROTOCOLS 64).
+// The tree is made ready first, on the fiber: sequence sets have become UIDs (IMAP_SEARCH_UID, resolved), \Recent too, keywords
+// are bits. Then it is only read, so the store's thread needs nothing of the session. Texts are decoded (encoded words, transfer
+// encodings, charsets) and folded once a message, however many keys look at them (PROTOCOLS 64).
 #ifndef POPIMAP_IMAP_MATCH_H
 #define POPIMAP_IMAP_MATCH_H
 

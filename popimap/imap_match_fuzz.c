@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SEARCH over any message: the first line is what is searched for, the rest the message. Looking again gives the same, NOT the opposite, and
-// what HEADER or BODY finds TEXT finds too.
+// SEARCH over any message: the first line is what is searched for, the rest the message. Looking again gives the same, NOT the
+// opposite, and what HEADER or BODY finds TEXT finds too.
 // Covers: popimap/imap_match.c
 #include <stdint.h>
 
@@ -67,8 +67,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct arena *arena = arena_new(ARENA_BYTES);
 	imap_parse_init(&p, criteria, arena);
 	if (imap_search_parse(&p, &search) && imap_search_prepare(&search, arena)) {
-		const struct message message = {.uid = 3, .bytes = text.n, .flags = FLAG_SEEN | FLAG_FLAGGED | (uint64_t)1 << FLAG_KEYWORD_0,
-			.received = {.utc_s = 1000000000, .zone_min = -300}, .text = text};
+		const struct message message = {.uid = 3,
+			.bytes = text.n,
+			.flags = FLAG_SEEN | FLAG_FLAGGED | (uint64_t)1 << FLAG_KEYWORD_0,
+			.received = {.utc_s = 1000000000, .zone_min = -300},
+			.text = text};
 		make_ready(search.key);
 		struct imap_search_key not = {.kind = IMAP_SEARCH_NOT, .child = search.key};
 		must(match(search.key, &message) != match(&not, &message));

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// An IMAP session from greeting to goodbye: reads a command, checks its row of the table, calls the handler, tells what changed, answers.
+// An IMAP session from greeting to goodbye: reads a command, checks its row of the table, calls the handler, tells what changed,
+// answers.
 //
 // Runs on a fiber of its own, started by the listener (base/listen.h); imap_serve() is its whole life. What can go wrong:
 // - the client goes away: what was committed stays, nothing else was promised;
 // - it is silent for imap_idle_s (30 minutes): BYE (RFC 3501 section 5.4);
-// - we are told to stop: the command that runs is finished, literals included (the fiber is shielded meanwhile), then BYE (PROTOCOLS 18);
-// - a line or a literal that we will not take: refused as mail/imap_read.h describes, or BYE when the place in the stream is lost;
+// - we are told to stop: the command that runs is finished, literals included (the fiber is shielded meanwhile), then BYE
+// (PROTOCOLS 18);
+// - a line or a literal that we will not take: refused as mail/imap_read.h describes, or BYE when the place in the stream is
+// lost;
 // - too many failed log-ins, or too many commands in a row that are none: BYE.
 #include "imap_session.h"
 
@@ -299,8 +302,8 @@ static void refused(struct imap_session *s)
 	imap_say(s, imap_read_tag(&s->read), &bad);
 }
 
-// A client that asked whether it may send a literal, heard no, and had sent it already: what is here is that literal, no command. What is
-// still under way cannot be told from one (threat lit-reject).
+// A client that asked whether it may send a literal, heard no, and had sent it already: what is here is that literal, no command.
+// What is still under way cannot be told from one (threat lit-reject).
 static bool sent_unasked(const struct imap_session *s)
 {
 	return s->state != IMAP_ENDED && s->read.literal.waits && conn_has_input(s->conn);
@@ -388,8 +391,11 @@ void imap_serve(struct conn *conn, void *arg)
 	const struct popimap_service *service = arg;
 	struct popimap *popimap = service->popimap;
 	// On the stack, in the page that an idle fiber keeps anyhow (base/fiber.h).
-	struct imap_session session = {
-		.conn = conn, .service = service, .popimap = popimap, .snapshot = popimap->settings_get(popimap->arg)}, *s = &session;
+	struct imap_session session = {.conn = conn,
+				    .service = service,
+				    .popimap = popimap,
+				    .snapshot = popimap->settings_get(popimap->arg)},
+			    *s = &session;
 	s->settings = settings_of(s->snapshot);
 	set_limits(s);
 	session_name_init(&s->who, conn);
@@ -401,7 +407,8 @@ void imap_serve(struct conn *conn, void *arg)
 	run(s);
 
 	metric_add(&metric_popimap_imap_sessions_open, -1);
-	log_debug(&s->log_login, "session ended", log_u64("bytes_in", conn_bytes_in(s->conn)), log_u64("bytes_out", conn_bytes_out(s->conn)));
+	log_debug(&s->log_login, "session ended", log_u64("bytes_in", conn_bytes_in(s->conn)),
+		log_u64("bytes_out", conn_bytes_out(s->conn)));
 	imap_folder_free(&s->folder);
 	mailbox_close(&s->mailbox);
 	crowd_leave(&s->seat);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One IMAP session: what its commands share. Private to popimap/imap_*.c.
 //
-// A session is a fiber that reads a command (mail/imap_read.h), finds its row in the table of commands (imap_commands.c), has the row's
-// conditions checked by the one dispatcher (imap_session.c) and calls the handler. A handler writes untagged answers to the connection
-// and returns the tagged one; in between the dispatcher tells the client what has changed in the selected folder, as the row allows.
-// Handlers do not check states again. One that can no longer talk to the client puts the session into IMAP_ENDED.
+// A session is a fiber that reads a command (mail/imap_read.h), finds its row in the table of commands (imap_commands.c), has the
+// row's conditions checked by the one dispatcher (imap_session.c) and calls the handler. A handler writes untagged answers to the
+// connection and returns the tagged one; in between the dispatcher tells the client what has changed in the selected folder, as
+// the row allows. Handlers do not check states again. One that can no longer talk to the client puts the session into IMAP_ENDED.
 #ifndef POPIMAP_IMAP_SESSION_H
 #define POPIMAP_IMAP_SESSION_H
 
@@ -70,7 +70,8 @@ enum imap_command_flags {
 	IMAP_BY_UID = 1 << 1,       // numbers are UIDs
 	IMAP_WRITES = 1 << 2,       // NO in a folder that was EXAMINEd
 	IMAP_TELLS = 1 << 3,        // then the client hears of new messages and flags
-	IMAP_TELLS_GONE = 1 << 4,   // and of expunged ones too: no command that uses numbers may follow unseen (RFC 3501 section 7.4.1)
+	// and of expunged ones too: no command that uses numbers may follow unseen (RFC 3501 section 7.4.1)
+	IMAP_TELLS_GONE = 1 << 4,
 };
 
 #define IMAP_STATE_BIT(state) (1u << (state))
@@ -109,7 +110,8 @@ void imap_say(struct imap_session *s, struct str tag, const struct imap_result *
 // "* BYE …", and the session ends.
 void imap_bye(struct imap_session *s, enum imap_code code, const char *text);
 
-// Moves to another state; a move that the table in imap_session.c does not allow is a bug. Leaving IMAP_SELECTED frees the folder.
+// Moves to another state; a move that the table in imap_session.c does not allow is a bug. Leaving IMAP_SELECTED frees the
+// folder.
 void imap_enter(struct imap_session *s, enum imap_state state);
 
 // Adds the capabilities of now, without a line end: for the greeting, CAPABILITY and the answer to a log-in.
@@ -118,7 +120,8 @@ void imap_capabilities(const struct imap_session *s, struct buf *b);
 // Tells the client what changed in the selected folder. own may be NULL. False when the session ended with it (folder deleted).
 bool imap_tell(struct imap_session *s, struct arena *arena, const struct imap_own *own, bool gone, bool uid);
 
-// For commands that read from the connection themselves: APPEND, IDLE. The next line; after an error the session has ended, BYE is said.
+// For commands that read from the connection themselves: APPEND, IDLE. The next line; after an error the session has ended, BYE
+// is said.
 enum err_code imap_read_more(struct imap_session *s, struct str *line_out);
 
 // Says BYE where the connection still carries it, and ends the session.
@@ -140,8 +143,8 @@ void imap_refuse_literal(struct imap_session *s, const char *error);
 IMAP_HANDLERS(IMAP_HANDLER_DECLARE)
 #undef IMAP_HANDLER_DECLARE
 
-// APPEND, called when a literal was announced and not yet asked for: does everything up to the result. False: the literal is no message
-// but an ordinary argument, nothing was done.
+// APPEND, called when a literal was announced and not yet asked for: does everything up to the result. False: the literal is no
+// message but an ordinary argument, nothing was done.
 bool imap_append_literal(struct imap_session *s, struct imap_command *c, struct imap_result *result_out);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an IMAP client may send, over a mailbox with two messages; the first byte says whether we stop after it, or whether it comes from a
-// network that we do not trust. The answers do not depend on the pieces in which it came, as long as it waits where it must, and each of
-// them is a line of RFC 3501 with its literals whole.
+// What an IMAP client may send, over a mailbox with two messages; the first byte says whether we stop after it, or whether it
+// comes from a network that we do not trust. The answers do not depend on the pieces in which it came, as long as it waits where
+// it must, and each of them is a line of RFC 3501 with its literals whole.
 // Covers: popimap/imap_session.c popimap/imap_commands.c popimap/imap_folder.c popimap/imap_cmd_any.c
 // Covers: popimap/imap_cmd_append.c popimap/imap_cmd_copy.c popimap/imap_cmd_fetch.c popimap/imap_cmd_folder.c popimap/imap_cmd_list.c
 // Covers: popimap/imap_cmd_login.c popimap/imap_cmd_search.c popimap/imap_cmd_select.c popimap/imap_cmd_store.c popimap/imap_cmd_idle.c

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A message on its way in: memory first, beyond 64 KiB a file in incoming/, written by store threads.
 //
-// The file has the message's bytes and nothing else. Mailboxes take it by a hard link into their big/, after it was synced here; its own
-// name goes when the caller is done. What a crash leaves behind is swept when the store opens.
+// The file has the message's bytes and nothing else. Mailboxes take it by a hard link into their big/, after it was synced here;
+// its own name goes when the caller is done. What a crash leaves behind is swept when the store opens.
 #include "incoming.h"
 
 #include <stdlib.h>
@@ -86,7 +86,8 @@ enum err_code incoming_add(struct incoming *incoming, struct str bytes, struct e
 	if (incoming->failure)
 		return err_set(err, incoming->failure, "an earlier part of the message was not stored");
 	if (bytes.n > incoming->bytes_max - incoming->bytes) {
-		return err_set(err, incoming->failure = ERR_LIMIT, "message of more than %llu bytes", (unsigned long long)incoming->bytes_max);
+		return err_set(err, incoming->failure = ERR_LIMIT, "message of more than %llu bytes",
+			(unsigned long long)incoming->bytes_max);
 	}
 	incoming->bytes += bytes.n;
 	if (bytes.n)

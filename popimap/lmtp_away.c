@@ -36,7 +36,8 @@ void lmtp_away_look(struct lmtp_session *s, struct lmtp_recipient *recipient, co
 	recipient->away = recipient->answers_hour_max ? home->entry : NULL;
 	settings_unref(&now);
 	if (recipient->away)
-		recipient->delimiters = home_delimiters(popimap->directory(popimap->arg), home->entry, s->settings->delimiter, s->d.txn.arena);
+		recipient->delimiters =
+			home_delimiters(popimap->directory(popimap->arg), home->entry, s->settings->delimiter, s->d.txn.arena);
 }
 
 static bool anybody_is_away(const struct lmtp_session *s)
@@ -63,7 +64,8 @@ void lmtp_away_take(struct lmtp_session *s, struct str bytes)
 	head->too_long = !buf_add(&head->bytes, str_upto(bytes, LMTP_AWAY_HEADER_BYTES_MAX - before));
 	struct str whole = buf_str(&head->bytes);
 	// The empty line can only be where the new bytes are, or begin just before them.
-	head->complete = str_starts(whole, STR("\r\n")) || str_find(str_from(whole, before > 3 ? before - 3 : 0), STR("\r\n\r\n")) >= 0;
+	head->complete =
+		str_starts(whole, STR("\r\n")) || str_find(str_from(whole, before > 3 ? before - 3 : 0), STR("\r\n\r\n")) >= 0;
 	head->too_long = !head->complete && whole.n == LMTP_AWAY_HEADER_BYTES_MAX;
 }
 
@@ -74,13 +76,15 @@ void lmtp_away_forget(struct lmtp_session *s)
 	s->head = (struct lmtp_head){.wanted = false};
 }
 
-static bool write_item(struct lmtp_session *s, const struct lmtp_recipient *recipient, const struct vacation_answer *answer, int64_t now_ms,
-	struct arena *arena, struct one *one)
+static bool write_item(struct lmtp_session *s, const struct lmtp_recipient *recipient, const struct vacation_answer *answer,
+	int64_t now_ms, struct arena *arena, struct one *one)
 {
 	struct buf message;
 	struct outbox_data data = {.mail.from = addr_null(), .rcpt.to = *answer->to};
-	one->item = (struct outbox_item){.kind = STR(SENDER_VACATION), .key = arena_dup(s->d.txn.arena, answer->correspondent), .guid = guid_new(),
-		.made_ms = now_ms, .until_ms = answer->again_ms, .since_ms = answer->since_ms, .hour_max = recipient->answers_hour_max};
+	one->item = (struct outbox_item){.kind = STR(SENDER_VACATION), .key = arena_dup(s->d.txn.arena, answer->correspondent),
+		.guid = guid_new(),
+		.made_ms = now_ms, .until_ms = answer->again_ms, .since_ms = answer->since_ms,
+		.hour_max = recipient->answers_hour_max};
 	const struct vacation_letter letter = {.user = recipient->away, .recipient = &recipient->rcpt.to, .answer = answer,
 		.hostname = s->settings->hostname, .guid = one->item.guid, .now_ms = now_ms};
 	buf_init(&message, VACATION_MESSAGE_BYTES_MAX);
@@ -94,8 +98,8 @@ static bool write_item(struct lmtp_session *s, const struct lmtp_recipient *reci
 }
 
 // True: it is answered unless the mailbox knows better.
-static bool decide_one(struct lmtp_session *s, const struct lmtp_recipient *recipient, const struct delivery *delivery, int64_t now_ms,
-	struct arena *arena, struct one *one)
+static bool decide_one(struct lmtp_session *s, const struct lmtp_recipient *recipient, const struct delivery *delivery,
+	int64_t now_ms, struct arena *arena, struct one *one)
 {
 	struct vacation_answer answer;
 	const struct vacation_facts facts = {.user = recipient->away, .sender = &s->d.txn.mail.from, .list = delivery->list,
@@ -105,8 +109,8 @@ static bool decide_one(struct lmtp_session *s, const struct lmtp_recipient *reci
 		return false;
 	if (write_item(s, recipient, &answer, now_ms, arena, one))
 		return true;
-	log_warning(&s->d.who.log, "an answer for somebody who is away cannot be written", log_str("recipient", recipient->rcpt.to.text),
-		log_str("correspondent", answer.correspondent));
+	log_warning(&s->d.who.log, "an answer for somebody who is away cannot be written",
+		log_str("recipient", recipient->rcpt.to.text), log_str("correspondent", answer.correspondent));
 	return false;
 }
 
@@ -147,15 +151,17 @@ static enum vacation_verdict verdict_of(const struct one *one)
 	unreachable("enum outbox_fate");
 }
 
-static void report(struct lmtp_session *s, const struct lmtp_recipient *recipient, const struct delivery *delivery, const struct one *one)
+static void report(struct lmtp_session *s, const struct lmtp_recipient *recipient, const struct delivery *delivery,
+	const struct one *one)
 {
 	char root[GUID_TEXT_BYTES], guid[GUID_TEXT_BYTES];
 	enum vacation_verdict verdict = verdict_of(one);
 	bool added = one->item.fate == OUTBOX_ADDED;
 	metric_add(added ? &metric_popimap_vacation_answered : &metric_popimap_vacation_unanswered, 1);
 	log_info(&s->d.who.log, "message to somebody who is away", log_str("guid", guid_text(&delivery->root, root)),
-		log_str("recipient", recipient->rcpt.to.text), log_str("correspondent", s->d.txn.mail.from.text), log_bool("answered", added),
-		log_c("verdict", vacation_why(verdict)), log_str("answer", added ? guid_text(&one->item.guid, guid) : STR("")));
+		log_str("recipient", recipient->rcpt.to.text), log_str("correspondent", s->d.txn.mail.from.text),
+		log_bool("answered", added), log_c("verdict", vacation_why(verdict)),
+		log_str("answer", added ? guid_text(&one->item.guid, guid) : STR("")));
 }
 
 void lmtp_away_end(struct lmtp_session *s, const struct delivery *deliveries, struct lmtp_answers **answers_taken)

@@ -7,7 +7,8 @@
 #include "router/home.h"
 #include "router/service.h"
 
-// A key from somebody who is not one of our nodes could suppress mail: it is refused, and an operator hears of it (THREATS key-forge).
+// A key from somebody who is not one of our nodes could suppress mail: it is refused, and an operator hears of it (THREATS
+// key-forge).
 static bool key_is_believed(struct lmtp_session *s, struct reply *why_out)
 {
 	switch (s->peer_kind) {
@@ -66,14 +67,16 @@ static void find_home(struct lmtp_session *s, const struct addr *to, struct home
 	home_of_recipient(popimap->directory(popimap->arg), &rules, to, s->d.txn.arena, home_out);
 }
 
-// What was delivered before the account was closed, moved or became doubtful is a success: the front-end asks only because our reply was
-// lost (ARCHITECTURE 5). The mailbox is asked, not the directory.
+// What was delivered before the account was closed, moved or became doubtful is a success: the front-end asks only because our
+// reply was lost (ARCHITECTURE 5). The mailbox is asked, not the directory.
 static bool was_delivered(struct lmtp_session *s, struct lmtp_recipient *recipient, const struct home *home)
 {
 	const struct smtp_rcpt *rcpt = &recipient->rcpt;
-	if (!s->d.txn.mail.has_key || !rcpt->has_key || home->entry == NULL || !entry_mailbox_id(home->entry, &recipient->mailbox_id))
+	if (!s->d.txn.mail.has_key || !rcpt->has_key || home->entry == NULL ||
+		!entry_mailbox_id(home->entry, &recipient->mailbox_id))
 		return false;
-	return store_knows(s->service->popimap->store, &recipient->mailbox_id, &s->d.txn.mail.root, rcpt->key.detail, rcpt->key.list);
+	return store_knows(s->service->popimap->store, &recipient->mailbox_id, &s->d.txn.mail.root, rcpt->key.detail,
+		rcpt->key.list);
 }
 
 // phMaxMessageBytes of the mailbox, against the size that MAIL says: our front-ends say it. What they added to the message counts
@@ -83,7 +86,8 @@ static bool is_too_large(struct lmtp_session *s, const struct home *home)
 	const struct smtp_mail *mail = &s->d.txn.mail;
 	struct popimap *popimap = s->service->popimap;
 	struct service_grant max;
-	if (service_number(popimap->directory(popimap->arg), home->entry, ATTR_PH_MAX_MESSAGE_BYTES, s->d.txn.arena, &max) != SERVICE_SET ||
+	if (service_number(popimap->directory(popimap->arg), home->entry, ATTR_PH_MAX_MESSAGE_BYTES, s->d.txn.arena, &max) !=
+			SERVICE_SET ||
 		max.value == SERVICE_UNLIMITED)
 		return false;
 	return max.value == 0 || (mail->has_size && mail->size_bytes > (uint64_t)max.value + LMTP_ADDED_BYTES_MAX);
@@ -101,18 +105,20 @@ struct reply lmtp_recipient(struct dialogue *d, void *one)
 	struct reply reply = reply_of_home(&home);
 	bool too_large = home.answer == HOME_HERE && is_too_large(s, &home);
 	if (too_large)
-		reply = (struct reply){.code = 552, .enhanced = STR("5.2.3"), .text = STR("message is larger than this mailbox takes")};
+		reply = (struct reply){
+			.code = 552, .enhanced = STR("5.2.3"), .text = STR("message is larger than this mailbox takes")};
 	if (home.answer == HOME_HERE && !too_large) {
 		recipient->mailbox_id = home.mailbox_id;
 		recipient->may_make = popimap_may_make(&home, &recipient->home);
 		recipient->detail = home.detail;
-		recipient->quota = popimap_quota(s->service->popimap->directory(s->service->popimap->arg), &home, s->settings, d->txn.arena);
+		recipient->quota =
+			popimap_quota(s->service->popimap->directory(s->service->popimap->arg), &home, s->settings, d->txn.arena);
 		lmtp_away_look(s, recipient, &home);
 	} else if (was_delivered(s, recipient, &home)) {
 		return reply_of(REPLY_RECIPIENT_OK);
 	} else {
-		log_info(&d->who.log, "recipient refused", log_str("recipient", recipient->rcpt.to.text), log_u64("code", (uint64_t)reply.code),
-			log_str("reason", reply.text));
+		log_info(&d->who.log, "recipient refused", log_str("recipient", recipient->rcpt.to.text),
+			log_u64("code", (uint64_t)reply.code), log_str("reason", reply.text));
 	}
 	return reply;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A message of LMTP: taken in as it streams, delivered to all recipients at once; then for each, in their order, what became of it (RFC 2033
-// section 4.2). Return-Path and Delivered-To are each recipient's own and stored apart from the shared body.
+// A message of LMTP: taken in as it streams, delivered to all recipients at once; then for each, in their order, what became of
+// it (RFC 2033 section 4.2). Return-Path and Delivered-To are each recipient's own and stored apart from the shared body.
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -63,11 +63,12 @@ static void report(struct lmtp_session *s, const struct lmtp_recipient *recipien
 	char root[GUID_TEXT_BYTES], mailbox[GUID_TEXT_BYTES];
 	struct str root_text = guid_text(&delivery->root, root), mailbox_text = guid_text(&delivery->account, mailbox);
 	if (delivery->code)
-		log_warning(&s->d.who.log, "delivery failed", log_str("guid", root_text), log_str("recipient", recipient->rcpt.to.text),
-			log_str("mailbox", mailbox_text), log_err(&delivery->err));
+		log_warning(&s->d.who.log, "delivery failed", log_str("guid", root_text),
+			log_str("recipient", recipient->rcpt.to.text), log_str("mailbox", mailbox_text), log_err(&delivery->err));
 	else
-		log_info(&s->d.who.log, "message delivered", log_str("guid", root_text), log_str("recipient", recipient->rcpt.to.text),
-			log_str("mailbox", mailbox_text), log_u64("uid", delivery->uid), log_bool("known", delivery->known));
+		log_info(&s->d.who.log, "message delivered", log_str("guid", root_text),
+			log_str("recipient", recipient->rcpt.to.text), log_str("mailbox", mailbox_text),
+			log_u64("uid", delivery->uid), log_bool("known", delivery->known));
 	metric_add(delivery->code   ? &metric_popimap_lmtp_failed :
 		   delivery->known  ? &metric_popimap_lmtp_known :
 				      &metric_popimap_lmtp_delivered,

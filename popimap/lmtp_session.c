@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An LMTP session: the commands, who may use them, and the settings that a session begins with. Its life is the dialogue's (mail/dialogue.h).
+// An LMTP session: the commands, who may use them, and the settings that a session begins with. Its life is the dialogue's
+// (mail/dialogue.h).
 #include "lmtp_session.h"
 
 #include <stdlib.h>
@@ -14,7 +15,8 @@ enum {
 	COMMAND_BYTES_MAX = 4096, // MAIL and RCPT with keys
 	RECIPIENT_BYTES = 4096,   // of memory, for the longest address with its key
 	TRANSACTION_BYTES = 64 << 10,
-	FRONT_END_BYTES = 128 << 10, // Received, Authentication-Results and the like: what a front-end may add to message_size_max
+	// Received, Authentication-Results and the like: what a front-end may add to message_size_max
+	FRONT_END_BYTES = 128 << 10,
 };
 
 #define BEFORE_LHLO DIALOGUE_BIT(DIALOGUE_CONNECTED)
@@ -49,10 +51,12 @@ static const struct dialogue_command rows[] = {
 static bool may_run(struct dialogue *d, const struct dialogue_command *row, struct reply *why_out)
 {
 	const struct lmtp_session *s = d->session;
-	if (!(row->flags & LMTP_TRUSTED) || s->peer_kind == LMTP_NODE || settings_networks_have(&s->settings->lmtp_networks, conn_peer(d->conn)))
+	if (!(row->flags & LMTP_TRUSTED) || s->peer_kind == LMTP_NODE ||
+		settings_networks_have(&s->settings->lmtp_networks, conn_peer(d->conn)))
 		return true;
-	*why_out = s->peer_kind == LMTP_UNSURE ? reply_of(REPLY_DEFERRED) :
-						 reply_with(REPLY_TLS_REQUIRED, STR("STARTTLS with the certificate of a node is required"));
+	*why_out = s->peer_kind == LMTP_UNSURE
+			   ? reply_of(REPLY_DEFERRED)
+			   : reply_with(REPLY_TLS_REQUIRED, STR("STARTTLS with the certificate of a node is required"));
 	return false;
 }
 
@@ -126,7 +130,8 @@ static struct dialogue_config configure(struct lmtp_session *s)
 		.hostname = settings->hostname,
 		.forbidden = settings->smtp_forbidden_commands.v,
 		.forbidden_n = settings->smtp_forbidden_commands.n,
-		.newline = settings->smtp_bare_newline == SETTINGS_BARE_NEWLINE_NORMALIZE ? SMTP_NEWLINE_NORMALIZE : SMTP_NEWLINE_REJECT,
+		.newline = settings->smtp_bare_newline == SETTINGS_BARE_NEWLINE_NORMALIZE ? SMTP_NEWLINE_NORMALIZE
+											  : SMTP_NEWLINE_REJECT,
 		.parameters = SMTP_FOR_LMTP,
 		.line_bytes_max = COMMAND_BYTES_MAX,
 		.message_bytes_max = (uint64_t)settings->message_size_max + FRONT_END_BYTES,

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The LMTP server (RFC 2033): deliveries from front-ends into mailboxes. The service, and what it adds to the dialogue (mail/dialogue.h).
+// The LMTP server (RFC 2033): deliveries from front-ends into mailboxes. The service, and what it adds to the dialogue
+// (mail/dialogue.h).
 //
 //     struct lmtp_service lmtp = {.popimap = &popimap, .tls = TLS_SLOT_INIT, .local = LOCAL_SOCKET_NONE};
-//     tls_slot_set(&lmtp.tls, &server);                                       // settings_tls_node_server: peers show their node's certificate
-//     runtime_listen(rt, &(struct listen_service){.name = "lmtp", .serve = lmtp_serve, .arg = &lmtp, .refusal = LMTP_REFUSAL}, fd, err);
+//     tls_slot_set(&lmtp.tls, &server);                                       // settings_tls_node_server: peers show their
+//                                                                             node's certificate
+//     runtime_listen(rt, &(struct listen_service){.name = "lmtp", .serve = lmtp_serve, .arg = &lmtp, .refusal = LMTP_REFUSAL},
+//     fd, err);
 //
-// Who may deliver: peers in lmtp_networks, the front-end of this node (schema/local_socket.h), and peers whose certificate is pinned in
-// the directory. Delivery keys (FORMATS section 7) are believed from the latter two only.
+// Who may deliver: peers in lmtp_networks, the front-end of this node (schema/local_socket.h), and peers whose certificate is
+// pinned in the directory. Delivery keys (FORMATS section 7) are believed from the latter two only.
 //
-// 250 for a recipient is said after the commit of its mailbox; when the process dies before, or the reply is lost, the front-end sends again
-// and the key makes it one message. The replies to a message have no deadline of ours: they wait for the disk as long as it takes, and the
-// front-end, which gives up first, sends again.
+// 250 for a recipient is said after the commit of its mailbox; when the process dies before, or the reply is lost, the front-end
+// sends again and the key makes it one message. The replies to a message have no deadline of ours: they wait for the disk as long
+// as it takes, and the front-end, which gives up first, sends again.
 #ifndef POPIMAP_LMTP_SESSION_H
 #define POPIMAP_LMTP_SESSION_H
 

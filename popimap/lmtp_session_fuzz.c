@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a front-end may send over LMTP: the first byte says who it is and in which pieces it comes. Every answer is a reply, and there are as
-// many messages as deliveries were acknowledged, a delivery key's once (FORMATS section 7).
+// What a front-end may send over LMTP: the first byte says who it is and in which pieces it comes. Every answer is a reply, and
+// there are as many messages as deliveries were acknowledged, a delivery key's once (FORMATS section 7).
 // Covers: popimap/lmtp_session.c popimap/lmtp_envelope.c popimap/lmtp_message.c
 #include "fuzz_wire.h"
 #include "lmtp_session.h"
@@ -23,8 +23,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	snprintf(ldif, sizeof ldif,
 		"dn: dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
 		"dn: cn=mx1\nobjectClass: phMailHost\ncn: mx1.uni.example\nphHostTlsPin: sha256:" PIN "\n\n"
-		"dn: uid=joe\nobjectClass: phMailUser\nuid: joe\nmail: joe@uni.example\nmailHost: mx1.uni.example\nphMailboxId: %s\n\n"
-		"dn: uid=far\nobjectClass: phMailUser\nuid: far\nmail: far@uni.example\nmailHost: mx2.uni.example\n"
+		"dn: uid=joe\nobjectClass: phMailUser\nuid: joe\nmail: joe@uni.example\nmailHost: mx1.uni.example\nphMailboxId: "
+		"%s\n\ndn: uid=far\nobjectClass: phMailUser\nuid: far\nmail: far@uni.example\nmailHost: mx2.uni.example\n"
 		"phMailboxId: 000000000000000000000000000000fa\n",
 		guid_text(&id, joe).p);
 	directory_close(&wire_directory);
@@ -68,10 +68,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct str in = str_of((const char *)data + 1, size - 1);
 	size_t splits[PAUSES_MAX];
 	bool in_pauses = data[0] & IN_PAUSES;
-	struct fuzz_script script = {.in = in, .splits = in_pauses ? splits : NULL, .splits_n = in_pauses ? pauses(in, splits) : CONN_MEMORY_BYTEWISE,
-		.node = data[0] & NODE, .pin = PIN};
+	struct fuzz_script script = {.in = in,
+		.splits = in_pauses ? splits : NULL,
+		.splits_n = in_pauses ? pauses(in, splits) : CONN_MEMORY_BYTEWISE,
+		.node = data[0] & NODE,
+		.pin = PIN};
 	struct buf out;
-	directory_memory_set_status(memory, &(struct directory_status){.complete = !(data[0] & NO_DIRECTORY), .fresh = true, .version = 1});
+	directory_memory_set_status(memory, &(struct directory_status){.complete = !(data[0] & NO_DIRECTORY), .fresh = true,
+		.version = 1});
 	fuzz_renew();
 	struct mailbox *mb = test_mailbox(1);
 	fuzz_play(lmtp_serve, &lmtp, &script, &out);

@@ -101,9 +101,10 @@ static enum err_code open_mail_db(struct strand *strand, struct err *err)
 	char path[PATH_BYTES];
 	struct mail_place place;
 	mail_db_place(&strand->id, &place);
-	snprintf(path, sizeof path, "%.*s/%.*s/%.*s/mail.db", STR_FMT(strand->store->dir), STR_FMT(place.level), STR_FMT(place.id));
-	struct db_options options = {.path = path, .mode = DB_READWRITE, .schema = &ddl_mail, .sql = mail_sql, .n_sql = MAIL_SQL_N,
-		.exclusive = true};
+	snprintf(path, sizeof path, "%.*s/%.*s/%.*s/mail.db", STR_FMT(strand->store->dir), STR_FMT(place.level),
+		STR_FMT(place.id));
+	struct db_options options = {
+		.path = path, .mode = DB_READWRITE, .schema = &ddl_mail, .sql = mail_sql, .n_sql = MAIL_SQL_N, .exclusive = true};
 	return db_open(&options, &strand->db, err);
 }
 
@@ -303,7 +304,8 @@ enum err_code node_db_open(struct strand *strand, struct err *err)
 {
 	char path[PATH_BYTES];
 	snprintf(path, sizeof path, "%.*s/node.db", STR_FMT(strand->store->dir));
-	struct db_options options = {.path = path, .mode = DB_CREATE, .schema = &ddl_node, .sql = node_sql, .n_sql = NODE_SQL_N, .exclusive = true};
+	struct db_options options = {
+		.path = path, .mode = DB_CREATE, .schema = &ddl_node, .sql = node_sql, .n_sql = NODE_SQL_N, .exclusive = true};
 	return db_open(&options, &strand->db, err);
 }
 

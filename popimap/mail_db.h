@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening and closing the database of a mailbox, and what every change of one needs: the owner row, \Recent, change_seq. Private to the store.
+// Opening and closing the database of a mailbox, and what every change of one needs: the owner row, \Recent, change_seq. Private
+// to the store.
 //
 // All functions run on a store thread that has the strand (or on the thread that closes the store).
 #ifndef POPIMAP_MAIL_DB_H
@@ -17,11 +18,12 @@ struct mail_place {
 };
 void mail_db_place(const struct guid *id, struct mail_place *place_out); // stays where it is: it borrows from itself
 
-// Opens strand->db. A mailbox that is not there is ERR_NOTFOUND; with make its files are made, and it is strand->ownerless until a
-// transaction has called mail_make_owner().
+// Opens strand->db. A mailbox that is not there is ERR_NOTFOUND; with make its files are made, and it is strand->ownerless until
+// a transaction has called mail_make_owner().
 enum err_code mail_db_open(struct strand *strand, bool make, struct err *err) ERR_CHECKED;
 
-// Writes what is only in memory, and a long WAL back; has node.db told, closes. Failures are logged: the WAL has all that matters.
+// Writes what is only in memory, and a long WAL back; has node.db told, closes. Failures are logged: the WAL has all that
+// matters.
 void mail_db_close(struct strand *strand);
 
 // Closes without a word.
@@ -46,6 +48,7 @@ void node_db_close(struct strand *strand);
 void node_db_tell(struct store *store);
 
 // Calls each(arg, id) for every directory of a mailbox, to make node.db anew.
-enum err_code node_db_walk(struct store *store, void (*each)(void *arg, const struct guid *id), void *arg, struct err *err) ERR_CHECKED;
+enum err_code node_db_walk(struct store *store, void (*each)(void *arg, const struct guid *id), void *arg,
+	struct err *err) ERR_CHECKED;
 
 #endif

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Making a mailbox: directory, database, first rows.
 //
-// Happy path: ab/ and ab/<id>/ are made, each parent synced after; mail.db is written in one piece, an image that is the same for all and
-// has the default folders in it, and beside it an empty mail.db-wal, so that SQLite has none to make and no directory to sync for it; the
-// directory is synced. The owner is added, and the folders get their guids and UIDVALIDITY, in the transaction of the first job, a delivery
-// as a rule: one commit for both.
+// Happy path: ab/ and ab/<id>/ are made, each parent synced after; mail.db is written in one piece, an image that is the same for
+// all and has the default folders in it, and beside it an empty mail.db-wal, so that SQLite has none to make and no directory to
+// sync for it; the directory is synced. The owner is added, and the folders get their guids and UIDVALIDITY, in the transaction
+// of the first job, a delivery as a rule: one commit for both.
 //
-// Crash story: mail.db gets its name when it is whole and synced; a database without an owner row is no mailbox yet. After a crash at any
-// point the next try goes on from there.
+// Crash story: mail.db gets its name when it is whole and synced; a database without an owner row is no mailbox yet. After a
+// crash at any point the next try goes on from there.
 #include "mail_make.h"
 
 #include "base/clock.h"
@@ -38,8 +38,10 @@ enum err_code mail_make_image(struct store *store, struct err *err)
 	buf_init(&rows, IMAGE_BYTES_MAX);
 	for (size_t i = 0; i < sizeof default_folders / sizeof *default_folders; i++)
 		must(buf_printf(&rows,
-			"INSERT INTO folder(name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,unseen,deleted,bytes,"
-			"keywords) VALUES('%s',x'',0,1,1,1,%d,1,0,1,0,0,0,0,''); INSERT INTO subscription(name,subscribed,modseq) VALUES('%s',1,1);",
+			"INSERT INTO "
+			"folder(name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,"
+			"unseen,deleted,bytes,keywords) VALUES('%s',x'',0,1,1,1,%d,1,0,1,0,0,0,0,''); INSERT INTO "
+			"subscription(name,subscribed,modseq) VALUES('%s',1,1);",
 			default_folders[i].name, default_folders[i].use, default_folders[i].name));
 	buf_init(&store->empty_mail_db, IMAGE_BYTES_MAX);
 	enum err_code code = db_image(&ddl_mail, buf_c(&rows), 0, &store->empty_mail_db, err);
@@ -118,8 +120,8 @@ enum err_code mail_make_owner(struct strand *strand, const struct store_home *ho
 	strand->made_ms = clock_wall_ms();
 	uint32_t before = (uint32_t)(strand->made_ms / 1000);
 	// Of an ownerless mailbox nothing outlives a commit that fails, so this may say already what the commit will make true.
-	strand->now = strand->committed = (struct counts){.change_seq = 1, .folder_seq = 1, .uidvalidity = before + DEFAULT_FOLDERS,
-		.folder = DEFAULT_FOLDERS};
+	strand->now = strand->committed = (struct counts){
+		.change_seq = 1, .folder_seq = 1, .uidvalidity = before + DEFAULT_FOLDERS, .folder = DEFAULT_FOLDERS};
 	sqlite3_stmt *owner = db_stmt(strand->db, SQL_OWNER_ADD);
 	db_bind_blob(owner, 1, guid_bytes(&strand->id));
 	db_bind_str(owner, 2, home->host);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Making a mailbox, in two steps: its files, and later its first rows. Private to the store; on a store thread that has the strand.
+// Making a mailbox, in two steps: its files, and later its first rows. Private to the store; on a store thread that has the
+// strand.
 #ifndef POPIMAP_MAIL_MAKE_H
 #define POPIMAP_MAIL_MAKE_H
 

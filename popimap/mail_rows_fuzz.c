@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a mailbox finds in its database: lines with rows of mail.db (tests/fuzz/fuzz_rows.h; an owner row is there already). Then it is used as a session
-// and a delivery use it: folders, messages, flags, copies, expunging. A damaged row is an error or nothing; nothing is read beside it, what is said to
-// be there fits its arena, and the store ends in order.
+// What a mailbox finds in its database: lines with rows of mail.db (tests/fuzz/fuzz_rows.h; an owner row is there already). Then
+// it is used as a session and a delivery use it: folders, messages, flags, copies, expunging. A damaged row is an error or
+// nothing; nothing is read beside it, what is said to be there fits its arena, and the store ends in order.
 // Covers: popimap/folder_row.c popimap/message_row.c popimap/message_flags.c popimap/message_get.c popimap/folder_view.c
 #include <stdint.h>
 #include <stdio.h>
@@ -94,7 +94,8 @@ static void read_messages(struct mailbox *mb, uint32_t folder, const uint32_t *u
 static void change_messages(struct mailbox *mb, uint32_t folder, const uint32_t *uids, size_t n, struct arena *arena)
 {
 	static const struct str keywords[] = {STR("$Forwarded"), STR("later")};
-	struct flag_request request = {.change = FLAG_ADD, .flags = {.system = FLAG_SEEN, .keywords = keywords, .n = 2}, .unchanged_since = UINT64_MAX};
+	struct flag_request request = {
+		.change = FLAG_ADD, .flags = {.system = FLAG_SEEN, .keywords = keywords, .n = 2}, .unchanged_since = UINT64_MAX};
 	struct mailbox_name inbox = name_of("INBOX", arena), fresh = name_of("New/Below", arena);
 	struct flag_result result;
 	struct copy_result copied;
@@ -129,7 +130,8 @@ static void use_folder(struct mailbox *mb, const struct folder_info *info, struc
 	}
 	if (n == 0 || wanted[n - 1] < UINT32_MAX)
 		wanted[n++] = UINT32_MAX; // that is not there
-	struct folder_seen seen = {.modseq = 0, .uidnext = view.info.uidnext, .uidvalidity = view.info.uidvalidity, .take_recent = true};
+	struct folder_seen seen = {
+		.modseq = 0, .uidnext = view.info.uidnext, .uidvalidity = view.info.uidvalidity, .take_recent = true};
 	(void)!folder_changes(mb, view.info.id, &seen, arena, &changes, &err);
 	read_messages(mb, view.info.id, wanted, n, arena);
 	change_messages(mb, view.info.id, wanted, n, arena);

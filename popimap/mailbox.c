@@ -26,7 +26,8 @@ static enum job_step open_run(struct job *job, struct strand *strand)
 	return strand->moved ? job_fail(job, ERR_BUSY, "this mailbox has moved to another host") : JOB_DONE;
 }
 
-enum err_code mailbox_open(struct store *store, const struct mailbox_access *access, struct mailbox **mailbox_out, struct err *err)
+enum err_code mailbox_open(struct store *store, const struct mailbox_access *access, struct mailbox **mailbox_out,
+	struct err *err)
 {
 	if (!guid_eq(&access->account, &access->actor))
 		return err_set(err, ERR_DENIED, "mailboxes of others are not shared here");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One mailbox as a session sees it: folders, messages, changes. The session holds a struct mailbox and its own map of sequence numbers;
-// nothing here knows sequence numbers.
+// One mailbox as a session sees it: folders, messages, changes. The session holds a struct mailbox and its own map of sequence
+// numbers; nothing here knows sequence numbers.
 //
 //     struct mailbox *mb;
 //     if (mailbox_open(store, &(struct mailbox_access){.account = id, .actor = id, .home = &home}, &mb, err)) ...
@@ -8,18 +8,20 @@
 //     code = folder_select(mb, &name, FOLDER_READ_WRITE, arena, &view, err);
 //     struct watch *watch = watch_new(mb, view.info.id);                   // wakes this fiber with FIBER_MESSAGE
 //     ...
-//     if (watch_changed(watch))                                            // NOOP, IDLE, the end of any command: no disk without news
+//     if (watch_changed(watch))                                            // NOOP, IDLE, the end of any command: no disk without
+//     news
 //             code = folder_changes(mb, view.info.id, &seen, arena, &changes, err);
 //     watch_free(&watch);
 //     mailbox_close(&mb);
 //
-// Rules of the numbers (PROTOCOLS 1): uids ascend in commit order and never come back; UIDVALIDITY of a name that is made again is larger
-// than every earlier one in this mailbox; MODSEQ is one counter for the whole mailbox, so a change in one folder leaves gaps in the others.
-// Messages do not change. An expunged one stays readable by its uid for STORE_TRASH_S, for sessions that were not told yet.
+// Rules of the numbers (PROTOCOLS 1): uids ascend in commit order and never come back; UIDVALIDITY of a name that is made again
+// is larger than every earlier one in this mailbox; MODSEQ is one counter for the whole mailbox, so a change in one folder leaves
+// gaps in the others. Messages do not change. An expunged one stays readable by its uid for STORE_TRASH_S, for sessions that were
+// not told yet.
 //
-// All calls but those marked otherwise may wait, end only with their job, and are for the fiber (or thread) that opened the mailbox. The
-// rules for failures are store.h's. Arrays of uids that are given must ascend. What is given back lives in the arena, or is owned where it
-// says so; ERR_LIMIT when the arena is full.
+// All calls but those marked otherwise may wait, end only with their job, and are for the fiber (or thread) that opened the
+// mailbox. The rules for failures are store.h's. Arrays of uids that are given must ascend. What is given back lives in the
+// arena, or is owned where it says so; ERR_LIMIT when the arena is full.
 #ifndef POPIMAP_MAILBOX_H
 #define POPIMAP_MAILBOX_H
 
@@ -28,20 +30,22 @@
 
 struct mailbox;
 
-// The actor is who is logged in, the account whose mailbox it is; rights are the actor's. Until there are shared folders, an actor other
-// than the account is ERR_DENIED.
+// The actor is who is logged in, the account whose mailbox it is; rights are the actor's. Until there are shared folders, an
+// actor other than the account is ERR_DENIED.
 struct mailbox_access {
 	struct guid account, actor;
 	const struct store_home *home; // NULL: the mailbox must exist (ERR_NOTFOUND)
 	struct store_quota quota;      // as the directory said then; for message_append()
 };
 
-// Checks that the mailbox is there and serves; makes it with its default folders (store.h, struct store_home). Holds no database open.
-enum err_code mailbox_open(struct store *store, const struct mailbox_access *access, struct mailbox **mailbox_out, struct err *err)
-	ERR_CHECKED;
+// Checks that the mailbox is there and serves; makes it with its default folders (store.h, struct store_home). Holds no database
+// open.
+enum err_code mailbox_open(struct store *store, const struct mailbox_access *access, struct mailbox **mailbox_out,
+	struct err *err) ERR_CHECKED;
 void mailbox_close(struct mailbox **mailbox); // does not wait
 
-// POP3's lock on the maildrop (RFC 1939 section 4): one holder at a time; false: somebody has it. Ends with mailbox_close. Does not wait.
+// POP3's lock on the maildrop (RFC 1939 section 4): one holder at a time; false: somebody has it. Ends with mailbox_close. Does
+// not wait.
 bool mailbox_lock_maildrop(struct mailbox *mailbox);
 
 struct mailbox_usage {
@@ -51,8 +55,9 @@ enum err_code mailbox_usage(struct mailbox *mailbox, struct mailbox_usage *usage
 
 // --- Flags ---
 
-// System flags are bits 0-4; keyword k of the folder is bit FLAG_KEYWORD_0 + k. Keywords are the folder's, at most FLAG_KEYWORDS_MAX; one
-// keeps its bit for ever and the case in which it was first set. \Recent is no flag here, see struct folder_view.
+// System flags are bits 0-4; keyword k of the folder is bit FLAG_KEYWORD_0 + k. Keywords are the folder's, at most
+// FLAG_KEYWORDS_MAX; one keeps its bit for ever and the case in which it was first set. \Recent is no flag here, see struct
+// folder_view.
 enum {
 	FLAG_SEEN = 1 << 0,
 	FLAG_ANSWERED = 1 << 1,
@@ -103,33 +108,36 @@ struct folder_info {
 	bool subscribed;
 };
 
-// All folders, parents before children (by name, '/' before all other characters; INBOX first), and subscribed names without a folder.
-// Patterns are the session's to match.
-enum err_code folder_list(struct mailbox *mailbox, struct arena *arena, struct folder_info **folders_out, size_t *n_out, struct err *err)
-	ERR_CHECKED;
+// All folders, parents before children (by name, '/' before all other characters; INBOX first), and subscribed names without a
+// folder. Patterns are the session's to match.
+enum err_code folder_list(struct mailbox *mailbox, struct arena *arena, struct folder_info **folders_out, size_t *n_out,
+	struct err *err) ERR_CHECKED;
 
 // STATUS. ERR_NOTFOUND also for a \Noselect name.
-enum err_code folder_status(struct mailbox *mailbox, const struct mailbox_name *name, struct arena *arena, struct folder_info *info_out,
-	struct err *err) ERR_CHECKED;
+enum err_code folder_status(struct mailbox *mailbox, const struct mailbox_name *name, struct arena *arena,
+	struct folder_info *info_out, struct err *err) ERR_CHECKED;
 
 // Is there such a folder, not \Noselect? ERR_NOTFOUND. For who is about to send a message. May wait.
 enum err_code folder_takes_messages(struct mailbox *mailbox, const struct mailbox_name *name, struct err *err) ERR_CHECKED;
 
-// Makes a folder and the parents that are missing (rule 43), which can be selected too. ERR_EXISTS (a \Noselect parent becomes a folder
-// again instead), ERR_LIMIT over FOLDERS_MAX. A special use that another folder has is ERR_INVALID (rule 45).
+// Makes a folder and the parents that are missing (rule 43), which can be selected too. ERR_EXISTS (a \Noselect parent becomes a
+// folder again instead), ERR_LIMIT over FOLDERS_MAX. A special use that another folder has is ERR_INVALID (rule 45).
 enum { FOLDERS_MAX = 20000 };
-enum err_code folder_create(struct mailbox *mailbox, const struct mailbox_name *name, enum folder_use use, struct err *err) ERR_CHECKED;
+enum err_code folder_create(struct mailbox *mailbox, const struct mailbox_name *name, enum folder_use use,
+	struct err *err) ERR_CHECKED;
 
-// With its messages. With children it stays as \Noselect; a \Noselect one is ERR_EXISTS while it has children, INBOX is ERR_DENIED.
+// With its messages. With children it stays as \Noselect; a \Noselect one is ERR_EXISTS while it has children, INBOX is
+// ERR_DENIED.
 enum err_code folder_delete(struct mailbox *mailbox, const struct mailbox_name *name, struct err *err) ERR_CHECKED;
 
-// With its children, in one step; missing parents of the new name are made. ids, guids, uids and UIDVALIDITY stay. INBOX: its messages
-// move into the new folder, INBOX stays, children stay (rule 33). ERR_NOTFOUND, ERR_EXISTS, ERR_INVALID (below itself).
-enum err_code folder_rename(struct mailbox *mailbox, const struct mailbox_name *from, const struct mailbox_name *to, struct err *err)
-	ERR_CHECKED;
+// With its children, in one step; missing parents of the new name are made. ids, guids, uids and UIDVALIDITY stay. INBOX: its
+// messages move into the new folder, INBOX stays, children stay (rule 33). ERR_NOTFOUND, ERR_EXISTS, ERR_INVALID (below itself).
+enum err_code folder_rename(struct mailbox *mailbox, const struct mailbox_name *from, const struct mailbox_name *to,
+	struct err *err) ERR_CHECKED;
 
 // Any valid name; subscriptions outlive folders (rule 36). Doing it twice is fine. ERR_LIMIT over FOLDERS_MAX.
-enum err_code folder_subscribe(struct mailbox *mailbox, const struct mailbox_name *name, bool subscribed, struct err *err) ERR_CHECKED;
+enum err_code folder_subscribe(struct mailbox *mailbox, const struct mailbox_name *name, bool subscribed,
+	struct err *err) ERR_CHECKED;
 
 // --- Selecting, and what changed since ---
 
@@ -177,12 +185,13 @@ struct folder_changes {
 	struct folder_keywords keywords; // all that there are now
 };
 
-// Everything after seen.modseq: NOOP, IDLE; and CONDSTORE's and QRESYNC's first answer, with a modseq that the client gave. A message that
-// came and went in between is only in expunged.
+// Everything after seen.modseq: NOOP, IDLE; and CONDSTORE's and QRESYNC's first answer, with a modseq that the client gave. A
+// message that came and went in between is only in expunged.
 enum err_code folder_changes(struct mailbox *mailbox, uint32_t folder, const struct folder_seen *seen, struct arena *arena,
 	struct folder_changes *changes_out, struct err *err) ERR_CHECKED;
 
-// Wakes the fiber that made it with FIBER_MESSAGE after each commit that changed the folder (one's own too), deleted or renamed it.
+// Wakes the fiber that made it with FIBER_MESSAGE after each commit that changed the folder (one's own too), deleted or renamed
+// it.
 struct watch;
 struct watch *watch_new(struct mailbox *mailbox, uint32_t folder); // does not wait; never NULL
 void watch_free(struct watch **watch);                             // before mailbox_close; does not wait
@@ -197,8 +206,10 @@ enum {
 	FETCH_CACHE = 1,  // the blob of mail/cache.h; made anew from the body when it is missing or of another version
 	FETCH_HEADER = 2, // the header with its blank line: `text`, when it has at most 64 KiB
 	FETCH_IDS = 8,    // emailid and thread, which cost a look into another table
-	FETCH_FLAGS = 16, // alone: nothing but uid, found, flags and modseq, which is many times cheaper; how clients begin a session
-	FETCH_TEXT = 4,   // the whole message: `text`, when it has at most STORE_INLINE_BYTES_MAX bytes; else read it with message_read
+	// alone: nothing but uid, found, flags and modseq, which is many times cheaper; how clients begin a session
+	FETCH_FLAGS = 16,
+	// the whole message: `text`, when it has at most STORE_INLINE_BYTES_MAX bytes; else read it with message_read
+	FETCH_TEXT = 4,
 };
 
 struct message {
@@ -215,24 +226,25 @@ struct message {
 	struct str text;     // FETCH_HEADER, FETCH_TEXT; {NULL, 0} when it was too large
 };
 
-// The messages of uids, in order, at most FETCH_MESSAGES_MAX (with FETCH_TEXT FETCH_TEXTS_MAX) and as long as the arena and FETCH_BYTES_MAX hold them, but at least one
-// (ERR_LIMIT when not even that). *n_out says how many of the uids are answered: ask again from there.
+// The messages of uids, in order, at most FETCH_MESSAGES_MAX (with FETCH_TEXT FETCH_TEXTS_MAX) and as long as the arena and
+// FETCH_BYTES_MAX hold them, but at least one (ERR_LIMIT when not even that). *n_out says how many of the uids are answered: ask
+// again from there.
 enum { FETCH_MESSAGES_MAX = 1000, FETCH_TEXTS_MAX = 128, FETCH_BYTES_MAX = 256 << 10 };
-enum err_code message_fetch(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what, struct arena *arena,
-	struct message **messages_out, size_t *n_out, struct err *err) ERR_CHECKED;
+enum err_code message_fetch(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what,
+	struct arena *arena, struct message **messages_out, size_t *n_out, struct err *err) ERR_CHECKED;
 
-// Bytes [at, at + n) of a message, appended to out; fewer at its end (rule 51). At most MESSAGE_READ_BYTES_MAX at a time; only these bytes
-// are read from the disk.
+// Bytes [at, at + n) of a message, appended to out; fewer at its end (rule 51). At most MESSAGE_READ_BYTES_MAX at a time; only
+// these bytes are read from the disk.
 enum { MESSAGE_READ_BYTES_MAX = 256 << 10 };
-enum err_code message_read(struct mailbox *mailbox, uint32_t folder, uint32_t uid, uint64_t at, size_t n, struct buf *out, struct err *err)
-	ERR_CHECKED;
+enum err_code message_read(struct mailbox *mailbox, uint32_t folder, uint32_t uid, uint64_t at, size_t n, struct buf *out,
+	struct err *err) ERR_CHECKED;
 
-// SEARCH: calls match for the messages of uids that are still there, on a store thread, in slices; the uids for which it said true are in
-// matched_out. text is the whole message (with FETCH_TEXT, whatever its size) or its header (FETCH_HEADER), cache as in FETCH_CACHE; all
-// borrowed for the call. match must not wait, and touches nothing but arg, its own.
+// SEARCH: calls match for the messages of uids that are still there, on a store thread, in slices; the uids for which it said
+// true are in matched_out. text is the whole message (with FETCH_TEXT, whatever its size) or its header (FETCH_HEADER), cache as
+// in FETCH_CACHE; all borrowed for the call. match must not wait, and touches nothing but arg, its own.
 typedef bool message_match(void *arg, const struct message *message);
-enum err_code message_scan(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what, message_match *match,
-	void *arg, struct arena *arena, struct uid_list *matched_out, struct err *err) ERR_CHECKED;
+enum err_code message_scan(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what,
+	message_match *match, void *arg, struct arena *arena, struct uid_list *matched_out, struct err *err) ERR_CHECKED;
 
 // --- Changing ---
 
@@ -256,8 +268,8 @@ struct flag_result {
 };
 
 // All or nothing. Messages whose flags stay the same keep their MODSEQ. ERR_LIMIT: no bit is left for a new keyword.
-enum err_code message_flag(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, const struct flag_request *request,
-	struct arena *arena, struct flag_result *result_out, struct err *err) ERR_CHECKED;
+enum err_code message_flag(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n,
+	const struct flag_request *request, struct arena *arena, struct flag_result *result_out, struct err *err) ERR_CHECKED;
 
 // Expunges those of uids (NULL: of all) that have \Deleted. gone_out: which went.
 enum err_code message_expunge(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, struct arena *arena,
@@ -272,10 +284,11 @@ struct copy_result {
 	struct uid_list from, to;  // in matching order; uids that are gone are not in it (rule 12)
 };
 
-// All or nothing (rule 69), with flags, keywords and INTERNALDATE; bodies are shared. move: the originals are expunged in the same commit.
-// ERR_NOTFOUND with *to_missing_out true: it is the target that is missing ([TRYCREATE]).
-enum err_code message_copy(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, const struct mailbox_name *to, bool move,
-	struct arena *arena, struct copy_result *result_out, bool *to_missing_out, struct err *err) ERR_CHECKED;
+// All or nothing (rule 69), with flags, keywords and INTERNALDATE; bodies are shared. move: the originals are expunged in the
+// same commit. ERR_NOTFOUND with *to_missing_out true: it is the target that is missing ([TRYCREATE]).
+enum err_code message_copy(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n,
+	const struct mailbox_name *to, bool move, struct arena *arena, struct copy_result *result_out, bool *to_missing_out,
+	struct err *err) ERR_CHECKED;
 
 struct append {
 	struct incoming *body;

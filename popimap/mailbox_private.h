@@ -14,15 +14,15 @@ struct mailbox {
 };
 
 // Would these be too much? ERR_QUOTA. Inside a job; what earlier jobs of the same commit added counts.
-static inline enum err_code mailbox_has_room(const struct strand *strand, const struct store_quota *quota, uint64_t bytes, uint64_t messages,
-	struct err *err)
+static inline enum err_code mailbox_has_room(const struct strand *strand, const struct store_quota *quota, uint64_t bytes,
+	uint64_t messages, struct err *err)
 {
 	if (quota->bytes && strand->now.bytes + bytes > quota->bytes)
-		return err_set(err, ERR_QUOTA, "mailbox is full: %llu of %llu bytes are in use", (unsigned long long)strand->now.bytes,
-			(unsigned long long)quota->bytes);
+		return err_set(err, ERR_QUOTA, "mailbox is full: %llu of %llu bytes are in use",
+			(unsigned long long)strand->now.bytes, (unsigned long long)quota->bytes);
 	if (quota->messages && strand->now.messages + messages > quota->messages)
-		return err_set(err, ERR_QUOTA, "mailbox is full: %llu of %llu messages are there", (unsigned long long)strand->now.messages,
-			(unsigned long long)quota->messages);
+		return err_set(err, ERR_QUOTA, "mailbox is full: %llu of %llu messages are there",
+			(unsigned long long)strand->now.messages, (unsigned long long)quota->messages);
 	return ERR_OK;
 }
 

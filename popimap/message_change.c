@@ -75,7 +75,8 @@ static enum job_step flag_run(struct job *job, struct strand *strand)
 		return job_fail(job, ERR_LIMIT, "%zu messages are too many for one command", flag->n);
 	enum err_code code = folder_row_by_id(strand, flag->folder, &row, job->err);
 	if (code == ERR_OK)
-		code = folder_keyword_bits(strand, flag->folder, &request->flags, request->change != FLAG_REMOVE, &bits, job->err);
+		code = folder_keyword_bits(strand, flag->folder, &request->flags, request->change != FLAG_REMOVE, &bits,
+			job->err);
 	set_rule(flag, bits);
 	flag->strand = strand;
 	if (code == ERR_OK)
@@ -95,8 +96,8 @@ static enum job_step flag_run(struct job *job, struct strand *strand)
 	return job_end(job, code);
 }
 
-enum err_code message_flag(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, const struct flag_request *request,
-	struct arena *arena, struct flag_result *result_out, struct err *err)
+enum err_code message_flag(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n,
+	const struct flag_request *request, struct arena *arena, struct flag_result *result_out, struct err *err)
 {
 	struct flag_job *flag = arena_alloc(arena, sizeof *flag); // with its keywords too large for a fiber's stack
 	if (flag == NULL)
@@ -120,7 +121,8 @@ struct expunge_job {
 	struct uid_list gone;
 };
 
-static enum err_code expunge_all(struct expunge_job *expunge, struct strand *strand, const uint32_t *uids, size_t n, struct uid_buf *gone)
+static enum err_code expunge_all(struct expunge_job *expunge, struct strand *strand, const uint32_t *uids, size_t n,
+	struct uid_buf *gone)
 {
 	struct folder_delta delta = {0};
 	enum err_code code = message_rows_expunge(
@@ -165,6 +167,7 @@ enum err_code message_remove(struct mailbox *mailbox, uint32_t folder, const uin
 {
 	must(uids != NULL || n == 0);
 	static const uint32_t nothing;
-	return expunge(mailbox, (struct expunge_job){.folder = folder, .uids = uids ? uids : &nothing, .n = n, .whatever = true, .arena = arena},
+	return expunge(mailbox,
+		(struct expunge_job){.folder = folder, .uids = uids ? uids : &nothing, .n = n, .whatever = true, .arena = arena},
 		gone_out, err);
 }

@@ -49,8 +49,8 @@ enum err_code message_flags_add(struct strand *strand, uint32_t folder, const st
 // Calls take for all messages of the block that holds uids[*at]; wanted: it is one of uids. *at moves behind the block.
 typedef void block_take(void *arg, struct folder_change *message, bool wanted);
 
-static enum err_code walk_block(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, size_t *at, block_take *take, void *arg,
-	struct err *err)
+static enum err_code walk_block(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, size_t *at,
+	block_take *take, void *arg, struct err *err)
 {
 	uint32_t first = flag_block_first(uids[*at]);
 	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FLAGS);
@@ -83,8 +83,8 @@ static void read_one(void *arg, struct folder_change *message, bool wanted)
 		reading->out[reading->n++] = *message;
 }
 
-enum err_code message_flags_read(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct folder_change *out, size_t *n_out,
-	struct err *err)
+enum err_code message_flags_read(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n,
+	struct folder_change *out, size_t *n_out, struct err *err)
 {
 	struct reading reading = {.out = out};
 	enum err_code code = ERR_OK;
@@ -94,8 +94,8 @@ enum err_code message_flags_read(struct strand *strand, uint32_t folder, const u
 	return code;
 }
 
-enum err_code message_flags_each(struct strand *strand, uint32_t folder, uint32_t from, uint64_t since, message_flags_take *each, void *arg,
-	struct err *err)
+enum err_code message_flags_each(struct strand *strand, uint32_t folder, uint32_t from, uint64_t since, message_flags_take *each,
+	void *arg, struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FLAGS_SINCE);
 	db_bind_i64(stmt, 1, block_key(folder, from));
@@ -139,8 +139,8 @@ static void change_one(void *arg, struct folder_change *message, bool wanted)
 	must(flag_block_add(&changing->block, message));
 }
 
-enum err_code message_flags_change(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, message_flags_fate *fate, void *arg,
-	struct err *err)
+enum err_code message_flags_change(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n,
+	message_flags_fate *fate, void *arg, struct err *err)
 {
 	struct changing changing = {.fate = fate, .arg = arg};
 	enum err_code code = ERR_OK;

@@ -18,8 +18,8 @@ static void fill(struct message *message, const struct message_row *row)
 }
 
 // A message that was expunged not long ago (rule 14).
-static enum err_code find_expunged(struct strand *strand, uint32_t folder, uint32_t uid, struct message *message, struct message_row *row,
-	struct err *err)
+static enum err_code find_expunged(struct strand *strand, uint32_t folder, uint32_t uid, struct message *message,
+	struct message_row *row, struct err *err)
 {
 	enum err_code code = message_row_find_expunged(strand, folder, uid, row, &message->found, err);
 	message->expunged = message->found;
@@ -48,7 +48,8 @@ struct fetch_job {
 static enum err_code give(struct fetch_job *fetch, struct str *out)
 {
 	*out = arena_dup(fetch->arena, buf_str(&fetch->scratch));
-	return out->p || fetch->scratch.n == 0 ? ERR_OK : err_set(fetch->job.err, ERR_LIMIT, "no room for %zu bytes", fetch->scratch.n);
+	return out->p || fetch->scratch.n == 0 ? ERR_OK
+					       : err_set(fetch->job.err, ERR_LIMIT, "no room for %zu bytes", fetch->scratch.n);
 }
 
 static enum err_code fetch_text(struct fetch_job *fetch, struct strand *strand, const struct body *body, struct message *message)
@@ -110,7 +111,8 @@ static enum err_code read_ahead(struct strand *strand, uint32_t folder, unsigned
 static enum job_step fetch_run(struct job *job, struct strand *strand)
 {
 	struct fetch_job *fetch = (struct fetch_job *)job;
-	size_t most = fetch->what & FETCH_TEXT ? FETCH_TEXTS_MAX : FETCH_MESSAGES_MAX, max = fetch->n < most ? fetch->n : most, bytes = 0;
+	size_t most = fetch->what & FETCH_TEXT ? FETCH_TEXTS_MAX : FETCH_MESSAGES_MAX, max = fetch->n < most ? fetch->n : most,
+	       bytes = 0;
 	enum err_code code = ERR_OK;
 	fetch->messages = arena_array(fetch->arena, max, sizeof *fetch->messages);
 	if (fetch->messages == NULL)
@@ -135,8 +137,8 @@ static enum job_step fetch_run(struct job *job, struct strand *strand)
 	return job_end(job, code);
 }
 
-enum err_code message_fetch(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what, struct arena *arena,
-	struct message **messages_out, size_t *n_out, struct err *err)
+enum err_code message_fetch(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what,
+	struct arena *arena, struct message **messages_out, size_t *n_out, struct err *err)
 {
 	struct fetch_job fetch = {.folder = folder, .uids = uids, .n = n, .what = what, .arena = arena};
 	enum err_code code = mailbox_run(mailbox, &fetch.job, JOB_READ, fetch_run, err);
@@ -176,7 +178,8 @@ static enum job_step read_run(struct job *job, struct strand *strand)
 	return job_end(job, body_read(strand, &body, read->at, read->n < left ? read->n : (size_t)left, read->out, job->err));
 }
 
-enum err_code message_read(struct mailbox *mailbox, uint32_t folder, uint32_t uid, uint64_t at, size_t n, struct buf *out, struct err *err)
+enum err_code message_read(struct mailbox *mailbox, uint32_t folder, uint32_t uid, uint64_t at, size_t n, struct buf *out,
+	struct err *err)
 {
 	must(n <= MESSAGE_READ_BYTES_MAX);
 	struct read_job read = {.folder = folder, .uid = uid, .at = at, .n = n, .out = out};
@@ -260,8 +263,8 @@ static enum job_step scan_run(struct job *job, struct strand *strand)
 	return scan->at < scan->n ? JOB_AGAIN : JOB_DONE;
 }
 
-enum err_code message_scan(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what, message_match *match,
-	void *arg, struct arena *arena, struct uid_list *matched_out, struct err *err)
+enum err_code message_scan(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, unsigned what,
+	message_match *match, void *arg, struct arena *arena, struct uid_list *matched_out, struct err *err)
 {
 	struct scan_job scan = {.folder = folder, .uids = uids, .n = n, .what = what, .match = match, .arg = arg};
 	enum err_code code = mailbox_run(mailbox, &scan.job, JOB_READ, scan_run, err);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Messages into folders: COPY, MOVE and APPEND of a session, and deliveries.
 //
-// A delivery: the key is looked up; known, it is a success, whatever state the mailbox is in. Else the body with its cache and thread, the
-// message in INBOX and the key are added in one transaction, which may hold other deliveries too; the caller's 250 follows the commit. Two
-// deliveries with one key at once are two jobs of one strand, so the second finds the key of the first, committed or in the same
-// transaction. If that transaction fails, both fail. What the delivery sends is in the outbox with that commit (outbox.h).
+// A delivery: the key is looked up; known, it is a success, whatever state the mailbox is in. Else the body with its cache and
+// thread, the message in INBOX and the key are added in one transaction, which may hold other deliveries too; the caller's 250
+// follows the commit. Two deliveries with one key at once are two jobs of one strand, so the second finds the key of the first,
+// committed or in the same transaction. If that transaction fails, both fail. What the delivery sends is in the outbox with that
+// commit (outbox.h).
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -120,8 +121,9 @@ static enum job_step copy_run(struct job *job, struct strand *strand)
 	return job_end(job, code);
 }
 
-enum err_code message_copy(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n, const struct mailbox_name *to, bool move,
-	struct arena *arena, struct copy_result *result_out, bool *to_missing_out, struct err *err)
+enum err_code message_copy(struct mailbox *mailbox, uint32_t folder, const uint32_t *uids, size_t n,
+	const struct mailbox_name *to, bool move, struct arena *arena, struct copy_result *result_out, bool *to_missing_out,
+	struct err *err)
 {
 	struct copy_job copy = {.folder = folder, .uids = uids, .n = n, .to = to->path, .move = move, .arena = arena};
 	enum err_code code = mailbox_run(mailbox, &copy.job, JOB_WRITE, copy_run, err);
@@ -163,8 +165,8 @@ struct append_job {
 	size_t bodies_n;
 };
 
-static enum err_code append_one(struct append_job *append, struct strand *strand, const struct folder_row *to, struct folder_delta *delta,
-	size_t i)
+static enum err_code append_one(struct append_job *append, struct strand *strand, const struct folder_row *to,
+	struct folder_delta *delta, size_t i)
 {
 	const struct append *one = &append->appends[i];
 	struct body_new *body = &append->bodies[i];
@@ -220,8 +222,8 @@ enum err_code message_append(struct mailbox *mailbox, const struct mailbox_name 
 		if (code)
 			return code;
 	}
-	struct append_job append = {.job.failed = append_failed, .to = to->path, .appends = appends, .n = n, .quota = mailbox->quota,
-		.arena = arena};
+	struct append_job append = {
+		.job.failed = append_failed, .to = to->path, .appends = appends, .n = n, .quota = mailbox->quota, .arena = arena};
 	enum err_code code = mailbox_run(mailbox, &append.job, JOB_WRITE, append_run, err);
 	if (code == ERR_OK) {
 		*uidvalidity_out = append.uidvalidity;
@@ -284,8 +286,10 @@ static enum err_code store_one(struct deliver_job *deliver, struct strand *stran
 	enum err_code code = folder_row_target(strand, STR("INBOX"), &inbox, err);
 	if (code == ERR_OK)
 		code = body_add(strand, delivery->body, delivery->prefix, &deliver->body, err);
-	struct message_row row = {
-		.flags = incoming_flags(delivery->body), .body = deliver->body.id, .bytes = deliver->body.bytes, .received = delivery->received};
+	struct message_row row = {.flags = incoming_flags(delivery->body),
+		.body = deliver->body.id,
+		.bytes = deliver->body.bytes,
+		.received = delivery->received};
 	if (code == ERR_OK)
 		code = message_row_add(strand, &inbox, &delta, &row, err);
 	if (code == ERR_OK)
@@ -322,7 +326,8 @@ static void deliver_failed(struct job *job, struct strand *strand)
 static struct deliver_job deliver_begin(struct store *store, struct delivery *delivery)
 {
 	return (struct deliver_job){
-		.job = {.kind = JOB_WRITE, .run = deliver_run, .failed = deliver_failed, .err = &delivery->err, .when_moved = true},
+		.job = {.kind = JOB_WRITE, .run = deliver_run, .failed = deliver_failed, .err = &delivery->err,
+		.when_moved = true},
 		.delivery = delivery,
 		.strand = strand_get(store, &delivery->account),
 	};
@@ -345,7 +350,8 @@ void store_deliver(struct store *store, struct delivery *deliveries, size_t n)
 		struct delivery *delivery = &deliveries[i];
 		delivery->known = false;
 		delivery->uid = 0;
-		delivery->code = is_valid(delivery, &delivery->err) ? incoming_seal(delivery->body, &delivery->err) : ERR_NOTFOUND;
+		delivery->code =
+			is_valid(delivery, &delivery->err) ? incoming_seal(delivery->body, &delivery->err) : ERR_NOTFOUND;
 		if (delivery->code)
 			continue;
 		jobs[i] = deliver_begin(store, delivery);

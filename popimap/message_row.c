@@ -50,8 +50,8 @@ enum err_code message_row_find(struct strand *strand, uint32_t folder, uint32_t 
 	return ERR_OK;
 }
 
-enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out, bool *found_out,
-	struct err *err)
+enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out,
+	bool *found_out, struct err *err)
 {
 	sqlite3_stmt *stmt = find_stmt(strand, SQL_TRASH, folder, uid);
 	enum db_step step = db_step(strand->db, stmt, err);
@@ -72,8 +72,8 @@ enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, 
 
 enum { DENSE_MIN = 8, DENSE_FACTOR = 4 };
 
-enum err_code message_rows_read_flags(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows,
-	struct err *err)
+enum err_code message_rows_read_flags(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n,
+	struct message_row *rows, struct err *err)
 {
 	struct folder_change *flags = calloc(n + 1, sizeof *flags);
 	size_t flags_n = 0, next = 0;
@@ -83,14 +83,16 @@ enum err_code message_rows_read_flags(struct strand *strand, uint32_t folder, co
 		rows[i] = (struct message_row){0};
 		if (next == flags_n || flags[next].uid != uids[i])
 			continue;
-		rows[i] = (struct message_row){.folder = folder, .uid = uids[i], .flags = flags[next].flags, .modseq = flags[next].modseq};
+		rows[i] = (struct message_row){
+			.folder = folder, .uid = uids[i], .flags = flags[next].flags, .modseq = flags[next].modseq};
 		next++;
 	}
 	free(flags);
 	return code;
 }
 
-static enum err_code read_dense(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
+static enum err_code read_dense(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows,
+	struct err *err)
 {
 	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_MSG_RANGE);
 	db_bind_i64(stmt, 1, message_row_id(folder, uids[0]));
@@ -122,7 +124,8 @@ static enum err_code read_each(struct strand *strand, uint32_t folder, size_t n,
 	return code;
 }
 
-enum err_code message_rows_read(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows, struct err *err)
+enum err_code message_rows_read(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, struct message_row *rows,
+	struct err *err)
 {
 	bool dense = n >= DENSE_MIN && uids[n - 1] - uids[0] <= n * DENSE_FACTOR;
 	enum err_code code = message_rows_read_flags(strand, folder, uids, n, rows, err);
@@ -164,8 +167,8 @@ static void bind_row(sqlite3_stmt *stmt, const struct message_row *row)
 	db_bind_i64(stmt, 6, row->saved_ms);
 }
 
-enum err_code message_row_add(struct strand *strand, const struct folder_row *folder, struct folder_delta *delta, struct message_row *row,
-	struct err *err)
+enum err_code message_row_add(struct strand *strand, const struct folder_row *folder, struct folder_delta *delta,
+	struct message_row *row, struct err *err)
 {
 	if (folder->uidnext == 0)
 		return err_set(err, ERR_CORRUPT, "a folder that has no next uid");

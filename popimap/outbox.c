@@ -98,7 +98,8 @@ static enum job_step look_run(struct job *job, struct strand *strand)
 static void look_at_all(struct delivery *deliveries, size_t n, struct look_job *jobs)
 {
 	for (size_t i = 0; i < n; i++) {
-		jobs[i] = (struct look_job){.job = {.kind = JOB_READ, .run = look_run}, .item = deliveries[i].sends, .strand = deliveries[i].strand};
+		jobs[i] = (struct look_job){
+			.job = {.kind = JOB_READ, .run = look_run}, .item = deliveries[i].sends, .strand = deliveries[i].strand};
 		if (jobs[i].item)
 			strand_submit(jobs[i].strand, &jobs[i].job);
 	}
@@ -228,7 +229,8 @@ static enum job_step mailboxes_run(struct job *job, struct strand *node)
 	return job_end(job, mailbox_all_rows(stmt, step, job->err));
 }
 
-enum err_code outbox_mailboxes(struct store *store, const struct guid *after, struct guid *ids, size_t n, size_t *n_out, struct err *err)
+enum err_code outbox_mailboxes(struct store *store, const struct guid *after, struct guid *ids, size_t n, size_t *n_out,
+	struct err *err)
 {
 	struct mailboxes_job list = {.job = {.kind = JOB_READ, .run = mailboxes_run, .err = err}, .ids = ids, .n = n};
 	if (after)
@@ -257,8 +259,10 @@ static enum job_step next_run(struct job *job, struct strand *strand)
 	next->found = step == DB_ROW;
 	if (next->found && next->row) {
 		struct str guid = db_col_blob(stmt, 3);
-		*next->row = (struct outbox_row){.kind = arena_dup(next->arena, db_col_str(stmt, 0)), .key = arena_dup(next->arena, db_col_str(stmt, 1)),
-			.made_ms = db_col_i64(stmt, 2), .data = arena_dup(next->arena, db_col_blob(stmt, 4))};
+		*next->row = (struct outbox_row){.kind = arena_dup(next->arena, db_col_str(stmt, 0)),
+			.key = arena_dup(next->arena, db_col_str(stmt, 1)),
+			.made_ms = db_col_i64(stmt, 2),
+			.data = arena_dup(next->arena, db_col_blob(stmt, 4))};
 		if (guid.n == sizeof next->row->guid)
 			memcpy(&next->row->guid, guid.p, guid.n);
 	}
@@ -276,7 +280,8 @@ static enum err_code run_on(struct store *store, const struct guid *mailbox, str
 enum err_code outbox_next(struct store *store, const struct guid *mailbox, const struct outbox_row *after, struct arena *arena,
 	struct outbox_row *row_out, bool *found_out, struct err *err)
 {
-	struct next_job next = {.job = {.kind = JOB_READ, .run = next_run, .err = err}, .after = after, .arena = arena, .row = row_out};
+	struct next_job next = {
+		.job = {.kind = JOB_READ, .run = next_run, .err = err}, .after = after, .arena = arena, .row = row_out};
 	enum err_code code = run_on(store, mailbox, &next.job);
 	if (code == ERR_OK && arena_overflowed(arena))
 		code = err_set(err, ERR_LIMIT, "an item of an outbox is larger than fits");
@@ -329,7 +334,8 @@ static enum job_step settle_run(struct job *job, struct strand *node)
 
 enum err_code outbox_settle(struct store *store, const struct guid *mailbox, struct err *err)
 {
-	struct settle_job settle = {.job = {.kind = JOB_WRITE, .run = settle_run, .err = err}, .strand = strand_get(store, mailbox)};
+	struct settle_job settle = {
+		.job = {.kind = JOB_WRITE, .run = settle_run, .err = err}, .strand = strand_get(store, mailbox)};
 	struct next_job next = {.job = {.kind = JOB_READ, .run = next_run, .err = err}};
 	pthread_mutex_lock(&store->mutex);
 	settle.begun = settle.strand->sends_begun;

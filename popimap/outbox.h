@@ -2,8 +2,9 @@
 // The outbox of a mailbox: what deliveries into it send (replies of somebody who is away; Sieve), from the delivery's commit
 // until a queue has it; and then the memory that it was sent.
 //
-//     struct outbox_item item = {.kind = STR("vacation"), .key = correspondent, .guid = guid_new(), .made_ms = now, .since_ms = …, .data = …};
-//     delivery.sends = &item;                                  // store_deliver(): in the commit of the delivery, or not at all
+//     struct outbox_item item = {.kind = STR("vacation"), .key = correspondent, .guid = guid_new(), .made_ms = now, .since_ms =
+//     …, .data = …}; delivery.sends = &item;                                  // store_deliver(): in the commit of the delivery,
+//                                                                             or not at all
 //     if (item.fate == OUTBOX_ADDED) ... wake the sender ...
 //
 //     while (outbox_next(store, &id, &after, arena, &row, &found, err) == ERR_OK && found)      // the sender (sender.h)
@@ -56,15 +57,16 @@ struct outbox_row {
 
 // Up to n mailboxes above *after (NULL: from the first) that may have something to send, ascending; fewer than n: that was the
 // last.
-enum err_code outbox_mailboxes(struct store *store, const struct guid *after, struct guid *ids, size_t n, size_t *n_out, struct err *err)
-	ERR_CHECKED;
+enum err_code outbox_mailboxes(struct store *store, const struct guid *after, struct guid *ids, size_t n, size_t *n_out,
+	struct err *err) ERR_CHECKED;
 
 // The next that waits after one (NULL: the first), by kind and key; in the arena.
 enum err_code outbox_next(struct store *store, const struct guid *mailbox, const struct outbox_row *after, struct arena *arena,
 	struct outbox_row *row_out, bool *found_out, struct err *err) ERR_CHECKED;
 
 // It waits no longer; that it was made is remembered. Nothing when another one has taken its place.
-enum err_code outbox_sent(struct store *store, const struct guid *mailbox, const struct outbox_row *row, struct err *err) ERR_CHECKED;
+enum err_code outbox_sent(struct store *store, const struct guid *mailbox, const struct outbox_row *row,
+	struct err *err) ERR_CHECKED;
 
 // Takes the mailbox off the list unless something waits in it.
 enum err_code outbox_settle(struct store *store, const struct guid *mailbox, struct err *err) ERR_CHECKED;

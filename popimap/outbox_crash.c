@@ -77,7 +77,8 @@ static struct outcome deliver(uint32_t id, const char *root)
 	char text[BYTES], key[16];
 	struct incoming *body = incoming_new(bench.store, 1 << 20);
 	struct str name = str_of(key, (size_t)snprintf(key, sizeof key, "%u", id));
-	struct outbox_item item = {.kind = STR("vacation"), .key = name, .data = name, .guid = id_of("answer", id), .made_ms = now_ms,
+	struct outbox_item item = {.kind = STR("vacation"), .key = name, .data = name, .guid = id_of("answer", id),
+		.made_ms = now_ms,
 		.until_ms = now_ms + 1000};
 	struct delivery d = {.account = id_of("mailbox", id % MAILBOXES), .home = &home, .root = id_of(root, id), .body = body,
 		.received = {.utc_s = now_ms / 1000}, .sends = &item};
@@ -272,6 +273,7 @@ static bool is_ack(const struct disk_mark *m)
 
 int main(int argc, char **argv)
 {
-	static const struct crash_test test = {.name = "outbox", .work = work, .restart = restart, .check = check, .is_ack = is_ack};
+	static const struct crash_test test = {
+		.name = "outbox", .work = work, .restart = restart, .check = check, .is_ack = is_ack};
 	return crash_main(argc, argv, &test);
 }

@@ -14,7 +14,8 @@ bool outbox_data_read(struct arena *arena, struct str bytes, struct outbox_data 
 {
 	struct outbox_data data = {.message = bytes};
 	struct str from, to, empty;
-	if (!str_next_line(&data.message, &from) || !str_next_line(&data.message, &to) || !str_next_line(&data.message, &empty) || empty.n)
+	if (!str_next_line(&data.message, &from) || !str_next_line(&data.message, &to) || !str_next_line(&data.message, &empty) ||
+		empty.n)
 		return false;
 	if (smtp_mail_parse(arena, from, SMTP_PARAM_UTF8, &data.mail) != SMTP_OK ||
 		smtp_rcpt_parse(arena, to, SMTP_PARAM_UTF8, data.mail.smtputf8, &data.rcpt) != SMTP_OK)

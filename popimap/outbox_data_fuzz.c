@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ARENA_BYTES = 64 << 10 };
 
-static const struct str queue = STR("220 mx ESMTP\r\n250-mx\r\n250 SMTPUTF8\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n250 2.0.0 queued as X\r\n221 bye\r\n");
+static const struct str queue = STR("220 mx ESMTP\r\n250-mx\r\n250 SMTPUTF8\r\n250 2.1.0 ok\r\n250 2.1.5 ok\r\n354 go\r\n250 "
+				    "2.0.0 queued as X\r\n221 bye\r\n");
 
 // Lines before the message are the five commands; the message ends where its dot is.
 static void check_said(struct str said, const struct outbox_data *data)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The maildrop: INBOX as it was at the log-in, what is sent of it, and the one moment at which it changes.
 //
-// One session at a time holds the lock (PROTOCOLS 81); IMAP and deliveries go on beside it, and what they do is not seen. A message that
-// IMAP expunged meanwhile can still be read while the store keeps it; later it is -ERR for it alone (PROTOCOLS 89).
+// One session at a time holds the lock (PROTOCOLS 81); IMAP and deliveries go on beside it, and what they do is not seen. A
+// message that IMAP expunged meanwhile can still be read while the store keeps it; later it is -ERR for it alone (PROTOCOLS 89).
 #include <stdlib.h>
 
 #include "base/must.h"
@@ -17,12 +17,13 @@ enum {
 	AHEAD_MESSAGES_MAX = 16,
 };
 
-// A last line without its end gets one: the answer's own end is a line (RFC 1939 section 3). Its octets are counted, so that LIST says what
-// RETR sends.
+// A last line without its end gets one: the answer's own end is a line (RFC 1939 section 3). Its octets are counted, so that LIST
+// says what RETR sends.
 static struct pop3_message message_of(const struct message *message)
 {
 	bool unended = message->flags & FLAG_UNENDED;
-	return (struct pop3_message){.uid = message->uid, .unended = unended, .bytes = message->bytes + (unended ? STR("\r\n").n : 0)};
+	return (struct pop3_message){
+		.uid = message->uid, .unended = unended, .bytes = message->bytes + (unended ? STR("\r\n").n : 0)};
 }
 
 // Sizes of the messages that the view names; those that went meanwhile are left out.
@@ -110,8 +111,9 @@ struct pop3_message *pop3_message_of(struct pop3_session *s, struct str number)
 
 // --- Reading ahead ---
 //
-// Who fetches his mail asks for one message after the other. From the second in a row on, or from message 1, those that follow are read with it:
-// one job of the store for many. What was read stays true: a message does not change, and one that is expunged meanwhile could be read for a day.
+// Who fetches his mail asks for one message after the other. From the second in a row on, or from message 1, those that follow
+// are read with it: one job of the store for many. What was read stays true: a message does not change, and one that is expunged
+// meanwhile could be read for a day.
 
 static void forget_ahead(struct pop3_ahead *ahead)
 {
@@ -126,7 +128,8 @@ static void forget_if_sent(struct pop3_ahead *ahead)
 		forget_ahead(ahead);
 }
 
-// Reads messages[first] and what may follow. Nothing when it is large, or on a failure, which whoever reads it in pieces hears again.
+// Reads messages[first] and what may follow. Nothing when it is large, or on a failure, which whoever reads it in pieces hears
+// again.
 static void read_ahead(struct pop3_session *s, size_t first)
 {
 	struct pop3_ahead *ahead = &s->ahead;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A POP3 session from greeting to goodbye: reads a line, checks its row of the table, calls the handler.
 //
-// Runs on a fiber of its own; pop3_serve() is its whole life. A session that ends in any other way than QUIT (the client goes away, is
-// silent for pop3_idle_s, we are told to stop) removes nothing and says nothing more (RFC 1939 section 3).
+// Runs on a fiber of its own; pop3_serve() is its whole life. A session that ends in any other way than QUIT (the client goes
+// away, is silent for pop3_idle_s, we are told to stop) removes nothing and says nothing more (RFC 1939 section 3).
 #include "pop3_session.h"
 
 #include <stdlib.h>
@@ -115,8 +115,11 @@ void pop3_serve(struct conn *conn, void *arg)
 	const struct popimap_service *service = arg;
 	struct popimap *popimap = service->popimap;
 	// On the stack, in the page that an idle fiber keeps anyhow (base/fiber.h).
-	struct pop3_session session = {
-		.conn = conn, .service = service, .popimap = popimap, .snapshot = popimap->settings_get(popimap->arg)}, *s = &session;
+	struct pop3_session session = {.conn = conn,
+				    .service = service,
+				    .popimap = popimap,
+				    .snapshot = popimap->settings_get(popimap->arg)},
+			    *s = &session;
 	s->settings = settings_of(s->snapshot);
 	session_name_init(&s->who, conn);
 	s->log_login = (struct log_context){.parent = &s->who.log, .name = "login"};
@@ -127,7 +130,8 @@ void pop3_serve(struct conn *conn, void *arg)
 	run(s);
 
 	metric_add(&metric_popimap_pop3_sessions_open, -1);
-	log_debug(&s->log_login, "session ended", log_u64("bytes_in", conn_bytes_in(s->conn)), log_u64("bytes_out", conn_bytes_out(s->conn)));
+	log_debug(&s->log_login, "session ended", log_u64("bytes_in", conn_bytes_in(s->conn)),
+		log_u64("bytes_out", conn_bytes_out(s->conn)));
 	crowd_leave(&s->seat);
 	mailbox_close(&s->mailbox); // the lock goes with it, before the client can come again
 	conn_close(&s->conn, LINGER_MS);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One POP3 session (RFC 1939): what its commands share. Private to popimap/pop3_*.c.
 //
-// A session is a fiber that reads a line, finds its row in the table of commands (pop3_commands.c), has the row's conditions checked by the
-// one dispatcher (pop3_session.c) and calls the handler, which answers. What the session shows is a snapshot of INBOX as it was at the
-// log-in; the snapshot's marks become deletions at QUIT and at no other time.
+// A session is a fiber that reads a line, finds its row in the table of commands (pop3_commands.c), has the row's conditions
+// checked by the one dispatcher (pop3_session.c) and calls the handler, which answers. What the session shows is a snapshot of
+// INBOX as it was at the log-in; the snapshot's marks become deletions at QUIT and at no other time.
 #ifndef POPIMAP_POP3_SESSION_H
 #define POPIMAP_POP3_SESSION_H
 
@@ -85,8 +85,8 @@ enum err_code pop3_update_drop(struct pop3_session *s) ERR_CHECKED;
 // The message of a number that is there and not marked; NULL: the answer is given.
 struct pop3_message *pop3_message_of(struct pop3_session *s, struct str number);
 
-// Sends a message, dot-stuffed, and the final dot; with body_lines below UINT64_MAX only so many lines of its body. After a failure in the
-// middle the session has ended. May wait.
+// Sends a message, dot-stuffed, and the final dot; with body_lines below UINT64_MAX only so many lines of its body. After a
+// failure in the middle the session has ended. May wait.
 void pop3_send(struct pop3_session *s, const struct pop3_message *message, uint64_t body_lines);
 
 // Handlers: pop3_cmd_auth.c, pop3_cmd_drop.c.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a POP3 client may send, over a maildrop with two messages: the answers do not depend on the pieces in which it came, and only QUIT
-// removes (RFC 1939 section 6).
+// What a POP3 client may send, over a maildrop with two messages: the answers do not depend on the pieces in which it came, and
+// only QUIT removes (RFC 1939 section 6).
 // Covers: popimap/pop3_session.c popimap/pop3_commands.c popimap/pop3_cmd_auth.c popimap/pop3_cmd_drop.c popimap/pop3_drop.c
 #include "fuzz_wire.h"
 

@@ -138,8 +138,10 @@ static size_t lower_cap(size_t cap, int64_t setting)
 static enum err_code start_runtime(struct node *node, const struct settings *settings, struct limits *limits_out, struct err *err)
 {
 	node->lmtp_caps = listen_caps_new((size_t)settings->lmtp_connections_max, 0);
-	node->imap_caps = listen_caps_new((size_t)settings->imap_connections_max, (size_t)settings->imap_strangers_per_address_max);
-	node->pop3_caps = listen_caps_new((size_t)settings->pop3_connections_max, (size_t)settings->imap_strangers_per_address_max);
+	node->imap_caps =
+		listen_caps_new((size_t)settings->imap_connections_max, (size_t)settings->imap_strangers_per_address_max);
+	node->pop3_caps =
+		listen_caps_new((size_t)settings->pop3_connections_max, (size_t)settings->imap_strangers_per_address_max);
 	enum err_code code = limits_compute(limits_out, err);
 	if (code)
 		return code;
@@ -178,7 +180,8 @@ static enum err_code start_store(struct node *node, const struct settings *setti
 static void open_views(struct node *node, const struct settings *settings)
 {
 	struct arena *arena = arena_new(4096);
-	node->views = directory_views_open(node->runtime, settings_data_path(settings, arena, "shadow/shadow.db").p, settings->fresh_s);
+	node->views =
+		directory_views_open(node->runtime, settings_data_path(settings, arena, "shadow/shadow.db").p, settings->fresh_s);
 	arena_free(&arena);
 }
 
@@ -212,10 +215,12 @@ static enum err_code start_listeners(struct node *node, struct err *err)
 		{.name = "lmtp", .serve = lmtp_serve, .arg = &node->lmtp, .refusal = LMTP_REFUSAL, .caps = node->lmtp_caps},
 		{.name = "imap", .serve = imap_serve, .arg = &node->clear, .refusal = IMAP_REFUSAL, .caps = node->imap_caps,
 			.is_exempt = is_trusted},
-		{.name = "imaps", .serve = imap_serve, .arg = &node->tls_at_start, .caps = node->imap_caps, .is_exempt = is_trusted},
+		{.name = "imaps", .serve = imap_serve, .arg = &node->tls_at_start, .caps = node->imap_caps,
+		.is_exempt = is_trusted},
 		{.name = "pop3", .serve = pop3_serve, .arg = &node->clear, .refusal = POP3_REFUSAL, .caps = node->pop3_caps,
 			.is_exempt = is_trusted},
-		{.name = "pop3s", .serve = pop3_serve, .arg = &node->tls_at_start, .caps = node->pop3_caps, .is_exempt = is_trusted},
+		{.name = "pop3s", .serve = pop3_serve, .arg = &node->tls_at_start, .caps = node->pop3_caps,
+		.is_exempt = is_trusted},
 	};
 	enum err_code code = ERR_OK;
 	for (size_t i = 0; i < sizeof listeners / sizeof *listeners && code == ERR_OK; i++)
@@ -334,7 +339,8 @@ static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
 	enum err_code code = start_runtime(node, settings, &limits, err);
 	if (code == ERR_OK) {
 		open_views(node, settings);
-		code = login_open(&(struct login_config){.settings = settings, .settings_get = settings_now, .arg = node, .shared = node->shared_logins},
+		code = login_open(&(struct login_config){
+				.settings = settings, .settings_get = settings_now, .arg = node, .shared = node->shared_logins},
 			&node->popimap.login, err);
 	}
 	if (code == ERR_OK)
@@ -364,8 +370,10 @@ static void popimap_reload(struct daemon *daemon)
 	const struct settings *settings = settings_of(snapshot);
 	struct err err;
 	listen_caps_set(node->lmtp_caps, (size_t)settings->lmtp_connections_max, 0);
-	listen_caps_set(node->imap_caps, (size_t)settings->imap_connections_max, (size_t)settings->imap_strangers_per_address_max);
-	listen_caps_set(node->pop3_caps, (size_t)settings->pop3_connections_max, (size_t)settings->imap_strangers_per_address_max);
+	listen_caps_set(node->imap_caps, (size_t)settings->imap_connections_max,
+		(size_t)settings->imap_strangers_per_address_max);
+	listen_caps_set(node->pop3_caps, (size_t)settings->pop3_connections_max,
+		(size_t)settings->imap_strangers_per_address_max);
 	if (load_tls(node, settings, &err))
 		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
 	store_set_key_days(node->popimap.store, (unsigned)settings->delivered_key_days);

@@ -7,10 +7,11 @@
 // those that were opened once go first. One reading of all mailboxes (a tidying, a backup) thus takes no room from those that are
 // in use.
 //
-// Why not for longer, or as many as there may be: after a delivery an open database holds some 170 KiB (index of the log 32, pages and
-// statements the most of the rest), and opening it again costs some 0.3 ms of CPU. A node that takes 50 messages a second for mailboxes that get
-// one in ten minutes would have 30,000 of them open, 5 GB, and save a sixtieth of a core. What is used by people, every few seconds
-// or every minute, stays open as it is. again_ms is a setting (store_again_s) for nodes that have the memory.
+// Why not for longer, or as many as there may be: after a delivery an open database holds some 170 KiB (index of the log 32,
+// pages and statements the most of the rest), and opening it again costs some 0.3 ms of CPU. A node that takes 50 messages a
+// second for mailboxes that get one in ten minutes would have 30,000 of them open, 5 GB, and save a sixtieth of a core. What is
+// used by people, every few seconds or every minute, stays open as it is. again_ms is a setting (store_again_s) for nodes that
+// have the memory.
 //
 //     rest_remove(&store->rest, strand);                                  // it gets a job
 //     strand->rest.again = rest_was_open(&store->rest, &strand->id, now); // its database is opened

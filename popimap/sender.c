@@ -116,8 +116,8 @@ static enum err_code connect_to(struct sender *sender, struct handover_config *c
 	if (config->tls)
 		tls_client_drop(&config->tls);
 	if (code)
-		log_info(NULL, "no queue takes what mailboxes send", log_str("queue", config->local.n ? config->local : config->host),
-			log_err(&sender->err));
+		log_info(NULL, "no queue takes what mailboxes send",
+			log_str("queue", config->local.n ? config->local : config->host), log_err(&sender->err));
 	return code;
 }
 
@@ -135,7 +135,8 @@ static enum err_code connect_queue(struct sender *sender)
 	}
 	for (size_t i = 0; i < settings->submit_servers.n && code; i++) {
 		struct settings_address server;
-		must(settings_address_read(settings->submit_servers.v[i], &server) == NULL); // looked at when the settings were read
+		// looked at when the settings were read
+		must(settings_address_read(settings->submit_servers.v[i], &server) == NULL);
 		config.host = server.host;
 		config.port = server.port;
 		code = connect_to(sender, &config);
@@ -166,20 +167,21 @@ static const struct kind *find_kind(struct str name)
 static void log_row(const struct guid *mailbox, const struct outbox_row *row, const char *outcome, struct str said)
 {
 	char id[GUID_TEXT_BYTES], guid[GUID_TEXT_BYTES];
-	log_info(NULL, "mail of a mailbox", log_c("outcome", outcome), log_str("kind", row->kind), log_str("mailbox", guid_text(mailbox, id)),
-		log_str("guid", guid_text(&row->guid, guid)), log_str("key", row->key), log_str("said", said));
+	log_info(NULL, "mail of a mailbox", log_c("outcome", outcome), log_str("kind", row->kind),
+		log_str("mailbox", guid_text(mailbox, id)), log_str("guid", guid_text(&row->guid, guid)),
+		log_str("key", row->key), log_str("said", said));
 }
 
 static void log_lost(const struct guid *mailbox, const struct outbox_row *row, const char *why, struct str said)
 {
 	char id[GUID_TEXT_BYTES], guid[GUID_TEXT_BYTES];
 	log_warning(NULL, "mail of a mailbox will not be sent", log_c("reason", why), log_str("kind", row->kind),
-		log_str("mailbox", guid_text(mailbox, id)), log_str("guid", guid_text(&row->guid, guid)), log_str("key", row->key),
-		log_str("said", said));
+		log_str("mailbox", guid_text(mailbox, id)), log_str("guid", guid_text(&row->guid, guid)),
+		log_str("key", row->key), log_str("said", said));
 }
 
-static enum result hand_over(struct sender *sender, const struct guid *mailbox, const struct outbox_row *row, const struct kind *kind,
-	const struct outbox_data *data)
+static enum result hand_over(struct sender *sender, const struct guid *mailbox, const struct outbox_row *row,
+	const struct kind *kind, const struct outbox_data *data)
 {
 	if (sender->queue == NULL && connect_unshielded(sender) != ERR_OK)
 		return QUEUE_AWAY;
@@ -230,7 +232,8 @@ static enum result send_row(struct sender *sender, const struct guid *mailbox, c
 static enum result trouble(struct sender *sender, const struct guid *mailbox)
 {
 	char id[GUID_TEXT_BYTES];
-	log_warning(NULL, "cannot look at what a mailbox sends", log_str("mailbox", guid_text(mailbox, id)), log_err(&sender->err));
+	log_warning(NULL, "cannot look at what a mailbox sends", log_str("mailbox", guid_text(mailbox, id)),
+		log_err(&sender->err));
 	return SOME_LEFT;
 }
 

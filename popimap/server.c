@@ -33,7 +33,8 @@ static uint64_t limit_of(int64_t granted)
 	return granted == SERVICE_UNLIMITED ? 0 : (uint64_t)granted;
 }
 
-struct store_quota popimap_quota(struct directory *directory, const struct home *home, const struct settings *settings, struct arena *arena)
+struct store_quota popimap_quota(struct directory *directory, const struct home *home, const struct settings *settings,
+	struct arena *arena)
 {
 	int64_t bytes = granted(directory, home, ATTR_PH_QUOTA_BYTES, settings->quota_bytes, arena);
 	int64_t messages = granted(directory, home, ATTR_PH_QUOTA_MESSAGES, settings->quota_messages, arena);
@@ -44,8 +45,8 @@ struct store_quota popimap_quota(struct directory *directory, const struct home 
 
 bool popimap_may_plaintext(const struct settings *settings, const struct conn *conn)
 {
-	return conn_tls(conn) != NULL ||
-	       (settings->auth_plaintext == SETTINGS_AUTH_PLAINTEXT_TRUSTED && settings_networks_have(&settings->trusted_networks, conn_peer(conn)));
+	return conn_tls(conn) != NULL || (settings->auth_plaintext == SETTINGS_AUTH_PLAINTEXT_TRUSTED &&
+						 settings_networks_have(&settings->trusted_networks, conn_peer(conn)));
 }
 
 enum err_code popimap_start_tls(struct popimap *popimap, struct conn *conn, const struct log_context *log, struct err *err)

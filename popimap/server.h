@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all IMAP and POP3 sessions of a node share, and the services that start them. Made by popimap_main.c before the first connection.
+// What all IMAP and POP3 sessions of a node share, and the services that start them. Made by popimap_main.c before the first
+// connection.
 //
 //     struct popimap popimap = {.store = store, .login = login, .directory = …, .settings_get = …, .arg = daemon};
 //     tls_slot_set(&popimap.tls, &tls_server);
@@ -51,19 +52,21 @@ void pop3_serve(struct conn *conn, void *arg);
 struct home;
 struct store_home;
 
-// May the mailbox be made if it is not there (store.h)? home says that it is here. NULL while the directory says that it is being moved;
-// else out, which borrows from home.
+// May the mailbox be made if it is not there (store.h)? home says that it is here. NULL while the directory says that it is being
+// moved; else out, which borrows from home.
 const struct store_home *popimap_may_make(const struct home *home, struct store_home *out);
 
-// What the mailbox may hold, by its entry or its class of service (router/service.h), else by the settings; nothing is refused for what
-// cannot be known now.
-struct store_quota popimap_quota(struct directory *directory, const struct home *home, const struct settings *settings, struct arena *arena);
+// What the mailbox may hold, by its entry or its class of service (router/service.h), else by the settings; nothing is refused
+// for what cannot be known now.
+struct store_quota popimap_quota(struct directory *directory, const struct home *home, const struct settings *settings,
+	struct arena *arena);
 
 // May the channel carry a password? TLS, or a trusted network under auth_plaintext = trusted.
 bool popimap_may_plaintext(const struct settings *settings, const struct conn *conn);
 
-// The server's side of STARTTLS and STLS, after the reply was flushed, and of implicit TLS. Plaintext that was sent ahead is thrown
-// away and counted. May wait.
-enum err_code popimap_start_tls(struct popimap *popimap, struct conn *conn, const struct log_context *log, struct err *err) ERR_CHECKED;
+// The server's side of STARTTLS and STLS, after the reply was flushed, and of implicit TLS. Plaintext that was sent ahead is
+// thrown away and counted. May wait.
+enum err_code popimap_start_tls(struct popimap *popimap, struct conn *conn, const struct log_context *log,
+	struct err *err) ERR_CHECKED;
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a login to an open mailbox. The account that the credentials name is looked up in the shadow: its mailHost must be this node and
-// no move may be under way, else nothing is opened and above all nothing is made.
+// From a login to an open mailbox. The account that the credentials name is looked up in the shadow: its mailHost must be this
+// node and no move may be under way, else nothing is opened and above all nothing is made.
 #include "signin.h"
 
 #include "base/listen.h"
@@ -14,7 +14,8 @@ void signin_begin(struct popimap *popimap, const struct settings *settings, stru
 	const struct log_context *log, unsigned failures, struct err *err, struct signin *in_out)
 {
 	*in_out = (struct signin){
-		.popimap = popimap, .settings = settings, .log = log, .service = service, .peer = conn_peer(conn), .failures = failures,
+		.popimap = popimap, .settings = settings, .log = log, .service = service, .peer = conn_peer(conn),
+		.failures = failures,
 		.err = err, .arena = arena_new(ARENA_BYTES_MAX)};
 	login_begin(popimap->login, service, conn, popimap_may_plaintext(settings, conn), &in_out->attempt);
 }
@@ -48,8 +49,8 @@ static enum signin_outcome take_seat(struct signin *in)
 	if (in->seat)
 		return SIGNIN_OK;
 	metric_add(&metric_popimap_login_crowded, 1);
-	log_warning(in->log, "too many connections of one user from one address", log_str("login", in->login), log_str("protocol", in->service),
-		log_u64("max", max));
+	log_warning(in->log, "too many connections of one user from one address", log_str("login", in->login),
+		log_str("protocol", in->service), log_u64("max", max));
 	in->text = "too many connections of this user from this address";
 	return SIGNIN_CROWDED;
 }
@@ -59,7 +60,9 @@ static enum signin_outcome open_home(struct signin *in, const struct home *home)
 	if (take_seat(in) == SIGNIN_CROWDED)
 		return SIGNIN_CROWDED;
 	struct store_home here;
-	const struct mailbox_access access = {.account = home->mailbox_id, .actor = home->mailbox_id, .home = popimap_may_make(home, &here),
+	const struct mailbox_access access = {.account = home->mailbox_id,
+		.actor = home->mailbox_id,
+		.home = popimap_may_make(home, &here),
 		.quota = popimap_quota(in->popimap->directory(in->popimap->arg), home, in->settings, in->arena)};
 	if (mailbox_open(in->popimap->store, &access, &in->mailbox, in->err)) {
 		log_warning(in->log, "mailbox cannot be opened", log_str("login", in->login), log_err(in->err));

@@ -56,7 +56,8 @@ void signin_end(struct signin *in);
 // A password without a mechanism. May wait.
 enum signin_outcome signin_plain(struct signin *in, struct str login, struct str password);
 
-// A SASL dialogue: challenges go out behind "+ " (RFC 3501 section 6.2.2, RFC 5034 section 4). initial as in login_converse. May wait.
+// A SASL dialogue: challenges go out behind "+ " (RFC 3501 section 6.2.2, RFC 5034 section 4). initial as in login_converse. May
+// wait.
 enum signin_outcome signin_sasl(struct signin *in, struct str mechanism, const struct str *initial);
 
 #endif

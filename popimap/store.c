@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The store as a whole: opening and closing it, the list of mailboxes, background work.
 //
-// node.db is a strand like a mailbox, so that it too has one connection and shared commits. It may lag behind the mailboxes (a row tells how
-// one was when its database was closed last) but lists them all: a row is committed before its mailbox is made, and a node.db that is
-// missing is made from the directories.
+// node.db is a strand like a mailbox, so that it too has one connection and shared commits. It may lag behind the mailboxes (a
+// row tells how one was when its database was closed last) but lists them all: a row is committed before its mailbox is made, and
+// a node.db that is missing is made from the directories.
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -178,13 +178,14 @@ static enum job_step node_tidied_run(struct job *job, struct strand *node)
 	return job_end(job, db_run(node->db, stmt, job->err));
 }
 
-// Once a day, until the last keys of a mailbox have ended; node.db knows a change only when the database was closed after it, so whoever is
-// in memory counts as changed.
+// Once a day, until the last keys of a mailbox have ended; node.db knows a change only when the database was closed after it, so
+// whoever is in memory counts as changed.
 static bool needs_tidying(struct store *store, const struct store_mailbox *row, int64_t tidied_ms, int64_t now_ms)
 {
 	const int64_t day_ms = STORE_TRASH_S * INT64_C(1000);
 	int64_t keys_ms = (int64_t)atomic_load(&store->key_days) * day_ms;
-	return now_ms - tidied_ms >= day_ms && (tidied_ms <= row->changed_ms + keys_ms + day_ms || strand_exists(store, &row->id));
+	return now_ms - tidied_ms >= day_ms &&
+	       (tidied_ms <= row->changed_ms + keys_ms + day_ms || strand_exists(store, &row->id));
 }
 
 enum err_code store_tidy(struct store *store, int64_t now_ms, size_t n, struct guid *cursor, struct err *err)
@@ -192,8 +193,11 @@ enum err_code store_tidy(struct store *store, int64_t now_ms, size_t n, struct g
 	struct store_mailbox *rows = calloc(n + 1, sizeof *rows);
 	int64_t *tidied_ms = calloc(n + 1, sizeof *tidied_ms);
 	must(rows != NULL && tidied_ms != NULL);
-	struct node_list list = {
-		.job = {.kind = JOB_READ, .run = node_list_run, .err = err}, .after = *cursor, .rows = rows, .tidied_ms = tidied_ms, .n = n};
+	struct node_list list = {.job = {.kind = JOB_READ, .run = node_list_run, .err = err},
+		.after = *cursor,
+		.rows = rows,
+		.tidied_ms = tidied_ms,
+		.n = n};
 	node_db_tell(store);
 	enum err_code code = strand_run(store->node, &list.job);
 	for (size_t i = 0; i < list.n_out && code == ERR_OK; i++) {
@@ -247,7 +251,8 @@ static void rebuild_one(void *arg, const struct guid *id)
 	rebuild->add.id = *id;
 	if (rebuild->code == ERR_OK) {
 		node_add_run(&rebuild->add.job, rebuild->node);
-		rebuild->code = rebuild->add.job.code ? rebuild->add.job.code : outbox_list(rebuild->node, id, rebuild->add.job.err);
+		rebuild->code =
+			rebuild->add.job.code ? rebuild->add.job.code : outbox_list(rebuild->node, id, rebuild->add.job.err);
 	}
 }
 
@@ -304,7 +309,8 @@ enum err_code store_open(const struct store_config *config, struct store **store
 	store->dir_fd = store->incoming_fd = -1;
 	store->open_max = config->open_max > config->threads ? config->open_max : config->threads;
 	strand_make_table(store, CHAINS_MIN);
-	rest_init(&store->rest, config->idle_ms ? config->idle_ms : STORE_IDLE_MS, config->again_ms ? config->again_ms : STORE_AGAIN_MS);
+	rest_init(&store->rest, config->idle_ms ? config->idle_ms : STORE_IDLE_MS,
+		config->again_ms ? config->again_ms : STORE_AGAIN_MS);
 	store->on_eio = config->on_eio;
 	store->arg = config->arg;
 	store->run_end = &store->run_first;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store: all mailboxes of this node. Opening and closing it, getting mail into it, and what the daemon reports of it. What a session
-// does inside one mailbox is in mailbox.h.
+// The store: all mailboxes of this node. Opening and closing it, getting mail into it, and what the daemon reports of it. What a
+// session does inside one mailbox is in mailbox.h.
 //
 //     struct store *store;
 //     if (store_open(&(struct store_config){.dir = path, .threads = 16, .open_max = 10000, .key_days = 30}, &store, err)) ...
@@ -13,19 +13,19 @@
 //     if (d.code == ERR_OK) reply 250: d.known says whether it was there before
 //     incoming_free(&incoming);
 //
-// How it works. A mailbox with work to do is a strand: a serial queue of jobs and one SQLite connection, run by any one of the store's
-// threads at a time. A caller (a fiber, or a plain thread in tests) puts its job into the strand and sleeps until the job is done. Jobs
-// that write and stand next to each other in the queue share one commit; a long job works in slices, and between two slices other jobs of
-// the strand and other strands get their turn. A disk that stalls under one mailbox holds one thread and those who wait for that mailbox;
-// nobody else.
+// How it works. A mailbox with work to do is a strand: a serial queue of jobs and one SQLite connection, run by any one of the
+// store's threads at a time. A caller (a fiber, or a plain thread in tests) puts its job into the strand and sleeps until the job
+// is done. Jobs that write and stand next to each other in the queue share one commit; a long job works in slices, and between
+// two slices other jobs of the strand and other strands get their turn. A disk that stalls under one mailbox holds one thread and
+// those who wait for that mailbox; nobody else.
 //
-// Every call that reaches a mailbox waits until its job is done: neither a cancel nor a deadline takes the caller away, so that a job may
-// use the caller's memory. Results are in the caller's arena, filled when the call returns. A call of this file or of mailbox.h that is
-// not said to wait does not.
+// Every call that reaches a mailbox waits until its job is done: neither a cancel nor a deadline takes the caller away, so that a
+// job may use the caller's memory. Results are in the caller's arena, filled when the call returns. A call of this file or of
+// mailbox.h that is not said to wait does not.
 //
-// Failures that any call may have: ERR_NOTFOUND (no such mailbox, folder), ERR_BUSY (the mailbox is moving or was moved: say 4xx), ERR_NOSPACE,
-// ERR_NOMEM (descriptors), ERR_IO (config.on_eio is called first and may end the process), ERR_CORRUPT, ERR_VERSION, ERR_CANCELLED (the
-// store is closing), ERR_DENIED (the actor may not).
+// Failures that any call may have: ERR_NOTFOUND (no such mailbox, folder), ERR_BUSY (the mailbox is moving or was moved: say
+// 4xx), ERR_NOSPACE, ERR_NOMEM (descriptors), ERR_IO (config.on_eio is called first and may end the process), ERR_CORRUPT,
+// ERR_VERSION, ERR_CANCELLED (the store is closing), ERR_DENIED (the actor may not).
 #ifndef POPIMAP_STORE_H
 #define POPIMAP_STORE_H
 
@@ -47,7 +47,8 @@ enum {
 	STORE_IDLE_MS = 3000,
 	STORE_AGAIN_MS = 60000,
 	STORE_WAL_BYTES_MAX = 256 << 10,   // a longer WAL is written back
-	STORE_WAL_KEPT_BYTES = 64 << 10,   // a longer one is written back when its database is closed; its file stays, to be written over
+	// a longer one is written back when its database is closed; its file stays, to be written over
+	STORE_WAL_KEPT_BYTES = 64 << 10,
 	STORE_WAL_FILE_BYTES = 128 << 10,  // unless that is longer than this
 };
 
@@ -58,8 +59,8 @@ struct store_config {
 	int64_t idle_ms;   // one that nobody used for so long is closed; 0: STORE_IDLE_MS
 	int64_t again_ms;  // one that was opened again so soon after it was closed stays for so long (rest.h); 0: STORE_AGAIN_MS
 	unsigned key_days; // how long deliveries are remembered
-	// After an input/output error in writing (what was synced before it may be lost too, the kernel says so once), on a store thread; may
-	// end the process. NULL: nothing. Damage met in reading is an error of that mailbox alone.
+	// After an input/output error in writing (what was synced before it may be lost too, the kernel says so once), on a store
+	// thread; may end the process. NULL: nothing. Damage met in reading is an error of that mailbox alone.
 	void (*on_eio)(const struct err *err, void *arg);
 	void *arg;
 };
@@ -72,8 +73,8 @@ void store_close(struct store **store);
 
 void store_set_key_days(struct store *store, unsigned key_days); // any thread
 
-// Why a mailbox may be made when it is not there yet: the router found a fresh entry whose mailHost is this node, not being moved. NULL
-// where a mailbox must exist.
+// Why a mailbox may be made when it is not there yet: the router found a fresh entry whose mailHost is this node, not being
+// moved. NULL where a mailbox must exist.
 struct store_home {
 	struct str host; // that mailHost
 	uint64_t epoch;  // phMoveEpoch, 0 without
@@ -81,8 +82,8 @@ struct store_home {
 
 // --- A message on its way in ---
 
-// Collects a message, whose octets are kept as they are. Up to 64 KiB in memory, more in a file below dir/incoming, which nobody sees before it is
-// delivered. bytes_max bounds it.
+// Collects a message, whose octets are kept as they are. Up to 64 KiB in memory, more in a file below dir/incoming, which nobody
+// sees before it is delivered. bytes_max bounds it.
 struct incoming *incoming_new(struct store *store, uint64_t bytes_max);
 void incoming_free(struct incoming **incoming); // also removes the file; mailboxes that took it have links of their own. May wait
 
@@ -97,8 +98,9 @@ struct store_quota {
 	uint64_t bytes, messages;
 };
 
-// One message into one mailbox. The delivery key is (root, account, detail, list): a key that the mailbox knows is a success at once,
-// whatever else would refuse (ARCHITECTURE 5), and of two deliveries with one key at the same time one stores and the other is known.
+// One message into one mailbox. The delivery key is (root, account, detail, list): a key that the mailbox knows is a success at
+// once, whatever else would refuse (ARCHITECTURE 5), and of two deliveries with one key at the same time one stores and the other
+// is known.
 struct delivery {
 	struct guid account;
 	const struct store_home *home; // NULL: the mailbox must exist
@@ -119,12 +121,12 @@ struct delivery {
 	struct strand *strand; // private; with sends
 };
 
-// Delivers to all of them, at once as far as they are different mailboxes, and returns when each has its code; those with ERR_OK are on the
-// disk. Several for one mailbox are one after the other. May wait.
+// Delivers to all of them, at once as far as they are different mailboxes, and returns when each has its code; those with ERR_OK
+// are on the disk. Several for one mailbox are one after the other. May wait.
 void store_deliver(struct store *store, struct delivery *deliveries, size_t n);
 
-// Does the mailbox know this key already? False too when there is no such mailbox or it cannot be asked. For a recipient that would be refused
-// now: what was delivered before the reason for that is a success all the same. May wait.
+// Does the mailbox know this key already? False too when there is no such mailbox or it cannot be asked. For a recipient that
+// would be refused now: what was delivered before the reason for that is a success all the same. May wait.
 bool store_knows(struct store *store, const struct guid *account, const struct guid *root, struct str detail, struct str list);
 
 // --- For the operator ---
@@ -149,9 +151,9 @@ struct store_mailbox {
 enum err_code store_mailboxes(struct store *store, const struct guid *after, struct store_mailbox *rows, size_t n, size_t *n_out,
 	struct err *err) ERR_CHECKED;
 
-// Background work, to be called once in a while by one fiber of the daemon: for each mailbox that was changed, ends what lay in its trash
-// for STORE_TRASH_S and forgets delivery keys older than key_days. now_ms is the wall clock. Looks at up to n mailboxes from *cursor on
-// and moves it; zero again at the end of the list. May wait.
+// Background work, to be called once in a while by one fiber of the daemon: for each mailbox that was changed, ends what lay in
+// its trash for STORE_TRASH_S and forgets delivery keys older than key_days. now_ms is the wall clock. Looks at up to n mailboxes
+// from *cursor on and moves it; zero again at the end of the list. May wait.
 enum err_code store_tidy(struct store *store, int64_t now_ms, size_t n, struct guid *cursor, struct err *err) ERR_CHECKED;
 
 #endif

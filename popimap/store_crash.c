@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store, stopped at every point: what was delivered or appended is there once and whole, under the uid that was told; what was expunged
-// stays away; the front-end's second try is known; no uid is given twice.
+// The store, stopped at every point: what was delivered or appended is there once and whole, under the uid that was told; what
+// was expunged stays away; the front-end's second try is known; no uid is given twice.
 //
-// What was tried and not answered is there whole or not at all. After a cut every delivery that was begun is made again, as the front-end
-// would: then each is there once, however far it had come.
+// What was tried and not answered is there whole or not at all. After a cut every delivery that was begun is made again, as the
+// front-end would: then each is there once, however far it had come.
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -104,7 +104,8 @@ static void died(const struct err *err, void *arg)
 static void open_store(size_t open_max)
 {
 	struct err err = {0};
-	struct store_config config = {.dir = str_of_c(bench.dir), .threads = 2, .open_max = open_max, .key_days = 30, .on_eio = died};
+	struct store_config config = {
+		.dir = str_of_c(bench.dir), .threads = 2, .open_max = open_max, .key_days = 30, .on_eio = died};
 	if (store_open(&config, &bench.store, &err) == ERR_OK)
 		return;
 	fprintf(stderr, "no start: %s\n", err.text);
@@ -133,7 +134,10 @@ static enum err_code take_in(uint32_t id, size_t bytes, struct incoming **incomi
 static struct delivery deliver(uint32_t id, size_t bytes)
 {
 	struct incoming *body;
-	struct delivery d = {.account = id_of("mailbox", id % MAILBOXES), .home = &home, .root = id_of("root", id), .prefix = prefix,
+	struct delivery d = {.account = id_of("mailbox", id % MAILBOXES),
+		.home = &home,
+		.root = id_of("root", id),
+		.prefix = prefix,
 		.received = {.utc_s = 1795286655, .zone_min = 60}};
 	d.code = take_in(id, bytes, &body, &d.err);
 	d.body = body;
@@ -143,8 +147,8 @@ static struct delivery deliver(uint32_t id, size_t bytes)
 	return d;
 }
 
-static enum err_code append(struct mailbox *mb, const char *folder, uint32_t id, size_t bytes, uint32_t *uidvalidity_out, uint32_t *uid_out,
-	struct err *err)
+static enum err_code append(struct mailbox *mb, const char *folder, uint32_t id, size_t bytes, uint32_t *uidvalidity_out,
+	uint32_t *uid_out, struct err *err)
 {
 	struct arena *arena = arena_new(ARENA_BYTES);
 	struct incoming *body;
@@ -166,11 +170,12 @@ static void mark(enum mark kind, uint32_t id, uint64_t value)
 	disk_mark(bench.trace, kind, id, value);
 }
 
-// Several in one transaction (MULTIAPPEND), more than SQLite's cache of a mailbox holds: it writes pages to the WAL before the commit, and
-// some of them again. All numbers are those of appended messages of one mailbox.
+// Several in one transaction (MULTIAPPEND), more than SQLite's cache of a mailbox holds: it writes pages to the WAL before the
+// commit, and some of them again. All numbers are those of appended messages of one mailbox.
 enum { SPILLED = 6, SPILLED_FIRST = 22, SPILLED_STEP = 3 * MAILBOXES, SPILLED_BYTES = 60000 };
 
-static enum err_code append_spilled(struct mailbox *mb, struct arena *arena, uint32_t *uidvalidity_out, struct uid_list *uids_out, struct err *err)
+static enum err_code append_spilled(struct mailbox *mb, struct arena *arena, uint32_t *uidvalidity_out, struct uid_list *uids_out,
+	struct err *err)
 {
 	struct append many[SPILLED] = {0};
 	struct mailbox_name name = name_of(arena, "Sent");
@@ -204,7 +209,8 @@ static void put_spilled(void)
 		mailbox_close(&mb);
 	}
 	for (uint32_t i = 0; i < SPILLED; i++)
-		mark(code ? MARK_REFUSED : MARK_APPENDED, SPILLED_FIRST + i * SPILLED_STEP, code ? 0 : (uint64_t)uidvalidity << 32 | uids.p[i]);
+		mark(code ? MARK_REFUSED : MARK_APPENDED, SPILLED_FIRST + i * SPILLED_STEP,
+			code ? 0 : (uint64_t)uidvalidity << 32 | uids.p[i]);
 	arena_free(&arena);
 }
 
@@ -402,7 +408,8 @@ static void check_text(struct checking *c, struct str text, const struct folder_
 	size_t before = id == PROBE || is_appended(id) ? 0 : prefix.n;
 	char *want = malloc(bytes);
 	must(want != NULL);
-	if (text.n != before + bytes || !str_starts(text, str_upto(prefix, before)) || memcmp(crash_text(id, bytes, want), text.p + before, bytes) != 0)
+	if (text.n != before + bytes || !str_starts(text, str_upto(prefix, before)) ||
+		memcmp(crash_text(id, bytes, want), text.p + before, bytes) != 0)
 		crash_lost(c->verdict, "message %u has other octets, %zu", id, text.n);
 	free(want);
 	struct promise *p = &c->promise[id];
@@ -411,13 +418,15 @@ static void check_text(struct checking *c, struct str text, const struct folder_
 	p->has_flag = m->flags & FLAG_FLAGGED;
 	p->in_own_folder = str_eq(info->name.path, str_of_c(folder_of(id, own)));
 	if (p->uidvalidity && !p->in_own_folder && info->uidvalidity != p->uidvalidity)
-		crash_lost(c->verdict, "message %u: UIDVALIDITY is %u, was %llu", id, info->uidvalidity, (unsigned long long)p->uidvalidity);
+		crash_lost(c->verdict, "message %u: UIDVALIDITY is %u, was %llu", id, info->uidvalidity,
+			(unsigned long long)p->uidvalidity);
 	if (p->modseq && !p->in_own_folder && info->modseq < p->modseq)
 		crash_lost(c->verdict, "message %u: HIGHESTMODSEQ is %llu, was %llu", id, (unsigned long long)info->modseq,
 			(unsigned long long)p->modseq);
 }
 
-static void check_message(struct checking *c, struct mailbox *mb, const struct folder_info *info, uint32_t uid, struct arena *arena)
+static void check_message(struct checking *c, struct mailbox *mb, const struct folder_info *info, uint32_t uid,
+	struct arena *arena)
 {
 	struct message *m;
 	size_t n;
@@ -442,7 +451,8 @@ static void check_folder(struct checking *c, struct mailbox *mb, const struct fo
 	struct err err = {0};
 	if (folder_select(mb, &info->name, FOLDER_READ_ONLY, arena, &view, &err) == ERR_OK) {
 		if (view.uids.n != view.info.messages)
-			crash_lost(c->verdict, "%.*s says %u messages and has %zu", STR_FMT(info->name.path), view.info.messages, view.uids.n);
+			crash_lost(c->verdict, "%.*s says %u messages and has %zu", STR_FMT(info->name.path), view.info.messages,
+				view.uids.n);
 		for (size_t i = 0; i < view.uids.n; i++)
 			check_message(c, mb, &view.info, view.uids.p[i], arena);
 	} else {
@@ -598,11 +608,13 @@ static void check(const char *dir, const struct disk_trace *trace, size_t positi
 
 static bool is_ack(const struct disk_mark *m)
 {
-	return m->kind == MARK_DELIVERED || m->kind == MARK_APPENDED || m->kind == MARK_FLAGGED || m->kind == MARK_REMOVED || m->kind == MARK_MOVED;
+	return m->kind == MARK_DELIVERED || m->kind == MARK_APPENDED || m->kind == MARK_FLAGGED || m->kind == MARK_REMOVED ||
+	       m->kind == MARK_MOVED;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct crash_test test = {.name = "store", .work = work, .restart = restart, .check = check, .is_ack = is_ack};
+	static const struct crash_test test = {
+		.name = "store", .work = work, .restart = restart, .check = check, .is_ack = is_ack};
 	return crash_main(argc, argv, &test);
 }

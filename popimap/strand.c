@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The store's threads: strands in turn, one batch at a time, commits shared, databases opened and closed by use. strand.h tells the story.
+// The store's threads: strands in turn, one batch at a time, commits shared, databases opened and closed by use. strand.h tells
+// the story.
 #include "strand.h"
 
 #include <malloc.h>
@@ -227,8 +228,8 @@ static void close_idle(struct store *store, size_t limit)
 		close_one(store, victim);
 }
 
-// Makes room for one more open database. Only idle strands are closed: when all are busy there are a few more than open_max for a while,
-// at most one per thread and per job that rests between two slices.
+// Makes room for one more open database. Only idle strands are closed: when all are busy there are a few more than open_max for a
+// while, at most one per thread and per job that rests between two slices.
 static void make_room(struct store *store, struct strand *strand)
 {
 	pthread_mutex_lock(&store->mutex);
@@ -243,7 +244,8 @@ static enum err_code ensure_open(struct store *store, struct strand *strand, con
 	if (strand->db)
 		return ERR_OK;
 	make_room(store, strand);
-	enum err_code code = strand == store->node ? node_db_open(strand, job->err) : mail_db_open(strand, job->make != NULL, job->err);
+	enum err_code code =
+		strand == store->node ? node_db_open(strand, job->err) : mail_db_open(strand, job->make != NULL, job->err);
 	pthread_mutex_lock(&store->mutex);
 	if (code)
 		store->open--;
@@ -482,8 +484,8 @@ static void turn(struct store *store, struct strand *strand)
 	come_to_rest(store, strand); // this thread looks at the queue next
 }
 
-// What the allocator holds of closed databases goes back to the system, when it is much, and at most once in TRIM_MS: it looks at all that is
-// free. Gives up the mutex meanwhile.
+// What the allocator holds of closed databases goes back to the system, when it is much, and at most once in TRIM_MS: it looks at
+// all that is free. Gives up the mutex meanwhile.
 static void give_memory_back(struct store *store, int64_t now_ms)
 {
 	store->closed_at_trim = store->stats.closed;
@@ -513,7 +515,8 @@ static void wait_for_work(struct store_thread *thread)
 		give_memory_back(store, now_ms);
 	} else {
 		store->keeper_waits = true;
-		crew_wait(&store->crew, &thread->member, &store->mutex, clock_earlier(next ? close_ms + TOGETHER_MS : CLOCK_NEVER, trim_ms));
+		crew_wait(&store->crew, &thread->member, &store->mutex,
+			clock_earlier(next ? close_ms + TOGETHER_MS : CLOCK_NEVER, trim_ms));
 		store->keeper_waits = false;
 	}
 }
@@ -546,7 +549,8 @@ void strand_close_all(struct store *store)
 {
 	atomic_store(&store->ending, true);
 	pthread_mutex_lock(&store->mutex);
-	while (store->busy || rest_victim(&store->rest)) { // a caller may be awake before its strand has come to rest; a thread may be closing one
+	// a caller may be awake before its strand has come to rest; a thread may be closing one
+	while (store->busy || rest_victim(&store->rest)) {
 		close_idle(store, 0);
 		if (store->busy)
 			pthread_cond_wait(&store->rested, &store->mutex);

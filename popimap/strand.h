@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Strands: who may touch a mailbox's database when. Private to the store.
 //
-// A strand is one mailbox in memory: a queue of jobs, a connection (while it is among the open ones), those who watch it. A job is an
-// embedded struct in the memory of the caller that waits for it:
+// A strand is one mailbox in memory: a queue of jobs, a connection (while it is among the open ones), those who watch it. A job
+// is an embedded struct in the memory of the caller that waits for it:
 //
 //     struct peek { struct job job; uint32_t folder; uint64_t modseq; };
 //     static enum job_step peek_run(struct job *job, struct strand *strand)          // on a store thread
@@ -14,15 +14,17 @@
 //     struct peek peek = {.job = {.kind = JOB_READ, .run = peek_run, .err = err}, .folder = 7};
 //     code = strand_run(strand, &peek.job);                                          // may wait
 //
-// Happy path: strand_submit puts the job at the end of the strand's queue and the strand at the end of the store's queue; a thread takes the
-// strand, opens its database if need be, and runs one batch: either one job that reads, or all jobs that write up to the next that reads,
-// STORE_BATCH_MAX at most, in one transaction. Then it wakes the callers and, if more waits, puts the strand at the end again.
+// Happy path: strand_submit puts the job at the end of the strand's queue and the strand at the end of the store's queue; a
+// thread takes the strand, opens its database if need be, and runs one batch: either one job that reads, or all jobs that write
+// up to the next that reads, STORE_BATCH_MAX at most, in one transaction. Then it wakes the callers and, if more waits, puts the
+// strand at the end again.
 //
-// A job that fails alone is undone to its savepoint; the others of the batch go on. A commit that fails fails all of the batch, and the
-// connection is closed, so that nothing in memory outlives a transaction that never was. A crash at any point leaves the last commit.
+// A job that fails alone is undone to its savepoint; the others of the batch go on. A commit that fails fails all of the batch,
+// and the connection is closed, so that nothing in memory outlives a transaction that never was. A crash at any point leaves the
+// last commit.
 //
-// Locks: store->mutex guards the table, the queues, who rests, and the watches, and is never held over the disk. A strand's fields below
-// "owner" belong to the thread that runs it.
+// Locks: store->mutex guards the table, the queues, who rests, and the watches, and is never held over the disk. A strand's
+// fields below "owner" belong to the thread that runs it.
 #ifndef POPIMAP_STRAND_H
 #define POPIMAP_STRAND_H
 
@@ -52,7 +54,8 @@ enum job_step { JOB_DONE, JOB_AGAIN };
 struct job {
 	enum job_kind kind;
 	enum job_step (*run)(struct job *job, struct strand *strand);
-	void (*failed)(struct job *job, struct strand *strand); // JOB_WRITE: its changes were undone after run; NULL: nothing to do
+	// JOB_WRITE: its changes were undone after run; NULL: nothing to do
+	void (*failed)(struct job *job, struct strand *strand);
 	const struct store_home *make; // JOB_WRITE: the mailbox may be made
 	struct err *err;               // borrowed; NULL: own is used, so that run always has one
 	struct err own;
@@ -187,8 +190,8 @@ enum err_code strand_run(struct strand *strand, struct job *job);
 void strand_submit(struct strand *strand, struct job *job);
 void strand_await(struct job *job);
 
-// For a job that ended with ERR_NOTFOUND because there is no such mailbox: lists the mailbox in node.db, then runs the job again, which makes it.
-// In this order, so that no mailbox is ever unlisted.
+// For a job that ended with ERR_NOTFOUND because there is no such mailbox: lists the mailbox in node.db, then runs the job again,
+// which makes it. In this order, so that no mailbox is ever unlisted.
 enum err_code store_run_making(struct strand *strand, const struct store_home *home, struct job *job);
 
 // Deliveries for the statistics.
@@ -198,8 +201,8 @@ void store_count_deliveries(struct store *store, const struct delivery *deliveri
 // A thread of the store, until it closes; arg is its struct store_thread.
 void *strand_thread(void *arg);
 
-// Closes the databases of all mailboxes, none of which is in use; threads still run, for node.db learns of it. Then, without threads,
-// frees all.
+// Closes the databases of all mailboxes, none of which is in use; threads still run, for node.db learns of it. Then, without
+// threads, frees all.
 void strand_close_all(struct store *store);
 void strand_free_all(struct store *store);
 

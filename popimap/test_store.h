@@ -150,8 +150,9 @@ static __attribute__((noinline, unused)) struct incoming *test_incoming(struct s
 	return incoming;
 }
 
-static const char test_message[] = "From: Ada <ada@uni.example>\r\nTo: bob@uni.example\r\nSubject: hello\r\n"
-				   "Message-ID: <1@uni.example>\r\nDate: Sat, 21 Nov 2026 19:44:15 +0100\r\n\r\nFirst line\r\n.second\r\n";
+static const char test_message[] =
+	"From: Ada <ada@uni.example>\r\nTo: bob@uni.example\r\nSubject: hello\r\n"
+	"Message-ID: <1@uni.example>\r\nDate: Sat, 21 Nov 2026 19:44:15 +0100\r\n\r\nFirst line\r\n.second\r\n";
 static const char test_prefix[] = "Return-Path: <ada@uni.example>\r\nDelivered-To: bob@uni.example\r\n";
 
 static __attribute__((noinline, unused)) struct delivery test_delivery(unsigned mailbox, unsigned key, struct incoming *body)
@@ -176,7 +177,8 @@ static __attribute__((noinline, unused)) struct delivery test_deliver(unsigned m
 	return delivery;
 }
 
-static __attribute__((noinline, unused)) void test_append(struct mailbox *mailbox, const char *folder, struct str text, uint64_t flags)
+static __attribute__((noinline, unused)) void test_append(struct mailbox *mailbox, const char *folder, struct str text,
+	uint64_t flags)
 {
 	struct err err = {0};
 	struct mailbox_name name = test_name(folder);
@@ -190,7 +192,8 @@ static __attribute__((noinline, unused)) void test_append(struct mailbox *mailbo
 	incoming_free(&body);
 }
 
-static __attribute__((noinline, unused)) struct folder_view test_select(struct mailbox *mailbox, const char *folder, enum folder_mode mode)
+static __attribute__((noinline, unused)) struct folder_view test_select(struct mailbox *mailbox, const char *folder,
+	enum folder_mode mode)
 {
 	struct err err = {0};
 	struct folder_view view;
@@ -212,7 +215,9 @@ static __attribute__((noinline, unused)) struct folder_info test_status(struct m
 
 static __attribute__((noinline, unused)) struct folder_seen test_seen(const struct folder_view *view, bool take_recent)
 {
-	return (struct folder_seen){.modseq = view->info.modseq, .uidnext = view->info.uidnext, .uidvalidity = view->info.uidvalidity,
+	return (struct folder_seen){.modseq = view->info.modseq,
+		.uidnext = view->info.uidnext,
+		.uidvalidity = view->info.uidvalidity,
 		.take_recent = take_recent};
 }
 
@@ -227,7 +232,8 @@ static __attribute__((noinline, unused)) const struct folder_changes *test_chang
 	return &changes;
 }
 
-static __attribute__((noinline, unused)) struct message test_fetch(struct mailbox *mailbox, uint32_t folder, uint32_t uid, unsigned what)
+static __attribute__((noinline, unused)) struct message test_fetch(struct mailbox *mailbox, uint32_t folder, uint32_t uid,
+	unsigned what)
 {
 	struct err err = {0};
 	struct message *messages;
@@ -238,7 +244,8 @@ static __attribute__((noinline, unused)) struct message test_fetch(struct mailbo
 	return messages[0];
 }
 
-static __attribute__((noinline, unused)) struct flag_result test_flag(struct mailbox *mailbox, uint32_t folder, uint32_t uid, enum flag_change change, uint64_t flags)
+static __attribute__((noinline, unused)) struct flag_result test_flag(struct mailbox *mailbox, uint32_t folder, uint32_t uid,
+	enum flag_change change, uint64_t flags)
 {
 	struct err err = {0};
 	struct flag_result result;
@@ -248,7 +255,8 @@ static __attribute__((noinline, unused)) struct flag_result test_flag(struct mai
 	return result;
 }
 
-// Names of all folders, with '!' before those that cannot be selected, '-' before those that are only subscribed, '+' after parents.
+// Names of all folders, with '!' before those that cannot be selected, '-' before those that are only subscribed, '+' after
+// parents.
 static __attribute__((noinline, unused)) const char *test_folders(struct mailbox *mailbox)
 {
 	struct err err = {0};

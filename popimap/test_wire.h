@@ -2,8 +2,8 @@
 // For the tests of IMAP and POP3: both ends of the wire. A script goes in, what the session writes is compared with a pattern.
 //
 // The store is a real one (test_store.h), the directory is in memory, and the log-in is a stand-in below: the functions of
-// router/login.h are defined here, so the linker takes these. User "joe", password "secret"; mechanism PLAIN with "joe" as its initial
-// response. In patterns "#" stands for digits and "~" for anything inside a line.
+// router/login.h are defined here, so the linker takes these. User "joe", password "secret"; mechanism PLAIN with "joe" as its
+// initial response. In patterns "#" stands for digits and "~" for anything inside a line.
 #ifndef POPIMAP_TEST_WIRE_H
 #define POPIMAP_TEST_WIRE_H
 
@@ -24,7 +24,8 @@ static struct clock_fake wire_clock;
 
 // --- The log-in that is none ---
 
-void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext, struct login_attempt *attempt_out)
+void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext,
+	struct login_attempt *attempt_out)
 {
 	(void)service;
 	must(may_plaintext);
@@ -211,7 +212,8 @@ static inline void wire_expect(const struct wire_run *run, const char *pattern)
 
 // --- A wire on which other things happen in between ---
 
-// "\1c" in a script calls act('c') when all before it was answered; "\2c" does while the session waits for news, and ends that wait;
+// "\1c" in a script calls act('c') when all before it was answered; "\2c" does while the session waits for news, and ends that
+// wait;
 // "\3" lets that wait reach its deadline.
 struct wire_script {
 	struct str in;
@@ -273,7 +275,8 @@ static inline void wire_close(void *self, int64_t linger_ms)
 }
 
 // As wire_run, with actions. In out, initialised here, the caller's to free.
-static inline struct str wire_play(void (*serve)(struct conn *conn, void *arg), const char *in, void (*act)(char which), struct buf *out)
+static inline struct str wire_play(void (*serve)(struct conn *conn, void *arg), const char *in, void (*act)(char which),
+	struct buf *out)
 {
 	static const struct conn_io io = {.read = wire_read, .write = wire_write, .wait = wire_wait, .close = wire_close};
 	struct wire_script script = {.in = str_of_c(in), .out = out, .act = act};

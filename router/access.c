@@ -17,7 +17,9 @@ struct search {
 static bool doubt(struct search *s)
 {
 	s->access->refuses = true;
-	s->access->reply = (struct reply){.code = DOUBT_CODE, .enhanced = STR("4.3.5"), .text = STR("access rules are not set up completely, try again later")};
+	s->access->reply = (struct reply){.code = DOUBT_CODE,
+		.enhanced = STR("4.3.5"),
+		.text = STR("access rules are not set up completely, try again later")};
 	return true;
 }
 
@@ -133,7 +135,8 @@ static bool try_address(struct search *s, const char *tag, const struct addr *ad
 	bool has_detail = addr_detail(s->arena, addr, s->table->delimiters, &base, &detail);
 	if (try_tagged(s, tag, "", addr->key, "") || (has_detail && try_tagged(s, tag, "", base.key, "")))
 		return true;
-	if (domain_is_literal(&addr->domain) ? try_tagged(s, tag, "", addr->domain.key, "") : try_domain(s, tag, addr->domain.key))
+	if (domain_is_literal(&addr->domain) ? try_tagged(s, tag, "", addr->domain.key, "")
+					     : try_domain(s, tag, addr->domain.key))
 		return true;
 	return try_tagged(s, tag, "", local_of(addr), "@") || (has_detail && try_tagged(s, tag, "", local_of(&base), "@"));
 }
@@ -145,15 +148,17 @@ static size_t list_lengths(struct search *s, char family, bool has_length[129])
 	size_t n = 0;
 	snprintf(from, sizeof from, "connect:%c/", family);
 	for (;;) {
-		struct str key = rules_next_key(s->table->rules, RULES_ACCESS, s->table->directory, str_of_c(from), s->arena), length, ip;
+		struct str key = rules_next_key(s->table->rules, RULES_ACCESS, s->table->directory, str_of_c(from), s->arena),
+			   length, ip;
 		uint64_t bits;
 		char prefix[] = {'c', 'o', 'n', 'n', 'e', 'c', 't', ':', family, '/'};
-		if (!str_starts(key, str_of(prefix, sizeof prefix)) || !str_cut(str_from(key, sizeof prefix), '/', &length, &ip) ||
-			!str_to_u64(length, 128, &bits))
+		if (!str_starts(key, str_of(prefix, sizeof prefix)) ||
+			!str_cut(str_from(key, sizeof prefix), '/', &length, &ip) || !str_to_u64(length, 128, &bits))
 			return n;
 		has_length[bits] = true;
 		n++;
-		snprintf(from, sizeof from, "connect:%c/%u0", family, (unsigned)bits); // "0" comes behind "/", and before other digits' "/"
+		snprintf(from, sizeof from, "connect:%c/%u0", family,
+			(unsigned)bits); // "0" comes behind "/", and before other digits' "/"
 	}
 }
 
@@ -198,11 +203,13 @@ void access_certificate(const struct access_table *table, const struct access_ce
 	bool let = false;
 	if (has_rows(&s, "certissuer:"))
 		let = is_let(&s, "certissuer:", access_rule_certificate(arena, certificate->issuer)) ||
-		      (access_out->asks_subject && is_let(&s, "certsubject:", access_rule_certificate(arena, certificate->subject)));
+		      (access_out->asks_subject &&
+			      is_let(&s, "certsubject:", access_rule_certificate(arena, certificate->subject)));
 	bool by_name = !let && has_rows(&s, "certname:");
 	for (size_t i = 0; by_name && !let && i < certificate->names_n; i++) {
 		struct domain domain;
-		let = domain_parse(arena, certificate->names[i], DOMAIN_UTF8, &domain) == DOMAIN_OK && is_let(&s, "certname:", domain.key);
+		let = domain_parse(arena, certificate->names[i], DOMAIN_UTF8, &domain) == DOMAIN_OK &&
+		      is_let(&s, "certname:", domain.key);
 	}
 	if (!let)
 		*access_out = (struct access){.attribute = ""};
@@ -226,7 +233,8 @@ void access_sender(const struct access_table *table, const struct addr *sender, 
 	directory_end(table->directory);
 }
 
-void access_recipient(const struct access_table *table, const struct addr *recipient, struct arena *arena, struct access *access_out)
+void access_recipient(const struct access_table *table, const struct addr *recipient, struct arena *arena,
+	struct access *access_out)
 {
 	struct search s = {.table = table, .arena = arena, .access = access_out};
 	*access_out = (struct access){.attribute = ""};
@@ -235,8 +243,8 @@ void access_recipient(const struct access_table *table, const struct addr *recip
 	directory_begin(table->directory);
 	bool found = has_rows(&s, "to:") && try_address(&s, "to:", recipient);
 	// A domain without a tag says of recipients only that mail may be relayed to it.
-	if (!found && has_rows(&s, "relay:") && recipient->domain.kind == DOMAIN_NAME && try_domain(&s, "relay:", recipient->domain.key) &&
-		!access_out->relays)
+	if (!found && has_rows(&s, "relay:") && recipient->domain.kind == DOMAIN_NAME &&
+		try_domain(&s, "relay:", recipient->domain.key) && !access_out->relays)
 		*access_out = (struct access){.attribute = ""};
 	directory_end(table->directory);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Book-keeping of a decision. Everything that grows lives in arenas that end with it; only reasons and targets reach the caller's.
+// Book-keeping of a decision. Everything that grows lives in arenas that end with it; only reasons and targets reach the
+// caller's.
 #include "decision.h"
 
 #include <stdlib.h>
@@ -48,8 +49,8 @@ static void *grow(struct decision *d, void *array, size_t n, size_t *room, size_
 	return grown;
 }
 
-// Adds a hash; false when it was there. 64 bits over at most some hundred thousand: that two clash, and one loses its copy, has a chance
-// of one in 10^9.
+// Adds a hash; false when it was there. 64 bits over at most some hundred thousand: that two clash, and one loses its copy, has a
+// chance of one in 10^9.
 static bool add_seen(struct decision *d, uint64_t hash)
 {
 	hash = hash ? hash : 1;
@@ -260,7 +261,8 @@ static const struct addr *keep_addr(struct decision *d, const struct addr *addr,
 	*kept = *addr;
 	kept->text = keep_str(d, addr->text, STR_NONE);
 	kept->key = keep_str(d, addr->key, kept->text);
-	kept->local = str_starts(kept->text, addr->local) ? str_upto(kept->text, addr->local.n) : keep_str(d, addr->local, STR_NONE);
+	kept->local =
+		str_starts(kept->text, addr->local) ? str_upto(kept->text, addr->local.n) : keep_str(d, addr->local, STR_NONE);
 	kept->domain.text = keep_str(d, addr->domain.text, other->domain.text);
 	kept->domain.key = keep_str(d, addr->domain.key, other->domain.key);
 	return kept;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A decision about a recipient while it is made: what is still to be looked at, what was found, why. recipient.c holds the rules.
 //
-// Work is a queue, not a recursion: a group of 100,000 nested members needs memory of a worker's and no stack of a fiber's. Each entry is
-// applied once, so loops and diamonds end; the chain of parents tells a loop from a diamond.
+// Work is a queue, not a recursion: a group of 100,000 nested members needs memory of a worker's and no stack of a fiber's. Each
+// entry is applied once, so loops and diamonds end; the chain of parents tells a loop from a diamond.
 #ifndef ROUTER_DECISION_H
 #define ROUTER_DECISION_H
 
@@ -101,7 +101,8 @@ struct decision {
 	struct entry domain;
 	struct str outside_key; // and the last that is none of ours
 	struct access access;  // what the access table says of the recipient itself
-	struct entry role_domain; // of a recipient that must be reachable (RFC 2142), or leads to postmaster; dn empty: it is none
+	// of a recipient that must be reachable (RFC 2142), or leads to postmaster; dn empty: it is none
+	struct entry role_domain;
 	struct str role_postmaster; // of that domain; empty: it was postmaster itself
 	unsigned role_tries;      // who has been tried in its place
 	enum decision_cause later, gone; // the first of each
@@ -128,8 +129,8 @@ void decision_reason(struct decision *d, const char *rule, struct str entry, enu
 // The same with the attribute's name, a literal; "": none.
 void decision_reason_of(struct decision *d, const char *rule, struct str entry, const char *attribute, struct str value);
 
-// Something below cannot be delivered: for now, or for good. From a shadow that is not fresh nothing is for good. Of a list's member who is
-// gone or turned off it is CAUSE_EMPTY.
+// Something below cannot be delivered: for now, or for good. From a shadow that is not fresh nothing is for good. Of a list's
+// member who is gone or turned off it is CAUSE_EMPTY.
 void decision_later(struct decision *d, enum decision_cause cause);
 void decision_gone(struct decision *d, enum decision_cause cause);
 
@@ -139,8 +140,8 @@ void decision_says(struct decision *d, const struct reply *reply);
 // What the recipient itself is; the first call counts.
 void decision_is(struct decision *d, enum recipient_outcome outcome);
 
-// A look-up in the snapshot, counted: beyond entries_max d->too_big and a doubt. No answer, and two entries, are a doubt, which is said here:
-// decision_later, with its reason, so that callers have two cases: somebody, and nobody.
+// A look-up in the snapshot, counted: beyond entries_max d->too_big and a doubt. No answer, and two entries, are a doubt, which
+// is said here: decision_later, with its reason, so that callers have two cases: somebody, and nobody.
 enum decision_found {
 	DECISION_NOBODY,
 	DECISION_SOMEBODY, // *entry_out, in d->scratch

@@ -122,7 +122,8 @@ static const char *parse_pieces(struct parse *p, struct filter *f, struct str va
 			value = rest;
 		if (text.n == 0)
 			continue;
-		bool exact = f->attr->syntax == ATTR_IA5_EXACT || f->attr->syntax == ATTR_TEXT_EXACT || f->attr->syntax == ATTR_OCTETS;
+		bool exact =
+			f->attr->syntax == ATTR_IA5_EXACT || f->attr->syntax == ATTR_TEXT_EXACT || f->attr->syntax == ATTR_OCTETS;
 		struct piece *piece = arena_alloc(p->arena, sizeof *piece);
 		text = unescape(p->arena, text);
 		if (piece == NULL)
@@ -188,7 +189,8 @@ static const char *parse_set(struct parse *p, struct filter *f)
 		wrong = parse(p, end);
 		end = wrong ? end : &(*end)->next;
 	}
-	return wrong == NULL && f->op == OP_NOT && n != 1 ? "is not a filter" : wrong; // an empty AND is true, an empty OR false (RFC 4526)
+	return wrong == NULL && f->op == OP_NOT && n != 1 ? "is not a filter"
+							  : wrong; // an empty AND is true, an empty OR false (RFC 4526)
 }
 
 static const char *parse(struct parse *p, struct filter **out)
@@ -247,7 +249,8 @@ static bool has_pieces(const struct filter *f, struct str text)
 				return text.n == 0;
 			continue;
 		}
-		ptrdiff_t at = last ? (str_ends(text, piece->text) ? (ptrdiff_t)(text.n - piece->text.n) : -1) : str_find(text, piece->text);
+		ptrdiff_t at = last ? (str_ends(text, piece->text) ? (ptrdiff_t)(text.n - piece->text.n) : -1)
+				    : str_find(text, piece->text);
 		if (at < 0)
 			return false;
 		text = str_from(text, (size_t)at + piece->text.n);
@@ -261,7 +264,8 @@ static bool value_matches(const struct filter *f, struct str value, struct arena
 	if (f->op == OP_PRESENT)
 		return true;
 	if (f->op == OP_PIECES) {
-		bool exact = f->attr->syntax == ATTR_IA5_EXACT || f->attr->syntax == ATTR_TEXT_EXACT || f->attr->syntax == ATTR_OCTETS;
+		bool exact =
+			f->attr->syntax == ATTR_IA5_EXACT || f->attr->syntax == ATTR_TEXT_EXACT || f->attr->syntax == ATTR_OCTETS;
 		struct str text = exact ? value : addr_local_key(scratch, value);
 		return text.p && has_pieces(f, text);
 	}

@@ -4,9 +4,10 @@
 //     const char *wrong = filter_parse(arena, STR("(&(objectClass=phMailUser)(mailHost=mb1.uni.example))"), &filter);
 //     if (wrong == NULL && filter_matches(filter, entry, scratch)) ...
 //
-// And, or, not; equality, presence, substrings; >= and <= of numbers and times. Attributes are those that the shadow holds (schema/attr.def);
-// of objectClass our own classes, and "*". What the shadow cannot answer (another attribute or class, ~=, extensible matching, an order of
-// strings) is refused when parsed and never taken for "no": a list that lost half its members would look like one that works. Pure.
+// And, or, not; equality, presence, substrings; >= and <= of numbers and times. Attributes are those that the shadow holds
+// (schema/attr.def); of objectClass our own classes, and "*". What the shadow cannot answer (another attribute or class, ~=,
+// extensible matching, an order of strings) is refused when parsed and never taken for "no": a list that lost half its members
+// would look like one that works. Pure.
 #ifndef ROUTER_FILTER_H
 #define ROUTER_FILTER_H
 

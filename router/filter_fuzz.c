@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any text as a memberURL, and as a filter: understood or refused with a reason, the same twice; what is understood says yes or no.
+// Any text as a memberURL, and as a filter: understood or refused with a reason, the same twice; what is understood says yes or
+// no.
 // Covers: router/filter.c router/member_url.c
 #include <stdint.h>
 

@@ -39,7 +39,8 @@ enum directory_answer home_domain(struct directory *directory, const struct entr
 struct str home_delimiters(struct directory *directory, const struct entry *user, struct str setting, struct arena *arena)
 {
 	const struct entry *domain;
-	bool own = home_domain(directory, user, arena, &domain) == DIRECTORY_FOUND && entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER);
+	bool own = home_domain(directory, user, arena, &domain) == DIRECTORY_FOUND &&
+		   entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER);
 	return own ? entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER) : setting;
 }
 
@@ -82,8 +83,8 @@ static bool domain_allows(struct directory *directory, const struct entry *user,
 	unreachable("directory_answer");
 }
 
-// While the last delta is copied nobody writes: a delivery waits in the queue, a log-in comes again. Before, the old host has it, after,
-// mailHost names the new one.
+// While the last delta is copied nobody writes: a delivery waits in the queue, a log-in comes again. Before, the old host has it,
+// after, mailHost names the new one.
 static bool is_being_moved(const struct entry *entry, enum purpose purpose, struct home *home)
 {
 	if (!str_eq_nocase(entry_first(entry, ATTR_PH_MOVE_STATE), STR("cutover")))
@@ -136,7 +137,8 @@ static void decide(struct directory *directory, const struct home_rules *rules, 
 		return;
 	}
 	if (directory_find(directory, DIRECTORY_MAILBOX, guid_bytes(&home->mailbox_id), arena, &match) != DIRECTORY_FOUND) {
-		answer(home, HOME_UNAVAILABLE, "several entries claim this mailbox"); // nobody reads another's mail by a slip of the pen
+		answer(home, HOME_UNAVAILABLE,
+			"several entries claim this mailbox"); // nobody reads another's mail by a slip of the pen
 		return;
 	}
 	home->mail = entry_first(entry, ATTR_MAIL);
@@ -178,7 +180,8 @@ void home_of_account(struct directory *directory, const struct home_rules *rules
 }
 
 // The characters that begin a detail in the address's domain.
-static struct str delimiters_of(struct directory *directory, const struct home_rules *rules, const struct addr *addr, struct arena *arena)
+static struct str delimiters_of(struct directory *directory, const struct home_rules *rules, const struct addr *addr,
+	struct arena *arena)
 {
 	struct directory_match match;
 	if (directory_find(directory, DIRECTORY_DOMAIN, addr->domain.key, arena, &match) == DIRECTORY_FOUND &&
@@ -187,8 +190,8 @@ static struct str delimiters_of(struct directory *directory, const struct home_r
 	return rules->delimiters;
 }
 
-void home_of_recipient(struct directory *directory, const struct home_rules *rules, const struct addr *recipient, struct arena *arena,
-	struct home *home_out)
+void home_of_recipient(struct directory *directory, const struct home_rules *rules, const struct addr *recipient,
+	struct arena *arena, struct home *home_out)
 {
 	struct home home = {.answer = HOME_UNAVAILABLE};
 	struct addr base;
@@ -205,8 +208,8 @@ void home_of_recipient(struct directory *directory, const struct home_rules *rul
 	*home_out = home;
 }
 
-enum directory_answer home_of_mailbox(struct directory *directory, const struct guid *mailbox_id, struct arena *arena, struct str *host_out,
-	struct str *mail_out)
+enum directory_answer home_of_mailbox(struct directory *directory, const struct guid *mailbox_id, struct arena *arena,
+	struct str *host_out, struct str *mail_out)
 {
 	struct directory_match match;
 	struct entry_cursor cursor = {0};

@@ -21,7 +21,8 @@ bool host_endpoint_parse(struct str text, struct str *service_out, struct host_e
 	uint64_t port;
 	if (!str_cut(text, '=', &service, &rest) || !str_starts_nocase(rest, STR("inet:")))
 		return false;
-	if (!split_port(str_from(rest, sizeof "inet:" - 1), &host, &port_text) || !str_to_u64(port_text, UINT16_MAX, &port) || port == 0)
+	if (!split_port(str_from(rest, sizeof "inet:" - 1), &host, &port_text) || !str_to_u64(port_text, UINT16_MAX, &port) ||
+		port == 0)
 		return false;
 	if (str_starts(host, STR("["))) {
 		if (!str_ends(host, STR("]")))
@@ -66,7 +67,8 @@ static bool collect_pins(const struct entry *entry, struct arena *arena, struct 
 	return true;
 }
 
-enum host_answer host_find(struct directory *directory, struct str name, struct str service, struct arena *arena, struct host *host_out)
+enum host_answer host_find(struct directory *directory, struct str name, struct str service, struct arena *arena,
+	struct host *host_out)
 {
 	struct directory_match match;
 	struct host host = {.name = name};

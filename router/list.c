@@ -40,7 +40,8 @@ size_t list_add_by_url(struct decision *d, struct decision_item *item, const str
 		const char *wrong = member_url_parse(d->scratch, text, &url);
 		if (wrong) {
 			decision_reason(d, "bad member URL", list->dn, ATTR_MEMBER_URL, text);
-			decision_reason(d, "bad member URL", list->dn, ATTR_MEMBER_URL, arena_printf(d->scratch, "the URL %s", wrong));
+			decision_reason(d, "bad member URL", list->dn, ATTR_MEMBER_URL, arena_printf(d->scratch, "the URL %s",
+				wrong));
 			decision_later(d, CAUSE_LIST);
 			continue;
 		}
@@ -68,7 +69,8 @@ static bool has_owner(const struct entry *entry)
 // By what the entry has, whatever other entries there are.
 static bool says_it_is_one(const struct entry *entry)
 {
-	return (entry->classes & ENTRY_LIST) || entry_has(entry, ATTR_PH_LIST_ERRORS_TO) || has_owner(entry) || entry_has(entry, ATTR_MEMBER_URL);
+	return (entry->classes & ENTRY_LIST) || entry_has(entry, ATTR_PH_LIST_ERRORS_TO) || has_owner(entry) ||
+	       entry_has(entry, ATTR_MEMBER_URL);
 }
 
 bool list_is_one(struct decision *d, const struct entry *entry, const struct addr *addr, struct str *owner_out)
@@ -79,7 +81,8 @@ bool list_is_one(struct decision *d, const struct entry *entry, const struct add
 	bool from_nobody = d->query->sender && addr_is_null(d->query->sender);
 	bool is_list = says_it_is_one(entry);
 	*owner_out = STR_NONE;
-	bool fits = addr_with_local(d->scratch, addr, arena_printf(d->scratch, "owner-%.*s", STR_FMT(addr->local)), &owner) == ADDR_OK;
+	bool fits = addr_with_local(d->scratch, addr, arena_printf(d->scratch, "owner-%.*s", STR_FMT(addr->local)), &owner) ==
+		    ADDR_OK;
 	if (!is_list) // sendmail's owner-x: an entry of its own
 		is_list = fits && decision_find(d, DIRECTORY_ADDRESS, owner.key, &other) == DECISION_SOMEBODY;
 	if (is_list && !from_nobody)

@@ -40,7 +40,8 @@ static bool is_valid(const struct answer *row, uint64_t version, int64_t now_ms)
 	return row->version == version && now_ms >= row->at_ms && now_ms - row->at_ms < LIST_ANSWERS_MS;
 }
 
-bool list_answers_find(struct list_answers *answers, const struct guid *list, uint64_t version, int64_t now_ms, unsigned *cause_out)
+bool list_answers_find(struct list_answers *answers, const struct guid *list, uint64_t version, int64_t now_ms,
+	unsigned *cause_out)
 {
 	bool found = false;
 	pthread_mutex_lock(&answers->lock);

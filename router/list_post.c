@@ -23,7 +23,8 @@ struct poster {
 	struct str aliased;          // domain.key of the domain that his is an alias of; empty: it is none
 	const struct entry *entries[2]; // of the address, of the log-in
 	size_t n;
-	const struct decision_item *via; // and the lists and groups that the message comes through, upward from here; NULL: it comes to this one itself
+	// and the lists and groups that the message comes through, upward from here; NULL: it comes to this one itself
+	const struct decision_item *via;
 };
 
 // The next list or group at or above via.
@@ -58,7 +59,8 @@ static bool find_aliased(struct decision *d, struct poster *p)
 		return true;
 	p->aliased = target.key;
 	for (size_t i = 0; i < 1 + (size_t)p->has_base && p->n == 0; i++)
-		if (addr_with_domain(d->scratch, spellings[i], &target, &aliased) == ADDR_OK && !add_entry(d, p, DIRECTORY_ADDRESS, aliased.key))
+		if (addr_with_domain(d->scratch, spellings[i], &target, &aliased) == ADDR_OK &&
+			!add_entry(d, p, DIRECTORY_ADDRESS, aliased.key))
 			return false;
 	return true;
 }
@@ -87,7 +89,8 @@ static bool is_key(struct decision *d, struct str value, struct str key)
 		return true;
 	for (size_t i = 0; i < value.n; i++) // a spelling beyond ASCII
 		if ((unsigned char)value.p[i] >= 0x80)
-			return addr_parse(d->scratch, value, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK && str_eq(addr.key, key);
+			return addr_parse(d->scratch, value, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
+			       str_eq(addr.key, key);
 	return false;
 }
 
@@ -140,7 +143,8 @@ static bool is_poster_uuid(const struct poster *p, const struct guid *uuid)
 	return false;
 }
 
-static bool names_address(struct decision *d, const struct poster *p, const struct entry *entry, enum attr attr, struct str *value_out)
+static bool names_address(struct decision *d, const struct poster *p, const struct entry *entry, enum attr attr,
+	struct str *value_out)
 {
 	struct entry_cursor cursor = {0};
 	while (entry_next(entry, attr, &cursor, value_out))
@@ -278,7 +282,8 @@ enum named {
 };
 
 // By attributes that name him, himself or through groups.
-static enum named is_named(struct decision *d, const struct poster *p, const struct entry *list, enum attr addresses, enum attr names)
+static enum named is_named(struct decision *d, const struct poster *p, const struct entry *list, enum attr addresses,
+	enum attr names)
 {
 	struct str value;
 	bool unsure;
@@ -294,7 +299,8 @@ static enum named is_named(struct decision *d, const struct poster *p, const str
 }
 
 // By URLs; `why` gives the rule when one finds him. One that cannot be asked may be about him.
-static enum named is_found_by_url(struct decision *d, const struct poster *p, const struct entry *list, enum attr attr, struct str *url_out)
+static enum named is_found_by_url(struct decision *d, const struct poster *p, const struct entry *list, enum attr attr,
+	struct str *url_out)
 {
 	enum named named = NAMED_NOT;
 	struct entry_cursor cursor = {0};
@@ -341,15 +347,16 @@ static enum policy policy_of(const struct entry *list)
 	return any ? POLICY_LISTED : POLICY_ANYONE;
 }
 
-static enum list_post refuse(struct decision *d, const struct entry *list, enum attr attr, struct str value, enum decision_cause cause,
-	enum decision_cause *cause_out)
+static enum list_post refuse(struct decision *d, const struct entry *list, enum attr attr, struct str value,
+	enum decision_cause cause, enum decision_cause *cause_out)
 {
 	decision_reason(d, "may not post", list->dn, attr, value);
 	*cause_out = cause;
 	return LIST_POST_REFUSED;
 }
 
-static enum list_post by_policy(struct decision *d, const struct entry *list, const struct poster *p, enum decision_cause *cause_out)
+static enum list_post by_policy(struct decision *d, const struct entry *list, const struct poster *p,
+	enum decision_cause *cause_out)
 {
 	struct str word = entry_first(list, ATTR_PH_LIST_POST_POLICY);
 	enum named named = NAMED_NOT;
@@ -379,8 +386,8 @@ static enum list_post by_policy(struct decision *d, const struct entry *list, co
 	return refuse(d, list, word.p ? ATTR_PH_LIST_POST_POLICY : ATTR_PH_LIST_ALLOWED_SENDER, word, CAUSE_POST, cause_out);
 }
 
-// Those whom the list names may post whatever the policy, but for nobody; moderators need no moderator. Lists above speak where they are
-// named as senders: as a member or a moderator they would be readers.
+// Those whom the list names may post whatever the policy, but for nobody; moderators need no moderator. Lists above speak where
+// they are named as senders: as a member or a moderator they would be readers.
 static enum named is_exempt(struct decision *d, const struct entry *list, struct poster *p)
 {
 	if (policy_of(list) == POLICY_NOBODY)
@@ -397,7 +404,8 @@ static enum named is_exempt(struct decision *d, const struct entry *list, struct
 	return named;
 }
 
-static enum named is_denied(struct decision *d, const struct poster *p, const struct entry *list, enum attr *by_out, struct str *value_out)
+static enum named is_denied(struct decision *d, const struct poster *p, const struct entry *list, enum attr *by_out,
+	struct str *value_out)
 {
 	bool unsure;
 	*by_out = ATTR_PH_LIST_DENIED_SENDER;
@@ -415,11 +423,12 @@ static enum named is_denied(struct decision *d, const struct poster *p, const st
 	return named;
 }
 
-enum list_post list_may_post(struct decision *d, const struct decision_item *item, const struct entry *list, enum decision_cause *cause_out)
+enum list_post list_may_post(struct decision *d, const struct decision_item *item, const struct entry *list,
+	enum decision_cause *cause_out)
 {
 	static const enum attr rules[] = {ATTR_PH_LIST_POST_POLICY, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_DENIED_SENDER,
-		ATTR_PH_LIST_ALLOWED_SENDER_DN, ATTR_PH_LIST_REQUIRE_AUTH, ATTR_PH_LIST_DENIED_SENDER_DN, ATTR_PH_LIST_ALLOWED_SENDER_URL,
-		ATTR_PH_LIST_DENIED_SENDER_URL};
+		ATTR_PH_LIST_ALLOWED_SENDER_DN, ATTR_PH_LIST_REQUIRE_AUTH, ATTR_PH_LIST_DENIED_SENDER_DN,
+		ATTR_PH_LIST_ALLOWED_SENDER_URL, ATTR_PH_LIST_DENIED_SENDER_URL};
 	size_t n = 0;
 	struct poster p;
 	struct str value;
@@ -428,7 +437,8 @@ enum list_post list_may_post(struct decision *d, const struct decision_item *ite
 	if (n == 0)
 		return LIST_POST_ALLOWED;
 	if (entry_has(list, ATTR_PH_LIST_POST_POLICY))
-		decision_reason(d, "post policy", list->dn, ATTR_PH_LIST_POST_POLICY, entry_first(list, ATTR_PH_LIST_POST_POLICY));
+		decision_reason(d, "post policy", list->dn, ATTR_PH_LIST_POST_POLICY, entry_first(list,
+			ATTR_PH_LIST_POST_POLICY));
 	if (d->query->sender == NULL)
 		return LIST_POST_ALLOWED;
 	if (entry_flag(list, ATTR_PH_LIST_REQUIRE_AUTH) && !d->query->authenticated)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A log-in: libsasl2 and the credentials, driven from fibers, run on workers.
 //
-// libsasl2 may block and passwords cost milliseconds on purpose, so each step of a dialogue is a job of the worker pool; when its queue is
-// full the client hears "temporary failure" and nothing is computed. Between the steps the fiber talks to the client.
+// libsasl2 may block and passwords cost milliseconds on purpose, so each step of a dialogue is a job of the worker pool; when its
+// queue is full the client hears "temporary failure" and nothing is computed. Between the steps the fiber talks to the client.
 #include "router/login.h"
 
 #include <stdlib.h>
@@ -30,7 +30,8 @@ enum {
 	SECRET_BYTES = 32,
 	QUEUE_MAX = 256, // attempts that wait for a password check; more hear "temporary failure"
 	CACHE_ENTRIES = 16384,
-	THROTTLE_ALARM_TIMES = 10, // as many failures of one login from everywhere as one address has: somebody guesses from many places
+	// as many failures of one login from everywhere as one address has: somebody guesses from many places
+	THROTTLE_ALARM_TIMES = 10,
 	HOUR_MS = 3600000,
 	PENALTY_MS_MAX = 8000,
 	CHALLENGE_BYTES_MAX = SASL_LINE_BYTES_MAX,
@@ -75,11 +76,14 @@ static void prepare(void *memory)
 
 void *login_share(struct str run_dir)
 {
-	const struct shared_file count = {
-		.name = "log-ins", .bytes = password_throttle_bytes(LOGIN_THROTTLE_ENTRIES), .is_prepared = is_prepared, .prepare = prepare};
+	const struct shared_file count = {.name = "log-ins",
+		.bytes = password_throttle_bytes(LOGIN_THROTTLE_ENTRIES),
+		.is_prepared = is_prepared,
+		.prepare = prepare};
 	void *memory = shared_file_map(run_dir, &count);
 	if (memory == NULL)
-		log_warning(NULL, "no common count of failed log-ins: this daemon counts for itself", log_str("run_dir", run_dir));
+		log_warning(NULL, "no common count of failed log-ins: this daemon counts for itself", log_str("run_dir",
+			run_dir));
 	return memory;
 }
 
@@ -93,7 +97,8 @@ static enum err_code open_library(struct login *login, const char *secret_path, 
 {
 	uint8_t secret[SECRET_BYTES];
 	if (!read_secret(secret_path, secret)) {
-		log_warning(NULL, "no secret for the salts of unknown users: they change at each restart", log_c("path", secret_path));
+		log_warning(NULL, "no secret for the salts of unknown users: they change at each restart",
+			log_c("path", secret_path));
 		random_bytes(secret, sizeof secret);
 	}
 	const struct sasl_config sasl = {
@@ -138,7 +143,8 @@ enum err_code login_open(const struct login_config *config, struct login **login
 	must(login != NULL);
 	login->settings_get = config->settings_get;
 	login->arg = config->arg;
-	login->credentials = credentials_open(settings_data_path(settings, arena, "credentials/credentials.db").p, settings_default_domain(settings));
+	login->credentials = credentials_open(settings_data_path(settings, arena, "credentials/credentials.db").p,
+		settings_default_domain(settings));
 	login->cache = settings->auth_cache_s ? password_cache_new(CACHE_ENTRIES, (uint64_t)settings->auth_cache_s * 1000) : NULL;
 	login->throttle = throttle_of(settings, config->shared);
 	enum err_code code = worker_pool_new("auth", (unsigned)settings->auth_threads, QUEUE_MAX, &login->workers, err);
@@ -168,7 +174,8 @@ static bool is_exempt(const struct login *login, const struct netaddr *peer)
 	return exempt;
 }
 
-void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext, struct login_attempt *attempt_out)
+void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext,
+	struct login_attempt *attempt_out)
 {
 	char address[NETADDR_TEXT_BYTES];
 	struct netaddr network = netaddr_prefix(conn_peer(conn), 32, 64);
@@ -177,7 +184,8 @@ void login_begin(struct login *login, struct str service, struct conn *conn, boo
 	*attempt_out = (struct login_attempt){
 		.owner = login,
 		.conn = conn,
-		.session = sasl_session_new(service, str_of_c(address), (may_plaintext ? SASL_PLAINTEXT_OK : 0u) | (exempt ? SASL_UNTHROTTLED : 0u)),
+		.session = sasl_session_new(service, str_of_c(address),
+			(may_plaintext ? SASL_PLAINTEXT_OK : 0u) | (exempt ? SASL_UNTHROTTLED : 0u)),
 		.reason = "",
 	};
 }
@@ -243,11 +251,13 @@ static void say_used_up(const struct login_attempt *attempt)
 		return;
 	case PASSWORD_THROTTLE_ADDRESS:
 		metric_add(&metric_login_addresses_throttled, 1);
-		log_warning(NULL, "too many failed log-ins from one address: all are refused from there for a while", log_str("address", from));
+		log_warning(NULL, "too many failed log-ins from one address: all are refused from there for a while",
+			log_str("address", from));
 		return;
 	case PASSWORD_THROTTLE_ALARM:
 		metric_add(&metric_login_guessed, 1);
-		log_warning(NULL, "somebody guesses at a user's password from many addresses", log_str("login", attempt->login), log_str("address", from));
+		log_warning(NULL, "somebody guesses at a user's password from many addresses", log_str("login", attempt->login),
+			log_str("address", from));
 		return;
 	}
 }
@@ -266,7 +276,8 @@ static void conclude(struct login_attempt *attempt, enum sasl_outcome outcome)
 }
 
 // Sends a challenge and reads the answer; a line that is too long is answered like any other that makes no sense.
-static enum err_code ask(struct login_attempt *attempt, struct str prefix, struct buf *challenge, struct str *line_out, struct err *err)
+static enum err_code ask(struct login_attempt *attempt, struct str prefix, struct buf *challenge, struct str *line_out,
+	struct err *err)
 {
 	enum conn_eol eol;
 	conn_write(attempt->conn, prefix);

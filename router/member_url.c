@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LDAP URLs, taken apart as RFC 4516 section 2 has them: percent-encoding is undone in each part after the URL was cut at its "?".
+// LDAP URLs, taken apart as RFC 4516 section 2 has them: percent-encoding is undone in each part after the URL was cut at its
+// "?".
 #include "member_url.h"
 
 #include "ldapsync/directory.h"

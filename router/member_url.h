@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // memberURL: members of a list by an LDAP URL (RFC 4516), "ldap:///ou=people,dc=uni,dc=example??sub?(mailHost=mb1.uni.example)".
 //
-// Asked of the shadow, never of a server, so a URL that names one is refused, as are extensions that it calls critical and filters that
-// the shadow cannot answer (filter.h). The attributes of a URL do not matter. Pure.
+// Asked of the shadow, never of a server, so a URL that names one is refused, as are extensions that it calls critical and
+// filters that the shadow cannot answer (filter.h). The attributes of a URL do not matter. Pure.
 #ifndef ROUTER_MEMBER_URL_H
 #define ROUTER_MEMBER_URL_H
 

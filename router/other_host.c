@@ -31,7 +31,8 @@ static bool is_this_node(const struct decision *d, struct str host)
 
 // The address that the other host is told: the routing address, else that of the recipient, with its detail. False: waits, or is
 // refused; it was said.
-static bool address_for(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *found, struct addr *addr_out)
+static bool address_for(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *found,
+	struct addr *addr_out)
 {
 	struct str text;
 	if (entry_has(user, ATTR_MAIL_ROUTING_ADDRESS)) {
@@ -54,7 +55,8 @@ static bool address_for(struct decision *d, struct decision_item *item, const st
 }
 
 // Which address leads to the entry, as long as its own words say where its mail goes.
-static struct str stands_for(struct decision *d, const struct decision_item *item, const struct entry *user, const struct addr *found)
+static struct str stands_for(struct decision *d, const struct decision_item *item, const struct entry *user,
+	const struct addr *found)
 {
 	struct addr own;
 	if (item->addr && item->addr->domain.kind != DOMAIN_NONE)
@@ -80,7 +82,8 @@ bool other_host_takes(struct decision *d, struct decision_item *item, const stru
 		return found_host == DECISION_DOUBT;
 	decision_reason(d, "other host", user->dn, ATTR_MAIL_HOST, host);
 	if (address_for(d, item, user, found, &addr))
-		outside_by_host(d, item, &addr, host, entry_has(user, ATTR_MAIL_ROUTING_ADDRESS) ? stands_for(d, item, user, found) : STR_NONE);
+		outside_by_host(d, item, &addr, host,
+			entry_has(user, ATTR_MAIL_ROUTING_ADDRESS) ? stands_for(d, item, user, found) : STR_NONE);
 	return true;
 }
 
@@ -92,13 +95,15 @@ static struct str with_detail(struct decision *d, const struct decision_item *it
 	if (addr_parse(d->scratch, text, ADDR_UTF8 | ADDR_LONG_LOCAL, &came) != ADDR_OK || came.local.n <= detail.n ||
 		!str_ends(came.local, detail) || addr_parse(d->scratch, routing, ADDR_UTF8 | ADDR_LONG_LOCAL, &to) != ADDR_OK)
 		return routing;
-	struct str local = arena_printf(d->scratch, "%.*s%.*s", STR_FMT(to.local), STR_FMT(str_from(came.local, came.local.n - detail.n - 1)));
+	struct str local = arena_printf(d->scratch, "%.*s%.*s", STR_FMT(to.local), STR_FMT(str_from(came.local,
+		came.local.n - detail.n - 1)));
 	if (addr_from_parts(d->scratch, local, to.domain.text, ADDR_UTF8 | ADDR_LONG_LOCAL, &made) != ADDR_OK)
 		return routing;
 	return made.text;
 }
 
-void other_host_route(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr, struct str detail)
+void other_host_route(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr,
+	struct str detail)
 {
 	struct str routing;
 	if (!only_value(d, user, ATTR_MAIL_ROUTING_ADDRESS, &routing))

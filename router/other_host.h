@@ -24,6 +24,7 @@
 bool other_host_takes(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr);
 
 // The routing address of an entry, as what is still to be looked at; detail follows it when the settings say so.
-void other_host_route(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr, struct str detail);
+void other_host_route(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr,
+	struct str detail);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses beyond our mailboxes. First whether: relaying is for those who may. Then by which way, the first that is there: the route table, the
-// domain's phRelayTransport, the route of the sender, the relayhost (router/route.h).
+// Addresses beyond our mailboxes. First whether: relaying is for those who may. Then by which way, the first that is there: the
+// route table, the domain's phRelayTransport, the route of the sender, the relayhost (router/route.h).
 #include "outside.h"
 
 #include "base/must.h"
@@ -16,9 +16,11 @@ static bool holds_a_route(const struct addr *addr)
 	return false;
 }
 
-static void add_target(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host, struct str stands_for)
+static void add_target(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host,
+	struct str stands_for)
 {
-	decision_target(d, &(struct recipient_target){.kind = RECIPIENT_OUTSIDE, .address = addr, .host = host, .list = item->list,
+	decision_target(d, &(struct recipient_target){.kind = RECIPIENT_OUTSIDE, .address = addr, .host = host,
+	.list = item->list,
 				   .forwarder = item->forwarder, .stands_for = stands_for});
 }
 
@@ -31,7 +33,8 @@ static void to_relayhost(struct decision *d, struct decision_item *item, const s
 		return;
 	}
 	struct str type = domain ? entry_first(domain, ATTR_PH_DOMAIN_TYPE) : STR_NONE;
-	decision_reason(d, "no relayhost", domain ? domain->dn : STR_NONE, domain ? ATTR_PH_DOMAIN_TYPE : ATTR_NONE, domain ? type : addr->domain.key);
+	decision_reason(d, "no relayhost", domain ? domain->dn : STR_NONE, domain ? ATTR_PH_DOMAIN_TYPE : ATTR_NONE,
+		domain ? type : addr->domain.key);
 	if (domain) // we said that we take its mail, so the fault is ours
 		decision_later(d, CAUSE_DOMAIN);
 	else if (d->query->waits) // likewise
@@ -46,8 +49,9 @@ static void to_local(struct decision *d, struct decision_item *item, const struc
 	struct str user = route->rule.user.n ? route->rule.user : addr->local;
 	struct addr local;
 	bool whole = route->rule.user.n && str_index(user, '@') >= 0;
-	enum addr_result result = whole ? addr_parse(d->scratch, user, ADDR_UTF8 | ADDR_LONG_LOCAL, &local)
-					: addr_from_parts(d->scratch, user, d->query->default_domain, ADDR_UTF8 | ADDR_LONG_LOCAL, &local);
+	enum addr_result result =
+		whole ? addr_parse(d->scratch, user, ADDR_UTF8 | ADDR_LONG_LOCAL, &local)
+		      : addr_from_parts(d->scratch, user, d->query->default_domain, ADDR_UTF8 | ADDR_LONG_LOCAL, &local);
 	if (result != ADDR_OK) {
 		decision_later(d, CAUSE_ROUTE);
 		return;
@@ -58,7 +62,8 @@ static void to_local(struct decision *d, struct decision_item *item, const struc
 		to->own_words = route->rule.user.n == 0;
 }
 
-static void follow(struct decision *d, struct decision_item *item, const struct addr *addr, const struct route *route, struct str stands_for)
+static void follow(struct decision *d, struct decision_item *item, const struct addr *addr, const struct route *route,
+	struct str stands_for)
 {
 	struct str text;
 	switch (route->rule.kind) {
@@ -102,7 +107,8 @@ static void reason_doubt(struct decision *d, const struct route *route)
 	decision_later(d, CAUSE_ROUTE);
 }
 
-// By the row of the route table that the query finds; stands_for as in outside_by_host. False: there is none, and nothing was said.
+// By the row of the route table that the query finds; stands_for as in outside_by_host. False: there is none, and nothing was
+// said.
 static bool by_table(struct decision *d, struct decision_item *item, const struct addr *addr, const struct route_query *query,
 	struct str stands_for)
 {
@@ -141,7 +147,8 @@ static void go(struct decision *d, struct decision_item *item, const struct addr
 
 bool outside_admits(struct decision *d, struct decision_item *item)
 {
-	const struct access_table table = {.directory = d->directory, .rules = d->query->rules, .delimiters = d->query->delimiters};
+	const struct access_table table = {
+		.directory = d->directory, .rules = d->query->rules, .delimiters = d->query->delimiters};
 	struct access *access = &d->access;
 	d->access = (struct access){.attribute = ""};
 	if (d->query->client == NULL)
@@ -187,7 +194,8 @@ static bool may_relay(struct decision *d, const struct decision_item *item, cons
 			decision_says(d, &names->reply);
 			return false;
 		}
-		decision_reason(d, literal ? "literal" : "relay refused", STR_NONE, ATTR_NONE, literal ? addr->text : addr->domain.key);
+		decision_reason(d, literal ? "literal" : "relay refused", STR_NONE, ATTR_NONE,
+			literal ? addr->text : addr->domain.key);
 		decision_gone(d, literal ? CAUSE_LITERAL : CAUSE_RELAY_DENIED);
 		return false;
 	}
@@ -211,7 +219,8 @@ void outside_of_domain(struct decision *d, struct decision_item *item, const str
 	go(d, item, addr, domain);
 }
 
-void outside_by_host(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host, struct str stands_for)
+void outside_by_host(struct decision *d, struct decision_item *item, const struct addr *addr, struct str host,
+	struct str stands_for)
 {
 	struct addr at_host;
 	struct domain domain;
@@ -220,11 +229,13 @@ void outside_by_host(struct decision *d, struct decision_item *item, const struc
 		decision_gone(d, CAUSE_OLD_FORM);
 		return;
 	}
-	if (domain_parse(d->scratch, host, DOMAIN_UTF8, &domain) != DOMAIN_OK || addr_with_domain(d->scratch, addr, &domain, &at_host) != ADDR_OK) {
+	if (domain_parse(d->scratch, host, DOMAIN_UTF8, &domain) != DOMAIN_OK ||
+		addr_with_domain(d->scratch, addr, &domain, &at_host) != ADDR_OK) {
 		decision_later(d, CAUSE_ROUTE);
 		return;
 	}
-	const struct route_query query = {.directory = d->directory, .addr = &at_host, .rules = d->query->rules, .delimiters = d->query->delimiters};
+	const struct route_query query = {
+		.directory = d->directory, .addr = &at_host, .rules = d->query->rules, .delimiters = d->query->delimiters};
 	if (by_table(d, item, addr, &query, stands_for))
 		return;
 	const struct route route = {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where RCPT TO is decided.
 //
-// The order, as sendmail's ruleset 0 has it: the address is made plain; its domain says whether it is ours; the address is looked up, then
-// without its detail, then as its domain ("@domain"), then by the domain's rules (catch-all, alias domain, relay, postmaster and roles);
-// the entry that is found is applied: status, forward, mailbox, members. What an entry names is looked up the same way.
+// The order, as sendmail's ruleset 0 has it: the address is made plain; its domain says whether it is ours; the address is looked
+// up, then without its detail, then as its domain ("@domain"), then by the domain's rules (catch-all, alias domain, relay,
+// postmaster and roles); the entry that is found is applied: status, forward, mailbox, members. What an entry names is looked up
+// the same way.
 //
-// Failure modes: a doubt (two owners, no host, a shadow that is not complete or not fresh, too many members) defers the whole recipient,
-// because a 250 for half of a group loses the other half; what is certainly gone (an unknown member) is left out and named in the
-// reasons; when nothing is left, the recipient is refused.
+// Failure modes: a doubt (two owners, no host, a shadow that is not complete or not fresh, too many members) defers the whole
+// recipient, because a 250 for half of a group loses the other half; what is certainly gone (an unknown member) is left out and
+// named in the reasons; when nothing is left, the recipient is refused.
 //
 // Called by mta for each RCPT (on a fiber; large groups on a worker) and by `posthouse why`. recipient_address.c has the rules up
 // to the entry, recipient_entry.c what an entry says; decision.c keeps the books.
@@ -64,7 +65,8 @@ static void look_at_address(struct decision *d, struct decision_item *item)
 	if (item->addr)
 		addr = *item->addr;
 	else if (addr_parse(d->scratch, item->text, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK) {
-		decision_reason(d, "bad address", STR_NONE, ATTR_NONE, item->text); // the intake lets none through; a pattern may make one
+		decision_reason(d, "bad address", STR_NONE, ATTR_NONE,
+			item->text); // the intake lets none through; a pattern may make one
 		decision_gone(d, CAUSE_UNKNOWN);
 		return;
 	}
@@ -99,13 +101,16 @@ static void look_at(struct decision *d, struct decision_item *item)
 
 // --- Does a list reach anybody? ---
 
-static void probe(struct decision *d, const struct entry *list, const struct addr *addr, enum decision_probe how, struct decision *probe_out)
+static void probe(struct decision *d, const struct entry *list, const struct addr *addr, enum decision_probe how,
+	struct decision *probe_out)
 {
 	struct recipient_query query = *d->query;
 	struct decision_item *item;
 	query.recipient = addr;
-	query.sender = NULL; // who may post was asked; lists in it turn this sender away when they are expanded, and its owner hears it,
-	query.message_bytes = 0; // and so do those that take no message of this size: the answer is that of the list, whatever comes
+	// who may post was asked; lists in it turn this sender away when they are expanded, and its owner hears it,
+	query.sender = NULL;
+	// and so do those that take no message of this size: the answer is that of the list, whatever comes
+	query.message_bytes = 0;
 	query.lists = RECIPIENT_LISTS_ALL;
 	query.entries_max = d->entries < d->entries_max ? d->entries_max - d->entries : 1;
 	decision_begin(probe_out, d->directory, &query, d->arena);
@@ -203,7 +208,8 @@ static void gather(struct decision *d)
 {
 	const struct addr *recipient = d->query->recipient;
 	if (d->moderated.dn.n && d->moderated_addr.text.n)
-		decision_only_target(d, "list", &(struct recipient_target){.kind = RECIPIENT_LIST, .address = &d->moderated_addr, .moderated = true});
+		decision_only_target(d, "list",
+			&(struct recipient_target){.kind = RECIPIENT_LIST, .address = &d->moderated_addr, .moderated = true});
 	else if (recipient->domain.kind == DOMAIN_NAME && d->n_targets > RECIPIENT_TARGETS_MAX)
 		decision_only_target(d, "many", &(struct recipient_target){.kind = RECIPIENT_LIST, .address = recipient});
 }

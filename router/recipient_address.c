@@ -13,7 +13,9 @@ enum { DOMAIN_ALIASES_MAX = 8 }; // alias domains of alias domains
 static void reason_found(struct decision *d, const struct entry *entry, struct str key)
 {
 	static const enum attr by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS, ATTR_PH_INTL_ADDRESS};
-	const char *rule = entry->classes & ENTRY_USER ? "mailbox" : entry->classes & ENTRY_ALIAS ? "alias address" : "group address";
+	const char *rule = entry->classes & ENTRY_USER    ? "mailbox"
+			   : entry->classes & ENTRY_ALIAS ? "alias address"
+							  : "group address";
 	for (size_t i = 0; i < sizeof by / sizeof *by; i++) {
 		struct entry_cursor cursor = {0};
 		struct str value;
@@ -47,11 +49,13 @@ static struct str delimiters_of(const struct decision *d, const struct entry *do
 // If what it stands for is gone, somebody else must read it. The recipient itself counts before what it leads to.
 static void keep_role(struct decision *d, const struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
-	bool is_copy = item->list.n > 0 || item->forwarder.n > 0 || d->moderated.dn.n > 0; // reports about it reach who sends it there
+	// reports about it reach who sends it there
+	bool is_copy = item->list.n > 0 || item->forwarder.n > 0 || d->moderated.dn.n > 0;
 	if (d->role_tries > 0 || (item->parent && (d->role_domain.dn.n > 0 || is_copy)))
 		return;
 	d->role_domain = decision_keep_entry(d, domain);
-	d->role_postmaster = addr_is_postmaster(addr) ? STR_NONE : arena_printf(d->work, "postmaster@%.*s", STR_FMT(addr->domain.key));
+	d->role_postmaster =
+		addr_is_postmaster(addr) ? STR_NONE : arena_printf(d->work, "postmaster@%.*s", STR_FMT(addr->domain.key));
 }
 
 // The address, owner-x and x-request of a list, the address without its detail.
@@ -65,9 +69,10 @@ static bool try_address(struct decision *d, struct decision_item *item, const st
 		keep_role(d, item, addr, domain);
 		return true;
 	}
-	if (addr_detail(d->scratch, addr, delimiters_of(d, domain), &base, &detail) && try_key(d, item, base.key, &base, detail)) {
-		decision_reason(d, "detail", domain->dn, entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER) ? ATTR_PH_SUBADDRESS_DELIMITER : ATTR_NONE,
-			detail);
+	if (addr_detail(d->scratch, addr, delimiters_of(d, domain), &base, &detail) &&
+		try_key(d, item, base.key, &base, detail)) {
+		decision_reason(d, "detail", domain->dn,
+			entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER) ? ATTR_PH_SUBADDRESS_DELIMITER : ATTR_NONE, detail);
 		return true;
 	}
 	return false;
@@ -124,7 +129,8 @@ static enum decision_found find_text(struct decision *d, struct str text)
 
 // The local part goes along as it is, detail and all; but where this domain has other delimiters than the one that it leads to,
 // and somebody there has the address without the detail, the detail goes to his mailbox as from here.
-static void add_catch_all(struct decision *d, struct decision_item *item, struct str pattern, const struct addr *addr, const struct entry *domain)
+static void add_catch_all(struct decision *d, struct decision_item *item, struct str pattern, const struct addr *addr,
+	const struct entry *domain)
 {
 	struct str delimiters = delimiters_of(d, domain), detail = STR_NONE;
 	struct addr base;
@@ -177,7 +183,8 @@ static void route_unknown(struct decision *d, struct decision_item *item, const 
 		outside_of_domain(d, item, addr, domain);
 		return;
 	}
-	decision_reason(d, "unknown user", domain->dn, policy.p ? ATTR_PH_UNKNOWN_USER : ATTR_NONE, policy.p ? policy : addr->key);
+	decision_reason(d, "unknown user", domain->dn, policy.p ? ATTR_PH_UNKNOWN_USER : ATTR_NONE,
+		policy.p ? policy : addr->key);
 	if (str_eq_nocase(policy, STR("tempfail")))
 		decision_later(d, CAUSE_UNKNOWN_NOW);
 	else
@@ -314,7 +321,8 @@ void recipient_address(struct decision *d, struct decision_item *item, struct ad
 			note_role(d, item, &addr, domain);
 			return;
 		}
-		decision_reason(d, "alias domain", domain->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(domain, ATTR_PH_DOMAIN_ALIAS_OF));
+		decision_reason(d, "alias domain", domain->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(domain,
+			ATTR_PH_DOMAIN_ALIAS_OF));
 		addr = target;
 	}
 	decision_reason(d, "loop", domain->dn, ATTR_PH_DOMAIN_ALIAS_OF, entry_first(domain, ATTR_PH_DOMAIN_ALIAS_OF));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an entry does with its mail: status, then forward, routing address, mailbox host; or the members of an alias, a group, a list.
+// What an entry does with its mail: status, then forward, routing address, mailbox host; or the members of an alias, a group, a
+// list.
 #include <inttypes.h>
 
 #include "base/clock.h"
@@ -12,8 +13,8 @@
 
 // --- Mailboxes ---
 
-// The host of a user's mailbox, when it is one of ours. Inside a group or forward an unknown host is no reason to stop the others: the
-// target is recorded, and the delivery waits until the host is known (router/host.h sends nothing before).
+// The host of a user's mailbox, when it is one of ours. Inside a group or forward an unknown host is no reason to stop the
+// others: the target is recorded, and the delivery waits until the host is known (router/host.h sends nothing before).
 static bool find_host(struct decision *d, const struct decision_item *item, const struct entry *user, struct str *host_out)
 {
 	struct entry_cursor cursor = {0};
@@ -60,9 +61,11 @@ bool recipient_own_address(struct decision *d, const struct entry *user, struct 
 }
 
 // addr: the address it was found by; NULL when by DN. What goes to the mailbox host is the primary address.
-static void to_mailbox(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr, struct str detail)
+static void to_mailbox(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr,
+	struct str detail)
 {
-	struct recipient_target target = {.kind = RECIPIENT_MAILBOX, .detail = detail, .list = item->list, .forwarder = item->forwarder};
+	struct recipient_target target = {
+		.kind = RECIPIENT_MAILBOX, .detail = detail, .list = item->list, .forwarder = item->forwarder};
 	struct addr primary;
 	if (other_host_takes(d, item, user, addr) || !find_host(d, item, user, &target.host))
 		return;
@@ -135,10 +138,12 @@ static bool size_accepts(struct decision *d, const struct decision_item *item, c
 	case SERVICE_UNSET:
 		return true;
 	case SERVICE_MISSING:
-		decision_reason(d, "missing class", entry->dn, ATTR_PH_CLASS_OF_SERVICE, entry_first(entry, ATTR_PH_CLASS_OF_SERVICE));
+		decision_reason(d, "missing class", entry->dn, ATTR_PH_CLASS_OF_SERVICE, entry_first(entry,
+			ATTR_PH_CLASS_OF_SERVICE));
 		return true;
 	case SERVICE_UNAVAILABLE:
-		decision_reason(d, "unavailable", entry->dn, ATTR_PH_CLASS_OF_SERVICE, entry_first(entry, ATTR_PH_CLASS_OF_SERVICE));
+		decision_reason(d, "unavailable", entry->dn, ATTR_PH_CLASS_OF_SERVICE, entry_first(entry,
+			ATTR_PH_CLASS_OF_SERVICE));
 		decision_later(d, CAUSE_UNAVAILABLE);
 		return false;
 	case SERVICE_SET:
@@ -147,14 +152,16 @@ static bool size_accepts(struct decision *d, const struct decision_item *item, c
 	if (grant.value == SERVICE_UNLIMITED)
 		return true;
 	d->bytes_max = (uint64_t)grant.value;
-	decision_reason(d, "size limit", grant.entry, ATTR_PH_MAX_MESSAGE_BYTES, arena_printf(d->scratch, "%" PRIi64, grant.value));
+	decision_reason(d, "size limit", grant.entry, ATTR_PH_MAX_MESSAGE_BYTES, arena_printf(d->scratch, "%" PRIi64,
+		grant.value));
 	if (d->bytes_max > 0 && d->query->message_bytes <= d->bytes_max)
 		return true;
 	decision_gone(d, CAUSE_SIZE);
 	return false;
 }
 
-size_t recipient_add_values(struct decision *d, struct decision_item *item, const struct entry *entry, enum attr attr, const char *rule)
+size_t recipient_add_values(struct decision *d, struct decision_item *item, const struct entry *entry, enum attr attr,
+	const char *rule)
 {
 	const struct attr_info *info = attr_by_number((unsigned)attr);
 	struct entry_cursor cursor = {0};
@@ -177,7 +184,8 @@ struct str recipient_key(struct decision *d, const struct entry *entry, const st
 	return addr ? arena_dup(d->work, addr->key) : STR_NONE;
 }
 
-static void apply_user(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr, struct str detail)
+static void apply_user(struct decision *d, struct decision_item *item, const struct entry *user, const struct addr *addr,
+	struct str detail)
 {
 	if (entry_has(user, ATTR_PH_FORWARD_ADDRESS) || entry_has(user, ATTR_PH_FORWARD_DN)) {
 		struct str outer = item->forwarder;
@@ -188,7 +196,8 @@ static void apply_user(struct decision *d, struct decision_item *item, const str
 		item->forwarder = outer; // the copy that is kept belongs to this message
 		if (!entry_flag(user, ATTR_PH_FORWARD_KEEP_COPY))
 			return;
-		decision_reason(d, "keep copy", user->dn, ATTR_PH_FORWARD_KEEP_COPY, entry_first(user, ATTR_PH_FORWARD_KEEP_COPY));
+		decision_reason(d, "keep copy", user->dn, ATTR_PH_FORWARD_KEEP_COPY, entry_first(user,
+			ATTR_PH_FORWARD_KEEP_COPY));
 	} else if (entry_has(user, ATTR_MAIL_ROUTING_ADDRESS)) {
 		if (!other_host_takes(d, item, user, addr))
 			other_host_route(d, item, user, addr, detail);
@@ -200,7 +209,8 @@ static void apply_user(struct decision *d, struct decision_item *item, const str
 // Aliases, groups and lists: everybody they name.
 static void apply_group(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *addr)
 {
-	static const enum attr named[] = {ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER, ATTR_MAIL_ROUTING_ADDRESS, ATTR_PH_FORWARD_ADDRESS};
+	static const enum attr named[] = {
+		ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER, ATTR_MAIL_ROUTING_ADDRESS, ATTR_PH_FORWARD_ADDRESS};
 	size_t n = 0;
 	decision_is(d, RECIPIENT_EXPAND);
 	item->dn = arena_dup(d->work, group->dn);
@@ -234,7 +244,8 @@ static void apply_stranger(struct decision *d, struct decision_item *item, const
 	decision_gone(d, CAUSE_UNKNOWN);
 }
 
-void recipient_entry(struct decision *d, struct decision_item *item, const struct entry *entry, const struct addr *addr, struct str detail)
+void recipient_entry(struct decision *d, struct decision_item *item, const struct entry *entry, const struct addr *addr,
+	struct str detail)
 {
 	item->entry = entry->uuid;
 	if (decision_is_loop(item, &entry->uuid)) {

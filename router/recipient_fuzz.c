@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any directory, any recipient: the first line is the address, the rest LDIF. A verdict is whole and the same twice; what is not from a complete
-// and fresh shadow is never final; a mailbox is at home where the front-end would send it.
+// Any directory, any recipient: the first line is the address, the rest LDIF. A verdict is whole and the same twice; what is not
+// from a complete and fresh shadow is never final; a mailbox is at home where the front-end would send it.
 // Covers: router/recipient.c router/recipient_address.c router/recipient_entry.c router/recipient_list.c router/list.c router/list_post.c router/decision.c router/outside.c router/other_host.c router/relay.c router/route.c router/access.c router/host.c router/home.c router/sender.c ldapsync/directory_memory.c
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +23,8 @@ static void check_target(const struct recipient_target *target, struct arena *ar
 {
 	struct addr again;
 	struct route_rule route;
-	must(addr_parse(arena, target->address->text, ADDR_UTF8 | ADDR_LONG_LOCAL, &again) == ADDR_OK && addr_same(&again, target->address));
+	must(addr_parse(arena, target->address->text, ADDR_UTF8 | ADDR_LONG_LOCAL, &again) == ADDR_OK &&
+		addr_same(&again, target->address));
 	must((target->host.n > 0) == (target->kind != RECIPIENT_LIST));
 	switch (target->kind) {
 	case RECIPIENT_MAILBOX:
@@ -40,8 +41,8 @@ static void check_target(const struct recipient_target *target, struct arena *ar
 	unreachable("kind of target");
 }
 
-static void decide_as(struct directory *directory, const struct addr *to, bool authenticated, enum recipient_lists lists, struct arena *arena,
-	struct recipient_verdict *out)
+static void decide_as(struct directory *directory, const struct addr *to, bool authenticated, enum recipient_lists lists,
+	struct arena *arena, struct recipient_verdict *out)
 {
 	struct addr author;
 	bool named = addr_parse(arena, STR("anna@uni.example"), 0, &author) == ADDR_OK;
@@ -54,14 +55,17 @@ static void decide_as(struct directory *directory, const struct addr *to, bool a
 	must(!of_sender.relays && (!access.refuses || (access.reply.code >= 400 && access.reply.code < 600)));
 	client.access = &access;
 	static const struct home_rules here = {.hostname = {"mx.uni.example", 14}};
-	const struct recipient_query query = {.recipient = to, .client = lists == RECIPIENT_LISTS_NOW ? NULL : &client, .sender = lists == RECIPIENT_LISTS_ALL ? NULL : &author,
+	const struct recipient_query query = {.recipient = to, .client = lists == RECIPIENT_LISTS_NOW ? NULL : &client,
+		.sender = lists == RECIPIENT_LISTS_ALL ? NULL : &author,
 		.authenticated = authenticated, .lists = lists, .delimiters = STR("+"),
 		.here = &here, .keep_detail = authenticated,
-		.relayhost = STR("relay.example:25"), .default_domain = STR("uni.example"), .entries_max = lists == RECIPIENT_LISTS_NOW ? ENTRIES_OF_LISTS_MAX : ENTRIES_MAX,
+		.relayhost = STR("relay.example:25"), .default_domain = STR("uni.example"),
+		.entries_max = lists == RECIPIENT_LISTS_NOW ? ENTRIES_OF_LISTS_MAX : ENTRIES_MAX,
 		.moderated = lists == RECIPIENT_LISTS_INLINE, .message_bytes = authenticated ? 100000 : 0};
 	recipient_decide(directory, &query, arena, out);
 	for (size_t i = 0; i < out->n_targets; i++) // only what a list sends is refused in parts
-		must(out->targets[i].refusal.n == 0 || (out->is_list && (lists == RECIPIENT_LISTS_NOW || lists == RECIPIENT_LISTS_INLINE)));
+		must(out->targets[i].refusal.n == 0 ||
+			(out->is_list && (lists == RECIPIENT_LISTS_NOW || lists == RECIPIENT_LISTS_INLINE)));
 	must(out->enhanced.n >= 5 && out->enhanced.p[0] == '0' + out->code / 100 && str_is_printable(out->text));
 	switch (out->outcome) {
 	case RECIPIENT_DELIVER:
@@ -84,7 +88,8 @@ static void decide_as(struct directory *directory, const struct addr *to, bool a
 		must(recipient_rule_text(out->reasons[i].rule) != NULL);
 }
 
-static void decide(struct directory *directory, const struct addr *to, bool authenticated, struct arena *arena, struct recipient_verdict *out)
+static void decide(struct directory *directory, const struct addr *to, bool authenticated, struct arena *arena,
+	struct recipient_verdict *out)
 {
 	decide_as(directory, to, authenticated, RECIPIENT_LISTS_LATER, arena, out);
 }
@@ -118,7 +123,8 @@ static void check_home(struct directory *directory, const struct recipient_verdi
 	must(home.answer != HOME_HERE || guid_eq(&home.mailbox_id, &target->mailbox_id));
 	home_of_account(directory, &rules, guid_text(&target->mailbox_id, account), arena, &home);
 	must(home.answer != HOME_HERE || guid_eq(&home.mailbox_id, &target->mailbox_id));
-	must(host_find(directory, target->host, STR("lmtp"), arena, &host) == HOST_FOUND && host.endpoint.port && host.endpoint.host.n);
+	must(host_find(directory, target->host, STR("lmtp"), arena, &host) == HOST_FOUND && host.endpoint.port &&
+		host.endpoint.host.n);
 	for (size_t i = 0; i < host.n_pins; i++)
 		must(host_by_pin(directory, host.pins[i], arena, NULL) != HOST_UNAVAILABLE);
 }
@@ -169,7 +175,8 @@ static void check(struct directory *directory, struct directory_memory *memory, 
 	struct recipient_verdict first, again, stale;
 	decide(directory, to, false, arena, &first);
 	decide(directory, to, false, arena, &again);
-	must(first.outcome == again.outcome && first.code == again.code && first.n_targets == again.n_targets && first.n_reasons == again.n_reasons);
+	must(first.outcome == again.outcome && first.code == again.code && first.n_targets == again.n_targets &&
+		first.n_reasons == again.n_reasons);
 	check_lists(directory, &first, arena);
 	check_home(directory, &first, arena);
 	check_node(directory, to, true, arena);

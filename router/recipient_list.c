@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A list or group that a decision meets: who may post, and is it expanded now, or a target of its own.
 //
-// At RCPT a list is one target, which the queue expands once the message is accepted. Then, and for whoever asks why, its members are
-// looked up; lists among them belong to it (list.h), and stop here only when they refuse this sender.
+// At RCPT a list is one target, which the queue expands once the message is accepted. Then, and for whoever asks why, its members
+// are looked up; lists among them belong to it (list.h), and stop here only when they refuse this sender.
 #include <inttypes.h>
 
 #include "base/must.h"
@@ -30,20 +30,22 @@ static bool is_in_list(const struct decision_item *item)
 	return item->list.n > 0 && item->forwarder.n == 0;
 }
 
-static void add_target(struct decision *d, const struct decision_item *item, const struct addr *addr, bool moderated, struct str refusal)
+static void add_target(struct decision *d, const struct decision_item *item, const struct addr *addr, bool moderated,
+	struct str refusal)
 {
 	decision_target(d, &(struct recipient_target){.kind = RECIPIENT_LIST, .address = addr, .list = item->list,
 				   .forwarder = item->forwarder, .moderated = moderated, .refusal = refusal});
 }
 
 // It sends copies: what they carry.
-static void begin_list(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *addr, struct str owner)
+static void begin_list(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *addr,
+	struct str owner)
 {
 	item->list = recipient_key(d, group, addr); // its copies are its own: part of the delivery key
 	item->no_author = entry_flag(group, ATTR_PH_LIST_SUPPRESS_SENDER);
 	if (owner.n)
-		decision_reason(d, "owner sender", group->dn, entry_has(group, ATTR_PH_LIST_ERRORS_TO) ? ATTR_PH_LIST_ERRORS_TO : ATTR_NONE,
-			owner);
+		decision_reason(d, "owner sender", group->dn,
+			entry_has(group, ATTR_PH_LIST_ERRORS_TO) ? ATTR_PH_LIST_ERRORS_TO : ATTR_NONE, owner);
 	if (item->parent == NULL) {
 		d->is_list = true;
 		d->owner = arena_dup(d->arena, owner);
@@ -62,8 +64,8 @@ static void turn_away(struct decision *d, const struct decision_item *item, cons
 		decision_gone(d, cause);
 }
 
-// To its moderators: by a message of the list's own, as reports about them are its owner's; in the message that a list sent at once, for
-// an end to lists that moderate each other.
+// To its moderators: by a message of the list's own, as reports about them are its owner's; in the message that a list sent at
+// once, for an end to lists that moderate each other.
 static void ask_moderators(struct decision *d, struct decision_item *item, const struct entry *group, const struct addr *found)
 {
 	struct addr addr;
@@ -78,7 +80,8 @@ static void ask_moderators(struct decision *d, struct decision_item *item, const
 	}
 	if (lists == RECIPIENT_LISTS_ALL && has_address && !is_in_list(item) && list_is_one(d, group, &addr, &owner))
 		begin_list(d, item, group, &addr, owner);
-	if (item->parent == NULL) { // if none of them is there, recipient.c tries the owners, and makes one target of them at RCPT
+	// if none of them is there, recipient.c tries the owners, and makes one target of them at RCPT
+	if (item->parent == NULL) {
 		d->moderated = decision_keep_entry(d, group);
 		if (has_address)
 			d->moderated_addr = addr_copy(d->work, &addr);

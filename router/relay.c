@@ -10,7 +10,8 @@ bool relay_network_is_everybody(const struct netaddr_net *net)
 static bool is_in_networks(const struct relay_client *client)
 {
 	for (size_t i = 0; client->networks && i < client->networks->n; i++)
-		if (!relay_network_is_everybody(&client->networks->v[i]) && netaddr_net_has(&client->networks->v[i], &client->address))
+		if (!relay_network_is_everybody(&client->networks->v[i]) &&
+			netaddr_net_has(&client->networks->v[i], &client->address))
 			return true;
 	return false;
 }
@@ -31,7 +32,8 @@ static bool because(struct relay_why *why_out, const char *rule, const struct ac
 	return true;
 }
 
-bool relay_allowed(const struct relay_client *client, bool authenticated, const struct access *recipient, struct relay_why *why_out)
+bool relay_allowed(const struct relay_client *client, bool authenticated, const struct access *recipient,
+	struct relay_why *why_out)
 {
 	if (authenticated)
 		return because(why_out, "relay login", NULL);

@@ -84,8 +84,10 @@ static void add_row(struct reading *r, struct str key, const struct rule_file_ro
 		table->rows = reallocarray(table->rows, table->room, sizeof *table->rows);
 		must(table->rows != NULL);
 	}
-	table->rows[table->n++] = (struct row){.key = arena_dup(r->rules->arena, key), .value = arena_dup(r->rules->arena, from->value),
-		.original = arena_dup(r->rules->arena, from->key), .line = from->line};
+	table->rows[table->n++] = (struct row){.key = arena_dup(r->rules->arena, key),
+		.value = arena_dup(r->rules->arena, from->value),
+		.original = arena_dup(r->rules->arena, from->key),
+		.line = from->line};
 }
 
 static const char *read_route(struct reading *r, const struct rule_file_row *row)
@@ -127,19 +129,24 @@ static void look_for_repetitions(struct reading *r)
 {
 	for (size_t i = 1; i < r->table->n; i++)
 		if (str_eq(r->table->rows[i - 1].key, r->table->rows[i].key))
-			complain(r, r->table->rows[i].line, r->table->rows[i].original, "is there already: its key has a row further up");
+			complain(r, r->table->rows[i].line, r->table->rows[i].original,
+				"is there already: its key has a row further up");
 }
 
-bool rules_add(struct rules *rules, enum rules_kind kind, struct str name, struct str text, rules_complain_fn *complain_fn, void *context)
+bool rules_add(struct rules *rules, enum rules_kind kind, struct str name, struct str text, rules_complain_fn *complain_fn,
+	void *context)
 {
-	struct reading r = {.rules = rules, .table = &rules->tables[kind], .scratch = arena_new(SCRATCH_BYTES), .complain = complain_fn,
+	struct reading r = {.rules = rules, .table = &rules->tables[kind], .scratch = arena_new(SCRATCH_BYTES),
+	.complain = complain_fn,
 		.context = context, .good = true};
 	struct rule_file file = rule_file_of(text);
 	struct rule_file_row row;
 	must(r.table->n == 0);
 	r.table->name = arena_dup(rules->arena, name);
 	while (rule_file_next(&file, r.scratch, &row)) {
-		const char *wrong = row.value.n == 0 ? "has no value" : kind == RULES_ROUTES ? read_route(&r, &row) : read_access(&r, &row);
+		const char *wrong = row.value.n == 0       ? "has no value"
+				    : kind == RULES_ROUTES ? read_route(&r, &row)
+							   : read_access(&r, &row);
 		if (wrong)
 			complain(&r, row.line, row.key, wrong);
 		arena_reset(r.scratch);
@@ -196,8 +203,8 @@ void rules_each(const struct rules *rules, enum rules_kind kind, struct str pref
 		each(context, table->name, table->rows[i].line, table->rows[i].original);
 }
 
-enum rules_answer rules_find(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str key, enum attr attr,
-	struct arena *arena, struct rules_row *row_out)
+enum rules_answer rules_find(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str key,
+	enum attr attr, struct arena *arena, struct rules_row *row_out)
 {
 	struct directory_match match;
 	if (rules_is_damaged(rules, kind))
@@ -213,13 +220,17 @@ enum rules_answer rules_find(const struct rules *rules, enum rules_kind kind, st
 	}
 	switch (directory_find(directory, keys_of[kind], key, arena, &match)) {
 	case DIRECTORY_FOUND:
-		*row_out = (struct rules_row){.entry = match.entry->dn, .attribute = attr_name(attr), .value = entry_first(match.entry, attr),
+		*row_out = (struct rules_row){.entry = match.entry->dn,
+			.attribute = attr_name(attr),
+			.value = entry_first(match.entry, attr),
 			.of_directory = match.entry};
 		return RULES_FOUND;
 	case DIRECTORY_NONE:
 		return RULES_NONE;
 	case DIRECTORY_AMBIGUOUS:
-		*row_out = (struct rules_row){.entry = match.entry->dn, .attribute = attr_name(attr), .value = entry_first(match.entry, attr),
+		*row_out = (struct rules_row){.entry = match.entry->dn,
+			.attribute = attr_name(attr),
+			.value = entry_first(match.entry, attr),
 			.of_directory = match.entry};
 		return RULES_TWICE;
 	case DIRECTORY_UNAVAILABLE:
@@ -228,7 +239,8 @@ enum rules_answer rules_find(const struct rules *rules, enum rules_kind kind, st
 	unreachable("directory_answer");
 }
 
-struct str rules_next_key(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str from, struct arena *arena)
+struct str rules_next_key(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str from,
+	struct arena *arena)
 {
 	struct str theirs = directory_next_key(directory, keys_of[kind], from, arena);
 	if (rules == NULL)
@@ -240,7 +252,8 @@ struct str rules_next_key(const struct rules *rules, enum rules_kind kind, struc
 	return theirs.n && str_cmp(theirs, table->rows[at].key) < 0 ? theirs : table->rows[at].key;
 }
 
-bool rules_have(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str prefix, struct arena *arena)
+bool rules_have(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str prefix,
+	struct arena *arena)
 {
 	if (rules_is_damaged(rules, kind))
 		return true;

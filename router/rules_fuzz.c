@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of routes and of access rows (routes_file, access_file): the first byte says which of both. Either every row that is wrong is complained
-// of by its line, or each key is found where the file has it, in ascending order, and nothing else is.
+// Files of routes and of access rows (routes_file, access_file): the first byte says which of both. Either every row that is
+// wrong is complained of by its line, or each key is found where the file has it, in ascending order, and nothing else is.
 // Covers: router/rules.c
 #include <stdint.h>
 
@@ -32,13 +32,15 @@ static size_t lines_of(struct str text)
 	return n;
 }
 
-static void check_row(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str key, struct arena *arena)
+static void check_row(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str key,
+	struct arena *arena)
 {
 	struct rules_row row;
 	must(rules_find(rules, kind, directory, key, ATTR_CN, arena, &row) == RULES_FOUND);
 	must(row.of_directory == NULL && row.value.n > 0 && str_starts(row.entry, STR("/etc/rows:")));
 	must(rules_have(rules, kind, directory, key, arena));
-	must(rules_find(rules, kind, directory, arena_printf(arena, "%.*s\x7f", STR_FMT(key)), ATTR_CN, arena, &row) == RULES_NONE);
+	must(rules_find(rules, kind, directory, arena_printf(arena, "%.*s\x7f", STR_FMT(key)), ATTR_CN, arena, &row) ==
+		RULES_NONE);
 	must(rules_find(NULL, kind, directory, key, ATTR_CN, arena, &row) == RULES_NONE);
 }
 

@@ -16,7 +16,8 @@ static enum err_code read_path(struct str path, struct buf *text, struct err *er
 	return code;
 }
 
-static enum err_code add(struct rules *rules, enum rules_kind kind, struct str path, rules_complain_fn *complain, void *context, struct err *err)
+static enum err_code add(struct rules *rules, enum rules_kind kind, struct str path, rules_complain_fn *complain, void *context,
+	struct err *err)
 {
 	struct buf text;
 	if (path.n == 0)

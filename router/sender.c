@@ -107,8 +107,8 @@ static bool grants(struct check *c, const struct entry *owner)
 	struct directory_match match;
 	struct str dn;
 	while (entry_next(owner, ATTR_PH_SEND_AS_GRANT, &cursor, &dn))
-		if (is_account(c, dn) ||
-			(directory_find(c->directory, DIRECTORY_DN, dn, c->arena, &match) == DIRECTORY_FOUND && is_member(c, match.entry)))
+		if (is_account(c, dn) || (directory_find(c->directory, DIRECTORY_DN, dn, c->arena, &match) == DIRECTORY_FOUND &&
+						 is_member(c, match.entry)))
 			return allow(c, owner, ATTR_PH_SEND_AS_GRANT, dn);
 	return false;
 }

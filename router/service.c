@@ -7,7 +7,8 @@
 #include "mail/addr.h"
 #include "router/home.h"
 
-enum service_answer service_class(struct directory *directory, const struct entry *entry, struct arena *arena, struct service_class *class_out)
+enum service_answer service_class(struct directory *directory, const struct entry *entry, struct arena *arena,
+	struct service_class *class_out)
 {
 	struct directory_match match;
 	struct str name;
@@ -30,8 +31,8 @@ enum service_answer service_class(struct directory *directory, const struct entr
 }
 
 // The entry that has values of attr. UNSET: neither has.
-static enum service_answer find_source(struct directory *directory, const struct entry *entry, enum attr attr, struct arena *arena,
-	const struct entry **source_out)
+static enum service_answer find_source(struct directory *directory, const struct entry *entry, enum attr attr,
+	struct arena *arena, const struct entry **source_out)
 {
 	struct service_class class;
 	*source_out = entry;
@@ -58,7 +59,8 @@ enum service_answer service_number(struct directory *directory, const struct ent
 }
 
 // False: cannot know now.
-static bool limit_of(struct directory *directory, const struct entry *entry, enum attr attr, int64_t unset, struct arena *arena, int64_t *max_out)
+static bool limit_of(struct directory *directory, const struct entry *entry, enum attr attr, int64_t unset, struct arena *arena,
+	int64_t *max_out)
 {
 	struct service_grant grant;
 	switch (service_number(directory, entry, attr, arena, &grant)) {
@@ -117,8 +119,8 @@ static enum service_sending by_statuses(struct directory *directory, const struc
 	unreachable("directory_answer");
 }
 
-static enum service_sending decide(struct directory *directory, const struct entry *entry, int64_t hour_default, struct arena *arena,
-	struct service_submission *submission_out)
+static enum service_sending decide(struct directory *directory, const struct entry *entry, int64_t hour_default,
+	struct arena *arena, struct service_submission *submission_out)
 {
 	struct service_submission may;
 	struct directory_status shadow = directory_status(directory);
@@ -134,14 +136,15 @@ static enum service_sending decide(struct directory *directory, const struct ent
 	return SERVICE_MAY_SEND;
 }
 
-enum service_sending service_submission(struct directory *directory, struct str account, int64_t hour_default, struct arena *arena,
-	struct service_submission *submission_out)
+enum service_sending service_submission(struct directory *directory, struct str account, int64_t hour_default,
+	struct arena *arena, struct service_submission *submission_out)
 {
 	struct guid uuid;
 	struct directory_match match;
 	enum service_sending answer = SERVICE_CANNOT_KNOW;
 	directory_begin(directory);
-	if (guid_parse(account, &uuid) && directory_find(directory, DIRECTORY_UUID, guid_bytes(&uuid), arena, &match) == DIRECTORY_FOUND)
+	if (guid_parse(account, &uuid) &&
+		directory_find(directory, DIRECTORY_UUID, guid_bytes(&uuid), arena, &match) == DIRECTORY_FOUND)
 		answer = decide(directory, match.entry, hour_default, arena, submission_out);
 	directory_end(directory);
 	return answer;

@@ -115,9 +115,11 @@ static bool is_own_with_detail(const struct look *look, const struct addr *addr)
 // RFC 3834 section 2: these belong to lists and mailers.
 static bool is_program(struct str local)
 {
-	static const struct str names[] = {STR("mailer-daemon"), STR("double-bounce"), STR("postmaster"), STR("listserv"), STR("majordomo"),
-		STR("mailman"), STR("noreply"), STR("no-reply"), STR("donotreply"), STR("do-not-reply"), STR("bounce"), STR("bounces")};
-	static const struct str starts[] = {STR("owner-"), STR("bounce-"), STR("bounces-"), STR("bounces+"), STR("noreply+"), STR("no-reply+")};
+	static const struct str names[] = {STR("mailer-daemon"), STR("double-bounce"), STR("postmaster"), STR("listserv"),
+		STR("majordomo"), STR("mailman"), STR("noreply"), STR("no-reply"), STR("donotreply"), STR("do-not-reply"),
+		STR("bounce"), STR("bounces")};
+	static const struct str starts[] = {
+		STR("owner-"), STR("bounce-"), STR("bounces-"), STR("bounces+"), STR("noreply+"), STR("no-reply+")};
 	static const struct str ends[] = {STR("-request"), STR("-owner"), STR("-bounces"), STR("-relay")};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (str_eq_nocase(local, names[i]))
@@ -151,8 +153,9 @@ static bool has_word(struct str body, const struct str *words, size_t n)
 // One field of the header.
 static enum vacation_verdict by_field(struct arena *arena, const struct header_field *field)
 {
-	static const struct str lists[] = {STR("List-Id"), STR("List-Help"), STR("List-Post"), STR("List-Unsubscribe"), STR("List-Subscribe"),
-		STR("List-Owner"), STR("List-Archive"), STR("Mailing-List"), STR("X-Mailing-List"), STR("X-BeenThere")};
+	static const struct str lists[] = {STR("List-Id"), STR("List-Help"), STR("List-Post"), STR("List-Unsubscribe"),
+		STR("List-Subscribe"), STR("List-Owner"), STR("List-Archive"), STR("Mailing-List"), STR("X-Mailing-List"),
+		STR("X-BeenThere")};
 	static const struct str bulk[] = {STR("bulk"), STR("list"), STR("junk")};
 	static const struct str no_reply[] = {STR("All"), STR("OOF"), STR("AutoReply")};
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
@@ -164,7 +167,8 @@ static enum vacation_verdict by_field(struct arena *arena, const struct header_f
 		return has_word(header_unfold(arena, field->body), no_reply, 3) ? VACATION_BULK : VACATION_ANSWER;
 	if (!str_eq_nocase(field->name, STR("Auto-Submitted")))
 		return VACATION_ANSWER;
-	struct str value = header_skip_cfws(header_unfold(arena, field->body)); // RFC 3834 section 5: "no", then parameters or a comment
+	// RFC 3834 section 5: "no", then parameters or a comment
+	struct str value = header_skip_cfws(header_unfold(arena, field->body));
 	struct str word = str_upto(value, 2);
 	bool alone = value.n == 2 || (value.n > 2 && (value.p[2] == ';' || value.p[2] == ' ' || value.p[2] == '('));
 	return alone && str_eq_nocase(word, STR("no")) ? VACATION_ANSWER : VACATION_AUTOMATIC;
@@ -189,7 +193,8 @@ static bool names_user(struct look *look, struct str body)
 
 static bool is_addressing(struct str name)
 {
-	static const struct str names[] = {STR("To"), STR("Cc"), STR("Bcc"), STR("Resent-To"), STR("Resent-Cc"), STR("Resent-Bcc")};
+	static const struct str names[] = {
+		STR("To"), STR("Cc"), STR("Bcc"), STR("Resent-To"), STR("Resent-Cc"), STR("Resent-Bcc")};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (str_eq_nocase(name, names[i]))
 			return true;

@@ -57,8 +57,8 @@ static void add_id(struct header_emit *emit, const struct vacation_letter *lette
 	buf_fini(&id);
 }
 
-static void add_header(struct arena *arena, const struct vacation_letter *letter, const struct addr *author, enum mime_encoding encoding,
-	struct buf *out, bool *failed_out)
+static void add_header(struct arena *arena, const struct vacation_letter *letter, const struct addr *author,
+	enum mime_encoding encoding, struct buf *out, bool *failed_out)
 {
 	const struct vacation_answer *answer = letter->answer;
 	struct header_emit emit;

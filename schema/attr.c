@@ -4,9 +4,9 @@
 
 // By number: every value of an entry asks for its row.
 static const struct attr_info rows[ATTR_NUMBER_MAX + 1] = {
-#define ATTR(id, number, name_, syntax_, values_, check_, where_)                                                                       \
-	[number] = {.attr = ATTR_##id, .name = name_, .syntax = ATTR_##syntax_, .values = ATTR_##values_, .check = ATTR_CHECK_##check_, \
-		.where = ATTR_IN_##where_},
+#define ATTR(id, number, name_, syntax_, values_, check_, where_) \
+	[number] = {.attr = ATTR_##id, .name = name_, .syntax = ATTR_##syntax_, .values = ATTR_##values_, \
+		.check = ATTR_CHECK_##check_, .where = ATTR_IN_##where_},
 #include "schema/attr.def"
 #undef ATTR
 };

@@ -94,7 +94,8 @@ static struct str folder_of(struct arena *arena, struct str path)
 
 static void add_ldap_files(struct rules *rules, const struct settings *s, struct arena *arena, enum sandbox_permission permission)
 {
-	const struct str files[] = {s->ldap_password_file, settings_ldap_ca_file(s), s->ldap_certificate, s->ldap_key, s->ldap_keytab};
+	const struct str files[] = {
+		s->ldap_password_file, settings_ldap_ca_file(s), s->ldap_certificate, s->ldap_key, s->ldap_keytab};
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
 		add_set(rules, permission, folder_of(arena, files[i]));
 	if (s->ldap_bind == SETTINGS_LDAP_BIND_GSSAPI) {

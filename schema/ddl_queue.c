@@ -2,14 +2,15 @@
 // The DDL of queue.db, version by version.
 #include "schema/ddl_queue.h"
 
-// message and recipient are WITHOUT ROWID: keyed by guid, one B-tree each. body is not: a blob in an index tree costs overflow pages at
-// every split. body.id is the index of the ENTER, so bodies are appended at one end and freed near the other.
+// message and recipient are WITHOUT ROWID: keyed by guid, one B-tree each. body is not: a blob in an index tree costs overflow
+// pages at every split. body.id is the index of the ENTER, so bodies are appended at one end and freed near the other.
 static const char version_2[] =
 	// One row. disk and grp are the identity of CLUSTER 16; features has one line "type version" each once FEATURES says so.
 	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), applied INTEGER NOT NULL, term INTEGER NOT NULL, disk BLOB NOT NULL,"
 	" grp BLOB NOT NULL, features TEXT NOT NULL, copies INTEGER NOT NULL);"
 	"CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, record BLOB NOT NULL);"
-	// last is the highest number given to a recipient, so that a late RESULT never finds another one; ended counts rows in that table.
+	// last is the highest number given to a recipient, so that a late RESULT never finds another one; ended counts rows in
+	// that table.
 	"CREATE TABLE message(guid BLOB PRIMARY KEY, root BLOB NOT NULL, parent BLOB, kind INTEGER NOT NULL, flags INTEGER NOT NULL,"
 	" sender TEXT NOT NULL, envid TEXT NOT NULL, source TEXT NOT NULL, received INTEGER NOT NULL, bytes INTEGER NOT NULL,"
 	" digest BLOB NOT NULL, body INTEGER NOT NULL, open INTEGER NOT NULL, last INTEGER NOT NULL, ended INTEGER NOT NULL) WITHOUT ROWID;"
@@ -24,8 +25,8 @@ static const char version_2[] =
 	" open INTEGER NOT NULL);"
 	// Guids of which an ENTER must not count any more; idx is that of the CANCEL, pruned with the log.
 	"CREATE TABLE tombstone(guid BLOB PRIMARY KEY, idx INTEGER NOT NULL) WITHOUT ROWID;"
-	// Of a message with open recipients: who is not to be tried again by a REQUEUE, mailbox id or addr_key, and the detail. Rows of those that
-	// went into a mailbox are not needed, it has their delivery key.
+	// Of a message with open recipients: who is not to be tried again by a REQUEUE, mailbox id or addr_key, and the detail.
+	// Rows of those that went into a mailbox are not needed, it has their delivery key.
 	"CREATE TABLE ended(guid BLOB NOT NULL, who TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY(guid, who, detail)) WITHOUT ROWID;"
 	// One row a counter, ARCHITECTURE 4: name and value since the queue was made.
 	"CREATE TABLE ledger(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";

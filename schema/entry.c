@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The blob of an entry: written by ldapsync, read in place by all. A blob is checked as a whole once (entry_decode), so that the loops
-// over its values need no error path.
+// The blob of an entry: written by ldapsync, read in place by all. A blob is checked as a whole once (entry_decode), so that the
+// loops over its values need no error path.
 //
-//     version u8 = 1 or 2, flags u8 (1: the directory gave the uuid, 2: cut), uuid 16 bytes, classes varint, dn varint length + bytes,
-//     then values: attribute number u8, varint length, bytes; numbers ascend, values of one attribute stay in the directory's order;
-//     version 2: a sum u64 over all that comes before it
+//     version u8 = 1 or 2, flags u8 (1: the directory gave the uuid, 2: cut), uuid 16 bytes, classes varint, dn varint length +
+//     bytes, then values: attribute number u8, varint length, bytes; numbers ascend, values of one attribute stay in the
+//     directory's order; version 2: a sum u64 over all that comes before it
 #include "schema/entry.h"
 
 #include <endian.h>
@@ -237,7 +237,8 @@ struct str entry_with_language(struct arena *arena, struct str lang, struct str 
 struct str entry_take_language(struct str *value)
 {
 	struct str lang, text;
-	if (value->n == 0 || value->p[0] != LANGUAGE_MARK || !str_cut(str_from(*value, 1), LANGUAGE_MARK, &lang, &text) || !entry_is_language(lang))
+	if (value->n == 0 || value->p[0] != LANGUAGE_MARK || !str_cut(str_from(*value, 1), LANGUAGE_MARK, &lang, &text) ||
+		!entry_is_language(lang))
 		return STR_NONE;
 	*value = text;
 	return lang;
@@ -351,7 +352,8 @@ bool entry_time_parse(struct str text, int64_t *wall_ms_out)
 	if (text.n < 4 || !str_to_u64(str_upto(text, 4), 9999, &year))
 		return false;
 	text = str_from(text, 4);
-	if (!take_two_digits(&text, 12, &tm.tm_mon) || !take_two_digits(&text, 31, &tm.tm_mday) || !take_two_digits(&text, 23, &tm.tm_hour))
+	if (!take_two_digits(&text, 12, &tm.tm_mon) || !take_two_digits(&text, 31, &tm.tm_mday) ||
+		!take_two_digits(&text, 23, &tm.tm_hour))
 		return false;
 	if (text.n && chr_is_digit(text.p[0]) && !take_two_digits(&text, 59, &tm.tm_min))
 		return false;

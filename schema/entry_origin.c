@@ -50,5 +50,6 @@ struct str entry_origin_of_value(struct arena *arena, enum attr attr, struct str
 {
 	if (given.n > ENTRY_ORIGIN_GIVEN_BYTES_MAX || !str_is_utf8(given))
 		given = STR_NONE;
-	return arena_printf(arena, "%u%c%.*s%c%.*s%c%.*s", (unsigned)attr, SEPARATOR, STR_FMT(name), SEPARATOR, STR_FMT(value), SEPARATOR, STR_FMT(given));
+	return arena_printf(arena, "%u%c%.*s%c%.*s%c%.*s", (unsigned)attr, SEPARATOR, STR_FMT(name), SEPARATOR, STR_FMT(value),
+		SEPARATOR, STR_FMT(given));
 }

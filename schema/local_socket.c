@@ -8,8 +8,8 @@
 
 enum { BACKLOG = 1024 }; // as many as delivery_connections_max usually lets come at once
 
-enum err_code local_socket_open(const struct settings *settings, struct str path, enum daemons_id peer, struct local_socket *local,
-	struct err *err)
+enum err_code local_socket_open(const struct settings *settings, struct str path, enum daemons_id peer,
+	struct local_socket *local, struct err *err)
 {
 	uid_t user;
 	int fd;

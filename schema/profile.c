@@ -68,7 +68,8 @@ static const char *read_condition(struct reading *r, struct str text)
 	}
 	condition.name = str_trim(name);
 	if (!is_name(condition.name))
-		return wrong(r, text, "is no condition; write [attribute], [attribute=value], [!attribute] or [!attribute=value]");
+		return wrong(r, text,
+			"is no condition; write [attribute], [attribute=value], [!attribute] or [!attribute=value]");
 	if (r->line->n_conditions == PROFILE_CONDITIONS_MAX)
 		return wrong(r, text, "is one condition too many; a line has at most four");
 	r->line->conditions[r->line->n_conditions++] = condition;
@@ -131,7 +132,8 @@ static const char *check_result(struct reading *r, struct str value)
 		return NULL;
 	if (line->attr->attr == ATTR_PH_STATUS && entry_status_of(value) == ENTRY_STATUS_BAD)
 		return wrong(r, value, "is no phStatus; write active, nologin, noreceive, hold, suspended, disabled or deleted");
-	if (line->attr->attr == ATTR_PH_SERVICE && attr_words_wrong(ATTR_PH_SERVICE, str_starts(value, STR("-")) ? str_from(value, 1) : value))
+	if (line->attr->attr == ATTR_PH_SERVICE &&
+		attr_words_wrong(ATTR_PH_SERVICE, str_starts(value, STR("-")) ? str_from(value, 1) : value))
 		return wrong(r, value, "is no phService; write imap, pop3, submission, sieve or none, or one with - before it");
 	if (line->attr->attr == ATTR_PH_VACATION && attr_words_wrong(ATTR_PH_VACATION, value))
 		return wrong(r, value, "is no phVacation; write off, on or scheduled");
@@ -231,7 +233,8 @@ static const char *read_constant(struct reading *r, struct str target, struct st
 	if (line->target == PROFILE_TO_CLASS && attr_class_by_name(value) == 0)
 		return wrong(r, value, "is no class of ours; posthouse.schema has them");
 	if (line->target == PROFILE_TO_CLASS && line->n_conditions == 0)
-		return wrong(r, r->line->text, "would make every entry one of ours; write a condition before it, such as [objectClass=person]");
+		return wrong(r, r->line->text,
+			"would make every entry one of ours; write a condition before it, such as [objectClass=person]");
 	return check_result(r, value);
 }
 
@@ -242,7 +245,8 @@ static const char *read_line(struct reading *r)
 	if (what)
 		return what;
 	if (!str_cut(rest, '=', &left, &right))
-		return wrong(r, r->line->text, "is no line of a map; write THEIRS = OURS, THEIRS = OURS: theirs=ours, or OURS := VALUE");
+		return wrong(r, r->line->text,
+			"is no line of a map; write THEIRS = OURS, THEIRS = OURS: theirs=ours, or OURS := VALUE");
 	left = str_trim(left);
 	right = str_trim(right);
 	if (str_ends(left, STR(":")))
@@ -341,7 +345,8 @@ bool profile_asks_class(const struct profile *profile, struct str class)
 	for (size_t i = 0; profile && i < profile->n; i++)
 		for (size_t j = 0; j < profile->lines[i].n_conditions; j++) {
 			const struct profile_condition *condition = &profile->lines[i].conditions[j];
-			if (str_eq_nocase(condition->name, STR("objectClass")) && (condition->value.p == NULL || str_eq_nocase(condition->value, class)))
+			if (str_eq_nocase(condition->name, STR("objectClass")) &&
+				(condition->value.p == NULL || str_eq_nocase(condition->value, class)))
 				return true;
 		}
 	return false;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The codec of log records: one table of fields for each kind of struct, one encoder and one decoder that walk it.
 //
-// On the wire a record is type u16, version u8, flags u8 (0), then fields; a field is tag u8, length varint, bytes. A list is one field an
-// element, each element's bytes being fields again. What makes the encoding the only one: tags ascend, zero and empty values are left
-// out, numbers have the width of their kind, varints are minimal; the decoder refuses everything else.
+// On the wire a record is type u16, version u8, flags u8 (0), then fields; a field is tag u8, length varint, bytes. A list is one
+// field an element, each element's bytes being fields again. What makes the encoding the only one: tags ascend, zero and empty
+// values are left out, numbers have the width of their kind, varints are minimal; the decoder refuses everything else.
 #include "schema/record.h"
 
 #include "base/must.h"
@@ -602,7 +602,8 @@ enum err_code record_decode(struct arena *arena, struct str bytes, struct record
 	if (type == 0 || type >= TYPES || version != RECORD_VERSION)
 		return err_set(err, ERR_VERSION, "record of type %u, version %u: upgrade this node", type, version);
 	if (bytes.p[3] != 0 || bytes.n > RECORD_BYTES_MAX)
-		return err_set(err, ERR_CORRUPT, "%s record: flags %u, %zu bytes", types[type].name, (uint8_t)bytes.p[3], bytes.n);
+		return err_set(err, ERR_CORRUPT, "%s record: flags %u, %zu bytes", types[type].name, (uint8_t)bytes.p[3],
+			bytes.n);
 	struct record record;
 	memset(&record, 0, sizeof record);
 	record.type = (enum record_type)type;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Settings files: the text up to the first NUL is the file, what follows is the file "b" beside it. Every error has its place on one line;
-// what was loaded is printed, loaded again and prints the same.
+// Settings files: the text up to the first NUL is the file, what follows is the file "b" beside it. Every error has its place on
+// one line; what was loaded is printed, loaded again and prints the same.
 // Covers: base/settings.c base/settings_file.c base/settings_value.c
 #include <fcntl.h>
 #include <stdint.h>

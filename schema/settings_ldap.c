@@ -41,7 +41,8 @@ bool settings_ldap_server(struct str uri, struct settings_ldap_server *server_ou
 		struct str rest = str_from(uri, scheme.n);
 		if (str_ends(rest, STR("/")))
 			rest = str_upto(rest, rest.n - 1);
-		if (rest.n == 0 || !str_is_printable(rest) || str_index(rest, '/') >= 0 || str_index(rest, '?') >= 0 || str_index(rest, ' ') >= 0)
+		if (rest.n == 0 || !str_is_printable(rest) || str_index(rest, '/') >= 0 || str_index(rest, '?') >= 0 ||
+			str_index(rest, ' ') >= 0)
 			return false;
 		server.host = server.kind == SETTINGS_LDAP_LOCAL ? rest : host_of(rest);
 		server.loopback = server.kind == SETTINGS_LDAP_LOCAL || is_loopback(server.host);
@@ -73,18 +74,23 @@ static void check_server(const struct settings *s, struct str uri, struct settin
 {
 	struct settings_ldap_server server;
 	if (!settings_ldap_server(uri, &server)) {
-		settings_complain(report, "ldap_uri", "%.*s is no LDAP server; write ldap://host, ldaps://host:port or ldapi://%%2Fpath%%2Fof%%2Fsocket",
+		settings_complain(report, "ldap_uri",
+			"%.*s is no LDAP server; write ldap://host, ldaps://host:port or ldapi://%%2Fpath%%2Fof%%2Fsocket",
 			STR_FMT(uri));
 		return;
 	}
-	bool tls = server.kind == SETTINGS_LDAP_TLS || (server.kind == SETTINGS_LDAP_PLAIN && settings_ldap_wants_starttls(s, &server));
+	bool tls = server.kind == SETTINGS_LDAP_TLS ||
+		   (server.kind == SETTINGS_LDAP_PLAIN && settings_ldap_wants_starttls(s, &server));
 	if ((tls || s->ldap_bind == SETTINGS_LDAP_BIND_GSSAPI) && str_eq_nocase(server.host, STR("localhost")))
-		settings_complain(report, "ldap_uri", "localhost is taken for the name of this host by libldap; write the name in the server's certificate");
+		settings_complain(report, "ldap_uri",
+			"localhost is taken for the name of this host by libldap; write the name in the server's certificate");
 	if (s->ldap_bind == SETTINGS_LDAP_BIND_SIMPLE && !tls && !server.loopback)
-		settings_complain(report, "ldap_starttls", "is never, so the password would go to %.*s in the clear; set remote or always",
-			STR_FMT(server.host));
-	if (s->ldap_bind == SETTINGS_LDAP_BIND_EXTERNAL && server.kind != SETTINGS_LDAP_LOCAL && (!tls || s->ldap_certificate.n == 0))
-		settings_complain(report, "ldap_bind", "is external, and %.*s is no ldapi:// and would see no certificate; use TLS and set ldap_certificate",
+		settings_complain(report, "ldap_starttls",
+			"is never, so the password would go to %.*s in the clear; set remote or always", STR_FMT(server.host));
+	if (s->ldap_bind == SETTINGS_LDAP_BIND_EXTERNAL && server.kind != SETTINGS_LDAP_LOCAL &&
+		(!tls || s->ldap_certificate.n == 0))
+		settings_complain(report, "ldap_bind",
+			"is external, and %.*s is no ldapi:// and would see no certificate; use TLS and set ldap_certificate",
 			STR_FMT(uri));
 }
 
@@ -120,22 +126,27 @@ void settings_ldap_check(const struct settings *s, struct settings_report *repor
 	if (s->ldap_uri.n == 0)
 		return;
 	if (s->shadow_ldif.n)
-		settings_complain(report, "shadow_ldif", "is set and ldap_uri too; the directory is one of them, remove the other");
+		settings_complain(report, "shadow_ldif",
+			"is set and ldap_uri too; the directory is one of them, remove the other");
 	if (s->ldap_base.n == 0)
 		settings_complain(report, "ldap_base", "is not set; name the entry that the directory is below");
 	if (s->ldap_filter.n && !(str_starts(s->ldap_filter, STR("(")) && str_ends(s->ldap_filter, STR(")"))))
 		settings_complain(report, "ldap_filter", "is no filter; write it in parentheses, such as (mail=*)");
 	if (s->ldap_bind == SETTINGS_LDAP_BIND_SIMPLE && (s->ldap_bind_dn.n == 0) != (s->ldap_password_file.n == 0))
-		settings_complain(report, s->ldap_bind_dn.n ? "ldap_password_file" : "ldap_bind_dn", "is not set but its partner is; set both or none");
+		settings_complain(report, s->ldap_bind_dn.n ? "ldap_password_file" : "ldap_bind_dn",
+			"is not set but its partner is; set both or none");
 	if ((s->ldap_certificate.n == 0) != (s->ldap_key.n == 0))
-		settings_complain(report, s->ldap_key.n ? "ldap_certificate" : "ldap_key", "is not set but its partner is; set both or none");
+		settings_complain(report, s->ldap_key.n ? "ldap_certificate" : "ldap_key",
+			"is not set but its partner is; set both or none");
 	if (!is_attribute(s->ldap_id_attribute))
 		settings_complain(report, "ldap_id_attribute", "is no name of an attribute; write letters, digits and hyphens");
 	if (!is_attribute(s->ldap_change_attribute))
-		settings_complain(report, "ldap_change_attribute", "is no name of an attribute; write letters, digits and hyphens");
+		settings_complain(report, "ldap_change_attribute",
+			"is no name of an attribute; write letters, digits and hyphens");
 	if (s->ldap_driver == SETTINGS_LDAP_DRIVER_POLL && s->ldap_poll_interval_s >= s->fresh_s)
 		settings_complain(report, "ldap_poll_interval_s",
-			"is not under fresh_s (%lld), so the shadow would not be fresh from one answer to the next; set less", (long long)s->fresh_s);
+			"is not under fresh_s (%lld), so the shadow would not be fresh from one answer to the next; set less",
+			(long long)s->fresh_s);
 	for (size_t i = 0; i < s->ldap_uri.n; i++)
 		check_server(s, s->ldap_uri.v[i], report);
 }

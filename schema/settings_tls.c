@@ -17,17 +17,21 @@ static enum tls_version least(const struct settings *settings)
 	unreachable("tls_min");
 }
 
-static enum err_code make_server(const struct settings *settings, bool asks, const char *ca_path, struct tls_server **server_out, struct err *err)
+static enum err_code make_server(const struct settings *settings, bool asks, const char *ca_path, struct tls_server **server_out,
+	struct err *err)
 {
 	size_t n = settings->tls_certificate.n;
 	struct tls_server *server = NULL;
 	enum err_code code = ERR_OK;
 	if (n > 0) {
 		struct tls_files *files = calloc(n, sizeof *files);
-		must(files != NULL && settings->tls_key.n == n); // the rule between the two settings was checked when they were read
+		// the rule between the two settings was checked when they were read
+		must(files != NULL && settings->tls_key.n == n);
 		for (size_t i = 0; i < n; i++)
-			files[i] = (struct tls_files){.cert_path = settings->tls_certificate.v[i].p, .key_path = settings->tls_key.v[i].p};
-		const struct tls_server_config config = {.files = files, .n = n, .min = least(settings), .asks = asks, .ca_path = ca_path};
+			files[i] = (struct tls_files){
+				.cert_path = settings->tls_certificate.v[i].p, .key_path = settings->tls_key.v[i].p};
+		const struct tls_server_config config = {
+			.files = files, .n = n, .min = least(settings), .asks = asks, .ca_path = ca_path};
 		code = tls_server_new(&config, &server, err);
 		free(files);
 	}
@@ -41,7 +45,8 @@ enum err_code settings_tls_server(const struct settings *settings, struct tls_se
 	return make_server(settings, false, NULL, server_out, err);
 }
 
-enum err_code settings_tls_asking_server(const struct settings *settings, struct tls_server **server_out, bool *ca_missing_out, struct err *err)
+enum err_code settings_tls_asking_server(const struct settings *settings, struct tls_server **server_out, bool *ca_missing_out,
+	struct err *err)
 {
 	bool by_name = settings->smtp_client_certificate == SETTINGS_SMTP_CLIENT_CERTIFICATE_ASK;
 	struct err because;
@@ -49,7 +54,8 @@ enum err_code settings_tls_asking_server(const struct settings *settings, struct
 	*server_out = NULL;
 	if (by_name && make_server(settings, true, settings->tls_ca_file.p, server_out, &because) == ERR_OK)
 		return ERR_OK;
-	enum err_code code = by_name || settings->relay_certificates.n ? make_server(settings, true, NULL, server_out, err) : ERR_OK;
+	enum err_code code =
+		by_name || settings->relay_certificates.n ? make_server(settings, true, NULL, server_out, err) : ERR_OK;
 	if (code == ERR_OK && by_name) { // so it was the file
 		*ca_missing_out = true;
 		*err = because;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// decide SHADOW DOMAIN USERS SECONDS: recipient decisions on one thread, as a front-end makes them at RCPT: an address as text in, a
-// verdict out, on a view that keeps its snapshot. Known people (u00001@DOMAIN to USERS) at random, every tenth with a detail. Prints a
-// RESULT line as mailload does; fails when one is not delivered.
+// decide SHADOW DOMAIN USERS SECONDS: recipient decisions on one thread, as a front-end makes them at RCPT: an address as text
+// in, a verdict out, on a view that keeps its snapshot. Known people (u00001@DOMAIN to USERS) at random, every tenth with a
+// detail. Prints a RESULT line as mailload does; fails when one is not delivered.
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -53,8 +53,8 @@ static bool decide(struct run *run)
 	char text[TEXT_BYTES];
 	struct addr addr, sender;
 	struct recipient_verdict verdict;
-	snprintf(text, sizeof text, "u%05" PRIu64 "%s@%s", 1 + next_random(&run->state) % run->users, run->decided % 10 ? "" : "+lists",
-		run->domain);
+	snprintf(text, sizeof text, "u%05" PRIu64 "%s@%s", 1 + next_random(&run->state) % run->users,
+		run->decided % 10 ? "" : "+lists", run->domain);
 	arena_reset(run->arena);
 	if (addr_parse(run->arena, str_of_c(text), 0, &addr) != ADDR_OK ||
 		addr_parse(run->arena, STR("friend@elsewhere.example"), 0, &sender) != ADDR_OK)
@@ -65,8 +65,8 @@ static bool decide(struct run *run)
 	recipient_decide(run->directory, &query, run->arena, &verdict);
 	run->decided++;
 	if (verdict.outcome != RECIPIENT_DELIVER)
-		fprintf(stderr, "decide: %s: %s, not delivered: %.*s\n", text, recipient_outcome_name(verdict.outcome), (int)verdict.text.n,
-			verdict.text.p);
+		fprintf(stderr, "decide: %s: %s, not delivered: %.*s\n", text, recipient_outcome_name(verdict.outcome),
+			(int)verdict.text.n, verdict.text.p);
 	return verdict.outcome == RECIPIENT_DELIVER;
 }
 
@@ -115,9 +115,11 @@ int main(int argc, char **argv)
 	const double wall_s = (double)(now_ns(CLOCK_MONOTONIC) - wall) / 1e9;
 	const double cpu_s = (double)(now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e9;
 	if (fine)
-		printf("RESULT cmd=decide ok=%" PRIu64 " rate=%.0f cpu_rate=%.0f p50_us=%.1f p99_us=%.1f p999_us=%.1f client_cpu_s=%.3f\n", run->decided,
-			(double)run->decided / wall_s, (double)run->decided / cpu_s, percentile_us(run, run->decided, 0.5),
-			percentile_us(run, run->decided, 0.99), percentile_us(run, run->decided, 0.999), cpu_s);
+		printf("RESULT cmd=decide ok=%" PRIu64
+		       " rate=%.0f cpu_rate=%.0f p50_us=%.1f p99_us=%.1f p999_us=%.1f client_cpu_s=%.3f\n",
+			run->decided, (double)run->decided / wall_s, (double)run->decided / cpu_s,
+			percentile_us(run, run->decided, 0.5), percentile_us(run, run->decided, 0.99),
+			percentile_us(run, run->decided, 0.999), cpu_s);
 	directory_close(&run->directory);
 	arena_free(&run->arena);
 	free(run);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // End to end: messages go in over SMTP until all of them are seen over IMAP. One clock over all of it.
 //
-// Watchers log in first. Polling (STATUS) begins only after the last message was accepted, so that it costs the server little and delivery
-// is not measured with readers in its way: at once, then after 10 ms, after 20 more, and so on up to every 250 ms. So a short delay is
-// measured as exactly as a long one, and a server that needs long is not asked often.
+// Watchers log in first. Polling (STATUS) begins only after the last message was accepted, so that it costs the server little and
+// delivery is not measured with readers in its way: at once, then after 10 ms, after 20 more, and so on up to every 250 ms. So a
+// short delay is measured as exactly as a long one, and a server that needs long is not asked often.
 #include "stats.h"
 #include "text.h"
 #include "workloads.h"

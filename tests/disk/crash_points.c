@@ -170,7 +170,8 @@ static void do_check(struct run *r, void *arg)
 	log_capture_end();
 	ptrdiff_t at = str_find(buf_str(&said), STR("level=error"));
 	if (at >= 0)
-		crash_lost(v, "the start asks for a hand: %.*s", STR_FMT(str_upto(str_from(buf_str(&said), (size_t)at), ERROR_BYTES)));
+		crash_lost(v, "the start asks for a hand: %.*s",
+			STR_FMT(str_upto(str_from(buf_str(&said), (size_t)at), ERROR_BYTES)));
 }
 
 static void report(struct run *r, const struct point *p, int status)
@@ -178,9 +179,10 @@ static void report(struct run *r, const struct point *p, int status)
 	char said[SAID_BYTES];
 	if (r->reported++ >= REPORTED_MAX)
 		return;
-	fprintf(stderr, "%s: seed %llu, %s, operation %zu, choice %llu, child %d: lost %llu, duplicated %llu: %s\n", r->test->name,
-		(unsigned long long)r->seed, p->what, p->at, (unsigned long long)p->choice, status,
-		(unsigned long long)r->shared->verdict.lost, (unsigned long long)r->shared->verdict.duplicated, r->shared->verdict.text);
+	fprintf(stderr, "%s: seed %llu, %s, operation %zu, choice %llu, child %d: lost %llu, duplicated %llu: %s\n",
+		r->test->name, (unsigned long long)r->seed, p->what, p->at, (unsigned long long)p->choice, status,
+		(unsigned long long)r->shared->verdict.lost, (unsigned long long)r->shared->verdict.duplicated,
+		r->shared->verdict.text);
 	for (int i = 0; i < 2; i++) {
 		ssize_t n = pread(i ? r->said : r->worked, said, sizeof said - 1, 0);
 		fprintf(stderr, "%s: %.*s\n", i ? "the check said" : "the work said", (int)n, said);

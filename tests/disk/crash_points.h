@@ -10,10 +10,11 @@
 // Points, all enumerated from the record:
 //   kill     after each operation: everything done so far is there
 //   torn     the same, the last write only in part
-//   power    before each sync, and after each mark: nothing that was not synced; every subset of it where there are few, some by the seed
-//            where there are many; and one subset after each operation
+//   power    before each sync, and after each mark: nothing that was not synced; every subset of it where there are few, some by
+//            the seed where there are many; and one subset after each operation
 //   again    the start after a cut is recorded too and cut likewise, for some cuts by the seed
-//   faults   the work, smaller, once for each of its operations, which fails with EIO or ENOSPC; then a kill and a power cut at its end
+//   faults   the work, smaller, once for each of its operations, which fails with EIO or ENOSPC; then a kill and a power cut at
+//            its end
 // At each point check() opens the folder as a start of the daemon does. A check that crashes or hangs has lost all that was
 // acknowledged.
 //

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The record of a disk, and the states that a cut may leave.
 //
-// A replay keeps what is certain: contents and names as synced. What was done since waits in order; a sync moves what it covers to the
-// certain side (of one file its writes, of one directory its names). A cut takes the certain side and puts on it what its choice says.
-// An operation on a name says which file it meant, so it can be there although an earlier one of the same name is not.
+// A replay keeps what is certain: contents and names as synced. What was done since waits in order; a sync moves what it covers
+// to the certain side (of one file its writes, of one directory its names). A cut takes the certain side and puts on it what its
+// choice says. An operation on a name says which file it meant, so it can be there although an earlier one of the same name is
+// not.
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -30,7 +31,8 @@ struct disk_trace {
 
 struct disk_trace *disk_trace_new(void)
 {
-	void *p = mmap(NULL, sizeof(struct disk_trace) + data_max, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, sizeof(struct disk_trace) + data_max, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	must(p != MAP_FAILED);
 	return p;
 }
@@ -78,7 +80,8 @@ const char *disk_trace_keep(struct disk_trace *trace, const void *p, size_t n)
 	return to;
 }
 
-// The operation counts when its fields are filled, with the next call of disk_trace_add or a reader's patience: readers come after writers.
+// The operation counts when its fields are filled, with the next call of disk_trace_add or a reader's patience: readers come
+// after writers.
 struct disk_op *disk_trace_add(struct disk_trace *trace, enum disk_kind kind)
 {
 	size_t n = atomic_load(&trace->n);

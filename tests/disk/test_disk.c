@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The layer below SQLite and base/file.h that fails, stalls, lies and records.
 //
-// A file is known by its inode number on the real disk, and gets a number of its own in the record when it is made: the real one comes back
-// for another file later. What lies outside of the recorded directory has no number and is not recorded.
+// A file is known by its inode number on the real disk, and gets a number of its own in the record when it is made: the real one
+// comes back for another file later. What lies outside of the recorded directory has no number and is not recorded.
 #include "test_disk.h"
 
 #include <dirent.h>
@@ -537,7 +537,8 @@ static int vfs_device(sqlite3_file *file)
 
 static const sqlite3_io_methods methods = {.iVersion = 1, .xClose = vfs_close, .xRead = vfs_read, .xWrite = vfs_write,
 	.xTruncate = vfs_truncate, .xSync = vfs_sync, .xFileSize = vfs_size, .xLock = vfs_lock, .xUnlock = vfs_unlock,
-	.xCheckReservedLock = vfs_reserved, .xFileControl = vfs_control, .xSectorSize = vfs_sector, .xDeviceCharacteristics = vfs_device};
+	.xCheckReservedLock = vfs_reserved, .xFileControl = vfs_control, .xSectorSize = vfs_sector,
+	.xDeviceCharacteristics = vfs_device};
 
 static void note_opened(struct vfs_file *file, bool there, int flags)
 {

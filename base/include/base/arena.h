@@ -7,8 +7,8 @@
 //     arena_free(&a);
 //
 // A parameter `struct arena *arena` says where a result lives. The cap bounds what a hostile peer can make us hold: over it
-// arena_alloc gives NULL and arena_overflowed() stays true until the reset. Callers that size their input beforehand use arena_must.
-// Not for several threads at once. Nothing here blocks.
+// arena_alloc gives NULL and arena_overflowed() stays true until the reset. Callers that size their input beforehand use
+// arena_must. Not for several threads at once. Nothing here blocks.
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Base64 and hexadecimal, both strict: one text for each sequence of bytes, so that what was decoded and encoded again is the same.
+// Base64 and hexadecimal, both strict: one text for each sequence of bytes, so that what was decoded and encoded again is the
+// same.
 //
 //     struct buf text;
 //     buf_init(&text, CODEC_BASE64_BYTES(key.n));
 //     codec_base64_add(&text, key);
 //     if (!codec_base64_decode(line, &bytes)) ...          // nothing was added
 //
-// Encoders and decoders append to a buffer and fail only when that overflows or, for decoders, when the text is not valid; a failed
-// call adds nothing. Secrets: the work per byte depends on the byte (tables), so keys of long life are not decoded at a peer's wish.
-// Nothing here blocks.
+// Encoders and decoders append to a buffer and fail only when that overflows or, for decoders, when the text is not valid; a
+// failed call adds nothing. Secrets: the work per byte depends on the byte (tables), so keys of long life are not decoded at a
+// peer's wish. Nothing here blocks.
 #ifndef BASE_CODEC_H
 #define BASE_CODEC_H
 

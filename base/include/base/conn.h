@@ -62,8 +62,8 @@ enum {
 enum err_code conn_read_line(struct conn *conn, size_t bytes_max, struct str *line_out, enum conn_eol *eol_out, struct err *err)
 	ERR_CHECKED;
 
-// What a server does between two commands: sends its replies unless more input is there already (the replies of a pipelined batch leave
-// together, RFC 2920 section 3.2), gives its buffers back, reads the next line. May wait.
+// What a server does between two commands: sends its replies unless more input is there already (the replies of a pipelined batch
+// leave together, RFC 2920 section 3.2), gives its buffers back, reads the next line. May wait.
 enum err_code conn_next_line(struct conn *conn, size_t bytes_max, struct str *line_out, enum conn_eol *eol_out, struct err *err)
 	ERR_CHECKED;
 
@@ -94,8 +94,8 @@ enum err_code conn_write_through(struct conn *conn, struct str s);
 // Sends all that is buffered. May wait.
 enum err_code conn_flush(struct conn *conn, struct err *err) ERR_CHECKED;
 
-// The same, but not while there is more to be read without waiting (asks the kernel, unlike conn_has_input): replies to what came ahead of a
-// body then go with the reply to the body, in one piece. Before a read that may wait. May wait.
+// The same, but not while there is more to be read without waiting (asks the kernel, unlike conn_has_input): replies to what came
+// ahead of a body then go with the reply to the body, in one piece. Before a read that may wait. May wait.
 enum err_code conn_flush_before_wait(struct conn *conn, struct err *err) ERR_CHECKED;
 
 // --- Waiting ---
@@ -132,8 +132,9 @@ enum err_code conn_tls_accept(struct conn *conn, struct tls_server *server, size
 enum err_code conn_tls_connect(struct conn *conn, struct tls_client *client, struct str host, struct err *err) ERR_CHECKED;
 
 // What was agreed; NULL while plain. Borrowed until the close.
-// Names of a certificate that was verified. A subject is "/C=DE/O=Uni/CN=mail.dept.example": type and value of each part, from the root down,
-// where bytes of a value that are no printable ASCII, and blanks and < > ( ) " + / are "+" and two hexadecimal digits.
+// Names of a certificate that was verified. A subject is "/C=DE/O=Uni/CN=mail.dept.example": type and value of each part, from
+// the root down, where bytes of a value that are no printable ASCII, and blanks and < > ( ) " + / are "+" and two hexadecimal
+// digits.
 struct conn_tls_peer {
 	struct str subject, issuer;
 	size_t names_n;
@@ -141,7 +142,8 @@ struct conn_tls_peer {
 };
 
 struct conn_tls {
-	struct conn_tls_peer *peer;    // owned; NULL: the peer showed no certificate, or none that was verified against tls_server_config.ca_path
+	// owned; NULL: the peer showed no certificate, or none that was verified against tls_server_config.ca_path
+	struct conn_tls_peer *peer;
 	char version[16];              // "TLSv1.3"
 	char cipher[64];               // "TLS_AES_256_GCM_SHA384"
 	int bits;                      // of the cipher
@@ -161,7 +163,8 @@ uint64_t conn_bytes_in(const struct conn *conn);  // of the application, after T
 uint64_t conn_bytes_out(const struct conn *conn);
 int conn_fd(const struct conn *conn);             // -1 over memory; for SO_PEERCRED and the like, never for I/O
 
-// The user at the other end of a Unix socket, as the kernel saw it connect (or, asked by the one who connected, listen). False: it is none.
+// The user at the other end of a Unix socket, as the kernel saw it connect (or, asked by the one who connected, listen). False:
+// it is none.
 bool conn_peer_user(const struct conn *conn, uid_t *uid_out);
 
 // --- Making and closing ---

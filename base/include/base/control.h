@@ -19,8 +19,8 @@
 //     static const struct control_command commands[] = {{"queue.list", queue_list, queue}, {0}};
 //     control_register(control, commands);
 //
-// Handlers run on a fiber of the control socket's scheduler: they may wait, they must not block. A handler that answers nothing is
-// answered for with an error.
+// Handlers run on a fiber of the control socket's scheduler: they may wait, they must not block. A handler that answers nothing
+// is answered for with an error.
 #ifndef BASE_CONTROL_H
 #define BASE_CONTROL_H
 
@@ -53,7 +53,8 @@ enum err_code control_item(struct control_request *request, json_t *item) ERR_CH
 
 // Ends the answer; takes result, which may be NULL.
 void control_ok(struct control_request *request, json_t *result);
-void control_fail(struct control_request *request, enum err_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void control_fail(struct control_request *request, enum err_code code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 // Serves an already listening Unix socket on sched, from control_begin() until that stops; takes the descriptor. Members of group
 // may ask. name is the daemon's, a literal. Commands that every daemon has (ping, metrics, stats) are there from the start;
@@ -74,7 +75,8 @@ void control_on_trouble(struct control *control, void (*trouble)(void *arg, stru
 // After the scheduler has stopped.
 void control_free(struct control **control);
 
-// Makes the socket: a dead one at path is replaced; mode 0660, owner and group as given (-1: unchanged). ERR_BUSY when somebody answers on it.
+// Makes the socket: a dead one at path is replaced; mode 0660, owner and group as given (-1: unchanged). ERR_BUSY when somebody
+// answers on it.
 enum err_code control_listen(const char *path, uid_t owner, gid_t group, int *fd_out, struct err *err) ERR_CHECKED;
 
 // The asking side, blocking, for commands.
@@ -84,8 +86,8 @@ struct control_client;
 enum err_code control_open(const char *path, struct control_client **out, struct err *err) ERR_CHECKED;
 void control_close(struct control_client **client);
 
-// Sends {"command": command} joined with args (taken; may be NULL), calls item (may be NULL) for each line of a long answer, returns the
-// result in *result_out (new reference or NULL). An answer that says no gives its code and text.
+// Sends {"command": command} joined with args (taken; may be NULL), calls item (may be NULL) for each line of a long answer,
+// returns the result in *result_out (new reference or NULL). An answer that says no gives its code and text.
 enum err_code control_ask(struct control_client *client, const char *command, json_t *args,
 	void (*item)(const json_t *item, void *arg), void *arg, json_t **result_out, struct err *err) ERR_CHECKED;
 

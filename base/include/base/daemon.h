@@ -13,18 +13,22 @@
 //
 // (daemons_mta_options: schema/daemons.h, where the one table says what each daemon may do.)
 //
-// 1. Settings are read (-c FILE, else $POSTHOUSE_CONF, else /etc/posthouse/posthouse.conf); wrong ones end it with exit 1 and every error.
-// 2. Listening sockets are taken over by name (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES: systemd's protocol, `posthouse run` speaks it too).
+// 1. Settings are read (-c FILE, else $POSTHOUSE_CONF, else /etc/posthouse/posthouse.conf); wrong ones end it with exit 1 and
+// every error.
+// 2. Listening sockets are taken over by name (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES: systemd's protocol, `posthouse run` speaks
+// it too).
 //    umask 027, no core dump with secrets unless asked for, RLIMIT_NOFILE raised to its hard limit.
-// 3. pre_jail: as the user that started us (root, when started by hand or by `posthouse run`). Reads keys and certificates, opens what only
+// 3. pre_jail: as the user that started us (root, when started by hand or by `posthouse run`). Reads keys and certificates, opens
+// what only
 //    root may open. No thread may be started.
 // 4. User and groups are set for good, the sandbox is entered, the log's thread started.
 // 5. post_jail: opens databases, starts schedulers and workers. Then READY=1 goes to systemd or to `posthouse run`.
-// 6. The main thread waits for signals: SIGHUP reads the settings again and calls reload with old and new; SIGTERM and SIGINT call stop,
+// 6. The main thread waits for signals: SIGHUP reads the settings again and calls reload with old and new; SIGTERM and SIGINT
+// call stop,
 //    once, and end with exit 0. A second SIGTERM ends at once.
 //
-// Exit codes: 0 clean end; 1 settings or start failed (do not restart at once); DAEMON_EXIT_EIO after an I/O error on the disk (do not
-// restart at all: ARCHITECTURE 4); anything else is a crash.
+// Exit codes: 0 clean end; 1 settings or start failed (do not restart at once); DAEMON_EXIT_EIO after an I/O error on the disk
+// (do not restart at all: ARCHITECTURE 4); anything else is a crash.
 #ifndef BASE_DAEMON_H
 #define BASE_DAEMON_H
 
@@ -69,8 +73,8 @@ struct daemon_spec {
 	enum err_code (*post_jail)(struct daemon *daemon, struct err *err); // starts the work; calls daemon_serve_control()
 	// On the main thread, which may block. The new snapshot is current already (daemon_settings()).
 	void (*reload)(struct daemon *daemon); // may be NULL
-	// On the main thread; returns when all is stopped, at the latest after the deadline that the settings give. Also called when post_jail
-	// failed half-way.
+	// On the main thread; returns when all is stopped, at the latest after the deadline that the settings give. Also called
+	// when post_jail failed half-way.
 	void (*stop)(struct daemon *daemon);
 };
 
@@ -82,7 +86,8 @@ void *daemon_arg(const struct daemon *daemon);
 // A reference to the settings of now; any thread. Give it back with settings_unref().
 struct settings_snapshot *daemon_settings(struct daemon *daemon);
 
-// Gives up to max listening sockets of that name (FORMATS.md section 8) to the caller and returns how many; one name may have several.
+// Gives up to max listening sockets of that name (FORMATS.md section 8) to the caller and returns how many; one name may have
+// several.
 size_t daemon_take_sockets(struct daemon *daemon, const char *name, int *fds, size_t max);
 
 // In post_jail, once schedulers run: serves the control socket on one of them as soon as post_jail is over, with ping, metrics,
@@ -94,7 +99,8 @@ struct control *daemon_serve_control(struct daemon *daemon, struct sched *sched)
 void daemon_request_stop(struct daemon *daemon);
 void daemon_request_reload(struct daemon *daemon);
 
-// After EIO on what must be durable: logs and ends the process at once with DAEMON_EXIT_EIO; nothing is flushed or answered any more.
+// After EIO on what must be durable: logs and ends the process at once with DAEMON_EXIT_EIO; nothing is flushed or answered any
+// more.
 _Noreturn void daemon_die_of_eio(const struct err *err);
 
 #endif

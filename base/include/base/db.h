@@ -2,8 +2,8 @@
 // SQLite as we use it: one connection per database (but for readers of the shadow), WAL, FULL, prepared statements by number.
 //
 //     enum { ADD, FIND, STATEMENTS };
-//     static const char *const sql[STATEMENTS] = {[ADD] = "INSERT INTO t(a,b) VALUES(?1,?2)", [FIND] = "SELECT b FROM t WHERE a=?1"};
-//     struct db_options options = {.path = path, .mode = DB_CREATE, .schema = &ddl_t, .sql = sql, .n_sql = STATEMENTS};
+//     static const char *const sql[STATEMENTS] = {[ADD] = "INSERT INTO t(a,b) VALUES(?1,?2)", [FIND] = "SELECT b FROM t WHERE
+//     a=?1"}; struct db_options options = {.path = path, .mode = DB_CREATE, .schema = &ddl_t, .sql = sql, .n_sql = STATEMENTS};
 //     db_open(&options, &db, err);
 //     sqlite3_stmt *find = db_stmt(db, FIND);
 //     db_bind_i64(find, 1, 7);
@@ -11,9 +11,9 @@
 //     db_reset(find);
 //
 // Rules (ARCHITECTURE 5, DIRECTORY 1): before 3.51.3 SQLite can corrupt a WAL that two connections checkpoint and write, so one
-// connection writes and checkpoints; nobody else opens a database of the queue or a mailbox. Every call blocks on the disk: writer
-// and store threads only; readers of the shadow, whose pages are mapped, may run on a scheduler thread. A struct db is used by one
-// thread at a time (SQLITE_OPEN_NOMUTEX).
+// connection writes and checkpoints; nobody else opens a database of the queue or a mailbox. Every call blocks on the disk:
+// writer and store threads only; readers of the shadow, whose pages are mapped, may run on a scheduler thread. A struct db is
+// used by one thread at a time (SQLITE_OPEN_NOMUTEX).
 #ifndef BASE_DB_H
 #define BASE_DB_H
 
@@ -46,7 +46,8 @@ struct db_options {
 	const struct db_schema *schema;
 	const char *const *sql; // statements, prepared at first use
 	size_t n_sql;
-	bool exclusive;         // locking_mode=EXCLUSIVE: no -shm file, one process; a transaction goes into the WAL with one write;
+	// locking_mode=EXCLUSIVE: no -shm file, one process; a transaction goes into the WAL with one write;
+	bool exclusive;
 	                        // a file that has other names too is ERR_CORRUPT
 	bool keep_wal;          // leave -wal and -shm when closing (SQLITE_FCNTL_PERSIST_WAL): readers elsewhere need them
 	uint32_t page_bytes;    // of a new file; 0: 4096
@@ -57,10 +58,11 @@ struct db_options {
 
 enum err_code db_open(const struct db_options *options, struct db **out, struct err *err) ERR_CHECKED;
 
-// What a new file of this schema holds, to be written in one piece instead of being made statement by statement, which takes a hundred times
-// as long: where there are many databases of one kind. rows: SQL that adds what all of them begin with, NULL: nothing; page_bytes as above.
-// Appended to image_out; ERR_LIMIT when it does not fit. Needs no disk.
-enum err_code db_image(const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct buf *image_out, struct err *err) ERR_CHECKED;
+// What a new file of this schema holds, to be written in one piece instead of being made statement by statement, which takes a
+// hundred times as long: where there are many databases of one kind. rows: SQL that adds what all of them begin with, NULL:
+// nothing; page_bytes as above. Appended to image_out; ERR_LIMIT when it does not fit. Needs no disk.
+enum err_code db_image(const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct buf *image_out,
+	struct err *err) ERR_CHECKED;
 
 // Finalises the statements and closes without a checkpoint (the WAL is replayed at the next open). *db becomes NULL.
 void db_close(struct db **db);
@@ -68,7 +70,8 @@ void db_close(struct db **db);
 // Begins a write transaction (IMMEDIATE). Commit returns only when the WAL is on disk.
 // After a failed commit the transaction is rolled back.
 enum err_code db_begin(struct db *db, struct err *err) ERR_CHECKED;
-enum err_code db_begin_read(struct db *db, struct err *err) ERR_CHECKED; // for many reads in a row: each is cheaper inside. Ends with db_commit
+// for many reads in a row: each is cheaper inside. Ends with db_commit
+enum err_code db_begin_read(struct db *db, struct err *err) ERR_CHECKED;
 enum err_code db_commit(struct db *db, struct err *err) ERR_CHECKED;
 void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
@@ -112,27 +115,27 @@ bool db_col_is_null(sqlite3_stmt *stmt, int column);
 int64_t db_changes(const struct db *db);
 int64_t db_last_rowid(const struct db *db);
 
-// Bytes of WAL written since it was last reset, as of the last commit; what its file has grown to; and the checkpoint. Without truncate
-// the file stays, and its blocks are used again; with it the file is cut to zero. Both counts begin at 0 with db_open. ERR_NOSPACE: the next
-// checkpoint does all of it again.
+// Bytes of WAL written since it was last reset, as of the last commit; what its file has grown to; and the checkpoint. Without
+// truncate the file stays, and its blocks are used again; with it the file is cut to zero. Both counts begin at 0 with db_open.
+// ERR_NOSPACE: the next checkpoint does all of it again.
 uint64_t db_wal_bytes(const struct db *db);
 uint64_t db_wal_file_bytes(const struct db *db);
 enum err_code db_checkpoint(struct db *db, bool truncate, struct err *err) ERR_CHECKED;
 
-// A checkpoint of an exclusive database after which nothing but db_close() follows: the next opening finds an empty log, whose blocks the next
-// commits write over, which is cheaper than to let it grow again. Its header is made void, unsynced: should that not last, the log says once more
-// what the checkpoint has written and synced; whoever writes over it syncs a new header first.
+// A checkpoint of an exclusive database after which nothing but db_close() follows: the next opening finds an empty log, whose
+// blocks the next commits write over, which is cheaper than to let it grow again. Its header is made void, unsynced: should that
+// not last, the log says once more what the checkpoint has written and synced; whoever writes over it syncs a new header first.
 enum err_code db_end_wal(struct db *db, struct err *err) ERR_CHECKED;
 
-// A checkpoint that cuts the file and waits for readers at most so long, if other connections have any: ERR_BUSY when one still holds a snapshot;
-// what is older than that has then been copied.
+// A checkpoint that cuts the file and waits for readers at most so long, if other connections have any: ERR_BUSY when one still
+// holds a snapshot; what is older than that has then been copied.
 enum err_code db_truncate_wal(struct db *db, int64_t wait_ms, struct err *err) ERR_CHECKED;
 
 // The underlying connection, for what is not among the statements.
 sqlite3 *db_handle(struct db *db);
 
-// The code for a result of SQLite, with its message. ERR_NOSPACE: nothing was written and it may be tried again; a sync that failed is
-// ERR_IO whatever the system said, ENOSPC too, and what was to become durable is in doubt.
+// The code for a result of SQLite, with its message. ERR_NOSPACE: nothing was written and it may be tried again; a sync that
+// failed is ERR_IO whatever the system said, ENOSPC too, and what was to become durable is in doubt.
 enum err_code db_error(struct db *db, int rc, const char *what, struct err *err);
 
 #endif

@@ -11,8 +11,8 @@
 //         return err_wrap(err, "accept message %s", queue_id);         // "accept message 5f…: open spool file 5f…: No space …"
 //
 // A function that can fail returns enum err_code, must be checked, and takes `struct err *err` last; NULL is allowed where the
-// caller needs no text. Outputs are untouched on failure. Domain outcomes (unknown user, quota) are enums of their own, never these.
-// Bugs are must(). Out of memory aborts.
+// caller needs no text. Outputs are untouched on failure. Domain outcomes (unknown user, quota) are enums of their own, never
+// these. Bugs are must(). Out of memory aborts.
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 

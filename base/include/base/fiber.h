@@ -19,8 +19,8 @@
 // thread (file I/O, getaddrinfo, crypt go through base/worker.h). Sessions usually wait through base/conn.h, base/call.h and
 // base/worker.h and never call fiber_wait themselves.
 //
-// Memory: a fiber that has waited for two seconds keeps the page of its stack on which it stands, and no other. Its callers take about
-// 1 KiB of it, so what belongs to a session, up to 2 KiB, costs nothing there; on the heap it would.
+// Memory: a fiber that has waited for two seconds keeps the page of its stack on which it stands, and no other. Its callers take
+// about 1 KiB of it, so what belongs to a session, up to 2 KiB, costs nothing there; on the heap it would.
 //
 // Cancelling: a fiber is never destroyed from outside. It is cancelled, its waits then return FIBER_CANCELLED, and it returns
 // from its function in its own time. fiber_shield_enter() keeps a soft cancel away while a command is finished; see fiber_cancel.

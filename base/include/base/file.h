@@ -4,10 +4,10 @@
 //     file_write_new(spool_fd, "5f…", parts, n, err)      // O_EXCL, written, fdatasync, directory fsync: it is there after a cut
 //     file_remove(spool_fd, "5f…", err)
 //
-// Every call blocks on the disk: worker, writer and store threads only, never a scheduler thread. Names are single components below
-// an open directory; a '/' in one, "." and ".." are refused (ERR_INVALID) and symbolic links are never followed (threat fs-race).
-// ENOSPC is ERR_NOSPACE; anything else from the device is ERR_IO, after which the caller must not trust the file (fsync errors are
-// reported once: the process ends, see ARCHITECTURE's "After EIO").
+// Every call blocks on the disk: worker, writer and store threads only, never a scheduler thread. Names are single components
+// below an open directory; a '/' in one, "." and ".." are refused (ERR_INVALID) and symbolic links are never followed (threat
+// fs-race). ENOSPC is ERR_NOSPACE; anything else from the device is ERR_IO, after which the caller must not trust the file (fsync
+// errors are reported once: the process ends, see ARCHITECTURE's "After EIO").
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
@@ -44,8 +44,8 @@ enum err_code file_dir_sync(int dir, struct err *err) ERR_CHECKED;
 // A new file for writing: O_CREAT|O_EXCL, mode 0600. ERR_EXISTS when the name is taken.
 enum err_code file_create(int dir, struct str name, int *fd_out, struct err *err) ERR_CHECKED;
 
-// An existing regular file of ours for reading; anything else (link, fifo, device, a file of another user, which may be here under one of
-// its names: threat fs-race) is an error.
+// An existing regular file of ours for reading; anything else (link, fifo, device, a file of another user, which may be here
+// under one of its names: threat fs-race) is an error.
 enum err_code file_open(int dir, struct str name, int *fd_out, off_t *bytes_out, struct err *err) ERR_CHECKED;
 
 enum err_code file_write_at(int fd, struct str data, off_t at, struct err *err) ERR_CHECKED;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The 128-bit name of a message (and of disks, groups, mailboxes): random when made, never changed by split, move or import.
-// A message begotten by another (DSN, forward, list copy, reply) derives its guid from it, so that doing it twice makes one message.
+// A message begotten by another (DSN, forward, list copy, reply) derives its guid from it, so that doing it twice makes one
+// message.
 //
-// Text form: 32 lower-case hex digits. Queue id, what people read and type: 12 digits of Crockford's base32 from the first 60 bits.
-// Nothing here allocates; guid_new may wait for the system's entropy at boot, never later.
+// Text form: 32 lower-case hex digits. Queue id, what people read and type: 12 digits of Crockford's base32 from the first 60
+// bits. Nothing here allocates; guid_new may wait for the system's entropy at boot, never later.
 #ifndef BASE_GUID_H
 #define BASE_GUID_H
 

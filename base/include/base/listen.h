@@ -7,9 +7,10 @@
 //
 // `posthouse run` (or systemd) opens the sockets and passes them on, so that a restart loses no connection: those that came
 // meanwhile wait in the kernel's backlog. One descriptor serves all schedulers; the kernel wakes one of them for each connection
-// (EPOLLEXCLUSIVE), which hands it to the one that has the fewest. A cap on all connections and one for each address (IPv4 address,
-// IPv6 /64) keep slow or hostile peers from taking all: over a cap the refusal is written, without waiting, and the connection closed.
-// A service that many share one address for (users behind NAT) caps only strangers there: it calls listen_known() after the log-in.
+// (EPOLLEXCLUSIVE), which hands it to the one that has the fewest. A cap on all connections and one for each address (IPv4
+// address, IPv6 /64) keep slow or hostile peers from taking all: over a cap the refusal is written, without waiting, and the
+// connection closed. A service that many share one address for (users behind NAT) caps only strangers there: it calls
+// listen_known() after the log-in.
 #ifndef BASE_LISTEN_H
 #define BASE_LISTEN_H
 
@@ -22,7 +23,8 @@ struct listen_service {
 	void (*serve)(struct conn *conn, void *arg); // on a fiber of its own, on any of the schedulers; owns conn and closes it
 	void *arg;                                   // borrowed while the scheduler runs
 	struct str refusal;                          // a whole reply with its line end; borrowed for ever; empty under TLS
-	struct listen_caps *caps;                    // of this service, or of several together, beside those of the process; NULL: none
+	// of this service, or of several together, beside those of the process; NULL: none
+	struct listen_caps *caps;
 	// Is the cap for each address not for this peer? NULL: it is for all. On a scheduler; with arg.
 	bool (*is_exempt)(const struct netaddr *peer, void *arg);
 };
@@ -44,7 +46,8 @@ size_t listen_inherited(void (*each)(int fd, const char *name, void *arg), void 
 struct listen_caps *listen_caps_new(size_t connections_max, size_t per_address_max); // 0: no cap
 void listen_caps_free(struct listen_caps **caps);                                  // after the schedulers have stopped
 
-// New caps for what comes from now on; who is in stays. The one for each address can be moved, not begun or ended (0). Any thread.
+// New caps for what comes from now on; who is in stays. The one for each address can be moved, not begun or ended (0). Any
+// thread.
 void listen_caps_set(struct listen_caps *caps, size_t connections_max, size_t per_address_max);
 
 struct listen_stats {
@@ -56,8 +59,8 @@ struct listen_stats {
 };
 void listen_stats(struct listen_caps *caps, struct listen_stats *stats_out);
 
-// The peer of the session that runs on this fiber is no stranger any more (it has logged in): it counts no longer against the cap of its
-// address, only against that on all. Again is fine; on a fiber that the listener did not start (a test's) nothing.
+// The peer of the session that runs on this fiber is no stranger any more (it has logged in): it counts no longer against the cap
+// of its address, only against that on all. Again is fine; on a fiber that the listener did not start (a test's) nothing.
 void listen_known(void);
 
 // Starts accepting from fd on this thread's scheduler, until it stops. fd stays open and the caller's; service and caps are

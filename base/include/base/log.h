@@ -11,13 +11,13 @@
 //
 //     ts=2026-11-21T18:46:05.123Z level=info daemon=mta msg="message accepted" session=7f3a txn=2 size_bytes=4711 sender="a b@x"
 //
-// Levels: error means that an operator must act; warning that something is odd and was dealt with; info is one line per event of the
-// service; debug is for us. The message is a literal, so that one can search for it.
+// Levels: error means that an operator must act; warning that something is odd and was dealt with; info is one line per event of
+// the service; debug is for us. The message is a literal, so that one can search for it.
 //
-// Never blocks and never fails: the caller formats into a slot of a bounded ring, one writer thread empties it. When the ring is full the
-// line is dropped and counted (metric log_dropped), and the writer says so once it can. Lines end after LOG_LINE_BYTES with "...". Before
-// log_start() and after log_stop() (commands, tests, the first lines of a daemon) a line is written by the caller at once.
-// Any thread, any fiber; not signal handlers. Formatting needs up to 1.2 KiB of stack.
+// Never blocks and never fails: the caller formats into a slot of a bounded ring, one writer thread empties it. When the ring is
+// full the line is dropped and counted (metric log_dropped), and the writer says so once it can. Lines end after LOG_LINE_BYTES
+// with "...". Before log_start() and after log_stop() (commands, tests, the first lines of a daemon) a line is written by the
+// caller at once. Any thread, any fiber; not signal handlers. Formatting needs up to 1.2 KiB of stack.
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -103,7 +103,8 @@ static inline struct log_field log_err(const struct err *err)
 bool log_enabled(enum log_level level);
 void log_event(enum log_level level, const struct log_context *context, const char *message, const struct log_field *fields);
 
-// Starts the writer thread. daemon is the name in daemon=, a literal. After the sandbox is entered. Not twice without a log_stop() between.
+// Starts the writer thread. daemon is the name in daemon=, a literal. After the sandbox is entered. Not twice without a
+// log_stop() between.
 void log_start(const char *daemon, enum log_destination destination, enum log_level level);
 
 // Writes what waits and ends the thread. From then on lines are written by their callers.
@@ -115,8 +116,8 @@ void log_set_level(enum log_level level);
 // Lines dropped since the start.
 uint64_t log_dropped(void);
 
-// Appends value to b as a logfmt value: bare when it is plain, else quoted with \" \\ \n \r \t \xHH for what is not printable ASCII or
-// well-formed UTF-8. The one place where peers' data is escaped for a terminal; commands use it too.
+// Appends value to b as a logfmt value: bare when it is plain, else quoted with \" \\ \n \r \t \xHH for what is not printable
+// ASCII or well-formed UTF-8. The one place where peers' data is escaped for a terminal; commands use it too.
 void log_escape(struct buf *b, struct str value);
 
 // Tests: until log_capture_end(), lines go to b, each with LF, without time, whatever the level and the ring. Any thread may log.

@@ -20,8 +20,9 @@
 //     metric_add(&metric_mta_sessions_open, -1);
 //     metric_observe(&metric_mta_commit, elapsed_us);
 //
-// Updates are relaxed atomics on a cache line that the thread mostly has to itself; any thread, never block. Names are unique in the tree
-// and begin with their folder. Rendered as OpenMetrics 1.0 with the prefix posthouse_: counters get _total, units their suffix.
+// Updates are relaxed atomics on a cache line that the thread mostly has to itself; any thread, never block. Names are unique in
+// the tree and begin with their folder. Rendered as OpenMetrics 1.0 with the prefix posthouse_: counters get _total, units their
+// suffix.
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
 

@@ -25,14 +25,16 @@ struct netaddr {
 
 enum { NETADDR_TEXT_BYTES = 48, NETADDR_SOCKADDR_BYTES = 128 };
 
-// "192.0.2.1", "2001:db8::1", "[2001:db8::1]", each with ":port" after it (IPv6 then in brackets); without one, port_default. No names.
+// "192.0.2.1", "2001:db8::1", "[2001:db8::1]", each with ":port" after it (IPv6 then in brackets); without one, port_default. No
+// names.
 bool netaddr_parse(struct str text, uint16_t port_default, struct netaddr *addr_out);
 
 // The address without port, and "192.0.2.1:25" or "[2001:db8::1]:25"; "local" for NETADDR_NONE. Both return text.
 const char *netaddr_text(const struct netaddr *addr, char text[NETADDR_TEXT_BYTES]);
 const char *netaddr_text_port(const struct netaddr *addr, char text[NETADDR_TEXT_BYTES]);
 
-// The network it is in, the unit of budgets and caps: the first v4_bits or v6_bits bits, the rest and the port 0. Usually 32 and 64.
+// The network it is in, the unit of budgets and caps: the first v4_bits or v6_bits bits, the rest and the port 0. Usually 32
+// and 64.
 struct netaddr netaddr_prefix(const struct netaddr *addr, unsigned v4_bits, unsigned v6_bits);
 
 // Family, address and scope are the same; the port is not looked at.

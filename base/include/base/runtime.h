@@ -45,7 +45,8 @@ unsigned runtime_scheds(const struct runtime *rt);
 struct worker_pool *runtime_workers(struct runtime *rt);
 struct listen_caps *runtime_caps(struct runtime *rt);
 
-// Sets base/'s metrics of schedulers, workers and connections. Call it from the daemon's collector (metrics_on_render). Any thread.
+// Sets base/'s metrics of schedulers, workers and connections. Call it from the daemon's collector (metrics_on_render). Any
+// thread.
 void runtime_collect(struct runtime *rt);
 
 // Stops accepting, cancels all fibers softly, after grace_ms hard, waits until they are gone and joins the scheduler threads.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the servers of all line protocols do in the same way: give a session a name for the log, and start TLS in the middle of one.
+// What the servers of all line protocols do in the same way: give a session a name for the log, and start TLS in the middle of
+// one.
 //
 //     struct session_name who;                                            // in the session, which does not move
 //     session_name_init(&who, conn);
@@ -24,9 +25,10 @@ struct session_name {
 
 void session_name_init(struct session_name *who, const struct conn *conn);
 
-// The server's side of a TLS handshake with the certificates of now, for STARTTLS (after the reply was flushed) and for implicit TLS.
-// What was sent ahead in plaintext is thrown away and counted in *discarded_out: it may be somebody else's (RFC 3207 section 5). Says in
-// the log what went wrong or was thrown away. ERR_TLS also when slot is empty; after a failure the connection can only be closed. May wait.
+// The server's side of a TLS handshake with the certificates of now, for STARTTLS (after the reply was flushed) and for implicit
+// TLS. What was sent ahead in plaintext is thrown away and counted in *discarded_out: it may be somebody else's (RFC 3207 section
+// 5). Says in the log what went wrong or was thrown away. ERR_TLS also when slot is empty; after a failure the connection can
+// only be closed. May wait.
 enum err_code session_start_tls(struct conn *conn, struct tls_slot *slot, const struct log_context *log, size_t *discarded_out,
 				struct err *err) ERR_CHECKED;
 

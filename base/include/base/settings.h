@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Settings: one row each, from which come the struct, the parser, the validation and the manual page. The engine only; the rows of
-// Posthouse are in schema/settings.def, and daemons read `struct settings` of schema/settings.h.
+// Settings: one row each, from which come the struct, the parser, the validation and the manual page. The engine only; the rows
+// of Posthouse are in schema/settings.def, and daemons read `struct settings` of schema/settings.h.
 //
 // A row:   SETTING(TYPE, name, "default", min, max, "unit or choices", flags, "prose")
 //
@@ -20,12 +20,13 @@
 // ADDRESSES struct settings_addresses         {"0.0.0.0:25", "[::]:25"}; the host is an IP address
 // NETWORKS  struct settings_networks          {"127.0.0.0/8", "::1"}
 //
-// SETTINGS_SECTION(tls, "prose") begins a group of rows. Those whose names begin with the group's may stand in a section: `tls { certificate
-// = x }` and `tls_certificate = x` are the same. include("file") reads another file, its path
-// relative to the one it stands in, 16 at most. A setting is set once: a second place is an error, so the order of files says nothing.
+// SETTINGS_SECTION(tls, "prose") begins a group of rows. Those whose names begin with the group's may stand in a section: `tls {
+// certificate = x }` and `tls_certificate = x` are the same. include("file") reads another file, its path relative to the one it
+// stands in, 16 at most. A setting is set once: a second place is an error, so the order of files says nothing.
 //
-// All errors of a file are reported at once, one line each: FILE:LINE: setting: what; what to do. Loading never blocks on anything but the
-// file; not on scheduler threads. A loaded snapshot is immutable and counted: who works with settings across a yield holds a reference.
+// All errors of a file are reported at once, one line each: FILE:LINE: setting: what; what to do. Loading never blocks on
+// anything but the file; not on scheduler threads. A loaded snapshot is immutable and counted: who works with settings across a
+// yield holds a reference.
 #ifndef BASE_SETTINGS_H
 #define BASE_SETTINGS_H
 
@@ -129,13 +130,15 @@ void settings_unref(struct settings_snapshot **snapshot); // nulls; frees with t
 const void *settings_values(const struct settings_snapshot *snapshot);
 
 // Names of settings that differ although their rows say "read at start only", one line each: what a reload cannot take over.
-void settings_start_only_changes(const struct settings_table *table, const void *old_values, const void *new_values, struct buf *names);
+void settings_start_only_changes(const struct settings_table *table, const void *old_values, const void *new_values,
+	struct buf *names);
 
 void settings_report_init(struct settings_report *report);
 void settings_report_fini(struct settings_report *report);
 
 // For rules between settings: "name: what; what to do", with the place in the file when a file set it.
-void settings_complain(struct settings_report *report, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void settings_complain(struct settings_report *report, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 // The same with a place of its own, for checks that look into other files.
 void settings_complain_at(struct settings_report *report, const char *file, int line, const char *name, const char *what);
@@ -149,7 +152,8 @@ void settings_print_value(const struct settings_row *row, const void *values, st
 // True when the field has its default.
 bool settings_is_default(const struct settings_row *row, const void *values);
 
-// "host:port", "[v6]:port"; the host may be a name, and borrows. NULL, or what is wrong with it: "has no port; write …", a literal.
+// "host:port", "[v6]:port"; the host may be a name, and borrows. NULL, or what is wrong with it: "has no port; write …", a
+// literal.
 const char *settings_address_read(struct str text, struct settings_address *address_out);
 
 // True when addr is in one of the networks.

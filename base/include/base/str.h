@@ -5,8 +5,9 @@
 //     struct str verb, rest;
 //     if (str_cut(line, ' ', &verb, &rest) && str_eq_nocase(verb, STR("RCPT"))) ...
 //
-// Nothing here allocates or blocks. "nocase" folds ASCII letters only, whatever the locale; folding of addresses is mail/addr.h's.
-// C strings appear at library borders: str_to_c() refuses an embedded NUL, because a cut string is a different string.
+// Nothing here allocates or blocks. "nocase" folds ASCII letters only, whatever the locale; folding of addresses is
+// mail/addr.h's. C strings appear at library borders: str_to_c() refuses an embedded NUL, because a cut string is a different
+// string.
 #ifndef BASE_STR_H
 #define BASE_STR_H
 
@@ -50,8 +51,8 @@ bool str_ends_nocase(struct str s, struct str suffix);
 ptrdiff_t str_index(struct str s, char c);
 ptrdiff_t str_rindex(struct str s, char c);
 
-// How many letters have to be changed, added or taken away to make one of the other, case apart (Levenshtein): for "did you mean". Of names up to
-// STR_NAME_BYTES; SIZE_MAX for longer ones. What is STR_NEAR away or less may have been meant.
+// How many letters have to be changed, added or taken away to make one of the other, case apart (Levenshtein): for "did you
+// mean". Of names up to STR_NAME_BYTES; SIZE_MAX for longer ones. What is STR_NEAR away or less may have been meant.
 enum { STR_NAME_BYTES = 64, STR_NEAR = 3 };
 size_t str_distance(struct str a, struct str b);
 

@@ -38,11 +38,11 @@ struct tls_server_config {
 	const struct tls_files *files; // n of them; borrowed for the call
 	size_t n;
 	enum tls_version min;
-	// Ask clients for a certificate: none is required and no handshake fails for it, the caller compares what came (peer_spki of struct
-	// conn_tls) with its pins.
+	// Ask clients for a certificate: none is required and no handshake fails for it, the caller compares what came (peer_spki
+	// of struct conn_tls) with its pins.
 	bool asks;
-	// File of CAs: the names of certificates that lead to one of them, for the use as a client and today, are in struct conn_tls (peer). NULL:
-	// of none. A file that cannot be read is ERR_TLS.
+	// File of CAs: the names of certificates that lead to one of them, for the use as a client and today, are in struct
+	// conn_tls (peer). NULL: of none. A file that cannot be read is ERR_TLS.
 	const char *ca_path;
 };
 

@@ -10,16 +10,17 @@
 //     cluster_log_propose(log, call);
 //     if (call_wait(call, deadline_ms) == ERR_OK)  switch (p->verdict) …
 //
-// The way of a proposal is propose, committed index, apply; on one node all three are one transaction of one writer thread, which takes
-// all that waits, up to CLUSTER_LOG_BATCH records, before each commit (CLUSTER 7). With copies, libraft stands between the first two
-// and nothing changes for callers.
+// The way of a proposal is propose, committed index, apply; on one node all three are one transaction of one writer thread, which
+// takes all that waits, up to CLUSTER_LOG_BATCH records, before each commit (CLUSTER 7). With copies, libraft stands between the
+// first two and nothing changes for callers.
 //
-// Verdicts (CLUSTER 3): COMMITTED; REFUSED before it was proposed, a retry is safe; a caller whose deadline passes does not know and says so by
-// CANCEL. A proposal whose caller has gone before the writer takes it is refused.
+// Verdicts (CLUSTER 3): COMMITTED; REFUSED before it was proposed, a retry is safe; a caller whose deadline passes does not know
+// and says so by CANCEL. A proposal whose caller has gone before the writer takes it is refused.
 //
-// Failure. ENOSPC: the batch is rolled back; proposals of class ENTER are refused with ERR_NOSPACE, results are tried again on the space that
-// a ballast file kept for them, and wait when even that is gone. EIO, and anything else the disk says, ENOSPC at the sync of a commit too
-// (base/db.h): config->died is called and does not return; the disk is a new one when it comes back (ARCHITECTURE 4). Crash: the database has the last commit, nothing else counts.
+// Failure. ENOSPC: the batch is rolled back; proposals of class ENTER are refused with ERR_NOSPACE, results are tried again on
+// the space that a ballast file kept for them, and wait when even that is gone. EIO, and anything else the disk says, ENOSPC at
+// the sync of a commit too (base/db.h): config->died is called and does not return; the disk is a new one when it comes back
+// (ARCHITECTURE 4). Crash: the database has the last commit, nothing else counts.
 //
 // Threads: propose and read from anywhere; everything of the fold runs on the writer thread.
 #ifndef CLUSTER_LOG_H
@@ -85,10 +86,11 @@ struct cluster_log_fold {
 	// Once, after the database was opened and before anything else, on the opening thread: read what is kept in memory.
 	enum err_code (*opened)(void *self, struct db *db, uint64_t applied, struct err *err);
 
-	// Inside the transaction. Deterministic: reads the record and the rows, nothing else. A record that has nothing to act on is a counted no-op
-	// and ERR_OK. An error undoes the whole batch; ERR_CORRUPT and ERR_VERSION stop the process, they are never skipped. The arena is
-	// the record's: reset before the next one.
-	enum err_code (*apply)(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena, struct err *err);
+	// Inside the transaction. Deterministic: reads the record and the rows, nothing else. A record that has nothing to act on
+	// is a counted no-op and ERR_OK. An error undoes the whole batch; ERR_CORRUPT and ERR_VERSION stop the process, they are
+	// never skipped. The arena is the record's: reset before the next one.
+	enum err_code (*apply)(void *self, struct db *db, const struct cluster_entry *entry, struct arena *arena,
+		struct err *err);
 
 	// Inside the transaction, once, after its last record (index applied): what is written once a batch (counters).
 	enum err_code (*flush)(void *self, struct db *db, uint64_t applied, struct err *err);
@@ -107,7 +109,8 @@ struct cluster_log_config {
 };
 
 // Opens or makes the log, checks the disk's identity, starts the writer. Blocks; at start only. Needs no hand after a crash.
-enum err_code cluster_log_open(const struct cluster_log_config *config, struct cluster_log **log_out, struct err *err) ERR_CHECKED;
+enum err_code cluster_log_open(const struct cluster_log_config *config, struct cluster_log **log_out,
+	struct err *err) ERR_CHECKED;
 
 // Ends the writer after what waits was done, checkpoints, closes. No propose may follow. Blocks.
 void cluster_log_close(struct cluster_log **log);
@@ -118,9 +121,10 @@ void cluster_log_propose(struct cluster_log *log, struct call *call);
 // The same without a caller that waits: proposal->done is told. Does not block. The proposal is the log's until then.
 void cluster_log_submit(struct cluster_log *log, struct cluster_proposal *proposal);
 
-// Runs fn(db, arg) on the writer thread between two transactions, and waits for it; for pages of rows and bodies. Never gives up early, so
-// arg may be on the caller's stack. May wait; on a plain thread it blocks. ERR_BUSY when the line is too long.
-enum err_code cluster_log_read(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg, struct err *err) ERR_CHECKED;
+// Runs fn(db, arg) on the writer thread between two transactions, and waits for it; for pages of rows and bodies. Never gives up
+// early, so arg may be on the caller's stack. May wait; on a plain thread it blocks. ERR_BUSY when the line is too long.
+enum err_code cluster_log_read(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg,
+	struct err *err) ERR_CHECKED;
 
 // Another reserve from now on. Any thread, does not block.
 void cluster_log_set_reserve(struct cluster_log *log, uint64_t reserve_bytes);

@@ -8,9 +8,9 @@
 
 enum { PASSWORD_FILE_BYTES_MAX = 1024 };
 
-// Appends the first line, without its end. ERR_INVALID when others than owner and group may read the file or others than its owner may
-// write it, when it is no regular file, is empty (an empty password would be an anonymous bind: RFC 4513, 5.1.2), has a NUL or more than one
-// line. Blocks on the disk.
+// Appends the first line, without its end. ERR_INVALID when others than owner and group may read the file or others than its
+// owner may write it, when it is no regular file, is empty (an empty password would be an anonymous bind: RFC 4513, 5.1.2), has a
+// NUL or more than one line. Blocks on the disk.
 enum err_code password_file_read(const char *path, struct buf *password, struct err *err) ERR_CHECKED;
 
 #endif

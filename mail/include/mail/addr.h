@@ -8,13 +8,14 @@
 //         log_it(addr.text);      // "J.Doe+lists@Uni.Example": quotes only where they are needed, case kept
 //     ...
 //
-// Taint by type: only this file makes a struct addr, and whatever builds an envelope, a header, a filter or a key takes nothing else.
-// A parsed address has no control character, NUL, CR or LF; its local part may still hold any printable byte ("/", ";", "|", "$", "@",
-// "../"): it is data and goes into no path and no shell. Nothing is decoded: "=?utf-8?q?=40evil?=@us", "u%evil@us" and "evil!u@us" are
-// literal local parts.
+// Taint by type: only this file makes a struct addr, and whatever builds an envelope, a header, a filter or a key takes nothing
+// else. A parsed address has no control character, NUL, CR or LF; its local part may still hold any printable byte ("/", ";",
+// "|", "$", "@",
+// "../"): it is data and goes into no path and no shell. Nothing is decoded: "=?utf-8?q?=40evil?=@us", "u%evil@us" and
+// "evil!u@us" are literal local parts.
 //
-// addr.key is the one spelling for the shadow, delivery keys and counters; compare nothing else. Memory is the caller's arena (under
-// 4 KiB an address). Nothing here blocks.
+// addr.key is the one spelling for the shadow, delivery keys and counters; compare nothing else. Memory is the caller's arena
+// (under 4 KiB an address). Nothing here blocks.
 #ifndef MAIL_ADDR_H
 #define MAIL_ADDR_H
 
@@ -33,7 +34,8 @@ enum {
 	ADDR_UTF8 = DOMAIN_UTF8,        // UTF-8 in local part and domain; without it they give ADDR_NEEDS_UTF8
 	ADDR_ALLOW_NULL = 1 << 1,       // addr_parse_path: "<>"
 	ADDR_ALLOW_POSTMASTER = 1 << 2, // addr_parse_path: "<postmaster>" without a domain (RFC 5321 section 4.1.1.3)
-	ADDR_LONG_LOCAL = 1 << 3,       // local parts up to ADDR_LOCAL_BYTES_LONG_MAX: the VERP and SRS senders of the world exceed 64
+	// local parts up to ADDR_LOCAL_BYTES_LONG_MAX: the VERP and SRS senders of the world exceed 64
+	ADDR_LONG_LOCAL = 1 << 3,
 };
 
 // result, text for a reply or a log line. ADDR_FULL is the arena's cap: a limit of the caller's, temporary.
@@ -58,8 +60,10 @@ const char *addr_result_text(enum addr_result result);
 struct addr {
 	struct str local;     // without quotes and backslashes, case kept; may be empty only in <> and ""@domain
 	struct domain domain; // kind DOMAIN_NONE in <> and <postmaster>
-	struct str text;      // canonical: quotes only where needed, case kept; "" for <>. For the wire put it between "<" and ">"
-	struct str key;       // folded local part (quoted where needed) + "@" + domain.key; "" for <>; "postmaster" without a domain
+	// canonical: quotes only where needed, case kept; "" for <>. For the wire put it between "<" and ">"
+	struct str text;
+	// folded local part (quoted where needed) + "@" + domain.key; "" for <>; "postmaster" without a domain
+	struct str key;
 	bool routed;          // a source route was dropped (addr_parse_path)
 	bool utf8;            // text has non-ASCII bytes: needs SMTPUTF8 at the next hop
 };
@@ -69,7 +73,8 @@ struct addr {
 enum addr_result addr_parse(struct arena *arena, struct str text, unsigned flags, struct addr *addr_out);
 
 // A path at the start of *rest: "<" [source route ":"] mailbox ">". On success *rest is what follows the ">".
-// "<>" and "<postmaster>" only with their flags. A source route (obsolete, RFC 5321 appendix C) is checked for syntax and dropped.
+// "<>" and "<postmaster>" only with their flags. A source route (obsolete, RFC 5321 appendix C) is checked for syntax and
+// dropped.
 enum addr_result addr_parse_path(struct arena *arena, struct str *rest, unsigned flags, struct addr *addr_out);
 
 // From parts that something else has taken apart and dequoted (an address list of a header, a directory value). All checks apply.
@@ -82,7 +87,8 @@ struct addr addr_null(void);
 struct addr addr_copy(struct arena *arena, const struct addr *addr);
 
 // The same local part in another domain: qualifies <postmaster>, rewrites a masqueraded domain. ADDR_TOO_LONG is possible.
-enum addr_result addr_with_domain(struct arena *arena, const struct addr *addr, const struct domain *domain, struct addr *addr_out);
+enum addr_result addr_with_domain(struct arena *arena, const struct addr *addr, const struct domain *domain,
+	struct addr *addr_out);
 
 // Another local part (dequoted bytes) in the same domain: what a rewriting rule makes.
 enum addr_result addr_with_local(struct arena *arena, const struct addr *addr, struct str local, struct addr *addr_out);
@@ -99,16 +105,18 @@ bool addr_is_postmaster(const struct addr *addr);
 bool addr_same(const struct addr *a, const struct addr *b);
 
 // Splits "user+detail": delimiters is a set such as "+-"; the first byte of the local part that is in it splits. False, outputs
-// untouched, when there is none, when it is the first byte, for mailer-daemon, postmaster and double-bounce, and, when "-" is in the
-// set, for owner-* and *-request (any case; as Postfix does). base_out is an address of its own; detail_out (may be empty) keeps its
-// case and lives as long as addr.
-bool addr_detail(struct arena *arena, const struct addr *addr, struct str delimiters, struct addr *base_out, struct str *detail_out);
+// untouched, when there is none, when it is the first byte, for mailer-daemon, postmaster and double-bounce, and, when "-" is in
+// the set, for owner-* and *-request (any case; as Postfix does). base_out is an address of its own; detail_out (may be empty)
+// keeps its case and lives as long as addr.
+bool addr_detail(struct arena *arena, const struct addr *addr, struct str delimiters, struct addr *base_out,
+	struct str *detail_out);
 
-// The address in pure ASCII, U-labels as A-labels; false when the local part is not ASCII (RFC 6531: then SMTPUTF8 is the only way).
+// The address in pure ASCII, U-labels as A-labels; false when the local part is not ASCII (RFC 6531: then SMTPUTF8 is the only
+// way).
 bool addr_to_ascii(struct arena *arena, const struct addr *addr, struct str *text_out);
 
-// A key for comparison of a bare local part (a login, the user part of a delivery key): ASCII fold; for UTF-8 full case folding and
-// NFC. {NULL, 0} when local is not UTF-8.
+// A key for comparison of a bare local part (a login, the user part of a delivery key): ASCII fold; for UTF-8 full case folding
+// and NFC. {NULL, 0} when local is not UTF-8.
 struct str addr_local_key(struct arena *arena, struct str local);
 
 #endif

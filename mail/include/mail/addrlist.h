@@ -6,10 +6,10 @@
 //     for (size_t i = 0; i < list.n; i++)
 //         if (list.items[i].kind == ADDRLIST_MAILBOX) show(list.items[i].name, list.items[i].local, list.items[i].domain);
 //
-// A liberal reader: groups, comments, obsolete routes, encoded or unquoted names, empty members, missing brackets, cut input. What
-// cannot be understood becomes an item without a domain, never an error, and every byte is looked at once or twice: 100,000 addresses are
-// linear. The parts are raw text from outside: an address to send to is made from them by addr_from_parts(), which checks.
-// Nothing here blocks.
+// A liberal reader: groups, comments, obsolete routes, encoded or unquoted names, empty members, missing brackets, cut input.
+// What cannot be understood becomes an item without a domain, never an error, and every byte is looked at once or twice: 100,000
+// addresses are linear. The parts are raw text from outside: an address to send to is made from them by addr_from_parts(), which
+// checks. Nothing here blocks.
 #ifndef MAIL_ADDRLIST_H
 #define MAIL_ADDRLIST_H
 
@@ -26,8 +26,9 @@ enum addrlist_kind {
 
 struct addrlist_item {
 	enum addrlist_kind kind;
-	struct str name;   // display name without quotes and comments, encoded words kept (IMAP ENVELOPE wants them so): encword_decode for people.
-	                   // Without a display name the last comment ("a@b (Jane)"). Empty when there is none: name.p is then NULL
+	// display name without quotes and comments, encoded words kept (IMAP ENVELOPE wants them so): encword_decode for people.
+	struct str name;
+	// Without a display name the last comment ("a@b (Jane)"). Empty when there is none: name.p is then NULL
 	struct str route;  // obsolete source route "@a,@b" without its colon; empty as a rule
 	struct str local;  // local part, dequoted
 	struct str domain; // "" when it is missing; a literal with its brackets

@@ -17,8 +17,8 @@
 //     byte version (2); byte flags (1: sent is known, 2: bounded, 4: the subject is a reply's);
 //     envelope, body, bodystructure; message id; base subject; from, to, cc (SORT keys); varint count, that many references;
 //     varint sent in seconds since 1970-01-01 UTC, zigzag;
-//     varint number of nodes, then per node, pre-order: byte kind | encoding << 2; varint children, header gap (bytes from the end
-//     of the header of the node before it to its own header), header bytes, body bytes, body lines
+//     varint number of nodes, then per node, pre-order: byte kind | encoding << 2; varint children, header gap (bytes from the
+//     end of the header of the node before it to its own header), header bytes, body bytes, body lines
 //
 // Nothing here blocks; building is linear in the message.
 #ifndef MAIL_CACHE_H
@@ -57,12 +57,12 @@ bool cache_build(struct str message, struct buf *b);
 // Checks everything but the nodes. ERR_VERSION, ERR_CORRUPT.
 enum err_code cache_open(struct str bytes, struct cache *out, struct err *err) ERR_CHECKED;
 
-// The next message id of *rest, which starts as cache.references_raw; false at the end. Oldest first: References or, when that has
-// none, the first of In-Reply-To (RFC 5256 section 3).
+// The next message id of *rest, which starts as cache.references_raw; false at the end. Oldest first: References or, when that
+// has none, the first of In-Reply-To (RFC 5256 section 3).
 bool cache_reference(struct str *rest, struct str *id_out);
 
 // The part table, in arena; checked against the size of the message, so no slice lies outside it. ERR_CORRUPT, ERR_LIMIT (arena).
-enum err_code cache_nodes(const struct cache *cache, uint64_t message_bytes, struct arena *arena, const struct mime_node **nodes_out,
-                          size_t *n_out, struct err *err) ERR_CHECKED;
+enum err_code cache_nodes(const struct cache *cache, uint64_t message_bytes, struct arena *arena,
+	const struct mime_node **nodes_out, size_t *n_out, struct err *err) ERR_CHECKED;
 
 #endif

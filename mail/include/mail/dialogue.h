@@ -12,7 +12,8 @@
 //         {STR("AUTH"), my_cmd_auth, DIALOGUE_BIT(DIALOGUE_READY), MY_ONLY_SUBMISSION, &metric_auth},
 //         …
 //     };
-//     static const struct dialogue_protocol protocol = {.rows = rows, .rows_n = …, .sender = my_sender, .recipient = my_recipient, …};
+//     static const struct dialogue_protocol protocol = {.rows = rows, .rows_n = …, .sender = my_sender, .recipient =
+//     my_recipient, …};
 //
 //     struct my_session { struct dialogue d; … };                         // zeroed
 //     dialogue_run(&s->d, conn, &config);                                 // greeting … goodbye, then the connection is closed
@@ -73,7 +74,8 @@ struct dialogue;
 // What a command needs before its handler runs; the dispatcher replies if it is not so.
 enum dialogue_flags {
 	DIALOGUE_NO_ARGUMENT = 1 << 0,   // 501 with one
-	DIALOGUE_SYNCHRONISES = 1 << 1,  // the client must wait for the reply (RFC 2920 section 3.1): input behind it ends the session
+	// the client must wait for the reply (RFC 2920 section 3.1): input behind it ends the session
+	DIALOGUE_SYNCHRONISES = 1 << 1,
 	DIALOGUE_FLAG_PROTOCOL = 1 << 8, // this and higher bits are the protocol's own, for its may_run
 };
 
@@ -103,8 +105,10 @@ struct dialogue_protocol {
 	size_t rows_n;
 	struct dialogue_metrics metrics;
 	bool per_recipient;                   // a message is answered once for each recipient (RFC 2033 section 4.2)
-	bool forgives;                        // refusals in handlers are no errors of the peer's, which is a server and asks for many people
-	size_t recipient_bytes;               // size of the protocol's struct for a recipient, which begins with a struct smtp_rcpt
+	// refusals in handlers are no errors of the peer's, which is a server and asks for many people
+	bool forgives;
+	// size of the protocol's struct for a recipient, which begins with a struct smtp_rcpt
+	size_t recipient_bytes;
 
 	// A command of this row, may it run now? False: why_out is the reply. Asked before the states are looked at.
 	bool (*may_run)(struct dialogue *d, const struct dialogue_command *row, struct reply *why_out);
@@ -138,7 +142,8 @@ struct dialogue_config {
 	void *session;            // d->session
 	struct tls_slot *tls;     // empty: STARTTLS is not offered. NULL: never
 	bool tls_at_start;        // RFC 8314
-	struct reply refusal;     // instead of a greeting (RFC 5321 section 3.1): 421 ends the session, 554 leaves it to may_run to run QUIT only. code
+	// instead of a greeting (RFC 5321 section 3.1): 421 ends the session, 554 leaves it to may_run to run QUIT only. code
+	struct reply refusal;
 	                          // 0: the client is welcome
 	struct str hostname;
 	const struct str *forbidden; // commands that end the session: other protocols
@@ -150,7 +155,8 @@ struct dialogue_config {
 	size_t recipients_max;
 	size_t transaction_bytes_max; // memory for recipients and whatever the protocol keeps of them
 	unsigned errors_max;      // refused commands
-	int64_t greet_pause_ms;   // before the greeting; who speaks then is turned away. 0: it is only looked; below 0: not even that
+	// before the greeting; who speaks then is turned away. 0: it is only looked; below 0: not even that
+	int64_t greet_pause_ms;
 	int64_t idle_ms;          // the longest wait for a command or for more of a message
 	int64_t session_ms;       // no command is begun later
 	int64_t message_ms;       // from DATA, or the first BDAT, to the end of the message

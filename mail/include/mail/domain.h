@@ -25,7 +25,8 @@ enum {
 
 enum domain_result {
 	DOMAIN_OK,
-	DOMAIN_BAD,        // not a domain: empty label, odd byte, hyphen at an end of a label, bad literal, not valid under IDNA2008
+	// not a domain: empty label, odd byte, hyphen at an end of a label, bad literal, not valid under IDNA2008
+	DOMAIN_BAD,
 	DOMAIN_TOO_LONG,   // over DOMAIN_BYTES_MAX or a label over DOMAIN_LABEL_BYTES_MAX
 	DOMAIN_NEEDS_UTF8, // it has bytes over 0x7F and the caller did not allow them
 	DOMAIN_FULL,       // the arena's cap is reached: a limit of the caller's, temporary

@@ -15,8 +15,8 @@
 // Bytes outside encoded words that are not UTF-8 become U+FFFD; controls become spaces. Linear. {NULL, 0} over the arena's cap.
 struct str encword_decode(struct arena *arena, struct str text);
 
-// Adds text (UTF-8; what is not is replaced by U+FFFD) as encoded words of at most 75 bytes, separated by spaces, no character cut; ASCII words stay
-// as they are. For header_emit.h, which also folds. False when out is full.
+// Adds text (UTF-8; what is not is replaced by U+FFFD) as encoded words of at most 75 bytes, separated by spaces, no character
+// cut; ASCII words stay as they are. For header_emit.h, which also folds. False when out is full.
 bool encword_encode(struct str text, struct buf *out);
 
 // The same with every word encoded: for display names, where a plain word beside an encoded one would have to be an atom.

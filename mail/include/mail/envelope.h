@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // IMAP's ENVELOPE, BODY and BODYSTRUCTURE, rendered as they go onto the wire (RFC 3501 section 7.4.2, RFC 9051 section 7.5.2).
 //
-//     envelope_add(header, &b);                  // ("Wed, 17 Jul 1996 02:23:25 -0700 (PDT)" "IMAP4rev2 WG mtg summary" (("Terry" …
-//     bodystructure_add(&mime, true, &b);        // (("TEXT" "PLAIN" ("CHARSET" "us-ascii") NIL NIL "7BIT" 1152 23 NIL NIL NIL NIL) …
+//     envelope_add(header, &b);                  // ("Wed, 17 Jul 1996 02:23:25 -0700 (PDT)" "IMAP4rev2 WG mtg summary"
+//                                                (("Terry" …
+//     bodystructure_add(&mime, true, &b);        // (("TEXT" "PLAIN" ("CHARSET" "us-ascii") NIL NIL "7BIT" 1152 23 NIL NIL NIL
+//                                                NIL) …
 //
-// A value goes out as a quoted string, or as a literal when it holds what a quoted string may not (8-bit bytes) or is long; NUL, CR
-// and LF become spaces. An absent value is NIL, an empty one "". Encoded-words in subjects, names and parameters are left as they
-// are: clients decode them; white space in a subject or a name is one space, because folding leaves tabs. The output has CR LF only
-// in front of literals. Computed once, at delivery (mail/cache.h); nothing here blocks, and the work is linear in the header.
+// A value goes out as a quoted string, or as a literal when it holds what a quoted string may not (8-bit bytes) or is long; NUL,
+// CR and LF become spaces. An absent value is NIL, an empty one "". Encoded-words in subjects, names and parameters are left as
+// they are: clients decode them; white space in a subject or a name is one space, because folding leaves tabs. The output has CR
+// LF only in front of literals. Computed once, at delivery (mail/cache.h); nothing here blocks, and the work is linear in the
+// header.
 //
 // False means that the buffer overflowed; it then holds a part of the text.
 #ifndef MAIL_ENVELOPE_H
@@ -30,8 +33,8 @@ enum {
 bool envelope_add(struct str header, struct buf *b);
 
 // The whole message. with_extensions: BODYSTRUCTURE; without: BODY. A text part without a charset gets us-ascii (RFC 2046 section
-// 4.1.2). Names are shown as they were written; sections of RFC 2231 are joined (mime_params_join), so that a client finds "filename*" or
-// "filename" and never "filename*0*".
+// 4.1.2). Names are shown as they were written; sections of RFC 2231 are joined (mime_params_join), so that a client finds
+// "filename*" or "filename" and never "filename*0*".
 bool bodystructure_add(const struct mime *mime, bool with_extensions, struct buf *b);
 
 // NIL when s.p is NULL, else a string as above.

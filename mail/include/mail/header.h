@@ -9,11 +9,11 @@
 //             subject = header_text(arena, field.body);           // unfolded, encoded words decoded, UTF-8
 //     body = str_from(message, walk.body_start);
 //
-// What is a field (RFC 5322 section 2.2, 4.5): lines end with CRLF or a bare LF (a bare CR is a byte like any other); a line that starts with
-// space or tab continues the field before it; the header ends at the first empty line or, where that is missing, with the message.
-// A line that is no field (no colon, a bad name, a mailbox's "From " line) is handed out too, with an empty name, so that the fields
-// together are exactly the bytes of the header and every part of the house agrees where the body starts.
-// Nothing here blocks. Results of the walk borrow from the message.
+// What is a field (RFC 5322 section 2.2, 4.5): lines end with CRLF or a bare LF (a bare CR is a byte like any other); a line that
+// starts with space or tab continues the field before it; the header ends at the first empty line or, where that is missing, with
+// the message. A line that is no field (no colon, a bad name, a mailbox's "From " line) is handed out too, with an empty name, so
+// that the fields together are exactly the bytes of the header and every part of the house agrees where the body starts. Nothing
+// here blocks. Results of the walk borrow from the message.
 #ifndef MAIL_HEADER_H
 #define MAIL_HEADER_H
 
@@ -61,8 +61,8 @@ struct str header_unfold(struct arena *arena, struct str body);
 // An unstructured body as text: unfolded, encoded words decoded (mail/encword.h), ill-formed UTF-8 replaced, controls to spaces.
 struct str header_text(struct arena *arena, struct str body);
 
-// Removes what RFC 5322 calls CFWS at the start: white space, line ends and nested comments. A comment that is not closed takes the
-// rest. Linear.
+// Removes what RFC 5322 calls CFWS at the start: white space, line ends and nested comments. A comment that is not closed takes
+// the rest. Linear.
 struct str header_skip_cfws(struct str text);
 
 struct header_msgids {
@@ -71,8 +71,9 @@ struct header_msgids {
 	bool cut; // there were more than asked for, or over the arena's cap
 };
 
-// The message ids of Message-ID, In-Reply-To and References (RFC 5322 section 3.6.4): whatever stands between "<" and ">" outside comments and
-// quoted strings. At most max; the first and, when there are more, the last ones (RFC 5256 threads by the last). Linear.
+// The message ids of Message-ID, In-Reply-To and References (RFC 5322 section 3.6.4): whatever stands between "<" and ">" outside
+// comments and quoted strings. At most max; the first and, when there are more, the last ones (RFC 5256 threads by the last).
+// Linear.
 void header_msgids(struct arena *arena, struct str body, size_t max, struct header_msgids *ids_out);
 
 #endif

@@ -8,9 +8,9 @@
 //     header_emit_date(&emit, STR("Date"), now);
 //     if (emit.failed) ...                                             // one check: buffer full, or a value held CR, LF or NUL
 //
-// Header injection is impossible by type: no call passes a CR, LF or NUL of its arguments on. Each call adds one whole field with its CRLF or
-// nothing, and after a failure nothing more is added. Lines fold at white space near 78 bytes and never exceed 998 (RFC 5322 section
-// 2.1.1) unless one word is longer, which is refused. Nothing here blocks.
+// Header injection is impossible by type: no call passes a CR, LF or NUL of its arguments on. Each call adds one whole field with
+// its CRLF or nothing, and after a failure nothing more is added. Lines fold at white space near 78 bytes and never exceed 998
+// (RFC 5322 section 2.1.1) unless one word is longer, which is refused. Nothing here blocks.
 #ifndef MAIL_HEADER_EMIT_H
 #define MAIL_HEADER_EMIT_H
 

@@ -9,11 +9,10 @@
 //     if (imap_parse_space(&p) && imap_parse_astring(&p, &user) && imap_parse_space(&p) && imap_parse_astring(&p, &password) &&
 //         imap_parse_end(&p)) ...
 //
-// Each call reads one thing at p->at. It returns false when that is not there: p->error then says what was expected (the first failure
-// counts, and every later call fails too), outputs are untouched. So a command is a chain of && and one look at the end; alternatives
-// are chosen by imap_parse_peek, never by trying.
-// Strings borrow from the text, or live in the arena where they had to be unquoted. Parentheses are at most IMAP_DEPTH_MAX deep. Work
-// is linear in the text. Nothing here blocks.
+// Each call reads one thing at p->at. It returns false when that is not there: p->error then says what was expected (the first
+// failure counts, and every later call fails too), outputs are untouched. So a command is a chain of && and one look at the end;
+// alternatives are chosen by imap_parse_peek, never by trying. Strings borrow from the text, or live in the arena where they had
+// to be unquoted. Parentheses are at most IMAP_DEPTH_MAX deep. Work is linear in the text. Nothing here blocks.
 #ifndef MAIL_IMAP_PARSE_H
 #define MAIL_IMAP_PARSE_H
 

@@ -4,8 +4,8 @@
 //     struct imap_pattern *pattern = imap_pattern_new(STR("Archive/%"), arena);
 //     if (imap_pattern_match(pattern, STR("Archive/2026"))) ...
 //
-// Pattern and name are UTF-8 (mutf7_decode in mail/mailbox_name.h). A first level INBOX of a name is compared without case. Matching
-// takes time linear in the name, whatever the wildcards: at most sixteen words of work a byte. Nothing here blocks.
+// Pattern and name are UTF-8 (mutf7_decode in mail/mailbox_name.h). A first level INBOX of a name is compared without case.
+// Matching takes time linear in the name, whatever the wildcards: at most sixteen words of work a byte. Nothing here blocks.
 #ifndef MAIL_IMAP_PATTERN_H
 #define MAIL_IMAP_PATTERN_H
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where an IMAP command ends: lines and literals in, whole commands out (RFC 3501 section 4.3, RFC 7888). A state machine without I/O.
+// Where an IMAP command ends: lines and literals in, whole commands out (RFC 3501 section 4.3, RFC 7888). A state machine without
+// I/O.
 //
 //     struct imap_read read;
 //     imap_read_init(&read, &(struct imap_read_limits){.text_bytes_max = 64 << 10, .skip_bytes_max = 50 << 20});
@@ -13,9 +14,10 @@
 //     }
 //
 // A literal stays in the text as it came, "{5}" CR LF and its bytes, so that mail/imap_parse.h reads one string and no byte of a
-// literal can be taken for syntax. What a client announced and we refuse is either never sent (a synchronising literal: it waits for our
-// "+"), or thrown away byte by byte (a non-synchronising one), or the connection ends: it is never read as a command (threat lit-reject).
-// Nothing here blocks.
+// literal can be taken for syntax. What a client announced and we refuse is either never sent (a synchronising literal: it waits
+// for our
+// "+"), or thrown away byte by byte (a non-synchronising one), or the connection ends: it is never read as a command (threat
+// lit-reject). Nothing here blocks.
 #ifndef MAIL_IMAP_READ_H
 #define MAIL_IMAP_READ_H
 
@@ -55,23 +57,24 @@ void imap_read_fini(struct imap_read *read);
 // A new command begins. Memory that the last one needed beyond a kilobyte is given back.
 void imap_read_reset(struct imap_read *read);
 
-// Takes a line without its end. A line with a NUL, or that makes the command too long, is refused; a literal it announces still counts.
-// A synchronising literal for which text has no room gives IMAP_READ_LITERAL all the same: the caller may take it (APPEND).
+// Takes a line without its end. A line with a NUL, or that makes the command too long, is refused; a literal it announces still
+// counts. A synchronising literal for which text has no room gives IMAP_READ_LITERAL all the same: the caller may take it
+// (APPEND).
 enum imap_read_state imap_read_line(struct imap_read *read, struct str line);
 
 // May the announced literal be kept in text?
 bool imap_read_has_room(const struct imap_read *read);
 
-// Keep it: read exactly literal.n bytes to the end of read->text (it has room), then call imap_read_literal_done. First send "+ " when
-// literal.waits.
-// Take it: call imap_read_taken, read the bytes elsewhere, go on with the lines of the command, which are then all that text holds.
+// Keep it: read exactly literal.n bytes to the end of read->text (it has room), then call imap_read_literal_done. First send "+ "
+// when literal.waits. Take it: call imap_read_taken, read the bytes elsewhere, go on with the lines of the command, which are
+// then all that text holds.
 void imap_read_taken(struct imap_read *read);
 
 // Refuse it: what then has to be done, IMAP_READ_REFUSED, IMAP_READ_SKIP or IMAP_READ_CLOSE. error is a literal.
 enum imap_read_state imap_read_refuse(struct imap_read *read, const char *error);
 
-// The bytes of a literal were kept or skipped: the next line of the command follows (always IMAP_READ_LINE). A NUL in one that is not
-// binary refuses the command.
+// The bytes of a literal were kept or skipped: the next line of the command follows (always IMAP_READ_LINE). A NUL in one that is
+// not binary refuses the command.
 enum imap_read_state imap_read_literal_done(struct imap_read *read);
 
 static inline struct str imap_read_text(const struct imap_read *read)

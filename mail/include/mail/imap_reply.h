@@ -58,7 +58,8 @@ enum imap_code imap_code_of_err(enum err_code code);
 // "(\Answered \Seen $Forwarded)"; \Recent where its bit is set.
 void imap_reply_flags(struct buf *b, const struct imap_flags *flags);
 
-// An astring: always quoted, or a literal when it holds what a quoted string may not. Mailbox names go through modified UTF-7 first.
+// An astring: always quoted, or a literal when it holds what a quoted string may not. Mailbox names go through modified UTF-7
+// first.
 void imap_reply_string(struct buf *b, struct str s);
 void imap_reply_mailbox(struct buf *b, const struct mailbox_name *name);
 

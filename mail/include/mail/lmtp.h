@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The delivery key as it travels between our own nodes over LMTP (schema/FORMATS.md section 7): a parameter of MAIL and one of RCPT.
+// The delivery key as it travels between our own nodes over LMTP (schema/FORMATS.md section 7): a parameter of MAIL and one of
+// RCPT.
 //
 //     MAIL FROM:<a@b.example> XPHKEY=00112233445566778899aabbccddeeff
 //     RCPT TO:<joe@uni.example> XPHRCPT=lists,staff@uni.example
 //
-// root guid: 32 lower-case hex digits, not all zero. detail and list: xtext in which a comma is +2C too; each may be empty and is at most
-// LMTP_KEY_PART_BYTES_MAX decoded. Whether a peer may give them is the caller's decision. mail/smtp.h calls these; nothing blocks.
+// root guid: 32 lower-case hex digits, not all zero. detail and list: xtext in which a comma is +2C too; each may be empty and is
+// at most LMTP_KEY_PART_BYTES_MAX decoded. Whether a peer may give them is the caller's decision. mail/smtp.h calls these;
+// nothing blocks.
 #ifndef MAIL_LMTP_H
 #define MAIL_LMTP_H
 
@@ -16,7 +18,8 @@
 
 enum {
 	LMTP_KEY_PART_BYTES_MAX = 1024, // an addr_key of the longest address, folded, fits
-	LMTP_ADDED_BYTES_MAX = 4096,    // what a front-end of ours adds to a message: trace, and fields that a submission lacks. No limit means these
+	// what a front-end of ours adds to a message: trace, and fields that a submission lacks. No limit means these
+	LMTP_ADDED_BYTES_MAX = 4096,
 };
 
 // What belongs to one recipient of the key.

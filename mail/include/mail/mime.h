@@ -29,12 +29,14 @@ enum {
 	MIME_PARAMS_MAX = 64,              // of one field; later ones are not read
 	MIME_FIELD_BYTES_MAX = 8 << 10,    // of a MIME header field; a longer one counts as absent
 	MIME_FIELDS_BYTES_MAX = 512 << 10, // of MIME header fields in one message; later parts count as having none
-	MIME_ARENA_BYTES = 16 << 20,       // an arena of this size always suffices; a smaller one (64 KiB at least) lowers the bounds
+	// an arena of this size always suffices; a smaller one (64 KiB at least) lowers the bounds
+	MIME_ARENA_BYTES = 16 << 20,
 };
 
 enum mime_kind {
 	MIME_LEAF,
-	MIME_MULTIPART, // its children are the body parts, at least one (a multipart without parts gets an empty one, RFC 3501 grammar)
+	// its children are the body parts, at least one (a multipart without parts gets an empty one, RFC 3501 grammar)
+	MIME_MULTIPART,
 	MIME_MESSAGE,   // message/rfc822 or message/global: its one child is the message inside
 };
 
@@ -48,7 +50,8 @@ enum mime_encoding {
 	MIME_UNKNOWN_ENCODING, // BINARY fetches answer [UNKNOWN-CTE]
 };
 
-// Where an entity is: nodes[0] is the message, children follow their parent (pre-order). All offsets are from the message's start.
+// Where an entity is: nodes[0] is the message, children follow their parent (pre-order). All offsets are from the message's
+// start.
 struct mime_node {
 	uint64_t header_at, header_bytes; // with the blank line that ends it, when it has one
 	uint64_t body_at, body_bytes;     // without the line end before a boundary line (RFC 2046 section 5.1.1)
@@ -70,8 +73,8 @@ struct mime_params {
 	size_t n;
 };
 
-// What the header of an entity says; strings live in the arena or in the message. An absent field is {NULL, 0}, an empty one not. Names
-// are as written, to be compared in any case: clients are shown them so.
+// What the header of an entity says; strings live in the arena or in the message. An absent field is {NULL, 0}, an empty one not.
+// Names are as written, to be compared in any case: clients are shown them so.
 struct mime_details {
 	struct str type, subtype; // the default (text/plain, in a digest message/rfc822) when absent or not valid
 	struct mime_params params;
@@ -101,8 +104,9 @@ void mime_parse(struct str message, struct arena *arena, struct mime *out);
 bool mime_param(const struct mime_params *params, struct str name, struct arena *arena, struct str *value_out);
 
 // The parameters with RFC 2231 sections joined, as BODYSTRUCTURE shows them: "filename*0*=utf-8''a%20; filename*1=b" is
-// "filename*=utf-8''a%20b", "name*0=a; name*1=b" is "name=ab". A name whose sections are not all there, each once, stays as it was written.
-// Where a section is missing its charset, it is "''". Everything lives in arena; what no longer fits there is left out.
+// "filename*=utf-8''a%20b", "name*0=a; name*1=b" is "name=ab". A name whose sections are not all there, each once, stays as it
+// was written. Where a section is missing its charset, it is "''". Everything lives in arena; what no longer fits there is left
+// out.
 void mime_params_join(const struct mime_params *params, struct arena *arena, struct mime_params *out);
 
 // Sections of IMAP's BODY[...] (RFC 3501 section 6.4.5, RFC 9051 section 6.4.5.1).
@@ -157,8 +161,8 @@ struct mime_filter {
 void mime_filter_init(struct mime_filter *filter, struct str header, const struct str *names, size_t names_n, bool with_not);
 void mime_filter_fini(struct mime_filter *filter);
 
-// Looks at the next fields until `bytes` of them have gone by, and adds to out what is picked. False when that was the last of it; not to
-// be called again then. What does not fit into out is left out, and out->overflow says so.
+// Looks at the next fields until `bytes` of them have gone by, and adds to out what is picked. False when that was the last of
+// it; not to be called again then. What does not fit into out is left out, and out->overflow says so.
 bool mime_filter_more(struct mime_filter *filter, size_t bytes, struct buf *out);
 
 #endif

@@ -7,15 +7,15 @@
 //     password_make(PASSWORD_DEFAULT, given, &value, &err);          // "{ARGON2}$argon2id$v=19$m=19456,t=2,p=1$…"
 //     password_scram_make(given, PASSWORD_SCRAM_ITERATIONS, &value, &err);     // "SCRAM-SHA-256$15000:salt$StoredKey:ServerKey"
 //
-// All of it costs CPU on purpose, from 3 ms to a second: on worker threads only, behind mail/password_cache.h. Comparisons take the
-// same time wherever values differ. Parameters that would cost absurdly much (bounds below) make a value PASSWORD_UNUSABLE: whoever
-// can write userPassword could otherwise stop every worker.
+// All of it costs CPU on purpose, from 3 ms to a second: on worker threads only, behind mail/password_cache.h. Comparisons take
+// the same time wherever values differ. Parameters that would cost absurdly much (bounds below) make a value PASSWORD_UNUSABLE:
+// whoever can write userPassword could otherwise stop every worker.
 //
-// The default is right today, and why: Argon2id with 19 MiB, 2 passes, 1 lane is what OWASP recommends at least; it is chosen over
-// 64 MiB because a hash runs on each worker at once (16 workers: 300 MiB, not 1 GiB) and costs about 25 ms. It goes into userPassword
-// for clients that send the password (PLAIN, LOGIN under TLS). Clients that can use SCRAM-SHA-256 should: its verifier is phScram,
-// computed once on each side, so the server never hashes. SSHA is there for comparisons and for other software that reads the same
-// directory: a salted SHA-1 falls to a graphics card at 10^10 guesses a second.
+// The default is right today, and why: Argon2id with 19 MiB, 2 passes, 1 lane is what OWASP recommends at least; it is chosen
+// over 64 MiB because a hash runs on each worker at once (16 workers: 300 MiB, not 1 GiB) and costs about 25 ms. It goes into
+// userPassword for clients that send the password (PLAIN, LOGIN under TLS). Clients that can use SCRAM-SHA-256 should: its
+// verifier is phScram, computed once on each side, so the server never hashes. SSHA is there for comparisons and for other
+// software that reads the same directory: a salted SHA-1 falls to a graphics card at 10^10 guesses a second.
 #ifndef MAIL_PASSWORD_H
 #define MAIL_PASSWORD_H
 
@@ -43,11 +43,12 @@ enum password_result {
 	PASSWORD_UNUSABLE, // scheme unknown, value malformed, cost out of bounds: an administrator must look at the entry
 };
 
-// stored is one value of userPassword: "{SCHEME}rest", scheme in any case. {SHA} {SSHA} {SHA256} {SSHA256} {SHA384} {SSHA384} {SHA512}
-// {SSHA512} (RFC 2307's form; salt after the digest), {CRYPT} (crypt(5): yescrypt, gost-yescrypt, scrypt, bcrypt, sha512crypt,
-// sha256crypt and, since old directories have them, md5crypt and DES), {PBKDF2} {PBKDF2-SHA1} {PBKDF2-SHA256} {PBKDF2-SHA512} (OpenLDAP's pw-pbkdf2:
-// rounds$salt$key), {ARGON2} (encoded form), {CLEARTEXT}. A value without a scheme is taken as cleartext, as RFC 4519 defines it. An
-// empty password, one with a NUL and one over PASSWORD_BYTES_MAX match nothing. May take a second; never blocks otherwise.
+// stored is one value of userPassword: "{SCHEME}rest", scheme in any case. {SHA} {SSHA} {SHA256} {SSHA256} {SHA384} {SSHA384}
+// {SHA512} {SSHA512} (RFC 2307's form; salt after the digest), {CRYPT} (crypt(5): yescrypt, gost-yescrypt, scrypt, bcrypt,
+// sha512crypt, sha256crypt and, since old directories have them, md5crypt and DES), {PBKDF2} {PBKDF2-SHA1} {PBKDF2-SHA256}
+// {PBKDF2-SHA512} (OpenLDAP's pw-pbkdf2: rounds$salt$key), {ARGON2} (encoded form), {CLEARTEXT}. A value without a scheme is
+// taken as cleartext, as RFC 4519 defines it. An empty password, one with a NUL and one over PASSWORD_BYTES_MAX match nothing.
+// May take a second; never blocks otherwise.
 enum password_result password_verify(struct str stored, struct str password);
 
 // Costs what verifying PASSWORD_DEFAULT costs and matches nothing: for users who do not exist.
@@ -88,8 +89,8 @@ enum err_code password_scram_make_salted(struct str password, struct str salt, u
 // A phScram value that a SCRAM-SHA-256 exchange can use: its form, 32-byte keys, iterations within the bounds above.
 bool password_scram_is_usable(struct str value);
 
-// SASLprep (RFC 4013). Unassigned code points are those of the Unicode version of libunistring, not of Unicode 3.2: a password with
-// a newer letter is better than none. ERR_INVALID as above, ERR_LIMIT: b overflowed.
+// SASLprep (RFC 4013). Unassigned code points are those of the Unicode version of libunistring, not of Unicode 3.2: a password
+// with a newer letter is better than none. ERR_INVALID as above, ERR_LIMIT: b overflowed.
 enum err_code password_prepare(struct str password, struct buf *b, struct err *err) ERR_CHECKED;
 
 #endif

@@ -11,9 +11,9 @@
 //         password_cache_add(cache, login, stored, given, now_ms);
 //     }
 //
-// A mail client logs in every few minutes, and each time the same hash would be computed anew. The cache holds HMAC-SHA-256(random key
-// of this process; login, stored value, password) with an expiry: never a password, worthless in a core file without the key beside it,
-// and void as soon as the stored value changes. Failures are never cached.
+// A mail client logs in every few minutes, and each time the same hash would be computed anew. The cache holds
+// HMAC-SHA-256(random key of this process; login, stored value, password) with an expiry: never a password, worthless in a core
+// file without the key beside it, and void as soon as the stored value changes. Failures are never cached.
 //
 // Both are bounded: a full set of slots drops its oldest. Both may be used by several threads at once (a mutex for the few
 // hundred nanoseconds of a look-up, never held over a hash). Nothing blocks otherwise.
@@ -24,7 +24,8 @@
 
 struct password_cache;
 
-// entries: the most, rounded up to a power of two, 8 at least; 40 bytes each, as they come. ttl_ms: how long a match is remembered.
+// entries: the most, rounded up to a power of two, 8 at least; 40 bytes each, as they come. ttl_ms: how long a match is
+// remembered.
 struct password_cache *password_cache_new(size_t entries, uint64_t ttl_ms);
 void password_cache_free(struct password_cache **cache);
 bool password_cache_has(struct password_cache *cache, struct str login, struct str stored, struct str password, uint64_t now_ms);
@@ -65,7 +66,8 @@ enum password_throttle_used {
 // 0 when an attempt may be made now, else how long until one may. What strangers fail with at their addresses never counts for a
 // login that comes from another one: nobody is locked out by somebody else's guesses, but by those from his own network.
 uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
-enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);
+enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address,
+	uint64_t now_ms);
 
 // A success: what this login failed with from this address is forgiven. What the address did to other logins stays.
 void password_throttle_succeeded(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pin of a public key, as directory, settings and routes write it: "sha256:" and the digest of its SubjectPublicKeyInfo (RFC 7469, 2.4) in 64
-// hexadecimal digits of either case.
+// The pin of a public key, as directory, settings and routes write it: "sha256:" and the digest of its SubjectPublicKeyInfo (RFC
+// 7469, 2.4) in 64 hexadecimal digits of either case.
 #ifndef MAIL_PIN_H
 #define MAIL_PIN_H
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Replies of SMTP and LMTP: the table of what we say, how it is written, and the reader for what others say (RFC 5321 section 4.2, RFC 2034).
+// Replies of SMTP and LMTP: the table of what we say, how it is written, and the reader for what others say (RFC 5321
+// section 4.2, RFC 2034).
 //
 //     reply_format(reply_of(REPLY_UNKNOWN_USER), &out);                  // "550 5.1.1 …\r\n"
 //     struct reply r = reply_with(REPLY_OK, STR("queued as 5f…"));       // same codes, other text
@@ -97,7 +98,8 @@ struct reply reply_of(enum reply_id id);
 // The row's codes with another text (borrowed).
 struct reply reply_with(enum reply_id id, struct str text);
 
-// The reply to an operational failure of ours: always 4xx. ERR_NOSPACE and ERR_QUOTA are 452, stopping is 421, all else 451. Not for ERR_OK.
+// The reply to an operational failure of ours: always 4xx. ERR_NOSPACE and ERR_QUOTA are 452, stopping is 421, all else 451. Not
+// for ERR_OK.
 struct reply reply_of_err(enum err_code code);
 
 static inline bool reply_is_positive(const struct reply *reply)
@@ -136,8 +138,8 @@ void reply_reader_fini(struct reply_reader *reader);
 // Takes one line. After DONE or BAD the next line starts a new reply.
 enum reply_read reply_reader_line(struct reply_reader *reader, struct str line);
 
-// The reply that is DONE; borrows from the reader until its next line. Text is printable: controls are "?", lines are joined by LF. The
-// enhanced status is taken off the text of each line that repeats it.
+// The reply that is DONE; borrows from the reader until its next line. Text is printable: controls are "?", lines are joined by
+// LF. The enhanced status is taken off the text of each line that repeats it.
 struct reply reply_reader_reply(const struct reply_reader *reader);
 
 // Is there a line, after the first, for this keyword (an EHLO answer)? Any case. params_out is what follows it, may be NULL.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A row of a route table: which addresses it is for, and where their mail goes. The syntax of phRouteKey and phRouteTarget, which is that of
-// sendmail's mailertable and of Postfix's transport(5) as well.
+// A row of a route table: which addresses it is for, and where their mail goes. The syntax of phRouteKey and phRouteTarget, which
+// is that of sendmail's mailertable and of Postfix's transport(5) as well.
 //
 //     struct route_rule rule = ROUTE_RULE_NONE;
 //     const char *wrong = route_rule_target(arena, STR("esmtp:[gw1.uni.example]:25,[gw2.uni.example]:25"), &rule);

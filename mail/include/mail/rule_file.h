@@ -6,9 +6,9 @@
 //     while (rule_file_next(&file, arena, &row))
 //         take(row.key, row.value, row.line);
 //
-// A row is a key, white space, and a value; white space in quotes is part of the key ("John Doe"@uni.example). A line that begins with white space
-// goes on with the row before. Empty lines and lines that begin with "#" are left out, inside a row too. Line ends are LF or CRLF. Pure; rows
-// borrow from the text, or, of several lines, live in the arena.
+// A row is a key, white space, and a value; white space in quotes is part of the key ("John Doe"@uni.example). A line that begins
+// with white space goes on with the row before. Empty lines and lines that begin with "#" are left out, inside a row too. Line
+// ends are LF or CRLF. Pure; rows borrow from the text, or, of several lines, live in the arena.
 #ifndef MAIL_RULE_FILE_H
 #define MAIL_RULE_FILE_H
 

@@ -12,17 +12,17 @@
 //         log_in(sasl_session_login(s));
 //     sasl_session_free(&s);
 //
-// Where secrets come from is the caller's: a look-up given at sasl_library_init answers with phScram and userPassword values. SCRAM
-// gets them as `*authPassword`; PLAIN and LOGIN are verified by mail/password.h. A hash never passes as `userPassword`, which libsasl2
-// would take for the plaintext. A failure looks the same, in bytes and cost, whether the user exists or not: an unknown user has a salt
-// of his own, made from config.secret, so that it is the same on every node and after a restart.
-// A wrong password costs the hash of the entry; an unknown user costs one like the last that was checked here.
+// Where secrets come from is the caller's: a look-up given at sasl_library_init answers with phScram and userPassword values.
+// SCRAM gets them as `*authPassword`; PLAIN and LOGIN are verified by mail/password.h. A hash never passes as `userPassword`,
+// which libsasl2 would take for the plaintext. A failure looks the same, in bytes and cost, whether the user exists or not: an
+// unknown user has a salt of his own, made from config.secret, so that it is the same on every node and after a restart. A wrong
+// password costs the hash of the entry; an unknown user costs one like the last that was checked here.
 //
-// libsasl2 may block (files, hashes) and so may the look-up: call session functions on worker threads only. A session is used by one
-// thread at a time, any thread. It costs about 10 KiB: make it at AUTH, free it when that is over.
+// libsasl2 may block (files, hashes) and so may the look-up: call session functions on worker threads only. A session is used by
+// one thread at a time, any thread. It costs about 10 KiB: make it at AUTH, free it when that is over.
 //
-// The user name is data: "%{...}", "${run...}" and "../" are letters. One that is empty, over SASL_LOGIN_BYTES_MAX, has a NUL or is
-// not UTF-8 fails like a wrong password. An authorization identity other than the login itself fails too.
+// The user name is data: "%{...}", "${run...}" and "../" are letters. One that is empty, over SASL_LOGIN_BYTES_MAX, has a NUL or
+// is not UTF-8 fails like a wrong password. An authorization identity other than the login itself fails too.
 #ifndef MAIL_SASL_H
 #define MAIL_SASL_H
 
@@ -45,7 +45,8 @@ struct sasl_credentials {
 	const struct str *passwords; // userPassword values, and application passwords for this service
 	size_t passwords_n;
 	bool allowed;       // false: a right password fails as well (suspended, service not granted)
-	bool later;         // not allowed, and nobody is to blame for it: a right password is SASL_TEMPFAIL, a wrong one SASL_FAILED
+	// not allowed, and nobody is to blame for it: a right password is SASL_TEMPFAIL, a wrong one SASL_FAILED
+	bool later;
 	const char *why_not; // a literal, for the log; NULL: it is allowed, or nobody says
 	struct str account; // handed back by sasl_session_account: whatever names the entry to the caller
 };
@@ -65,7 +66,8 @@ struct sasl_config {
 	sasl_lookup_fn *lookup;
 	void *context;
 	uint32_t scram_iterations;          // of most phScram values here, for unknown users; 0: PASSWORD_SCRAM_ITERATIONS
-	struct str secret;                  // at least SASL_SECRET_BYTES_MIN, the same on all nodes: makes the salts of unknown users
+	// at least SASL_SECRET_BYTES_MIN, the same on all nodes: makes the salts of unknown users
+	struct str secret;
 	struct password_cache *cache;       // may be NULL; not owned
 	struct password_throttle *throttle; // may be NULL; not owned
 	uint64_t (*now_ms)(void);           // for cache and throttle; NULL: the monotonic clock
@@ -100,13 +102,14 @@ struct sasl_session;
 struct sasl_session *sasl_session_new(struct str service, struct str address, unsigned flags);
 void sasl_session_free(struct sasl_session **session);
 
-// initial: NULL when the client sent none; else the decoded initial response, possibly empty ("="). *challenge_out borrows from the
-// session until its next call; it is decoded (base64 is the line's).
+// initial: NULL when the client sent none; else the decoded initial response, possibly empty ("="). *challenge_out borrows from
+// the session until its next call; it is decoded (base64 is the line's).
 enum sasl_outcome sasl_session_start(struct sasl_session *session, struct str mechanism, const struct str *initial,
                                      struct str *challenge_out);
 enum sasl_outcome sasl_session_step(struct sasl_session *session, struct str response, struct str *challenge_out);
 
-// The same with lines: base64 in and out, "*" aborts, "=" is the empty initial response. challenge_out is empty unless SASL_CHALLENGE.
+// The same with lines: base64 in and out, "*" aborts, "=" is the empty initial response. challenge_out is empty unless
+// SASL_CHALLENGE.
 enum sasl_outcome sasl_session_start_line(struct sasl_session *session, struct str mechanism, const struct str *initial_line,
                                           struct buf *challenge_out);
 enum sasl_outcome sasl_session_step_line(struct sasl_session *session, struct str line, struct buf *challenge_out);
@@ -115,8 +118,8 @@ enum sasl_outcome sasl_session_step_line(struct sasl_session *session, struct st
 // SASL_TEMPFAIL, SASL_BAD_MECH (no SASL_PLAINTEXT_OK).
 enum sasl_outcome sasl_session_plain(struct sasl_session *session, struct str login, struct str password);
 
-// After SASL_DONE, owned by the session: the login as the client wrote it, and what the look-up called the account. After any other
-// outcome: the login tried, possibly empty, for the log; account is empty.
+// After SASL_DONE, owned by the session: the login as the client wrote it, and what the look-up called the account. After any
+// other outcome: the login tried, possibly empty, for the log; account is empty.
 struct str sasl_session_login(const struct sasl_session *session);
 struct str sasl_session_account(const struct sasl_session *session);
 

@@ -91,7 +91,8 @@ struct smtp_rcpt {
 enum smtp_result smtp_mail_parse(struct arena *arena, struct str argument, unsigned accepted, struct smtp_mail *mail_out);
 
 // The argument of RCPT: "TO:<path> [parameters]". utf8: did MAIL have SMTPUTF8?
-enum smtp_result smtp_rcpt_parse(struct arena *arena, struct str argument, unsigned accepted, bool utf8, struct smtp_rcpt *rcpt_out);
+enum smtp_result smtp_rcpt_parse(struct arena *arena, struct str argument, unsigned accepted, bool utf8,
+	struct smtp_rcpt *rcpt_out);
 
 // Chunks of more are refused without being read: no message can be so large.
 #define SMTP_CHUNK_BYTES_MAX ((uint64_t)UINT32_MAX)
@@ -101,19 +102,19 @@ struct smtp_chunk {
 	bool last;
 };
 
-// The argument of BDAT (RFC 3030 section 2): "chunk-size [LAST]". SMTP_SIZE_TOO_BIG over SMTP_CHUNK_BYTES_MAX, however many digits; SMTP_SYNTAX
-// for all else: then nobody knows where the next command begins.
+// The argument of BDAT (RFC 3030 section 2): "chunk-size [LAST]". SMTP_SIZE_TOO_BIG over SMTP_CHUNK_BYTES_MAX, however many
+// digits; SMTP_SYNTAX for all else: then nobody knows where the next command begins.
 enum smtp_result smtp_chunk_parse(struct str argument, struct smtp_chunk *chunk_out);
 
-// The other direction, for our clients: adds "FROM:<a@b> SIZE=… BODY=8BITMIME RET=… ENVID=… XPHKEY=…" and "TO:<u@d> NOTIFY=… ORCPT=… XPHRCPT=…"
-// (SMTPUTF8 when mail->smtputf8), parameters only where they are set and accepted, which is what the peer announced. AUTH= is not sent.
-// Without SMTP_PARAM_UTF8 in accepted (also to be left out for a transaction whose mail is not SMTPUTF8) domains go out as A-labels.
-// False when out is full, or a local part needs SMTPUTF8.
+// The other direction, for our clients: adds "FROM:<a@b> SIZE=… BODY=8BITMIME RET=… ENVID=… XPHKEY=…" and "TO:<u@d> NOTIFY=…
+// ORCPT=… XPHRCPT=…" (SMTPUTF8 when mail->smtputf8), parameters only where they are set and accepted, which is what the peer
+// announced. AUTH= is not sent. Without SMTP_PARAM_UTF8 in accepted (also to be left out for a transaction whose mail is not
+// SMTPUTF8) domains go out as A-labels. False when out is full, or a local part needs SMTPUTF8.
 bool smtp_mail_format(const struct smtp_mail *mail, unsigned accepted, struct buf *out);
 bool smtp_rcpt_format(const struct smtp_rcpt *rcpt, unsigned accepted, struct buf *out);
 
-// The argument of HELO, EHLO and LHLO: a domain or an address literal; liberal (many send a bare host name or junk), but never with a control,
-// space or bracket that could confuse a Received field. name_out borrows. At most 255 bytes.
+// The argument of HELO, EHLO and LHLO: a domain or an address literal; liberal (many send a bare host name or junk), but never
+// with a control, space or bracket that could confuse a Received field. name_out borrows. At most 255 bytes.
 bool smtp_helo_parse(struct str argument, struct str *name_out);
 
 #endif

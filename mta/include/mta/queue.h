@@ -11,11 +11,11 @@
 //     case QUEUE_UNKNOWN: 451 4.3.0; break;                              // a CANCEL is on its way and will be repeated
 //     }
 //
-// A session shares no memory with the queue: it hands over copies and learns a verdict by guid (CLUSTER 3). 250 is sent only after
-// QUEUE_COMMITTED: record, rows and body are on the disk. Once a session has said 451 for a guid, that guid never counts.
+// A session shares no memory with the queue: it hands over copies and learns a verdict by guid (CLUSTER 3). 250 is sent only
+// after QUEUE_COMMITTED: record, rows and body are on the disk. Once a session has said 451 for a guid, that guid never counts.
 //
-// Threads: all calls from fibers of any scheduler (or plain threads, which then block), except where said otherwise. Calls marked "may
-// wait" give the scheduler away. A message is handled by one fiber.
+// Threads: all calls from fibers of any scheduler (or plain threads, which then block), except where said otherwise. Calls marked
+// "may wait" give the scheduler away. A message is handled by one fiber.
 #ifndef MTA_QUEUE_H
 #define MTA_QUEUE_H
 
@@ -36,8 +36,8 @@ enum err_code spool_open(struct queue *queue, struct spool **spool_out, struct e
 struct guid spool_guid(const struct spool *spool);
 uint64_t spool_bytes(const struct spool *spool);
 
-// Bytes with CRLF line ends, dots undone, headers that we add included, in order. On failure the spool can only be dropped. May wait
-// (for the disk, once the body is larger than what rides in the record).
+// Bytes with CRLF line ends, dots undone, headers that we add included, in order. On failure the spool can only be dropped. May
+// wait (for the disk, once the body is larger than what rides in the record).
 enum err_code spool_append(struct spool *spool, struct str bytes, struct err *err) ERR_CHECKED;
 
 // Throws the body away, file too; NULL is fine. Does not wait. Nulls *spool.
@@ -63,23 +63,25 @@ enum queue_verdict {
 	QUEUE_UNKNOWN,   // not sure in commit_timeout_ms: 451; it is being cancelled
 };
 
-// Finishes the body (a file is synced, then its directory), enters the message and waits for the verdict. Takes *spool in any case. Of two
-// recipients with the same target, key, detail and list the first counts. n is at least 1. May wait, at most commit_timeout_ms and the
-// disk's time for a large body. A soft cancel does not end it early when shielded (base/fiber.h).
+// Finishes the body (a file is synced, then its directory), enters the message and waits for the verdict. Takes *spool in any
+// case. Of two recipients with the same target, key, detail and list the first counts. n is at least 1. May wait, at most
+// commit_timeout_ms and the disk's time for a large body. A soft cancel does not end it early when shielded (base/fiber.h).
 enum queue_verdict queue_enter(struct queue *queue, const struct queue_message *message, struct spool **spool, struct err *err);
 
-// Does the queue take new mail now? ERR_OK, ERR_NOSPACE (452 at MAIL), ERR_BUSY (421 at the greeting). For every MAIL: does not block.
+// Does the queue take new mail now? ERR_OK, ERR_NOSPACE (452 at MAIL), ERR_BUSY (421 at the greeting). For every MAIL: does not
+// block.
 enum err_code queue_accepts(struct queue *queue, struct err *err) ERR_CHECKED;
 
 // --- Its life, for mta_main.c ---
 
-// Who a report's recipient is now: the router's answer as recipients of a message. Several are possible (an alias); none and false with
-// *temporary_out: cannot know now, ask again later; none and false without: nobody, give up. Results in the arena. On a fiber; reads
-// the shadow only.
+// Who a report's recipient is now: the router's answer as recipients of a message. Several are possible (an alias); none and
+// false with *temporary_out: cannot know now, ask again later; none and false without: nobody, give up. Results in the arena. On
+// a fiber; reads the shadow only.
 typedef bool queue_resolve_fn(void *arg, struct arena *arena, struct str address, struct record_recipients *recipients_out,
 	bool *temporary_out);
 
-// Where a mailbox host listens: host and port of its LMTP, as the directory says now, and the pins of its certificate ("sha256:<hex>").
+// Where a mailbox host listens: host and port of its LMTP, as the directory says now, and the pins of its certificate
+// ("sha256:<hex>").
 struct queue_host {
 	struct str host; // name or address to connect to
 	uint16_t port;
@@ -89,7 +91,8 @@ struct queue_host {
 	struct str local; // it is this node: the path of its LMTP socket, tried first; empty: it is another one. NUL after it
 };
 // ERR_NOTFOUND: no node we know; ERR_BUSY and others: cannot know now. On a fiber; reads the shadow only.
-typedef enum err_code queue_host_fn(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out, struct err *err);
+typedef enum err_code queue_host_fn(void *arg, struct arena *arena, struct str mail_host, struct queue_host *host_out,
+	struct err *err);
 
 // What a recipient with RECORD_TO_EXPAND stands for now, or an address that is expanded anew (mta/requeue.h).
 enum queue_expand_answer {
@@ -120,7 +123,8 @@ typedef enum queue_expand_answer queue_expand_fn(void *arg, struct arena *arena,
 // by now.
 enum queue_route_answer {
 	QUEUE_ROUTE_SAME,
-	QUEUE_ROUTE_OTHER,  // to: target, address, key, destination, mailbox_id, detail, stands_for, and original where that was empty
+	// to: target, address, key, destination, mailbox_id, detail, stands_for, and original where that was empty
+	QUEUE_ROUTE_OTHER,
 	QUEUE_ROUTE_LATER,  // cannot know now: reply says why ("451 4.3.5 …")
 	QUEUE_ROUTE_NOBODY, // nobody any more, for good: reply says why ("550 5.1.1 …")
 };
@@ -133,7 +137,8 @@ struct queue_route {
 	struct str reply;
 };
 // On a fiber; may wait (a large group is looked up on a worker). Results in the arena, or borrowed from the query.
-typedef enum queue_route_answer queue_route_fn(void *arg, struct arena *arena, const struct queue_route_query *query, struct queue_route *route_out);
+typedef enum queue_route_answer queue_route_fn(void *arg, struct arena *arena, const struct queue_route_query *query,
+	struct queue_route *route_out);
 
 // A number that is another one once queue_route_fn may answer differently; 0: not known, ask. On a fiber.
 typedef uint64_t queue_world_fn(void *arg);
@@ -163,8 +168,8 @@ struct queue_config {
 	void (*died)(const struct err *err); // EIO: does not return
 };
 
-// Opens the queue, recovers what a crash left (open attempts, bodies without rows, START counts), starts its writer. No delivery yet. Blocks;
-// main thread, after the sandbox.
+// Opens the queue, recovers what a crash left (open attempts, bodies without rows, START counts), starts its writer. No delivery
+// yet. Blocks; main thread, after the sandbox.
 enum err_code queue_open(const struct queue_config *config, struct queue **queue_out, struct err *err) ERR_CHECKED;
 
 // Starts deliveries on the runtime's schedulers.

@@ -9,10 +9,11 @@
 //     if (access.refuses)
 //         reply(access.reply); ...
 //
-// The most special key counts, wherever it stands (router/rules.h): of a client the longest network; of an address the whole address, without
-// its detail, its domain, each domain above, then "user@". SKIP ends the search. Only connection and envelope are looked at, never a header. OK and
-// RELAY at one place say nothing about another: a client with OK still has its sender looked at. What cannot be decided (two entries for a key, an
-// action that is none, a file with a wrong row) is refused for now. A table without rows of a tag costs nothing.
+// The most special key counts, wherever it stands (router/rules.h): of a client the longest network; of an address the whole
+// address, without its detail, its domain, each domain above, then "user@". SKIP ends the search. Only connection and envelope
+// are looked at, never a header. OK and RELAY at one place say nothing about another: a client with OK still has its sender
+// looked at. What cannot be decided (two entries for a key, an action that is none, a file with a wrong row) is refused for now.
+// A table without rows of a tag costs nothing.
 //
 // Pure; results live in the arena (under 4 KiB) or with rules.
 #ifndef ROUTER_ACCESS_H
@@ -50,12 +51,14 @@ struct access {
 	struct str key;      // that was found
 };
 
-void access_client(const struct access_table *table, const struct netaddr *client, struct arena *arena, struct access *access_out);
-// May it relay (relays)? Its issuer, its subject where the issuer's row is SUBJECT, its names. refuses: cannot know now; nobody is turned away
-// for a certificate.
+void access_client(const struct access_table *table, const struct netaddr *client, struct arena *arena,
+	struct access *access_out);
+// May it relay (relays)? Its issuer, its subject where the issuer's row is SUBJECT, its names. refuses: cannot know now; nobody
+// is turned away for a certificate.
 void access_certificate(const struct access_table *table, const struct access_certificate *certificate, struct arena *arena,
 	struct access *access_out);
 void access_sender(const struct access_table *table, const struct addr *sender, struct arena *arena, struct access *access_out);
-void access_recipient(const struct access_table *table, const struct addr *recipient, struct arena *arena, struct access *access_out);
+void access_recipient(const struct access_table *table, const struct addr *recipient, struct arena *arena,
+	struct access *access_out);
 
 #endif

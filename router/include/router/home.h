@@ -35,7 +35,8 @@ enum home_answer {
 	HOME_NONE,        // no such entry, or it has no mailbox; from a complete and fresh shadow
 	HOME_REFUSED,     // its status forbids what is asked: permanent
 	HOME_HELD,        // its status says later: temporary
-	HOME_UNAVAILABLE, // cannot know now: shadow not complete or not fresh, two owners, no mailHost, a host that is no node of ours
+	// cannot know now: shadow not complete or not fresh, two owners, no mailHost, a host that is no node of ours
+	HOME_UNAVAILABLE,
 };
 
 struct home {
@@ -60,15 +61,15 @@ struct str home_delimiters(struct directory *directory, const struct entry *user
 void home_of_account(struct directory *directory, const struct home_rules *rules, struct str account, struct arena *arena,
 	struct home *home_out);
 
-// The mailbox that an LMTP recipient means: the address itself, then without its detail. Aliases and forwards are not followed: the
-// front-end has done that.
-void home_of_recipient(struct directory *directory, const struct home_rules *rules, const struct addr *recipient, struct arena *arena,
-	struct home *home_out);
+// The mailbox that an LMTP recipient means: the address itself, then without its detail. Aliases and forwards are not followed:
+// the front-end has done that.
+void home_of_recipient(struct directory *directory, const struct home_rules *rules, const struct addr *recipient,
+	struct arena *arena, struct home *home_out);
 
-// The mailHost of a mailbox and its primary address (may be empty), wherever its owner's addresses and forwards lead: for mail that was
-// accepted for it. FOUND: both are in the arena; AMBIGUOUS: several entries claim it, or its entry names no host, or several;
-// NONE: there is no such mailbox (any more).
-enum directory_answer home_of_mailbox(struct directory *directory, const struct guid *mailbox_id, struct arena *arena, struct str *host_out,
-	struct str *mail_out);
+// The mailHost of a mailbox and its primary address (may be empty), wherever its owner's addresses and forwards lead: for mail
+// that was accepted for it. FOUND: both are in the arena; AMBIGUOUS: several entries claim it, or its entry names no host, or
+// several; NONE: there is no such mailbox (any more).
+enum directory_answer home_of_mailbox(struct directory *directory, const struct guid *mailbox_id, struct arena *arena,
+	struct str *host_out, struct str *mail_out);
 
 #endif

@@ -3,7 +3,8 @@
 //
 //     switch (host_find(directory, target->host, STR("lmtp"), arena, &host)) {
 //     case HOST_FOUND:       connect(host.endpoint.host, host.endpoint.port) ...
-//     case HOST_UNKNOWN:     ... no phMailHost of that name, or it has no such endpoint: nothing goes there (threat host-allow) ...
+//     case HOST_UNKNOWN:     ... no phMailHost of that name, or it has no such endpoint: nothing goes there (threat host-allow)
+//                            ...
 //     case HOST_UNAVAILABLE: ... the directory cannot say now ...
 //     }
 //
@@ -32,10 +33,11 @@ struct host {
 };
 
 // service: the word before "=" in phHostEndpoint ("lmtp=inet:mb1.uni.example:24", "lmtp=inet:[2001:db8::1]:24", "imap=…").
-enum host_answer host_find(struct directory *directory, struct str name, struct str service, struct arena *arena, struct host *host_out);
+enum host_answer host_find(struct directory *directory, struct str name, struct str service, struct arena *arena,
+	struct host *host_out);
 
-// Is this the key of one of our hosts? pin is "sha256:<64 hex digits>" of a peer's SubjectPublicKeyInfo: the delivery key on LMTP is
-// believed from such peers only (FORMATS section 7). name_out may be NULL.
+// Is this the key of one of our hosts? pin is "sha256:<64 hex digits>" of a peer's SubjectPublicKeyInfo: the delivery key on LMTP
+// is believed from such peers only (FORMATS section 7). name_out may be NULL.
 enum host_answer host_by_pin(struct directory *directory, struct str pin, struct arena *arena, struct str *name_out);
 
 // Takes "service=inet:host:port" apart; false when it is not of that form. Strings borrow from text, host_out.host without NUL.

@@ -2,7 +2,8 @@
 // A log-in, the same for SMTP, IMAP and POP3: the SASL dialogue over the lines of a connection, with everything slow on workers.
 //
 //     struct login *login;                                                     // once a daemon, before its threads
-//     if (login_open(&(struct login_config){.settings = settings, .settings_get = get, .arg = arg, .shared = shared}, &login, err)) ...
+//     if (login_open(&(struct login_config){.settings = settings, .settings_get = get, .arg = arg, .shared = shared}, &login,
+//     err)) ...
 //
 //     struct login_attempt attempt;                                            // a session, at AUTH
 //     login_begin(login, STR("imap"), conn, may_plaintext, &attempt);
@@ -11,11 +12,11 @@
 //     if (outcome == SASL_DONE) remember(attempt.login, attempt.account);      // copy them: the attempt owns them
 //     login_end(&attempt);
 //
-// Unknown user, wrong password, throttled, suspended, service not granted: one SASL_FAILED, the same in bytes and in time. What it was
-// is in attempt.reason, for the log only.
+// Unknown user, wrong password, throttled, suspended, service not granted: one SASL_FAILED, the same in bytes and in time. What
+// it was is in attempt.reason, for the log only.
 //
-// Throttle, cache of right passwords and salts of unknown users belong to the process; the salts come from the file secret beside the
-// credentials (FORMATS section 3), so that they are the same on all nodes.
+// Throttle, cache of right passwords and salts of unknown users belong to the process; the salts come from the file secret beside
+// the credentials (FORMATS section 3), so that they are the same on all nodes.
 #ifndef ROUTER_LOGIN_H
 #define ROUTER_LOGIN_H
 
@@ -40,9 +41,9 @@ struct login_config {
 	void *shared; // of login_share(); NULL: this process counts for itself
 };
 
-// The count of failed log-ins that all daemons of a node share: run_dir/log-ins, mode 0600, made by the first of them as log-ins.new
-// and renamed. A file of another version is replaced, and who has it counts on in it. Before the jail, as who owns run_dir; blocks.
-// NULL, with a line in the log, where that cannot be, as on a full disk: then each counts for itself.
+// The count of failed log-ins that all daemons of a node share: run_dir/log-ins, mode 0600, made by the first of them as
+// log-ins.new and renamed. A file of another version is replaced, and who has it counts on in it. Before the jail, as who owns
+// run_dir; blocks. NULL, with a line in the log, where that cannot be, as on a full disk: then each counts for itself.
 void *login_share(struct str run_dir);
 
 // Opens the credentials and libsasl2, and starts the threads on which passwords are checked: of its own, because hashes are slow
@@ -62,11 +63,12 @@ struct login_attempt {
 };
 
 // service: "smtp", "imap" or "pop" (phService). may_plaintext: the channel is encrypted, or trusted by auth_plaintext.
-void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext, struct login_attempt *attempt_out);
+void login_begin(struct login *login, struct str service, struct conn *conn, bool may_plaintext,
+	struct login_attempt *attempt_out);
 void login_end(struct login_attempt *attempt);
 
-// The whole dialogue: each challenge goes out as prefix + base64 + CRLF ("334 ", "+ "), each answer comes in as a line of at most 12 KiB
-// (a longer one is SASL_BAD_DATA). initial: NULL without an initial response, else as the client wrote it ("=": empty).
+// The whole dialogue: each challenge goes out as prefix + base64 + CRLF ("334 ", "+ "), each answer comes in as a line of at most
+// 12 KiB (a longer one is SASL_BAD_DATA). initial: NULL without an initial response, else as the client wrote it ("=": empty).
 // Returns an error only when the connection is over (closed, timed out, cancelled); then no outcome is set. May wait.
 enum err_code login_converse(struct login_attempt *attempt, struct str prefix, struct str mechanism, const struct str *initial,
 	enum sasl_outcome *outcome_out, struct err *err) ERR_CHECKED;
@@ -74,8 +76,8 @@ enum err_code login_converse(struct login_attempt *attempt, struct str prefix, s
 // IMAP LOGIN, POP3 USER and PASS. May wait.
 enum sasl_outcome login_plain(struct login_attempt *attempt, struct str login, struct str password);
 
-// Keeps a client that has just failed waiting before it is told: half a second, doubled with each failure of its session before this one, up to
-// 8 s, so that guessing in one connection is slow. Waits; ends early on a cancel.
+// Keeps a client that has just failed waiting before it is told: half a second, doubled with each failure of its session before
+// this one, up to 8 s, so that guessing in one connection is slow. Waits; ends early on a cancel.
 void login_penalty(unsigned failures);
 
 #endif

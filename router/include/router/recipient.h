@@ -18,15 +18,15 @@
 //         reply((struct reply){verdict.code, verdict.enhanced, verdict.text});
 //     }
 //
-// Pure: no clock but clock_wall_ms() for phExpires, no I/O but the directory's look-ups, no state but what the caller lends (answers). One call is one snapshot. With
-// RECIPIENT_ENTRIES_FIBER it takes microseconds for a mailbox and at most some milliseconds, and may run on a fiber; it never
-// yields. Results live in the arena (a mailbox needs 4 KiB, a group up to 700 bytes a member, the decision itself included), which must outlive them; an arena at
-// its cap is RECIPIENT_DEFER.
+// Pure: no clock but clock_wall_ms() for phExpires, no I/O but the directory's look-ups, no state but what the caller lends
+// (answers). One call is one snapshot. With RECIPIENT_ENTRIES_FIBER it takes microseconds for a mailbox and at most some
+// milliseconds, and may run on a fiber; it never yields. Results live in the arena (a mailbox needs 4 KiB, a group up to 700
+// bytes a member, the decision itself included), which must outlive them; an arena at its cap is RECIPIENT_DEFER.
 //
-// Targets are mailboxes, outside addresses and lists, each once (per list), never aliases or groups. What an alias or a group stands for is
-// recorded with the message. A list (phMailList, and any group or alias that has an owner) is one target: the queue expands it once, with
-// RECIPIENT_LISTS_NOW, into a message of its own that carries verdict.owner as its sender. Who may post is asked before that, here, of the sender.
-// 5xx only for what a complete and fresh shadow says; every doubt is RECIPIENT_DEFER.
+// Targets are mailboxes, outside addresses and lists, each once (per list), never aliases or groups. What an alias or a group
+// stands for is recorded with the message. A list (phMailList, and any group or alias that has an owner) is one target: the queue
+// expands it once, with RECIPIENT_LISTS_NOW, into a message of its own that carries verdict.owner as its sender. Who may post is
+// asked before that, here, of the sender. 5xx only for what a complete and fresh shadow says; every doubt is RECIPIENT_DEFER.
 //
 // The same call answers `posthouse why`.
 #ifndef ROUTER_RECIPIENT_H
@@ -42,7 +42,8 @@
 
 enum {
 	RECIPIENT_ENTRIES_FIBER = 2000,   // look-ups of one decision on a scheduler thread
-	RECIPIENT_ENTRIES_MAX = 1000000,  // and on a worker: 100,000 members fit, nested or outside, each with the look-ups of domain and route
+	// and on a worker: 100,000 members fit, nested or outside, each with the look-ups of domain and route
+	RECIPIENT_ENTRIES_MAX = 1000000,
 	RECIPIENT_DEPTH_MAX = 50,         // aliases of aliases, groups in groups
 	RECIPIENT_TARGETS_MAX = 1000,     // beyond them a recipient is one target of kind RECIPIENT_LIST, as a list is
 };
@@ -50,9 +51,11 @@ enum {
 // What a list among the recipient's targets becomes.
 enum recipient_lists {
 	RECIPIENT_LISTS_LATER, // one target RECIPIENT_LIST: at RCPT
-	RECIPIENT_LISTS_NOW,   // the recipient is a list that was accepted: its members. Lists among them belong to it, unless somebody's
+	// the recipient is a list that was accepted: its members. Lists among them belong to it, unless somebody's
+	RECIPIENT_LISTS_NOW,
 	                       // forward leads there
-	RECIPIENT_LISTS_INLINE, // the same, of a message that a list sent: its recipients, with no list among them, so that two lists that
+	// the same, of a message that a list sent: its recipients, with no list among them, so that two lists that
+	RECIPIENT_LISTS_INLINE,
 	                       // members' forwards join come to an end
 	RECIPIENT_LISTS_ALL,   // everybody, for people who ask why
 };
@@ -64,15 +67,21 @@ struct recipient_query {
 	const struct addr *sender;     // of MAIL FROM, for who may post to a list and for routes by sender; NULL: not asked
 	struct str account;            // of a log-in, as credentials_lookup() named it; empty: none
 	bool authenticated;            // the client logged in: it may send to outside addresses, and is internal for lists
-	bool waits;                    // it was accepted before and waits in the queue: who may relay is not asked again, and no way is no refusal
-	const struct relay_client *client; // who asks, for relay control and the access table; NULL: ours, only authenticated counts
+	// it was accepted before and waits in the queue: who may relay is not asked again, and no way is no refusal
+	bool waits;
+	// who asks, for relay control and the access table; NULL: ours, only authenticated counts
+	const struct relay_client *client;
 	const struct home_rules *here; // names of this node, which is no other mailHost; NULL: not known
-	bool keep_detail;              // setting routing_detail = preserve: a mailRoutingAddress gets the detail that was stripped
+	// setting routing_detail = preserve: a mailRoutingAddress gets the detail that was stripped
+	bool keep_detail;
 	const struct rules *rules;     // routes_file and access_file; NULL: none
-	struct list_answers *answers;  // lists that reach somebody, or nobody, remembered (router/list_answers.h); NULL: looked for each time
+	// lists that reach somebody, or nobody, remembered (router/list_answers.h); NULL: looked for each time
+	struct list_answers *answers;
 	enum recipient_lists lists;
-	bool moderated;                // RECIPIENT_LISTS_NOW, _INLINE: the list was accepted for its moderators, who are asked for instead of its members
-	uint64_t message_bytes;        // of the message, as SIZE said or as it is; 0: not known. phMaxMessageBytes is held against it
+	// RECIPIENT_LISTS_NOW, _INLINE: the list was accepted for its moderators, who are asked for instead of its members
+	bool moderated;
+	// of the message, as SIZE said or as it is; 0: not known. phMaxMessageBytes is held against it
+	uint64_t message_bytes;
 	struct str delimiters;         // setting delimiter: where the domain says nothing
 	struct str relayhost;          // "host:port" of the setting; empty: there is none
 	struct str default_domain;     // completes <postmaster>
@@ -106,14 +115,17 @@ enum recipient_target_kind {
 struct recipient_target {
 	enum recipient_target_kind kind;
 	const struct addr *address; // for RCPT TO: the mailbox's mail address, or the outside address
-	struct str host;            // MAILBOX: the mailHost (domain.key); OUTSIDE: the relayhost as configured, or route_rule_text(); LIST: empty
+	// MAILBOX: the mailHost (domain.key); OUTSIDE: the relayhost as configured, or route_rule_text(); LIST: empty
+	struct str host;
 	struct guid mailbox_id;     // MAILBOX; zero otherwise
 	struct str detail;          // MAILBOX: what came after the delimiter, case kept; empty: none. Part of the delivery key
 	struct str list;            // addr.key of the list it came through; empty: none. Part of the delivery key
 	struct str forwarder;       // addr.key of the mailbox whose owner forwards it here; empty: nobody
-	struct str stands_for;      // OUTSIDE: who is decided again while it waits, where not `address`: it goes by its owner's mailHost; else empty
+	// OUTSIDE: who is decided again while it waits, where not `address`: it goes by its owner's mailHost; else empty
+	struct str stands_for;
 	bool moderated;             // LIST: the message goes to its moderators
-	struct str refusal;         // LIST: a list in the list that takes nothing of this sender; "550 5.7.2 why", for whoever gets the reports
+	// LIST: a list in the list that takes nothing of this sender; "550 5.7.2 why", for whoever gets the reports
+	struct str refusal;
 };
 
 // rule, what it says to a person. Names are a contract with scripts that read `posthouse why --json`.
@@ -216,7 +228,8 @@ struct recipient_verdict {
 	const struct recipient_reason *reasons;
 	size_t n_reasons;         // of a large group the first RECIPIENT_REASONS_MAX
 	struct directory_status shadow; // what the decision was made from
-	uint64_t bytes_max;       // the largest message that the recipient takes; 0: no limit of its own. What it leads to may have others
+	// the largest message that the recipient takes; 0: no limit of its own. What it leads to may have others
+	uint64_t bytes_max;
 	struct str quarantine;    // accepted, to be held: why; empty: not
 	bool too_big;             // DEFER, because entries_max was reached
 	size_t held_bytes;        // what the decision held when it was made, results included

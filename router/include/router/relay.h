@@ -4,15 +4,15 @@
 //     the client has logged in
 //     its address is in one of relay_networks
 //     it shows a certificate whose key is one of relay_certificates
-//     it shows one that tls_ca_file vouches for, and the access table says RELAY of its names (CERTIssuer:, CERTSubject:, CERTName:)
-//     it is the mailboxes of this node, which send what their owners' rules make: the kernel says so (schema/local_socket.h)
-//     the access table says RELAY of its address (Connect:)
+//     it shows one that tls_ca_file vouches for, and the access table says RELAY of its names (CERTIssuer:, CERTSubject:,
+//     CERTName:) it is the mailboxes of this node, which send what their owners' rules make: the kernel says so
+//     (schema/local_socket.h) the access table says RELAY of its address (Connect:)
 //     the access table says RELAY of the recipient (To:, or a domain without a tag)
 //     the recipient is named by somebody of ours: an alias, a group, a forward
 //
-// The sender counts for nothing: he is whoever he says he is. There is no way to let everybody relay: a network with a prefix shorter than
-// 8 bits counts nowhere, nor does RELAY for a top-level domain; OK is not RELAY; domains whose MX we are, are no recipients of ours for that.
-// What an unknown client relays holds no way of its own in the local part (% ! @).
+// The sender counts for nothing: he is whoever he says he is. There is no way to let everybody relay: a network with a prefix
+// shorter than 8 bits counts nowhere, nor does RELAY for a top-level domain; OK is not RELAY; domains whose MX we are, are no
+// recipients of ours for that. What an unknown client relays holds no way of its own in the local part (% ! @).
 //
 //     struct relay_client client = {.address = *conn_peer(conn), .networks = &s->relay_networks, …};
 //     struct relay_why why;
@@ -43,8 +43,10 @@ struct relay_why {
 	struct str value;
 };
 
-// recipient: what the access table says of it; NULL: nothing. client NULL: only a log-in counts. why_out is set when it is allowed.
-bool relay_allowed(const struct relay_client *client, bool authenticated, const struct access *recipient, struct relay_why *why_out);
+// recipient: what the access table says of it; NULL: nothing. client NULL: only a log-in counts. why_out is set when it is
+// allowed.
+bool relay_allowed(const struct relay_client *client, bool authenticated, const struct access *recipient,
+	struct relay_why *why_out);
 
 // A network that may not be in relay_networks: it is too large. For the check of the settings.
 bool relay_network_is_everybody(const struct netaddr_net *net);

@@ -11,11 +11,11 @@
 //
 // The order, as sendmail's mailertable and Postfix's transport(5) have it; the first that is there counts:
 //     user+detail@dom, user@dom, dom, .parent and each .parent of that, what the entry of the domain says (phRelayTransport), "."
-// For a domain that is an address literal: user@[ip], [ip]. Then routes by sender: from:user@dom, from:@dom. Not for domains whose mailboxes are
-// here: the caller does not ask for them. A route says where mail goes, never who may send it there.
+// For a domain that is an address literal: user@[ip], [ip]. Then routes by sender: from:user@dom, from:@dom. Not for domains
+// whose mailboxes are here: the caller does not ask for them. A route says where mail goes, never who may send it there.
 //
-// Entries (phMailRoute) are found by phRouteKey; phRouteTarget, phRouteTls and phRouteOptions are read at each decision, so what changes in the
-// directory counts for the next recipient. A table without rows costs nothing. Pure; results live in the arena.
+// Entries (phMailRoute) are found by phRouteKey; phRouteTarget, phRouteTls and phRouteOptions are read at each decision, so what
+// changes in the directory counts for the next recipient. A table without rows costs nothing. Pure; results live in the arena.
 #ifndef ROUTER_ROUTE_H
 #define ROUTER_ROUTE_H
 

@@ -6,11 +6,11 @@
 //     ... recipient_query.rules = rules ...
 //     rules_drop(&rules);
 //
-// File and directory are one table: for each key the file is asked first, so its row counts where both have one, and a more special key counts before
-// a less special one, wherever it stands.
+// File and directory are one table: for each key the file is asked first, so its row counts where both have one, and a more
+// special key counts before a less special one, wherever it stands.
 //
-// Filled by one thread, then read by any; a snapshot is replaced as a whole, and who works with it holds a reference. Pure: who has the text
-// read the file. Memory: some 100 bytes a row.
+// Filled by one thread, then read by any; a snapshot is replaced as a whole, and who works with it holds a reference. Pure: who
+// has the text read the file. Memory: some 100 bytes a row.
 #ifndef ROUTER_RULES_H
 #define ROUTER_RULES_H
 
@@ -35,7 +35,8 @@ typedef void rules_complain_fn(void *context, struct str file, size_t line, stru
 
 // Reads the rows of a file, called name in reasons. Once for each kind. False when some are wrong: each is complained of, and the
 // table is damaged.
-bool rules_add(struct rules *rules, enum rules_kind kind, struct str name, struct str text, rules_complain_fn *complain, void *context);
+bool rules_add(struct rules *rules, enum rules_kind kind, struct str name, struct str text, rules_complain_fn *complain,
+	void *context);
 
 // A file that cannot be used. What it would say is not guessed: whoever asks the table hears RULES_UNAVAILABLE, whatever the key,
 // so that mail waits that the file may have a row for.
@@ -63,13 +64,15 @@ enum rules_answer {
 };
 
 // attr is what a row of the directory says it in. rules may be NULL: no files. Results live in the arena or with rules.
-enum rules_answer rules_find(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str key, enum attr attr,
-	struct arena *arena, struct rules_row *row_out);
+enum rules_answer rules_find(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str key,
+	enum attr attr, struct arena *arena, struct rules_row *row_out);
 
 // The first key of either table that is not below `from` (directory_next_key()); {NULL, 0}: none.
-struct str rules_next_key(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str from, struct arena *arena);
+struct str rules_next_key(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str from,
+	struct arena *arena);
 
 // Does any key begin so? Of a damaged table: yes.
-bool rules_have(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str prefix, struct arena *arena);
+bool rules_have(const struct rules *rules, enum rules_kind kind, struct directory *directory, struct str prefix,
+	struct arena *arena);
 
 #endif

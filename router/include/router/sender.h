@@ -7,7 +7,8 @@
 //     case SENDER_UNAVAILABLE: 451 ...
 //     }
 //
-// A login may send as: its own mail, phIntlAddress and mailLocalAddress (with any detail), what phSendAs names (an address or a whole
+// A login may send as: its own mail, phIntlAddress and mailLocalAddress (with any detail), what phSendAs names (an address or a
+// whole
 // @domain), any entry whose phSendAsGrant names its DN or a group that it is a direct member of, and the empty sender. Pure.
 #ifndef ROUTER_SENDER_H
 #define ROUTER_SENDER_H

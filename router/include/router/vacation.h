@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is a message to be answered for somebody who is away (RFC 3834)? The decision only: whoever delivers the message sends the answer, and
-// remembers correspondent and time in the same commit as the delivery.
+// Is a message to be answered for somebody who is away (RFC 3834)? The decision only: whoever delivers the message sends the
+// answer, and remembers correspondent and time in the same commit as the delivery.
 //
-//     struct vacation_facts facts = {.user = home.entry, .sender = &mail_from, .list = key.list, .header = header, .delimiters = delimiters,
+//     struct vacation_facts facts = {.user = home.entry, .sender = &mail_from, .list = key.list, .header = header, .delimiters =
+//     delimiters,
 //         .now_ms = clock_wall_ms(), .last_answer_ms = last};       // to answer.correspondent; 0: never
 //     if (vacation_decide(arena, &facts, &answer) == VACATION_ANSWER)
-//         vacation_write(arena, &(struct vacation_letter){.user = home.entry, .answer = &answer, …}, &message);    // from <> to answer.to
+//         vacation_write(arena, &(struct vacation_letter){.user = home.entry, .answer = &answer, …}, &message);    // from <> to
+//         answer.to
 //
-// Nobody is answered whose message was not written to this person by a person: no reports, lists, bulk mail, other answers, no address that
-// only a program has, nothing in whose To, Cc or their Resent- forms none of the user's addresses stands. One answer a correspondent in
-// phVacationInterval days (7; at least 1), and one more when another vacation has begun since (phVacationStart of scheduled). Pure; results
-// live in the arena. The first 1000 addresses of a header are looked at, all fields together: when there are more, and the user is none of
-// them, or when the arena is too small for all that is looked at, nobody is answered (VACATION_TOO_LONG).
+// Nobody is answered whose message was not written to this person by a person: no reports, lists, bulk mail, other answers, no
+// address that only a program has, nothing in whose To, Cc or their Resent- forms none of the user's addresses stands. One answer
+// a correspondent in phVacationInterval days (7; at least 1), and one more when another vacation has begun since (phVacationStart
+// of scheduled). Pure; results live in the arena. The first 1000 addresses of a header are looked at, all fields together: when
+// there are more, and the user is none of them, or when the arena is too small for all that is looked at, nobody is answered
+// (VACATION_TOO_LONG).
 //
-// Of texts in several languages (phVacationText;lang-de) the sender gets the one that he reads or writes (Accept-Language, Content-Language), else
-// the one in the user's preferredLanguage, else the one without a language; the subject in the same.
+// Of texts in several languages (phVacationText;lang-de) the sender gets the one that he reads or writes (Accept-Language,
+// Content-Language), else the one in the user's preferredLanguage, else the one without a language; the subject in the same.
 #ifndef ROUTER_VACATION_H
 #define ROUTER_VACATION_H
 
@@ -71,7 +74,8 @@ struct vacation_answer {
 	int64_t since_ms;          // an answer that was sent before this time does not count
 };
 
-enum vacation_verdict vacation_decide(struct arena *arena, const struct vacation_facts *facts, struct vacation_answer *answer_out);
+enum vacation_verdict vacation_decide(struct arena *arena, const struct vacation_facts *facts,
+	struct vacation_answer *answer_out);
 
 enum {
 	VACATION_TEXT_BYTES_MAX = 32 << 10,     // of phVacationText; what is longer is cut
@@ -80,16 +84,17 @@ enum {
 
 struct vacation_letter {
 	const struct entry *user;
-	const struct addr *recipient;         // whom the message was delivered to: the answer's author where the entry has no mail
+	// whom the message was delivered to: the answer's author where the entry has no mail
+	const struct addr *recipient;
 	const struct vacation_answer *answer;
 	struct str hostname;
 	struct guid guid;                     // of the answer: its Message-ID
 	int64_t now_ms;
 };
 
-// Adds the whole message, with CRLF line ends, in ASCII (in UTF-8 where an address is, *utf8_out: then it needs SMTPUTF8). Whatever is in the
-// directory or in the message that is answered, it is one header, one text and nothing else. False: it does not fit in out or the arena, or
-// the user has no address.
+// Adds the whole message, with CRLF line ends, in ASCII (in UTF-8 where an address is, *utf8_out: then it needs SMTPUTF8).
+// Whatever is in the directory or in the message that is answered, it is one header, one text and nothing else. False: it does
+// not fit in out or the arena, or the user has no address.
 bool vacation_write(struct arena *arena, const struct vacation_letter *letter, struct buf *out, bool *utf8_out);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names, numbers and rules of the attributes and object classes of the native schema.
 //
-//     const struct attr_info *info = attr_by_name(STR("mailhost"));          // any case; options such as ";lang-de" are the caller's
+//     const struct attr_info *info = attr_by_name(STR("mailhost"));          // any case; options such as ";lang-de" are the
+//                                                                            caller's
 //     if (info && info->check == ATTR_CHECK_HOST) ...
 //     attr_name(ATTR_MAIL_HOST)                                              // "mailHost", for reasons and messages
 //

@@ -3,8 +3,8 @@
 //
 //     const char *wrong = attr_words_wrong(ATTR_PH_VACATION, STR("TRUE"));   // "is none of off, on, scheduled"
 //
-// What posthouse.schema says of the attribute, for servers take any text. Another word is complained about when it is read, and kept: the
-// router defers what hangs on it, or does without. To add an attribute: a row.
+// What posthouse.schema says of the attribute, for servers take any text. Another word is complained about when it is read, and
+// kept: the router defers what hangs on it, or does without. To add an attribute: a row.
 #ifndef SCHEMA_ATTR_WORDS_H
 #define SCHEMA_ATTR_WORDS_H
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemons of Posthouse: who they are, which sockets they get, and what each may do once it runs. One table (daemons.c), read by the
-// daemons themselves, by `posthouse run` and by `posthouse check`.
+// The daemons of Posthouse: who they are, which sockets they get, and what each may do once it runs. One table (daemons.c), read
+// by the daemons themselves, by `posthouse run` and by `posthouse check`.
 //
 // A daemon's main passes daemons_mta_options (or its like) as the `options` of base/daemon.h.
 #ifndef SCHEMA_DAEMONS_H

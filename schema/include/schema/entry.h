@@ -59,8 +59,8 @@ bool entry_mailbox_id(const struct entry *entry, struct guid *id_out);
 // phStatus (schema/entry_status.h); without one it is active.
 enum entry_status entry_status(const struct entry *entry);
 
-// phClassOfService, as names to look for, one after the other from tries 0 on: the class that it names, then the class "default", which
-// stands in for one that nobody has. False: there is no other. An entry without phClassOfService has none.
+// phClassOfService, as names to look for, one after the other from tries 0 on: the class that it names, then the class "default",
+// which stands in for one that nobody has. False: there is no other. An entry without phClassOfService has none.
 bool entry_class_of_service(const struct entry *entry, unsigned tries, struct str *name_out);
 bool entry_class_is_default(const struct entry *entry); // it names "default" itself: that nobody has it is no mistake
 
@@ -70,15 +70,15 @@ bool entry_is_expired(const struct entry *entry, int64_t now_wall_ms);
 // RFC 4517 GeneralizedTime ("20261121190000Z", fractions and offsets too) as milliseconds since 1970; false when it is none.
 bool entry_time_parse(struct str text, int64_t *wall_ms_out);
 
-// Texts for people may be there in several languages (phVacationText;lang-de, RFC 3866): then the value is the language between two bytes
-// 0x1f, and the text. Subjects and texts of phVacation alone; of other attributes the option is not kept.
+// Texts for people may be there in several languages (phVacationText;lang-de, RFC 3866): then the value is the language between
+// two bytes 0x1f, and the text. Subjects and texts of phVacation alone; of other attributes the option is not kept.
 bool entry_has_languages(enum attr attr);
 bool entry_is_language(struct str lang); // a tag such as "de" or "pt-br": letters, digits, "-"; at most 40
 struct str entry_with_language(struct arena *arena, struct str lang, struct str text);
 // Takes the language off a value; empty, and the value as it was: it has none.
 struct str entry_take_language(struct str *value);
-// The text in one of the languages, the first that there is, best first ("de" is there for "de-CH" too, and "de-CH" for "de"); else the one without a
-// language, else the first. {NULL, 0}: there is none. *lang_out: of it; may be empty.
+// The text in one of the languages, the first that there is, best first ("de" is there for "de-CH" too, and "de-CH" for "de");
+// else the one without a language, else the first. {NULL, 0}: there is none. *lang_out: of it; may be empty.
 struct str entry_text(const struct entry *entry, enum attr attr, const struct str *langs, size_t n, struct str *lang_out);
 
 // Making a blob: the head, then values in ascending order of attribute numbers. False when b overflows.
@@ -86,8 +86,8 @@ bool entry_begin(struct buf *b, const struct guid *uuid, bool has_uuid, unsigned
 bool entry_add(struct buf *b, enum attr attr, struct str value);
 void entry_mark_cut(struct buf *b); // any time after entry_begin
 
-// The last thing, of what goes to a disk: a byte of a sealed blob that is not as it was written makes it one that does not decode, where else a value
-// would be another one. Once; nothing may be added after it.
+// The last thing, of what goes to a disk: a byte of a sealed blob that is not as it was written makes it one that does not
+// decode, where else a value would be another one. Once; nothing may be added after it.
 bool entry_seal(struct buf *b);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// phStatus: its words, and what each forbids. The one table that RCPT TO, MAIL FROM, log-ins, deliveries and `posthouse why` read.
+// phStatus: its words, and what each forbids. The one table that RCPT TO, MAIL FROM, log-ins, deliveries and `posthouse why`
+// read.
 //
 //     const struct entry_status_row *row = entry_status_row(entry_status(entry));
 //     if (row->mail == ENTRY_STATUS_NO) refuse(row->text);
@@ -12,15 +13,17 @@
 //     suspended   no      no      somebody who has not paid, or has broken rules
 //     disabled    no      no      an account that is closed, its mailbox kept
 //     deleted     no      no      an account that is gone, its mailbox to be removed
-//     any other   later   later   somebody meant to stop something and wrote a word that is none: nothing is let through, or refused for good
+//     any other   later   later   somebody meant to stop something and wrote a word that is none: nothing is let through, or
+//                                 refused for good
 //
 // Of a phMailDomain it holds for all addresses and people in it, as does phExpires.
 //
-// log-in is each of submission, imap, pop3 and sieve (phService takes single ones away), and sending in a session that is logged in:
-// the front-end asks again at each MAIL. mail is everything that comes in: at RCPT, as a member of a group, over LMTP. A "no" is
-// said for good only from a complete and fresh shadow; a log-in that fails does not say which of this it was.
+// log-in is each of submission, imap, pop3 and sieve (phService takes single ones away), and sending in a session that is logged
+// in: the front-end asks again at each MAIL. mail is everything that comes in: at RCPT, as a member of a group, over LMTP. A "no"
+// is said for good only from a complete and fresh shadow; a log-in that fails does not say which of this it was.
 //
-// To add a word: a row here, before ENTRY_STATUS_BAD and after all that forbid less: of several (ldapsync/profile_map.c) the last counts.
+// To add a word: a row here, before ENTRY_STATUS_BAD and after all that forbid less: of several (ldapsync/profile_map.c) the last
+// counts.
 #ifndef SCHEMA_ENTRY_STATUS_H
 #define SCHEMA_ENTRY_STATUS_H
 

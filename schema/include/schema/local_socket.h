@@ -23,8 +23,8 @@ struct local_socket {
 
 // Before the jail. The socket is the peer's alone: mode 0600, its user's; where this node has no such user there is none,
 // and that is no failure. local is LOCAL_SOCKET_NONE. path: with a NUL after it.
-enum err_code local_socket_open(const struct settings *settings, struct str path, enum daemons_id peer, struct local_socket *local,
-	struct err *err) ERR_CHECKED;
+enum err_code local_socket_open(const struct settings *settings, struct str path, enum daemons_id peer,
+	struct local_socket *local, struct err *err) ERR_CHECKED;
 
 // Has the peer connected, and nobody else?
 bool local_socket_is_peer(const struct local_socket *local, const struct conn *conn);

@@ -106,7 +106,8 @@ struct profile {
 	struct arena *arena;                // owned
 };
 
-// NULL when the line is fine, else a sentence about *at_out, a part of text. The arena is a cap of its own: a line needs a few KiB.
+// NULL when the line is fine, else a sentence about *at_out, a part of text. The arena is a cap of its own: a line needs a few
+// KiB.
 const char *profile_line_parse(struct arena *arena, struct str text, struct profile_line *line_out, struct str *at_out);
 
 // family: an enum settings_ldap_profile. map was checked (settings_ldap_check); NULL: none.

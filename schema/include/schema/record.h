@@ -6,11 +6,11 @@
 //     buf_init(&bytes, RECORD_BYTES_MAX);
 //     if (!record_encode(&record, &bytes)) ...                             // over the cap
 //
-//     if (record_decode(arena, buf_str(&bytes), &record, err)) ...         // ERR_CORRUPT, ERR_VERSION; nothing is guessed or skipped
-//     switch (record.type) ...
+//     if (record_decode(arena, buf_str(&bytes), &record, err)) ...         // ERR_CORRUPT, ERR_VERSION; nothing is guessed or
+//     skipped switch (record.type) ...
 //
-// A value has one encoding: fields in ascending order of their tags, zero and empty values left out. The decoder takes exactly what the
-// encoder makes, so equal records are equal bytes and a digest of a log means something. Pure; nothing here blocks.
+// A value has one encoding: fields in ascending order of their tags, zero and empty values left out. The decoder takes exactly
+// what the encoder makes, so equal records are equal bytes and a digest of a log means something. Pure; nothing here blocks.
 #ifndef SCHEMA_RECORD_H
 #define SCHEMA_RECORD_H
 
@@ -63,7 +63,8 @@ const char *record_kind_name(enum record_kind kind); // "accepted", "dsn", …
 enum record_target {
 	RECORD_TO_MAILBOX = 1, // LMTP to the mailbox host `destination`
 	RECORD_TO_RELAY = 2,   // SMTP to `destination`: the relayhost, or what a route says (mail/route_rule.h)
-	RECORD_TO_EXPAND = 3,  // a list or a large group: an EXPAND makes it what it stands for. destination is RECORD_EXPAND_DESTINATION;
+	// a list or a large group: an EXPAND makes it what it stands for. destination is RECORD_EXPAND_DESTINATION;
+	RECORD_TO_EXPAND = 3,
 	                       // detail: see RECORD_EXPAND_MODERATED
 };
 #define RECORD_EXPAND_DESTINATION "(expand)" // no name of a host
@@ -80,7 +81,8 @@ enum {
 	RECORD_FLAG_RET_FULL = 1 << 2, // RFC 3461 section 4.3; neither: not given
 	RECORD_FLAG_RET_HDRS = 1 << 3,
 	RECORD_FLAG_SPOOL = 1 << 4,    // the body is the file spool/<guid>; else it is in the database
-	RECORD_FLAG_REPLAY = 1 << 5,   // a finished message that was entered again: not kept for replay a second time, reported to nobody
+	// a finished message that was entered again: not kept for replay a second time, reported to nobody
+	RECORD_FLAG_REPLAY = 1 << 5,
 	RECORD_FLAG_LOGIN = 1 << 6,    // its client had logged in, or was trusted as if it had
 	RECORD_FLAG_OPEN_END = 1 << 7, // the body's last line has no line end; one that goes without DATA gets it on its way
 };
@@ -135,8 +137,9 @@ struct record_cancel {
 	struct guid guid;
 };
 
-// A recipient became others of the same message, or messages of its own. A list becomes one message (its guid from the parent's, the list's
-// key and "list"), with its members for recipients, or, when they are many, with parts of itself ("k/n"), which become their members in turn.
+// A recipient became others of the same message, or messages of its own. A list becomes one message (its guid from the parent's,
+// the list's key and "list"), with its members for recipients, or, when they are many, with parts of itself ("k/n"), which become
+// their members in turn.
 struct record_expand {
 	struct guid guid;
 	uint32_t number;
@@ -216,7 +219,8 @@ struct record_delete {
 	struct str who, why;
 };
 
-// A recipient that waits goes another way than it came in for, in place: what it has waited and the key of its list stay, the ledger too.
+// A recipient that waits goes another way than it came in for, in place: what it has waited and the key of its list stay, the
+// ledger too.
 struct record_one_route {
 	struct guid guid;
 	uint32_t number;
@@ -240,9 +244,9 @@ struct record_route {
 };
 
 // One address of a message is expanded anew, in one step: copies that it does not lead to any more leave, those that it leads to
-// now come, due at at_ms. Of no effect is a number that is not there, is being tried or is RECORD_SHARED; a target that the message
-// has open, which becomes RECORD_SHARED where another address had it; and one that ended in any way but delivered to a mailbox:
-// there the delivery key knows.
+// now come, due at at_ms. Of no effect is a number that is not there, is being tried or is RECORD_SHARED; a target that the
+// message has open, which becomes RECORD_SHARED where another address had it; and one that ended in any way but delivered to a
+// mailbox: there the delivery key knows.
 struct record_requeue {
 	struct guid guid;
 	int64_t at_ms;
@@ -308,8 +312,8 @@ struct record {
 // Appends the bytes. False when they do not fit; nothing is then added. What breaks a limit above is a bug.
 bool record_encode(const struct record *record, struct buf *out);
 
-// Everything in *record_out lives in the arena or borrows from bytes. ERR_VERSION: a type or version that this program does not know, never to
-// be skipped. ERR_CORRUPT: not an encoding. ERR_LIMIT: the arena's cap.
+// Everything in *record_out lives in the arena or borrows from bytes. ERR_VERSION: a type or version that this program does not
+// know, never to be skipped. ERR_CORRUPT: not an encoding. ERR_LIMIT: the arena's cap.
 enum err_code record_decode(struct arena *arena, struct str bytes, struct record *record_out, struct err *err) ERR_CHECKED;
 
 #endif

@@ -16,8 +16,9 @@
 #define SETTINGS_SANDBOX(X) X(SETTINGS_SANDBOX_REQUIRED, "required") X(SETTINGS_SANDBOX_OPTIONAL, "optional")
 #define SETTINGS_TLS_MIN(X) X(SETTINGS_TLS_MIN_1_2, "1.2") X(SETTINGS_TLS_MIN_1_3, "1.3")
 #define SETTINGS_LOG_DESTINATION(X) X(SETTINGS_LOG_STDERR, "stderr") X(SETTINGS_LOG_SYSLOG, "syslog")
-#define SETTINGS_LOG_LEVEL(X)                                                                                                 \
-	X(SETTINGS_LOG_ERROR, "error") X(SETTINGS_LOG_WARNING, "warning") X(SETTINGS_LOG_INFO, "info") X(SETTINGS_LOG_DEBUG, "debug")
+#define SETTINGS_LOG_LEVEL(X) \
+	X(SETTINGS_LOG_ERROR, "error") \
+	X(SETTINGS_LOG_WARNING, "warning") X(SETTINGS_LOG_INFO, "info") X(SETTINGS_LOG_DEBUG, "debug")
 #define SETTINGS_AUTH_PLAINTEXT(X) X(SETTINGS_AUTH_PLAINTEXT_NEVER, "never") X(SETTINGS_AUTH_PLAINTEXT_TRUSTED, "trusted")
 #define SETTINGS_BARE_NEWLINE(X) X(SETTINGS_BARE_NEWLINE_REJECT, "reject") X(SETTINGS_BARE_NEWLINE_NORMALIZE, "normalize")
 #define SETTINGS_RELAYHOST_TLS(X)                                                                                             \
@@ -30,12 +31,14 @@
 	X(SETTINGS_LDAP_PROFILE_NATIVE, "native") X(SETTINGS_LDAP_PROFILE_LASER, "laser")                                     \
 	X(SETTINGS_LDAP_PROFILE_COURIER, "courier") X(SETTINGS_LDAP_PROFILE_ZIMBRA, "zimbra") X(SETTINGS_LDAP_PROFILE_AD, "ad") \
 	X(SETTINGS_LDAP_PROFILE_QMAIL_LDAP, "qmail-ldap") X(SETTINGS_LDAP_PROFILE_SUN, "sun")
-#define SETTINGS_SMTP_CLIENT_CERTIFICATE(X) X(SETTINGS_SMTP_CLIENT_CERTIFICATE_NO, "no") X(SETTINGS_SMTP_CLIENT_CERTIFICATE_ASK, "ask")
+#define SETTINGS_SMTP_CLIENT_CERTIFICATE(X) \
+	X(SETTINGS_SMTP_CLIENT_CERTIFICATE_NO, "no") X(SETTINGS_SMTP_CLIENT_CERTIFICATE_ASK, "ask")
 #define SETTINGS_ROUTING_DETAIL(X) X(SETTINGS_ROUTING_DETAIL_STRIP, "strip") X(SETTINGS_ROUTING_DETAIL_PRESERVE, "preserve")
 #define SETTINGS_LDAP_BIND(X)                                                                                                 \
 	X(SETTINGS_LDAP_BIND_SIMPLE, "simple") X(SETTINGS_LDAP_BIND_EXTERNAL, "external") X(SETTINGS_LDAP_BIND_GSSAPI, "gssapi")
-#define SETTINGS_LDAP_STARTTLS(X)                                                                                             \
-	X(SETTINGS_LDAP_STARTTLS_REMOTE, "remote") X(SETTINGS_LDAP_STARTTLS_ALWAYS, "always") X(SETTINGS_LDAP_STARTTLS_NEVER, "never")
+#define SETTINGS_LDAP_STARTTLS(X) \
+	X(SETTINGS_LDAP_STARTTLS_REMOTE, "remote") \
+	X(SETTINGS_LDAP_STARTTLS_ALWAYS, "always") X(SETTINGS_LDAP_STARTTLS_NEVER, "never")
 
 #define SETTINGS_CHOICE_ENUM(code, word) code,
 enum settings_sandbox { SETTINGS_SANDBOX(SETTINGS_CHOICE_ENUM) };
@@ -68,7 +71,8 @@ static inline const struct settings *settings_of(const struct settings_snapshot 
 	return settings_values(snapshot);
 }
 
-// The setting domain, else what follows the first dot of hostname when that is a domain of several labels, else hostname. Borrowed.
+// The setting domain, else what follows the first dot of hostname when that is a domain of several labels, else hostname.
+// Borrowed.
 struct str settings_default_domain(const struct settings *settings);
 
 // "host:port" of relayhost, in the arena; empty without one.
