@@ -1,31 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Header fields and their offsets, unfolding, comments, message ids.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <cmocka.h>
 
-#include "base/arena.h"
 #include "base/buf.h"
 #include "mail/header.h"
-
-static struct arena *arena;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena = arena_new(16 << 20);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(&arena);
-	return 0;
-}
+#include "test_arena.h"
 
 #define S(literal) {literal, sizeof(literal) - 1}
 

@@ -1,32 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // IMAP grammar: the reader of commands, words, sequence sets, names of mailboxes, patterns.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 #include "mail/imap_parse.h"
 #include "mail/imap_pattern.h"
 #include "mail/imap_read.h"
 #include "mail/imap_seqset.h"
-
-static struct arena *arena;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena = arena_new(4 << 20);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(&arena);
-	return 0;
-}
+#include "test_arena.h"
 
 static struct imap_parse parser(struct str text)
 {

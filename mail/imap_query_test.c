@@ -1,32 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What FETCH and SEARCH ask for, dates in commands, answers as text, transfer encodings undone.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 #include "mail/imap_fetch.h"
 #include "mail/imap_reply.h"
 #include "mail/imap_search.h"
 #include "mail/transfer.h"
-
-static struct arena *arena;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena = arena_new(16 << 20);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(&arena);
-	return 0;
-}
+#include "test_arena.h"
 
 #define assert_str(actual, expected)                                                             \
 	do {                                                                                     \

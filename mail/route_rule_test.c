@@ -1,31 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows of route tables as tables: what is written, what is stored and followed; replies of rules.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include <cmocka.h>
 #include <stdio.h>
 
 #include "mail/route_rule.h"
 #include "mail/rule_reply.h"
-
-static struct arena *arena;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena = arena_new(1 << 20);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(&arena);
-	return 0;
-}
+#include "test_arena.h"
 
 static void equal(struct str got, const char *wanted, const char *of)
 {

@@ -1,31 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // SMTP and LMTP command lines and replies: what is taken, what is refused with which code, what goes out.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <cmocka.h>
 
-#include "base/arena.h"
 #include "mail/smtp.h"
 #include "mail/xtext.h"
-
-static struct arena *arena;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena = arena_new(1 << 20);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(&arena);
-	return 0;
-}
+#include "test_arena.h"
 
 #define S(literal) {literal, sizeof(literal) - 1}
 #define GUID "00112233445566778899aabbccddeeff"
