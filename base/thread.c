@@ -46,13 +46,10 @@ enum err_code thread_start(pthread_t *thread_out, const char *name, void *(*fn)(
 	return ERR_NOMEM;
 }
 
-bool thread_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t mono_ms)
+// On the clock that the system's waits know.
+static struct timespec time_of(int64_t mono_ms)
 {
 	struct timespec at;
-	if (mono_ms == CLOCK_NEVER) {
-		must(pthread_cond_wait(cond, mutex) == 0);
-		return true;
-	}
 	int64_t left_ms = mono_ms - clock_mono_exact_ms();
 	if (left_ms < 0)
 		left_ms = 0;
@@ -63,7 +60,28 @@ bool thread_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t mon
 		at.tv_sec++;
 		at.tv_nsec -= 1000000000;
 	}
+	return at;
+}
+
+bool thread_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t mono_ms)
+{
+	if (mono_ms == CLOCK_NEVER) {
+		must(pthread_cond_wait(cond, mutex) == 0);
+		return true;
+	}
+	struct timespec at = time_of(mono_ms);
 	int result = pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &at);
 	must(result == 0 || result == ETIMEDOUT);
 	return result == 0;
+}
+
+bool thread_take_until(sem_t *sem, int64_t mono_ms)
+{
+	struct timespec at = mono_ms == CLOCK_NEVER ? (struct timespec){0} : time_of(mono_ms);
+	int rc;
+	do
+		rc = mono_ms == CLOCK_NEVER ? sem_wait(sem) : sem_clockwait(sem, CLOCK_MONOTONIC, &at);
+	while (rc != 0 && errno == EINTR);
+	must(rc == 0 || errno == ETIMEDOUT);
+	return rc == 0;
 }

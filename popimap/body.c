@@ -12,6 +12,7 @@
 
 // --- One piece of memory ---
 
+enum { CACHE_USUAL_BYTES = 1500 };
 static const uint64_t BODY_BYTES_MAX = INT64_MAX / 2; // no sum of two overflows
 
 // prefix and a file of n bytes: the file is mapped at a page boundary, the prefix lies right before it in anonymous memory.
@@ -36,10 +37,13 @@ static enum err_code map_file(int fd, uint64_t n, struct str prefix, struct body
 
 static void join(struct str prefix, struct str data, struct body_view *view_out)
 {
+	if (prefix.n == 0) { // an APPEND: as it is
+		*view_out = (struct body_view){.text = data};
+		return;
+	}
 	char *heap = malloc(prefix.n + data.n + 1);
 	must(heap != NULL);
-	if (prefix.n)
-		memcpy(heap, prefix.p, prefix.n);
+	memcpy(heap, prefix.p, prefix.n);
 	if (data.n)
 		memcpy(heap + prefix.n, data.p, data.n);
 	*view_out = (struct body_view){.text = str_of(heap, prefix.n + data.n), .heap = heap};
@@ -149,7 +153,7 @@ static enum err_code add_rows(struct strand *strand, const struct incoming *inco
 	struct buf cache;
 	uint64_t thread;
 	buf_init(&cache, CACHE_BYTES_MAX);
-	must(cache_build(text, &cache));
+	must(buf_reserve(&cache, CACHE_USUAL_BYTES) != NULL && cache_build(text, &cache));
 	enum err_code code = find_thread(strand, buf_str(&cache), &body->guid, &thread, err);
 	if (code == ERR_OK) {
 		sqlite3_stmt *add = db_stmt(strand->db, SQL_BODY_ADD);

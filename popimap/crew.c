@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads that wait for work: a list, the youngest first, each with a condition of its own.
+// Threads that wait for work: a list, the youngest first, each with a semaphore of its own.
 #include "crew.h"
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "base/thread.h"
 
 void crew_member_init(struct crew_member *me)
 {
 	*me = (struct crew_member){0};
-	must(pthread_cond_init(&me->wake, NULL) == 0);
+	must(sem_init(&me->wake, 0, 0) == 0);
 }
 
 void crew_member_fini(struct crew_member *me)
 {
-	pthread_cond_destroy(&me->wake);
+	sem_destroy(&me->wake);
 }
 
 struct crew_member *crew_next(struct crew *crew)
@@ -29,7 +30,7 @@ struct crew_member *crew_next(struct crew *crew)
 void crew_wake(struct crew_member *member)
 {
 	if (member)
-		pthread_cond_signal(&member->wake);
+		sem_post(&member->wake);
 }
 
 void crew_wake_all(struct crew *crew)
@@ -53,10 +54,14 @@ void crew_wait(struct crew *crew, struct crew_member *me, pthread_mutex_t *mutex
 	me->woken = false;
 	me->longer = crew->waiting;
 	crew->waiting = me;
-	while (!me->woken && thread_wait_until(&me->wake, mutex, until_ms))
-		;
-	if (me->woken)
-		crew->waking = false; // it looks now
-	else
+	pthread_mutex_unlock(mutex);
+	bool taken = thread_take_until(&me->wake, until_ms);
+	pthread_mutex_lock(mutex);
+	if (!me->woken) {
 		leave(crew, me);
+		return;
+	}
+	if (!taken) // it was chosen when its time had come: whoever did that needs no mutex to wake it
+		thread_take_until(&me->wake, CLOCK_NEVER);
+	crew->waking = false; // it looks now
 }

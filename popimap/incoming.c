@@ -21,15 +21,17 @@ struct incoming *incoming_new(struct store *store, uint64_t bytes_max)
 {
 	struct incoming *incoming = calloc(1, sizeof *incoming);
 	must(incoming != NULL);
-	*incoming = (struct incoming){.store = store, .guid = guid_new(), .bytes_max = bytes_max, .fd = -1};
+	*incoming = (struct incoming){.store = store, .bytes_max = bytes_max, .fd = -1};
 	buf_init(&incoming->memory, STORE_INLINE_BYTES_MAX + INCOMING_CHUNK_BYTES);
 	return incoming;
 }
 
 static enum err_code run(struct incoming *incoming, enum job_step (*fn)(struct job *, struct strand *), struct err *err)
 {
-	if (incoming->strand == NULL)
+	if (incoming->strand == NULL) {
+		incoming->guid = guid_new();
 		incoming->strand = strand_get(incoming->store, &incoming->guid);
+	}
 	struct incoming_job job = {.job = {.kind = JOB_PLAIN, .run = fn, .err = err}, .incoming = incoming};
 	return strand_run(incoming->strand, &job.job);
 }

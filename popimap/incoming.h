@@ -13,7 +13,7 @@ enum { INCOMING_CHUNK_BYTES = 256 << 10 }; // what is collected before it is wri
 struct incoming {
 	struct store *store;
 	struct strand *strand; // serves its file jobs; NULL until there is a file
-	struct guid guid;      // name of the file
+	struct guid guid;      // name of the file, once there is a strand
 	uint64_t bytes, bytes_max;
 	uint64_t written;      // to the file
 	struct buf memory;     // all of it, or what is not written yet

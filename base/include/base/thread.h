@@ -10,6 +10,7 @@
 #define BASE_THREAD_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,5 +27,8 @@ enum err_code thread_start(pthread_t *thread_out, const char *name, void *(*fn)(
 // the condition needs no attribute. A machine that sleeps makes it longer: the clock of clock.h goes on meanwhile, that of
 // conditions does not.
 bool thread_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t mono_ms);
+
+// Takes one from a semaphore, waiting at most until mono_ms. False: that time has come and nothing was taken.
+bool thread_take_until(sem_t *sem, int64_t mono_ms);
 
 #endif
