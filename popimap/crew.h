@@ -16,8 +16,8 @@
 //         crew_wait(&crew, &me, &mutex, CLOCK_NEVER);
 //     … takes work; if there is more: crew_wake(crew_next(&crew)) …
 //
-// Each has a semaphore: whoever comes out of the wait of a condition has the mutex as one that others wait for, and giving it up is then a
-// system call for each job.
+// Each has a semaphore: whoever comes out of the wait of a condition has the mutex as one that others wait for, and giving it up
+// is then a system call for each job.
 //
 // All calls but crew_wake are made with the mutex that guards the queue.
 #ifndef POPIMAP_CREW_H
