@@ -5,6 +5,7 @@ Only what the README says is to be set is set: the names in its first block. Bel
 never installed.
 """
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -237,7 +238,30 @@ class Readme(Base):
         self.follow(f"data <<'END'\ndn: uid=bob,ou=people,{BASE}\nchangetype: modify\nadd: userPassword\nuserPassword: {lines['userPassword']}\n-\n"
                     f"add: phScram\nphScram: {lines['phScram']}\nEND\n")
         self.assertIn(b"Subject: welcome", self.node.wait_messages(1, "bob")[0])
+        self.more_entries()
         self.assertEqual(self.node.unexpected_errors(), [])
+
+    def more_entries(self):
+        """Step 11: each example is taken by slapd as it stands, and decides what the README says behind it."""
+        for script in blocks("more"):
+            self.follow(script)
+        lines = [re.fullmatch(r"posthouse (why .*\S) +# (.*)", line) for line in blocks("why")[0].splitlines()]
+        self.assertGreater(len(lines), 10)
+        login = [line for line in lines if "--login" in line[1]]
+        for line in lines:
+            command, wanted = line[1].split(), line[2]
+            if line in login:
+                self.node.wait(lambda: json.loads(self.node.run(*command, "--json").stdout).get("class"), "the class of service")
+                said = json.loads(self.node.run(*command, "--json").stdout)
+                granted = [name for name in ("imap", "pop3", "submission") if said["services"][name]["granted"]]
+                said = f"{', '.join(granted)}; {said['limits']['phQuotaBytes']['value']} bytes in the mailbox"
+            else:
+                said = json.loads(self.node.run(*command, "--json").stdout)
+                reached = ["thrown away"] if said["verdict"] == "discard" else sorted(target["address"] for target in said["targets"])
+                said = " ".join((str(said["code"]), *reached))
+            with self.subTest(line[1]):
+                self.assertEqual(said, wanted)
+        self.assertEqual(len(login), 1)
 
     def test_a_node_would_be_let_in(self):
         self.assertRegex(self.said, r"(?m)^contextCSN: \d{14}\.\d{6}Z#")
