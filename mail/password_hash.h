@@ -19,6 +19,9 @@ bool password_same(const unsigned char *a, const unsigned char *b, size_t n);
 
 void password_random(unsigned char *bytes, size_t n);
 
+// A value of PASSWORD_DEFAULT that no password is known for, behind its {SCHEME}.
+#define PASSWORD_NOBODY "$y$j9T$......................$..........................................."
+
 // Each takes what follows the "{SCHEME}".
 enum password_result password_crypt_verify(struct str value, struct str password);
 enum password_result password_argon2_verify(struct str value, struct str password);

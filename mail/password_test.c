@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "mail/password.h"
+#include "password_hash.h"
 
 #define PHRASE "pass w\xc3\xb6rd"
 
@@ -208,6 +209,7 @@ static void nobody_has_no_password(void **state)
 	(void)state;
 	password_dummy(STR(""));
 	password_dummy(STR(PHRASE));
+	assert_int_equal(password_verify(STR("{CRYPT}" PASSWORD_NOBODY), STR(PHRASE)), PASSWORD_MISMATCH); // not UNUSABLE, which costs nothing
 }
 
 int main(void)

@@ -233,11 +233,15 @@ class Readme(Base):
         self.node.wait(lambda: self.node.why("bob@uni.example")["code"] == 250, "bob to be known")
         with self.node.smtp() as smtp:
             smtp.sendmail("friend@elsewhere.example", ["bob.birke@uni.example"], node.message("welcome"))
-        values = self.node.run("directory", "password", "--scheme", "SSHA", "bob", input=node.PASSWORD + "\n", check=0).stdout
+        values = self.node.run("directory", "password", "bob", input=node.PASSWORD + "\n", check=0).stdout
         lines = dict(line.split(": ", 1) for line in values.splitlines() if not line.startswith("#"))
         self.follow(f"data <<'END'\ndn: uid=bob,ou=people,{BASE}\nchangetype: modify\nadd: userPassword\nuserPassword: {lines['userPassword']}\n-\n"
                     f"add: phScram\nphScram: {lines['phScram']}\nEND\n")
         self.assertIn(b"Subject: welcome", self.node.wait_messages(1, "bob")[0])
+        # What was made for Posthouse lets him in at slapd as well, as it was installed.
+        self.assertIn("uid: bob", self.slapd.search("(uid=bob)", "uid", who=("-D", f"uid=bob,ou=people,{BASE}", "-w", node.PASSWORD)))
+        with self.assertRaisesRegex(AssertionError, "Invalid credentials"):
+            self.slapd.search("(uid=bob)", "uid", who=("-D", f"uid=bob,ou=people,{BASE}", "-w", node.PASSWORD + "!"))
         self.more_entries()
         self.assertEqual(self.node.unexpected_errors(), [])
 
