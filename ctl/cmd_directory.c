@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -53,6 +54,55 @@ static void print_conflicts(json_int_t n)
 			n == 1 ? "it" : "them");
 }
 
+static json_int_t number(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+// "already" of those that go are gone from the shadow; the rest waits.
+static void print_count(const json_t *count)
+{
+	json_int_t gone = number(count, "gone"), already = number(count, "already");
+	printf("  %s: %lld of %lld", json_string_value(json_object_get(count, "what")), (long long)gone, (long long)number(count, "of"));
+	if (already > 0)
+		printf(", of which %lld are gone already and %lld wait", (long long)already, (long long)(gone > already ? gone - already : 0));
+	printf("; at most %lld may go at once%s\n", (long long)number(count, "allowed"), gone > number(count, "allowed") ? ": too many" : "");
+}
+
+// What the brake holds (ldapsync/held.h).
+static void print_held(const json_t *held)
+{
+	size_t i;
+	const json_t *count;
+	if (held == NULL)
+		return;
+	bool counted = number(held, "window_s") > 0;
+	printf("held since %s, %lld s ago, by shadow_brake_percent = %lld and shadow_brake_min = %lld. Of what was there", json_string_value(
+		json_object_get(held, "since")), (long long)number(held, "held_s"), (long long)number(held, "percent"), (long long)number(held, "min"));
+	printf(counted ? " when the first of these changes came (shadow_brake_window_s = %lld) would be gone:\n" : " would be gone:\n",
+		(long long)number(held, "window_s"));
+	json_array_foreach(json_object_get(held, "counts"), i, count)
+		print_count(count);
+	printf("Until it is let through, what waits is served as before, nothing that came after it is seen, and an address that is not known is "
+	       "refused for now (451). `posthouse directory release` lets go what waits, as far as it is counted here");
+	printf(counted ? ", and begins to count anew. The server is looked at again each minute" : "; so does another file that is right");
+	if (number(held, "window_left_s") > 0)
+		printf("; what it lacks in %lld s will be judged by itself", (long long)number(held, "window_left_s"));
+	printf(".\n");
+}
+
+// held with its time as text.
+static json_t *held_with_time(const json_t *answer)
+{
+	json_t *held = json_object_get(answer, "held");
+	const time_t seconds = (time_t)(number(held, "since_ms") / 1000);
+	struct tm tm;
+	char text[32];
+	if (held && gmtime_r(&seconds, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		json_object_set_new(held, "since", json_string(text));
+	return held;
+}
+
 static void print_status(struct ctl *ctl, const struct directory_status *status, const json_t *answer)
 {
 	const char *trouble = json_string_value(json_object_get(answer, "trouble"));
@@ -62,15 +112,15 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	bool polls = driver && strcmp(driver, "poll") == 0;
 	state = state ? state : state_without_daemon(status);
 	const char *future = json_string_value(json_object_get(answer, "future_csn"));
-	json_int_t held = json_integer_value(json_object_get(answer, "held_deletes"));
+	json_int_t held_deletes = number(answer, "held_deletes");
+	json_t *held = held_with_time(answer);
 	if (ctl->json) {
-		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*, s:O*}", "state",
-			state, "provider", provider ? provider : "", "driver", driver ? driver : "", "lag_ms",
-			json_integer_value(json_object_get(answer, "lag_ms")), "entries", (json_int_t)status->entries,
-			"held_deletes", held, "version", (json_int_t)status->version, "complete", status->complete, "fresh",
-			status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn",
-			future ? future : "", "trouble", trouble ? trouble : "", "missing_classes",
-			json_object_get(answer, "missing_classes"), "conflicts", json_object_get(answer, "conflicts")));
+		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*, s:O*, s:O*}", "state", state, "provider",
+			provider ? provider : "", "driver", driver ? driver : "", "lag_ms", json_integer_value(json_object_get(answer, "lag_ms")), "entries",
+			(json_int_t)status->entries, "held_deletes", held_deletes, "version", (json_int_t)status->version, "complete", status->complete,
+			"fresh", status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn", future ? future : "", "trouble",
+			trouble ? trouble : "", "missing_classes", json_object_get(answer, "missing_classes"), "conflicts",
+			json_object_get(answer, "conflicts"), "held", held));
 		return;
 	}
 	printf("%s: version %llu, %llu entries, %s", state, (unsigned long long)status->version,
@@ -87,6 +137,7 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	printf("%s\n", answer ? "" : " (ldapsync does not run; the shadow serves)");
 	if (trouble && *trouble)
 		printf("%s\n", trouble);
+	print_held(held);
 	if (future && *future)
 		printf("the directory has a change number from the future, %s: is the clock of one of its servers wrong, or "
 		       "ours?\n",

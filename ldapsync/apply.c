@@ -10,20 +10,20 @@
 #include "keys.h"
 #include "schema/entry.h"
 
-enum { CHANGED_KEYS_BYTES_MAX = 256 << 10 };
+enum { CHANGED_KEYS_BYTES_MAX = 256 << 10, CONFLICTS_BYTES_MAX = 64 << 10 };
 
 struct apply {
 	struct images *images; // borrowed
 	struct complaints complaints;
 	struct intake *intake;
 	struct buf changed;    // keys of entries that this transaction wrote, to look for second owners; overflow: too many
+	struct buf conflicts;  // keys that had several owners when it was last looked; overflow: too many to look at each again
 	struct buf domain;     // an entry's data
 	bool realms_changed;
 	bool has_looked;       // at all keys, for second owners
 	struct brake_window window;
 	struct image_counters counters; // of the last commit
 	struct brake_held held;
-	struct image_counters held_counters;
 };
 
 struct apply *apply_new(struct images *images, const char *source)
@@ -37,6 +37,7 @@ struct apply *apply_new(struct images *images, const char *source)
 		intake_without_secrets(apply->intake);
 	intake_use_profile(apply->intake, images->profile);
 	buf_init(&apply->changed, CHANGED_KEYS_BYTES_MAX);
+	buf_init(&apply->conflicts, CONFLICTS_BYTES_MAX);
 	buf_init(&apply->domain, ENTRY_BYTES_MAX);
 	brake_window_init(&apply->window, BALANCE_KEYS_MAX);
 	return apply;
@@ -49,6 +50,7 @@ void apply_free(struct apply **apply_in)
 		return;
 	intake_free(&apply->intake);
 	buf_fini(&apply->changed);
+	buf_fini(&apply->conflicts);
 	buf_fini(&apply->domain);
 	brake_window_fini(&apply->window);
 	free(apply);
@@ -183,18 +185,20 @@ enum err_code apply_has_rivals(struct apply *apply, bool *rivals_out, struct err
 
 // --- Commit ---
 
-static bool is_held(struct apply *apply, const struct apply_commit *commit, const struct image_counters *sum,
-	uint64_t entries_after)
+static bool is_held(struct apply *apply, const struct apply_commit *commit, const struct image_counters *sum, uint64_t entries_after,
+	int64_t now_ms)
 {
 	if (brake_holds(&commit->limits, sum, &apply->held)) {
 		// said above what
-	} else if (commit->refresh && entries_after == 0 && commit->limits.percent < 100) {
-		apply->held = (struct brake_held){
-			"entries", sum->entries, sum->entries}; // a directory without an entry of ours is never loaded
+	} else if (commit->refresh && entries_after == 0 && commit->limits.percent < 100) { // a directory without an entry of ours is never loaded
+		apply->held = (struct brake_held){.what = "entries", .n = sum->entries, .of = sum->entries, .limits = commit->limits,
+			.counters = *sum};
 	} else {
 		return false;
 	}
-	apply->held_counters = *sum;
+	brake_window_before(&apply->window, sum, now_ms, commit->brake_window_ms, &apply->held.before);
+	apply->held.window_ms = commit->brake_window_ms;
+	apply->held.window_left_ms = brake_window_left_ms(&apply->window, now_ms, commit->brake_window_ms);
 	return commit->released == NULL || !brake_is_released(&commit->limits, commit->released, sum);
 }
 
@@ -213,22 +217,64 @@ static enum err_code write_both(struct apply *apply, const struct apply_commit *
 	return code;
 }
 
-// Who claims what others have: all of it after a refresh that changed something and after the first one, which may find those of
-// the process before; else what was written.
+struct look {
+	struct apply *apply;
+	struct buf found; // keys
+	bool all;         // of all that is stored
+};
+
+// What was known already is not said once more, but after a look at all of it.
+static void see_conflict(void *context, int kind, struct str key, struct str dns)
+{
+	struct look *look = context;
+	bool is_known = !look->all && keys_has(buf_str(&look->apply->conflicts), (enum directory_key)kind, key);
+	if (kind == DIRECTORY_PIN || (!look->all && keys_has(buf_str(&look->found), (enum directory_key)kind, key)))
+		return;
+	if (!look->found.overflow)
+		keys_add(&look->found, (enum directory_key)kind, key);
+	if (!is_known)
+		complaints_conflict(&look->apply->complaints, kind, key, dns);
+}
+
+static uint64_t count_keys(struct str keys)
+{
+	enum directory_key kind;
+	struct str key;
+	uint64_t n = 0;
+	while (keys_next(&keys, &kind, &key))
+		n++;
+	return n;
+}
+
+// Who claims what others have: all of it after a refresh that changed something and after the first one, which may find those of the process
+// before; else what was written, and what had several owners before.
 static void look_for_conflicts(struct apply *apply, bool all)
 {
+	struct image *shadow = apply->images->shadow;
+	struct look look = {.apply = apply, .all = all || apply->changed.overflow};
 	struct err err;
 	enum err_code code;
-	if (all || apply->changed.overflow) {
+	buf_init(&look.found, CONFLICTS_BYTES_MAX);
+	if (look.all) {
 		apply->has_looked = true;
 		apply->complaints.conflicts = 0;
-		code = image_conflicts(apply->images->shadow, complaints_conflict, &apply->complaints, &err);
+		code = image_conflicts(shadow, see_conflict, &look, &err);
 	} else {
-		code = image_conflicts_of(apply->images->shadow, buf_str(&apply->changed), complaints_conflict,
-			&apply->complaints, &err);
+		code = image_conflicts_of(shadow, buf_str(&apply->conflicts), see_conflict, &look, &err);
+		if (code == ERR_OK)
+			code = image_conflicts_of(shadow, buf_str(&apply->changed), see_conflict, &look, &err);
+		look.found.overflow |= apply->conflicts.overflow;
 	}
-	if (code)
+	if (code) {
 		log_error(NULL, "cannot look for conflicts", log_err(&err));
+	} else {
+		if (!look.found.overflow)
+			apply->complaints.conflicts = count_keys(buf_str(&look.found));
+		struct buf before = apply->conflicts;
+		apply->conflicts = look.found;
+		look.found = before;
+	}
+	buf_fini(&look.found);
 }
 
 static enum err_code settle(struct apply *apply, const struct apply_commit *commit, struct image_counters *counters,
@@ -259,9 +305,9 @@ enum apply_result apply_commit(struct apply *apply, const struct apply_commit *c
 	const struct brake_change change = {&counters, image_balance(apply->images->shadow),
 		apply->images->without_secrets ? NULL : image_balance(apply->images->credentials)};
 	brake_window_sum(&apply->window, &change, now_ms, commit->brake_window_ms, &sum);
-	if (is_held(apply, commit, &sum, counters.entries + counters.added - counters.deleted)) {
-		err_set(err, ERR_BUSY, "%llu of %llu %s would go at once; `posthouse directory release` lets them go",
-			(unsigned long long)apply->held.n, (unsigned long long)apply->held.of, apply->held.what);
+	if (is_held(apply, commit, &sum, counters.entries + counters.added - counters.deleted, now_ms)) {
+		err_set(err, ERR_BUSY, "%llu of %llu %s would go at once; `posthouse directory release` lets them go", (unsigned long long)apply->held.n,
+			(unsigned long long)apply->held.of, apply->held.what);
 		apply_abort(apply);
 		return APPLY_HELD;
 	}
@@ -286,10 +332,9 @@ const struct image_counters *apply_counters(const struct apply *apply)
 	return &apply->counters;
 }
 
-struct brake_held apply_held(const struct apply *apply, struct image_counters *counters_out)
+const struct brake_held *apply_held(const struct apply *apply)
 {
-	*counters_out = apply->held_counters;
-	return apply->held;
+	return &apply->held;
 }
 
 const struct complaints *apply_complaints(const struct apply *apply)

@@ -175,6 +175,27 @@ static void the_last_word_on_an_entry_counts(void **state)
 	assert_int_equal(entries(place), PEOPLE);
 }
 
+static void conflicts_are_counted_as_they_are_now(void **state)
+{
+	struct place *place = *state;
+	load(place);
+	put(place, 1, "u3@uni.example", NULL);
+	put(place, 2, "u3@uni.example", NULL);
+	put(place, 4, "u5@uni.example", NULL);
+	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+	assert_int_equal(apply_complaints(place->apply)->conflicts, 2); // of keys, however many have one
+	put_person(place, 7);
+	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+	assert_int_equal(apply_complaints(place->apply)->conflicts, 2);
+	drop(place, 5);
+	put_person(place, 1);
+	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+	assert_int_equal(apply_complaints(place->apply)->conflicts, 1);
+	put_person(place, 2);
+	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
+	assert_int_equal(apply_complaints(place->apply)->conflicts, 0);
+}
+
 static void changes_one_by_one_meet_the_brake(void **state)
 {
 	struct place *place = *state;
@@ -190,12 +211,17 @@ static void changes_one_by_one_meet_the_brake(void **state)
 	assert_int_equal(gone, 20); // a fifth, and no more
 	assert_int_equal(entries(place), 80);
 	assert_int_equal(find(place, "u20@uni.example"), DIRECTORY_FOUND); // rolled back
-	assert_string_equal(apply_held(place->apply, &held).what, "recipients");
-	assert_int_equal(apply_held(place->apply, &held).n, 21);
+	assert_string_equal(apply_held(place->apply)->what, "recipients");
+	assert_int_equal(apply_held(place->apply)->n, 21);
+	assert_int_equal(apply_held(place->apply)->before.recipients.gone, 20); // went, and is in the sum
+	assert_int_equal(apply_held(place->apply)->counters.recipients.gone, 21);
+	assert_in_range(apply_held(place->apply)->window_left_ms, 1, apply_held(place->apply)->window_ms);
+	held = apply_held(place->apply)->counters;
 	for (unsigned n = 20; n < 60; n++)
 		drop(place, n);
 	assert_int_equal(commit(place, true, false, &held), APPLY_HELD); // 40 more is not what was released
-	assert_int_equal(apply_held(place->apply, &held).n, 60);
+	assert_int_equal(apply_held(place->apply)->n, 60);
+	held = apply_held(place->apply)->counters;
 	for (unsigned n = 20; n < 60; n++)
 		drop(place, n);
 	assert_int_equal(commit(place, true, false, &held), APPLY_DONE);
@@ -207,9 +233,8 @@ static void changes_one_by_one_meet_the_brake(void **state)
 static void nothing_at_all_is_never_loaded(void **state)
 {
 	struct place *place = *state;
-	struct image_counters held;
 	assert_int_equal(commit(place, true, true, NULL), APPLY_HELD);
-	assert_string_equal(apply_held(place->apply, &held).what, "entries");
+	assert_string_equal(apply_held(place->apply)->what, "entries");
 	assert_int_equal(find(place, "u1@uni.example"), DIRECTORY_UNAVAILABLE);
 }
 
@@ -303,7 +328,6 @@ static void what_was_added_makes_up_for_nothing(void **state)
 static void everybody_gets_another_address(void **state)
 {
 	struct place *place = *state;
-	struct image_counters held;
 	char mail[64];
 	load(place);
 	unsigned n = 0;
@@ -314,14 +338,13 @@ static void everybody_gets_another_address(void **state)
 			break;
 	}
 	assert_int_equal(n, 20);
-	assert_string_equal(apply_held(place->apply, &held).what, "recipients");
-	assert_int_equal(apply_held(place->apply, &held).of, PEOPLE);
+	assert_string_equal(apply_held(place->apply)->what, "recipients");
+	assert_int_equal(apply_held(place->apply)->of, PEOPLE);
 }
 
 static void passwords_that_go_while_entries_come_back(void **state)
 {
 	struct place *place = *state;
-	struct image_counters held;
 	char mail[64];
 	load(place);
 	unsigned n = 0;
@@ -335,7 +358,7 @@ static void passwords_that_go_while_entries_come_back(void **state)
 			break;
 	}
 	assert_int_equal(n, 20);
-	assert_string_equal(apply_held(place->apply, &held).what, "passwords of entries");
+	assert_string_equal(apply_held(place->apply)->what, "passwords of entries");
 	put_person(place, 3); // one gets it back
 	assert_int_equal(commit(place, false, false, NULL), APPLY_DONE);
 	drop(place, 20);
@@ -399,6 +422,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_refresh_is_whole_or_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_last_word_on_an_entry_counts, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(conflicts_are_counted_as_they_are_now, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(changes_one_by_one_meet_the_brake, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_at_all_is_never_loaded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_older_cookie_counts, set_up, tear_down),

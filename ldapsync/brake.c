@@ -4,41 +4,48 @@
 
 #include <string.h>
 
-static bool is_too_much(const struct brake_limits *limits, uint64_t n, uint64_t of, bool has_floor)
-{
-	return n > (has_floor ? limits->at_least : 0) && (double)n * 100 > (double)of * (double)limits->percent;
-}
-
-enum { ROWS = 8 };
+enum { KINDS = BRAKE_COUNTS };
 
 struct row {
-	struct brake_held held;
+	struct brake_count count;
 	bool has_floor;
 };
 
-static void fill_rows(const struct image_counters *counters, struct row rows_out[ROWS])
+static void fill_rows(const struct image_counters *counters, struct row rows_out[KINDS])
 {
-	const struct row rows[ROWS] = {
-		{{"domains", counters->domains.gone, counters->domains.before}, false},
-		{{"hosts", counters->hosts.gone, counters->hosts.before}, false},
-		{{"recipients", counters->recipients.gone, counters->recipients.before}, true},
-		{{"entries", counters->deleted, counters->entries}, true},
-		{{"users moved to another host or gone", counters->moved, counters->entries}, true},
-		{{"mailboxes", counters->mailboxes.gone, counters->mailboxes.before},
-			true}, // users with another id see an empty one
-		{{"log-ins", counters->logins.gone, counters->logins.before}, true},
-		{{"passwords of entries", counters->disarmed, counters->entries}, true},
+	const struct row rows[KINDS] = {
+		{{"domains", counters->domains.gone, counters->domains.before, 0}, false},
+		{{"hosts", counters->hosts.gone, counters->hosts.before, 0}, false},
+		{{"recipients", counters->recipients.gone, counters->recipients.before, 0}, true},
+		{{"entries", counters->deleted, counters->entries, 0}, true},
+		{{"users moved to another host or gone", counters->moved, counters->entries, 0}, true},
+		{{"mailboxes", counters->mailboxes.gone, counters->mailboxes.before, 0}, true}, // users with another id see an empty one
+		{{"log-ins", counters->logins.gone, counters->logins.before, 0}, true},
+		{{"passwords of entries", counters->disarmed, counters->entries, 0}, true},
 	};
 	memcpy(rows_out, rows, sizeof rows);
 }
 
+void brake_counts(const struct brake_limits *limits, const struct image_counters *counters, struct brake_count counts_out[BRAKE_COUNTS])
+{
+	struct row rows[KINDS];
+	fill_rows(counters, rows);
+	for (size_t i = 0; i < KINDS; i++) {
+		counts_out[i] = rows[i].count;
+		uint64_t share = limits->percent >= 100 ? counts_out[i].of : counts_out[i].of / 100 * limits->percent +
+			counts_out[i].of % 100 * limits->percent / 100;
+		counts_out[i].allowed = rows[i].has_floor && share < limits->at_least ? limits->at_least : share;
+	}
+}
+
 bool brake_holds(const struct brake_limits *limits, const struct image_counters *counters, struct brake_held *held_out)
 {
-	struct row rows[ROWS];
-	fill_rows(counters, rows);
-	for (size_t i = 0; i < ROWS; i++)
-		if (is_too_much(limits, rows[i].held.n, rows[i].held.of, rows[i].has_floor)) {
-			*held_out = rows[i].held;
+	struct brake_count counts[BRAKE_COUNTS];
+	brake_counts(limits, counters, counts);
+	for (size_t i = 0; i < BRAKE_COUNTS; i++)
+		if (counts[i].n > counts[i].allowed) {
+			*held_out = (struct brake_held){.what = counts[i].what, .n = counts[i].n, .of = counts[i].of, .limits = *limits,
+				.counters = *counters};
 			return true;
 		}
 	return false;
@@ -47,11 +54,11 @@ bool brake_holds(const struct brake_limits *limits, const struct image_counters 
 bool brake_is_released(const struct brake_limits *limits, const struct image_counters *released,
 	const struct image_counters *counters)
 {
-	struct row before[ROWS], now[ROWS];
+	struct row before[KINDS], now[KINDS];
 	fill_rows(released, before);
 	fill_rows(counters, now);
-	for (size_t i = 0; i < ROWS; i++)
-		if (now[i].held.n > before[i].held.n + (now[i].has_floor ? limits->at_least : 0))
+	for (size_t i = 0; i < KINDS; i++)
+		if (now[i].count.n > before[i].count.n + (now[i].has_floor ? limits->at_least : 0))
 			return false;
 	return true;
 }
@@ -138,6 +145,31 @@ void brake_window_sum(const struct brake_window *window_in, const struct brake_c
 		.logins = GONE(BALANCE_LOGINS),
 	};
 #undef GONE
+}
+
+void brake_window_before(const struct brake_window *window_in, const struct image_counters *sum, int64_t now_ms, int64_t window_ms,
+	struct image_counters *before_out)
+{
+	const struct brake_window anew = {0};
+	const uint64_t *gone = (is_over(window_in, now_ms, window_ms) ? &anew : window_in)->balance.gone;
+#define GONE(field, kind) {.before = sum->field.before, .gone = gone[kind]}
+	*before_out = (struct image_counters){
+		.entries = sum->entries,
+		.deleted = gone[BALANCE_ENTRIES],
+		.moved = gone[BALANCE_PLACES],
+		.disarmed = gone[BALANCE_PASSWORDS],
+		.recipients = GONE(recipients, BALANCE_RECIPIENTS),
+		.domains = GONE(domains, BALANCE_DOMAINS),
+		.hosts = GONE(hosts, BALANCE_HOSTS),
+		.mailboxes = GONE(mailboxes, BALANCE_MAILBOXES),
+		.logins = GONE(logins, BALANCE_LOGINS),
+	};
+#undef GONE
+}
+
+int64_t brake_window_left_ms(const struct brake_window *window, int64_t now_ms, int64_t window_ms)
+{
+	return is_over(window, now_ms, window_ms) ? 0 : window->began_ms + window_ms - now_ms;
 }
 
 // Files that were filled for the first time: nobody has noted what came. What was lost before stays lost.

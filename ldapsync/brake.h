@@ -28,12 +28,25 @@ struct brake_limits {
 	uint64_t at_least; // of domains and hosts any number may be too much, of all else so many never are
 };
 
-// Of recipients (addresses that nobody has any more), entries, users with another mailHost or gone, mailboxes (ids that nobody
-// has any more), names to log in by, entries that lost all their passwords, domains and hosts: what was found too much first.
-// what is a literal, n and of say how much of how many.
-struct brake_held {
+// Of recipients (addresses that nobody has any more), entries, users with another mailHost or gone, mailboxes (ids that nobody has any more), names
+// to log in by, entries that lost all their passwords, domains and hosts. what is a literal; n of `of` go, and up to `allowed` may.
+struct brake_count {
 	const char *what;
+	uint64_t n, of, allowed;
+};
+enum { BRAKE_COUNTS = 8 };
+void brake_counts(const struct brake_limits *limits, const struct image_counters *counters, struct brake_count counts_out[BRAKE_COUNTS]);
+
+// What is held. brake_holds fills what comes first in.
+struct brake_held {
+	const char *what; // what was found too much first; n and of say how much of how many; n is 0: nothing is held
 	uint64_t n, of;
+	struct brake_limits limits;     // by which it was judged
+	struct image_counters counters; // all that would be gone, of all kinds
+
+	struct image_counters before;   // of that, what is gone already: by changes of the same window that were let through
+	int64_t window_ms, window_left_ms; // they were counted over so long, and will be for so long; 0: judged by itself
+	int64_t since_ms;               // wall clock; when it was held first
 };
 
 struct brake_window {
@@ -58,6 +71,11 @@ void brake_window_clear(struct brake_window *window);
 // In the sum, users who were moved and passwords that are gone include those of entries that are gone.
 void brake_window_sum(const struct brake_window *window, const struct brake_change *change, int64_t now_ms, int64_t window_ms,
 	struct image_counters *sum_out);
+// Of such a sum, what was committed already.
+void brake_window_before(const struct brake_window *window, const struct image_counters *sum, int64_t now_ms, int64_t window_ms,
+	struct image_counters *before_out);
+// Until it begins anew; 0: with the next change.
+int64_t brake_window_left_ms(const struct brake_window *window, int64_t now_ms, int64_t window_ms);
 // It was committed.
 void brake_window_take(struct brake_window *window, const struct brake_change *change, int64_t now_ms, int64_t window_ms);
 

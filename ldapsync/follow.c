@@ -122,6 +122,7 @@ static void held(struct follow *follow, const struct load_report *report, const 
 	pthread_mutex_lock(&follow->mutex);
 	follow->status.state = FOLLOW_BRAKED;
 	follow->status.held = report->held;
+	follow->status.held.since_ms = clock_wall_ms();
 	snprintf(follow->status.trouble, sizeof follow->status.trouble, "%s", err->text);
 	pthread_mutex_unlock(&follow->mutex);
 	metric_add(&metric_ldapsync_holds, 1);

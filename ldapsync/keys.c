@@ -17,15 +17,20 @@ bool keys_next(struct str *rest, enum directory_key *kind_out, struct str *key_o
 	return true;
 }
 
+bool keys_has(struct str keys, enum directory_key kind, struct str key)
+{
+	struct str other;
+	enum directory_key other_kind;
+	while (keys_next(&keys, &other_kind, &other))
+		if (other_kind == kind && str_eq(other, key))
+			return true;
+	return false;
+}
+
 void keys_add(struct buf *keys, enum directory_key kind, struct str key)
 {
-	struct str rest = buf_str(keys), other;
-	enum directory_key other_kind;
-	if (key.n > KEYS_KEY_BYTES_MAX)
+	if (key.n > KEYS_KEY_BYTES_MAX || keys_has(buf_str(keys), kind, key))
 		return;
-	while (keys_next(&rest, &other_kind, &other))
-		if (other_kind == kind && str_eq(other, key))
-			return;
 	char head[HEAD_BYTES] = {(char)kind, (char)(uint8_t)key.n, (char)(uint8_t)(key.n >> 8)};
 	if (buf_reserve(keys, HEAD_BYTES + key.n) == NULL)
 		return;

@@ -12,6 +12,8 @@ enum { KEYS_BYTES_MAX = 8 << 20, KEYS_KEY_BYTES_MAX = 1024 };
 // Adds a key unless it is there. A key over KEYS_KEY_BYTES_MAX is left out: nothing so long can be asked for.
 void keys_add(struct buf *keys, enum directory_key kind, struct str key);
 
+bool keys_has(struct str keys, enum directory_key kind, struct str key);
+
 // Takes the next key off *rest; false at the end, and for what keys_add did not write.
 bool keys_next(struct str *rest, enum directory_key *kind_out, struct str *key_out);
 

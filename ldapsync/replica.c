@@ -27,6 +27,7 @@ enum {
 	BACKOFF_MAX_MS = 8000,
 	BACKOFF_LIMIT_MS = 64000,
 	BRAKED_RETRY_MS = 60000,
+	BRAKED_COUNT_MS = 2000, // of what came one by one the first is held: a refresh says how much follows
 	AGAINS_TOLD = 4, // loads in a row before it is said
 };
 
@@ -51,7 +52,7 @@ static void take_release(struct replica *replica)
 	bool release = replica->release;
 	replica->release = false;
 	if (release && replica->status.held.n) {
-		replica->released = replica->held_counters;
+		replica->released = replica->status.held.counters;
 		replica->has_released = true;
 	} else if (release) {
 		replica->taking_older = true;
@@ -61,7 +62,7 @@ static void take_release(struct replica *replica)
 
 static void stay_braked(struct replica *replica)
 {
-	int64_t until_ms = clock_mono_exact_ms() + BRAKED_RETRY_MS, now_ms;
+	int64_t until_ms = clock_mono_exact_ms() + (replica->held_refresh ? BRAKED_RETRY_MS : BRAKED_COUNT_MS), now_ms;
 	replica_enter(replica, REPLICA_BRAKED);
 	while (!replica_is_stopping(replica) && (now_ms = clock_mono_exact_ms()) < until_ms) {
 		take_release(replica);

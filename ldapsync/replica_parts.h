@@ -58,6 +58,7 @@ struct replica {
 	int64_t next_reconcile_ms; // wall clock
 	unsigned fails;           // in a row
 	unsigned agains;          // connections in a row that were begun again soon
+	bool held_refresh;        // what is held is all that is to come, as of that refresh
 	bool has_released;
 	struct image_counters released;
 
@@ -65,7 +66,6 @@ struct replica {
 	struct replica_set set;
 	bool stopping, release, reconcile, damaged;
 	struct replica_status status;
-	struct image_counters held_counters;
 };
 
 // How one connection ended.

@@ -83,15 +83,14 @@ static void unconfirm(struct replica *replica)
 
 static void held(struct replica *replica, const struct err *err)
 {
-	struct image_counters counters;
-	struct brake_held held = apply_held(replica->apply, &counters);
+	struct brake_held held = *apply_held(replica->apply);
 	replica->has_released = false;
 	unconfirm(replica);
 	pthread_mutex_lock(&replica->mutex);
 	bool is_news = replica->status.held.n != held.n || replica->status.held.what != held.what;
+	held.since_ms = replica->status.held.n ? replica->status.held.since_ms : clock_wall_ms();
 	replica->status.held = held;
 	replica->status.holds++;
-	replica->held_counters = counters;
 	pthread_mutex_unlock(&replica->mutex);
 	replica_set_trouble(replica, err->text);
 	metric_add(&metric_ldapsync_holds, 1);
@@ -121,6 +120,8 @@ enum apply_result replica_commit(struct replica *replica, bool refresh, struct e
 		.released = replica->has_released ? &replica->released : NULL};
 	enum apply_result result = apply_commit(replica->apply, &how, err);
 	replica->batch_ms = 0;
+	if (result == APPLY_HELD)
+		replica->held_refresh = refresh;
 	if (result != APPLY_DONE)
 		return result;
 	replica->stored = replica->step.cookie;

@@ -219,11 +219,15 @@ class MassDelete(NodeTest):
 
     def test_mass_delete(self):
         self.held(self.whole(self.users[:40]), "20 of 60 recipients")
-        self.assertEqual(self.node.run("directory", "status").returncode, 75)
+        self.assertIn("recipients: 20 of 60; at most 12 may go at once: too many\n", self.node.run("directory", "status", check=75).stdout)
+        held = self.status()["held"]
+        self.assertEqual((held["what"], held["gone"], held["of"], held["percent"], held["window_s"]), ("recipients", 20, 60, 20, 0))
+        self.assertRegex(held["since"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         released = json.loads(self.node.run("directory", "release", "--json", check=0).stdout)
         self.assertEqual(released["deleted"], 20)
         self.assertEqual(self.rcpt("u1@uni.example", "u59@uni.example", "nobody@uni.example"), [250, 550, 550])
         self.assertEqual(self.status()["held_deletes"], 0)
+        self.assertNotIn("held", self.status())
         self.assertNotEqual(self.node.run("directory", "release").returncode, 0)  # nothing is held any more
 
     def test_mass_delete_that_only_looks_like_a_change(self):
