@@ -76,19 +76,23 @@ static void print_held(const json_t *held)
 	const json_t *count;
 	if (held == NULL)
 		return;
-	bool counted = number(held, "window_s") > 0;
-	printf("held since %s, %lld s ago, by shadow_brake_percent = %lld and shadow_brake_min = %lld. Of what was there", json_string_value(
-		json_object_get(held, "since")), (long long)number(held, "held_s"), (long long)number(held, "percent"), (long long)number(held, "min"));
-	printf(counted ? " when the first of these changes came (shadow_brake_window_s = %lld) would be gone:\n" : " would be gone:\n",
-		(long long)number(held, "window_s"));
+	const long long window_s = number(held, "window_s"), window_left_s = number(held, "window_left_s");
+	printf("held since %s, %lld s ago, by shadow_brake_percent = %lld and shadow_brake_min = %lld. Of what was there",
+		json_string_value(json_object_get(held, "since")), (long long)number(held, "held_s"),
+		(long long)number(held, "percent"), (long long)number(held, "min"));
+	if (window_s)
+		printf(" when the first of these changes came (shadow_brake_window_s = %lld)", window_s);
+	printf(" would be gone:\n");
 	json_array_foreach(json_object_get(held, "counts"), i, count)
 		print_count(count);
-	printf("Until it is let through, what waits is served as before, nothing that came after it is seen, and an address that is not known is "
-	       "refused for now (451). `posthouse directory release` lets go what waits, as far as it is counted here");
-	printf(counted ? ", and begins to count anew. The server is looked at again each minute" : "; so does another file that is right");
-	if (number(held, "window_left_s") > 0)
-		printf("; what it lacks in %lld s will be judged by itself", (long long)number(held, "window_left_s"));
-	printf(".\n");
+	printf("Until it is let through, what waits is served as before, nothing that came after it is seen, and an address that is not "
+	       "known is refused for now (451). `posthouse directory release` lets go what waits, as far as it is counted here%s.",
+		window_s ? ", and begins to count anew" : "; so does another file that is right");
+	if (window_s)
+		printf(" The server is looked at again each minute");
+	if (window_left_s)
+		printf("; what it lacks in %lld s will be judged by itself", window_left_s);
+	printf("%s\n", window_s ? "." : "");
 }
 
 // held with its time as text.
@@ -115,10 +119,11 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	json_int_t held_deletes = number(answer, "held_deletes");
 	json_t *held = held_with_time(answer);
 	if (ctl->json) {
-		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*, s:O*, s:O*}", "state", state, "provider",
-			provider ? provider : "", "driver", driver ? driver : "", "lag_ms", json_integer_value(json_object_get(answer, "lag_ms")), "entries",
-			(json_int_t)status->entries, "held_deletes", held_deletes, "version", (json_int_t)status->version, "complete", status->complete,
-			"fresh", status->fresh, "age_s", (json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn", future ? future : "", "trouble",
+		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*, s:O*, s:O*}", "state",
+			state, "provider", provider ? provider : "", "driver", driver ? driver : "", "lag_ms",
+			number(answer, "lag_ms"), "entries", (json_int_t)status->entries, "held_deletes", held_deletes, "version",
+			(json_int_t)status->version, "complete", status->complete, "fresh", status->fresh, "age_s",
+			(json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn", future ? future : "", "trouble",
 			trouble ? trouble : "", "missing_classes", json_object_get(answer, "missing_classes"), "conflicts",
 			json_object_get(answer, "conflicts"), "held", held));
 		return;

@@ -185,14 +185,15 @@ enum err_code apply_has_rivals(struct apply *apply, bool *rivals_out, struct err
 
 // --- Commit ---
 
-static bool is_held(struct apply *apply, const struct apply_commit *commit, const struct image_counters *sum, uint64_t entries_after,
-	int64_t now_ms)
+static bool is_held(struct apply *apply, const struct apply_commit *commit, const struct image_counters *sum,
+	uint64_t entries_after, int64_t now_ms)
 {
 	if (brake_holds(&commit->limits, sum, &apply->held)) {
 		// said above what
-	} else if (commit->refresh && entries_after == 0 && commit->limits.percent < 100) { // a directory without an entry of ours is never loaded
-		apply->held = (struct brake_held){.what = "entries", .n = sum->entries, .of = sum->entries, .limits = commit->limits,
-			.counters = *sum};
+	} else if (commit->refresh && entries_after == 0 && commit->limits.percent < 100) {
+		// a directory without an entry of ours is never loaded
+		apply->held = (struct brake_held){
+			.what = "entries", .n = sum->entries, .of = sum->entries, .limits = commit->limits, .counters = *sum};
 	} else {
 		return false;
 	}
@@ -246,8 +247,8 @@ static uint64_t count_keys(struct str keys)
 	return n;
 }
 
-// Who claims what others have: all of it after a refresh that changed something and after the first one, which may find those of the process
-// before; else what was written, and what had several owners before.
+// Who claims what others have: all of it after a refresh that changed something and after the first one, which may find those of
+// the process before; else what was written, and what had several owners before.
 static void look_for_conflicts(struct apply *apply, bool all)
 {
 	struct image *shadow = apply->images->shadow;

@@ -64,8 +64,8 @@ enum apply_result apply_commit(struct apply *apply, const struct apply_commit *c
 const struct image_counters *apply_counters(const struct apply *apply);
 // Of APPLY_HELD; since_ms is not set.
 const struct brake_held *apply_held(const struct apply *apply);
-// Values that were refused by the last refresh and since. Conflicts: the keys that have several owners as of the last commit; beyond some two
-// thousand those of the last refresh, and what came since.
+// Values that were refused by the last refresh and since. Conflicts: the keys that have several owners as of the last commit;
+// beyond some two thousand those of the last refresh, and what came since.
 const struct complaints *apply_complaints(const struct apply *apply);
 
 // What is stored: the older cookie of the two, empty when it is another source's or damaged.

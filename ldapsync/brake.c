@@ -26,7 +26,8 @@ static void fill_rows(const struct image_counters *counters, struct row rows_out
 	memcpy(rows_out, rows, sizeof rows);
 }
 
-void brake_counts(const struct brake_limits *limits, const struct image_counters *counters, struct brake_count counts_out[BRAKE_COUNTS])
+void brake_counts(const struct brake_limits *limits, const struct image_counters *counters,
+	struct brake_count counts_out[BRAKE_COUNTS])
 {
 	struct row rows[KINDS];
 	fill_rows(counters, rows);
@@ -44,8 +45,9 @@ bool brake_holds(const struct brake_limits *limits, const struct image_counters 
 	brake_counts(limits, counters, counts);
 	for (size_t i = 0; i < BRAKE_COUNTS; i++)
 		if (counts[i].n > counts[i].allowed) {
-			*held_out = (struct brake_held){.what = counts[i].what, .n = counts[i].n, .of = counts[i].of, .limits = *limits,
-				.counters = *counters};
+			*held_out = (struct brake_held){
+				.what = counts[i].what, .n = counts[i].n, .of = counts[i].of,
+				.limits = *limits, .counters = *counters};
 			return true;
 		}
 	return false;
@@ -147,8 +149,8 @@ void brake_window_sum(const struct brake_window *window_in, const struct brake_c
 #undef GONE
 }
 
-void brake_window_before(const struct brake_window *window_in, const struct image_counters *sum, int64_t now_ms, int64_t window_ms,
-	struct image_counters *before_out)
+void brake_window_before(const struct brake_window *window_in, const struct image_counters *sum, int64_t now_ms,
+	int64_t window_ms, struct image_counters *before_out)
 {
 	const struct brake_window anew = {0};
 	const uint64_t *gone = (is_over(window_in, now_ms, window_ms) ? &anew : window_in)->balance.gone;

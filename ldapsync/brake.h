@@ -28,14 +28,16 @@ struct brake_limits {
 	uint64_t at_least; // of domains and hosts any number may be too much, of all else so many never are
 };
 
-// Of recipients (addresses that nobody has any more), entries, users with another mailHost or gone, mailboxes (ids that nobody has any more), names
-// to log in by, entries that lost all their passwords, domains and hosts. what is a literal; n of `of` go, and up to `allowed` may.
+// Of recipients (addresses that nobody has any more), entries, users with another mailHost or gone, mailboxes (ids that nobody
+// has any more), names to log in by, entries that lost all their passwords, domains and hosts. what is a literal; n of `of` go,
+// and up to `allowed` may.
 struct brake_count {
 	const char *what;
 	uint64_t n, of, allowed;
 };
 enum { BRAKE_COUNTS = 8 };
-void brake_counts(const struct brake_limits *limits, const struct image_counters *counters, struct brake_count counts_out[BRAKE_COUNTS]);
+void brake_counts(const struct brake_limits *limits, const struct image_counters *counters,
+	struct brake_count counts_out[BRAKE_COUNTS]);
 
 // What is held. brake_holds fills what comes first in.
 struct brake_held {

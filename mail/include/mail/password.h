@@ -11,13 +11,14 @@
 // the same time wherever values differ. Parameters that would cost absurdly much (bounds below) make a value PASSWORD_UNUSABLE:
 // whoever can write userPassword could otherwise stop every worker.
 //
-// The default is {CRYPT} with yescrypt, Debian's own choice for /etc/shadow: it costs a guesser 16 MiB and 15 ms a try, and it is the
-// strongest that the directory servers of Debian 12 compare as they are installed, slapd and 389-ds alike. A value that only we can read
-// would let its user in here and lock him out of everything that binds to the directory. ARGON2 (Argon2id with 19 MiB, 2 passes, 1
-// lane: what OWASP recommends at least) is there for directories that have it; slapd does with its module argon2. Either goes into
-// userPassword for clients that send the password (PLAIN, LOGIN under TLS). Clients that can use SCRAM-SHA-256 should: its verifier is
-// phScram, computed once on each side, so the server never hashes. SSHA is there for comparisons and for other software that reads the
-// same directory: a salted SHA-1 falls to a graphics card at 10^10 guesses a second.
+// The default is {CRYPT} with yescrypt, Debian's own choice for /etc/shadow: it costs a guesser 16 MiB and 15 ms a try, and it is
+// the strongest that the directory servers of Debian 12 compare as they are installed, slapd and 389-ds alike. A value that only
+// we can read would let its user in here and lock him out of everything that binds to the directory. ARGON2 (Argon2id with 19
+// MiB, 2 passes, 1 lane: what OWASP recommends at least) is there for directories that have it; slapd does with its module
+// argon2. Either goes into userPassword for clients that send the password (PLAIN, LOGIN under TLS). Clients that can use
+// SCRAM-SHA-256 should: its verifier is phScram, computed once on each side, so the server never hashes. SSHA is there for
+// comparisons and for other software that reads the same directory: a salted SHA-1 falls to a graphics card at 10^10 guesses a
+// second.
 #ifndef MAIL_PASSWORD_H
 #define MAIL_PASSWORD_H
 
