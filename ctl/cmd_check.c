@@ -17,6 +17,7 @@
 #include "ldapsync/check_ldif.h"
 #include "ldapsync/directory.h"
 #include "ldapsync/password_file.h"
+#include "mail/access_rule.h"
 #include "router/rules_load.h"
 #include "schema/settings_tls.h"
 
@@ -199,6 +200,42 @@ static void complain_row(void *context, struct str file, size_t line, struct str
 	buf_fini(&path);
 }
 
+// Once for each tag: such tables have many.
+struct idle {
+	struct settings_report *report;
+	struct buf said; // the tags, each with its colon
+};
+
+static void warn_idle_row(void *context, struct str file, size_t line, struct str key)
+{
+	struct idle *idle = context;
+	struct str tag;
+	const char *instead;
+	struct buf path;
+	char name[64], text[256];
+	if (access_rule_tag(key, &tag, &instead) != ACCESS_RULE_TAG_IDLE)
+		return;
+	snprintf(name, sizeof name, "%.*s:", STR_FMT(tag));
+	if (str_find(buf_str(&idle->said), str_of_c(name)) >= 0)
+		return;
+	buf_add_c(&idle->said, name);
+	snprintf(text, sizeof text, "has no effect, and neither have other rows with this tag: %s; they may stay", instead);
+	buf_init(&path, file.n + 1);
+	buf_add(&path, file);
+	settings_warn_at(idle->report, buf_c(&path), (int)line, name, text);
+	buf_fini(&path);
+}
+
+static void check_idle_rows(const struct rules *rules, struct settings_report *report)
+{
+	struct idle idle = {.report = report};
+	if (rules == NULL)
+		return;
+	buf_init(&idle.said, 1024);
+	rules_each(rules, RULES_ACCESS, STR(RULES_IDLE), warn_idle_row, &idle);
+	buf_fini(&idle.said);
+}
+
 static void check_tables(const struct settings *s, struct settings_report *report)
 {
 	struct rules *rules = NULL;
@@ -208,6 +245,7 @@ static void check_tables(const struct settings *s, struct settings_report *repor
 		settings_complain(report, s->routes_file.n ? "routes_file" : "access_file",
 			"%s; name a file that can be read, or none", err.text);
 	check_certificate_rows(s, rules, report);
+	check_idle_rows(rules, report);
 	rules_drop(&rules);
 }
 

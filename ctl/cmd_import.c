@@ -11,6 +11,7 @@
 #include "import.h"
 #include "ldapsync/directory.h"
 #include "mail/domain.h"
+#include "why.h"
 
 enum { LDIF_BYTES_MAX = 1 << 30, ARENA_SLACK_BYTES = 4096, PATH_BYTES_MAX = 2048 };
 
@@ -77,7 +78,8 @@ static bool find_owner(void *context, enum import_owned owned, struct str key, s
 	};
 	struct directory_match match = {.entry = NULL};
 	const struct guid own = directory_dn_key(dn);
-	switch (directory_find(context, keys[owned], key, arena, &match)) {
+	struct why *why = context;
+	switch (directory_find(why->directory, keys[owned], key, arena, &match)) {
 	case DIRECTORY_NONE:
 	case DIRECTORY_UNAVAILABLE: // a node without a shadow can import too
 		return false;
@@ -92,11 +94,52 @@ static bool find_owner(void *context, enum import_owned owned, struct str key, s
 	return other != NULL;
 }
 
-// directory: the shadow; NULL: there is none.
-static int import(enum import_kind kind, const struct import_options *options, struct directory *directory, const char *path)
+static bool has_reason(const struct recipient_verdict *verdict, const char *rule)
 {
-	const struct import_io io = {
-		.read = read_include, .say = print_complaint, .owner = directory ? find_owner : NULL, .context = directory};
+	for (size_t i = 0; i < verdict->n_reasons; i++)
+		if (strcmp(verdict->reasons[i].rule, rule) == 0)
+			return true;
+	return false;
+}
+
+// People whose log-in is a word of old tables, and whose address is another one.
+static struct str hint_of_login(struct why *why, struct str address, struct arena *arena)
+{
+	struct directory_match match;
+	struct str login = str_upto(address, (size_t)str_rindex(address, '@')), domain = str_from(address, login.n + 1);
+	struct str key = STR_NONE;
+	if (str_eq_nocase(domain, why->default_domain))
+		key = directory_login_key(arena, login, why->default_domain);
+	if (key.p == NULL || directory_find(why->directory, DIRECTORY_LOGIN, key, arena, &match) != DIRECTORY_FOUND)
+		return STR_NONE;
+	return arena_printf(arena, "it is the log-in of %.*s, which needs mailLocalAddress: %.*s", STR_FMT(match.entry->dn),
+		STR_FMT(address));
+}
+
+// As RCPT TO would answer somebody who has logged in.
+static enum import_reach find_reach(void *context, struct str address, struct arena *arena, struct str *hint_out)
+{
+	struct why *why = context;
+	struct recipient_verdict verdict;
+	enum import_reach reach = IMPORT_REACH_SOMEBODY;
+	why_decide(why, why->directory, address, &verdict);
+	if (!verdict.shadow.complete)
+		reach = IMPORT_REACH_UNKNOWN;
+	else if (!has_reason(&verdict, "domain") && !has_reason(&verdict, "alias domain"))
+		reach = IMPORT_REACH_OUTSIDE;
+	else if (verdict.n_targets == 0 && has_reason(&verdict, "unknown user"))
+		reach = IMPORT_REACH_NOBODY;
+	arena_reset(why->arena);
+	if (reach == IMPORT_REACH_NOBODY)
+		*hint_out = hint_of_login(why, address, arena);
+	return reach;
+}
+
+// why: with the shadow; NULL: there is none.
+static int import(enum import_kind kind, const struct import_options *options, struct why *why, const char *path)
+{
+	const struct import_io io = {.read = read_include, .say = print_complaint, .owner = why ? find_owner : NULL,
+		.reach = why ? find_reach : NULL, .context = why};
 	struct arena *arena = arena_new((size_t)IMPORT_BYTES_MAX + ARENA_SLACK_BYTES);
 	struct str text;
 	struct err err;
@@ -158,9 +201,11 @@ static bool take_tag(const char *text, struct str *tag_out)
 
 int cmd_directory_import(struct ctl *ctl)
 {
-	const char *base = ctl_option(ctl, "--base"), *domain = ctl_option(ctl, "--domain"), *tag = ctl_option(ctl, "--tag");
+	const char *base = ctl_option(ctl, "--base"), *domain = ctl_option(ctl, "--domain"), *tag = ctl_option(ctl, "--tag"),
+		   *skip = ctl_option(ctl, "--skip");
 	struct import_options options = {.base = base ? str_of_c(base) : STR_NONE, .below_base = base != NULL,
-		.domain = domain ? str_of_c(domain) : STR_NONE, .domains = ctl_option(ctl, "--domains") != NULL};
+		.domain = domain ? str_of_c(domain) : STR_NONE, .domains = ctl_option(ctl, "--domains") != NULL,
+		.skip = skip ? str_of_c(skip) : STR_NONE};
 	enum import_kind kind;
 	if (tag && !take_tag(tag, &options.tag))
 		return ctl_wrong(ctl, "--tag", "is none; it is Connect, From or To");
@@ -174,11 +219,15 @@ int cmd_directory_import(struct ctl *ctl)
 	int code = complete(ctl, &options);
 	if (code)
 		return code;
-	struct directory *directory = NULL;
-	const struct settings *settings = ctl->snapshot ? ctl_settings(ctl) : NULL;
-	if (settings)
-		directory = directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
-	code = import(kind, &options, directory, ctl->args[1]);
-	directory_close(&directory);
+	if (ctl->snapshot == NULL)
+		return import(kind, &options, NULL, ctl->args[1]);
+	struct why why = {0};
+	code = why_open(ctl, &why);
+	if (code == CTL_YES) {
+		why.arena = arena_new(WHY_ANSWER_BYTES_MAX);
+		code = import(kind, &options, &why, ctl->args[1]);
+		arena_free(&why.arena);
+	}
+	why_close(&why);
 	return code;
 }

@@ -67,6 +67,28 @@ static struct import_place keep_place(struct import *im)
 	return place;
 }
 
+void import_skip(struct import *im, struct str tag, const char *why)
+{
+	struct import_skipped **at = &im->skipped;
+	while (*at && !str_eq_nocase((*at)->tag, tag))
+		at = &(*at)->next;
+	if (*at == NULL) {
+		*at = ARENA_NEW(im->arena, struct import_skipped);
+		**at = (struct import_skipped){.tag = arena_dup(im->arena, tag), .why = why, .place = keep_place(im)};
+		(*at)->place.key = (*at)->tag;
+	}
+	(*at)->n++;
+}
+
+static void say_skipped(struct import *im)
+{
+	for (struct import_skipped *one = im->skipped; one; one = one->next) {
+		say(im, IMPORT_NOTE, &one->place, arena_printf(im->scratch, "%zu %s with this tag %s left out: %s", one->n,
+							  one->n == 1 ? "row" : "rows", one->n == 1 ? "is" : "are", one->why).p);
+		arena_reset(im->scratch);
+	}
+}
+
 struct import_entry *import_add(struct import *im, enum import_type type, struct str name, struct str key)
 {
 	struct import_entry *entry = ARENA_NEW(im->arena, struct import_entry);
@@ -353,6 +375,61 @@ static void make_list(struct import *im, const struct index *index, struct impor
 	arena_reset(im->scratch);
 }
 
+// --- Members that are nobody's ---
+
+static bool is_local_in_table(struct import *im, const struct index *index, struct str domain)
+{
+	struct import_entry *entry = find(index, arena_printf(im->scratch, "domain:%.*s", STR_FMT(domain)));
+	return entry && entry->type == IMPORT_TYPE_DOMAIN;
+}
+
+// Has the table a row that takes mail for this address: its own, that of the address without its detail, or that of the domain?
+// Also owner-x and x-request, which each list has.
+static bool is_in_table(struct import *im, const struct index *index, struct str key)
+{
+	ptrdiff_t at = str_rindex(key, '@');
+	struct str local = str_upto(key, (size_t)at), domain = str_from(key, (size_t)at), user, detail;
+	if (find(index, key) || find(index, domain))
+		return true;
+	if (str_cut(local, '+', &user, &detail) &&
+		find(index, arena_printf(im->scratch, "%.*s%.*s", STR_FMT(user), STR_FMT(domain))))
+		return true;
+	if (str_starts(local, STR("owner-")) && find(index, str_from(key, sizeof "owner-" - 1)))
+		return true;
+	return str_ends(local, STR("-request")) &&
+	       find(index, arena_printf(im->scratch, "%.*s%.*s", (int)(local.n - (sizeof "-request" - 1)), local.p, STR_FMT(domain)));
+}
+
+// An address that rows lead to, and that nobody has: mail for it would bounce, or be left out of a delivery to others. It is
+// written all the same, for the entry may come.
+static void look_for_nobody(struct import *im, const struct index *index, const struct import_place *place,
+	struct str text, struct str key)
+{
+	struct str hint = STR_NONE;
+	ptrdiff_t at = str_rindex(key, '@');
+	if (at < 0 || is_in_table(im, index, key))
+		return;
+	enum import_reach reach = im->io->reach(im->io->context, text, im->scratch, &hint);
+	bool nobody = reach == IMPORT_REACH_NOBODY ||
+		      (reach == IMPORT_REACH_OUTSIDE && is_local_in_table(im, index, str_from(key, (size_t)at + 1)));
+	if (nobody)
+		say(im, IMPORT_NOTE, place, arena_printf(im->scratch, "leads to %.*s, whom neither the table nor the directory has%s%.*s",
+						    STR_FMT(text), hint.n ? "; " : "; correct it, or add who it is", STR_FMT(hint)).p);
+}
+
+static void look_for_nobodies(struct import *im, const struct index *index)
+{
+	for (size_t i = 0; i < im->n; i++) {
+		struct import_entry *entry = im->entries[i];
+		bool leads = !entry->dropped && (entry->type == IMPORT_TYPE_ALIAS || entry->type == IMPORT_TYPE_LIST);
+		for (struct import_value *value = leads ? entry->values : NULL; value; value = value->next) {
+			if (is_member(value) && !value->dropped)
+				look_for_nobody(im, index, &value->place, value->text, value->key);
+			arena_reset(im->scratch);
+		}
+	}
+}
+
 void import_finish(struct import *im)
 {
 	struct index index = make_index(im);
@@ -381,6 +458,9 @@ void import_finish(struct import *im)
 	for (size_t i = 0; i < im->n; i++)
 		if (im->entries[i]->type == IMPORT_TYPE_ALIAS && !im->entries[i]->dropped)
 			make_list(im, &index, im->entries[i]);
+	if (im->io->reach)
+		look_for_nobodies(im, &index);
+	say_skipped(im);
 }
 
 // --- Reading ---

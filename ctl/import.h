@@ -70,11 +70,20 @@ struct import_options {
 	struct str domain; // of names without one
 	bool domains;      // write a phMailDomain (local) for each domain of left-hand sides but this one
 	struct str tag;    // access: "Connect:", "From:", "To:" for keys without one; empty: sendmail's meaning
+	struct str skip;   // access: tags that are none here, with commas between them; their rows are left out, with one note each
 };
 
 enum import_say {
 	IMPORT_LEFT_OUT,
 	IMPORT_NOTE, // is written, and somebody should know something about it
+};
+
+// What the directory has for an address, as it is without this import.
+enum import_reach {
+	IMPORT_REACH_SOMEBODY,
+	IMPORT_REACH_NOBODY,
+	IMPORT_REACH_OUTSIDE, // its domain is not ours
+	IMPORT_REACH_UNKNOWN, // that cannot be known now
 };
 
 enum import_owned { IMPORT_OWNED_ADDRESS, IMPORT_OWNED_DOMAIN, IMPORT_OWNED_ROUTE, IMPORT_OWNED_ACCESS };
@@ -86,6 +95,8 @@ struct import_io {
 	// not known.
 	bool (*owner)(void *context, enum import_owned owned, struct str key, struct str dn, struct arena *arena,
 		struct str *owner_out);
+	// Whom an address reaches. *hint_out may be set to what can be done, in the arena. NULL: not known.
+	enum import_reach (*reach)(void *context, struct str address, struct arena *arena, struct str *hint_out);
 	void (*say)(void *context, enum import_say say, struct str file, size_t line, struct str key, const char *what);
 	void *context;
 };

@@ -37,6 +37,26 @@ static void say(void *context, enum import_say kind, struct str file, size_t lin
 	input->left_out += kind == IMPORT_LEFT_OUT;
 }
 
+// Some are there, some are nobody's.
+static enum import_reach reach(void *context, struct str address, struct arena *arena, struct str *hint_out)
+{
+	(void)context;
+	must(str_index(address, '@') > 0);
+	if (address.n % 5 == 0)
+		*hint_out = arena_printf(arena, "it is the log-in of %.*s", STR_FMT(address));
+	return (enum import_reach)(address.n % 4);
+}
+
+static bool owner(void *context, enum import_owned owned, struct str key, struct str dn, struct arena *arena,
+	struct str *owner_out)
+{
+	(void)context;
+	(void)arena;
+	must(owned <= IMPORT_OWNED_ACCESS && key.n && dn.n);
+	*owner_out = dn;
+	return key.n % 16 == 0;
+}
+
 static void complain(void *context, size_t line, struct str dn, struct str attribute, const char *what)
 {
 	(void)context;
@@ -75,7 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.domain = STR("uni.example"),
 		.below_base = data[1] & 1,
 		.domains = data[1] & 2,
-		.tag = tags[data[1] >> 2 & 3]};
+		.tag = tags[data[1] >> 2 & 3],
+		.skip = data[1] & 16 ? STR("TLS_Clt, x:,") : STR_NONE};
 	struct str text = str_of((const char *)data + 2, size - 2);
 	struct input input = {.included = STR_NONE}, again;
 	struct buf first, second;
@@ -84,6 +105,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&first, LDIF_BYTES_MAX);
 	buf_init(&second, LDIF_BYTES_MAX);
 	struct import_io io = {.read = read_include, .say = say, .context = &input};
+	if (data[1] & 32) {
+		io.reach = reach;
+		io.owner = owner;
+	}
 	bool whole = import_file(kind, &options, STR("table"), text, &io, &first);
 	must(whole == (input.left_out == 0));
 	io.context = &again;

@@ -39,6 +39,15 @@ struct import_entry {
 	struct import_value *at;
 };
 
+// Rows of access that say nothing here, by their tag.
+struct import_skipped {
+	struct import_skipped *next;
+	struct str tag;
+	const char *why;
+	struct import_place place; // of the first
+	size_t n;
+};
+
 struct import {
 	enum import_kind kind;
 	const struct import_options *options;
@@ -49,6 +58,7 @@ struct import {
 	size_t n, room, items, bytes;
 	struct import_place place;
 	bool whole;
+	struct import_skipped *skipped;
 	struct str *domains; // owned; of a virtual table, those that its addresses are in; sorted
 	size_t domains_n;
 };
@@ -62,6 +72,9 @@ bool import_is_plain(struct str text);
 // Says so about the row that is being read.
 void import_leave_out(struct import *im, const char *what);
 void import_note(struct import *im, const char *what);
+
+// The row that is being read says nothing here, as others with its tag: import_finish says so once.
+void import_skip(struct import *im, struct str tag, const char *why);
 
 // An entry for the row that is being read; one key, the DN's name. Strings are copied.
 struct import_entry *import_add(struct import *im, enum import_type type, struct str name, struct str key);

@@ -162,15 +162,59 @@ static bool has_tag(struct str key)
 	       str_starts_nocase(key, STR("To:"));
 }
 
+static bool is_skipped(struct str skip, struct str tag)
+{
+	struct str one;
+	while (skip.n) {
+		if (!str_cut(skip, ',', &one, &skip)) {
+			one = skip;
+			skip = STR_NONE;
+		}
+		one = str_trim(one);
+		if (str_eq_nocase(str_ends(one, STR(":")) ? str_upto(one, one.n - 1) : one, tag))
+			return true;
+	}
+	return false;
+}
+
+// A row with a tag of sendmail's that we do not have. False: it has one of ours, or none.
+static bool take_other_tag(struct import *im, struct str key)
+{
+	struct str tag;
+	const char *instead;
+	switch (access_rule_tag(key, &tag, &instead)) {
+	case ACCESS_RULE_TAG_OURS:
+		return false;
+	case ACCESS_RULE_TAG_IDLE:
+		import_skip(im, tag, instead);
+		return true;
+	case ACCESS_RULE_TAG_OTHER:
+		break;
+	}
+	if (is_skipped(im->options->skip, tag))
+		import_skip(im, tag, "as --skip says");
+	else
+		import_leave_out(im, arena_printf(im->scratch, "has a tag that is not known here; %s", instead).p);
+	return true;
+}
+
 void import_access(struct import *im, struct str key, struct str value)
 {
 	struct access_rule_keys keys;
 	struct access_rule rule;
+	if (take_other_tag(im, key))
+		return;
+	if (str_starts(key, STR("/"))) {
+		import_leave_out(im, "is a pattern, and there are none here; write the addresses, domains or networks that it means");
+		return;
+	}
 	if (im->options->tag.n && !has_tag(key))
 		key = arena_printf(im->scratch, "%.*s%.*s", STR_FMT(im->options->tag), STR_FMT(key));
 	const char *wrong = access_rule_keys(im->scratch, key, &keys);
 	if (wrong) {
-		wrong_key(im, wrong, "write a network, an address, a domain or user@ behind Connect:, From: or To:");
+		wrong_key(im, wrong, str_starts_nocase(key, STR("Connect:"))
+			? "write the networks of its clients; localhost is 127.0.0.1 and IPv6:::1"
+			: "write a network, an address, a domain or user@ behind Connect:, From: or To:");
 		return;
 	}
 	value = access_action(im->scratch, value, im->options->tag.n > 0);

@@ -212,13 +212,52 @@ static bool take_tag(struct str *text, struct str *tag_out)
 	return true;
 }
 
+static const struct {
+	const char *tag;
+	const char *(*add)(struct arena *arena, struct access_rule_keys *keys, struct str text);
+} tags[] = {{"Connect", add_client}, {"From", add_sender}, {"To", add_recipient}, {"CERTIssuer", add_cert_issuer},
+	{"CERTSubject", add_cert_subject}, {"CERTName", add_cert_name}};
+
+// sendmail's other tags (its cf/README), and what there is instead.
+static const struct {
+	const char *tag;
+	enum access_rule_tag kind;
+	const char *instead;
+} others[] = {
+	{"GreetPause", ACCESS_RULE_TAG_IDLE, "no client is kept waiting before it is greeted"},
+	{"ClientRate", ACCESS_RULE_TAG_IDLE, "clients have the limits of the settings, as smtp_connections_per_address_max"},
+	{"ClientConn", ACCESS_RULE_TAG_IDLE, "clients have the limits of the settings, as smtp_connections_per_address_max"},
+	{"Srv_Features", ACCESS_RULE_TAG_IDLE, "all clients are offered the same"},
+	{"Clt_Features", ACCESS_RULE_TAG_IDLE, "of a server is used what it offers"},
+	{"Try_TLS", ACCESS_RULE_TAG_OTHER, "write a route to that server with phRouteTls: none"},
+	{"TLS_Srv", ACCESS_RULE_TAG_OTHER, "write a route to that server with phRouteTls: encrypt, or verify"},
+	{"TLS_Rcpt", ACCESS_RULE_TAG_OTHER, "write a route for that domain with phRouteTls: encrypt, or verify"},
+	{"TLS_Clt", ACCESS_RULE_TAG_OTHER, "what clients have to encrypt is not asked here; leave it out"},
+	{"AuthInfo", ACCESS_RULE_TAG_OTHER, "Posthouse logs in to no other server; have it let us relay by address or certificate"},
+	{"Spam", ACCESS_RULE_TAG_OTHER, "nobody is exempt from what is said of a client; write Connect: rows with OK"},
+};
+
+enum access_rule_tag access_rule_tag(struct str key, struct str *tag_out, const char **instead_out)
+{
+	struct str tag;
+	key = str_trim(key);
+	if (!take_tag(&key, &tag))
+		return ACCESS_RULE_TAG_OURS;
+	for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+		if (str_eq_nocase(tag, str_of_c(tags[i].tag)))
+			return ACCESS_RULE_TAG_OURS;
+	*tag_out = tag;
+	*instead_out = "Connect:, From:, To:, CERTIssuer:, CERTSubject: and CERTName: are known here";
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (str_eq_nocase(tag, str_of_c(others[i].tag))) {
+			*instead_out = others[i].instead;
+			return others[i].kind;
+		}
+	return ACCESS_RULE_TAG_OTHER;
+}
+
 const char *access_rule_keys(struct arena *arena, struct str text, struct access_rule_keys *keys_out)
 {
-	static const struct {
-		const char *tag;
-		const char *(*add)(struct arena *arena, struct access_rule_keys *keys, struct str text);
-	} tags[] = {{"Connect", add_client}, {"From", add_sender}, {"To", add_recipient}, {"CERTIssuer", add_cert_issuer},
-		{"CERTSubject", add_cert_subject}, {"CERTName", add_cert_name}};
 	struct access_rule_keys keys = {.n = 0};
 	const char *wrong = "has a tag that is not known here: Connect:, From:, To:, CERTIssuer:, CERTSubject: and CERTName: are";
 	struct str tag;

@@ -37,6 +37,9 @@ static void check_row(struct arena *arena, const struct rule_file_row *row)
 	struct access_rule rule;
 	struct buf wire;
 	bool has_keys = access_rule_keys(arena, row->key, &keys) == NULL;
+	struct str tag;
+	const char *instead;
+	must(access_rule_tag(row->key, &tag, &instead) == ACCESS_RULE_TAG_OURS || (!has_keys && tag.n && *instead));
 	if (has_keys)
 		check_keys(arena, &keys);
 	if (access_rule_action(arena, row->value, &rule) != NULL)

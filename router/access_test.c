@@ -421,7 +421,7 @@ static const struct {
 		"t:1: my.example asks for DANE, which needs DNSSEC look-ups that are not built yet; until then verify, encrypt or fingerprint="},
 	{RULES_ACCESS, "Connect:host.example REJECT\n",
 		"t:1: Connect:host.example names a client by something else than its address or network: names need DNS, which is not asked yet"},
-	{RULES_ACCESS, "GreetPause:192.0.2.1 0\n", "t:1: GreetPause:192.0.2.1 has a tag that is not known here: Connect:, From:, To:, CERTIssuer:, CERTSubject: and CERTName: are"},
+	{RULES_ACCESS, "TLS_Clt:192.0.2.1 0\n", "t:1: TLS_Clt:192.0.2.1 has a tag that is not known here: Connect:, From:, To:, CERTIssuer:, CERTSubject: and CERTName: are"},
 	{RULES_ACCESS, "From:x.example MAYBE\n",
 		"t:1: From:x.example is none of OK, RELAY, SUBJECT, REJECT, DISCARD, SKIP, QUARANTINE:, ERROR:, or a reply code and text"},
 	{RULES_ACCESS, "From:x.example ERROR:250 fine\n", "t:1: From:x.example has a reply code that is neither 4xx nor 5xx"},

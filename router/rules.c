@@ -104,10 +104,22 @@ static const char *read_route(struct reading *r, const struct rule_file_row *row
 	return wrong;
 }
 
+// Kept for rules_each alone: no key that is asked for begins so.
+static void add_idle(struct reading *r, const struct rule_file_row *row)
+{
+	add_row(r, arena_printf(r->scratch, RULES_IDLE "%zu", row->line), row);
+}
+
 static const char *read_access(struct reading *r, const struct rule_file_row *row)
 {
 	struct access_rule_keys keys;
 	struct access_rule rule;
+	struct str tag;
+	const char *instead;
+	if (access_rule_tag(row->key, &tag, &instead) == ACCESS_RULE_TAG_IDLE) {
+		add_idle(r, row);
+		return NULL;
+	}
 	const char *wrong = access_rule_keys(r->scratch, row->key, &keys);
 	if (wrong == NULL)
 		wrong = access_rule_action(r->scratch, row->value, &rule);

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 from nexthop import NextHop
-from node import BIN, Node, NodeTest, message
+from node import BIN, Node, NodeTest, message, user_ldif
 from slapd import Directory
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tables")
@@ -54,7 +54,7 @@ class LeftOut(unittest.TestCase):
     WANTED = {
         "mailertable": [("mailertable", 7, "uucp.example", "mailer"), ("mailertable", 8, "note: waits.example", "MX")],
         "transport": [("transport", 7, "lists.example", "mailer")],
-        "access": [("access", 13, "Connect:dialup.example", "names need DNS"), ("access", 14, "GreetPause:192.0.2.1", "tag"),
+        "access": [("access", 13, "Connect:dialup.example", "names need DNS"), ("access", 14, "note: GreetPause", "1 row"),
                    ("access", 15, "0.0.0.0/0", "too large a network"), ("access", 17, "from:Twice.Example", "in line 16")],
         "virtusertable": [("virtusertable", 9, "ann+*@shop.example", "pattern of details")],
         "virtual": [("virtual", 10, "copy@shop.example", "phForwardKeepCopy"), ("virtual", 12, "pong@shop.example", "back to itself")],
@@ -131,6 +131,21 @@ class LeftOut(unittest.TestCase):
         for row in ("192.0.2.1 PREPEND X: y", "192.0.2.1 permit_mynetworks", "a.example RELAY"):
             self.tables.write("postfix", row + "\n")
             self.assertEqual(self.tables.run("access", "--tag", "From", file="postfix").returncode, 1, row)
+
+    def test_tags_of_sendmail_that_are_none_here(self):
+        """Rows without which nothing is missing are left out with one line for each tag; of others that is asked for."""
+        self.tables.write("tags", "GreetPause:127 0\nGreetPause: 5000\nClientRate: 10\ngreetpause:localhost 0\nClientConn:IPv6:::1 0\nFrom:a.example OK\n")
+        code, found = self.tables.complaints("access", file="tags")
+        self.assertEqual((code, [(line, rest.split(":")[1].strip(), rest.split()[2]) for _, line, rest in found]),
+                         (0, [(1, "GreetPause", "3"), (3, "ClientRate", "1"), (5, "ClientConn", "1")]))
+        self.assertEqual(self.tables.ldif("access", file="tags").count("phAccessKey:"), 1)
+        self.tables.write("tags", "TLS_Clt:192.0.2.1 ENCR:112\nTLS_Clt:192.0.2.2 ENCR:112\nAuthInfo:out.example U:me P:secret\nNew_Tag:x y\n")
+        code, found = self.tables.complaints("access", file="tags")
+        self.assertEqual((code, len(found)), (1, 4))
+        self.assertNotIn("secret", str(found))
+        code, found = self.tables.complaints("access", "--skip", "tls_clt,AuthInfo:,new_tag", file="tags")
+        self.assertEqual((code, [line for _, line, _ in found]), (0, [1, 3, 4]), found)
+        self.assertIn("2 rows with this tag are left out: as --skip says", found[0][2])
 
     def test_domains_of_virtual(self):
         """Any word may follow a domain; a name with a dot is an alias where nothing says that it is a domain."""
@@ -219,7 +234,9 @@ class Served(NodeTest):
         with open(tables.path("mailertable"), encoding="utf-8") as stream:
             rows = stream.read().replace("[gw.partner.example]:2525", cls.hop.address)
         tables.write("mailertable", "".join(row for row in rows.splitlines(True) if "waits.example" not in row))
-        cls.node.extra_ldif = "".join(tables.ldif(kind, "--domains") for kind in ("mailertable", "access", "virtusertable", "aliases"))
+        cls.node.users = ("ann", "bob")
+        cls.node.extra_ldif = user_ldif("eve", extra="phLoginAlias: evelog\n") + "".join(
+            tables.ldif(kind, "--domains") for kind in ("mailertable", "access", "virtusertable", "aliases"))
         cls.node.start()
 
     def fate(self, address):
@@ -276,6 +293,29 @@ class Served(NodeTest):
         self.tables.write("second", "From:bad.example OK\n198.51.100 OK\n")
         done = self.node.run("directory", "import", "--base", f"ou=access,{BASE}", "access", self.tables.path("second"), check=1)
         self.assertEqual(len(done.stderr.splitlines()), 2, done.stderr)
+
+    def test_members_that_are_nobodys(self):
+        """Whom neither the table nor the directory has is said, with the line; the row is written."""
+        self.tables.write("members", "a: ann, nobdy\nb: a, b2\nb2: ann+x, c+x, owner-c, c-request\nc: friend@out.example, x@shop.example\n"
+                          f"d: :include:{self.tables.path('listed')}\ne: info@shop.example, anybody@club.example, ann@moved.example\n"
+                          "f: staff, owner-staff\n")
+        self.tables.write("listed", "bob\n# nobody\nbbo\n")
+        done = self.node.run("directory", "import", "aliases", self.tables.path("members"), check=0)
+        self.assertEqual([line.split(": ", 3) for line in done.stderr.splitlines()], [
+            [f"{self.tables.path('members')}:1", "note", "a",
+             "leads to nobdy@uni.example, whom neither the table nor the directory has; correct it, or add who it is"],
+            [f"{self.tables.path('members')}:4", "note", "c",
+             "leads to x@shop.example, whom neither the table nor the directory has; correct it, or add who it is"],
+            [f"{self.tables.path('listed')}:3", "note", "d",
+             "leads to bbo@uni.example, whom neither the table nor the directory has; correct it, or add who it is"]])
+        self.assertIn("rfc822MailMember: nobdy@uni.example\n", done.stdout)
+        self.tables.write("members", "root: evelog\n")
+        done = self.node.run("directory", "import", "aliases", self.tables.path("members"), check=0)
+        self.assertIn("; it is the log-in of uid=eve,ou=people,dc=uni,dc=example, which needs mailLocalAddress: evelog@uni.example\n", done.stderr)
+        self.tables.write("members", "a@new.example ann\nb@new.example c@new.example\n")  # a domain that comes with the table
+        done = self.node.run("directory", "import", "--domains", "virtual", self.tables.path("members"), check=0)
+        self.assertRegex(done.stderr, r"members:2: note: b@new.example: leads to c@new.example, ")
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
     def test_words_of_the_tables_reach_the_sender(self):
         with self.node.submission() as smtp:

@@ -94,6 +94,19 @@ class PosthouseTest(unittest.TestCase):
         self.assertRegex(out, rf'{self.dir}/directory.ldif:\d+: phAccessKey: warning: has no effect, .*"cn=cert,dc=uni"')
         self.assertEqual(self.check(conf + f'smtp_client_certificate = ask\ntls_ca_file = "{self.dir}/pem"\n'), (0, "ok\n"))
 
+    def test_check_warns_of_rows_that_say_nothing_here(self):
+        """Once for each tag; a table of sendmail's stays as it is."""
+        access = os.path.join(self.dir, "access")
+        with open(access, "w", encoding="utf-8") as stream:
+            stream.write("GreetPause:127 0\nGreetPause: 5000\nClientRate: 10\nGreetPause:127 0\nFrom:spam.example REJECT\n")
+        conf = self.good + f'access_file = "{access}"\n'
+        code, out = self.check(conf)
+        self.assertEqual((code, [line.split(": ")[:3] for line in out.splitlines()]),
+                         (0, [[f"{access}:1", "GreetPause:", "warning"], [f"{access}:3", "ClientRate:", "warning"], ["ok"]]), out)
+        with open(access, "a", encoding="utf-8") as stream:
+            stream.write("TLS_Clt:192.0.2.1 ENCR:112\n")
+        self.assertEqual(self.check(conf)[0], 1)
+
     def test_check_knows_a_dn(self):
         ldap = "\n".join(line for line in self.good.splitlines() if not line.startswith("shadow_ldif")) + "\n"
         ldap += 'ldap_uri = {"ldapi://%2Ftmp%2Fno-such-socket"}\n'

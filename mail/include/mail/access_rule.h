@@ -22,7 +22,8 @@
 // about.
 //
 // Without a tag: a network is Connect:, anything else is From:, and a domain with RELAY also lets mail be relayed to it. Names of
-// clients need DNS and are refused (Connect:host.example), and so are sendmail's other tags.
+// clients need DNS and are refused (Connect:host.example), and so are sendmail's other tags; access_rule_tag() knows which of
+// them a table may have all the same.
 //
 // Actions: OK, RELAY, SUBJECT, REJECT, DISCARD, SKIP, QUARANTINE:why, ERROR:d.s.n:code text, code text (mail/rule_reply.h).
 //
@@ -51,6 +52,12 @@ const char *access_rule_keys(struct arena *arena, struct str text, struct access
 // A subject in the one spelling that keys have: lower case, and escaped where it must be. As an administrator or a certificate
 // writes it.
 struct str access_rule_certificate(struct arena *arena, struct str subject);
+
+// Whose the tag of a key is. sendmail has more of them than we. Of some nothing is missing when their rows are left out (IDLE:
+// pauses before the greeting, rates of clients), of others something is. Not OURS: *tag_out is the tag, *instead_out why nothing
+// is missing or what to do instead. A key without a tag is OURS.
+enum access_rule_tag { ACCESS_RULE_TAG_OURS, ACCESS_RULE_TAG_IDLE, ACCESS_RULE_TAG_OTHER };
+enum access_rule_tag access_rule_tag(struct str key, struct str *tag_out, const char **instead_out);
 
 enum access_rule_action {
 	ACCESS_RULE_OK,         // goes on, although a less special row says otherwise; lets nothing be relayed

@@ -45,6 +45,8 @@ bool rules_is_damaged(const struct rules *rules, enum rules_kind kind); // rules
 struct str rules_name(const struct rules *rules, enum rules_kind kind); // of the file
 
 // Calls each for every row of the file whose key (as stored, such as "certname:") begins with prefix. key is as it stands there.
+// RULES_IDLE: rows of sendmail's that say nothing here (ACCESS_RULE_TAG_IDLE).
+#define RULES_IDLE "idle:"
 typedef void rules_each_fn(void *context, struct str file, size_t line, struct str key);
 void rules_each(const struct rules *rules, enum rules_kind kind, struct str prefix, rules_each_fn *each, void *context);
 
