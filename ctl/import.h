@@ -70,7 +70,7 @@ struct import_options {
 	struct str domain; // of names without one
 	bool domains;      // write a phMailDomain (local) for each domain of left-hand sides but this one
 	struct str tag;    // access: "Connect:", "From:", "To:" for keys without one; empty: sendmail's meaning
-	struct str skip;   // access: tags that are none here, with commas between them; their rows are left out, with one note each
+	struct str skip;   // access: tags that are none here, with commas between them: rows that are left out with a note
 };
 
 enum import_say {
