@@ -117,19 +117,41 @@ static bool add_display(struct buf *out, struct str display)
 	return ok && buf_add_byte(out, '"');
 }
 
-void header_emit_mailbox(struct header_emit *emit, struct str name, struct str display, const struct addr *addr)
+// "display <inside>"
+static void emit_bracketed(struct header_emit *emit, struct str name, struct str display, struct str inside)
 {
 	struct buf value;
-	must(!addr_is_null(addr));
 	buf_init(&value, VALUE_BYTES_MAX);
 	bool ok = is_value(display);
 	display = str_trim(display);
 	ok = ok && (display.n == 0 || (add_display(&value, display) && buf_add_byte(&value, ' ')));
-	if (ok && buf_printf(&value, "<%.*s>", STR_FMT(addr->text)))
+	if (ok && buf_printf(&value, "<%.*s>", STR_FMT(inside)))
 		emit_value(emit, name, buf_str(&value));
 	else
 		emit->failed = true;
 	buf_fini(&value);
+}
+
+void header_emit_mailbox(struct header_emit *emit, struct str name, struct str display, const struct addr *addr)
+{
+	must(!addr_is_null(addr));
+	emit_bracketed(emit, name, display, addr->text);
+}
+
+static bool is_inside(struct str text)
+{
+	bool ok = text.n > 0;
+	for (size_t i = 0; i < text.n && ok; i++)
+		ok = text.p[i] > 0x20 && text.p[i] < 0x7f && text.p[i] != '<' && text.p[i] != '>';
+	return ok;
+}
+
+void header_emit_phrase(struct header_emit *emit, struct str name, struct str display, struct str inside)
+{
+	if (is_inside(inside))
+		emit_bracketed(emit, name, display, inside);
+	else
+		emit->failed = true;
 }
 
 void header_emit_path(struct header_emit *emit, struct str name, const struct addr *addr)
@@ -158,9 +180,7 @@ void header_emit_date(struct header_emit *emit, struct str name, struct date dat
 void header_emit_msgid(struct header_emit *emit, struct str name, struct str id)
 {
 	struct buf value;
-	bool ok = id.n > 0 && id.n <= MSGID_BYTES_MAX;
-	for (size_t i = 0; i < id.n && ok; i++)
-		ok = id.p[i] > 0x20 && id.p[i] < 0x7f && id.p[i] != '<' && id.p[i] != '>';
+	bool ok = id.n <= MSGID_BYTES_MAX && is_inside(id);
 	buf_init(&value, MSGID_BYTES_MAX + 2);
 	if (ok && buf_printf(&value, "<%.*s>", STR_FMT(id)))
 		emit_value(emit, name, buf_str(&value));

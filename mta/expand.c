@@ -2,24 +2,26 @@
 // EXPAND: a list becomes a message of its own (schema/FORMATS.md section 5).
 //
 // Happy path: the directory says who is behind the address (large groups are looked up on a worker); the body gets a second name
-// or goes along in the record; one EXPAND closes the recipient and enters the list's message. With more than EXPAND_PART_MAX
-// members that message has parts of the list for recipients, and each is made its members by a record of its own, one after the
-// other, so that no record is large and others' mail goes in between. Failure: what the directory does not know now is tried
-// again, as a delivery is; a list of nobody is reported to the sender. Crash story: nothing before the first EXPAND counts (a
-// second name without a row is swept at start). After it the parts are rows: those that were not expanded are due a minute later.
-// A member belongs to a part by the hash of its address, so a directory that changed meanwhile sends nobody two copies. An EXPAND
-// that is said twice finds no row the second time.
+// or goes along in the record, or the list has one of its own with its fields in the header (list_body.h); one EXPAND closes the
+// recipient and enters the list's message. With more than EXPAND_PART_MAX members that message has parts of the list for
+// recipients, and each is made its members by a record of its own, one after the other, so that no record is large and others'
+// mail goes in between.
+// Failure: what the directory does not know now is tried again, as a delivery is; a list of nobody is reported to the sender, and
+// so is a message that this list has sent before: mostly its owner's report, about a member who sends its copies back.
+// Crash story: nothing before the first EXPAND counts (a file without a row is swept at start, or made anew by the next try).
+// After it the parts are rows: those that were not expanded are due a minute later. A member belongs to a part by the hash of its
+// address, so a directory that changed meanwhile sends nobody two copies. An EXPAND that is said twice finds no row the second time.
 #include "expand.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "base/runtime.h"
 #include "deliver.h"
+#include "list_body.h"
 #include "mail/lmtp.h"
 #include "queue_core.h"
 #include "queue_rows.h"
@@ -28,7 +30,6 @@
 
 enum {
 	ARENA_BYTES_MAX = 512 << 20, // 100,000 members with their reasons
-	BODY_BYTES_MAX = 1 << 20,    // of one that is not in a file
 };
 
 struct expand {
@@ -127,54 +128,25 @@ static struct record_recipients parts_of(const struct expand *x, uint32_t n)
 	return to;
 }
 
-// --- The body ---
-
-struct link_job {
-	struct queue *queue;
-	const struct guid *from, *to;
-	enum err_code code;
-	struct err *err;
-};
-
-static void link_body(void *arg)
-{
-	struct link_job *job = arg;
-	char from[GUID_TEXT_BYTES], to[GUID_TEXT_BYTES];
-	int dir = job->queue->spool_dir;
-	job->code = file_link(dir, guid_text(job->from, from), dir, guid_text(job->to, to), job->err);
-	if (job->code == ERR_OK || job->code == ERR_EXISTS) // of a try that a crash ended
-		job->code = file_dir_sync(dir, job->err);
-}
-
-static enum err_code give_body(const struct expand *x, const struct guid *child, struct queue_proposal *proposal, struct err *err)
-{
-	if (!(x->message->flags & RECORD_FLAG_SPOOL))
-		return queue_rows_body(x->queue, x->message, &proposal->body, err);
-	struct link_job job = {.queue = x->queue, .from = &x->message->guid, .to = child, .err = err};
-	enum err_code code = worker_run(runtime_workers(x->queue->config.runtime), link_body, &job, err);
-	return code ? code : job.code;
-}
-
 // --- The records ---
 
-// Proposes and waits. ERR_OK: committed, whether it counted or had been said before.
-static enum err_code say(const struct expand *x, const struct record_expand *expand, const struct guid *child, struct err *err)
+// Proposes and waits. body: of the message that it begets, which it takes; NULL: it begets none. ERR_OK: committed, whether it counted or had
+// been said before.
+static enum err_code say(const struct expand *x, const struct record_expand *expand, struct spool_contents *body, struct err *err)
 {
 	struct record record = {.type = RECORD_EXPAND, .expand = *expand};
-	struct call *call = queue_proposal_call(x->queue, &record, BODY_BYTES_MAX);
-	if (call == NULL)
+	struct call *call = queue_proposal_call(x->queue, &record, 0);
+	if (call == NULL) {
+		if (body)
+			buf_fini(&body->body);
 		return err_set(err, ERR_LIMIT, "the expansion of %.*s is too long for a record", STR_FMT(x->item->r.address));
-	struct queue_proposal *proposal = call_payload(call);
-	enum err_code code = child ? give_body(x, child, proposal, err) : ERR_OK;
-	if (code) {
-		struct call *callee = call;
-		call_done(&callee);
-		call_drop(&call);
-		return code;
 	}
-	proposal->p.body = buf_str(&proposal->body);
+	struct queue_proposal *proposal = call_payload(call);
+	if (body)
+		proposal->body = body->body;
+	proposal->p.body = body && !body->file ? buf_str(&proposal->body) : STR_NONE;
 	cluster_log_propose(x->queue->log, call);
-	code = call_wait(call, CLOCK_NEVER);
+	enum err_code code = call_wait(call, CLOCK_NEVER);
 	if (code == ERR_OK && proposal->p.verdict == CLUSTER_REFUSED)
 		code = err_set(err, proposal->p.err.code, "%s", proposal->p.err.text);
 	else if (code)
@@ -183,23 +155,25 @@ static enum err_code say(const struct expand *x, const struct record_expand *exp
 	return code;
 }
 
-static struct record_enter child_of(const struct expand *x, struct record_recipients to)
+static struct record_enter child_of(const struct expand *x, const struct spool_contents *body, struct record_recipients to)
 {
 	const struct item_message *m = x->message;
 	bool to_owner = x->list.is_list && x->list.owner.n;
-	unsigned own = RECORD_FLAG_RET_FULL | RECORD_FLAG_RET_HDRS; // the sender's wishes, not the owner's
+	unsigned flags = m->flags & ~(unsigned)(RECORD_FLAG_SPOOL | RECORD_FLAG_OPEN_END);
+	if (to_owner) // the sender's wishes, not the owner's
+		flags &= ~(unsigned)(RECORD_FLAG_RET_FULL | RECORD_FLAG_RET_HDRS);
 	return (struct record_enter){
-		.guid = guid_derive(&m->guid, x->item->r.key, str_of_c(record_kind_name(RECORD_LIST))),
+		.guid = body->guid,
 		.root = m->root,
 		.parent = m->guid,
 		.kind = RECORD_LIST,
-		.flags = (uint8_t)(to_owner ? m->flags & ~own : m->flags),
+		.flags = (uint8_t)(flags | (body->file ? RECORD_FLAG_SPOOL : 0) | (body->open_end ? RECORD_FLAG_OPEN_END : 0)),
 		.sender = to_owner ? x->list.owner : m->sender,
 		.envid = to_owner ? STR_NONE : m->envid,
 		.source = str_upto(x->item->r.address, RECORD_TEXT_BYTES_MAX),
 		.received_ms = x->wall_ms,
-		.body_bytes = m->body_bytes,
-		.digest = str_of((const char *)m->digest, sizeof m->digest),
+		.body_bytes = body->bytes,
+		.digest = str_of((const char *)body->digest, sizeof body->digest),
 		.recipients = to,
 	};
 }
@@ -212,22 +186,24 @@ static enum err_code expand_part(const struct expand *x, const struct guid *guid
 	return say(x, &expand, NULL, err);
 }
 
-static enum err_code expand_list(struct expand *x, struct err *err)
+static void tell(const struct expand *x, const struct record_enter *child)
 {
-	if (x->list.to.n > x->queue->expand_part_max && str_eq(x->item->r.detail, STR(RECORD_EXPAND_MODERATED)))
-		return err_set(err, ERR_LIMIT, "%.*s has more than %zu moderators", STR_FMT(x->item->r.address),
-			(size_t)x->queue->expand_part_max);
-	struct part part = {1, (uint32_t)((x->list.to.n + x->queue->expand_part_max - 1) / x->queue->expand_part_max)};
-	struct record_enter child = child_of(x, part.n == 1 ? members_of(x, &part, 1) : parts_of(x, part.n));
-	const struct record_expand expand = {
-		.guid = x->message->guid, .number = x->item->r.number, .at_ms = x->wall_ms, .begets = {&child, 1}};
 	char id[GUID_SHORT_BYTES], child_id[GUID_SHORT_BYTES];
-	enum err_code code = say(x, &expand, &child.guid, err);
+	log_info(NULL, "recipient expanded", log_str("queue_id", guid_short(&x->message->guid, id)), log_str("recipient", x->item->r.address),
+		log_str("into", guid_short(&child->guid, child_id)), log_str("sender", child->sender), log_u64("members", x->list.to.n));
+}
+
+// The message that the list sends, and its parts when it has many.
+static enum err_code beget(struct expand *x, struct spool_contents *body, struct err *err)
+{
+	struct part part = {1, (uint32_t)((x->list.to.n + x->queue->expand_part_max - 1) / x->queue->expand_part_max)};
+	struct record_enter child = child_of(x, body, part.n == 1 ? members_of(x, &part, 1) : parts_of(x, part.n));
+	const struct record_expand expand = {.guid = x->message->guid, .number = x->item->r.number, .at_ms = x->wall_ms, .begets = {&child, 1}};
+	char child_id[GUID_SHORT_BYTES];
+	enum err_code code = say(x, &expand, body, err);
 	if (code)
 		return code;
-	log_info(NULL, "recipient expanded", log_str("queue_id", guid_short(&x->message->guid, id)),
-		log_str("recipient", x->item->r.address), log_str("into", guid_short(&child.guid, child_id)),
-		log_str("sender", child.sender), log_u64("members", x->list.to.n));
+	tell(x, &child);
 	for (; part.n > 1 && part.k <= part.n; part.k++) {
 		if (expand_part(x, &child.guid, &part, err)) { // its row stays, and is due in a minute
 			log_warning(NULL, "queue: a part of a list waits", log_str("queue_id", guid_short(&child.guid, child_id)),
@@ -236,6 +212,33 @@ static enum err_code expand_list(struct expand *x, struct err *err)
 		}
 	}
 	return ERR_OK;
+}
+
+// ERR_OK with *came_back_out: a loop, and nothing was done.
+static enum err_code expand_list(struct expand *x, bool to_moderators, bool *came_back_out, struct err *err)
+{
+	struct guid child = guid_derive(&x->message->guid, x->item->r.key, str_of_c(record_kind_name(RECORD_LIST)));
+	struct spool_contents body;
+	struct buf start;
+	bool known;
+	if (to_moderators && x->list.to.n > x->queue->expand_part_max)
+		return err_set(err, ERR_LIMIT, "%.*s has more than %zu moderators", STR_FMT(x->item->r.address), (size_t)x->queue->expand_part_max);
+	enum err_code code = queue_knows(x->queue, &child, &known, err);
+	if (code || known) // it was said before
+		return code;
+	if (x->list.header == NULL) {
+		code = list_body_share(x->queue, x->message, &child, &body, err);
+		return code ? code : beget(x, &body, err);
+	}
+	code = list_body_start(x->queue, x->message, &start, err);
+	if (code)
+		return code;
+	*came_back_out = list_header_came_back(x->list.header, buf_str(&start));
+	if (!*came_back_out)
+		code = to_moderators ? list_body_share(x->queue, x->message, &child, &body, err)
+				     : list_body_make(x->queue, x->message, x->list.header, buf_str(&start), &child, &body, err);
+	buf_fini(&start);
+	return code || *came_back_out ? code : beget(x, &body, err);
 }
 
 // --- One recipient ---
@@ -264,11 +267,16 @@ static enum queue_expand_answer ask(struct expand *x, enum asked asked)
 	return QUEUE_EXPAND_LATER;
 }
 
-static void expand_known(struct expand *x, struct item *item, const struct part *part)
+static void expand_known(struct expand *x, struct item *item, enum asked asked, const struct part *part)
 {
 	struct err err;
-	if (part ? expand_part(x, &x->message->guid, part, &err) : expand_list(x, &err))
+	bool came_back = false;
+	enum err_code code = asked == ASKED_PART ? expand_part(x, &x->message->guid, part, &err)
+						 : expand_list(x, asked == ASKED_MODERATORS, &came_back, &err);
+	if (code)
 		put_result(x, item, RECORD_DEFERRED, arena_printf(x->arena, "451 4.3.0 %s", err.text));
+	else if (came_back)
+		put_result(x, item, RECORD_BOUNCED, STR("550 5.4.6 this list has sent the message before"));
 	else
 		dispatch_done(x->slot->dispatch, x->slot->dest, &item);
 }
@@ -277,7 +285,7 @@ static void expand_asked(struct expand *x, struct item *item, enum asked asked, 
 {
 	switch (ask(x, asked)) {
 	case QUEUE_EXPAND_DONE:
-		expand_known(x, item, asked == ASKED_PART ? part : NULL);
+		expand_known(x, item, asked, part);
 		return;
 	case QUEUE_EXPAND_LATER:
 		put_result(x, item, RECORD_DEFERRED, x->list.reply);

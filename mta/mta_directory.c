@@ -42,6 +42,7 @@ static enum queue_expand_answer expanded(struct arena *arena, const struct smtp_
 {
 	out->is_list = verdict->is_list;
 	out->owner = verdict->owner;
+	out->header = verdict->header;
 	if (!targets_to_records(arena, rcpt, verdict, &out->to)) {
 		out->reply = STR("451 4.3.0 too many recipients behind this address");
 		return QUEUE_EXPAND_LATER;

@@ -121,6 +121,14 @@ static void look_for(struct db *db, void *arg)
 		db_reset(stmt);
 }
 
+enum err_code queue_knows(struct queue *queue, const struct guid *guid, bool *known_out, struct err *err)
+{
+	struct presence p = {.guid = guid};
+	enum err_code code = cluster_log_read(queue->log, look_for, &p, err);
+	*known_out = p.there;
+	return code;
+}
+
 static enum err_code hold_suspects(struct queue *queue, const struct suspects *s, struct err *err)
 {
 	enum err_code code = ERR_OK;

@@ -65,7 +65,10 @@ void queue_proposal_submit(struct queue_proposal *proposal);
 enum err_code queue_say(struct queue *queue, const struct record *record, struct queue_fold_answer *answer_out, struct err *err)
 	ERR_CHECKED;
 
-// The spool, for queue_enter.c.
+// Is a message of that guid in the queue? One that cannot be read is. May wait.
+enum err_code queue_knows(struct queue *queue, const struct guid *guid, bool *known_out, struct err *err) ERR_CHECKED;
+
+// The spool, for queue_enter.c and list_body.c.
 struct spool_contents {
 	struct guid guid;
 	uint64_t bytes;
@@ -74,6 +77,9 @@ struct spool_contents {
 	struct buf body;        // taken over
 	uint8_t digest[RECORD_DIGEST_BYTES];
 };
+
+// As spool_open, for a message whose guid is derived and that is not in the queue: what a try before left in a file of that name goes.
+enum err_code spool_open_as(struct queue *queue, const struct guid *guid, struct spool **spool_out, struct err *err) ERR_CHECKED;
 
 // Completes the body and ends the spool. After a failure the file is gone. May wait.
 enum err_code spool_finish(struct spool **spool, struct spool_contents *contents_out, struct err *err) ERR_CHECKED;

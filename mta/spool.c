@@ -2,10 +2,12 @@
 // A body on its way in: memory up to what rides in the record, then a file that a worker writes.
 //
 // Happy path: append fills the buffer; over the inline limit a worker makes spool/<guid> and from then on writes every full
-// buffer; finish writes the rest, syncs the file, then its directory, and only then may an ENTER name it. Failure: ENOSPC refuses
-// this message; a sync that fails with EIO ends the process, for the page cache cannot be trusted any more. Crash: a file without
-// a row is swept at start (queue.c). Called on the fiber of the session; the worker job has the spool to itself while the fiber
-// waits.
+// buffer; finish writes the rest, syncs the file, then its directory, and only then may an ENTER name it.
+// Failure: ENOSPC refuses this message; a sync that fails with EIO ends the process, for the page cache cannot be trusted any more.
+// Crash: a file without a row is swept at start (queue.c).
+// A body whose name is derived from another's (spool_open_as) may have been begun before: what is there is no message's yet, and is
+// written anew. Its file is not unlinked when it is dropped, for the next try may have made it again before the keeper comes to it.
+// Called on the fiber of the session; the worker job has the spool to itself while the fiber waits.
 #include <openssl/evp.h>
 #include <stdlib.h>
 
@@ -26,10 +28,11 @@ struct spool {
 	uint64_t file_bytes;
 	EVP_MD_CTX *digest;
 	char last[2];   // octets of it
+	bool derived;
 	bool failed;
 };
 
-enum err_code spool_open(struct queue *queue, struct spool **spool_out, struct err *err)
+static enum err_code open_named(struct queue *queue, const struct guid *guid, bool derived, struct spool **spool_out, struct err *err)
 {
 	enum err_code code = queue_accepts(queue, err);
 	if (code)
@@ -37,13 +40,25 @@ enum err_code spool_open(struct queue *queue, struct spool **spool_out, struct e
 	struct spool *s = calloc(1, sizeof *s);
 	must(s != NULL);
 	s->queue = queue;
-	s->guid = guid_new();
+	s->guid = *guid;
+	s->derived = derived;
 	s->fd = -1;
 	s->digest = EVP_MD_CTX_new();
 	must(s->digest != NULL && EVP_DigestInit_ex(s->digest, EVP_sha256(), NULL) == 1);
 	buf_init(&s->buf, queue->inline_bytes_max > CHUNK_BYTES ? queue->inline_bytes_max : CHUNK_BYTES);
 	*spool_out = s;
 	return ERR_OK;
+}
+
+enum err_code spool_open(struct queue *queue, struct spool **spool_out, struct err *err)
+{
+	struct guid guid = guid_new();
+	return open_named(queue, &guid, false, spool_out, err);
+}
+
+enum err_code spool_open_as(struct queue *queue, const struct guid *guid, struct spool **spool_out, struct err *err)
+{
+	return open_named(queue, guid, true, spool_out, err);
 }
 
 struct guid spool_guid(const struct spool *spool)
@@ -69,7 +84,9 @@ static void run_write(void *arg)
 	struct spool *s = job->spool;
 	char name[GUID_TEXT_BYTES];
 	enum err_code code = ERR_OK;
-	if (s->fd < 0)
+	if (s->fd < 0 && s->derived)
+		code = file_remove(s->queue->spool_dir, guid_text(&s->guid, name), &job->err);
+	if (s->fd < 0 && code == ERR_OK)
 		code = file_create(s->queue->spool_dir, guid_text(&s->guid, name), &s->fd, &job->err);
 	if (code == ERR_OK)
 		code = file_write_at(s->fd, buf_str(&s->buf), (off_t)s->file_bytes, &job->err);
@@ -154,7 +171,7 @@ void spool_drop(struct spool **spool)
 	struct spool *s = *spool;
 	if (s == NULL)
 		return;
-	if (s->fd >= 0)
+	if (s->fd >= 0 && !s->derived)
 		keeper_unlink(s->queue->keeper, &s->guid);
 	free_spool(spool);
 }

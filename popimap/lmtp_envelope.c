@@ -81,16 +81,18 @@ static bool was_delivered(struct lmtp_session *s, struct lmtp_recipient *recipie
 
 // phMaxMessageBytes of the mailbox, against the size that MAIL says: our front-ends say it. What they added to the message counts
 // for nobody.
-static bool is_too_large(struct lmtp_session *s, const struct home *home)
+static bool is_too_large(struct lmtp_session *s, const struct lmtp_recipient *recipient, const struct home *home)
 {
 	const struct smtp_mail *mail = &s->d.txn.mail;
+	bool is_of_list = recipient->rcpt.has_key && recipient->rcpt.key.list.n > 0;
+	const uint64_t added = LMTP_ADDED_BYTES_MAX + (is_of_list ? LMTP_LIST_BYTES_MAX : 0);
 	struct popimap *popimap = s->service->popimap;
 	struct service_grant max;
 	if (service_number(popimap->directory(popimap->arg), home->entry, ATTR_PH_MAX_MESSAGE_BYTES, s->d.txn.arena, &max) !=
 			SERVICE_SET ||
 		max.value == SERVICE_UNLIMITED)
 		return false;
-	return max.value == 0 || (mail->has_size && mail->size_bytes > (uint64_t)max.value + LMTP_ADDED_BYTES_MAX);
+	return max.value == 0 || (mail->has_size && mail->size_bytes > (uint64_t)max.value + added);
 }
 
 struct reply lmtp_recipient(struct dialogue *d, void *one)
@@ -103,7 +105,7 @@ struct reply lmtp_recipient(struct dialogue *d, void *one)
 		return why;
 	find_home(s, &recipient->rcpt.to, &home);
 	struct reply reply = reply_of_home(&home);
-	bool too_large = home.answer == HOME_HERE && is_too_large(s, &home);
+	bool too_large = home.answer == HOME_HERE && is_too_large(s, recipient, &home);
 	if (too_large)
 		reply = (struct reply){
 			.code = 552, .enhanced = STR("5.2.3"), .text = STR("message is larger than this mailbox takes")};

@@ -357,7 +357,7 @@ void decision_end(struct decision *d, struct recipient_verdict *verdict_out)
 	}
 	enum decision_cause cause = cause_of(d);
 	struct recipient_verdict verdict = {.shadow = d->shadow, .too_big = d->too_big, .owner = d->owner, .is_list = d->is_list,
-		.bytes_max = d->bytes_max};
+		.header = d->header, .bytes_max = d->bytes_max};
 	verdict.reasons = keep(d, d->reasons, d->n_reasons, sizeof *d->reasons);
 	verdict.n_reasons = verdict.reasons ? d->n_reasons : 0;
 	if (cause == CAUSE_NONE) {

@@ -115,6 +115,7 @@ struct decision {
 	struct addr moderated_addr;
 	uint64_t bytes_max;    // the largest message that the recipient itself takes; 0: no limit
 	struct str owner;      // of the list that the recipient is; in arena
+	const struct list_header *header; // of its copies; in arena; NULL: none
 	bool is_list;
 	bool too_big;
 };

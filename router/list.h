@@ -28,6 +28,7 @@
 #define ROUTER_LIST_H
 
 #include "decision.h"
+#include "router/list_header.h"
 
 enum list_post {
 	LIST_POST_ALLOWED,
@@ -40,6 +41,18 @@ enum list_post {
 // NULL) is yes.
 enum list_post list_may_post(struct decision *d, const struct decision_item *item, const struct entry *list,
 	enum decision_cause *cause_out);
+
+// phListPostPolicy. Allowed senders without one mean that there is one: listed.
+enum list_policy {
+	LIST_POLICY_ANYONE,
+	LIST_POLICY_INTERNAL,
+	LIST_POLICY_MEMBERS,
+	LIST_POLICY_LISTED,
+	LIST_POLICY_MODERATED,
+	LIST_POLICY_NOBODY,
+	LIST_POLICY_BAD, // a word that is none: nobody posts until it is
+};
+enum list_policy list_policy_of(const struct entry *list);
 
 // Adds the moderators of a list as items; without any its owners. Nobody: decision_later.
 void list_add_moderators(struct decision *d, struct decision_item *item, const struct entry *list);
@@ -60,6 +73,9 @@ bool list_try_role(struct decision *d, struct decision_item *item, const struct 
 // Adds the members that memberURL finds as items; returns how many. Of a decision on a fiber it is too big: the shadow is read
 // whole.
 size_t list_add_by_url(struct decision *d, struct decision_item *item, const struct entry *list);
+
+// What its copies carry (router/list_header.h), with reasons; in d->arena. NULL: nothing of its own. found: the address that it was found by.
+const struct list_header *list_header_of(struct decision *d, const struct entry *list, const struct addr *found);
 
 // phListSuppressSender: is this the author of the message?
 bool list_is_author(struct decision *d, const struct entry *user);

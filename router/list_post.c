@@ -330,21 +330,18 @@ static enum named may_post_by_url(struct decision *d, const struct poster *p, co
 	return named;
 }
 
-enum policy { POLICY_ANYONE, POLICY_INTERNAL, POLICY_MEMBERS, POLICY_LISTED, POLICY_MODERATED, POLICY_NOBODY, POLICY_BAD };
-
-// Allowed senders without a policy mean that there is one.
-static enum policy policy_of(const struct entry *list)
+enum list_policy list_policy_of(const struct entry *list)
 {
 	static const char *const words[] = {"anyone", "internal", "members", "listed", "moderated", "nobody"};
 	struct str word = entry_first(list, ATTR_PH_LIST_POST_POLICY);
 	for (size_t i = 0; word.p && i < sizeof words / sizeof *words; i++)
 		if (str_eq_nocase(word, str_of_c(words[i])))
-			return (enum policy)i;
+			return (enum list_policy)i;
 	if (word.p)
-		return POLICY_BAD;
+		return LIST_POLICY_BAD;
 	bool any = entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER) || entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER_DN) ||
 		   entry_has(list, ATTR_PH_LIST_ALLOWED_SENDER_URL);
-	return any ? POLICY_LISTED : POLICY_ANYONE;
+	return any ? LIST_POLICY_LISTED : LIST_POLICY_ANYONE;
 }
 
 static enum list_post refuse(struct decision *d, const struct entry *list, enum attr attr, struct str value,
@@ -360,23 +357,23 @@ static enum list_post by_policy(struct decision *d, const struct entry *list, co
 {
 	struct str word = entry_first(list, ATTR_PH_LIST_POST_POLICY);
 	enum named named = NAMED_NOT;
-	switch (policy_of(list)) {
-	case POLICY_ANYONE:
+	switch (list_policy_of(list)) {
+	case LIST_POLICY_ANYONE:
 		return LIST_POST_ALLOWED;
-	case POLICY_INTERNAL:
+	case LIST_POLICY_INTERNAL:
 		named = d->query->authenticated ? NAMED : NAMED_NOT;
 		break;
-	case POLICY_MEMBERS:
+	case LIST_POLICY_MEMBERS:
 		named = may_post_by_url(d, p, list, ATTR_MEMBER_URL); // what is wrong with one the expansion says
 		if (named != NAMED)
 			named = is_named(d, p, list, ATTR_RFC822_MAIL_MEMBER, ATTR_MEMBER);
 		break;
-	case POLICY_LISTED:
-	case POLICY_NOBODY:
+	case LIST_POLICY_LISTED:
+	case LIST_POLICY_NOBODY:
 		break;
-	case POLICY_MODERATED:
+	case LIST_POLICY_MODERATED:
 		return LIST_POST_MODERATED;
-	case POLICY_BAD:
+	case LIST_POLICY_BAD:
 		decision_reason(d, "post policy", list->dn, ATTR_PH_LIST_POST_POLICY, word);
 		decision_later(d, CAUSE_LIST);
 		return LIST_POST_LATER;
@@ -390,7 +387,7 @@ static enum list_post by_policy(struct decision *d, const struct entry *list, co
 // they are named as senders: as a member or a moderator they would be readers.
 static enum named is_exempt(struct decision *d, const struct entry *list, struct poster *p)
 {
-	if (policy_of(list) == POLICY_NOBODY)
+	if (list_policy_of(list) == LIST_POLICY_NOBODY)
 		return NAMED_NOT;
 	enum named named = is_named(d, p, list, ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_ALLOWED_SENDER_DN);
 	p->via = NULL;

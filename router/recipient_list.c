@@ -46,9 +46,11 @@ static void begin_list(struct decision *d, struct decision_item *item, const str
 	if (owner.n)
 		decision_reason(d, "owner sender", group->dn,
 			entry_has(group, ATTR_PH_LIST_ERRORS_TO) ? ATTR_PH_LIST_ERRORS_TO : ATTR_NONE, owner);
+	const struct list_header *header = list_header_of(d, group, addr);
 	if (item->parent == NULL) {
 		d->is_list = true;
 		d->owner = arena_dup(d->arena, owner);
+		d->header = header;
 	}
 }
 

@@ -2,12 +2,16 @@
 // Is a value one of its attribute's words?
 #include "schema/attr_words.h"
 
+#include "mail/addr.h"
+
 static const struct {
 	enum attr attr;
 	struct str words;
+	bool or_address;
 	const char *wrong;
 } rows[] = {
-#define ATTR_WORDS_ROW(attr_, words_) {.attr = attr_, .words = STR(words_), .wrong = "is none of " words_},
+#define ATTR_WORDS_ROW(attr_, words_, more) \
+	{.attr = attr_, .words = STR(words_), .or_address = sizeof(more) > 1, .wrong = "is none of " words_ more},
 	ATTR_WORDS(ATTR_WORDS_ROW)
 #undef ATTR_WORDS_ROW
 };
@@ -25,10 +29,20 @@ static bool is_one_of(struct str words, struct str value)
 	return false;
 }
 
+static bool is_address(struct str value)
+{
+	enum { ADDRESS_BYTES = 16 << 10 };
+	struct arena *arena = arena_new(ADDRESS_BYTES);
+	struct addr addr;
+	bool is = addr_parse(arena, value, ADDR_UTF8, &addr) == ADDR_OK;
+	arena_free(&arena);
+	return is;
+}
+
 const char *attr_words_wrong(enum attr attr, struct str value)
 {
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (rows[i].attr == attr)
-			return is_one_of(rows[i].words, value) ? NULL : rows[i].wrong;
+			return is_one_of(rows[i].words, value) || (rows[i].or_address && is_address(value)) ? NULL : rows[i].wrong;
 	return NULL;
 }

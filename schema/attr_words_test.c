@@ -20,6 +20,9 @@ static void test_words(void **state)
 	assert_non_null(attr_words_wrong(ATTR_PH_LIST_POST_POLICY, STR("memebrs")));
 	assert_null(attr_words_wrong(ATTR_PH_LIST_POST_POLICY, STR("members")));
 	assert_null(attr_words_wrong(ATTR_PH_UNKNOWN_USER, STR("relay")));
+	assert_null(attr_words_wrong(ATTR_PH_LIST_REPLY_TO, STR("List")));
+	assert_null(attr_words_wrong(ATTR_PH_LIST_REPLY_TO, STR("desk@uni.example")));
+	assert_string_equal(attr_words_wrong(ATTR_PH_LIST_REPLY_TO, STR("poster")), "is none of sender, list, an address");
 	assert_null(attr_words_wrong(ATTR_MAIL, STR("off"))); // has no words
 }
 

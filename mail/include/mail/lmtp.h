@@ -20,6 +20,7 @@ enum {
 	LMTP_KEY_PART_BYTES_MAX = 1024, // an addr_key of the longest address, folded, fits
 	// what a front-end of ours adds to a message: trace, and fields that a submission lacks. No limit means these
 	LMTP_ADDED_BYTES_MAX = 4096,
+	LMTP_LIST_BYTES_MAX = 16 << 10, // and lists, to the header of their copies; twice where a copy goes to another list
 };
 
 // What belongs to one recipient of the key.

@@ -61,6 +61,7 @@ enum recipient_lists {
 };
 
 struct list_answers;
+struct list_header;
 
 struct recipient_query {
 	const struct addr *recipient;  // borrowed for the call
@@ -183,6 +184,9 @@ struct recipient_target {
 	X("list", "the list is expanded once its message is accepted")                                            \
 	X("many", "so many recipients are looked up once the message is accepted")                                \
 	X("owner sender", "the copies carry this sender, so that reports reach who runs the list")                \
+	X("list field", "its copies carry this in their header")                                                  \
+	X("list reply", "answers to its copies go there")                                                         \
+	X("list tag", "its copies have this before their subject")                                                \
 	X("list owner", "the address reaches who runs the list")                                                  \
 	X("list request", "the address reaches who keeps the members of the list")                                \
 	X("post policy", "who may post to it")                                                                    \
@@ -225,6 +229,7 @@ struct recipient_verdict {
 	size_t n_targets;         // 0 for REFUSE and DEFER
 	struct str owner;         // RECIPIENT_LISTS_NOW, _INLINE: the sender of what the list sends; empty: that of the message
 	bool is_list;             // RECIPIENT_LISTS_NOW, _INLINE: targets[].list is the recipient, and reports go to the owner
+	const struct list_header *header; // with is_list: what its copies carry (router/list_header.h); moderators' are as they came. NULL: nothing
 	const struct recipient_reason *reasons;
 	size_t n_reasons;         // of a large group the first RECIPIENT_REASONS_MAX
 	struct directory_status shadow; // what the decision was made from
