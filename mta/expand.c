@@ -10,7 +10,8 @@
 // so is a message that this list has sent before: mostly its owner's report, about a member who sends its copies back.
 // Crash story: nothing before the first EXPAND counts (a file without a row is swept at start, or made anew by the next try).
 // After it the parts are rows: those that were not expanded are due a minute later. A member belongs to a part by the hash of its
-// address, so a directory that changed meanwhile sends nobody two copies. An EXPAND that is said twice finds no row the second time.
+// address, so a directory that changed meanwhile sends nobody two copies. An EXPAND that is said twice finds no row the second
+// time.
 #include "expand.h"
 
 #include <inttypes.h>
@@ -130,8 +131,8 @@ static struct record_recipients parts_of(const struct expand *x, uint32_t n)
 
 // --- The records ---
 
-// Proposes and waits. body: of the message that it begets, which it takes; NULL: it begets none. ERR_OK: committed, whether it counted or had
-// been said before.
+// Proposes and waits. body: of the message that it begets, which it takes; NULL: it begets none. ERR_OK: committed, whether it
+// counted or had been said before.
 static enum err_code say(const struct expand *x, const struct record_expand *expand, struct spool_contents *body, struct err *err)
 {
 	struct record record = {.type = RECORD_EXPAND, .expand = *expand};
@@ -189,8 +190,9 @@ static enum err_code expand_part(const struct expand *x, const struct guid *guid
 static void tell(const struct expand *x, const struct record_enter *child)
 {
 	char id[GUID_SHORT_BYTES], child_id[GUID_SHORT_BYTES];
-	log_info(NULL, "recipient expanded", log_str("queue_id", guid_short(&x->message->guid, id)), log_str("recipient", x->item->r.address),
-		log_str("into", guid_short(&child->guid, child_id)), log_str("sender", child->sender), log_u64("members", x->list.to.n));
+	log_info(NULL, "recipient expanded", log_str("queue_id", guid_short(&x->message->guid, id)),
+		log_str("recipient", x->item->r.address), log_str("into", guid_short(&child->guid, child_id)),
+		log_str("sender", child->sender), log_u64("members", x->list.to.n));
 }
 
 // The message that the list sends, and its parts when it has many.
@@ -198,7 +200,8 @@ static enum err_code beget(struct expand *x, struct spool_contents *body, struct
 {
 	struct part part = {1, (uint32_t)((x->list.to.n + x->queue->expand_part_max - 1) / x->queue->expand_part_max)};
 	struct record_enter child = child_of(x, body, part.n == 1 ? members_of(x, &part, 1) : parts_of(x, part.n));
-	const struct record_expand expand = {.guid = x->message->guid, .number = x->item->r.number, .at_ms = x->wall_ms, .begets = {&child, 1}};
+	const struct record_expand expand = {
+		.guid = x->message->guid, .number = x->item->r.number, .at_ms = x->wall_ms, .begets = {&child, 1}};
 	char child_id[GUID_SHORT_BYTES];
 	enum err_code code = say(x, &expand, body, err);
 	if (code)
@@ -222,7 +225,8 @@ static enum err_code expand_list(struct expand *x, bool to_moderators, bool *cam
 	struct buf start;
 	bool known;
 	if (to_moderators && x->list.to.n > x->queue->expand_part_max)
-		return err_set(err, ERR_LIMIT, "%.*s has more than %zu moderators", STR_FMT(x->item->r.address), (size_t)x->queue->expand_part_max);
+		return err_set(err, ERR_LIMIT, "%.*s has more than %zu moderators", STR_FMT(x->item->r.address),
+			(size_t)x->queue->expand_part_max);
 	enum err_code code = queue_knows(x->queue, &child, &known, err);
 	if (code || known) // it was said before
 		return code;

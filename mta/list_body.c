@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The body of a list's message: shared, or made anew with another header.
 //
-// Happy path: the header is at the start, which is read in one piece; the fixed one goes into a spool, then the rest as it is, piece by piece.
-// Failure: the file of a body that could not be completed stays under its name, which no row has: the next try, or the sweep at start, sees to it.
+// Happy path: the header is at the start, which is read in one piece; the fixed one goes into a spool, then the rest as it is,
+// piece by piece.
+// Failure: the file of a body that could not be completed stays under its name, which no row has: the next try, or the sweep at
+// start, sees to it.
 // Crash story: the file is complete and synced before the EXPAND that names it is proposed (expand.c).
 #include "list_body.h"
 
@@ -22,13 +24,15 @@ enum err_code list_body_start(struct queue *queue, const struct item_message *m,
 {
 	bool file = m->flags & RECORD_FLAG_SPOOL;
 	buf_init(start_out, file ? START_BYTES : BODY_BYTES_MAX);
-	enum err_code code = file ? queue_rows_body_file(queue, m, 0, START_BYTES, start_out, err) : queue_rows_body(queue, m, start_out, err);
+	enum err_code code = file ? queue_rows_body_file(queue, m, 0, START_BYTES, start_out, err)
+				  : queue_rows_body(queue, m, start_out, err);
 	if (code)
 		buf_fini(start_out);
 	return code;
 }
 
-static enum err_code append_rest(struct queue *queue, const struct item_message *m, uint64_t from, struct spool *spool, struct err *err)
+static enum err_code append_rest(struct queue *queue, const struct item_message *m, uint64_t from, struct spool *spool,
+	struct err *err)
 {
 	struct buf piece;
 	enum err_code code = ERR_OK;
@@ -44,10 +48,10 @@ static enum err_code append_rest(struct queue *queue, const struct item_message 
 	return code;
 }
 
-enum err_code list_body_make(struct queue *queue, const struct item_message *m, const struct list_header *header, struct str start,
-	const struct guid *child, struct spool_contents *contents_out, struct err *err)
+enum err_code list_body_make(struct queue *queue, const struct item_message *m, const struct list_header *header,
+	struct str start, const struct guid *child, struct spool_contents *contents_out, struct err *err)
 {
-	_Static_assert(2 * (int)LIST_HEADER_ADDED_BYTES_MAX <= (int)LMTP_LIST_BYTES_MAX, "a copy of a list goes to another at most once");
+	_Static_assert(2 * (int)LIST_HEADER_ADDED_BYTES_MAX <= (int)LMTP_LIST_BYTES_MAX, "a copy goes to another list once");
 	struct spool *spool;
 	struct buf fixed;
 	enum err_code code = spool_open_as(queue, child, &spool, err);
@@ -80,15 +84,16 @@ static void link_body(void *arg)
 	struct link_job *job = arg;
 	char from[GUID_TEXT_BYTES], to[GUID_TEXT_BYTES];
 	int dir = job->queue->spool_dir;
-	job->code = file_remove(dir, guid_text(job->to, to), job->err); // of a try before, which may have made it with another header
+	// Of a try before, which may have made it with another header.
+	job->code = file_remove(dir, guid_text(job->to, to), job->err);
 	if (job->code == ERR_OK)
 		job->code = file_link(dir, guid_text(job->from, from), dir, str_of_c(to), job->err);
 	if (job->code == ERR_OK)
 		job->code = file_dir_sync(dir, job->err);
 }
 
-enum err_code list_body_share(struct queue *queue, const struct item_message *m, const struct guid *child, struct spool_contents *contents_out,
-	struct err *err)
+enum err_code list_body_share(struct queue *queue, const struct item_message *m, const struct guid *child,
+	struct spool_contents *contents_out, struct err *err)
 {
 	struct spool_contents c = {.guid = *child, .bytes = m->body_bytes, .file = m->flags & RECORD_FLAG_SPOOL,
 		.open_end = m->flags & RECORD_FLAG_OPEN_END};

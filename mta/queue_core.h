@@ -78,7 +78,8 @@ struct spool_contents {
 	uint8_t digest[RECORD_DIGEST_BYTES];
 };
 
-// As spool_open, for a message whose guid is derived and that is not in the queue: what a try before left in a file of that name goes.
+// As spool_open, for a message whose guid is derived and that is not in the queue: what a try before left in a file of that name
+// goes.
 enum err_code spool_open_as(struct queue *queue, const struct guid *guid, struct spool **spool_out, struct err *err) ERR_CHECKED;
 
 // Completes the body and ends the spool. After a failure the file is gone. May wait.

@@ -3,10 +3,12 @@
 //
 // Happy path: append fills the buffer; over the inline limit a worker makes spool/<guid> and from then on writes every full
 // buffer; finish writes the rest, syncs the file, then its directory, and only then may an ENTER name it.
-// Failure: ENOSPC refuses this message; a sync that fails with EIO ends the process, for the page cache cannot be trusted any more.
+// Failure: ENOSPC refuses this message; a sync that fails with EIO ends the process, for the page cache cannot be trusted any
+// more.
 // Crash: a file without a row is swept at start (queue.c).
-// A body whose name is derived from another's (spool_open_as) may have been begun before: what is there is no message's yet, and is
-// written anew. Its file is not unlinked when it is dropped, for the next try may have made it again before the keeper comes to it.
+// A body whose name is derived from another's (spool_open_as) may have been begun before: what is there is no message's yet, and
+// is written anew. Its file is not unlinked when it is dropped, for the next try may have made it again before the keeper comes
+// to it.
 // Called on the fiber of the session; the worker job has the spool to itself while the fiber waits.
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -32,7 +34,8 @@ struct spool {
 	bool failed;
 };
 
-static enum err_code open_named(struct queue *queue, const struct guid *guid, bool derived, struct spool **spool_out, struct err *err)
+static enum err_code open_named(struct queue *queue, const struct guid *guid, bool derived, struct spool **spool_out,
+	struct err *err)
 {
 	enum err_code code = queue_accepts(queue, err);
 	if (code)

@@ -74,7 +74,8 @@ bool list_try_role(struct decision *d, struct decision_item *item, const struct 
 // whole.
 size_t list_add_by_url(struct decision *d, struct decision_item *item, const struct entry *list);
 
-// What its copies carry (router/list_header.h), with reasons; in d->arena. NULL: nothing of its own. found: the address that it was found by.
+// What its copies carry (router/list_header.h), with reasons; in d->arena. NULL: nothing of its own. found: the address that it
+// was found by.
 const struct list_header *list_header_of(struct decision *d, const struct entry *list, const struct addr *found);
 
 // phListSuppressSender: is this the author of the message?

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a list's entry says about the header of its copies. Every field goes through mail/header_emit.h: no value of a directory ends a line.
+// What a list's entry says about the header of its copies. Every field goes through mail/header_emit.h: no value of a directory
+// ends a line.
 // A field that cannot be written (an address that is too long for a line) is left out, for mail does not wait for it.
 #include "router/list_header.h"
 
@@ -78,8 +79,9 @@ static struct str id_of(const struct making *m)
 // What was written from start on, for who asks why.
 static void tell(struct making *m, const struct header_emit *emit, size_t start)
 {
+	struct str field = header_unfold(m->d->scratch, str_from(buf_str(&m->fields), start));
 	if (!emit->failed)
-		decision_reason(m->d, "list field", m->list->dn, ATTR_NONE, header_unfold(m->d->scratch, str_from(buf_str(&m->fields), start)));
+		decision_reason(m->d, "list field", m->list->dn, ATTR_NONE, field);
 }
 
 static void add_bracketed(struct making *m, struct str name, struct str display, struct str inside)
@@ -114,7 +116,8 @@ static void add_role(struct making *m, struct str name, const char *before, cons
 {
 	struct arena *arena = m->d->scratch;
 	struct addr role;
-	if (addr_with_local(arena, &m->addr, arena_printf(arena, "%s%.*s%s", before, STR_FMT(m->addr.local), after), &role) == ADDR_OK)
+	struct str local = arena_printf(arena, "%s%.*s%s", before, STR_FMT(m->addr.local), after);
+	if (addr_with_local(arena, &m->addr, local, &role) == ADDR_OK)
 		add_mailto(m, name, &role, subject);
 }
 
@@ -180,7 +183,7 @@ static void take_reply_to(struct making *m)
 	struct addr addr;
 	if (word.n == 0)
 		return;
-	decision_reason(m->d, "list reply", m->list->dn, ATTR_PH_LIST_REPLY_TO, word); // what is wrong with it, `why` says beside it
+	decision_reason(m->d, "list reply", m->list->dn, ATTR_PH_LIST_REPLY_TO, word); // `why` says beside it what is wrong
 	if (str_eq_nocase(word, STR("sender")))
 		return;
 	if (str_eq_nocase(word, STR("list")))
@@ -197,7 +200,8 @@ static void take_reply_to(struct making *m)
 
 static bool is_changed(const struct entry *list)
 {
-	return (list->classes & ENTRY_LIST) || entry_has(list, ATTR_PH_LIST_REPLY_TO) || entry_has(list, ATTR_PH_LIST_SUBJECT_TAG);
+	return (list->classes & ENTRY_LIST) || entry_has(list, ATTR_PH_LIST_REPLY_TO) ||
+	       entry_has(list, ATTR_PH_LIST_SUBJECT_TAG);
 }
 
 const struct list_header *list_header_of(struct decision *d, const struct entry *list, const struct addr *found)

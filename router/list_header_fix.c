@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The header of a message that a list sends: our fields on top, then the message's own, each byte as it was but for the subject and Reply-To
-// that are to change, without the List- fields of another list.
+// The header of a message that a list sends: our fields on top, then the message's own, each byte as it was but for the subject
+// and Reply-To that are to change, without the List- fields of another list.
 //
-// What the author wrote is not trusted to be a header: a field goes on as the lines that it is, and what is put together with something of the author's
-// (tag and subject, Reply-To) cannot end a line that the author's own did not.
+// What the author wrote is not trusted to be a header: a field goes on as the lines that it is, and what is put together with
+// something of the author's (tag and subject, Reply-To) cannot end a line that the author's own did not.
 #include "base/codec.h"
 #include "base/must.h"
 #include "mail/addr.h"
@@ -24,7 +24,9 @@ enum {
 static bool is_id(struct str body, struct str id)
 {
 	ptrdiff_t open = str_rindex(body, '<'), close = str_rindex(body, '>');
-	return str_eq_nocase(open >= 0 && close > open ? str_upto(str_from(body, (size_t)open + 1), (size_t)(close - open - 1)) : body, id);
+	if (open >= 0 && close > open)
+		body = str_upto(str_from(body, (size_t)open + 1), (size_t)(close - open - 1));
+	return str_eq_nocase(body, id);
 }
 
 bool list_header_came_back(const struct list_header *list, struct str start)
@@ -54,8 +56,8 @@ struct fix {
 // RFC 2369, RFC 2919, RFC 8058; and what only Mailman and its like have.
 static bool is_of_a_list(struct str name)
 {
-	static const char *const names[] = {"List-Id", "List-Post", "List-Owner", "List-Help", "List-Subscribe", "List-Unsubscribe",
-		"List-Unsubscribe-Post", "List-Archive"};
+	static const char *const names[] = {"List-Id", "List-Post", "List-Owner", "List-Help", "List-Subscribe",
+		"List-Unsubscribe", "List-Unsubscribe-Post", "List-Archive"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (str_eq_nocase(name, str_of_c(names[i])))
 			return true;
@@ -102,8 +104,8 @@ static size_t word_bytes(struct str text)
 	return n;
 }
 
-// The tag as it stands in a field: plain, or in encoded words, whose last has the space before an encoded word that follows, because the one
-// between two of them is not shown (RFC 2047 section 6.2).
+// The tag as it stands in a field: plain, or in encoded words, whose last has the space before an encoded word that follows,
+// because the one between two of them is not shown (RFC 2047 section 6.2).
 static void add_tag(struct fix *f, bool word_follows)
 {
 	struct str tag = f->list->tag;
@@ -168,12 +170,14 @@ static void add_subject(struct fix *f)
 static bool is_in(struct fix *f, const struct addrlist *list)
 {
 	struct addr addr;
-	for (size_t i = 0; i < list->n; i++)
-		if (list->items[i].kind == ADDRLIST_MAILBOX &&
-			addr_from_parts(f->arena, list->items[i].local, list->items[i].domain, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
-			str_eq(addr.key, f->list->reply_to_key))
-			return true;
-	return false;
+	bool found = false;
+	for (size_t i = 0; i < list->n && !found; i++) {
+		const struct addrlist_item *item = &list->items[i];
+		found = item->kind == ADDRLIST_MAILBOX &&
+		        addr_from_parts(f->arena, item->local, item->domain, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
+		        str_eq(addr.key, f->list->reply_to_key);
+	}
+	return found;
 }
 
 // What the author has there stays behind ours, if it is a list of addresses to which one can be added.
@@ -234,6 +238,11 @@ size_t list_header_fix(const struct list_header *list, struct str start, bool wh
 	struct header_field field;
 	bool subject_done = false, reply_to_done = false;
 	struct fix f = {.list = list, .out = out, .reply_to = is_utf8 ? list->reply_to : list->reply_to_ascii};
+	if (start.n && (start.p[0] == ' ' || start.p[0] == '\t')) { // no header: its first line would go on with our last one
+		buf_add(out, list->fields);
+		buf_add(out, STR("\r\n"));
+		return 0;
+	}
 	if (!whole && header_body_start(start) == start.n) { // its header may be longer
 		buf_add(out, list->fields);
 		return 0;

@@ -190,6 +190,7 @@ static void what_the_author_wrote(void **state)
 			TOP "Precedence: list\r\nReceived: a\r\nDKIM-Signature: b;\r\n c\r\nSubject:  d \r\nfrom : e\n\r\nbody\r\n", false},
 		{&plain, "precedence: bulk\r\n\r\nList-Id: in the body\r\n", TOP "precedence: bulk\r\n\r\nList-Id: in the body\r\n", false},
 		{&plain, "", TOP "Precedence: list\r\n", false},
+		{&plain, " no header\r\n\r\nx", TOP "\r\n no header\r\n\r\nx", false},
 		{&plain, "Subject: no end", TOP "Precedence: list\r\nSubject: no end", false},
 		// Another list's.
 		{&plain, "Precedence: list\r\nList-Id: <other.example>\r\nX: 1\r\nLIST-UNSUBSCRIBE: <mailto:\r\n a@b>\r\nList-Unsubscribe-Post: x\r\nlist-post: NO\r\n\r\n",

@@ -42,7 +42,9 @@ static bool is_address(struct str value)
 const char *attr_words_wrong(enum attr attr, struct str value)
 {
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		if (rows[i].attr == attr)
-			return is_one_of(rows[i].words, value) || (rows[i].or_address && is_address(value)) ? NULL : rows[i].wrong;
+		if (rows[i].attr == attr) {
+			bool fits = is_one_of(rows[i].words, value) || (rows[i].or_address && is_address(value));
+			return fits ? NULL : rows[i].wrong;
+		}
 	return NULL;
 }

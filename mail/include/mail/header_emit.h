@@ -35,8 +35,8 @@ void header_emit_raw(struct header_emit *emit, struct str name, struct str value
 // "name <addr>"; the name is quoted or encoded as needed and may be empty.
 void header_emit_mailbox(struct header_emit *emit, struct str name, struct str display, const struct addr *addr);
 
-// "display <inside>", for what is in brackets and no address: List-Id and the URLs of List- fields. inside is printable ASCII without space and
-// brackets; display as in header_emit_mailbox.
+// "display <inside>", for what is in brackets and no address: List-Id and the URLs of List- fields. inside is printable ASCII
+// without space and brackets; display as in header_emit_mailbox.
 void header_emit_phrase(struct header_emit *emit, struct str name, struct str display, struct str inside);
 
 // "<addr>"; "<>" for the null address: Return-Path and its like.

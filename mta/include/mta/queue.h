@@ -113,7 +113,7 @@ struct queue_expansion {
 	struct record_recipients to; // without numbers; those of a list name itself in `list`
 	bool is_list;                // reports concern its owner, not the sender
 	struct str owner;            // with is_list: the sender of its copies; empty: the message's
-	const struct list_header *header; // with is_list: what the copies of its members carry (router/list_header.h); NULL: nothing of its own
+	const struct list_header *header; // with is_list: what its members' copies carry (router/list_header.h); NULL: nothing
 	struct str reply;
 };
 // On a fiber; may wait (a large group is looked up on a worker). Results in the arena.

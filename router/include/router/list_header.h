@@ -6,7 +6,8 @@
 //     size_t at = list_header_fix(list, start_of_message, whole, is_utf8, &out);
 //     // out, then the message from at on
 //
-// For lists of class phMailList, and whatever has phListReplyTo or phListSubjectTag. Aliases and groups stay what they are to sendmail and
+// For lists of class phMailList, and whatever has phListReplyTo or phListSubjectTag. Aliases and groups stay what they are to
+// sendmail and
 // Postfix: no field is touched, whoever owns them.
 //
 //     List-Id: Institute news <news.uni.example>                     // RFC 2919: displayName, and the list's first address
@@ -18,12 +19,16 @@
 //     Delivered-To: news@uni.example                                 // of each list on the way, for came_back
 //     Precedence: list                                               // where the message has none
 //
-// They stand above everything else, so that a signature (DKIM) over the message still holds. Three things break one, and are done for a reason:
-// - fields that another list has put there (RFC 2369 section 4 and RFC 2919 want one of each): its List-Unsubscribe would unsubscribe this list;
+// They stand above everything else, so that a signature (DKIM) over the message still holds. Three things break one, and are done
+// for a reason:
+// - fields that another list has put there (RFC 2369 section 4 and RFC 2919 want one of each): its List-Unsubscribe would
+// unsubscribe this list;
 // - phListSubjectTag, before the subject unless the subject has it, in any case of letters: "[news] Re: hello";
-// - phListReplyTo: list, or an address, comes before what the author has in Reply-To, which stays, as Mailman's default is; sender, or
+// - phListReplyTo: list, or an address, comes before what the author has in Reply-To, which stays, as Mailman's default is;
+// sender, or
 //   nothing, leaves the field as it is.
-// From, To and Cc are nobody's to change: strangers to a list with a strict DMARC policy are the price of a tag (posthouse-mta(8)).
+// From, To and Cc are nobody's to change: strangers to a list with a strict DMARC policy are the price of a tag
+// (posthouse-mta(8)).
 //
 // Pure, linear in the header; nothing blocks.
 #ifndef ROUTER_LIST_HEADER_H
@@ -48,14 +53,14 @@ struct list_header {
 	struct str reply_to_ascii; // for a message that is not SMTPUTF8; empty: it cannot be said there, so Reply-To stays
 };
 
-// Has this list sent the message before? start: the message, or as much of it as the header could be. By List-Id, as Mailman goes by
-// its own; by Delivered-To where another list came in between and put its List-Id there.
+// Has this list sent the message before? start: the message, or as much of it as the header could be. By List-Id, as Mailman goes
+// by its own; by Delivered-To where another list came in between and put its List-Id there.
 bool list_header_came_back(const struct list_header *list, struct str start);
 
-// Writes the new header to out, without the empty line that ends it, and returns where in the message the rest begins. start is the message, or
-// so much of it that the header ends there; whole says that it is all of it. Where the header does not end, because it is longer than the
-// caller keeps, the fields come on top, and nothing else changes. out has room for start.n + LIST_HEADER_ADDED_BYTES_MAX. is_utf8: the
-// message is SMTPUTF8.
+// Writes the new header to out, without the empty line that ends it, and returns where in the message the rest begins. start is
+// the message, or so much of it that the header ends there; whole says that it is all of it. Where the header does not end,
+// because it is longer than the caller keeps, the fields come on top, and nothing else changes. out has room for start.n +
+// LIST_HEADER_ADDED_BYTES_MAX. is_utf8: the message is SMTPUTF8.
 size_t list_header_fix(const struct list_header *list, struct str start, bool whole, bool is_utf8, struct buf *out);
 
 #endif

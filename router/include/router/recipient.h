@@ -229,7 +229,8 @@ struct recipient_verdict {
 	size_t n_targets;         // 0 for REFUSE and DEFER
 	struct str owner;         // RECIPIENT_LISTS_NOW, _INLINE: the sender of what the list sends; empty: that of the message
 	bool is_list;             // RECIPIENT_LISTS_NOW, _INLINE: targets[].list is the recipient, and reports go to the owner
-	const struct list_header *header; // with is_list: what its copies carry (router/list_header.h); moderators' are as they came. NULL: nothing
+	// With is_list: what its copies carry (router/list_header.h); moderators' are as they came. NULL: nothing.
+	const struct list_header *header;
 	const struct recipient_reason *reasons;
 	size_t n_reasons;         // of a large group the first RECIPIENT_REASONS_MAX
 	struct directory_status shadow; // what the decision was made from

@@ -22,7 +22,8 @@
 	X(ATTR_PH_HOST_STATE, "up, drain, readonly, down", "")                                         \
 	X(ATTR_PH_MOVE_STATE, "none, prepare, copying, cutover, cleanup", "")
 
-// NULL: it is one of them, in any case, or the address that may stand there too, or the attribute has no row. Else what is wrong, to stand behind the value; a literal.
+// NULL: it is one of them, in any case, or the address that may stand there too, or the attribute has no row. Else what is wrong,
+// to stand behind the value; a literal.
 const char *attr_words_wrong(enum attr attr, struct str value);
 
 #endif
