@@ -362,22 +362,25 @@ static void read_rows(struct db *db, void *arg)
 static void check_row(struct checking *c, size_t i)
 {
 	struct buf text;
+	struct str sent;
 	struct err err = {0};
 	uint32_t id;
 	size_t bytes, at;
 	buf_init(&text, TEXT_BYTES_MAX);
 	c->files += (c->messages[i].flags & RECORD_FLAG_SPOOL) && c->rows[i].first;
-	if (queue_rows_body(c->bench->queue, &c->messages[i], &text, &err) || text.n != c->messages[i].body_bytes) {
+	bool read = queue_rows_body(c->bench->queue, &c->messages[i], &text, &err) == ERR_OK;
+	sent = crash_sent(buf_str(&text));
+	if (!read || text.n != c->messages[i].body_bytes) {
 		crash_lost(c->verdict, "a body of %llu bytes cannot be read: %s", (unsigned long long)c->messages[i].body_bytes,
 			err.text);
-	} else if (!crash_text_id(text.p, text.n, &id, &bytes, &at) || id > PROBE) {
+	} else if (!crash_text_id(sent.p, sent.n, &id, &bytes, &at) || id > PROBE) {
 		crash_lost(c->verdict, "there is a message that nobody sent, of %zu bytes", text.n);
 	} else if (at > 0) {
 		c->promise[id][1].reports++;
 	} else {
 		char *want = malloc(bytes);
 		must(want != NULL);
-		if (text.n != bytes || memcmp(crash_text(id, bytes, want), text.p, bytes) != 0)
+		if (sent.n != bytes || memcmp(crash_text(id, bytes, want), sent.p, bytes) != 0)
 			crash_lost(c->verdict, "message %u has other octets, %zu", id, text.n);
 		for (unsigned number = 1; number <= 2; number++)
 			if (c->rows[i].stands_for[number]) {
@@ -431,10 +434,11 @@ static void read_replay(struct checking *c)
 		uint32_t id;
 		size_t bytes, at;
 		buf_init(&text, TEXT_BYTES_MAX);
-		bool whole = replay_cursor_body(cursor, &found, 0, (size_t)found.envelope.body_bytes, &text, &err) == ERR_OK &&
-			     crash_text_id(text.p, text.n, &id, &bytes, &at) && id < IDS_MAX;
+		bool whole = replay_cursor_body(cursor, &found, 0, (size_t)found.envelope.body_bytes, &text, &err) == ERR_OK;
+		struct str sent = crash_sent(buf_str(&text));
+		whole = whole && crash_text_id(sent.p, sent.n, &id, &bytes, &at) && id < IDS_MAX;
 		char *want = whole && at == 0 ? malloc(bytes) : NULL;
-		if (want && text.n == bytes && memcmp(crash_text(id, bytes, want), text.p, bytes) == 0)
+		if (want && sent.n == bytes && memcmp(crash_text(id, bytes, want), sent.p, bytes) == 0)
 			for (size_t i = 0; i < found.envelope.recipients.n; i++)
 				c->promise[id][number_of(id, found.envelope.recipients.v[i].address)].replays++;
 		free(want);
@@ -476,6 +480,7 @@ static void delivered_after(void *arg, struct str guid, struct str recipient, st
 	uint32_t id;
 	size_t bytes, at;
 	(void)guid;
+	text = crash_sent(text);
 	if (!crash_text_id(text.p, text.n, &id, &bytes, &at) || id >= IDS_MAX)
 		return;
 	char *want = malloc(bytes);

@@ -48,7 +48,12 @@ static void decide_as(struct directory *directory, const struct addr *to, bool a
 	bool named = addr_parse(arena, STR("anna@uni.example"), 0, &author) == ADDR_OK;
 	must(named);
 	const struct access_table table = {.directory = directory, .delimiters = STR("+")};
-	struct relay_client client = {.address = {.family = NETADDR_IPV4, .ip = {192, 0, 2, 7}}};
+	struct str key = STR("sha256:00");
+	struct netaddr_net net = {.addr = {.family = NETADDR_IPV4, .ip = {198, 51, 100}}, .bits = 24};
+	const struct settings_list keys = {&key, 1};
+	const struct settings_networks networks = {&net, 1};
+	struct relay_client client = {.address = {.family = NETADDR_IPV4, .ip = {192, 0, 2, 7}}, .networks = &networks,
+		.certificate = STR("sha256:11"), .certificates = &keys}; // of which it has none
 	struct access access, of_sender;
 	access_client(&table, &client.address, arena, &access);
 	access_sender(&table, &author, arena, &of_sender);
