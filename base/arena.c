@@ -13,7 +13,6 @@
 struct chunk {
 	struct chunk *older;
 	size_t size; // bytes of data
-	size_t used;
 	alignas(max_align_t) char data[];
 };
 
@@ -21,6 +20,8 @@ struct chunk {
 enum { CHUNK_BYTES_MIN = 1024 - sizeof(struct chunk), CHUNK_BYTES_MAX = 64 << 10 };
 
 struct arena {
+	char *next;    // of the newest chunk, and how much of it is left
+	size_t left;
 	struct chunk *newest;
 	size_t used; // over all chunks
 	size_t max;
@@ -29,10 +30,19 @@ struct arena {
 
 struct arena *arena_new(size_t bytes_max)
 {
-	struct arena *arena = calloc(1, sizeof *arena);
+	struct arena *arena = malloc(sizeof *arena); // not calloc, which passes by a thread's own store
 	must(arena != NULL);
-	arena->max = bytes_max;
+	*arena = (struct arena){.max = bytes_max};
 	return arena;
+}
+
+// The newest chunk is empty, or there is none.
+static void rewind_chunk(struct arena *arena)
+{
+	arena->next = arena->newest ? arena->newest->data : NULL;
+	arena->left = arena->newest ? arena->newest->size : 0;
+	arena->used = 0;
+	arena->overflowed = false;
 }
 
 static void drop_chunks(struct arena *arena, struct chunk *keep)
@@ -56,8 +66,7 @@ void arena_free(struct arena **arena)
 void arena_release(struct arena *arena)
 {
 	drop_chunks(arena, NULL);
-	arena->used = 0;
-	arena->overflowed = false;
+	rewind_chunk(arena);
 }
 
 void arena_reset(struct arena *arena)
@@ -66,13 +75,10 @@ void arena_reset(struct arena *arena)
 	while (oldest && oldest->older)
 		oldest = oldest->older;
 	drop_chunks(arena, oldest && oldest->size <= CHUNK_BYTES_MAX ? oldest : NULL);
-	if (arena->newest)
-		arena->newest->used = 0;
-	arena->used = 0;
-	arena->overflowed = false;
+	rewind_chunk(arena);
 }
 
-static struct chunk *add_chunk(struct arena *arena, size_t need)
+static void add_chunk(struct arena *arena, size_t need)
 {
 	size_t size = arena->newest ? arena->newest->size * 2 : CHUNK_BYTES_MIN;
 	if (size > CHUNK_BYTES_MAX)
@@ -83,22 +89,23 @@ static struct chunk *add_chunk(struct arena *arena, size_t need)
 	must(chunk != NULL);
 	*chunk = (struct chunk){.older = arena->newest, .size = size};
 	arena->newest = chunk;
-	return chunk;
+	arena->next = chunk->data;
+	arena->left = size;
 }
 
 // Memory with what happens to be in it.
-static void *take(struct arena *arena, size_t n)
+static inline void *take(struct arena *arena, size_t n)
 {
-	if (arena->overflowed || n > arena->max - arena->used) {
+	if (__builtin_expect(arena->overflowed || n > arena->max - arena->used, 0)) {
 		arena->overflowed = true;
 		return NULL;
 	}
 	size_t room = (n + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
-	struct chunk *chunk = arena->newest;
-	if (chunk == NULL || room > chunk->size - chunk->used)
-		chunk = add_chunk(arena, room);
-	char *p = chunk->data + chunk->used;
-	chunk->used += room;
+	if (room > arena->left || arena->newest == NULL)
+		add_chunk(arena, room);
+	char *p = arena->next;
+	arena->next += room;
+	arena->left -= room;
 	arena->used += n;
 	return p;
 }

@@ -497,6 +497,12 @@ sqlite3_stmt *db_stmt(struct db *db, size_t index)
 	return stmt;
 }
 
+sqlite3_stmt *db_stmt_again(struct db *db, size_t index)
+{
+	must(index < db->n_sql);
+	return prepared(db, &db->stmts[index], db->sql[index]);
+}
+
 void db_bind_i64(sqlite3_stmt *stmt, int parameter, int64_t value)
 {
 	must(sqlite3_bind_int64(stmt, parameter, value) == SQLITE_OK);

@@ -2,22 +2,21 @@
 // Counted strings that borrow: comparison, search, cutting, numbers, UTF-8 check.
 #include "base/str.h"
 
-static bool same_nocase(const char *a, const char *b, size_t n)
+// What differs at all differs in few words: those alone are folded.
+bool str_same_nocase(const char *a, const char *b, size_t n)
 {
+	uint64_t x, y;
+	for (; n >= sizeof x; a += sizeof x, b += sizeof y, n -= sizeof x) {
+		memcpy(&x, a, sizeof x);
+		memcpy(&y, b, sizeof y);
+		for (size_t i = 0; x != y && i < sizeof x; i++)
+			if (chr_lower(a[i]) != chr_lower(b[i]))
+				return false;
+	}
 	for (size_t i = 0; i < n; i++)
 		if (chr_lower(a[i]) != chr_lower(b[i]))
 			return false;
 	return true;
-}
-
-bool str_eq(struct str a, struct str b)
-{
-	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
-bool str_eq_nocase(struct str a, struct str b)
-{
-	return a.n == b.n && same_nocase(a.p, b.p, a.n);
 }
 
 int str_cmp(struct str a, struct str b)
@@ -27,14 +26,9 @@ int str_cmp(struct str a, struct str b)
 	return order ? order : (a.n > b.n) - (a.n < b.n);
 }
 
-bool str_starts(struct str s, struct str prefix)
-{
-	return s.n >= prefix.n && str_eq(str_upto(s, prefix.n), prefix);
-}
-
 bool str_starts_nocase(struct str s, struct str prefix)
 {
-	return s.n >= prefix.n && same_nocase(s.p, prefix.p, prefix.n);
+	return s.n >= prefix.n && str_same_nocase(s.p, prefix.p, prefix.n);
 }
 
 bool str_ends(struct str s, struct str suffix)
@@ -45,12 +39,6 @@ bool str_ends(struct str s, struct str suffix)
 bool str_ends_nocase(struct str s, struct str suffix)
 {
 	return s.n >= suffix.n && str_eq_nocase(str_from(s, s.n - suffix.n), suffix);
-}
-
-ptrdiff_t str_index(struct str s, char c)
-{
-	const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
-	return at ? at - s.p : -1;
 }
 
 ptrdiff_t str_rindex(struct str s, char c)
@@ -85,28 +73,6 @@ ptrdiff_t str_find(struct str s, struct str needle)
 		return 0;
 	const char *at = s.n ? memmem(s.p, s.n, needle.p, needle.n) : NULL;
 	return at ? at - s.p : -1;
-}
-
-struct str str_from(struct str s, size_t i)
-{
-	if (i >= s.n)
-		return str_of(s.n ? s.p + s.n : s.p, 0);
-	return str_of(s.p + i, s.n - i);
-}
-
-struct str str_upto(struct str s, size_t i)
-{
-	return str_of(s.p, i < s.n ? i : s.n);
-}
-
-bool str_cut(struct str s, char c, struct str *before_out, struct str *after_out)
-{
-	ptrdiff_t at = str_index(s, c);
-	if (at < 0)
-		return false;
-	*before_out = str_upto(s, (size_t)at);
-	*after_out = str_from(s, (size_t)at + 1);
-	return true;
 }
 
 static bool is_blank(char c)
@@ -220,8 +186,13 @@ bool str_is_utf8(struct str s)
 
 uint64_t str_hash(struct str s)
 {
-	uint64_t hash = 14695981039346656037u;
+	uint64_t hash = s.n, word = 0;
+	for (; s.n >= sizeof word; s = str_of(s.p + sizeof word, s.n - sizeof word)) {
+		memcpy(&word, s.p, sizeof word);
+		hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+		hash ^= hash >> 32;
+	}
 	for (size_t i = 0; i < s.n; i++)
 		hash = (hash ^ (unsigned char)s.p[i]) * 1099511628211u;
-	return hash;
+	return hash ^ hash >> 29;
 }

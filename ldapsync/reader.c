@@ -326,6 +326,23 @@ static bool is_readable(struct reader *reader)
 	return reader->in_transaction && reader->state.complete;
 }
 
+// The statement for a key, with it.
+static sqlite3_stmt *ask(struct reader *reader, enum directory_key kind, struct str key, size_t skip)
+{
+	if (kind == DIRECTORY_UUID) {
+		sqlite3_stmt *stmt = db_stmt(reader->db, FIND_UUID);
+		db_bind_blob(stmt, 1, key);
+		return stmt;
+	}
+	// That of nearly every look-up was reset after the last one, and each binds all there is.
+	sqlite3_stmt *stmt = skip > 0 ? db_stmt(reader->db, FIND_MORE) : db_stmt_again(reader->db, FIND);
+	db_bind_i64(stmt, 1, kind);
+	db_bind_blob(stmt, 2, key);
+	if (skip > 0)
+		db_bind_i64(stmt, 3, (int64_t)skip);
+	return stmt;
+}
+
 static enum directory_answer find(struct reader *reader, enum directory_key kind, struct str key, size_t skip,
 	struct arena *arena, struct directory_match *match_out)
 {
@@ -336,15 +353,7 @@ static enum directory_answer find(struct reader *reader, enum directory_key kind
 	key = reader_key(kind, key, arena);
 	if (skip == 0 && find_recent(reader, kind, key, arena, match_out))
 		return DIRECTORY_FOUND;
-	sqlite3_stmt *stmt = db_stmt(reader->db, kind == DIRECTORY_UUID ? FIND_UUID : skip > 0 ? FIND_MORE : FIND);
-	if (kind == DIRECTORY_UUID) {
-		db_bind_blob(stmt, 1, key);
-	} else {
-		db_bind_i64(stmt, 1, kind);
-		db_bind_blob(stmt, 2, key);
-	}
-	if (kind != DIRECTORY_UUID && skip > 0)
-		db_bind_i64(stmt, 3, (int64_t)skip);
+	sqlite3_stmt *stmt = ask(reader, kind, key, skip);
 	enum directory_answer answer = collect(reader, stmt, arena, match_out);
 	if (reader->db)
 		db_reset(stmt);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses: the parser, the canonical text, the key, the split of a detail.
 //
-// Happy path: take_local() reads the local part byte by byte into a buffer of fixed size, domain_parse() takes the rest, make()
-// builds text and key. Every way to a struct addr ends in make(), so what it checks holds for all of them.
+// Happy path: nearly all addresses are a dot-atom of ASCII in a domain of ASCII. One look at each byte finds that out, and one copy
+// holds text, local part and domain, and the keys too where all is in lower case (whole_plain, parts_plain). For the others
+// take_local() reads the local part byte by byte into a buffer of fixed size, domain_parse() takes the rest, make() builds text and
+// key. Every way to a struct addr ends in one of the three.
 #include "mail/addr.h"
 
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 
 #include "base/must.h"
 #include "chars.h"
+#include "domain_parts.h"
 
 struct local {
 	char p[ADDR_LOCAL_BYTES_LONG_MAX];
@@ -128,9 +131,94 @@ static enum addr_result check_local(struct str local, unsigned flags)
 	return str_is_utf8(local) && !has_c1_control(local) ? ADDR_OK : ADDR_BAD_LOCAL;
 }
 
-// Every address is made here. domain's strings live in arena already.
+// --- The plain ones ---
+
+// How many bytes at the start of text are a dot-atom of ASCII as RFC 5321 wants it, which is written without quotes; 0: there is none.
+static size_t plain_local(struct str text, bool *upper_out)
+{
+	size_t n = 0, dot = 0; // dot: just behind the last
+	uint8_t seen = 0;
+	for (; n < text.n; n++) {
+		uint8_t class = chars_class(text.p[n]);
+		if (class & CHARS_PLAIN) {
+			seen |= class;
+			continue;
+		}
+		if (text.p[n] != '.')
+			break;
+		if (n == dot)
+			return 0;
+		dot = n + 1;
+	}
+	*upper_out = (seen & CHARS_UPPER) != 0;
+	return n == dot ? 0 : n;
+}
+
+static struct str lower_copy(struct arena *arena, struct str s)
+{
+	char *copy = arena_alloc(arena, s.n + 1);
+	for (size_t i = 0; copy && i < s.n; i++)
+		copy[i] = chr_lower(s.p[i]);
+	return str_of(copy, copy ? s.n : 0);
+}
+
+// "local@domain" as a whole. False: it is not of this kind, or none, or there is no room: the long way says which.
+static bool whole_plain(struct arena *arena, struct str whole, struct addr *addr_out)
+{
+	bool upper, upper_domain;
+	size_t local = plain_local(whole, &upper);
+	if (local == 0 || local > ADDR_LOCAL_BYTES_MAX || local == whole.n || whole.p[local] != '@' || whole.n + 2 > ADDR_PATH_BYTES_MAX)
+		return false;
+	if (!domain_is_plain(str_from(whole, local + 1), &upper_domain))
+		return false;
+	struct str text = arena_dup(arena, whole), key = text;
+	if (upper || upper_domain)
+		key = lower_copy(arena, whole);
+	if (text.p == NULL || key.p == NULL)
+		return false;
+	*addr_out = (struct addr){.local = str_upto(text, local), .text = text, .key = key,
+		.domain = {.kind = DOMAIN_NAME, .text = str_from(text, local + 1), .key = str_from(key, local + 1)}};
+	return true;
+}
+
+static struct str glue(struct arena *arena, struct str local, struct str domain, bool lower)
+{
+	size_t n = local.n + (domain.n ? 1 + domain.n : 0);
+	char *text = arena_alloc(arena, n + 1);
+	if (text == NULL)
+		return STR_NONE;
+	for (size_t i = 0; i < local.n; i++)
+		text[i] = lower ? chr_lower(local.p[i]) : local.p[i];
+	if (domain.n) {
+		text[local.n] = '@';
+		memcpy(text + local.n + 1, domain.p, domain.n);
+	}
+	return str_of(text, n);
+}
+
+// The same of parts; domain's strings live in arena already.
+static bool parts_plain(struct arena *arena, struct str local, struct domain domain, struct addr *addr_out)
+{
+	bool upper;
+	if (local.n == 0 || local.n > ADDR_LOCAL_BYTES_MAX || plain_local(local, &upper) != local.n || !chars_all_ascii(domain.text) ||
+		local.n + 1 + domain.text.n + 2 > ADDR_PATH_BYTES_MAX)
+		return false;
+	struct str text = glue(arena, local, domain.text, false), key = text;
+	if (upper || !str_eq(domain.text, domain.key))
+		key = glue(arena, local, domain.key, true);
+	if (text.p == NULL || key.p == NULL)
+		return false;
+	*addr_out = (struct addr){.local = str_upto(text, local.n), .domain = domain, .text = text, .key = key};
+	return true;
+}
+
+// --- All ---
+
+// Every other address is made here. domain's strings live in arena already.
 static enum addr_result make(struct arena *arena, struct str local, struct domain domain, unsigned flags, struct addr *addr_out)
 {
+	if (parts_plain(arena, local, domain, addr_out))
+		return ADDR_OK;
 	enum addr_result result = check_local(local, flags);
 	if (result != ADDR_OK)
 		return result;
@@ -223,6 +311,8 @@ enum addr_result addr_parse(struct arena *arena, struct str text, unsigned flags
 {
 	struct local local;
 	struct domain domain;
+	if (whole_plain(arena, text, addr_out))
+		return ADDR_OK;
 	enum addr_result result = take_local(&text, &local);
 	if (result != ADDR_OK)
 		return result;
@@ -270,6 +360,11 @@ enum addr_result addr_parse_path(struct arena *arena, struct str *rest, unsigned
 		if (result != ADDR_OK)
 			return result;
 		routed = true;
+	}
+	ptrdiff_t end = str_index(in, '>');
+	if (!routed && end >= 0 && whole_plain(arena, str_upto(in, (size_t)end), addr_out)) {
+		*rest = str_from(in, (size_t)end + 1);
+		return ADDR_OK;
 	}
 	enum addr_result result = take_local(&in, &local);
 	if (result != ADDR_OK)

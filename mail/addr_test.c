@@ -16,6 +16,11 @@ struct good {
 static const struct good good[] = {
 	{"a@uni.example", "a@uni.example", "a@uni.example"},
 	{"J.Doe+Lists@Uni.Example", "J.Doe+Lists@Uni.Example", "j.doe+lists@uni.example"},
+	{"j.doe@Uni.example", "j.doe@Uni.example", "j.doe@uni.example"},
+	{"J@uni.example.", "J@uni.example", "j@uni.example"},
+	{"J@[IPv6:2001:DB8:0:0::1]", "J@[IPv6:2001:DB8:0:0::1]", "j@[ipv6:2001:db8::1]"},
+	{"j@[IPv6:2001:DB8:0:0::1]", "j@[IPv6:2001:DB8:0:0::1]", "j@[ipv6:2001:db8::1]"},
+	{"J@B\xc3\x9c" "cher.Example", "J@B\xc3\x9c" "cher.Example", "j@xn--bcher-kva.example"},
 	{"\"J.Doe\"@uni.example", "J.Doe@uni.example", "j.doe@uni.example"},
 	{"\"\\J\\D\"@uni.example", "JD@uni.example", "jd@uni.example"},
 	{"\"a b\"@uni.example", "\"a b\"@uni.example", "\"a b\"@uni.example"},

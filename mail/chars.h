@@ -5,10 +5,23 @@
 
 #include "base/str.h"
 
-// RFC 5322 section 3.2.3, and UTF8-non-ascii of RFC 6532 section 3.2.
+// Bits of a byte in chars_classes: one look-up for each of an address, which are many.
+enum {
+	CHARS_ATEXT = 1, // RFC 5322 section 3.2.3, and UTF8-non-ascii of RFC 6532 section 3.2
+	CHARS_PLAIN = 2, // the same in ASCII
+	CHARS_NAME = 4,  // of a label of a domain: letters, digits, hyphen (RFC 5321 section 4.1.2), and underscore because it exists
+	CHARS_UPPER = 8,
+};
+extern const uint8_t chars_classes[256];
+
+static inline uint8_t chars_class(char c)
+{
+	return chars_classes[(unsigned char)c];
+}
+
 static inline bool chars_is_atext(char c)
 {
-	return chr_is_alpha(c) || chr_is_digit(c) || (unsigned char)c > 0x7f || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
+	return chars_class(c) & CHARS_ATEXT;
 }
 
 static inline bool chars_is_control(char c)

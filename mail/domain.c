@@ -9,11 +9,7 @@
 
 #include "base/must.h"
 #include "chars.h"
-
-static bool is_name_byte(char c)
-{
-	return chr_is_alpha(c) || chr_is_digit(c) || c == '-' || c == '_';
-}
+#include "domain_parts.h"
 
 static enum domain_result check_label(struct str label)
 {
@@ -24,7 +20,7 @@ static enum domain_result check_label(struct str label)
 	if (label.p[0] == '-' || label.p[label.n - 1] == '-')
 		return DOMAIN_BAD;
 	for (size_t i = 0; i < label.n; i++)
-		if (!is_name_byte(label.p[i]))
+		if (!(chars_class(label.p[i]) & CHARS_NAME))
 			return DOMAIN_BAD;
 	return DOMAIN_OK;
 }
@@ -121,6 +117,32 @@ static enum domain_result parse_utf8(struct arena *arena, struct str text, struc
 		result = store(arena, text, key, (struct domain){.kind = DOMAIN_NAME}, domain_out);
 	idn2_free(ascii);
 	return result;
+}
+
+bool domain_is_plain(struct str text, bool *upper_out)
+{
+	size_t label = 0; // where it begins
+	uint8_t seen = 0;
+	bool number = true; // RFC 1123 section 2.1: the last label is none
+	for (size_t i = 0; i < text.n; i++) {
+		char c = text.p[i];
+		if (c == '.') {
+			if (i == label || i - label > DOMAIN_LABEL_BYTES_MAX || text.p[label] == '-' || text.p[i - 1] == '-')
+				return false;
+			label = i + 1;
+			number = true;
+			continue;
+		}
+		seen |= chars_class(c);
+		if (!(chars_class(c) & CHARS_NAME))
+			return false;
+		number &= chr_is_digit(c);
+	}
+	if (label == text.n || text.n - label > DOMAIN_LABEL_BYTES_MAX || text.p[label] == '-' || text.p[text.n - 1] == '-' || number ||
+		text.n > DOMAIN_BYTES_MAX)
+		return false;
+	*upper_out = (seen & CHARS_UPPER) != 0;
+	return true;
 }
 
 enum domain_result domain_parse(struct arena *arena, struct str text, unsigned flags, struct domain *domain_out)

@@ -245,9 +245,11 @@ static uint64_t hash_of(const struct recipient_target *target)
 }
 
 // Of 100,000 members most share a host, a list and a domain: what is the same as before is not copied again.
-static struct str keep_str(struct decision *d, struct str text, struct str before)
+static inline struct str keep_str(struct decision *d, struct str text, struct str before)
 {
-	return before.n && str_eq(text, before) ? before : text.n || text.p ? arena_dup(d->arena, text) : text;
+	if (text.n == 0)
+		return text.p ? STR("") : text;
+	return str_eq(text, before) ? before : arena_dup(d->arena, text);
 }
 
 // Not addr_copy(): here the arena's cap is no bug. NULL over it.

@@ -276,11 +276,12 @@ bool recipient_try_role(struct decision *d)
 	return true;
 }
 
-static void route_ours(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+static void route_ours(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain,
+	enum domain_type type)
 {
-	if (!recipient_status_accepts(d, item, domain, type_of(domain) == TYPE_RELAY))
+	if (!recipient_status_accepts(d, item, domain, type == TYPE_RELAY))
 		return;
-	switch (type_of(domain)) {
+	switch (type) {
 	case TYPE_LOCAL:
 		note_role(d, item, addr, domain);
 		if (!try_address(d, item, addr, domain) && !try_whole_domain(d, item, addr))
@@ -313,8 +314,9 @@ void recipient_address(struct decision *d, struct decision_item *item, struct ad
 		if (found != DECISION_SOMEBODY)
 			return;
 		decision_reason(d, "domain", domain->dn, ATTR_PH_DOMAIN_TYPE, entry_first(domain, ATTR_PH_DOMAIN_TYPE));
-		if (type_of(domain) != TYPE_ALIAS || !follow_alias(d, &addr, domain, &target)) {
-			route_ours(d, item, &addr, domain);
+		enum domain_type type = type_of(domain);
+		if (type != TYPE_ALIAS || !follow_alias(d, &addr, domain, &target)) {
+			route_ours(d, item, &addr, domain, type);
 			return;
 		}
 		if (try_address(d, item, &addr, domain)) { // an entry may have an address in the alias domain alone

@@ -71,6 +71,14 @@ static bool unseal(struct str *blob)
 
 // --- Writing and reading ---
 
+enum { ATTR_WORD_BITS = 64 };
+
+// Most of what is asked for is not there.
+static inline bool is_there(const struct entry *entry, enum attr attr)
+{
+	return entry->attrs[(unsigned)attr / ATTR_WORD_BITS] >> ((unsigned)attr % ATTR_WORD_BITS) & 1;
+}
+
 // Takes a varint (little-endian groups of 7 bits) of at most 32 bits off *rest. Most are one byte.
 static inline bool take_varint(struct str *rest, size_t *out)
 {
@@ -160,11 +168,13 @@ bool entry_decode(struct str blob, struct entry *entry_out)
 		return false;
 	entry.classes = (unsigned)classes;
 	entry.values = rest;
+	memset(entry.attrs, 0, sizeof entry.attrs);
 	unsigned number, last = 0;
 	struct str value;
 	while (rest.n > 0) {
 		if (!take_value(&rest, &number, &value) || number < last || attr_by_number(number) == NULL)
 			return false;
+		entry.attrs[number / ATTR_WORD_BITS] |= (uint64_t)1 << number % ATTR_WORD_BITS;
 		last = number;
 	}
 	*entry_out = entry;
@@ -185,17 +195,27 @@ bool entry_each(const struct entry *entry, struct entry_cursor *cursor, enum att
 
 bool entry_next(const struct entry *entry, enum attr attr, struct entry_cursor *cursor, struct str *value_out)
 {
-	struct str rest = str_from(entry->values, cursor->at), value;
-	unsigned found;
-	while (rest.n > 0 && (unsigned)(uint8_t)rest.p[0] <= (unsigned)attr) { // they ascend
-		must(take_value(&rest, &found, &value));
-		if (found != (unsigned)attr)
-			continue;
-		cursor->at = entry->values.n - rest.n;
-		*value_out = value;
-		return true;
+	const char *p = entry->values.p + cursor->at, *end = entry->values.p + entry->values.n;
+	if (!is_there(entry, attr))
+		return false;
+	while (p < end && (uint8_t)*p <= (unsigned)attr) { // they ascend
+		bool found = (uint8_t)*p == (unsigned)attr;
+		size_t n = (uint8_t)p[1]; // entry_decode has checked that it is there
+		p += 2;
+		if (n >= 0x80) {
+			struct str rest = str_of(p - 1, (size_t)(end - p) + 1);
+			must(take_varint(&rest, &n));
+			p = rest.p;
+		}
+		if (found)
+			*value_out = str_of(p, n);
+		p += n;
+		if (found) {
+			cursor->at = (size_t)(p - entry->values.p);
+			return true;
+		}
 	}
-	cursor->at = entry->values.n - rest.n;
+	cursor->at = (size_t)(p - entry->values.p);
 	return false;
 }
 
@@ -203,13 +223,14 @@ struct str entry_first(const struct entry *entry, enum attr attr)
 {
 	struct entry_cursor cursor = {0};
 	struct str value = STR_NONE;
-	entry_next(entry, attr, &cursor, &value);
+	if (is_there(entry, attr))
+		entry_next(entry, attr, &cursor, &value);
 	return value;
 }
 
 bool entry_has(const struct entry *entry, enum attr attr)
 {
-	return entry_first(entry, attr).p != NULL;
+	return is_there(entry, attr);
 }
 
 // --- Languages ---

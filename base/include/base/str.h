@@ -36,19 +36,38 @@ static inline struct str str_of_c(const char *c)
 	return (struct str){c, c ? strlen(c) : 0};
 }
 
-bool str_eq(struct str a, struct str b);
-bool str_eq_nocase(struct str a, struct str b);
+static inline bool str_eq(struct str a, struct str b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+// Are n bytes the same but for the case of ASCII letters?
+bool str_same_nocase(const char *a, const char *b, size_t n);
+
+static inline bool str_eq_nocase(struct str a, struct str b)
+{
+	return a.n == b.n && str_same_nocase(a.p, b.p, a.n);
+}
 
 // Order by bytes, then by length; <0, 0, >0 like memcmp.
 int str_cmp(struct str a, struct str b);
 
-bool str_starts(struct str s, struct str prefix);
+static inline bool str_starts(struct str s, struct str prefix)
+{
+	return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+
 bool str_starts_nocase(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 bool str_ends_nocase(struct str s, struct str suffix);
 
 // Index of the first (last) byte c, or -1.
-ptrdiff_t str_index(struct str s, char c);
+static inline ptrdiff_t str_index(struct str s, char c)
+{
+	const char *at = s.n ? (const char *)memchr(s.p, c, s.n) : NULL;
+	return at ? at - s.p : -1;
+}
+
 ptrdiff_t str_rindex(struct str s, char c);
 
 // How many letters have to be changed, added or taken away to make one of the other, case apart (Levenshtein): for "did you
@@ -60,11 +79,28 @@ size_t str_distance(struct str a, struct str b);
 ptrdiff_t str_find(struct str s, struct str needle);
 
 // The part from byte i, and the first i bytes. An i beyond the end gives the empty rest, the whole string.
-struct str str_from(struct str s, size_t i);
-struct str str_upto(struct str s, size_t i);
+static inline struct str str_from(struct str s, size_t i)
+{
+	if (i >= s.n)
+		return str_of(s.n ? s.p + s.n : s.p, 0);
+	return str_of(s.p + i, s.n - i);
+}
+
+static inline struct str str_upto(struct str s, size_t i)
+{
+	return str_of(s.p, i < s.n ? i : s.n);
+}
 
 // Splits at the first c: before and after it, c in neither. False without c; the outputs are then untouched.
-bool str_cut(struct str s, char c, struct str *before_out, struct str *after_out);
+static inline bool str_cut(struct str s, char c, struct str *before_out, struct str *after_out)
+{
+	ptrdiff_t at = str_index(s, c);
+	if (at < 0)
+		return false;
+	*before_out = str_upto(s, (size_t)at);
+	*after_out = str_from(s, (size_t)at + 1);
+	return true;
+}
 
 // Without ASCII white space (space, tab, CR, LF) at both ends.
 struct str str_trim(struct str s);
@@ -113,7 +149,7 @@ static inline int chr_hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-// A 64-bit hash of the bytes (FNV-1a): for tables inside a process, not against an opponent, not on disk.
+// A 64-bit hash of the bytes: for tables inside a process, not against an opponent, not on disk.
 uint64_t str_hash(struct str s);
 
 #endif

@@ -32,6 +32,7 @@ struct entry {
 	unsigned classes; // ENTRY_*
 	struct str dn;    // as the directory writes it
 	struct str values; // encoded; for entry_next
+	uint64_t attrs[(ATTR_NUMBER_MAX + 1) / 64]; // a bit for each attribute that has values
 };
 
 // Checks the whole blob, so that later reads cannot fail. False: damaged or of a newer version; entry untouched.
