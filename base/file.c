@@ -97,6 +97,19 @@ enum err_code file_dir_sync(int dir, struct err *err)
 	return ops->fsync(dir) == 0 ? ERR_OK : err_errno(err, "sync directory");
 }
 
+enum err_code file_create_unnamed(int dir, int *fd_out, struct err *err)
+{
+	static const char name[] = ".unnamed";
+	enum err_code code = open_at(dir, ".", O_RDWR | O_TMPFILE, fd_out, err);
+	if (code == ERR_OK || (errno != EOPNOTSUPP && errno != EISDIR))
+		return code;
+	(void)ops->unlinkat(dir, name, 0); // of somebody who was killed right here
+	code = open_at(dir, name, O_RDWR | O_CREAT | O_EXCL, fd_out, err);
+	if (code == ERR_OK)
+		(void)ops->unlinkat(dir, name, 0);
+	return code;
+}
+
 enum err_code file_create(int dir, struct str name, int *fd_out, struct err *err)
 {
 	char c[NAME_MAX + 1];

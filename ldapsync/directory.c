@@ -144,7 +144,13 @@ struct str directory_login_key(struct arena *arena, struct str login, struct str
 	struct str folded = addr_local_key(arena, user);
 	if (folded.n == 0 || domain_parse(arena, realm_text, DOMAIN_UTF8, &realm) != DOMAIN_OK)
 		return STR_NONE;
-	return arena_printf(arena, "%.*s@%.*s", STR_FMT(folded), STR_FMT(realm.key));
+	char *key = arena_alloc(arena, folded.n + 1 + realm.key.n + 1);
+	if (key == NULL)
+		return STR_NONE;
+	memcpy(key, folded.p, folded.n);
+	key[folded.n] = '@';
+	memcpy(key + folded.n + 1, realm.key.p, realm.key.n);
+	return str_of(key, folded.n + 1 + realm.key.n);
 }
 
 struct guid directory_dn_key(struct str dn)

@@ -97,6 +97,10 @@ enum err_code image_open(const char *path, const struct db_schema *schema, struc
 	struct image *image = calloc(1, sizeof *image);
 	must(image != NULL);
 	image->db = db;
+	const char *name = strrchr(path, '/');
+	image->folder = name == NULL ? strdup(".") : strndup(path, name == path ? 1 : (size_t)(name - path));
+	must(image->folder != NULL);
+	buf_init(&image->doubles, IMAGE_DOUBLES_BYTES_MAX);
 	buf_init(&image->text, 2 * IMAGE_COOKIE_BYTES_MAX);
 	balance_init(&image->balance, BALANCE_KEYS_MAX);
 	image->secret = guid_new();
@@ -112,6 +116,8 @@ void image_close(struct image **image_in)
 	image_abort(image);
 	db_close(&image->db);
 	buf_fini(&image->text);
+	buf_fini(&image->doubles);
+	free(image->folder);
 	balance_fini(&image->balance);
 	free(image->seen);
 	free(image);
@@ -202,7 +208,8 @@ enum err_code image_begin(struct image *image, enum image_begin how, struct err 
 	image->how = how;
 	image->version = state.version;
 	image->counters = (struct image_counters){.entries = state.entries};
-	image->is_first = false;
+	image->is_first = image->had_waiting = image->knows_doubles = false;
+	buf_clear(&image->doubles);
 	balance_clear(&image->balance);
 	if (image->seen)
 		memset(image->seen, 0, image->seen_bytes);

@@ -37,6 +37,8 @@ enum err_code image_conflicts(struct image *image, image_conflict_fn *each, void
 	enum db_step step = DB_DONE;
 	int64_t last_kind = -1;
 	bool told = false;
+	if (image->knows_doubles)
+		return image_conflicts_of(image, buf_str(&image->doubles), each, context, err);
 	buf_init(&dns, 8 * ENTRY_DN_BYTES_MAX);
 	buf_init(&last, KEYS_KEY_BYTES_MAX);
 	while (code == ERR_OK && (step = db_step(image->db, stmt, err)) == DB_ROW) {

@@ -2,9 +2,9 @@
 // The rows of `key`: written, dropped, counted.
 //
 // A first load writes several for each entry, all over the table: DNs and mailbox ids are hashes. One by one each would fetch a
-// page and push another out of the cache. So they wait in memory, up to RUN_BYTES_MAX, and are written in order of the table,
-// many to a statement; the second run goes through the pages of the first once. Whoever needs the table before that writes what
-// waits (write_run): only an entry that comes twice does.
+// page and push another out of the cache. So they are sorted first (image_sort.h) and written in order of the table, many to a
+// statement, each at the end of it. Whoever needs the table before that writes what waits (write_waiting): only an entry that
+// comes twice does. Keys with several owners come one behind the other then, and are remembered for image_conflicts.
 //
 // How many keys of a kind there are is counted by a load of a file and carried on from there, because a count takes longer than a
 // change. What an entry gains or loses alone is noted when it happens (balance.h), not while a table is filled for the first
@@ -16,40 +16,21 @@
 #include "base/must.h"
 #include "keys.h"
 
-enum { RUN_BYTES_MAX = 4 << 20, RUN_KEYS_MAX = 128 << 10, HEAD_BYTES = 8 };
-
-struct waiting {
-	uint64_t prefix; // kind and the first bytes of the key, in the order of the table
-	uint32_t at, n;  // in bytes: the key
-	int64_t id;
-};
-
-struct image_run {
-	struct waiting *v; // owned
-	size_t n, room;
+// Rows of the next statement.
+struct batch {
+	struct image *image;
+	size_t n;
+	struct {
+		enum directory_key kind;
+		size_t at, n; // in bytes: the key
+		int64_t id;
+	} rows[IMAGE_ADD_KEYS_ROWS];
 	struct buf bytes;
+	enum directory_key kind; // of the last row
+	struct buf key;
 };
 
 // --- Rows ---
-
-static struct str key_of(const struct image_run *run, const struct waiting *one)
-{
-	return str_of(run->bytes.p + one->at, one->n);
-}
-
-static enum directory_key kind_of(const struct waiting *one)
-{
-	return (enum directory_key)(one->prefix >> 56);
-}
-
-static int compare_waiting(const void *a_in, const void *b_in, void *run)
-{
-	const struct waiting *a = a_in, *b = b_in;
-	if (a->prefix != b->prefix)
-		return a->prefix < b->prefix ? -1 : 1;
-	int order = str_cmp(key_of(run, a), key_of(run, b));
-	return order ? order : a->id < b->id ? -1 : a->id > b->id;
-}
 
 static void bind_row(sqlite3_stmt *stmt, int row, enum directory_key kind, struct str key, int64_t id)
 {
@@ -66,74 +47,83 @@ static enum err_code run_row(struct image *image, size_t statement, enum directo
 	return db_run(image->db, stmt, err);
 }
 
-// What waits, into the table.
-static enum err_code write_run(struct image *image, struct err *err)
+static struct str key_of(const struct batch *batch, size_t row)
 {
-	struct image_run *run = image->run;
+	return str_of(batch->bytes.p + batch->rows[row].at, batch->rows[row].n);
+}
+
+static enum err_code write_batch(struct batch *batch, struct err *err)
+{
+	struct image *image = batch->image;
 	enum err_code code = ERR_OK;
-	size_t i = 0;
-	if (run == NULL || run->n == 0)
-		return ERR_OK;
-	qsort_r(run->v, run->n, sizeof *run->v, compare_waiting, run);
-	for (; code == ERR_OK && i + IMAGE_ADD_KEYS_ROWS <= run->n; i += IMAGE_ADD_KEYS_ROWS) {
+	if (batch->n == IMAGE_ADD_KEYS_ROWS) {
 		sqlite3_stmt *stmt = db_stmt(image->db, IMAGE_ADD_KEYS);
-		for (int row = 0; row < IMAGE_ADD_KEYS_ROWS; row++)
-			bind_row(stmt, row, kind_of(&run->v[i + (size_t)row]), key_of(run, &run->v[i + (size_t)row]),
-				run->v[i + (size_t)row].id);
+		for (size_t i = 0; i < batch->n; i++)
+			bind_row(stmt, (int)i, batch->rows[i].kind, key_of(batch, i), batch->rows[i].id);
 		code = db_run(image->db, stmt, err);
+	} else {
+		for (size_t i = 0; code == ERR_OK && i < batch->n; i++)
+			code = run_row(image, IMAGE_ADD_KEY, batch->rows[i].kind, key_of(batch, i), batch->rows[i].id, err);
 	}
-	for (; code == ERR_OK && i < run->n; i++)
-		code = run_row(image, IMAGE_ADD_KEY, kind_of(&run->v[i]), key_of(run, &run->v[i]), run->v[i].id, err);
-	run->n = 0;
-	buf_clear(&run->bytes);
+	batch->n = 0;
+	buf_clear(&batch->bytes);
 	return code;
 }
 
-static struct image_run *run_new(void)
+// The next in order.
+static enum err_code add_to_batch(void *context, enum directory_key kind, struct str key, int64_t id, struct err *err)
 {
-	struct image_run *run = calloc(1, sizeof *run);
-	must(run != NULL);
-	buf_init(&run->bytes, RUN_BYTES_MAX);
-	return run;
+	struct batch *batch = context;
+	enum err_code code = batch->n == IMAGE_ADD_KEYS_ROWS ? write_batch(batch, err) : ERR_OK;
+	if (batch->kind == kind && str_eq(buf_str(&batch->key), key)) {
+		keys_add(&batch->image->doubles, kind, key);
+	} else {
+		batch->kind = kind;
+		buf_clear(&batch->key);
+		buf_add(&batch->key, key);
+	}
+	batch->rows[batch->n].kind = kind;
+	batch->rows[batch->n].at = batch->bytes.n;
+	batch->rows[batch->n].n = key.n;
+	batch->rows[batch->n++].id = id;
+	must(buf_add(&batch->bytes, key));
+	return code;
 }
 
-static uint64_t prefix_of(enum directory_key kind, struct str key)
+// What waits, into the table.
+static enum err_code write_waiting(struct image *image, struct err *err)
 {
-	uint64_t prefix = (uint8_t)kind;
-	for (size_t i = 0; i < HEAD_BYTES - 1; i++)
-		prefix = prefix << 8 | (i < key.n ? (uint8_t)key.p[i] : 0);
-	return prefix;
+	if (image->sort == NULL)
+		return ERR_OK;
+	struct batch *batch = malloc(sizeof *batch);
+	must(batch != NULL);
+	batch->image = image;
+	batch->n = 0;
+	batch->kind = 0;
+	buf_init(&batch->bytes, IMAGE_ADD_KEYS_ROWS * KEYS_KEY_BYTES_MAX);
+	buf_init(&batch->key, KEYS_KEY_BYTES_MAX);
+	enum err_code code = image_sort_drain(image->sort, add_to_batch, batch, err);
+	if (code == ERR_OK)
+		code = write_batch(batch, err);
+	buf_fini(&batch->bytes);
+	buf_fini(&batch->key);
+	free(batch);
+	image_sort_free(&image->sort);
+	image->knows_doubles = code == ERR_OK && !image->had_waiting && !image->doubles.overflow;
+	image->had_waiting = true;
+	return code;
 }
 
-static enum err_code wait_in_run(struct image *image, enum directory_key kind, struct str key, int64_t id, struct err *err)
+static enum err_code wait_for_others(struct image *image, enum directory_key kind, struct str key, int64_t id, struct err *err)
 {
-	if (image->run == NULL)
-		image->run = run_new();
-	struct image_run *run = image->run;
-	if (run->n == RUN_KEYS_MAX || key.n > RUN_BYTES_MAX - run->bytes.n) {
-		enum err_code code = write_run(image, err);
-		if (code)
-			return code;
-	}
-	if (run->n == run->room) {
-		run->room = run->room ? 2 * run->room : 1024;
-		run->v = reallocarray(run->v, run->room, sizeof *run->v);
-		must(run->v != NULL);
-	}
-	run->v[run->n++] = (struct waiting){prefix_of(kind, key), (uint32_t)run->bytes.n, (uint32_t)key.n, id};
-	must(buf_add(&run->bytes, key));
-	return ERR_OK;
+	if (image->sort == NULL)
+		image->sort = image_sort_new(str_of_c(image->folder));
+	return image_sort_add(image->sort, kind, key, id, err);
 }
 
 void image_forget_keys(struct image *image)
 {
-	struct image_run *run = image->run;
-	image->run = NULL;
-	if (run == NULL)
-		return;
-	free(run->v);
-	buf_fini(&run->bytes);
-	free(run);
+	image_sort_free(&image->sort);
 }
 
 // --- Counts ---
@@ -303,7 +293,7 @@ enum err_code image_change_keys(struct image *image, struct str old_keys, struct
 {
 	enum directory_key kind;
 	struct str key, rest = old_keys;
-	enum err_code code = old_keys.n ? write_run(image, err) : ERR_OK;
+	enum err_code code = old_keys.n ? write_waiting(image, err) : ERR_OK;
 	while (code == ERR_OK && keys_next(&rest, &kind, &key)) {
 		if (has_key(keys, kind, key))
 			continue;
@@ -317,7 +307,7 @@ enum err_code image_change_keys(struct image *image, struct str old_keys, struct
 			continue;
 		code = note_key(image, kind, key, true, err);
 		if (code == ERR_OK)
-			code = image->is_first ? wait_in_run(image, kind, key, id, err)
+			code = image->is_first ? wait_for_others(image, kind, key, id, err)
 					       : run_row(image, IMAGE_ADD_KEY, kind, key, id, err);
 	}
 	return code;
@@ -325,6 +315,6 @@ enum err_code image_change_keys(struct image *image, struct str old_keys, struct
 
 enum err_code image_settle_keys(struct image *image, struct err *err)
 {
-	enum err_code code = write_run(image, err);
+	enum err_code code = write_waiting(image, err);
 	return code ? code : count_gone(image, err);
 }

@@ -3,13 +3,15 @@
 //
 //     image.c            open and close; transactions; the state row; the WAL folded in
 //     image_rows.c       entries: put, kept, dropped, swept
-//     image_keys.c       the rows that find them; those of a first load in sorted runs; what an entry lost and nobody else has
+//     image_keys.c       the rows that find them; those of a first load in order; what an entry lost and nobody else has
+//     image_sort.c       that order
 //     image_polled.c     what a server that is polled had
 //     image_conflicts.c  keys that several entries claim
 #ifndef LDAPSYNC_IMAGE_PARTS_H
 #define LDAPSYNC_IMAGE_PARTS_H
 
 #include "image.h"
+#include "image_sort.h"
 #include "ldapsync/directory.h"
 
 enum {
@@ -20,9 +22,7 @@ enum {
 	IMAGE_POLLED, IMAGE_SET_POLLED, IMAGE_DROP_POLLED, IMAGE_CLEAR_POLLED,
 	IMAGE_STATEMENTS
 };
-enum { IMAGE_ADD_KEYS_ROWS = 32 };
-
-struct image_run; // keys that wait to be written, of image_keys.c
+enum { IMAGE_ADD_KEYS_ROWS = 32, IMAGE_DOUBLES_BYTES_MAX = 64 << 10 };
 
 struct image {
 	struct db *db;
@@ -30,7 +30,11 @@ struct image {
 	uint8_t *seen;         // owned; a bit for each row id
 	size_t seen_bytes;
 	bool is_first;         // this transaction fills an empty table
-	struct image_run *run; // owned; NULL: none waits
+	char *folder;          // owned
+	struct image_sort *sort; // owned; keys that wait to be written. NULL: none
+	bool had_waiting;      // some were written before the others came
+	bool knows_doubles;    // the table is as it was filled, and has the keys of doubles several times, no others
+	struct buf doubles;    // in the form of keys.h
 	struct balance balance; // of this transaction
 	struct guid secret;     // for its hashes
 	enum image_begin how;

@@ -60,6 +60,8 @@ static bool is_same_place(const struct entry *a, const struct entry *b)
 static void note_change(struct image *image, const struct guid *uuid, struct str old_data, struct str data)
 {
 	struct entry before = {0}, after = {0};
+	if (image->is_first) // which has nothing to lose
+		return;
 	if (!old_data.n || !data.n)
 		image_note(image, BALANCE_ENTRIES, guid_bytes(uuid), data.n > 0);
 	if ((old_data.n && !entry_decode(old_data, &before)) || (data.n && !entry_decode(data, &after)))

@@ -106,8 +106,9 @@ static unsigned classes_of(const struct raw_entry *record)
 
 static struct str record_value(const struct raw_entry *record, enum attr attr)
 {
+	struct str name = str_of_c(attr_name(attr));
 	for (size_t i = 0; i < record->n_values; i++)
-		if (str_eq_nocase(record->values[i].name, str_of_c(attr_name(attr))))
+		if (str_eq_nocase(record->values[i].name, name))
 			return record->values[i].value;
 	return STR_NONE;
 }
@@ -363,8 +364,9 @@ static struct guid identity(struct intake *intake, const struct raw_entry *recor
 static bool mailbox_is_doubtful(const struct raw_entry *record, const struct item *items, size_t n)
 {
 	size_t given = 0, good = 0;
+	struct str name = str_of_c(attr_name(ATTR_PH_MAILBOX_ID));
 	for (size_t i = 0; i < record->n_values; i++)
-		given += str_eq_nocase(record->values[i].name, str_of_c(attr_name(ATTR_PH_MAILBOX_ID)));
+		given += str_eq_nocase(record->values[i].name, name);
 	for (size_t i = 0; i < n; i++)
 		good += items[i].info->attr == ATTR_PH_MAILBOX_ID;
 	return given > 1 || given != good;

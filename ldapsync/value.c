@@ -18,6 +18,24 @@ static bool has_controls(struct str s)
 	return false;
 }
 
+// What nearly all values are: ASCII without controls. Eight bytes at a time; a byte of the sum is 0x80 or more where all is well.
+static bool is_plain(struct str s)
+{
+	const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
+	uint64_t word = 0, good = high;
+	for (; s.n >= sizeof word; s = str_of(s.p + sizeof word, s.n - sizeof word)) {
+		memcpy(&word, s.p, sizeof word);
+		if (word & high)
+			return false;
+		good &= (word | high) - 0x20 * ones;        // from 0x20 on
+		good &= (word ^ 0x7f * ones) + 0x7f * ones; // and not DEL
+	}
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20 || (unsigned char)s.p[i] >= 0x7f)
+			return false;
+	return (good & high) == high;
+}
+
 static const char *check_word(struct str text)
 {
 	if (text.n == 0 || !str_is_printable(text) || str_index(text, ' ') >= 0)
@@ -81,7 +99,7 @@ const char *value_check(enum attr_check check, struct str text, struct arena *sc
 {
 	int64_t stamp_ms;
 	*value_out = (struct value){.text = text};
-	if (check != ATTR_CHECK_RAW) {
+	if (check != ATTR_CHECK_RAW && !is_plain(text)) {
 		if (!str_is_utf8(text))
 			return "is not UTF-8";
 		if (has_controls(text))

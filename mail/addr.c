@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses: the parser, the canonical text, the key, the split of a detail.
 //
-// Happy path: nearly all addresses are a dot-atom of ASCII in a domain of ASCII. One look at each byte finds that out, and one copy
-// holds text, local part and domain, and the keys too where all is in lower case (whole_plain, parts_plain). For the others
-// take_local() reads the local part byte by byte into a buffer of fixed size, domain_parse() takes the rest, make() builds text and
-// key. Every way to a struct addr ends in one of the three.
+// Happy path: nearly all addresses are a dot-atom of ASCII in a domain of ASCII. One look at each byte finds that out, and one
+// copy holds text, local part and domain, and the keys too where all is in lower case (whole_plain, parts_plain). For the others
+// take_local() reads the local part byte by byte into a buffer of fixed size, domain_parse() takes the rest, make() builds text
+// and key. Every way to a struct addr ends in one of the three.
 #include "mail/addr.h"
 
 #include <stdlib.h>
@@ -133,7 +133,8 @@ static enum addr_result check_local(struct str local, unsigned flags)
 
 // --- The plain ones ---
 
-// How many bytes at the start of text are a dot-atom of ASCII as RFC 5321 wants it, which is written without quotes; 0: there is none.
+// How many bytes at the start of text are a dot-atom of ASCII as RFC 5321 wants it, which is written without quotes; 0: there is
+// none.
 static size_t plain_local(struct str text, bool *upper_out)
 {
 	size_t n = 0, dot = 0; // dot: just behind the last
@@ -167,9 +168,9 @@ static bool whole_plain(struct arena *arena, struct str whole, struct addr *addr
 {
 	bool upper, upper_domain;
 	size_t local = plain_local(whole, &upper);
-	if (local == 0 || local > ADDR_LOCAL_BYTES_MAX || local == whole.n || whole.p[local] != '@' || whole.n + 2 > ADDR_PATH_BYTES_MAX)
+	if (local == 0 || local > ADDR_LOCAL_BYTES_MAX || local == whole.n || whole.p[local] != '@')
 		return false;
-	if (!domain_is_plain(str_from(whole, local + 1), &upper_domain))
+	if (whole.n + 2 > ADDR_PATH_BYTES_MAX || !domain_is_plain(str_from(whole, local + 1), &upper_domain))
 		return false;
 	struct str text = arena_dup(arena, whole), key = text;
 	if (upper || upper_domain)
@@ -200,8 +201,9 @@ static struct str glue(struct arena *arena, struct str local, struct str domain,
 static bool parts_plain(struct arena *arena, struct str local, struct domain domain, struct addr *addr_out)
 {
 	bool upper;
-	if (local.n == 0 || local.n > ADDR_LOCAL_BYTES_MAX || plain_local(local, &upper) != local.n || !chars_all_ascii(domain.text) ||
-		local.n + 1 + domain.text.n + 2 > ADDR_PATH_BYTES_MAX)
+	if (local.n == 0 || local.n > ADDR_LOCAL_BYTES_MAX || local.n + 1 + domain.text.n + 2 > ADDR_PATH_BYTES_MAX)
+		return false;
+	if (plain_local(local, &upper) != local.n || !chars_all_ascii(domain.text))
 		return false;
 	struct str text = glue(arena, local, domain.text, false), key = text;
 	if (upper || !str_eq(domain.text, domain.key))

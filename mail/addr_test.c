@@ -247,7 +247,7 @@ static void addr_moves_between_domains_and_arenas(void **state)
 static void addr_reports_a_full_arena(void **state)
 {
 	(void)state;
-	struct arena *small = arena_new(40);
+	struct arena *small = arena_new(20);
 	struct addr addr;
 	assert_int_equal(addr_parse(small, STR("a@a-rather-long-domain-name.example"), 0, &addr), ADDR_FULL);
 	arena_free(&small);

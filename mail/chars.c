@@ -7,7 +7,8 @@ enum { LETTER = CHARS_ATEXT | CHARS_PLAIN | CHARS_NAME, ATOM = CHARS_ATEXT | CHA
 const uint8_t chars_classes[256] = {
 	['A'... 'Z'] = LETTER | CHARS_UPPER, ['a'... 'z'] = LETTER, ['0'... '9'] = LETTER,
 	['-'] = LETTER, ['_'] = LETTER,
-	['!'] = ATOM, ['#'] = ATOM, ['$'] = ATOM, ['%'] = ATOM, ['&'] = ATOM, ['\''] = ATOM, ['*'] = ATOM, ['+'] = ATOM, ['/'] = ATOM,
-	['='] = ATOM, ['?'] = ATOM, ['^'] = ATOM, ['`'] = ATOM, ['{'] = ATOM, ['|'] = ATOM, ['}'] = ATOM, ['~'] = ATOM,
+	['!'] = ATOM, ['#'] = ATOM, ['$'] = ATOM, ['%'] = ATOM, ['&'] = ATOM, ['\''] = ATOM, ['*'] = ATOM, ['+'] = ATOM,
+	['/'] = ATOM, ['='] = ATOM, ['?'] = ATOM, ['^'] = ATOM, ['`'] = ATOM, ['{'] = ATOM, ['|'] = ATOM, ['}'] = ATOM,
+	['~'] = ATOM,
 	[0x80 ... 0xff] = CHARS_ATEXT,
 };

@@ -9,7 +9,7 @@
 enum {
 	CHARS_ATEXT = 1, // RFC 5322 section 3.2.3, and UTF8-non-ascii of RFC 6532 section 3.2
 	CHARS_PLAIN = 2, // the same in ASCII
-	CHARS_NAME = 4,  // of a label of a domain: letters, digits, hyphen (RFC 5321 section 4.1.2), and underscore because it exists
+	CHARS_NAME = 4,  // of a label of a domain: letters, digits, hyphen (RFC 5321 section 4.1.2), and underscore, which exists
 	CHARS_UPPER = 8,
 };
 extern const uint8_t chars_classes[256];

@@ -138,8 +138,9 @@ bool domain_is_plain(struct str text, bool *upper_out)
 			return false;
 		number &= chr_is_digit(c);
 	}
-	if (label == text.n || text.n - label > DOMAIN_LABEL_BYTES_MAX || text.p[label] == '-' || text.p[text.n - 1] == '-' || number ||
-		text.n > DOMAIN_BYTES_MAX)
+	if (label == text.n || text.n - label > DOMAIN_LABEL_BYTES_MAX || text.p[label] == '-' || text.p[text.n - 1] == '-')
+		return false;
+	if (number || text.n > DOMAIN_BYTES_MAX)
 		return false;
 	*upper_out = (seen & CHARS_UPPER) != 0;
 	return true;
@@ -153,6 +154,14 @@ enum domain_result domain_parse(struct arena *arena, struct str text, unsigned f
 		return parse_literal(arena, text, domain_out);
 	if (text.p[text.n - 1] == '.')
 		text.n--;
+	bool upper;
+	if (domain_is_plain(text, &upper)) {
+		struct str kept = arena_dup(arena, text), key = upper ? lower_copy(arena, text) : kept;
+		if (kept.p == NULL || key.p == NULL)
+			return DOMAIN_FULL;
+		*domain_out = (struct domain){.kind = DOMAIN_NAME, .text = kept, .key = key};
+		return DOMAIN_OK;
+	}
 	if (text.n > DOMAIN_BYTES_MAX)
 		return DOMAIN_TOO_LONG;
 	if (!chars_all_ascii(text))

@@ -5,8 +5,8 @@
 
 #include "base/str.h"
 
-// Is it a name of ASCII that domain_parse would take as it is, without a trailing dot? *upper_out: some letters are not in lower case, so
-// that its key is another text.
+// Is it a name of ASCII that domain_parse would take as it is, without a trailing dot? *upper_out: some letters are not in lower
+// case, so that its key is another text.
 bool domain_is_plain(struct str text, bool *upper_out);
 
 #endif

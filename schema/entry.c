@@ -141,9 +141,20 @@ bool entry_begin(struct buf *b, const struct guid *uuid, bool has_uuid, unsigned
 
 bool entry_add(struct buf *b, enum attr attr, struct str value)
 {
-	buf_add_byte(b, (char)(uint8_t)attr);
-	add_varint(b, value.n);
-	return buf_add(b, value);
+	if (value.n >= 0x80) {
+		buf_add_byte(b, (char)(uint8_t)attr);
+		add_varint(b, value.n);
+		return buf_add(b, value);
+	}
+	char *to = buf_reserve(b, 2 + value.n);
+	if (to == NULL)
+		return false;
+	to[0] = (char)(uint8_t)attr;
+	to[1] = (char)(uint8_t)value.n;
+	if (value.n)
+		memcpy(to + 2, value.p, value.n);
+	buf_grew(b, 2 + value.n);
+	return true;
 }
 
 void entry_mark_cut(struct buf *b)

@@ -90,7 +90,8 @@ enum err_code db_prepare(struct db *db, struct err *err) ERR_CHECKED;
 // Statement number `index` of options.sql, reset and without bindings. A statement that does not prepare is a bug (must).
 sqlite3_stmt *db_stmt(struct db *db, size_t index);
 
-// The same for a statement that its caller has reset with db_reset() after its last use, and whose parameters he sets all: what they were is left.
+// The same for a statement that its caller has reset with db_reset() after its last use, and whose parameters he sets all: what
+// they were is left.
 sqlite3_stmt *db_stmt_again(struct db *db, size_t index);
 
 // Parameters are numbered from 1. Strings and blobs are borrowed until the statement is reset; {NULL, 0} is the empty string.

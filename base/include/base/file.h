@@ -44,6 +44,10 @@ enum err_code file_dir_sync(int dir, struct err *err) ERR_CHECKED;
 // A new file for writing: O_CREAT|O_EXCL, mode 0600. ERR_EXISTS when the name is taken.
 enum err_code file_create(int dir, struct str name, int *fd_out, struct err *err) ERR_CHECKED;
 
+// A new file without a name, for writing and reading, mode 0600: gone when it is closed. On a file system that knows none (NFS)
+// it has one for a moment, so one process at a time in a folder.
+enum err_code file_create_unnamed(int dir, int *fd_out, struct err *err) ERR_CHECKED;
+
 // An existing regular file of ours for reading; anything else (link, fifo, device, a file of another user, which may be here
 // under one of its names: threat fs-race) is an error.
 enum err_code file_open(int dir, struct str name, int *fd_out, off_t *bytes_out, struct err *err) ERR_CHECKED;
