@@ -417,10 +417,33 @@ static void a_reader_that_holds_its_snapshot(void **state)
 	assert_true(turns(place, TURNS + 1, TURNS + 5) <= before + (1 << 20));
 }
 
+static bool is_fresh(struct place *place, int64_t confirmed_ms)
+{
+	struct err err;
+	assert_int_equal(apply_confirm(place->apply, true, confirmed_ms, &err), ERR_OK);
+	struct directory *directory = directory_open(place->shadow_path, 30);
+	bool fresh = directory_status(directory).fresh;
+	directory_close(&directory);
+	return fresh;
+}
+
+// I8, with a clock that was an hour ahead when it was confirmed, or is an hour behind now: nobody knows how old it is.
+static void a_clock_that_was_set_back(void **state)
+{
+	struct place *place = *state;
+	int64_t now_ms = clock_wall_ms();
+	load(place);
+	assert_true(is_fresh(place, now_ms));
+	assert_false(is_fresh(place, now_ms - 3600000));
+	assert_false(is_fresh(place, now_ms + 3600000));
+	assert_true(is_fresh(place, now_ms + 1000)); // clocks are set by a second now and then
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_refresh_is_whole_or_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_clock_that_was_set_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_last_word_on_an_entry_counts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(conflicts_are_counted_as_they_are_now, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(changes_one_by_one_meet_the_brake, set_up, tear_down),

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/must.h"
 #include "directory_source.h"
+#include "heartbeat.h"
 #include "schema/ddl_shadow.h"
 
 struct directory_shadow {
@@ -71,8 +72,7 @@ static struct directory_status shadow_status(void *source)
 		.is_ldif = state.is_ldif};
 	if (!state.complete)
 		return status;
-	int64_t age_ms = clock_wall_ms() - state.confirmed_ms;
-	status.age_s = age_ms > 0 ? age_ms / 1000 : 0;
+	status.age_s = heartbeat_age_ms(state.confirmed_ms, clock_wall_ms()) / 1000;
 	status.fresh = state.source_ok && (state.is_ldif || status.age_s <= shadow->fresh_s);
 	return status;
 }

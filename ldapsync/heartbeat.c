@@ -46,3 +46,8 @@ int64_t heartbeat_lag_ms(const struct heartbeat *heartbeat, int64_t now_ms)
 {
 	return heartbeat->behind_ms ? now_ms - heartbeat->behind_ms : 0;
 }
+
+int64_t heartbeat_age_ms(int64_t confirmed_ms, int64_t wall_ms)
+{
+	return wall_ms > confirmed_ms ? wall_ms - confirmed_ms : confirmed_ms - wall_ms;
+}

@@ -64,7 +64,7 @@ void replica_set_lag(struct replica *replica)
 {
 	bool served = replica->link && !replica->polling && !replica->step.refreshing && replica->heartbeat.answer_of_ms;
 	int64_t lag_ms = served ? heartbeat_lag_ms(&replica->heartbeat, clock_mono_ms()) :
-				  replica->confirmed_ms ? clock_wall_ms() - replica->confirmed_ms : 0;
+				  replica->confirmed_ms ? heartbeat_age_ms(replica->confirmed_ms, clock_wall_ms()) : 0;
 	pthread_mutex_lock(&replica->mutex);
 	replica->status.lag_ms = lag_ms > 0 ? lag_ms : 0;
 	pthread_mutex_unlock(&replica->mutex);

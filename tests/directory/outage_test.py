@@ -77,6 +77,25 @@ class HangTest(ReplicaTest):
         self.master.resume()
 
 
+class ClockTest(ReplicaTest):
+    def test_the_clock_was_set_back(self):
+        """I8: confirmed by a clock that was an hour ahead, as that of a node whose hardware clock has local time; then all servers are down."""
+        follower = self.follow()
+        follower.wait_for("nobody@uni.example", 550)
+        follower.stop()
+        self.master.stop()
+        with follower.writes() as db:
+            db.execute("UPDATE state SET confirmed_ms = confirmed_ms + 3600000")
+        self.assertEqual([follower.code("ann@uni.example"), follower.code("nobody@uni.example")], [250, 451])
+        self.assertEqual(follower.status()["state"], "STALE")
+        follower.start()
+        follower.wait(lambda: "directory server is left" in follower.log_text(), "it finds nobody")
+        self.assertEqual([follower.code("ann@uni.example"), follower.code("nobody@uni.example")], [250, 451])
+        follower.wait_state("STALE")
+        self.master.start()
+        follower.wait_for("nobody@uni.example", 550)
+
+
 class LagTest(ReplicaTest):
     """A server that lacks changes is not loaded from (I4)."""
     shadows = 1
