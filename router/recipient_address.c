@@ -71,8 +71,8 @@ static bool try_address(struct decision *d, struct decision_item *item, const st
 	}
 	if (addr_detail(d->scratch, addr, delimiters_of(d, domain), &base, &detail) &&
 		try_key(d, item, base.key, &base, detail)) {
-		decision_reason(d, "detail", domain->dn,
-			entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER) ? ATTR_PH_SUBADDRESS_DELIMITER : ATTR_NONE, detail);
+		struct str own = entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER); // is said; the detail is the target's
+		decision_reason(d, "detail", domain->dn, own.p ? ATTR_PH_SUBADDRESS_DELIMITER : ATTR_NONE, own.p ? own : detail);
 		return true;
 	}
 	return false;
@@ -83,10 +83,11 @@ static bool try_whole_domain(struct decision *d, struct decision_item *item, con
 	return try_key(d, item, arena_printf(d->scratch, "@%.*s", STR_FMT(addr->domain.key)), addr, STR_NONE);
 }
 
-// RFC 2142, section 4 and 5: addresses that somebody must read. postmaster also by RFC 5321 section 4.5.1.
+// Addresses that somebody must read: RFC 2142 section 4, and of section 5 those of services that everybody has (not usenet, news, uucp and ftp).
+// postmaster also by RFC 5321 section 4.5.1.
 static bool is_role(struct str local)
 {
-	static const char *const roles[] = {"abuse", "noc", "security", "hostmaster", "webmaster"};
+	static const char *const roles[] = {"abuse", "noc", "security", "hostmaster", "webmaster", "www"};
 	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
 		if (str_eq_nocase(local, str_of_c(roles[i])))
 			return true;
@@ -162,9 +163,47 @@ static bool try_catch_all(struct decision *d, struct decision_item *item, const 
 	return any;
 }
 
+enum unknown_user { UNKNOWN_UNSET, UNKNOWN_REJECT, UNKNOWN_TEMPFAIL, UNKNOWN_CATCHALL, UNKNOWN_RELAY, UNKNOWN_BAD };
+
+static enum unknown_user unknown_user_of(const struct entry *domain)
+{
+	static const char *const words[] = {[UNKNOWN_REJECT] = "reject", [UNKNOWN_TEMPFAIL] = "tempfail", [UNKNOWN_CATCHALL] = "catchall",
+		[UNKNOWN_RELAY] = "relay"};
+	struct str word = entry_first(domain, ATTR_PH_UNKNOWN_USER);
+	if (word.p == NULL)
+		return UNKNOWN_UNSET;
+	for (size_t i = UNKNOWN_REJECT; i < sizeof words / sizeof *words; i++)
+		if (str_eq_nocase(word, str_of_c(words[i])))
+			return (enum unknown_user)i;
+	return UNKNOWN_BAD;
+}
+
+static void follow_unknown_user(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain,
+	enum unknown_user what)
+{
+	struct str word = entry_first(domain, ATTR_PH_UNKNOWN_USER);
+	decision_reason(d, "unknown user", domain->dn, word.p ? ATTR_PH_UNKNOWN_USER : ATTR_NONE, word.p ? word : addr->key);
+	switch (what) {
+	case UNKNOWN_UNSET:
+	case UNKNOWN_REJECT:
+		decision_gone(d, CAUSE_UNKNOWN);
+		return;
+	case UNKNOWN_TEMPFAIL:
+		decision_later(d, CAUSE_UNKNOWN_NOW);
+		return;
+	case UNKNOWN_RELAY:
+		outside_of_domain(d, item, addr, domain);
+		return;
+	case UNKNOWN_CATCHALL: // there is none that could be read: somebody wanted this mail
+	case UNKNOWN_BAD:      // a word that is none may have been relay, for the other half of a domain
+		decision_later(d, CAUSE_DOMAIN);
+		return;
+	}
+	unreachable("phUnknownUser");
+}
+
 static void route_unknown(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
-	struct str policy = entry_first(domain, ATTR_PH_UNKNOWN_USER);
 	if (addr_is_postmaster(addr)) {
 		route_postmaster(d, item, addr, domain);
 		return;
@@ -178,17 +217,18 @@ static void route_unknown(struct decision *d, struct decision_item *item, const 
 		decision_add(d, item, postmaster, false);
 		return;
 	}
-	if (str_eq_nocase(policy, STR("relay"))) {
-		decision_reason(d, "unknown user", domain->dn, ATTR_PH_UNKNOWN_USER, policy);
+	follow_unknown_user(d, item, addr, domain, unknown_user_of(domain));
+}
+
+// Of a domain whose mailboxes are elsewhere: its server knows who is there, unless phUnknownUser says that the directory does. Roles
+// are that server's.
+static void route_unknown_elsewhere(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+{
+	enum unknown_user what = unknown_user_of(domain);
+	if (what == UNKNOWN_UNSET || what == UNKNOWN_RELAY || addr_is_postmaster(addr) || is_role(addr->local))
 		outside_of_domain(d, item, addr, domain);
-		return;
-	}
-	decision_reason(d, "unknown user", domain->dn, policy.p ? ATTR_PH_UNKNOWN_USER : ATTR_NONE,
-		policy.p ? policy : addr->key);
-	if (str_eq_nocase(policy, STR("tempfail")))
-		decision_later(d, CAUSE_UNKNOWN_NOW);
-	else
-		decision_gone(d, CAUSE_UNKNOWN);
+	else if (!try_catch_all(d, item, addr, domain))
+		follow_unknown_user(d, item, addr, domain, what);
 }
 
 // --- Domains ---
@@ -288,8 +328,8 @@ static void route_ours(struct decision *d, struct decision_item *item, const str
 			route_unknown(d, item, addr, domain);
 		return;
 	case TYPE_RELAY:
-		if (!try_key(d, item, addr->key, addr, STR_NONE))
-			outside_of_domain(d, item, addr, domain);
+		if (!try_address(d, item, addr, domain) && !try_whole_domain(d, item, addr))
+			route_unknown_elsewhere(d, item, addr, domain);
 		return;
 	case TYPE_ALIAS: // followed by the caller; here it leads nowhere
 	case TYPE_UNKNOWN:

@@ -26,6 +26,23 @@ static const char people[] =
 	"phIncludeSubdomains: TRUE\n\n"
 	"dn: associatedDomain=all.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: all.example\nphDomainType: local\n"
 	"phCatchAll: %1@uni.example\nphSubaddressDelimiter: -_\nowner: uid=anna,dc=uni\n\n"
+	// a backup server that knows who is there, one half of a domain, and slips of the pen
+	"dn: associatedDomain=known.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: known.example\nphDomainType: backup\n"
+	"phUnknownUser: reject\n\n"
+	"dn: cn=known,dc=uni\nobjectClass: phMailRecipient\nobjectClass: phMailUser\ncn: known\nmail: here@known.example\n"
+	"mailHost: mx.known.example\nphMailHostRelay: TRUE\n\n"
+	"dn: associatedDomain=backup.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: backup.example\nphDomainType: backup\n"
+	"phUnknownUser: tempfail\n\n"
+	"dn: cn=atbackup,dc=uni\nobjectClass: phMailAlias\ncn: atbackup\nmailLocalAddress: anna@backup.example\n"
+	"rfc822MailMember: anna@uni.example\n\n"
+	"dn: associatedDomain=half.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: half.example\nphDomainType: local\n"
+	"phUnknownUser: relay\n\n"
+	"dn: associatedDomain=slip.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: slip.example\nphDomainType: local\n"
+	"phUnknownUser: realy\n\n"
+	"dn: associatedDomain=slip2.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: slip2.example\nphDomainType: relay\n"
+	"phUnknownUser: rejct\n\n"
+	"dn: associatedDomain=nobody.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: nobody.example\nphDomainType: local\n"
+	"phUnknownUser: catchall\nphCatchAll: anna at uni.example\n\n"
 	"dn: associatedDomain=later.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: later.example\nphDomainType: local\n"
 	"phUnknownUser: tempfail\n\n"
 	"dn: associatedDomain=b\xc3\xbc" "cher.example,dc=uni\nobjectClass: phMailDomain\nassociatedDomain: b\xc3\xbc" "cher.example\n"
@@ -256,6 +273,17 @@ static const struct row {
 	{"x@relay.example", GUEST, RECIPIENT_RELAY, 250, "2.1.5", "x@relay.example smart.example:25", "domain"},
 	{"x@a.b.relay.example", GUEST, RECIPIENT_RELAY, 250, "2.1.5", "x@a.b.relay.example smart.example:25", "domain"},
 	{"x@relay.example", NO_RELAYHOST, RECIPIENT_DEFER, 451, "4.3.0", "", "no relayhost"},
+	{"here@known.example", GUEST, RECIPIENT_RELAY, 250, "2.1.5", "here@known.example esmtp:[mx.known.example]:25", "other host"},
+	{"here+x@known.example", GUEST, RECIPIENT_RELAY, 250, "2.1.5", "here+x@known.example esmtp:[mx.known.example]:25", "other host"},
+	{"gone@known.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown user"}, // backscatter
+	{"postmaster@known.example", GUEST, RECIPIENT_RELAY, 250, "2.1.5", "postmaster@known.example smart.example:25", "outside"},
+	{"abuse@known.example", GUEST, RECIPIENT_RELAY, 250, "2.1.5", "abuse@known.example smart.example:25", "outside"},
+	{"anna+x@backup.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "detail"},
+	{"gone@backup.example", GUEST, RECIPIENT_DEFER, 450, "4.1.1", "", "unknown user"},
+	{"x@half.example", GUEST, RECIPIENT_RELAY, 250, "2.1.5", "x@half.example smart.example:25", "unknown user"},
+	{"x@slip.example", GUEST, RECIPIENT_DEFER, 451, "4.3.0", "", "unknown user"},
+	{"x@slip2.example", GUEST, RECIPIENT_DEFER, 451, "4.3.0", "", "unknown user"},
+	{"x@nobody.example", GUEST, RECIPIENT_DEFER, 451, "4.3.0", "", "unknown user"},
 	// THREATS: addresses
 	{"u%evil@uni.example", GUEST, RECIPIENT_REFUSE, 550, "5.1.1", "", "unknown user"},      // pct
 	{"u%evil.example@relay.example", GUEST, RECIPIENT_REFUSE, 550, "5.7.1", "", "old form"}, // pct
@@ -276,6 +304,7 @@ static const struct row {
 	{"postmaster@later.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "alias"},
 	{"postmaster@all.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
 	{"abuse@uni.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "role"},
+	{"www@uni.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "role"},
 	// whom it names is disabled, or gone: somebody must read it all the same
 	{"postmaster@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
 	{"Abuse@role.example", GUEST, RECIPIENT_EXPAND, 250, "2.1.5", ANNA, "postmaster"},
