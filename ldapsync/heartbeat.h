@@ -39,8 +39,8 @@ bool heartbeat_advanced(struct heartbeat *heartbeat, const struct csns *held);
 
 int64_t heartbeat_lag_ms(const struct heartbeat *heartbeat, int64_t now_ms);
 
-// How long ago a copy was confirmed, both by the wall clock. It outlives processes and boots, so it may lie ahead of a clock that was set back:
-// then it says as little as one that is as far behind.
+// How long ago a copy was confirmed, both by the wall clock. It outlives processes and boots, so it may lie ahead of a clock that
+// was set back: then it says as little as one that is as far behind.
 int64_t heartbeat_age_ms(int64_t confirmed_ms, int64_t wall_ms);
 
 #endif

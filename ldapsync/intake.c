@@ -274,11 +274,53 @@ static struct str stored_text(struct intake *intake, enum attr attr, struct str 
 	return entry_with_language(intake->arena, lang, text);
 }
 
+// What was meant to forbid something, or to keep something, and cannot be read: somebody wanted it, so it is not as if it were not
+// there. In its place stands a value that lets nothing through and loses nothing, before all others (entry_first) or where there is
+// no other.
+static const struct {
+	enum attr refused, attr;
+	struct str value;
+	bool is_first;
+} stand_ins[] = {
+	{ATTR_PH_STATUS, ATTR_PH_STATUS, STR("(not readable)"), true}, // no status: later
+	{ATTR_PH_EXPIRES, ATTR_PH_STATUS, STR("(phExpires not readable)"), true},
+	{ATTR_PH_FORWARD_KEEP_COPY, ATTR_PH_FORWARD_KEEP_COPY, STR("TRUE"), true},
+	{ATTR_PH_LIST_POST_POLICY, ATTR_PH_LIST_POST_POLICY, STR("(not readable)"), true},
+	{ATTR_PH_LIST_REQUIRE_AUTH, ATTR_PH_LIST_POST_POLICY, STR("(phListRequireAuth not readable)"), true},
+	// With allowed senders and no policy a list is not open to anyone; who else may post is not known.
+	{ATTR_PH_LIST_ALLOWED_SENDER, ATTR_PH_LIST_POST_POLICY, STR("(phListAllowedSender not readable)"), false},
+	{ATTR_PH_LIST_ALLOWED_SENDER_DN, ATTR_PH_LIST_POST_POLICY, STR("(phListAllowedSenderDN not readable)"), false},
+	{ATTR_PH_LIST_ALLOWED_SENDER_URL, ATTR_PH_LIST_POST_POLICY, STR("(phListAllowedSenderURL not readable)"), false},
+};
+enum { STAND_INS = sizeof stand_ins / sizeof *stand_ins };
+
+static const struct item *find_item(const struct item *items, size_t n, enum attr attr)
+{
+	for (size_t i = 0; i < n; i++)
+		if (items[i].info->attr == attr)
+			return &items[i];
+	return NULL;
+}
+
+// Behind n items there is room for them. Returns how many items there are then.
+static size_t add_stand_ins(struct item *items, size_t n, const bool refused[ATTR_NUMBER_MAX + 1])
+{
+	for (size_t i = 0; i < STAND_INS; i++) {
+		const struct item item = {attr_by_number(stand_ins[i].attr), stand_ins[i].value, STR_NONE};
+		if (!refused[stand_ins[i].refused] || (!stand_ins[i].is_first && find_item(items, n, stand_ins[i].attr)))
+			continue;
+		memmove(items + 1, items, n * sizeof *items);
+		items[0] = item;
+		n++;
+	}
+	return n;
+}
+
 // The good values of the record, in its order; of one that is cut the addresses alone.
 static struct item *check_values(struct intake *intake, const struct raw_entry *record, unsigned classes, bool cut, size_t *n_out)
 {
-	struct item *items = arena_array(intake->arena, count_wanted(record, cut), sizeof *items);
-	bool single[ATTR_NUMBER_MAX + 1] = {false};
+	struct item *items = arena_array(intake->arena, count_wanted(record, cut) + STAND_INS, sizeof *items);
+	bool single[ATTR_NUMBER_MAX + 1] = {false}, refused[ATTR_NUMBER_MAX + 1] = {false};
 	size_t n = 0;
 	for (size_t i = 0; items && i < record->n_values; i++) {
 		const struct raw_value *from = &record->values[i];
@@ -294,6 +336,7 @@ static struct item *check_values(struct intake *intake, const struct raw_entry *
 		single[info->attr] = true;
 		if (wrong) {
 			refuse(intake, record, from->line, raw_value_name(from), wrong);
+			refused[info->attr] = true;
 			continue;
 		}
 		wrong = check_rule(classes, info->attr, value.text, intake->scratch);
@@ -302,7 +345,7 @@ static struct item *check_values(struct intake *intake, const struct raw_entry *
 		items[n++] = (struct item){
 			info, stored_text(intake, info->attr, from->lang, value.text), arena_dup(intake->arena, value.key)};
 	}
-	*n_out = n;
+	*n_out = items ? add_stand_ins(items, n, refused) : 0;
 	return items;
 }
 
@@ -329,14 +372,6 @@ static struct item *sort_items(struct intake *intake, struct item *items, size_t
 	for (size_t i = 0; i < n; i++)
 		sorted[at[items[i].info->attr]++] = items[i];
 	return sorted;
-}
-
-static const struct item *find_item(const struct item *items, size_t n, enum attr attr)
-{
-	for (size_t i = 0; i < n; i++)
-		if (items[i].info->attr == attr)
-			return &items[i];
-	return NULL;
 }
 
 // --- Identity ---

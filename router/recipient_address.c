@@ -83,8 +83,8 @@ static bool try_whole_domain(struct decision *d, struct decision_item *item, con
 	return try_key(d, item, arena_printf(d->scratch, "@%.*s", STR_FMT(addr->domain.key)), addr, STR_NONE);
 }
 
-// Addresses that somebody must read: RFC 2142 section 4, and of section 5 those of services that everybody has (not usenet, news, uucp and ftp).
-// postmaster also by RFC 5321 section 4.5.1.
+// Addresses that somebody must read: RFC 2142 section 4, and of section 5 those of services that everybody has (not usenet, news,
+// uucp and ftp). postmaster also by RFC 5321 section 4.5.1.
 static bool is_role(struct str local)
 {
 	static const char *const roles[] = {"abuse", "noc", "security", "hostmaster", "webmaster", "www"};
@@ -167,8 +167,12 @@ enum unknown_user { UNKNOWN_UNSET, UNKNOWN_REJECT, UNKNOWN_TEMPFAIL, UNKNOWN_CAT
 
 static enum unknown_user unknown_user_of(const struct entry *domain)
 {
-	static const char *const words[] = {[UNKNOWN_REJECT] = "reject", [UNKNOWN_TEMPFAIL] = "tempfail", [UNKNOWN_CATCHALL] = "catchall",
-		[UNKNOWN_RELAY] = "relay"};
+	static const char *const words[] = {
+		[UNKNOWN_REJECT] = "reject",
+		[UNKNOWN_TEMPFAIL] = "tempfail",
+		[UNKNOWN_CATCHALL] = "catchall",
+		[UNKNOWN_RELAY] = "relay",
+	};
 	struct str word = entry_first(domain, ATTR_PH_UNKNOWN_USER);
 	if (word.p == NULL)
 		return UNKNOWN_UNSET;
@@ -178,8 +182,8 @@ static enum unknown_user unknown_user_of(const struct entry *domain)
 	return UNKNOWN_BAD;
 }
 
-static void follow_unknown_user(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain,
-	enum unknown_user what)
+static void follow_unknown_user(struct decision *d, struct decision_item *item, const struct addr *addr,
+	const struct entry *domain, enum unknown_user what)
 {
 	struct str word = entry_first(domain, ATTR_PH_UNKNOWN_USER);
 	decision_reason(d, "unknown user", domain->dn, word.p ? ATTR_PH_UNKNOWN_USER : ATTR_NONE, word.p ? word : addr->key);
@@ -220,9 +224,10 @@ static void route_unknown(struct decision *d, struct decision_item *item, const 
 	follow_unknown_user(d, item, addr, domain, unknown_user_of(domain));
 }
 
-// Of a domain whose mailboxes are elsewhere: its server knows who is there, unless phUnknownUser says that the directory does. Roles
-// are that server's.
-static void route_unknown_elsewhere(struct decision *d, struct decision_item *item, const struct addr *addr, const struct entry *domain)
+// Of a domain whose mailboxes are elsewhere: its server knows who is there, unless phUnknownUser says that the directory does.
+// Roles are that server's.
+static void route_unknown_elsewhere(struct decision *d, struct decision_item *item, const struct addr *addr,
+	const struct entry *domain)
 {
 	enum unknown_user what = unknown_user_of(domain);
 	if (what == UNKNOWN_UNSET || what == UNKNOWN_RELAY || addr_is_postmaster(addr) || is_role(addr->local))

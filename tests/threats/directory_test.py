@@ -56,6 +56,12 @@ EVIL_HOSTS = (b"|cmd", b"/tmp/socket", b"unix:/tmp/socket", b"../mb1.uni.example
               b"mb1.uni.example/../x", b"mb1.uni.example ", b"mb1 .uni.example", b"mb1.uni.example\0", b"user@mb1.uni.example", b"\xff", b"-oProxyCommand=id", b"$(id).example", b"")
 
 
+# What was meant to forbid, to keep or to open to a few, and cannot be read: (line, code at RCPT, may log in).
+UNREADABLE = (("phStatus: on hold", 450, False), ("phStatus:: /w==", 450, False), ("phExpires: 2020-01-01", 450, False),
+              ("phForwardAddress: ann@uni.example\nphForwardKeepCopy: yes", 250, True))
+UNREADABLE_OF_LISTS = ("phListPostPolicy: members only", "phListRequireAuth: yes", "phListAllowedSender: uni.example", "phListAllowedSenderDN: ann")
+
+
 class EvilAttribute(ThreatTest):
     """CRLF, a command or a path in a forward address, a mailHost or an id: refused when read, with a line in the log; the rest of the entry stands."""
     users = ("ann",)
@@ -63,8 +69,11 @@ class EvilAttribute(ThreatTest):
             "".join(user_ldif(f"h{n}").replace("mailHost: mb1.uni.example", "mailHost:: " + base64.b64encode(value).decode()) for n, value in enumerate(EVIL_HOSTS)) +
             "".join(user_ldif(f"i{n}").replace(f"phMailboxId: {uuid_of(f'i{n}')}", "phMailboxId: " + value)
                     for n, value in enumerate(("../../../../tmp/x", "/etc", "x", "00000000-0000-0000-0000-000000000000", "ab/cd"))) +
+            "".join(user_ldif(f"n{n}", extra=line + "\n") for n, (line, _, _) in enumerate(UNREADABLE)) +
+            "".join(group(f"l{n}", person("ann")).replace("phMailGroup", "phMailGroup\nobjectClass: phMailList").rstrip() + f"\n{line}\n\n"
+                    for n, line in enumerate(UNREADABLE_OF_LISTS)) +
             alias("evil", "|/bin/touch /tmp/owned", ":include:/etc/passwd", "ann@uni.example") + alias("onlyevil", "|/bin/touch /tmp/owned"))
-    logins = {f"f{n}": f"f{n}" for n in range(len(EVIL))}
+    logins = {**{f"f{n}": f"f{n}" for n in range(len(EVIL))}, "n3": "n3"}
 
     def test_evil_attr_in_forwards(self):
         """The mail stays in the mailbox: what was refused is as if it were not there."""
@@ -79,6 +88,20 @@ class EvilAttribute(ThreatTest):
         with self.stranger() as wire:
             for name in [f"h{n}" for n in range(len(EVIL_HOSTS))] + [f"i{n}" for n in range(5)]:
                 self.assertEqual(wire.say(f"RCPT TO:<{name}@uni.example>"), 451, name)
+
+    def test_evil_attr_that_forbids(self):
+        """What cannot be read does not open what it was to close, and refuses nobody for good."""
+        for n, (line, code, logs_in) in enumerate(UNREADABLE):
+            with self.stranger() as wire:
+                self.assertEqual(wire.say(f"RCPT TO:<n{n}@uni.example>"), code, line)
+            with self.secure("imap") as wire:
+                wire.send(f'a LOGIN n{n} "{PASSWORD}"\r\n')
+                self.assertEqual("a OK" in wire.line(), logs_in, line)
+        for n, line in enumerate(UNREADABLE_OF_LISTS):
+            with self.stranger() as wire:
+                self.assertEqual(wire.say(f"RCPT TO:<l{n}@uni.example>"), 451, line)
+        self.accepted("n3@uni.example")
+        self.arrives.update({"n3": 1, "ann": self.arrives["ann"] + 1})
 
     def test_evil_attr_in_aliases(self):
         self.accepted("evil@uni.example")
