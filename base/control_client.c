@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -72,6 +73,8 @@ static enum err_code read_object(struct control_client *client, json_t **out, st
 		ssize_t n = read(client->fd, room, READ_BYTES);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN)
+			return err_set(err, ERR_TIMEOUT, "the daemon does not answer in time");
 		if (n < 0)
 			return err_errno(err, "read the daemon's answer");
 		if (n == 0)
@@ -140,5 +143,20 @@ enum err_code control_ask(struct control_client *client, const char *command, js
 		*result_out = json_incref(json_object_get(line, "result"));
 	}
 	json_decref(line);
+	return code;
+}
+
+// 0: no deadline.
+static void set_deadline(const struct control_client *client, int64_t timeout_ms)
+{
+	const struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+	must(setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) == 0);
+}
+
+enum err_code control_ping(struct control_client *client, int64_t timeout_ms, struct err *err)
+{
+	set_deadline(client, timeout_ms);
+	enum err_code code = control_ask(client, "ping", NULL, NULL, NULL, NULL, err);
+	set_deadline(client, 0);
 	return code;
 }

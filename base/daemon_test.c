@@ -346,6 +346,19 @@ static void a_second_one_does_not_take_the_socket(void **state)
 	close(fd);
 }
 
+static void one_that_hangs_is_not_waited_for(void **state)
+{
+	(void)state;
+	int fd;
+	struct err err;
+	struct control_client *client;
+	assert_int_equal(control_listen(sock_path, (uid_t)-1, (gid_t)-1, &fd, &err), ERR_OK); // nobody reads what comes there
+	assert_int_equal(control_open(sock_path, &client, &err), ERR_OK);
+	assert_int_equal(control_ping(client, 20, &err), ERR_TIMEOUT);
+	control_close(&client);
+	close(fd);
+}
+
 static void *pauses(void *unused)
 {
 	for (;;)
@@ -418,6 +431,7 @@ int main(void)
 		cmocka_unit_test(wrong_settings_are_refused_with_a_place),
 		cmocka_unit_test(it_becomes_its_user_inside_the_sandbox),
 		cmocka_unit_test(a_second_one_does_not_take_the_socket),
+		cmocka_unit_test(one_that_hangs_is_not_waited_for),
 		cmocka_unit_test(it_ends_with_its_supervisor),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -107,9 +107,10 @@ static json_t *held_with_time(const json_t *answer)
 	return held;
 }
 
-static void print_status(struct ctl *ctl, const struct directory_status *status, const json_t *answer)
+// answer NULL: err says why.
+static void print_status(struct ctl *ctl, const struct directory_status *status, const json_t *answer, const struct err *err)
 {
-	const char *trouble = json_string_value(json_object_get(answer, "trouble"));
+	const char *trouble = answer ? json_string_value(json_object_get(answer, "trouble")) : err->text;
 	const char *state = json_string_value(json_object_get(answer, "state"));
 	const char *provider = json_string_value(json_object_get(answer, "provider"));
 	const char *driver = json_string_value(json_object_get(answer, "driver")); // of an LDIF file none
@@ -139,9 +140,9 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 		printf(", from %s%s", provider, polls ? ", which is polled" : "");
 	if (!polls && json_integer_value(json_object_get(answer, "lag_ms")) > 0)
 		printf(", %lld ms behind", (long long)json_integer_value(json_object_get(answer, "lag_ms")));
-	printf("%s\n", answer ? "" : " (ldapsync does not run; the shadow serves)");
+	printf("\n");
 	if (trouble && *trouble)
-		printf("%s\n", trouble);
+		printf("%s%s\n", trouble, answer ? "" : "; the shadow serves");
 	print_held(held);
 	if (future && *future)
 		printf("the directory has a change number from the future, %s: is the clock of one of its servers wrong, or "
@@ -162,7 +163,7 @@ int cmd_directory_status(struct ctl *ctl)
 	struct directory *directory =
 		directory_open(settings_data_path(settings, ctl->arena, "shadow/shadow.db").p, settings->fresh_s);
 	struct directory_status status = directory_status(directory);
-	print_status(ctl, &status, answer);
+	print_status(ctl, &status, answer, &err);
 	json_decref(answer);
 	directory_close(&directory);
 	return status.complete && status.fresh ? CTL_YES : CTL_TEMPORARY;

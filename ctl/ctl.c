@@ -11,7 +11,10 @@
 #include "base/control.h"
 #include "base/must.h"
 
-enum { ANY = UINT8_MAX };
+enum {
+	ANY = UINT8_MAX,
+	ANSWER_MS = 10000, // a daemon that serves answers within milliseconds, one that replays a large queue at its start later
+};
 
 const struct ctl_row ctl_rows[] = {
 #define COMMAND(name_, run_, arguments_, least_, most_, needs_, prose_) \
@@ -102,7 +105,14 @@ enum err_code ctl_ask(struct ctl *ctl, enum daemons_id daemon, const char *comma
 				daemons_control_path(settings, ctl->arena, daemon).p)
 			: code;
 	}
-	code = control_ask(client, command, args, item, arg, result_out, err);
+	code = control_ping(client, ANSWER_MS, err);
+	if (code == ERR_OK)
+		code = control_ask(client, command, args, item, arg, result_out, err);
+	else
+		json_decref(args);
+	if (code == ERR_TIMEOUT)
+		err_set(err, code, "posthouse-%s does not answer (%s): it is starting, stopped or hangs", daemons_name(daemon),
+			daemons_control_path(settings, ctl->arena, daemon).p);
 	control_close(&client);
 	return code;
 }

@@ -2,6 +2,7 @@
 """Servers that die, hang, lag, lie or refuse: the shadow serves, nobody is unknown for good by a view that is not fresh, and nothing is loaded
 that should not be. Threats ldap-down, ldap-partial, lag, mass-delete."""
 import os
+import signal
 import unittest
 
 from node import user_ldif
@@ -94,6 +95,21 @@ class ClockTest(ReplicaTest):
         follower.wait_state("STALE")
         self.master.start()
         follower.wait_for("nobody@uni.example", 550)
+
+
+class HungTest(ReplicaTest):
+    def test_ldapsync_hangs(self):
+        """Nobody waits for it for ever: the shadow is told, and that it does not answer."""
+        follower = self.follow()
+        follower.wait_for("nobody@uni.example", 550)
+        follower.daemon.send_signal(signal.SIGSTOP)
+        self.addCleanup(follower.daemon.send_signal, signal.SIGCONT)
+        status = follower.status()
+        self.assertEqual((status["entries"], status["complete"], status["ldapsync_runs"]), (4, True, False))
+        self.assertIn("does not answer", status["trouble"])
+        done = follower.run("directory", "reconcile")
+        self.assertEqual(done.returncode, 75)
+        self.assertIn("does not answer", done.stderr)
 
 
 class LagTest(ReplicaTest):

@@ -86,6 +86,10 @@ struct control_client;
 enum err_code control_open(const char *path, struct control_client **out, struct err *err) ERR_CHECKED;
 void control_close(struct control_client **client);
 
+// Does it answer at all? ERR_TIMEOUT: not in time; it is starting, stopped or hangs. To be asked before a question that may take
+// long, for that has no deadline.
+enum err_code control_ping(struct control_client *client, int64_t timeout_ms, struct err *err) ERR_CHECKED;
+
 // Sends {"command": command} joined with args (taken; may be NULL), calls item (may be NULL) for each line of a long answer,
 // returns the result in *result_out (new reference or NULL). An answer that says no gives its code and text.
 enum err_code control_ask(struct control_client *client, const char *command, json_t *args,
