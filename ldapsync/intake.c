@@ -274,9 +274,9 @@ static struct str stored_text(struct intake *intake, enum attr attr, struct str 
 	return entry_with_language(intake->arena, lang, text);
 }
 
-// What was meant to forbid something, or to keep something, and cannot be read: somebody wanted it, so it is not as if it were not
-// there. In its place stands a value that lets nothing through and loses nothing, before all others (entry_first) or where there is
-// no other.
+// What was meant to forbid something, or to keep something, and cannot be read: somebody wanted it, so it is not as if it were
+// not there. In its place stands a value that lets nothing through and loses nothing, before all others (entry_first) or where
+// there is no other.
 static const struct {
 	enum attr refused, attr;
 	struct str value;
