@@ -8,12 +8,20 @@
 #include <cmocka.h>
 
 #include "csn.h"
+#include "ruv.h"
 
 #define A1 "20261122010203.000001Z#000000#001#000000"
 #define A2 "20261122010203.000002Z#000000#001#000000"
 #define A3 "20261122010203.000002Z#00000a#001#000000"
 #define B1 "20251122010203.000001Z#000000#002#000000"
 #define B2 "20261122010204.000001Z#000000#002#000000"
+// 389-ds: seconds, count, replica id, count. Active Directory: invocation id, number.
+#define R1 "6b02c458000200010000"
+#define R2 "6b02c458000a00010000"
+#define S1 "6b02c458000200020000"
+#define S0 "00000000000000020000"
+#define U1 "0f1e2d3c4b5a69788796a5b4c3d2e1f0#00000000000000000099"
+#define U2 "0f1e2d3c4b5a69788796a5b4c3d2e1f0#00000000000000000100"
 
 static struct csns of(const char *text)
 {
@@ -45,10 +53,10 @@ static void they_are_parsed_or_refused(void **state)
 	assert_int_equal(csns.n, 0);
 	struct csns both = of(B1 ";" A1);
 	assert_int_equal(both.n, 2);
-	assert_int_equal(both.v[0].sid, 1);
+	assert_true(str_eq(csns_origin(&both, 0), STR("001")));
 	assert_is(&both, A1 ";" B1);
 	csns = of("20261122010203.000001Z#000000#ABC#000000");
-	assert_int_equal(csns.v[0].sid, 0xabc);
+	assert_true(str_eq(csns_origin(&csns, 0), STR("abc")));
 	assert_is(&csns, "20261122010203.000001Z#000000#abc#000000");
 }
 
@@ -65,6 +73,8 @@ static void cookies_are_taken_apart(void **state)
 		{"rid=000,csn=", NULL},
 		{"rid=000,xcsn=" A1, NULL},
 		{"rid=000,csn=" A1 ";x", NULL},
+		{"rid=000,csn=" R1, NULL},
+		{"rid=000,csn=" A1 ";" R1, NULL},
 		{"ldap.example:389#cn=manager:dc=x:(objectClass=*)#12", NULL}, // of 389-ds
 		{"", NULL},
 	};
@@ -89,6 +99,8 @@ static void a_merge_never_goes_back(void **state)
 		{A2, A3, A3},
 		{A1 ";" B2, A2, A2 ";" B2}, // a change of one SID leaves the other (the persist phase names only this one)
 		{A2 ";" B1, A1 ";" B2, A2 ";" B2},
+		{R1 ";" S1, R2 ";" S0, R2 ";" S1},
+		{U2, U1, U2},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct csns held = of(cases[i].held), came = of(cases[i].came);
@@ -106,6 +118,8 @@ static void who_lacks_one_does_not_dominate(void **state)
 	} cases[] = {
 		{"", "", true}, {A1, "", true}, {"", A1, false}, {A1, A1, true}, {A2, A1, true}, {A1, A2, false}, {A2 ";" B1, A1, true}, {A2, A1 ";" B1, false},
 		{A2 ";" B1, A1 ";" B2, false}, {A2 ";" B2, A1 ";" B2, true}, {B2, A1, false},
+		{R1, S0, true}, {R2, R1, true}, {R1, R2, false}, {R2, R2 ";" S1, false}, {U2, U1, true}, {U1, U2, false}, {A1, R1, false}, {R1, A1, false},
+		{U1, R1, false},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct csns a = of(cases[i].a), b = of(cases[i].b);
@@ -122,12 +136,88 @@ static void those_from_the_future_are_told_apart(void **state)
 	const int64_t at_ms = 1795312923000; // 2026-11-22 02:02:03
 	assert_true(csns_parse(STR("20261122020203.999999Z#000000#001#000000;20261122020204.000000Z#000000#002#000000;"
 				   "20991231235959.000000Z#000000#003#000000"), &csns));
-	struct csns kept = csns_until(&csns, at_ms);
+	struct csns kept = csns;
+	csns_keep_until(&kept, at_ms);
 	assert_is(&kept, "20261122020203.999999Z#000000#001#000000");
-	kept = csns_until(&csns, at_ms + 1000);
+	kept = csns;
+	csns_keep_until(&kept, at_ms + 1000);
 	assert_int_equal(kept.n, 2);
-	kept = csns_until(&csns, at_ms - 1000);
+	kept = csns;
+	csns_keep_until(&kept, at_ms - 1000);
 	assert_int_equal(kept.n, 0);
+}
+
+static void of_other_forms_too(void **state)
+{
+	(void)state;
+	struct csns csns = of(R1 ";" S0), kept = csns;
+	csns_keep_until(&kept, INT64_C(0x6b02c458) * 1000);
+	assert_true(csns_eq(&kept, &csns));
+	kept = csns;
+	csns_keep_until(&kept, INT64_C(0x6b02c457) * 1000);
+	assert_is(&kept, S0);
+	csns = of(U1);
+	kept = csns;
+	csns_keep_until(&kept, 0);
+	assert_is(&kept, U1);
+}
+
+static void vectors_are_of_one_form(void **state)
+{
+	(void)state;
+	struct csns a = of(A1), r = of(R1), u = of(U1);
+	assert_false(csns_merge(&a, &r));
+	assert_false(csns_merge(&r, &u));
+	assert_is(&a, A1);
+	assert_false(csns_add(&a, STR(U1)));
+}
+
+static void who_is_not_known_any_more_is_told_apart(void **state)
+{
+	(void)state;
+	struct csns csns = of(R1 ";" S1), server = of(R2), kept = csns;
+	csns_keep_known(&kept, &server, INT64_C(0x6b02c459) * 1000);
+	assert_is(&kept, R1);
+	kept = csns;
+	csns_keep_known(&kept, &server, INT64_C(0x6b02c457) * 1000); // too new
+	assert_is(&kept, R1 ";" S1);
+	server = of(R1 ";" S0);
+	kept = csns;
+	csns_keep_known(&kept, &server, INT64_C(0x6b02c459) * 1000);
+	assert_is(&kept, R1 ";" S1);
+}
+
+static void values_of_nsds50ruv(void **state)
+{
+	(void)state;
+	const struct {
+		const char *value, *csn; // NULL: none
+	} cases[] = {
+		{"{replicageneration} 6b02c458000000010000", "6b02c458000000000001"},
+		{"{replica 1 ldap://ldap1.uni.example:389} 6b02c458000200010000 6b02c45d000300010000", "6b02c45d000300010000"},
+		{"{replica 1 ldap://ldap1.uni.example:389} 6b02c458000200010000 6b02c45d000300010000 6b02c45d", "6b02c45d000300010000"},
+		{"{replica 65534} 6B02C458000200FFFE0000 6B02C45D0003FFFE0000", "6b02c45d0003fffe0000"},
+		{"{replica 2 ldap://ldap1.uni.example:389}", S0},
+		{"{replica 2 ldap://ldap1.uni.example:389} ", S0},
+		{"{replica 2 ldap://[::1]:389} 6b02c458000200010000 6b02c45d000300010000", NULL}, // of another
+		{"{replica 0 ldap://x} 6b02c458000200000000 6b02c45d000300000000", NULL},
+		{"{replica 65535 ldap://x}", NULL},
+		{"{replica x ldap://x}", NULL},
+		{"{replica 1 ldap://x} 6b02c458000200010000", NULL},
+		{"{replica 1 ldap://x} 6b02c458000200010000 6b02c45d00030001000g", NULL},
+		{"{replicageneration}", NULL},
+		{"{replicageneration} 6b02c45800000001000", NULL},
+		{"{replica 1", NULL},
+		{"", NULL},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct csns csns = {0};
+		if (ruv_add(&csns, str_of_c(cases[i].value)) != (cases[i].csn != NULL))
+			fail_msg("%s", cases[i].value);
+		assert_int_equal(csns.n, cases[i].csn != NULL);
+		if (cases[i].csn)
+			assert_is(&csns, cases[i].csn);
+	}
 }
 
 static void too_many_are_refused(void **state)
@@ -142,8 +232,10 @@ static void too_many_are_refused(void **state)
 	assert_false(csns_add(&csns, STR("20261122010203.000001Z#000000#fff#000000")));
 	assert_true(csns_add(&csns, STR("20271122010203.000001Z#000000#001#000000")));
 	assert_int_equal(csns.n, CSNS_MAX);
-	for (int i = 0; i < CSNS_MAX; i++)
-		assert_int_equal(csns.v[i].sid, i + 1);
+	for (int i = 0; i < CSNS_MAX; i++) {
+		snprintf(text, sizeof text, "%03x", i + 1);
+		assert_true(str_eq(csns_origin(&csns, (size_t)i), str_of_c(text)));
+	}
 }
 
 int main(void)
@@ -154,6 +246,10 @@ int main(void)
 		cmocka_unit_test(a_merge_never_goes_back),
 		cmocka_unit_test(who_lacks_one_does_not_dominate),
 		cmocka_unit_test(those_from_the_future_are_told_apart),
+		cmocka_unit_test(of_other_forms_too),
+		cmocka_unit_test(vectors_are_of_one_form),
+		cmocka_unit_test(who_is_not_known_any_more_is_told_apart),
+		cmocka_unit_test(values_of_nsds50ruv),
 		cmocka_unit_test(too_many_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,11 @@ enum heartbeat_answer heartbeat_answered(struct heartbeat *heartbeat, const stru
 	return HEARTBEAT_BEHIND;
 }
 
+void heartbeat_settled(const struct heartbeat *heartbeat, struct csns *held)
+{
+	(void)csns_merge(held, &heartbeat->theirs);
+}
+
 bool heartbeat_advanced(struct heartbeat *heartbeat, const struct csns *held)
 {
 	if (heartbeat->behind_ms == 0 || !csns_dominate(held, &heartbeat->theirs))

@@ -19,10 +19,29 @@
 #include "base/must.h"
 #include "ldap_entry.h"
 #include "ldapsync/password_file.h"
+#include "ruv.h"
 #include "sync_wire.h"
 
 // A larger entry than ENTRY_BYTES_MAX is known as one that is cut (intake.h); one larger than this cannot even be looked at.
 enum { MESSAGE_BYTES_MAX = 256 << 20, DN_LEVELS_MAX = 64, EMPTY_PAGES_MAX = 1000, TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2 };
+
+// By what servers say how far they are. A 389-ds gives its vector, as it is at that moment, to whoever asks for what was a tombstone once, and may
+// read the entry of the replica in its configuration.
+static const struct progress {
+	const char *attribute, *filter;
+	int scope;
+	bool (*add)(struct csns *csns, struct str value);
+} progress_known[] = {
+	{"contextCSN", "(objectClass=*)", LDAP_SCOPE_BASE, csns_add},
+	{"nsds50ruv", "(&(nsUniqueId=ffffffff-ffffffff-ffffffff-ffffffff)(objectClass=nsTombstone))", LDAP_SCOPE_SUBTREE, ruv_add},
+};
+enum { PROGRESS_KNOWN = sizeof progress_known / sizeof *progress_known };
+
+// To the question how far it is.
+struct answer {
+	struct csns csns;
+	unsigned entries;
+};
 
 struct ldap_link {
 	LDAP *ld;
@@ -30,10 +49,10 @@ struct ldap_link {
 	int64_t timeout_ms; // of each wait
 	int64_t refresh_s;  // of a search as a whole
 	struct ldap_conncb callbacks;
-	char *suffix;              // owned; the entry that has the contextCSN
+	const struct progress *progress; // what the server shows of how far it is; NULL: nothing
+	char *suffix;              // owned; the entry that it is asked of
 	int sync_id, csns_id;      // of the operations that run; -1: none
-	struct csns csns;          // as they come in
-	unsigned csns_entries;     // of the answer
+	struct answer csns;        // as they come in
 	bool refused_csns;         // an answer was a failure
 	struct ldap_entry *entry;  // the values of the message at hand
 	LDAPMessage *message;      // owned
@@ -296,27 +315,24 @@ static int result_of(struct ldap_link *link, LDAPMessage *message, struct err *e
 	return result;
 }
 
-static enum err_code ask_csns(struct ldap_link *link, const char *dn, int *id_out, struct err *err)
+static enum err_code ask_csns(struct ldap_link *link, const struct progress *progress, const char *dn, int *id_out, struct err *err)
 {
-	char *attributes[] = {unconst("contextCSN"), NULL};
-	link->csns.n = 0;
-	link->csns_entries = 0;
+	char *attributes[] = {unconst(progress->attribute), NULL};
 	arm(link);
-	int rc = ldap_search_ext(link->ld, dn, LDAP_SCOPE_BASE, "(objectClass=*)", attributes, 0, NULL, NULL, NULL, 0, id_out);
-	return disarm(link, rc, "read contextCSN", err);
+	int rc = ldap_search_ext(link->ld, dn, progress->scope, progress->filter, attributes, 0, NULL, NULL, NULL, 0, id_out);
+	return disarm(link, rc, "ask how far it is", err);
 }
 
 // An entry of the answer. One was asked for: who tells many would fill our memory or hold us up for ever.
-static bool take_csns(struct ldap_link *link, struct err *err)
+static bool take_csns(struct ldap_link *link, const struct progress *progress, struct answer *answer, struct err *err)
 {
-	if (++link->csns_entries > 1) {
-		err_set(err, ERR_PROTOCOL, "read contextCSN: more than the entry that was asked for");
+	if (++answer->entries > 1) {
+		err_set(err, ERR_PROTOCOL, "read %s: more than the entry that was asked for", progress->attribute);
 		return false;
 	}
-	struct berval **values = ldap_get_values_len(link->ld, link->message, "contextCSN");
+	struct berval **values = ldap_get_values_len(link->ld, link->message, progress->attribute);
 	for (size_t i = 0; values && values[i]; i++)
-		// one that is none is none that we hold
-		(void)csns_add(&link->csns, str_of(values[i]->bv_val, values[i]->bv_len));
+		(void)progress->add(&answer->csns, str_of(values[i]->bv_val, values[i]->bv_len)); // one that is none is none that we hold
 	ldap_value_free_len(values);
 	return true;
 }
@@ -335,7 +351,7 @@ static enum err_code wait_for(struct ldap_link *link, int id, const char *what, 
 }
 
 // An entry above the database, or not for us to see, has none.
-static enum err_code end_csns(struct ldap_link *link, int type, struct err *err)
+static enum err_code end_csns(struct ldap_link *link, const struct progress *progress, int type, struct err *err)
 {
 	int result = type == LDAP_RES_SEARCH_RESULT ? result_of(link, link->message, err) : LDAP_PROTOCOL_ERROR;
 	switch (result) {
@@ -348,23 +364,25 @@ static enum err_code end_csns(struct ldap_link *link, int type, struct err *err)
 		link->refused_csns = true;
 		if (type != LDAP_RES_SEARCH_RESULT)
 			err_set(err, ERR_PROTOCOL, "an answer that is no entry");
-		return err_wrap(err, "read contextCSN");
+		return err_wrap(err, "read %s", progress->attribute);
 	}
 }
 
-static enum err_code read_csns(struct ldap_link *link, const char *dn, struct err *err)
+static enum err_code read_csns(struct ldap_link *link, const struct progress *progress, const char *dn, struct csns *csns_out, struct err *err)
 {
 	int id, type;
-	enum err_code code = ask_csns(link, dn, &id, err);
+	struct answer answer = {0};
+	enum err_code code = ask_csns(link, progress, dn, &id, err);
 	while (code == ERR_OK) {
-		code = wait_for(link, id, "read contextCSN", &type, err);
-		if (code)
+		code = wait_for(link, id, "ask how far it is", &type, err);
+		if (code == ERR_OK && type != LDAP_RES_SEARCH_ENTRY) {
+			code = end_csns(link, progress, type, err);
 			break;
-		if (type != LDAP_RES_SEARCH_ENTRY)
-			return end_csns(link, type, err);
-		if (!take_csns(link, err))
+		}
+		if (code == ERR_OK && !take_csns(link, progress, &answer, err))
 			code = err->code;
 	}
+	*csns_out = answer.csns;
 	return code;
 }
 
@@ -378,30 +396,44 @@ static char *parent_of(const char *dn)
 	return parent;
 }
 
-enum err_code ldap_link_csns(struct ldap_link *link, struct str base, struct csns *csns_out, struct err *err)
+// Of the base or of what is above it; remembered.
+static enum err_code find_csns(struct ldap_link *link, const struct progress *progress, struct str base, struct csns *csns_out, struct err *err)
 {
-	char *dn = link->suffix ? link->suffix : ldap_strdup(base.p);
-	must(dn != NULL);
-	link->suffix = NULL;
-	for (size_t level = 0; level < DN_LEVELS_MAX; level++) {
-		enum err_code code = read_csns(link, dn, err);
-		if (code) {
-			ldap_memfree(dn);
-			return code;
-		}
-		char *parent = link->csns.n ? NULL : parent_of(dn);
-		if (parent == NULL)
+	char *dn = ldap_strdup(base.p);
+	enum err_code code = ERR_OK;
+	csns_out->n = 0;
+	for (size_t level = 0; dn && level < DN_LEVELS_MAX; level++) {
+		code = read_csns(link, progress, dn, csns_out, err);
+		if (code || csns_out->n)
 			break;
+		char *parent = parent_of(dn);
 		ldap_memfree(dn);
 		dn = parent;
 	}
-	if (link->csns.n) {
+	if (code == ERR_OK && csns_out->n) {
+		link->progress = progress;
 		link->suffix = dn;
 	} else {
 		ldap_memfree(dn);
-		link->suffix = ldap_strdup(base.p); // at least a sign of life
 	}
-	*csns_out = link->csns;
+	return code;
+}
+
+enum err_code ldap_link_csns(struct ldap_link *link, struct str base, struct csns *csns_out, struct err *err)
+{
+	enum err_code code = ERR_OK;
+	if (link->suffix)
+		return read_csns(link, link->progress, link->suffix, csns_out, err);
+	for (size_t i = 0; code == ERR_OK && link->progress == NULL && i < PROGRESS_KNOWN; i++) {
+		code = find_csns(link, &progress_known[i], base, csns_out, err);
+		if (i > 0 && code == ERR_PROTOCOL)
+			code = ERR_OK; // it makes nothing of such a question
+	}
+	if (code || link->suffix)
+		return code;
+	link->progress = &progress_known[0];
+	link->suffix = ldap_strdup(base.p); // at least a sign of life
+	must(link->suffix != NULL);
 	return ERR_OK;
 }
 
@@ -438,7 +470,8 @@ enum err_code ldap_link_sync(struct ldap_link *link, const char *base, const cha
 
 enum err_code ldap_link_ask_csns(struct ldap_link *link, struct err *err)
 {
-	return ask_csns(link, link->suffix, &link->csns_id, err);
+	link->csns = (struct answer){0};
+	return ask_csns(link, link->progress, link->suffix, &link->csns_id, err);
 }
 
 bool ldap_link_refused_csns(const struct ldap_link *link)
@@ -492,14 +525,14 @@ static enum ldap_link_next sync_message(struct ldap_link *link, int type, struct
 static enum ldap_link_next csns_message(struct ldap_link *link, int type, struct ldap_link_message *out, struct err *err)
 {
 	if (type == LDAP_RES_SEARCH_ENTRY)
-		return take_csns(link, err) ? LDAP_LINK_NOTHING : LDAP_LINK_BROKEN;
+		return take_csns(link, link->progress, &link->csns, err) ? LDAP_LINK_NOTHING : LDAP_LINK_BROKEN;
 	link->csns_id = -1;
 	if (type != LDAP_RES_SEARCH_RESULT || result_of(link, link->message, err) != LDAP_SUCCESS) {
 		link->refused_csns = true;
-		err_wrap(err, "read contextCSN");
+		err_wrap(err, "read %s", link->progress->attribute);
 		return LDAP_LINK_BROKEN;
 	}
-	out->csns = &link->csns;
+	out->csns = &link->csns.csns;
 	return LDAP_LINK_CSNS;
 }
 

@@ -81,7 +81,7 @@ struct replica_status {
 	int64_t lag_ms;
 	uint64_t version, entries;
 	struct brake_held held; // n is 0: nothing
-	char future_csn[CSN_BYTES + 1]; // a change number of the directory that lies in the future; ""
+	char future_csn[CSN_BYTES_MAX + 1]; // a change number of the directory that lies in the future; ""
 	bool lagging;           // every server lacks changes that we hold, or does not show whether
 	uint64_t refreshes, full_refreshes, failures, holds; // since the start
 	uint64_t added, changed, deleted;                    // by the last refresh

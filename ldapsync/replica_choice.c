@@ -8,6 +8,10 @@
 // would for years. Then, and only when each server lacks nothing but such numbers, they are forgotten, and the whole directory is
 // read and compared, under the brake, from a server that has all that any of them has shown. A server that lags lacks others too,
 // or is behind one that does not.
+//
+// Replicas that were removed: 389-ds forgets one that was taken out of the topology (cleanAllRUV), and its last change, which we hold, is
+// lacked by every server from then on. Where it happens while we listen it is forgotten here, too; after a day in which no server knows
+// the replica it is so as above. A server that has never heard of a replica lags, and others know that one, or it is younger than a day.
 #include "replica_parts.h"
 
 #include <string.h>
@@ -16,11 +20,14 @@
 #include "base/log.h"
 #include "ldapsync_metrics.h"
 
-enum { FUTURE_MS = 5 * 60 * 1000 }; // clocks differ
+enum {
+	FUTURE_MS = 5 * 60 * 1000,        // clocks differ
+	REMOVED_MS = 24 * 60 * 60 * 1000, // a replica that is new is known to all others long before
+};
 
-static struct csns plausible(const struct csns *csns)
+static void keep_plausible(struct csns *csns)
 {
-	return csns_until(csns, clock_wall_ms() + FUTURE_MS);
+	csns_keep_until(csns, clock_wall_ms() + FUTURE_MS);
 }
 
 // --- Numbers from the future ---
@@ -29,15 +36,16 @@ static struct csns plausible(const struct csns *csns)
 static struct str missing(const struct csns *csns, const struct csns *kept)
 {
 	size_t i = 0;
-	while (i < kept->n && csns->v[i].sid == kept->v[i].sid)
+	while (i < kept->n && str_eq(csns_origin(csns, i), csns_origin(kept, i)))
 		i++;
-	return str_of(csns->v[i].text, CSN_BYTES);
+	return csns_at(csns, i);
 }
 
 void replica_note_future(struct replica *replica, const struct csns *theirs)
 {
-	struct csns kept = plausible(theirs);
-	char text[CSN_BYTES + 1] = "";
+	struct csns kept = *theirs;
+	char text[CSN_BYTES_MAX + 1] = "";
+	keep_plausible(&kept);
 	if (kept.n < theirs->n)
 		(void)!str_to_c(missing(theirs, &kept), text, sizeof text);
 	pthread_mutex_lock(&replica->mutex);
@@ -82,20 +90,38 @@ void replica_forget_lags(struct replica *replica)
 
 bool replica_forgets_future(struct replica *replica, const struct csns *theirs)
 {
-	struct csns held = plausible(theirs);
+	struct csns held = *theirs;
+	keep_plausible(&held);
 	bool fits = csns_merge(&replica->shown, &held);
-	held = plausible(&replica->stored.csns);
+	held = replica->stored.csns;
+	keep_plausible(&held);
+	if (held.form == CSN_RUV)
+		csns_keep_known(&held, theirs, clock_wall_ms() - REMOVED_MS);
 	bool only_future = held.n < replica->stored.csns.n && csns_dominate(theirs, &held);
 	if (!all_lag(replica, only_future ? LAGS_FUTURE : LAGS) || !fits || !csns_dominate(theirs, &replica->shown))
 		return false;
-	log_warning(NULL,
-		"no directory server has a change number from the future any more: it is forgotten, and the whole directory is "
-		"read and compared",
+	log_warning(NULL, "no directory server has a change number any more that is from the future, or of a replica that was removed: it is forgotten, and the "
+		"whole directory is read and compared",
 		log_c("server", replica->uri), log_str("csn", missing(&replica->stored.csns, &held)));
 	replica->stored.csns = held;
 	replica->stored.usable = false;
 	replica_forget_lags(replica);
 	return true;
+}
+
+// Only where it knew them a heartbeat ago, and the database is of the same generation, whose origin comes first.
+void replica_forget_replicas(struct replica *replica, const struct csns *theirs)
+{
+	struct csns *held = &replica->step.cookie.csns, before = *held;
+	const struct csns *knew = &replica->heartbeat.theirs;
+	if (knew->n == 0 || theirs->n == 0 || !str_eq(csns_at(knew, 0), csns_at(theirs, 0)))
+		return;
+	csns_keep_known(held, theirs, INT64_MAX);
+	csns_keep_known(&replica->heartbeat.theirs, theirs, INT64_MAX);
+	csns_keep_known(&replica->heartbeat.held_then, theirs, INT64_MAX);
+	if (held->n < before.n)
+		log_warning(NULL, "a replica is no longer known to the directory server: what was changed there last is asked for no more",
+			log_c("server", replica->uri), log_str("csn", missing(&before, held)));
 }
 
 // --- Back to the first one ---

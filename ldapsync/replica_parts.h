@@ -43,6 +43,7 @@ struct replica {
 	struct sync_cookie stored; // as of the last commit
 	struct sync_step step;
 	struct heartbeat heartbeat;
+	struct csns begun;         // what the server had when this connection began
 	struct poll *poll;         // owned; what is known of the server that is polled; NULL: none was
 	bool polling;              // this connection polls
 	// a whole refresh is stored; this search sent no cookie; a release lets an older directory in
@@ -100,6 +101,7 @@ void replica_mute(struct replica *replica);        // this server shows no CSN, 
 // this server lacks changes; true: those never were
 bool replica_forgets_future(struct replica *replica, const struct csns *theirs);
 void replica_forget_lags(struct replica *replica); // a refresh is whole
+void replica_forget_replicas(struct replica *replica, const struct csns *theirs); // that the server knew and knows no more
 bool replica_goes_back(struct replica *replica);   // true: to replica->server, which is another now
 
 // --- replica_take.c ---

@@ -225,6 +225,7 @@ static enum err_code verify(struct replica *replica, struct err *err)
 	enum err_code code = ldap_link_csns(replica->link, replica->settings->ldap_base, &csns, err);
 	if (code)
 		return code;
+	replica->begun = csns;
 	replica_note_future(replica, &csns);
 	bool takes_older = replica->taking_older;
 	if (takes_older) {
@@ -242,15 +243,15 @@ static enum err_code verify(struct replica *replica, struct err *err)
 			"is");
 	case SYNC_SERVER_MUTE:
 		replica_mute(replica);
-		return err_set(err, ERR_DENIED,
-			"it does not show us contextCSN, and what we hold came with one: may %s read it? If this directory is to "
-			"take the place of the other, `posthouse directory release` takes it as it is",
+		return err_set(err, ERR_DENIED, "it does not show us how far it is (contextCSN, nsds50ruv), and what we hold came with that: may %s read it? If this directory is to take the "
+			"place of the other, `posthouse directory release` takes it as it is",
 			replica->settings->ldap_bind_dn.n ? replica->settings->ldap_bind_dn.p : "anybody");
 	}
 	heartbeat_sent(&replica->heartbeat, &replica->stored.csns, replica->heartbeat.sent_ms);
 	(void)heartbeat_answered(&replica->heartbeat, &csns, &replica->stored.csns, clock_mono_exact_ms());
 	code = survey_realms(replica, err);
-	return code || replica->polling || csns.n ? code : add_database(replica, err);
+	bool is_openldap = csns.n && csns.form == CSN_OPENLDAP;
+	return code || replica->polling || is_openldap ? code : add_database(replica, err);
 }
 
 static enum err_code begin_search(struct replica *replica, bool reload, struct err *err)

@@ -173,8 +173,16 @@ void replica_refreshed(struct replica *replica, bool had_all)
 			log_c("server", replica->uri), log_u64("entries", c->added + c->changed + c->deleted));
 }
 
+// Do changes come with their numbers? Those of a 389-ds do not: its vector is asked for.
+static bool tells_csns(const struct replica *replica)
+{
+	return replica->begun.form == CSN_OPENLDAP;
+}
+
 static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, struct err *err)
 {
+	if (!tells_csns(replica))
+		(void)csns_merge(&replica->step.cookie.csns, &replica->begun); // had before it began to tell
 	// Equal to what the last answer said, so confirmed as of its question.
 	if (csns_dominate(&replica->step.cookie.csns, &replica->heartbeat.theirs))
 		replica->confirmed_ms = clock_wall_ms() - (clock_mono_ms() - replica->heartbeat.answer_of_ms);
@@ -285,19 +293,27 @@ static bool take_info(struct replica *replica, struct ldap_link_message *message
 
 static bool take_csns(struct replica *replica, const struct csns *csns, enum outcome *outcome_out, struct err *err)
 {
+	int64_t before_ms = replica->heartbeat.answer_of_ms;
 	*outcome_out = ENDED_FAILED;
 	replica_note_future(replica, csns);
+	if (!tells_csns(replica)) {
+		replica_forget_replicas(replica, csns);
+		if (!replica->step.refreshing)
+			heartbeat_settled(&replica->heartbeat, &replica->step.cookie.csns);
+	}
 	switch (heartbeat_answered(&replica->heartbeat, csns, &replica->step.cookie.csns, clock_mono_ms())) {
 	case HEARTBEAT_EQUAL:
 		replica_confirm(replica, replica->heartbeat.answer_of_ms);
 		return true;
 	case HEARTBEAT_BEHIND:
+		if (!tells_csns(replica))
+			replica_confirm(replica, before_ms);
 		return true;
 	case HEARTBEAT_BACK:
 		err_set(err, ERR_PROTOCOL, "it no longer has changes that it gave us");
 		return false;
 	case HEARTBEAT_MUTE:
-		err_set(err, ERR_DENIED, "it does not show us contextCSN any more");
+		err_set(err, ERR_DENIED, "it does not show us how far it is any more");
 		return false;
 	}
 	unreachable("heartbeat_answer");
@@ -328,11 +344,27 @@ bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap
 	unreachable("ldap_link_next");
 }
 
+// What has come is in the vector of the server by now. It is committed with the data, so that no server that lacks it is loaded from, and where
+// it cannot be read, the data is not.
+static bool ask_csns(struct replica *replica, struct err *err)
+{
+	struct csns csns;
+	if (tells_csns(replica))
+		return true;
+	if (ldap_link_csns(replica->link, replica->settings->ldap_base, &csns, err))
+		return false;
+	(void)csns_merge(&replica->step.cookie.csns, &csns);
+	return true;
+}
+
 // What waits in PERSIST becomes visible. False: the connection ends.
 bool replica_commit_batch(struct replica *replica, enum outcome *outcome_out, struct err *err)
 {
 	if (replica->step.refreshing || replica->batch_ms == 0)
 		return true;
+	*outcome_out = ENDED_FAILED;
+	if (!ask_csns(replica, err))
+		return false;
 	if (heartbeat_advanced(&replica->heartbeat, &replica->step.cookie.csns))
 		replica->confirmed_ms = clock_wall_ms() - (clock_mono_ms() - replica->heartbeat.answer_of_ms);
 	enum apply_result result = replica_commit(replica, false, err);

@@ -116,7 +116,7 @@ void sync_cookie_request(const struct sync_cookie *cookie, const struct guid *sc
 {
 	if (!cookie->usable || !guid_eq(&cookie->scope, scope))
 		return;
-	if (cookie->csns.n) {
+	if (cookie->csns.n && cookie->csns.form == CSN_OPENLDAP) {
 		// No sid=: it would make us a server of that SID, which is not sent its own changes.
 		buf_add(request, STR("rid=000,csn="));
 		csns_print(&cookie->csns, request);

@@ -6,9 +6,9 @@
 //     if (sync_cookie_read(text, &cookie)) ...                 // false: another source's, or damaged: load everything (I7)
 //     sync_cookie_request(&cookie, &scope, uri, &request);     // what to send; empty: everything, please
 //
-// The CSNs are kept when the cookie can no longer be sent, so that a lagging server is still seen (I4). A cookie without CSNs, of
-// another kind of server, is opaque: it means something to the server that gave it and to no other (I3). A server that is polled
-// gives none: where questions go on from is stored in its place. Pure.
+// The CSNs are kept when the cookie can no longer be sent, so that a lagging server is still seen (I4). The cookie of another kind of server
+// than OpenLDAP is opaque: it means something to the server that gave it and to no other (I3), and says nothing of CSNs, which are then what that
+// server showed beside it. A server that is polled gives none: where questions go on from is stored in its place. Pure.
 #ifndef LDAPSYNC_SYNC_COOKIE_H
 #define LDAPSYNC_SYNC_COOKIE_H
 
@@ -21,7 +21,7 @@ struct sync_cookie {
 	struct guid scope;  // hash of base, filter, attributes, rules of intake: of another one no cookie is sent
 	bool usable;        // a server may go on from here
 	struct csns csns;   // what the copy holds
-	char opaque[SYNC_OPAQUE_BYTES_MAX]; // of a server without CSNs; else opaque_n is 0
+	char opaque[SYNC_OPAQUE_BYTES_MAX]; // of a server whose cookies are not CSNs; else opaque_n is 0
 	size_t opaque_n;
 	// how far a server was asked that is polled (poll_step_write), or ""; no server is ever sent it
 	char polled[SYNC_POLLED_BYTES];

@@ -42,7 +42,8 @@ static bool take_cookie(struct sync_step *step, struct str text)
 			return false;
 		memcpy(step->cookie.opaque, text.p, text.n);
 		step->cookie.opaque_n = text.n;
-		step->cookie.csns.n = 0;
+		if (step->cookie.csns.form == CSN_OPENLDAP)
+			step->cookie.csns.n = 0;
 	}
 	step->got_cookie = true;
 	return true;

@@ -6,7 +6,7 @@ import unittest
 
 from ds389 import DirectoryServer389
 from node import user_ldif
-from providers import Ds389
+from providers import OURS, Ds389
 from rules import Followed, modify, uid
 
 
@@ -71,9 +71,79 @@ class PairTest(Ds389Test, unittest.TestCase):
             cls.other = DirectoryServer389()
             cls.addClassCleanup(cls.other.remove)
             cls.server.replicate_to(cls.other.start())
+            cls.writer.add(user_ldif("first"))  # a replica says how far it is from its first change on
+            cls.server.wait_caught_up(cls.other)
         except BaseException:
             cls.provider.remove()
             raise
+
+    def setUp(self):
+        for server in (self.server, self.other):
+            if server.process is None:
+                server.start()
+        self.server.replicates(True)
+        super().setUp()
+        self.server.wait_caught_up(self.other)
+
+    def behind(self, other, **settings):
+        """A follower of both that has somebody new, whom the other one does not have; and the first one is down."""
+        follower = self.follow(ldap_uri=[self.server.uri, self.other.uri], ldap_failback_s=1, **settings)
+        self.server.replicates(False)
+        self.writer.add(user_ldif("new"))
+        self.writer.modify(modify("u1", "mail", "u1.new@uni.example"))
+        follower.wait_for("u1.new@uni.example", 250)
+        self.server.kill()
+        return follower
+
+    def test_a_server_that_lags(self):
+        """I4: it is not loaded from, so nobody vanishes who was just added, not after a start of ldapsync either; and is once it has caught up."""
+        follower = self.behind(self.other)
+        names = "new", "u1.new", "u1", "u2"
+        for _ in range(2):
+            lacks = follower.log_text().count("it lacks changes that we hold")
+            follower.wait(lambda lacks=lacks: follower.log_text().count("it lacks changes that we hold") > lacks + 2, "it lags")
+            follower.wait_for("nobody@uni.example", 451)
+            self.assertEqual(self.codes(follower, *names), [250, 250, 451, 250])
+            follower.wait(lambda: "it lacks changes that we hold" in follower.status()["trouble"], "status says so")
+            follower.kill()
+            follower.start()
+        self.server.start()
+        self.server.replicates(True)
+        self.server.wait_caught_up(self.other)
+        self.server.kill()
+        follower.wait(lambda: follower.status()["provider"] == self.other.uri and follower.status()["state"] == "PERSIST", "the other one")
+        follower.wait_for("nobody@uni.example", 550)
+        self.assertEqual(self.codes(follower, *names), [250, 250, 550, 250])
+        self.assertEqual(follower.uuids(), {values["nsUniqueId"][0].decode().replace("-", "") for _, values in self.other.search(OURS, "nsUniqueId")})
+        self.server.start()
+        follower.wait(lambda: follower.status()["provider"] == self.server.uri and follower.status()["state"] == "PERSIST", "back at the first")
+        self.assert_same(follower)
+
+    def test_an_older_directory_by_release(self):
+        """The first one is lost with what it alone had: it is taken out of ldap_uri, and an administrator takes the other as it is."""
+        follower = self.behind(self.other)
+        follower.stop()
+        follower.set_values(ldap_uri=[self.other.uri])
+        follower.start()
+        follower.wait(lambda: follower.run("directory", "release").returncode == 0, "it was asked")
+        follower.wait_for("new@uni.example", 550)
+        self.assertEqual(self.codes(follower, "u1", "u1.new"), [250, 550])
+        self.server.start()
+
+    def test_one_that_does_not_say(self):
+        """What we hold came with a vector; who shows none, to us, is not loaded from."""
+        follower = self.follow(ldap_uri=[self.server.uri, self.other.uri])
+        rights = self.other.search("(aci=*)", "aci", base="cn=mapping tree,cn=config", scope="base")[0][1]["aci"]
+        ours, = (one.decode() for one in rights if b"how far replicas are" in one)
+        mapping = f"dn: cn=mapping tree,cn=config\nchangetype: modify\n%s: aci\naci: {ours}\n"
+        self.other.modify(mapping % "delete")
+        self.server.kill()
+        follower.wait(lambda: "does not show us how far it is" in follower.log_text(), "it is refused")
+        follower.wait_for("nobody@uni.example", 451)
+        self.assertEqual(self.codes(follower, "u1"), [250])
+        self.other.modify(mapping % "add")
+        follower.wait(lambda: follower.status()["provider"] == self.other.uri and follower.status()["state"] == "PERSIST", "the other one")
+        self.server.start()
 
     def test_to_the_other_and_back(self):
         """A cookie is of use to the server that gave it alone (I3): each change of server is a whole load, by which no entry is lost, changed or added
@@ -97,6 +167,7 @@ class PairTest(Ds389Test, unittest.TestCase):
         follower.stop()
         self.other.kill()
         self.writer.delete(uid("new"))
+        follower.set_values(ldap_uri=[self.server.uri])
         follower.start()
         follower.wait_for("new@uni.example", 550)
         self.assertEqual(self.loads(follower), loads + 2)  # and this was its own

@@ -6,7 +6,7 @@
     one.remove()                                            # in the end, whatever happened
 
 uri, base, sync_dn, sync_password; start(), stop(), restart(), kill(), pause(), resume(), remove(); empty(ldif): made anew, with only this;
-load_from(export()), load_running(export()); replicate_to(other); and what Content in slapd.py has: add, modify, delete, load, search(…, who=). settings(): what a node needs to follow it. No TLS (that would need an NSS database).
+load_from(export()), load_running(export()); replicate_to(other), then replicates(False), vector(), wait_caught_up(other); and what Content in slapd.py has: add, modify, delete, load, search(…, who=). settings(): what a node needs to follow it. No TLS (that would need an NSS database).
 
 Debian's package is unpacked into build/389-ds at first use (deploy/packages 389-ds) and never installed. The instance is made from the package's own
 template, since its set-up program wants systemd; the server runs below that root by chroot, so as root only.
@@ -14,6 +14,7 @@ template, since its set-up program wants systemd; the server runs below that roo
 import ctypes
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -239,6 +240,20 @@ class DirectoryServer389(Content):
                  f"nsDS5ReplicaCredentials: {ADMIN_PASSWORD}\nnsDS5ReplicaRoot: {self.base}\nnsds5BeginReplicaRefresh: start\n")
         self.wait(lambda: b"Total update succeeded" in self.search("(objectClass=*)", "nsds5replicaLastInitStatus", base=self.agreement,
                                                                     scope="base")[0][1].get("nsds5replicaLastInitStatus", [b""])[0], "the replica")
+
+    def replicates(self, on):
+        """Do changes go to the other one?"""
+        self.modify(f"dn: {self.agreement}\nchangetype: modify\nreplace: nsds5ReplicaEnabled\nnsds5ReplicaEnabled: {'on' if on else 'off'}\n")
+
+    def vector(self):
+        """How far it is: {replica id: last change}."""
+        found = self.search("(&(nsUniqueId=ffffffff-ffffffff-ffffffff-ffffffff)(objectClass=nsTombstone))", "nsds50ruv")
+        return {one[1]: one[2] for _, values in found for value in values["nsds50ruv"]
+                if (one := re.match(r"\{replica (\d+).*\} \S+ (\S+)", value.decode()))}
+
+    def wait_caught_up(self, other):
+        """The other one has all of this one's changes."""
+        self.wait(lambda: other.vector() == self.vector(), "the replica has all changes")
 
     def wait(self, condition, what):
         end = time.monotonic() + 2 * DEADLINE_S

@@ -5,7 +5,7 @@ a test wants to be said.
     def lies(session):                       # after the follower's persistent search; a thread of the session
         session.entry(1, "uid=ann,...", {"objectClass": ["phMailUser"], ...}, uuid)
         session.refresh_done(b"rid=000,csn=...")
-    with FakeServer(lies) as server:         # server.uri; server.csns, server.realms: what other searches are told; csns may be a function, as answers
+    with FakeServer(lies) as server:         # server.uri; server.csns, server.ruv, server.realms: what other searches are told; csns may be a function, as answers
         ...
 
 Each connection is a session of its own; server.searches counts the persistent searches, server.connections the connections.
@@ -87,6 +87,10 @@ class Session(threading.Thread):
             elif self.server.csns is not None:
                 self.say(number, self.content("dc=uni,dc=example", {"contextCSN": self.server.csns}))
                 self.say(number, self.result(0x65))
+        elif op == 0x63 and b"nsds50ruv" in content:
+            if self.server.ruv:
+                self.say(number, self.content("cn=replica,cn=config", {"nsds50ruv": self.server.ruv}))
+            self.say(number, self.result(0x65))
         elif op == 0x63 and self.server.answers:
             self.server.answers(self, number, Search(content, rest))
         elif op == 0x63:  # realms of domains
@@ -166,7 +170,7 @@ class FakeServer:
     def __init__(self, lies, csns=(), address="127.0.0.8", answers=None, port=0):
         """answers(session, number, search): to all searches that are neither for a contextCSN nor persistent."""
         self.lies, self.csns, self.realms, self.searches, self.connections = lies, list(csns), [], 0, 0
-        self.answers = answers
+        self.answers, self.ruv = answers, []
         self.listener = socket.create_server((address, port))
         self.uri = "ldap://%s:%d" % self.listener.getsockname()
         self.sessions = []
