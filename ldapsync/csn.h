@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far a copy of a directory is: of each server that changes are made on, its origin, the last change that is held. OpenLDAP says so by CSNs
-// (contextCSN), 389-ds by its replica update vector (nsds50ruv), Active Directory by numbers of each invocation (ad_cursors.h).
+// How far a copy of a directory is: of each server that changes are made on, its origin, the last change that is held. OpenLDAP
+// says so by CSNs (contextCSN), 389-ds by its replica update vector (nsds50ruv), Active Directory by numbers of each invocation
+// (ad_cursors.h).
 //
 //     csns_parse_cookie(STR("rid=000,csn=20261122010203.000001Z#000000#001#000000"), &theirs)
 //     csns_merge(&ours, &theirs);                   // never goes back (I3)
@@ -9,7 +10,7 @@
 // Each form has its origin and its order in its text, and those of one origin are in the order of their texts:
 //
 //     20261122010203.000001Z#000000#001#000000                40: time, count, SID, mod
-//     6b02c458000200010000                                    20: seconds since 1970, count, replica id, count; all in hexadecimal
+//     6b02c458000200010000                                    20: seconds since 1970, count, replica id, count
 //     0f1e2d3c4b5a69788796a5b4c3d2e1f0#00000000000000012345   53: invocation id in hexadecimal, number
 //
 // A vector holds one form only: those of different kinds of servers cannot be compared, and none has what another holds. Pure.
@@ -34,7 +35,8 @@ struct csns { // ascending by origin; {0} holds nothing
 	char v[CSNS_BYTES];
 };
 
-// Takes one CSN in, unless a later one of its origin is there. False when it is none or of another form, or there is no room for its origin.
+// Takes one CSN in, unless a later one of its origin is there. False when it is none or of another form, or there is no room for
+// its origin.
 bool csns_add(struct csns *csns, struct str csn);
 
 // The i-th, and what of it names its origin.
@@ -52,8 +54,8 @@ bool csns_parse_cookie(struct str cookie, struct csns *csns_out);
 // The later of each origin. False when there is no room for all, or the forms differ.
 bool csns_merge(struct csns *into, const struct csns *from);
 
-// Keeps those that were given out by this time (wall clock). A server whose clock is wrong gives out others, and no true change follows
-// them for long. Numbers have no time: all of them.
+// Keeps those that were given out by this time (wall clock). A server whose clock is wrong gives out others, and no true change
+// follows them for long. Numbers have no time: all of them.
 void csns_keep_until(struct csns *csns, int64_t wall_ms);
 
 // Keeps those whose origin the server knows, or that were given out after this time.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far servers say they are: lines of nsds50ruv and CSNs of any form, into one of two vectors in turn. What was taken is written and read
-// again, a merge has what either had and goes back in nothing, what is kept of a vector is of it.
+// How far servers say they are: lines of nsds50ruv and CSNs of any form, into one of two vectors in turn. What was taken is
+// written and read again, a merge has what either had and goes back in nothing, what is kept of a vector is of it.
 // Covers: ldapsync/csn.c ldapsync/ruv.c
 #include "base/must.h"
 #include "ruv.h"

@@ -25,15 +25,16 @@
 // A larger entry than ENTRY_BYTES_MAX is known as one that is cut (intake.h); one larger than this cannot even be looked at.
 enum { MESSAGE_BYTES_MAX = 256 << 20, DN_LEVELS_MAX = 64, EMPTY_PAGES_MAX = 1000, TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2 };
 
-// By what servers say how far they are. A 389-ds gives its vector, as it is at that moment, to whoever asks for what was a tombstone once, and may
-// read the entry of the replica in its configuration.
+// By what servers say how far they are. A 389-ds gives its vector, as it is at that moment, to whoever asks for what was a
+// tombstone once, and may read the entry of the replica in its configuration.
 static const struct progress {
 	const char *attribute, *filter;
 	int scope;
 	bool (*add)(struct csns *csns, struct str value);
 } progress_known[] = {
 	{"contextCSN", "(objectClass=*)", LDAP_SCOPE_BASE, csns_add},
-	{"nsds50ruv", "(&(nsUniqueId=ffffffff-ffffffff-ffffffff-ffffffff)(objectClass=nsTombstone))", LDAP_SCOPE_SUBTREE, ruv_add},
+	{"nsds50ruv", "(&(nsUniqueId=ffffffff-ffffffff-ffffffff-ffffffff)(objectClass=nsTombstone))", LDAP_SCOPE_SUBTREE,
+		ruv_add},
 };
 enum { PROGRESS_KNOWN = sizeof progress_known / sizeof *progress_known };
 
@@ -315,7 +316,8 @@ static int result_of(struct ldap_link *link, LDAPMessage *message, struct err *e
 	return result;
 }
 
-static enum err_code ask_csns(struct ldap_link *link, const struct progress *progress, const char *dn, int *id_out, struct err *err)
+static enum err_code ask_csns(struct ldap_link *link, const struct progress *progress, const char *dn, int *id_out,
+	struct err *err)
 {
 	char *attributes[] = {unconst(progress->attribute), NULL};
 	arm(link);
@@ -332,7 +334,7 @@ static bool take_csns(struct ldap_link *link, const struct progress *progress, s
 	}
 	struct berval **values = ldap_get_values_len(link->ld, link->message, progress->attribute);
 	for (size_t i = 0; values && values[i]; i++)
-		(void)progress->add(&answer->csns, str_of(values[i]->bv_val, values[i]->bv_len)); // one that is none is none that we hold
+		(void)progress->add(&answer->csns, str_of(values[i]->bv_val, values[i]->bv_len)); // what is none, we do not hold
 	ldap_value_free_len(values);
 	return true;
 }
@@ -368,7 +370,8 @@ static enum err_code end_csns(struct ldap_link *link, const struct progress *pro
 	}
 }
 
-static enum err_code read_csns(struct ldap_link *link, const struct progress *progress, const char *dn, struct csns *csns_out, struct err *err)
+static enum err_code read_csns(struct ldap_link *link, const struct progress *progress, const char *dn,
+	struct csns *csns_out, struct err *err)
 {
 	int id, type;
 	struct answer answer = {0};
@@ -397,7 +400,8 @@ static char *parent_of(const char *dn)
 }
 
 // Of the base or of what is above it; remembered.
-static enum err_code find_csns(struct ldap_link *link, const struct progress *progress, struct str base, struct csns *csns_out, struct err *err)
+static enum err_code find_csns(struct ldap_link *link, const struct progress *progress, struct str base,
+	struct csns *csns_out, struct err *err)
 {
 	char *dn = ldap_strdup(base.p);
 	enum err_code code = ERR_OK;

@@ -29,9 +29,9 @@ void ldap_link_close(struct ldap_link **link);
 // For poll(). There may be messages in memory although it is not readable: ask ldap_link_next first.
 int ldap_link_fd(const struct ldap_link *link);
 
-// How far the server is: the contextCSN of the database that has this base, that of the base itself or, where a database is larger, of an entry
-// above; or the replica update vector of a 389-ds. Neither is no failure: *csns_out is empty. Remembers which it was, and of which entry.
-// May be asked while other operations run.
+// How far the server is: the contextCSN of the database that has this base, that of the base itself or, where a database is
+// larger, of an entry above; or the replica update vector of a 389-ds. Neither is no failure: *csns_out is empty. Remembers which
+// it was, and of which entry. May be asked while other operations run.
 enum err_code ldap_link_csns(struct ldap_link *link, struct str base, struct csns *csns_out, struct err *err) ERR_CHECKED;
 
 // All entries that the filter finds, one by one; borrowed for the call. Anything but all of them is a failure: a limit, a

@@ -9,9 +9,10 @@
 // read and compared, under the brake, from a server that has all that any of them has shown. A server that lags lacks others too,
 // or is behind one that does not.
 //
-// Replicas that were removed: 389-ds forgets one that was taken out of the topology (cleanAllRUV), and its last change, which we hold, is
-// lacked by every server from then on. Where it happens while we listen it is forgotten here, too; after a day in which no server knows
-// the replica it is so as above. A server that has never heard of a replica lags, and others know that one, or it is younger than a day.
+// Replicas that were removed: 389-ds forgets one that was taken out of the topology (cleanAllRUV), and its last change, which we
+// hold, is lacked by every server from then on. Where it happens while we listen it is forgotten here, too; after a day in which
+// no server knows the replica it is so as above. A server that has never heard of a replica lags, and others know that one, or it
+// is younger than a day.
 #include "replica_parts.h"
 
 #include <string.h>
@@ -100,8 +101,8 @@ bool replica_forgets_future(struct replica *replica, const struct csns *theirs)
 	bool only_future = held.n < replica->stored.csns.n && csns_dominate(theirs, &held);
 	if (!all_lag(replica, only_future ? LAGS_FUTURE : LAGS) || !fits || !csns_dominate(theirs, &replica->shown))
 		return false;
-	log_warning(NULL, "no directory server has a change number any more that is from the future, or of a replica that was removed: it is forgotten, and the "
-		"whole directory is read and compared",
+	log_warning(NULL, "no directory server has a change number any more that is from the future, or of a replica that was "
+			"removed: it is forgotten, and the whole directory is read and compared",
 		log_c("server", replica->uri), log_str("csn", missing(&replica->stored.csns, &held)));
 	replica->stored.csns = held;
 	replica->stored.usable = false;
@@ -120,7 +121,8 @@ void replica_forget_replicas(struct replica *replica, const struct csns *theirs)
 	csns_keep_known(&replica->heartbeat.theirs, theirs, INT64_MAX);
 	csns_keep_known(&replica->heartbeat.held_then, theirs, INT64_MAX);
 	if (held->n < before.n)
-		log_warning(NULL, "a replica is no longer known to the directory server: what was changed there last is asked for no more",
+		log_warning(NULL, "a replica is no longer known to the directory server: what was changed there last is asked "
+			"for no more",
 			log_c("server", replica->uri), log_str("csn", missing(&before, held)));
 }
 

@@ -243,8 +243,9 @@ static enum err_code verify(struct replica *replica, struct err *err)
 			"is");
 	case SYNC_SERVER_MUTE:
 		replica_mute(replica);
-		return err_set(err, ERR_DENIED, "it does not show us how far it is (contextCSN, nsds50ruv), and what we hold came with that: may %s read it? If this directory is to take the "
-			"place of the other, `posthouse directory release` takes it as it is",
+		return err_set(err, ERR_DENIED,
+			"it does not show us how far it is (contextCSN, nsds50ruv), and what we hold came with that: may %s read it? If "
+			"this directory is to take the place of the other, `posthouse directory release` takes it as it is",
 			replica->settings->ldap_bind_dn.n ? replica->settings->ldap_bind_dn.p : "anybody");
 	}
 	heartbeat_sent(&replica->heartbeat, &replica->stored.csns, replica->heartbeat.sent_ms);

@@ -344,8 +344,8 @@ bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap
 	unreachable("ldap_link_next");
 }
 
-// What has come is in the vector of the server by now. It is committed with the data, so that no server that lacks it is loaded from, and where
-// it cannot be read, the data is not.
+// What has come is in the vector of the server by now. It is committed with the data, so that no server that lacks it is loaded
+// from, and where it cannot be read, the data is not.
 static bool ask_csns(struct replica *replica, struct err *err)
 {
 	struct csns csns;

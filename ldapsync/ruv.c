@@ -33,7 +33,8 @@ static bool add_replica(struct csns *csns, struct str id, struct str given)
 		return false;
 	if (str_cut(last, ' ', &first, &rest))
 		last = first;
-	return last.n == RUV_CSN_BYTES && str_eq_nocase(str_of(last.p + ID_AT, ID_DIGITS), str_of_c(digits)) && csns_add(csns, last);
+	return last.n == RUV_CSN_BYTES && str_eq_nocase(str_of(last.p + ID_AT, ID_DIGITS), str_of_c(digits)) &&
+	       csns_add(csns, last);
 }
 
 bool ruv_add(struct csns *csns, struct str value)

@@ -5,9 +5,9 @@
 //     {replica 1 ldap://ldap1.uni.example:389} 6b02c458000200010000 6b02c45d000300010000
 //     {replica 2 ldap://ldap2.uni.example:389}
 //
-// A replica that has made no change yet comes to a CSN of zeros, which everybody has: it is known to the server. The generation is that of the
-// database, given out when it was made, and those of different generations know nothing of each other; it is taken as the last change
-// of an origin of its own (replica ids begin with 1), so that a server with an older database lacks it. Pure.
+// A replica that has made no change yet comes to a CSN of zeros, which everybody has: it is known to the server. The generation
+// is that of the database, given out when it was made, and those of different generations know nothing of each other; it is taken
+// as the last change of an origin of its own (replica ids begin with 1), so that a server with an older database lacks it. Pure.
 #ifndef LDAPSYNC_RUV_H
 #define LDAPSYNC_RUV_H
 

@@ -6,9 +6,10 @@
 //     if (sync_cookie_read(text, &cookie)) ...                 // false: another source's, or damaged: load everything (I7)
 //     sync_cookie_request(&cookie, &scope, uri, &request);     // what to send; empty: everything, please
 //
-// The CSNs are kept when the cookie can no longer be sent, so that a lagging server is still seen (I4). The cookie of another kind of server
-// than OpenLDAP is opaque: it means something to the server that gave it and to no other (I3), and says nothing of CSNs, which are then what that
-// server showed beside it. A server that is polled gives none: where questions go on from is stored in its place. Pure.
+// The CSNs are kept when the cookie can no longer be sent, so that a lagging server is still seen (I4). The cookie of another
+// kind of server than OpenLDAP is opaque: it means something to the server that gave it and to no other (I3), and says nothing of
+// CSNs, which are then what that server showed beside it. A server that is polled gives none: where questions go on from is
+// stored in its place. Pure.
 #ifndef LDAPSYNC_SYNC_COOKIE_H
 #define LDAPSYNC_SYNC_COOKIE_H
 

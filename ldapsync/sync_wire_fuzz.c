@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an LDAP server sends for RFC 4533, and the cookies in it: the first byte says which structure, the rest is its bytes. What parses borrows
-// from the input and is whole; a vector of CSNs prints as something that parses to itself; a merge dominates both.
+// What an LDAP server sends for RFC 4533, and the cookies in it: the first byte says which structure, the rest is its bytes. What
+// parses borrows from the input and is whole; a vector of CSNs prints as something that parses to itself; a merge dominates both.
 // Covers: ldapsync/sync_wire.c ldapsync/sync_cookie.c ldapsync/sync_step.c
 #include <stdint.h>
 #include <stdlib.h>
