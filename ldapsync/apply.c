@@ -153,6 +153,12 @@ enum err_code apply_drop(struct apply *apply, const struct guid *uuid, struct er
 	return code ? code : drop_both(apply, uuid, err);
 }
 
+enum err_code apply_unseen_each(struct apply *apply, image_unseen_fn *each, void *context, struct err *err)
+{
+	enum err_code code = begin(apply, err);
+	return code ? code : image_unseen_each(apply->images->shadow, each, context, err);
+}
+
 enum err_code apply_polled_set(struct apply *apply, const struct guid *uuid, uint64_t digest, struct err *err)
 {
 	enum err_code code = begin(apply, err);

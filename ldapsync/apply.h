@@ -34,6 +34,8 @@ struct intake *apply_intake(struct apply *apply);
 enum err_code apply_put(struct apply *apply, const struct raw_entry *entry, struct err *err) ERR_CHECKED;
 enum err_code apply_keep(struct apply *apply, const struct guid *uuid, struct err *err) ERR_CHECKED;
 enum err_code apply_drop(struct apply *apply, const struct guid *uuid, struct err *err) ERR_CHECKED;
+// What a purge would take away now, of the shadow.
+enum err_code apply_unseen_each(struct apply *apply, image_unseen_fn *each, void *context, struct err *err) ERR_CHECKED;
 bool apply_has_begun(const struct apply *apply);
 void apply_abort(struct apply *apply);
 

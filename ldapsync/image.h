@@ -79,6 +79,10 @@ enum err_code image_keep(struct image *image, const struct guid *uuid, struct er
 // An entry goes, if it is there.
 enum err_code image_drop(struct image *image, const struct guid *uuid, struct err *err) ERR_CHECKED;
 
+// What image_settle would purge now: entries that were neither put nor kept. each must leave the image alone.
+typedef void image_unseen_fn(void *context, const struct guid *uuid);
+enum err_code image_unseen_each(struct image *image, image_unseen_fn *each, void *context, struct err *err) ERR_CHECKED;
+
 // The entry's data as it is in this transaction, appended; nothing when it is not there.
 enum err_code image_get(struct image *image, const struct guid *uuid, struct buf *data, struct err *err) ERR_CHECKED;
 

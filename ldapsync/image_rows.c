@@ -251,6 +251,24 @@ static enum err_code delete_unseen(struct image *image, struct err *err)
 	return code;
 }
 
+enum err_code image_unseen_each(struct image *image, image_unseen_fn *each, void *context, struct err *err)
+{
+	sqlite3_stmt *all = db_stmt(image->db, IMAGE_ALL);
+	enum db_step step = DB_DONE;
+	while (!image->is_first && (step = db_step(image->db, all, err)) == DB_ROW) {
+		struct guid uuid;
+		struct str bytes = db_col_blob(all, 1);
+		if (is_marked(image, db_col_i64(all, 0)) || bytes.n != sizeof uuid.b)
+			continue;
+		memcpy(uuid.b, bytes.p, sizeof uuid.b);
+		each(context, &uuid);
+	}
+	if (step == DB_FAILED)
+		return err->code;
+	db_reset(all);
+	return ERR_OK;
+}
+
 enum err_code image_settle(struct image *image, bool purge, struct image_counters *counters_out, struct err *err)
 {
 	enum err_code code = purge && !image->is_first ? delete_unseen(image, err) : ERR_OK; // else all there is was put

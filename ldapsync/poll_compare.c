@@ -5,7 +5,7 @@
 // their names. That an entry was not found says something only where an entry that was there a moment ago was found by the same
 // search. One that seems to be gone is looked for by its id alone, whatever it is and wherever: a search that leaves entries out,
 // because an index of the server is damaged or its pages are not of one moment, makes nobody unknown, however many it leaves out.
-// Who cannot be asked for within ldap_refresh_s stays: the whole answer is given up, and asked for again.
+// Who cannot be asked for within ldap_refresh_s stays: the whole answer is given up, and asked for again. The same after a load.
 #include "poll_parts.h"
 
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 
 enum {
 	SUSPECTS_MAX = 1000,   // entries that are not as they were; more: everything is read
+	LEFT_OUT_MAX = 50000,  // entries that a load did not tell; more: it is asked for again
 	SUSPECTS_BYTES_MAX = 8 << 20,
 	BATCH_IDS = 50,        // a filter of some kilobytes
 };
@@ -134,7 +135,7 @@ static bool read_differing(struct question *question)
 
 struct gone {
 	struct guid *v; // owned
-	size_t n;
+	size_t n, n_max;
 };
 
 static void add_gone(void *context, const struct guid *uuid)
@@ -234,26 +235,33 @@ static bool drop_batch(struct batch *batch, struct buf *data)
 	return good;
 }
 
-static bool drop_gone(struct question *question)
+// Each is asked for before it goes.
+static bool drop_gone(struct question *question, const struct gone *gone)
 {
-	struct poll *poll = question->poll;
-	struct gone gone = {.v = calloc(poll->known.n + 1, sizeof *gone.v)};
 	struct batch batch = {.question = question, .each = add_name};
 	struct buf data;
 	bool whole = true;
-	must(gone.v != NULL);
 	buf_init(&data, ENTRY_BYTES_MAX);
-	poll_table_each_gone(&poll->known, &poll->now, add_gone, &gone);
-	for (size_t i = 0; whole && i < gone.n; i += batch.n) {
-		batch.n = gone.n - i < BATCH_IDS ? gone.n - i : BATCH_IDS;
-		memcpy(batch.ids, gone.v + i, batch.n * sizeof *batch.ids);
+	for (size_t i = 0; whole && i < gone->n; i += batch.n) {
+		batch.n = gone->n - i < BATCH_IDS ? gone->n - i : BATCH_IDS;
+		memcpy(batch.ids, gone->v + i, batch.n * sizeof *batch.ids);
 		whole = poll_is_in_time(question) && drop_batch(&batch, &data);
 	}
 	if (question->n_spared)
 		log_warning(NULL, "the server left entries out of a search and has them all the same",
 			log_c("server", question->replica->uri), log_u64("entries", question->n_spared));
-	poll_table_sort(&poll->now);
+	poll_table_sort(&question->poll->now);
 	buf_fini(&data);
+	return whole;
+}
+
+static bool drop_unmentioned(struct question *question)
+{
+	struct poll *poll = question->poll;
+	struct gone gone = {.v = calloc(poll->known.n + 1, sizeof *gone.v)};
+	must(gone.v != NULL);
+	poll_table_each_gone(&poll->known, &poll->now, add_gone, &gone);
+	bool whole = drop_gone(question, &gone);
 	free(gone.v);
 	return whole;
 }
@@ -266,7 +274,66 @@ bool poll_compare(struct question *question)
 	poll_table_sort(&question->poll->now);
 	whole = whole && read_differing(question) && poll_read_large(question);
 	poll_table_sort(&question->poll->now);
-	whole = whole && drop_gone(question);
+	whole = whole && drop_unmentioned(question);
 	buf_fini(&question->differing.list);
+	return whole;
+}
+
+// --- A whole load ---
+
+// What the load has told otherwise or not at all.
+static bool check_entry(void *context, const struct raw_entry *entry)
+{
+	struct question *question = context;
+	struct poll *poll = question->poll;
+	struct guid uuid;
+	bool of_dn;
+	poll_identify(question, entry, &uuid, &of_dn);
+	uint64_t digest = poll_server_digest(&poll->server, entry), told = poll_table_find(&poll->now, &uuid);
+	if (told == digest || told == POLL_DOUBT)
+		return true;
+	question->n_spared += told == POLL_GONE;
+	if (poll_suspect(&question->differing, &uuid, entry->dn))
+		return true;
+	err_set(question->err, ERR_PROTOCOL, "its answers do not agree: one has %zu entries that the other has not",
+		question->differing.n + 1);
+	return poll_stop(question);
+}
+
+static bool read_left_out(struct question *question)
+{
+	question->differing.n_max = LEFT_OUT_MAX;
+	buf_init(&question->differing.list, SUSPECTS_BYTES_MAX);
+	bool whole = poll_search(question, question->replica->search.filter, question->poll->id_and_mark, check_entry) &&
+		     read_differing(question) && poll_read_large(question);
+	poll_table_sort(&question->poll->now);
+	buf_fini(&question->differing.list);
+	return whole;
+}
+
+static void add_unseen(void *context, const struct guid *uuid)
+{
+	struct gone *gone = context;
+	if (gone->n == gone->n_max) {
+		gone->n_max = gone->n_max ? 2 * gone->n_max : BATCH_IDS;
+		gone->v = reallocarray(gone->v, gone->n_max, sizeof *gone->v);
+		must(gone->v != NULL);
+	}
+	add_gone(gone, uuid);
+}
+
+// A page that was lost, or an answer that was cut and called whole, makes nobody unknown: what a second search for ids alone has
+// besides is read, and who is in the shadow and in neither is asked for. Where each question is a load the next one is the second
+// search.
+bool poll_confirm_load(struct question *question)
+{
+	struct gone gone = {0};
+	poll_table_sort(&question->poll->now);
+	if (question->poll->server.marks != POLL_MARKS_NONE && !read_left_out(question))
+		return false;
+	bool whole = apply_unseen_each(question->replica->apply, add_unseen, &gone, question->err) == ERR_OK ||
+		     poll_stop_for_database(question);
+	whole = whole && drop_gone(question, &gone);
+	free(gone.v);
 	return whole;
 }

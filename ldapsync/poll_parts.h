@@ -46,11 +46,11 @@ struct question {
 	struct poll *poll;
 	enum poll_what what;
 	struct poll_suspects large;     // given in parts
-	struct poll_suspects differing; // POLL_COMPARE: not as they were
+	struct poll_suspects differing; // POLL_COMPARE: not as they were; POLL_LOAD: not as they were told
 	size_t found;              // entries of the search at hand
 	const struct guid *sought; // of the search at hand: is it still that one?
 	bool is_sought;
-	size_t n_spared;           // POLL_COMPARE: entries that a search left out, though they are there
+	size_t n_spared;           // POLL_COMPARE, POLL_LOAD: entries that a search left out, though they are there
 	bool stopped;              // we want no more of this answer, as err says
 	bool database_failed;
 	bool has_too_many;         // for a compare: everything is to be read
@@ -92,6 +92,9 @@ bool poll_read_one(struct question *question, const char *dn, const char *const 
 
 // --- poll_compare.c ---
 bool poll_compare(struct question *question);
+
+// After a load, before anything goes that it has not mentioned.
+bool poll_confirm_load(struct question *question);
 
 // --- poll_store.c ---
 

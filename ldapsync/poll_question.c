@@ -2,8 +2,8 @@
 // One question to a server that is polled: everything, what has changed, or who is still there.
 //
 // What an answer says is put into one transaction; the table of what is known follows when that is committed. An entry that a
-// compare does not mention is asked for by its id before it goes, many in one search (poll_compare.c), because pages (RFC 2696)
-// are not promised to be of one moment.
+// compare or a load does not mention is asked for by its id before it goes, many in one search (poll_compare.c), because pages
+// (RFC 2696) are not promised to be of one moment.
 //
 // Somebody new may have the address of somebody who was deleted, which no question for changes tells. So when changes bring a
 // second owner of anything, all is compared in the same transaction: nobody is deferred meanwhile, and where the brake holds what
@@ -183,7 +183,7 @@ bool poll_read_one(struct question *question, const char *dn, const char *const 
 static bool load(struct question *question)
 {
 	return poll_search(question, question->replica->search.filter, question->poll->attributes, poll_put_entry) &&
-	       poll_read_large(question);
+	       poll_read_large(question) && poll_confirm_load(question);
 }
 
 static bool ask_for_changes(struct question *question, int64_t since)

@@ -452,6 +452,31 @@ class LiarTest(unittest.TestCase):
         self.assertEqual(self.follower.code("u0@uni.example"), 250)
         self.assertEqual([self.lying.by_names - names, len(self.wanted - self.follower.uuids()), len(self.follower.uuids())], [0, 29, 3])
 
+    def test_a_load_that_was_cut(self):
+        """A page of it is lost: nobody goes for it; who is gone does. In a first load nobody is unknown for it."""
+        everybody = list(self.lying.entries)
+        self.follower.stop()
+        self.follower.set_values(ldap_compare_interval_s=3600)
+        self.follower.start()
+        self.follower.wait_state("PERSIST")
+        for asked_by in (True, False):
+            self.lying.lost, self.lying.knows_ids = set(everybody[3:25]), asked_by
+            self.assertEqual(self.follower.run("directory", "reconcile").returncode, 0)
+            self.assertEqual(self.follower.uuids(), self.wanted)
+            self.assertEqual([self.follower.code("u4@uni.example"), self.follower.code("nobody@uni.example")], [250, 550])
+        self.assertIn("left entries out of a search", self.follower.log_text())
+        del self.lying.entries[everybody[5]]
+        self.lying.lost = self.lying.left_out = set(everybody[3:25])  # by both searches
+        self.assertEqual(self.follower.run("directory", "reconcile").returncode, 0)
+        self.assertEqual([self.follower.code("u4@uni.example"), self.follower.code("u5@uni.example")], [250, 550])
+        self.assertEqual(len(self.wanted - self.follower.uuids()), 1)
+        self.lying.left_out = set()
+        another = Follower({name: value for name, value in self.follower.settings.items() if name not in ("data_dir", "run_dir")})
+        self.addCleanup(another.remove)
+        another.start()
+        another.wait_for("nobody@uni.example", 550)
+        self.assertEqual([another.code("u4@uni.example"), another.uuids()], [250, self.follower.uuids()])
+
     def test_pages_without_end(self):
         self.lying.pages = b"more"
         self.lying.entries = {}

@@ -3,7 +3,8 @@
 
     lying = Lying(users=30)                              # ids are entryUUID, changes are never told
     with FakeServer(None, answers=lying) as server: ...
-    lying.left_out = {dn}; lying.end = lambda session, number: ...
+    lying.left_out = {dn}                                # by compares; lying.lost: by loads
+    lying.end = lambda session, number: ...
 
     ad = ActiveDirectory()                               # objectGUID, uSNChanged; 1,500 values of an attribute at a time
     ad.put(dn, {"objectClass": ["phMailList"], ...}); ad.delete(dn)
@@ -44,6 +45,7 @@ class Lying:
         self.entries = people_and_places(users, self.marks)
         self.controls, self.compares, self.loads, self.by_ids, self.by_names = ["1.2.840.113556.1.4.319", DOMAIN_SCOPE], 0, 0, 0, 0
         self.left_out, self.end, self.pages, self.slow_s, self.knows_ids = set(), None, None, 0, True
+        self.lost = set()
 
     def marks(self, n):
         return {"entryUUID": [f"00000000-0000-4000-8000-{n:012x}"], "modifyTimestamp": ["20261122010203Z"]}
@@ -101,7 +103,7 @@ class Lying:
                 session.say(number, session.content(dn, self.show(search, values)))
 
     def tell(self, session, number, search, is_load):
-        names = [dn for dn in list(self.entries) if is_load or dn not in self.left_out]
+        names = [dn for dn in list(self.entries) if dn not in (self.lost if is_load else self.left_out)]
         for at, dn in enumerate(names):
             time.sleep(self.slow_s)
             if self.end and at == len(names) // 2:
