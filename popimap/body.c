@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/must.h"
 #include "mail/cache.h"
+#include "mail_row.h"
+#include "mailbox_private.h"
 
 // --- One piece of memory ---
 
@@ -95,25 +97,45 @@ static void read_references(const struct cache *cache, struct threading *threadi
 	threading->root = n ? hash_of(first) : threading->own;
 }
 
-static enum err_code look_up(struct strand *strand, uint64_t hash, uint64_t *thread, struct err *err)
+static struct mail_key thread_key(uint64_t hash)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_THREAD);
-	db_bind_i64(stmt, 1, (int64_t)hash);
-	enum db_step step = db_step(strand->db, stmt, err);
-	if (step == DB_ROW)
-		*thread = (uint64_t)db_col_i64(stmt, 0);
-	db_reset(stmt);
-	return step == DB_FAILED ? err->code : ERR_OK;
+	struct mail_key key = mail_key(MAIL_ROW_THREAD);
+	mail_key_u64(&key, hash);
+	return key;
 }
 
+static enum err_code look_up(struct strand *strand, uint64_t hash, uint64_t *thread, struct err *err)
+{
+	struct mail_key key = thread_key(hash);
+	struct buf value;
+	bool found;
+	buf_init(&value, sizeof hash);
+	enum err_code code = mail_row_get(strand, &key, &value, &found, err);
+	struct mail_reader reader = {.rest = buf_str(&value)};
+	if (code == ERR_OK && found) {
+		*thread = mail_read_u64(&reader);
+		code = mail_read_end(&reader, "the thread of a message", err);
+	}
+	buf_fini(&value);
+	return code;
+}
+
+// What was remembered first stays.
 static enum err_code remember(struct strand *strand, uint64_t hash, uint64_t thread, struct err *err)
 {
+	uint64_t before = 0;
 	if (hash == thread)
 		return ERR_OK;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_THREAD_ADD);
-	db_bind_i64(stmt, 1, (int64_t)hash);
-	db_bind_i64(stmt, 2, (int64_t)thread);
-	return db_run(strand->db, stmt, err);
+	enum err_code code = look_up(strand, hash, &before, err);
+	if (code || before)
+		return code;
+	struct mail_key key = thread_key(hash);
+	struct buf value;
+	buf_init(&value, sizeof thread);
+	mail_put_u64(&value, thread);
+	code = mail_row_set(strand, &key, buf_str(&value), err);
+	buf_fini(&value);
+	return code;
 }
 
 // A message without an id that names nobody is alone in a thread with the number of its own body.
@@ -139,12 +161,33 @@ static enum err_code find_thread(struct strand *strand, struct str cache_bytes, 
 	return code;
 }
 
+// The cache's number among the blocks; those of flags are all below.
+static int64_t cache_id(int64_t body)
+{
+	return INT64_C(1) << 62 | body;
+}
+
 static enum err_code add_cache(struct strand *strand, int64_t id, struct str cache, struct err *err)
 {
-	sqlite3_stmt *add = db_stmt(strand->db, SQL_CACHE_ADD);
-	db_bind_i64(add, 1, id);
-	db_bind_blob(add, 2, cache);
+	sqlite3_stmt *add = db_stmt(strand->db, SQL_BLOCK_SET);
+	db_bind_i64(add, 1, cache_id(id));
+	db_bind_i64(add, 2, 0);
+	db_bind_blob(add, 3, cache);
 	return db_run(strand->db, add, err);
+}
+
+static struct mail_key big_key(const struct guid *guid)
+{
+	struct mail_key key = mail_key(MAIL_ROW_BIG);
+	mail_key_add(&key, guid_bytes(guid));
+	return key;
+}
+
+// So that sweeping knows which files are wanted.
+static enum err_code name_file(struct strand *strand, const struct body_new *body, struct err *err)
+{
+	struct mail_key key = big_key(&body->guid);
+	return body->big ? mail_row_set(strand, &key, STR_NONE, err) : ERR_OK;
 }
 
 static enum err_code add_rows(struct strand *strand, const struct incoming *incoming, struct str prefix, struct str text,
@@ -171,6 +214,8 @@ static enum err_code add_rows(struct strand *strand, const struct incoming *inco
 		body->id = db_last_rowid(strand->db);
 		code = add_cache(strand, body->id, buf_str(&cache), err);
 	}
+	if (code == ERR_OK)
+		code = name_file(strand, body, err);
 	buf_fini(&cache);
 	return code;
 }
@@ -231,6 +276,23 @@ void body_undo(struct strand *strand, const struct body_new *body)
 		remove_file(strand, &body->guid);
 }
 
+// The last reference has gone.
+static enum err_code drop(struct strand *strand, int64_t id, struct err *err)
+{
+	struct mail_key key = mail_key(MAIL_ROW_BIG);
+	sqlite3_stmt *body = db_stmt(strand->db, SQL_BODY_DROP);
+	db_bind_i64(body, 1, id);
+	enum db_step step = db_step(strand->db, body, err);
+	if (step == DB_ROW)
+		mail_key_add(&key, str_upto(db_col_blob(body, 0), sizeof(struct guid)));
+	enum err_code code = mailbox_all_rows(body, step, err);
+	if (code == ERR_OK)
+		code = mail_row_drop(strand, &key, err);
+	sqlite3_stmt *cache = db_stmt(strand->db, SQL_BLOCK_DROP);
+	db_bind_i64(cache, 1, cache_id(id));
+	return code ? code : db_run(strand->db, cache, err);
+}
+
 enum err_code body_count(struct strand *strand, int64_t id, int n, struct err *err)
 {
 	sqlite3_stmt *count = db_stmt(strand->db, SQL_BODY_REFS);
@@ -246,14 +308,7 @@ enum err_code body_count(struct strand *strand, int64_t id, int n, struct err *e
 	}
 	bool none = db_col_i64(count, 0) <= 0;
 	db_reset(count);
-	static const int drops[] = {SQL_BODY_DROP, SQL_CACHE_DROP};
-	enum err_code code = ERR_OK;
-	for (size_t i = 0; none && i < sizeof drops / sizeof *drops && code == ERR_OK; i++) {
-		sqlite3_stmt *drop = db_stmt(strand->db, (size_t)drops[i]);
-		db_bind_i64(drop, 1, id);
-		code = db_run(strand->db, drop, err);
-	}
-	return code;
+	return none ? drop(strand, id, err) : ERR_OK;
 }
 
 // --- Reading ---
@@ -401,8 +456,8 @@ enum err_code body_view_open(struct strand *strand, const struct body *body, str
 
 enum err_code body_cache(struct strand *strand, const struct body *body, struct buf *out, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_CACHE);
-	db_bind_i64(stmt, 1, body->id);
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_BLOCK);
+	db_bind_i64(stmt, 1, cache_id(body->id));
 	enum db_step step = db_step(strand->db, stmt, err);
 	struct cache cache;
 	struct err own;
@@ -441,13 +496,13 @@ static bool sweep_one(void *ctx, struct str name)
 	struct guid guid;
 	if (!guid_parse(name, &guid))
 		return true;
-	sqlite3_stmt *stmt = db_stmt(sweep->strand->db, SQL_BODY_BIG);
-	db_bind_blob(stmt, 1, guid_bytes(&guid));
-	enum db_step step = db_step(sweep->strand->db, stmt, sweep->err);
-	db_reset(stmt);
-	if (step == DB_FAILED)
-		sweep->code = sweep->err->code;
-	if (step == DB_DONE)
+	struct mail_key key = big_key(&guid);
+	struct buf value;
+	bool found;
+	buf_init(&value, 0);
+	sweep->code = mail_row_get(sweep->strand, &key, &value, &found, sweep->err);
+	buf_fini(&value);
+	if (sweep->code == ERR_OK && !found)
 		sweep->code = file_remove(sweep->dir, name, sweep->err);
 	return sweep->code == ERR_OK;
 }

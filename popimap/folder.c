@@ -21,24 +21,6 @@ static bool is_inbox(struct str path)
 	return str_eq(path, STR("INBOX"));
 }
 
-// Steps a statement once: is there a row?
-static enum err_code has_row(struct strand *strand, sqlite3_stmt *stmt, bool *has_out, struct err *err)
-{
-	enum db_step step = db_step(strand->db, stmt, err);
-	db_reset(stmt);
-	if (step == DB_FAILED)
-		return err->code;
-	*has_out = step == DB_ROW;
-	return ERR_OK;
-}
-
-static enum err_code has_children(struct strand *strand, struct str name, bool *has_out, struct err *err)
-{
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_BELOW);
-	db_bind_str(stmt, 1, name);
-	return has_row(strand, stmt, has_out, err);
-}
-
 // --- LIST and STATUS ---
 
 // Names in the order of a tree: INBOX first, and '/' before all other characters, so that children follow their parent.
@@ -110,29 +92,46 @@ static struct folder_info *add_info(struct info_buf *infos)
 	return &infos->p[infos->n++];
 }
 
+struct folders_read {
+	struct strand *strand;
+	struct arena *arena;
+	struct info_buf *infos;
+};
+
+static enum err_code read_folder(void *arg, const struct folder_row *row, struct str name, struct err *err)
+{
+	struct folders_read *read = arg;
+	struct folder_info *info = add_info(read->infos);
+	fill_info(info, row, arena_dup(read->arena, name));
+	return count_recent(read->strand, row, &info->recent, err);
+}
+
 static enum err_code read_folders(struct strand *strand, struct arena *arena, struct info_buf *infos, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDERS);
-	enum db_step step;
-	enum err_code code = ERR_OK;
-	while ((step = db_step(strand->db, stmt, err)) == DB_ROW && code == ERR_OK) {
-		struct folder_row row;
-		folder_row_read(stmt, &row);
-		struct folder_info *info = add_info(infos);
-		fill_info(info, &row, arena_dup(arena, db_col_str(stmt, 1)));
-		code = count_recent(strand, &row, &info->recent, err);
-	}
-	enum err_code end = mailbox_all_rows(stmt, step, err);
-	return code ? code : end;
+	struct folders_read read = {.strand = strand, .arena = arena, .infos = infos};
+	return folder_rows_each(strand, read_folder, &read, err);
+}
+
+static bool is_subscribed(struct str value)
+{
+	struct mail_reader reader = {.rest = value};
+	return mail_read_u8(&reader) != 0;
+}
+
+static bool read_subscription(void *arg, struct str key, struct str value)
+{
+	struct folders_read *read = arg;
+	if (is_subscribed(value))
+		*add_info(read->infos) =
+			(struct folder_info){.name.path = arena_dup(read->arena, str_from(key, 1)), .subscribed = true};
+	return true;
 }
 
 static enum err_code read_subscriptions(struct strand *strand, struct arena *arena, struct info_buf *infos, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_SUBSCRIPTIONS);
-	enum db_step step;
-	while ((step = db_step(strand->db, stmt, err)) == DB_ROW)
-		*add_info(infos) = (struct folder_info){.name.path = arena_dup(arena, db_col_str(stmt, 0)), .subscribed = true};
-	return mailbox_all_rows(stmt, step, err);
+	struct folders_read read = {.arena = arena, .infos = infos};
+	struct mail_key from = mail_key(MAIL_ROW_SUBSCRIPTION), end = mail_key_behind(MAIL_ROW_SUBSCRIPTION);
+	return mail_rows_each(strand, mail_key_str(&from), mail_key_str(&end), read_subscription, &read, err);
 }
 
 // Sorted: a subscription that follows its folder becomes the folder's; every folder tells its parent that it has children.
@@ -189,14 +188,25 @@ enum err_code folder_list(struct mailbox *mailbox, struct arena *arena, struct f
 	return code;
 }
 
+static struct mail_key subscription_key(struct str name)
+{
+	struct mail_key key = mail_key(MAIL_ROW_SUBSCRIPTION);
+	mail_key_add(&key, name);
+	return key;
+}
+
+enum { SUBSCRIPTION_BYTES = 1 + 8 };
+
 static enum err_code read_subscribed(struct strand *strand, struct str name, bool *subscribed_out, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_SUBSCRIBED);
-	db_bind_str(stmt, 1, name);
-	enum db_step step = db_step(strand->db, stmt, err);
-	*subscribed_out = step == DB_ROW && db_col_i64(stmt, 0) != 0;
-	db_reset(stmt);
-	return step == DB_FAILED ? err->code : ERR_OK;
+	struct mail_key key = subscription_key(name);
+	struct buf value;
+	bool found;
+	buf_init(&value, SUBSCRIPTION_BYTES);
+	enum err_code code = mail_row_get(strand, &key, &value, &found, err);
+	*subscribed_out = code == ERR_OK && is_subscribed(buf_str(&value));
+	buf_fini(&value);
+	return code;
 }
 
 static enum job_step status_run(struct job *job, struct strand *strand)
@@ -210,7 +220,7 @@ static enum job_step status_run(struct job *job, struct strand *strand)
 	fill_info(info, &row, arena_dup(status->arena, status->name));
 	code = count_recent(strand, &row, &info->recent, job->err);
 	if (code == ERR_OK)
-		code = has_children(strand, status->name, &info->has_children, job->err);
+		code = folder_row_has_children(strand, status->name, &info->has_children, job->err);
 	if (code == ERR_OK)
 		code = read_subscribed(strand, status->name, &info->subscribed, job->err);
 	return job_end(job, code);
@@ -230,7 +240,7 @@ enum err_code folder_status(struct mailbox *mailbox, const struct mailbox_name *
 static enum job_step takes_messages_run(struct job *job, struct strand *strand)
 {
 	struct folder_row row;
-	return job_end(job, folder_row_target(strand, ((struct folder_job *)job)->name, &row, job->err));
+	return job_end(job, folder_row_selectable(strand, ((struct folder_job *)job)->name, &row, job->err));
 }
 
 // INBOX is always there: nobody is asked, which would be a turn of the store and a fifth of an APPEND.
@@ -258,44 +268,42 @@ static enum err_code add_parents(struct strand *strand, struct str name, struct 
 }
 
 // Room for one more folder and its parents, or one more subscription.
-static enum err_code check_room(struct strand *strand, size_t sql_count, struct err *err)
+static enum err_code check_room(struct strand *strand, enum mail_row_kind kind, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, sql_count);
-	enum db_step step = db_step(strand->db, stmt, err);
-	int64_t n = step == DB_ROW ? db_col_i64(stmt, 0) : 0;
-	db_reset(stmt);
-	if (step == DB_FAILED)
-		return err->code;
-	return n + MAILBOX_NAME_LEVELS_MAX <= FOLDERS_MAX
-		       ? ERR_OK
-		       : err_set(err, ERR_LIMIT, "this mailbox has %lld names already", (long long)n);
+	uint64_t n = 0;
+	enum err_code code = mail_rows_count(strand, kind, &n, err);
+	if (code == ERR_OK && n + MAILBOX_NAME_LEVELS_MAX > FOLDERS_MAX)
+		code = err_set(err, ERR_LIMIT, "this mailbox has %llu names already", (unsigned long long)n);
+	return code;
+}
+
+static enum err_code has_other_use(void *arg, const struct folder_row *row, struct str name, struct err *err)
+{
+	(void)name;
+	if (row->use == *(const enum folder_use *)arg) // RFC 6154 section 3 allows several; clients do not (rule 45)
+		return err_set(err, ERR_INVALID, "another folder has this special use");
+	return ERR_OK;
 }
 
 static enum err_code check_use(struct strand *strand, enum folder_use use, struct err *err)
 {
-	bool used = false;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_USED);
-	db_bind_i64(stmt, 1, use);
-	enum err_code code = use == FOLDER_USE_NONE ? ERR_OK : has_row(strand, stmt, &used, err);
-	if (code == ERR_OK && used) // RFC 6154 section 3 allows several; clients do not (rule 45)
-		return err_set(err, ERR_INVALID, "another folder has this special use");
-	return code;
+	return use == FOLDER_USE_NONE ? ERR_OK : folder_rows_each(strand, has_other_use, &use, err);
 }
 
 // A \Noselect name becomes a folder again, a new one to those who knew the old (rule 8).
 static enum err_code revive(struct strand *strand, const struct folder_row *row, enum folder_use use, bool selectable,
 	struct err *err)
 {
-	struct guid guid = selectable ? guid_new() : row->guid;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_SELECTABLE);
-	db_bind_i64(stmt, 1, row->id);
-	db_bind_i64(stmt, 2, selectable);
-	db_bind_i64(stmt, 3, (int64_t)strand_seq(strand));
-	db_bind_i64(stmt, 4, folder_new_uidvalidity(strand));
-	db_bind_i64(stmt, 5, use);
-	db_bind_blob(stmt, 6, guid_bytes(&guid));
-	strand_touch(strand, row->id);
-	return db_run(strand->db, stmt, err);
+	struct folder_row revived;
+	enum err_code code = folder_row_by_id(strand, row->id, &revived, err); // its messages have gone meanwhile
+	if (code)
+		return code;
+	if (selectable)
+		revived.guid = guid_new();
+	revived.selectable = selectable;
+	revived.use = use;
+	revived.uidvalidity = folder_new_uidvalidity(strand);
+	return folder_row_write(strand, &revived, err);
 }
 
 static enum job_step create_run(struct job *job, struct strand *strand)
@@ -311,7 +319,7 @@ static enum job_step create_run(struct job *job, struct strand *strand)
 		return row.selectable ? job_fail(job, ERR_EXISTS, "there is a folder of this name") :
 					job_end(job, revive(strand, &row, create->use, true, job->err));
 	if (code == ERR_NOTFOUND)
-		code = check_room(strand, SQL_FOLDERS_COUNT, job->err);
+		code = check_room(strand, MAIL_ROW_FOLDER, job->err);
 	if (code == ERR_OK)
 		code = add_parents(strand, create->name, job->err);
 	if (code == ERR_OK)
@@ -340,23 +348,12 @@ static enum err_code expunge_all(struct strand *strand, const struct folder_row 
 	return code ? code : folder_row_apply(strand, folder->id, &delta, err);
 }
 
-static enum err_code run_for_folder(struct strand *strand, size_t sql, uint32_t folder, struct err *err)
+static enum err_code drop_folder(struct strand *strand, const struct folder_row *row, struct str name, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, sql);
-	db_bind_i64(stmt, 1, folder);
-	return db_run(strand->db, stmt, err);
-}
-
-static enum err_code drop_folder(struct strand *strand, const struct folder_row *row, struct err *err)
-{
-	sqlite3_stmt *gone = db_stmt(strand->db, SQL_FOLDER_GONE);
-	db_bind_i64(gone, 1, (int64_t)strand_seq(strand));
-	db_bind_i64(gone, 2, row->id);
-	enum err_code code = run_for_folder(strand, SQL_EXPUNGED_FORGET, row->id, err);
+	enum err_code code = message_tombstones_drop(strand, row->id, err);
 	if (code == ERR_OK)
-		code = db_run(strand->db, gone, err);
-	strand->now.folder_seq = 0; // it may have been this row's
-	return code ? code : run_for_folder(strand, SQL_FOLDER_DROP, row->id, err);
+		code = message_tombstone_add(strand, row->id, 0, err);
+	return code ? code : folder_row_drop(strand, row->id, name, err);
 }
 
 static enum job_step delete_run(struct job *job, struct strand *strand)
@@ -366,14 +363,14 @@ static enum job_step delete_run(struct job *job, struct strand *strand)
 	bool parent = false;
 	enum err_code code = folder_row_by_name(strand, delete->name, &row, job->err);
 	if (code == ERR_OK)
-		code = has_children(strand, delete->name, &parent, job->err);
+		code = folder_row_has_children(strand, delete->name, &parent, job->err);
 	if (code)
 		return job_end(job, code);
 	if (parent && !row.selectable)
 		return job_fail(job, ERR_EXISTS, "other folders are below this name");
 	code = expunge_all(strand, &row, job->err);
 	if (code == ERR_OK)
-		code = parent ? revive(strand, &row, FOLDER_USE_NONE, false, job->err) : drop_folder(strand, &row, job->err);
+		code = parent ? revive(strand, &row, FOLDER_USE_NONE, false, job->err) : drop_folder(strand, &row, delete->name, job->err);
 	return job_end(job, code);
 }
 
@@ -403,16 +400,6 @@ static enum err_code rename_inbox(struct folder_job *rename, struct strand *stra
 	return code;
 }
 
-static enum err_code rename_row(struct strand *strand, uint32_t id, struct str name, struct err *err)
-{
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_NAME);
-	db_bind_i64(stmt, 1, id);
-	db_bind_str(stmt, 2, name);
-	db_bind_i64(stmt, 3, (int64_t)strand_seq(strand));
-	strand_touch(strand, id);
-	return db_run(strand->db, stmt, err);
-}
-
 static enum err_code rename_tree(struct folder_job *rename, struct strand *strand)
 {
 	struct err *err = rename->job.err;
@@ -430,7 +417,7 @@ static enum err_code rename_tree(struct folder_job *rename, struct strand *stran
 		if (!mailbox_name_from_utf8(joined, rename->arena, &checked))
 			code = err_set(err, ERR_LIMIT, "the name of a folder below would become too long");
 		else
-			code = rename_row(strand, infos.p[i].id, checked.path, err);
+			code = folder_row_rename(strand, infos.p[i].id, checked.path, err);
 	}
 	free(infos.p);
 	return code;
@@ -482,14 +469,17 @@ static enum job_step subscribe_run(struct job *job, struct strand *strand)
 	bool before = false;
 	enum err_code code = read_subscribed(strand, subscribe->name, &before, job->err);
 	if (code == ERR_OK && subscribe->subscribed)
-		code = check_room(strand, SQL_SUBSCRIPTIONS_COUNT, job->err);
+		code = check_room(strand, MAIL_ROW_SUBSCRIPTION, job->err);
 	if (code || before == subscribe->subscribed)
 		return job_end(job, code);
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_SUBSCRIBE);
-	db_bind_str(stmt, 1, subscribe->name);
-	db_bind_i64(stmt, 2, subscribe->subscribed);
-	db_bind_i64(stmt, 3, (int64_t)strand_seq(strand));
-	return job_end(job, db_run(strand->db, stmt, job->err));
+	struct mail_key key = subscription_key(subscribe->name);
+	struct buf value;
+	buf_init(&value, SUBSCRIPTION_BYTES);
+	mail_put_u8(&value, subscribe->subscribed);
+	mail_put_u64(&value, strand_seq(strand));
+	code = mail_row_set(strand, &key, buf_str(&value), job->err);
+	buf_fini(&value);
+	return job_end(job, code);
 }
 
 enum err_code folder_subscribe(struct mailbox *mailbox, const struct mailbox_name *name, bool subscribed, struct err *err)

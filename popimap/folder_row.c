@@ -4,77 +4,134 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "mail_row.h"
 
-static const uint32_t FOLDER_ID_MAX = INT32_MAX; // the upper half of a message's number
+static const uint32_t FOLDER_ID_MAX = (1 << 30) - 1; // the upper half of a message's number, below the caches of bodies
 
-static void guid_from(struct str bytes, struct guid *guid)
+enum { ROW_BYTES_MAX = 16 << 10 }; // the longest name and all keywords
+
+// All of a row.
+struct whole {
+	struct folder_row row;
+	uint64_t made_ms;
+	struct str name, keywords; // borrowed from the value
+};
+
+// --- The bytes ---
+
+static void encode(const struct whole *whole, struct buf *value)
 {
-	*guid = (struct guid){0};
-	if (bytes.n == sizeof guid->b)
-		memcpy(guid->b, bytes.p, bytes.n);
+	const struct folder_row *row = &whole->row;
+	mail_put_guid(value, &row->guid);
+	mail_put_u32(value, row->uidvalidity);
+	mail_put_u32(value, row->uidnext);
+	mail_put_u32(value, row->recent_uid);
+	mail_put_u32(value, row->messages);
+	mail_put_u32(value, row->unseen);
+	mail_put_u32(value, row->deleted);
+	mail_put_u64(value, row->bytes);
+	mail_put_u64(value, row->modseq);
+	mail_put_u64(value, row->flags_modseq);
+	mail_put_u64(value, whole->made_ms);
+	mail_put_u8(value, (uint8_t)row->use);
+	mail_put_u8(value, row->selectable);
+	mail_put_str(value, whole->name);
+	mail_put_str(value, whole->keywords);
 }
 
-void folder_row_read(sqlite3_stmt *stmt, struct folder_row *row_out)
+static enum err_code decode(uint32_t id, struct str value, struct whole *whole_out, struct err *err)
 {
-	*row_out = (struct folder_row){
-		.id = (uint32_t)db_col_i64(stmt, 0),
-		.uidvalidity = (uint32_t)db_col_i64(stmt, 3),
-		.uidnext = (uint32_t)db_col_i64(stmt, 4),
-		.modseq = (uint64_t)db_col_i64(stmt, 5),
-		.use = (enum folder_use)db_col_i64(stmt, 6),
-		.selectable = db_col_i64(stmt, 7) != 0,
-		.recent_uid = (uint32_t)db_col_i64(stmt, 8),
-		.messages = (uint32_t)db_col_i64(stmt, 9),
-		.unseen = (uint32_t)db_col_i64(stmt, 10),
-		.deleted = (uint32_t)db_col_i64(stmt, 11),
-		.bytes = (uint64_t)db_col_i64(stmt, 12),
-		.flags_modseq = (uint64_t)db_col_i64(stmt, 13),
-	};
-	guid_from(db_col_blob(stmt, 2), &row_out->guid);
+	struct mail_reader reader = {.rest = value};
+	struct whole whole = {.row.id = id};
+	struct folder_row *row = &whole.row;
+	row->guid = mail_read_guid(&reader);
+	row->uidvalidity = mail_read_u32(&reader);
+	row->uidnext = mail_read_u32(&reader);
+	row->recent_uid = mail_read_u32(&reader);
+	row->messages = mail_read_u32(&reader);
+	row->unseen = mail_read_u32(&reader);
+	row->deleted = mail_read_u32(&reader);
+	row->bytes = mail_read_u64(&reader);
+	row->modseq = mail_read_u64(&reader);
+	row->flags_modseq = mail_read_u64(&reader);
+	whole.made_ms = mail_read_u64(&reader);
+	row->use = (enum folder_use)mail_read_u8(&reader);
+	row->selectable = mail_read_u8(&reader) != 0;
+	whole.name = mail_read_str(&reader);
+	whole.keywords = mail_read_str(&reader);
+	reader.damaged |= id == 0 || id > FOLDER_ID_MAX || row->modseq > INT64_MAX || row->flags_modseq > INT64_MAX;
+	*whole_out = whole;
+	return mail_read_end(&reader, "the row of a folder", err);
 }
 
-static enum err_code read_one(struct strand *strand, sqlite3_stmt *stmt, struct folder_row *row_out, struct err *err)
+static struct mail_key key_of(uint32_t id)
 {
-	switch (db_step(strand->db, stmt, err)) {
-	case DB_FAILED:
-		return err->code;
-	case DB_DONE:
-		return err_set(err, ERR_NOTFOUND, "no such folder");
-	case DB_ROW:
-		break;
-	}
-	folder_row_read(stmt, row_out);
-	db_reset(stmt);
-	return ERR_OK;
+	struct mail_key key = mail_key(MAIL_ROW_FOLDER);
+	mail_key_u32(&key, id);
+	return key;
 }
 
-enum err_code folder_row_by_name(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err)
+static struct mail_key key_of_name(struct str name)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_BY_NAME);
-	db_bind_str(stmt, 1, name);
-	return read_one(strand, stmt, row_out, err);
+	struct mail_key key = mail_key(MAIL_ROW_NAME);
+	mail_key_add(&key, name);
+	return key;
+}
+
+// --- Reading ---
+
+static enum err_code read_whole(struct strand *strand, uint32_t id, struct buf *value, struct whole *whole_out, struct err *err)
+{
+	struct mail_key key = key_of(id);
+	bool found;
+	buf_init(value, ROW_BYTES_MAX);
+	enum err_code code = mail_row_get(strand, &key, value, &found, err);
+	if (code == ERR_OK)
+		code = found ? decode(id, buf_str(value), whole_out, err) : err_set(err, ERR_NOTFOUND, "no such folder");
+	if (code)
+		buf_fini(value);
+	return code;
 }
 
 enum err_code folder_row_by_id(struct strand *strand, uint32_t id, struct folder_row *row_out, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_BY_ID);
-	db_bind_i64(stmt, 1, id);
-	return read_one(strand, stmt, row_out, err);
+	struct buf value;
+	struct whole whole;
+	enum err_code code = read_whole(strand, id, &value, &whole, err);
+	if (code)
+		return code;
+	*row_out = whole.row;
+	buf_fini(&value);
+	return ERR_OK;
 }
 
-enum err_code folder_row_target(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err)
+// ERR_NOTFOUND when the name is free.
+static enum err_code find_name(struct strand *strand, struct str name, uint32_t *id_out, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FOLDER_TARGET);
-	db_bind_str(stmt, 1, name);
-	enum db_step step = db_step(strand->db, stmt, err);
-	if (step == DB_FAILED)
-		return err->code;
-	bool found = step == DB_ROW && db_col_i64(stmt, 3) != 0;
-	if (found)
-		*row_out = (struct folder_row){.id = (uint32_t)db_col_i64(stmt, 0), .uidvalidity = (uint32_t)db_col_i64(stmt, 1),
-			.uidnext = (uint32_t)db_col_i64(stmt, 2), .selectable = true};
-	db_reset(stmt);
-	return found ? ERR_OK : err_set(err, ERR_NOTFOUND, "no such folder");
+	struct mail_key key = key_of_name(name);
+	struct buf value;
+	bool found;
+	buf_init(&value, ROW_BYTES_MAX);
+	enum err_code code = mail_row_get(strand, &key, &value, &found, err);
+	struct mail_reader reader = {.rest = buf_str(&value)};
+	if (code == ERR_OK && !found)
+		code = err_set(err, ERR_NOTFOUND, "no such folder");
+	if (code == ERR_OK) {
+		*id_out = mail_read_u32(&reader);
+		code = mail_read_end(&reader, "the name of a folder", err);
+	}
+	buf_fini(&value);
+	return code;
+}
+
+enum err_code folder_row_by_name(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err)
+{
+	uint32_t id;
+	enum err_code code = find_name(strand, name, &id, err);
+	if (code)
+		return code;
+	code = folder_row_by_id(strand, id, row_out, err);
+	return code == ERR_NOTFOUND ? err_set(err, ERR_CORRUPT, "a folder has a name and no row") : code;
 }
 
 enum err_code folder_row_selectable(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err)
@@ -89,6 +146,99 @@ enum err_code folder_row_selectable(struct strand *strand, struct str name, stru
 	return ERR_OK;
 }
 
+bool folder_row_read(struct str key, struct str value, struct folder_row *row_out, struct str *name_out, struct err *err)
+{
+	struct mail_reader reader = mail_read_key(key, MAIL_ROW_FOLDER);
+	struct whole whole;
+	uint32_t id = mail_read_u32(&reader);
+	if (mail_read_end(&reader, "the key of a folder", err) || decode(id, value, &whole, err))
+		return false;
+	*row_out = whole.row;
+	*name_out = whole.name;
+	return true;
+}
+
+struct walk {
+	folder_row_take *take;
+	void *arg;
+	struct err *err;
+	enum err_code code;
+};
+
+static bool walk_one(void *arg, struct str key, struct str value)
+{
+	struct walk *walk = arg;
+	struct folder_row row;
+	struct str name;
+	walk->code = folder_row_read(key, value, &row, &name, walk->err) ? walk->take(walk->arg, &row, name, walk->err) : walk->err->code;
+	return walk->code == ERR_OK;
+}
+
+enum err_code folder_rows_each(struct strand *strand, folder_row_take *take, void *arg, struct err *err)
+{
+	struct walk walk = {.take = take, .arg = arg, .err = err};
+	struct mail_key from = mail_key(MAIL_ROW_FOLDER), end = mail_key_behind(MAIL_ROW_FOLDER);
+	enum err_code code = mail_rows_each(strand, mail_key_str(&from), mail_key_str(&end), walk_one, &walk, err);
+	return code ? code : walk.code;
+}
+
+static bool found_one(void *arg, struct str key, struct str value)
+{
+	(void)key;
+	(void)value;
+	*(bool *)arg = true;
+	return false;
+}
+
+enum err_code folder_row_has_children(struct strand *strand, struct str name, bool *has_out, struct err *err)
+{
+	struct mail_key from = key_of_name(name), end = from;
+	mail_key_add(&from, STR("/"));
+	mail_key_add(&end, STR("0")); // the character behind '/'
+	*has_out = false;
+	return mail_rows_each(strand, mail_key_str(&from), mail_key_str(&end), found_one, has_out, err);
+}
+
+// --- Changing ---
+
+static enum err_code write_whole(struct strand *strand, const struct whole *whole, struct err *err)
+{
+	struct mail_key key = key_of(whole->row.id);
+	struct buf value;
+	buf_init(&value, ROW_BYTES_MAX);
+	encode(whole, &value);
+	enum err_code code = mail_row_set(strand, &key, buf_str(&value), err);
+	buf_fini(&value);
+	return code;
+}
+
+// Calls change for the row, and writes it.
+typedef void change_row(struct whole *whole, const void *arg);
+
+static enum err_code change_whole(struct strand *strand, uint32_t id, change_row *change, const void *arg, struct err *err)
+{
+	struct buf value;
+	struct whole whole;
+	enum err_code code = read_whole(strand, id, &value, &whole, err);
+	if (code)
+		return code;
+	change(&whole, arg);
+	code = write_whole(strand, &whole, err);
+	buf_fini(&value);
+	return code;
+}
+
+static enum err_code set_name(struct strand *strand, struct str name, uint32_t id, struct err *err)
+{
+	struct mail_key key = key_of_name(name);
+	struct buf value;
+	buf_init(&value, sizeof id);
+	mail_put_u32(&value, id);
+	enum err_code code = mail_row_set(strand, &key, buf_str(&value), err);
+	buf_fini(&value);
+	return code;
+}
+
 void folder_delta_count(struct folder_delta *delta, int n, uint64_t flags, uint64_t bytes)
 {
 	delta->messages += n;
@@ -97,21 +247,107 @@ void folder_delta_count(struct folder_delta *delta, int n, uint64_t flags, uint6
 	delta->bytes += n * (int64_t)bytes;
 }
 
+struct delta_at {
+	const struct folder_delta *delta;
+	uint64_t seq;
+};
+
+static void add_delta(struct whole *whole, const void *arg)
+{
+	const struct delta_at *at = arg;
+	const struct folder_delta *delta = at->delta;
+	struct folder_row *row = &whole->row;
+	row->modseq = at->seq;
+	if (delta->flags)
+		row->flags_modseq = at->seq;
+	row->uidnext += delta->uids;
+	row->messages += (uint32_t)delta->messages;
+	row->unseen += (uint32_t)delta->unseen;
+	row->deleted += (uint32_t)delta->deleted;
+	row->bytes += (uint64_t)delta->bytes;
+}
+
 enum err_code folder_row_apply(struct strand *strand, uint32_t id, const struct folder_delta *delta, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, delta->flags ? SQL_FOLDER_DELTA_FLAGS : SQL_FOLDER_DELTA);
-	db_bind_i64(stmt, 1, id);
-	db_bind_i64(stmt, 2, (int64_t)strand_seq(strand));
-	db_bind_i64(stmt, 3, delta->uids);
-	db_bind_i64(stmt, 4, delta->messages);
-	db_bind_i64(stmt, 5, delta->unseen);
-	db_bind_i64(stmt, 6, delta->deleted);
-	db_bind_i64(stmt, 7, delta->bytes);
-	strand->now.folder_seq = strand_seq(strand);
+	const struct delta_at at = {.delta = delta, .seq = strand_seq(strand)};
+	strand->now.folder_seq = at.seq;
 	strand->now.messages += (uint64_t)delta->messages;
 	strand->now.bytes += (uint64_t)delta->bytes;
 	strand_touch(strand, id);
-	return db_run(strand->db, stmt, err);
+	return change_whole(strand, id, add_delta, &at, err);
+}
+
+static void raise_recent(struct whole *whole, const void *arg)
+{
+	uint32_t uid = *(const uint32_t *)arg;
+	if (whole->row.recent_uid < uid)
+		whole->row.recent_uid = uid;
+}
+
+enum err_code folder_row_recent(struct strand *strand, uint32_t id, uint32_t uid, struct err *err)
+{
+	enum err_code code = change_whole(strand, id, raise_recent, &uid, err);
+	return code == ERR_NOTFOUND ? ERR_OK : code;
+}
+
+static void take_row(struct whole *whole, const void *arg)
+{
+	whole->row = *(const struct folder_row *)arg;
+}
+
+enum err_code folder_row_write(struct strand *strand, const struct folder_row *row, struct err *err)
+{
+	struct folder_row written = *row;
+	written.modseq = strand_seq(strand);
+	strand->now.folder_seq = written.modseq;
+	strand_touch(strand, row->id);
+	return change_whole(strand, row->id, take_row, &written, err);
+}
+
+static void begin_row(struct whole *whole, const void *arg)
+{
+	const struct folder_begin *begin = arg;
+	whole->row.guid = begin->guid;
+	whole->row.uidvalidity = begin->uidvalidity;
+	whole->made_ms = (uint64_t)begin->made_ms;
+}
+
+enum err_code folder_row_begin(struct strand *strand, uint32_t id, const struct folder_begin *begin, struct err *err)
+{
+	return change_whole(strand, id, begin_row, begin, err);
+}
+
+enum err_code folder_row_rename(struct strand *strand, uint32_t id, struct str name, struct err *err)
+{
+	struct buf value;
+	struct whole whole;
+	uint32_t other;
+	enum err_code code = find_name(strand, name, &other, err);
+	if (code == ERR_OK)
+		return err_set(err, ERR_EXISTS, "there is a folder of the new name");
+	if (code == ERR_NOTFOUND)
+		code = read_whole(strand, id, &value, &whole, err);
+	if (code)
+		return code;
+	struct mail_key old = key_of_name(whole.name);
+	whole.name = name;
+	whole.row.modseq = strand->now.folder_seq = strand_seq(strand);
+	strand_touch(strand, id);
+	code = mail_row_drop(strand, &old, err);
+	if (code == ERR_OK)
+		code = set_name(strand, name, id, err);
+	if (code == ERR_OK)
+		code = write_whole(strand, &whole, err);
+	buf_fini(&value);
+	return code;
+}
+
+enum err_code folder_row_drop(struct strand *strand, uint32_t id, struct str name, struct err *err)
+{
+	struct mail_key key = key_of(id), named = key_of_name(name);
+	strand->now.folder_seq = 0; // it may have been this row's
+	enum err_code code = mail_row_drop(strand, &key, err);
+	return code ? code : mail_row_drop(strand, &named, err);
 }
 
 uint32_t folder_new_uidvalidity(struct strand *strand)
@@ -126,34 +362,52 @@ enum err_code folder_row_add(struct strand *strand, struct str name, enum folder
 	struct guid guid = guid_new();
 	if (strand->now.folder >= FOLDER_ID_MAX)
 		return err_set(err, ERR_LIMIT, "this mailbox has used up the numbers of its folders");
-	sqlite3_stmt *add = db_stmt(strand->db, SQL_FOLDER_ADD);
-	db_bind_str(add, 1, name);
-	db_bind_blob(add, 2, guid_bytes(&guid));
-	db_bind_i64(add, 3, folder_new_uidvalidity(strand));
-	db_bind_i64(add, 4, (int64_t)strand_seq(strand));
-	db_bind_i64(add, 5, use);
-	db_bind_i64(add, 6, clock_wall_ms());
-	db_bind_i64(add, 7, ++strand->now.folder);
-	enum err_code code = db_run(strand->db, add, err);
+	uint32_t id = ++strand->now.folder;
+	const struct whole whole = {
+		.row = {.id = id, .uidvalidity = folder_new_uidvalidity(strand), .uidnext = 1, .recent_uid = 1,
+			.modseq = strand_seq(strand), .flags_modseq = strand_seq(strand), .guid = guid, .use = use, .selectable = true},
+		.made_ms = (uint64_t)clock_wall_ms(),
+		.name = name,
+	};
+	strand->now.folder_seq = strand_seq(strand);
+	enum err_code code = write_whole(strand, &whole, err);
 	if (code == ERR_OK)
-		*id_out = strand->now.folder;
+		code = set_name(strand, name, id, err);
+	if (code == ERR_OK)
+		*id_out = id;
 	return code;
 }
+
+void folder_row_first(uint32_t id, struct str name, enum folder_use use, struct folder_image *image)
+{
+	const struct whole whole = {
+		.row = {.id = id, .uidnext = 1, .recent_uid = 1, .modseq = 1, .flags_modseq = 1, .use = use, .selectable = true},
+		.name = name,
+	};
+	image->key = key_of(id);
+	image->name = key_of_name(name);
+	buf_init(&image->value, ROW_BYTES_MAX);
+	buf_init(&image->id, sizeof id);
+	encode(&whole, &image->value);
+	mail_put_u32(&image->id, id);
+}
+
+// --- Keywords ---
 
 enum err_code folder_keywords_read(struct strand *strand, uint32_t folder, struct arena *arena,
 	struct folder_keywords *keywords_out, struct err *err)
 {
 	struct folder_keywords *keywords = keywords_out;
 	keywords->n = 0;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_KEYWORDS);
-	db_bind_i64(stmt, 1, folder);
-	enum db_step step = db_step(strand->db, stmt, err);
-	if (step == DB_FAILED)
-		return err->code;
-	struct str rest = step == DB_ROW ? db_col_str(stmt, 0) : STR_NONE, name;
+	struct buf value;
+	struct whole whole;
+	enum err_code code = read_whole(strand, folder, &value, &whole, err);
+	if (code)
+		return code == ERR_NOTFOUND ? ERR_OK : code;
+	struct str rest = whole.keywords, name;
 	while (keywords->n < FLAG_KEYWORDS_MAX && str_cut(rest, ' ', &name, &rest))
 		keywords->name[keywords->n++] = arena_dup(arena, name);
-	db_reset(stmt);
+	buf_fini(&value);
 	return arena_overflowed(arena) ? err_set(err, ERR_LIMIT, "too much for one command") : ERR_OK;
 }
 
@@ -164,12 +418,22 @@ static enum err_code add_keyword(struct strand *strand, uint32_t folder, size_t 
 	if (name.n == 0 || name.n > FLAG_KEYWORD_BYTES_MAX)
 		return err_set(err, ERR_LIMIT, "a keyword has at most %d bytes", FLAG_KEYWORD_BYTES_MAX);
 	must(str_index(name, ' ') < 0); // an atom
-	sqlite3_stmt *add = db_stmt(strand->db, SQL_KEYWORD_ADD);
-	db_bind_i64(add, 1, folder);
-	db_bind_str(add, 2, name);
-	db_bind_i64(add, 3, (int64_t)strand_seq(strand));
-	strand->now.folder_seq = strand_seq(strand);
-	return db_run(strand->db, add, err);
+	struct buf value, keywords;
+	struct whole whole;
+	enum err_code code = read_whole(strand, folder, &value, &whole, err);
+	if (code)
+		return code;
+	buf_init(&keywords, ROW_BYTES_MAX);
+	if (buf_add(&keywords, whole.keywords) && buf_add(&keywords, name) && buf_add_byte(&keywords, ' ')) {
+		whole.keywords = buf_str(&keywords);
+		whole.row.modseq = strand->now.folder_seq = strand_seq(strand);
+		code = write_whole(strand, &whole, err);
+	} else {
+		code = err_set(err, ERR_CORRUPT, "the keywords of a folder are longer than any may be");
+	}
+	buf_fini(&keywords);
+	buf_fini(&value);
+	return code;
 }
 
 static size_t find_keyword(const struct folder_keywords *keywords, struct str name)

@@ -5,6 +5,7 @@
 #define POPIMAP_FOLDER_ROW_H
 
 #include "mail_db.h"
+#include "mail_row.h"
 #include "mailbox.h"
 
 struct folder_row {
@@ -15,8 +16,12 @@ struct folder_row {
 	bool selectable;
 };
 
-// From a statement over MAIL_FOLDER_COLUMNS; its column 1 is the name.
-void folder_row_read(sqlite3_stmt *stmt, struct folder_row *row_out);
+// Of a row of the table `row` (mail_row.h); the name borrows from the value. False: damaged.
+bool folder_row_read(struct str key, struct str value, struct folder_row *row_out, struct str *name_out, struct err *err);
+
+// All folders, in no order of names. take must not use rows itself (mail_row.h); an error ends it.
+typedef enum err_code folder_row_take(void *arg, const struct folder_row *row, struct str name, struct err *err);
+enum err_code folder_rows_each(struct strand *strand, folder_row_take *take, void *arg, struct err *err) ERR_CHECKED;
 
 // ERR_NOTFOUND when there is none.
 enum err_code folder_row_by_name(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err) ERR_CHECKED;
@@ -26,9 +31,7 @@ enum err_code folder_row_by_id(struct strand *strand, uint32_t id, struct folder
 enum err_code folder_row_selectable(struct strand *strand, struct str name, struct folder_row *row_out,
 	struct err *err) ERR_CHECKED;
 
-// The same for who only adds messages: id, uidvalidity and uidnext. The statement is half as dear to prepare, and a delivery to a
-// closed mailbox prepares all it needs.
-enum err_code folder_row_target(struct strand *strand, struct str name, struct folder_row *row_out, struct err *err) ERR_CHECKED;
+enum err_code folder_row_has_children(struct strand *strand, struct str name, bool *has_out, struct err *err) ERR_CHECKED;
 
 // What a job does to a folder's messages, summed up.
 struct folder_delta {
@@ -43,12 +46,36 @@ void folder_delta_count(struct folder_delta *delta, int n, uint64_t flags, uint6
 // Writes the delta and this job's change_seq into the row, and has watchers told.
 enum err_code folder_row_apply(struct strand *strand, uint32_t id, const struct folder_delta *delta, struct err *err) ERR_CHECKED;
 
+// \Recent: uids below uid were given to somebody. Nothing when the folder is gone.
+enum err_code folder_row_recent(struct strand *strand, uint32_t id, uint32_t uid, struct err *err) ERR_CHECKED;
+
+// Writes a row that was read before, with this job's change_seq for its modseq; name and keywords stay.
+enum err_code folder_row_write(struct strand *strand, const struct folder_row *row, struct err *err) ERR_CHECKED;
+
+// ERR_EXISTS when the name is taken.
+enum err_code folder_row_rename(struct strand *strand, uint32_t id, struct str name, struct err *err) ERR_CHECKED;
+enum err_code folder_row_drop(struct strand *strand, uint32_t id, struct str name, struct err *err) ERR_CHECKED;
+
 // A UIDVALIDITY that no folder of this mailbox ever had.
 uint32_t folder_new_uidvalidity(struct strand *strand);
 
 // A new folder's row. The name is free and its parent exists.
 enum err_code folder_row_add(struct strand *strand, struct str name, enum folder_use use, uint32_t *id_out,
 	struct err *err) ERR_CHECKED;
+
+// What is in the image of a new mailbox: the rows of a folder and of its name. And what becomes each mailbox's own of it.
+struct folder_image {
+	struct mail_key key, name;
+	struct buf value, id; // buf_fini() them
+};
+void folder_row_first(uint32_t id, struct str name, enum folder_use use, struct folder_image *image);
+
+struct folder_begin {
+	struct guid guid;
+	uint32_t uidvalidity;
+	int64_t made_ms;
+};
+enum err_code folder_row_begin(struct strand *strand, uint32_t id, const struct folder_begin *begin, struct err *err) ERR_CHECKED;
 
 // Keywords: of a folder, names in the arena; and the bits of names, made when they are new. ERR_LIMIT when no bit is left. When
 // flags are to be removed, unknown names are no bits and nothing is made.

@@ -153,21 +153,34 @@ static enum err_code give_changed(struct changes_job *changes, const struct chan
 	return ERR_OK;
 }
 
+struct expunged_read {
+	uint32_t folder, below;
+	struct uid_buf uids;
+};
+
+static bool read_tombstone(void *arg, struct str key, struct str value)
+{
+	struct expunged_read *read = arg;
+	(void)value;
+	struct mail_reader reader = mail_read_key(key, MAIL_ROW_EXPUNGED);
+	mail_read_u64(&reader);
+	uint32_t folder = mail_read_u32(&reader), uid = mail_read_u32(&reader);
+	if (!reader.damaged && folder == read->folder && uid < read->below)
+		uid_buf_add(&read->uids, uid);
+	return true;
+}
+
 static enum err_code read_expunged(struct changes_job *changes, struct strand *strand)
 {
-	struct uid_buf uids = {0};
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_EXPUNGED);
-	db_bind_i64(stmt, 1, changes->folder);
-	db_bind_i64(stmt, 2, (int64_t)changes->seen->modseq);
-	db_bind_i64(stmt, 3, changes->seen->uidnext);
-	enum db_step step;
-	while ((step = db_step(strand->db, stmt, changes->job.err)) == DB_ROW)
-		uid_buf_add(&uids, (uint32_t)db_col_i64(stmt, 0));
-	enum err_code code = mailbox_all_rows(stmt, step, changes->job.err);
-	uid_buf_sort(&uids);
+	struct expunged_read read = {.folder = changes->folder, .below = changes->seen->uidnext};
+	struct mail_key from = mail_key(MAIL_ROW_EXPUNGED), end = mail_key_behind(MAIL_ROW_EXPUNGED);
+	mail_key_u64(&from, changes->seen->modseq + 1);
+	enum err_code code =
+		mail_rows_each(strand, mail_key_str(&from), mail_key_str(&end), read_tombstone, &read, changes->job.err);
+	uid_buf_sort(&read.uids);
 	if (code == ERR_OK)
-		code = uid_buf_give(&uids, changes->arena, &changes->changes.expunged, changes->job.err);
-	uid_buf_fini(&uids);
+		code = uid_buf_give(&read.uids, changes->arena, &changes->changes.expunged, changes->job.err);
+	uid_buf_fini(&read.uids);
 	return code;
 }
 

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "folder_row.h"
 #include "mailbox.h"
 #include "schema/ddl_mail.h"
 
@@ -58,42 +59,100 @@ enum err_code mail_db_big_dir(struct strand *strand, bool make, int *fd_out, str
 
 // --- Opening ---
 
-static enum err_code take_owner(struct strand *strand, sqlite3_stmt *owner, struct err *err)
+void mail_db_put_owner(struct buf *value, const struct mail_owner *owner)
 {
-	if (db_col_is_null(owner, 0))
-		return err_set(err, ERR_NOTFOUND, "mailbox was never finished");
-	if (!str_eq(db_col_blob(owner, 0), guid_bytes(&strand->id)))
+	mail_put_guid(value, &owner->mailbox);
+	mail_put_u8(value, (uint8_t)owner->state);
+	mail_put_u64(value, owner->epoch);
+	mail_put_u64(value, (uint64_t)owner->made_ms);
+	mail_put_u64(value, owner->change_seq);
+	mail_put_u32(value, owner->uidvalidity);
+	mail_put_u32(value, owner->folder);
+	mail_put_str(value, owner->host);
+	mail_put_str(value, owner->moved_to);
+}
+
+static enum err_code read_owner(struct str value, struct mail_owner *owner_out, struct err *err)
+{
+	struct mail_reader reader = {.rest = value};
+	owner_out->mailbox = mail_read_guid(&reader);
+	owner_out->state = (enum ddl_mail_owner_state)mail_read_u8(&reader);
+	owner_out->epoch = mail_read_u64(&reader);
+	owner_out->made_ms = (int64_t)mail_read_u64(&reader);
+	owner_out->change_seq = mail_read_u64(&reader);
+	owner_out->uidvalidity = mail_read_u32(&reader);
+	owner_out->folder = mail_read_u32(&reader);
+	owner_out->host = mail_read_str(&reader);
+	owner_out->moved_to = mail_read_str(&reader);
+	return mail_read_end(&reader, "the owner row", err);
+}
+
+static enum err_code take_owner(struct strand *strand, struct str value, struct err *err)
+{
+	struct mail_owner owner;
+	enum err_code code = read_owner(value, &owner, err);
+	if (code)
+		return code;
+	if (!guid_eq(&owner.mailbox, &strand->id))
 		return err_set(err, ERR_CORRUPT, "the database of this mailbox belongs to another one");
-	strand->moved = db_col_i64(owner, 1) != DDL_MAIL_ACTIVE;
-	strand->made_ms = db_col_i64(owner, 2);
+	strand->moved = owner.state != DDL_MAIL_ACTIVE;
+	strand->made_ms = owner.made_ms;
+	strand->committed = (struct counts){
+		.change_seq = owner.change_seq, .uidvalidity = owner.uidvalidity, .folder = owner.folder};
+	return ERR_OK;
+}
+
+static enum err_code count_folder(struct counts *counts, struct str key, struct str value, struct err *err)
+{
+	struct folder_row row;
+	struct str name;
+	if (!folder_row_read(key, value, &row, &name, err))
+		return err->code;
+	if (counts->folder_seq < row.modseq)
+		counts->folder_seq = row.modseq;
+	counts->bytes += row.bytes;
+	counts->messages += row.messages;
+	return ERR_OK;
+}
+
+struct opening {
+	struct strand *strand;
+	struct err *err;
+	enum err_code code;
+	bool owned;
+};
+
+// The owner's row comes first.
+static bool take_first_rows(void *arg, struct str key, struct str value)
+{
+	struct opening *opening = arg;
+	if (opening->owned)
+		opening->code = count_folder(&opening->strand->committed, key, value, opening->err);
+	else if (key.n == 1 && key.p[0] == MAIL_ROW_OWNER)
+		opening->code = take_owner(opening->strand, value, opening->err);
+	else
+		opening->code = err_set(opening->err, ERR_NOTFOUND, "mailbox was never finished");
+	opening->owned = true;
+	return opening->code == ERR_OK;
+}
+
+// Whose it is, and what the rows of folders say of it.
+static enum err_code read_counts(struct strand *strand, struct err *err)
+{
+	struct opening opening = {.strand = strand, .err = err};
+	struct mail_key from = mail_key(MAIL_ROW_OWNER), end = mail_key_behind(MAIL_ROW_FOLDER);
+	enum err_code code = mail_rows_each(strand, mail_key_str(&from), mail_key_str(&end), take_first_rows, &opening, err);
+	if (code == ERR_OK)
+		code = opening.owned ? opening.code : err_set(err, ERR_NOTFOUND, "mailbox was never finished");
+	if (code)
+		return code;
 	struct counts *counts = &strand->committed;
-	*counts = (struct counts){
-		.change_seq = (uint64_t)db_col_i64(owner, 3),
-		.uidvalidity = (uint32_t)db_col_i64(owner, 4),
-		.folder = (uint32_t)db_col_i64(owner, 5),
-		.folder_seq = (uint64_t)db_col_i64(owner, 6),
-		.bytes = (uint64_t)db_col_i64(owner, 7),
-		.messages = (uint64_t)db_col_i64(owner, 8),
-	};
 	if (counts->change_seq < counts->folder_seq)
 		counts->change_seq = counts->folder_seq;
 	strand->now = *counts;
 	if (counts->change_seq > CHANGE_SEQ_MAX)
 		return err_set(err, ERR_CORRUPT, "the counter of changes is where no mailbox gets");
 	return ERR_OK;
-}
-
-// And what the rows of folders say of the mailbox.
-static enum err_code read_owner(struct strand *strand, struct err *err)
-{
-	sqlite3_stmt *owner = db_stmt(strand->db, SQL_OWNER);
-	enum db_step step = db_step(strand->db, owner, err);
-	if (step == DB_FAILED)
-		return err->code;
-	must(step == DB_ROW);
-	enum err_code code = take_owner(strand, owner, err);
-	db_reset(owner);
-	return code;
 }
 
 static enum err_code open_mail_db(struct strand *strand, struct err *err)
@@ -114,7 +173,7 @@ enum err_code mail_db_open(struct strand *strand, bool make, struct err *err)
 	if (code == ERR_OK)
 		code = open_mail_db(strand, err);
 	if (code == ERR_OK)
-		code = read_owner(strand, err);
+		code = read_counts(strand, err);
 	strand->ownerless = code == ERR_NOTFOUND && make && strand->db;
 	if (code == ERR_OK || strand->ownerless)
 		return ERR_OK;
@@ -154,14 +213,33 @@ void mail_db_take_recent(struct strand *strand, uint32_t folder, uint32_t uid)
 static enum err_code flush_recent(struct strand *strand, struct err *err)
 {
 	enum err_code code = ERR_OK;
-	for (size_t i = 0; i < strand->recent_n && code == ERR_OK; i++) {
-		sqlite3_stmt *recent = db_stmt(strand->db, SQL_FOLDER_RECENT);
-		db_bind_i64(recent, 1, strand->recent[i].folder);
-		db_bind_i64(recent, 2, strand->recent[i].uid);
-		code = db_run(strand->db, recent, err);
-	}
+	for (size_t i = 0; i < strand->recent_n && code == ERR_OK; i++)
+		code = folder_row_recent(strand, strand->recent[i].folder, strand->recent[i].uid, err);
 	if (code == ERR_OK)
 		strand->recent_dirty = false;
+	return code;
+}
+
+static enum err_code write_counts(struct strand *strand, struct err *err)
+{
+	const struct mail_key key = mail_key(MAIL_ROW_OWNER);
+	struct mail_owner owner;
+	struct buf before, after;
+	bool found;
+	buf_init(&before, OWNER_BYTES_MAX);
+	buf_init(&after, OWNER_BYTES_MAX);
+	enum err_code code = mail_row_get(strand, &key, &before, &found, err);
+	if (code == ERR_OK)
+		code = read_owner(buf_str(&before), &owner, err);
+	if (code == ERR_OK) {
+		owner.change_seq = strand->now.change_seq;
+		owner.uidvalidity = strand->now.uidvalidity;
+		owner.folder = strand->now.folder;
+		mail_db_put_owner(&after, &owner);
+		code = mail_row_set(strand, &key, buf_str(&after), err);
+	}
+	buf_fini(&before);
+	buf_fini(&after);
 	return code;
 }
 
@@ -174,11 +252,7 @@ enum err_code mail_db_flush(struct strand *strand, struct err *err)
 	bool seq_is_safe = now->change_seq == now->folder_seq || now->change_seq == committed->change_seq;
 	if (code || (seq_is_safe && now->uidvalidity == committed->uidvalidity && now->folder == committed->folder))
 		return code;
-	sqlite3_stmt *counts = db_stmt(strand->db, SQL_OWNER_COUNTS);
-	db_bind_i64(counts, 1, (int64_t)now->change_seq);
-	db_bind_i64(counts, 2, now->uidvalidity);
-	db_bind_i64(counts, 3, now->folder);
-	return db_run(strand->db, counts, err);
+	return write_counts(strand, err);
 }
 
 // --- Closing ---

@@ -7,6 +7,7 @@
 #define POPIMAP_MAIL_DB_H
 
 #include "mail_sql.h"
+#include "schema/ddl_mail.h"
 #include "strand.h"
 
 // Where a mailbox is below the store's directory: ab/<id>/, by the first byte of its id.
@@ -28,6 +29,19 @@ void mail_db_close(struct strand *strand);
 
 // Closes without a word.
 void mail_db_abandon(struct strand *strand);
+
+// The row that says whose mailbox this is.
+struct mail_owner {
+	struct guid mailbox;
+	enum ddl_mail_owner_state state;
+	uint64_t epoch; // phMoveEpoch
+	int64_t made_ms;
+	uint64_t change_seq;
+	uint32_t uidvalidity, folder; // the last that were given, folder for an id
+	struct str host, moved_to;    // the mailHost it was made for; empty until it is moved
+};
+enum { OWNER_BYTES_MAX = 4 << 10 };
+void mail_db_put_owner(struct buf *value, const struct mail_owner *owner);
 
 // The owner row and \Recent, before a commit.
 enum err_code mail_db_flush(struct strand *strand, struct err *err) ERR_CHECKED;

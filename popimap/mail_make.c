@@ -11,12 +11,14 @@
 #include "mail_make.h"
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/file.h"
 #include "base/must.h"
+#include "folder_row.h"
 #include "mailbox.h"
 #include "schema/ddl_mail.h"
 
-enum { DIR_MODE = 0700, FILE_MODE = 0600, IMAGE_BYTES_MAX = 1 << 20 };
+enum { DIR_MODE = 0700, FILE_MODE = 0600, IMAGE_BYTES_MAX = 1 << 20, SUBSCRIPTION_BYTES = 1 + 8 };
 
 // --- The image ---
 
@@ -31,18 +33,37 @@ static const struct {
 	{"Trash", FOLDER_USE_TRASH},
 };
 
+static bool add_row(struct buf *sql, struct str key, struct str value)
+{
+	return buf_add(sql, STR("INSERT INTO row VALUES(x'")) && codec_hex_add(sql, key) && buf_add(sql, STR("',x'")) &&
+	       codec_hex_add(sql, value) && buf_add(sql, STR("');"));
+}
+
+static void add_folder(struct buf *sql, uint32_t id, struct str name, enum folder_use use)
+{
+	struct folder_image image;
+	struct mail_key subscription = mail_key(MAIL_ROW_SUBSCRIPTION);
+	struct buf subscribed;
+	buf_init(&subscribed, SUBSCRIPTION_BYTES);
+	mail_key_add(&subscription, name);
+	mail_put_u8(&subscribed, true);
+	mail_put_u64(&subscribed, 1);
+	folder_row_first(id, name, use, &image);
+	must(add_row(sql, mail_key_str(&image.key), buf_str(&image.value)));
+	must(add_row(sql, mail_key_str(&image.name), buf_str(&image.id)));
+	must(add_row(sql, mail_key_str(&subscription), buf_str(&subscribed)));
+	buf_fini(&image.value);
+	buf_fini(&image.id);
+	buf_fini(&subscribed);
+}
+
 // The default folders, subscribed. Their guids, UIDVALIDITY and times come with the owner.
 enum err_code mail_make_image(struct store *store, struct err *err)
 {
 	struct buf rows;
 	buf_init(&rows, IMAGE_BYTES_MAX);
 	for (size_t i = 0; i < sizeof default_folders / sizeof *default_folders; i++)
-		must(buf_printf(&rows,
-			"INSERT INTO "
-			"folder(name,guid,uidvalidity,uidnext,modseq,flags_modseq,use,selectable,made_ms,recent_uid,messages,"
-			"unseen,deleted,bytes,keywords) VALUES('%s',x'',0,1,1,1,%d,1,0,1,0,0,0,0,''); INSERT INTO "
-			"subscription(name,subscribed,modseq) VALUES('%s',1,1);",
-			default_folders[i].name, default_folders[i].use, default_folders[i].name));
+		add_folder(&rows, (uint32_t)i + 1, str_of_c(default_folders[i].name), default_folders[i].use);
 	buf_init(&store->empty_mail_db, IMAGE_BYTES_MAX);
 	enum err_code code = db_image(&ddl_mail, buf_c(&rows), 0, &store->empty_mail_db, err);
 	buf_fini(&rows);
@@ -116,28 +137,22 @@ enum { DEFAULT_FOLDERS = sizeof default_folders / sizeof *default_folders };
 
 enum err_code mail_make_owner(struct strand *strand, const struct store_home *home, struct err *err)
 {
-	struct guid guids[DEFAULT_FOLDERS];
 	strand->made_ms = clock_wall_ms();
 	uint32_t before = (uint32_t)(strand->made_ms / 1000);
 	// Of an ownerless mailbox nothing outlives a commit that fails, so this may say already what the commit will make true.
 	strand->now = strand->committed = (struct counts){
 		.change_seq = 1, .folder_seq = 1, .uidvalidity = before + DEFAULT_FOLDERS, .folder = DEFAULT_FOLDERS};
-	sqlite3_stmt *owner = db_stmt(strand->db, SQL_OWNER_ADD);
-	db_bind_blob(owner, 1, guid_bytes(&strand->id));
-	db_bind_str(owner, 2, home->host);
-	db_bind_i64(owner, 3, (int64_t)home->epoch);
-	db_bind_i64(owner, 4, strand->made_ms);
-	db_bind_i64(owner, 5, (int64_t)strand->now.change_seq);
-	db_bind_i64(owner, 6, strand->now.uidvalidity);
-	db_bind_i64(owner, 7, strand->now.folder);
-	enum err_code code = db_run(strand->db, owner, err);
-	if (code)
-		return code;
-	for (size_t i = 0; i < DEFAULT_FOLDERS; i++)
-		guids[i] = guid_new();
-	sqlite3_stmt *folders = db_stmt(strand->db, SQL_FOLDERS_BEGIN);
-	db_bind_blob(folders, 1, str_of((const char *)guids, sizeof guids));
-	db_bind_i64(folders, 2, before);
-	db_bind_i64(folders, 3, strand->made_ms);
-	return db_run(strand->db, folders, err);
+	const struct mail_key key = mail_key(MAIL_ROW_OWNER);
+	const struct mail_owner owner = {.mailbox = strand->id, .state = DDL_MAIL_ACTIVE, .epoch = home->epoch,
+		.made_ms = strand->made_ms, .change_seq = strand->now.change_seq, .uidvalidity = strand->now.uidvalidity,
+		.folder = strand->now.folder, .host = home->host};
+	struct buf value;
+	buf_init(&value, OWNER_BYTES_MAX);
+	mail_db_put_owner(&value, &owner);
+	enum err_code code = mail_row_set(strand, &key, buf_str(&value), err);
+	buf_fini(&value);
+	for (uint32_t id = 1; id <= DEFAULT_FOLDERS && code == ERR_OK; id++)
+		code = folder_row_begin(strand, id,
+			&(struct folder_begin){.guid = guid_new(), .uidvalidity = before + id, .made_ms = strand->made_ms}, err);
+	return code;
 }

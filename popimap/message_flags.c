@@ -20,7 +20,7 @@ static enum err_code damaged(struct err *err)
 // Writes a block, or drops it when nothing is left in it.
 static enum err_code write_block(struct strand *strand, int64_t key, uint64_t modseq, struct str block, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, block.n ? SQL_FLAGS_SET : SQL_FLAGS_DROP);
+	sqlite3_stmt *stmt = db_stmt(strand->db, block.n ? SQL_BLOCK_SET : SQL_BLOCK_DROP);
 	db_bind_i64(stmt, 1, key);
 	if (block.n) {
 		db_bind_i64(stmt, 2, (int64_t)modseq);
@@ -32,7 +32,7 @@ static enum err_code write_block(struct strand *strand, int64_t key, uint64_t mo
 enum err_code message_flags_add(struct strand *strand, uint32_t folder, const struct folder_change *message, struct err *err)
 {
 	int64_t key = block_key(folder, message->uid);
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FLAGS);
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_BLOCK);
 	db_bind_i64(stmt, 1, key);
 	enum db_step step = db_step(strand->db, stmt, err);
 	if (step == DB_FAILED)
@@ -53,7 +53,7 @@ static enum err_code walk_block(struct strand *strand, uint32_t folder, const ui
 	block_take *take, void *arg, struct err *err)
 {
 	uint32_t first = flag_block_first(uids[*at]);
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FLAGS);
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_BLOCK);
 	db_bind_i64(stmt, 1, block_key(folder, first));
 	enum db_step step = db_step(strand->db, stmt, err);
 	if (step == DB_FAILED)
@@ -97,7 +97,7 @@ enum err_code message_flags_read(struct strand *strand, uint32_t folder, const u
 enum err_code message_flags_each(struct strand *strand, uint32_t folder, uint32_t from, uint64_t since, message_flags_take *each,
 	void *arg, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_FLAGS_SINCE);
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_BLOCK_SINCE);
 	db_bind_i64(stmt, 1, block_key(folder, from));
 	db_bind_i64(stmt, 2, block_key(folder, UINT32_MAX));
 	db_bind_i64(stmt, 3, (int64_t)since);

@@ -111,7 +111,7 @@ static enum job_step copy_run(struct job *job, struct strand *strand)
 	enum err_code code = folder_row_by_id(strand, copy->folder, &from, job->err);
 	if (code)
 		return job_end(job, code);
-	code = folder_row_target(strand, copy->to, &to, job->err);
+	code = folder_row_selectable(strand, copy->to, &to, job->err);
 	copy->to_missing = code == ERR_NOTFOUND;
 	if (code == ERR_OK)
 		code = read_sources(copy, strand);
@@ -195,7 +195,7 @@ static enum job_step append_run(struct job *job, struct strand *strand)
 	uint64_t bytes = 0;
 	for (size_t i = 0; i < append->n; i++)
 		bytes += incoming_bytes(append->appends[i].body);
-	enum err_code code = folder_row_target(strand, append->to, &to, job->err);
+	enum err_code code = folder_row_selectable(strand, append->to, &to, job->err);
 	if (code == ERR_OK)
 		code = mailbox_has_room(strand, &append->quota, bytes, append->n, job->err);
 	for (size_t i = 0; i < append->n && code == ERR_OK; i++)
@@ -241,25 +241,43 @@ struct deliver_job {
 	struct body_new body;
 };
 
-static void bind_key(sqlite3_stmt *stmt, const struct delivery *delivery)
+enum { KEY_VALUE_BYTES = 3 * 8 };
+
+static struct mail_key key_of(const struct delivery *delivery)
 {
-	db_bind_blob(stmt, 1, guid_bytes(&delivery->root));
-	db_bind_str(stmt, 2, delivery->detail);
-	db_bind_str(stmt, 3, delivery->list);
+	struct mail_key key = mail_key(MAIL_ROW_DELIVERED);
+	mail_key_add(&key, guid_bytes(&delivery->root));
+	if (delivery->detail.n || delivery->list.n) {
+		struct guid digest = guid_derive(&delivery->root, delivery->detail, delivery->list);
+		mail_key_add(&key, guid_bytes(&digest));
+	}
+	return key;
+}
+
+// When it was, which message, and the change_seq.
+static enum err_code read_key(struct str value, int64_t *id_out, struct err *err)
+{
+	struct mail_reader reader = {.rest = value};
+	mail_read_u64(&reader);
+	*id_out = (int64_t)mail_read_u64(&reader);
+	mail_read_u64(&reader);
+	return mail_read_end(&reader, "a delivery key", err);
 }
 
 static enum err_code look_up_key(struct strand *strand, struct delivery *delivery, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_DELIVERED);
-	bind_key(stmt, delivery);
-	enum db_step step = db_step(strand->db, stmt, err);
-	delivery->known = step == DB_ROW;
-	int64_t id = delivery->known ? db_col_i64(stmt, 0) : 0;
+	struct mail_key key = key_of(delivery);
+	struct buf value;
+	int64_t id = 0;
+	bool found = false;
+	buf_init(&value, KEY_VALUE_BYTES);
+	enum err_code code = mail_row_get(strand, &key, &value, &delivery->known, err);
+	if (code == ERR_OK && delivery->known)
+		code = read_key(buf_str(&value), &id, err);
+	buf_fini(&value);
 	delivery->uid = (uint32_t)id;
-	enum err_code code = mailbox_all_rows(stmt, step, err);
 	struct message_row row;
 	struct body body;
-	bool found = false;
 	if (code == ERR_OK && delivery->known)
 		code = message_row_find(strand, (uint32_t)(id >> 32), delivery->uid, &row, &found, err);
 	if (code == ERR_OK && found)
@@ -270,12 +288,15 @@ static enum err_code look_up_key(struct strand *strand, struct delivery *deliver
 
 static enum err_code add_key(struct strand *strand, const struct delivery *delivery, uint32_t folder, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_DELIVERED_ADD);
-	bind_key(stmt, delivery);
-	db_bind_i64(stmt, 4, clock_wall_ms());
-	db_bind_i64(stmt, 5, message_row_id(folder, delivery->uid));
-	db_bind_i64(stmt, 6, (int64_t)strand_seq(strand));
-	return db_run(strand->db, stmt, err);
+	struct mail_key key = key_of(delivery);
+	struct buf value;
+	buf_init(&value, KEY_VALUE_BYTES);
+	mail_put_u64(&value, (uint64_t)clock_wall_ms());
+	mail_put_u64(&value, (uint64_t)message_row_id(folder, delivery->uid));
+	mail_put_u64(&value, strand_seq(strand));
+	enum err_code code = mail_row_set(strand, &key, buf_str(&value), err);
+	buf_fini(&value);
+	return code;
 }
 
 static enum err_code store_one(struct deliver_job *deliver, struct strand *strand, struct err *err)
@@ -283,7 +304,7 @@ static enum err_code store_one(struct deliver_job *deliver, struct strand *stran
 	struct delivery *delivery = deliver->delivery;
 	struct folder_row inbox;
 	struct folder_delta delta = {0};
-	enum err_code code = folder_row_target(strand, STR("INBOX"), &inbox, err);
+	enum err_code code = folder_row_selectable(strand, STR("INBOX"), &inbox, err);
 	if (code == ERR_OK)
 		code = body_add(strand, delivery->body, delivery->prefix, &deliver->body, err);
 	struct message_row row = {.flags = incoming_flags(delivery->body),

@@ -6,10 +6,10 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "body.h"
+#include "mail_row.h"
 #include "mailbox_private.h"
 #include "message_flags.h"
-
-enum { MSG_COLUMNS = 6 };
 
 int64_t message_row_id(uint32_t folder, uint32_t uid)
 {
@@ -50,22 +50,127 @@ enum err_code message_row_find(struct strand *strand, uint32_t folder, uint32_t 
 	return ERR_OK;
 }
 
+// --- The trash ---
+
+enum { TRASH_BYTES = 8 * 8 };
+
+static struct mail_key trash_key(uint32_t folder, uint32_t uid)
+{
+	struct mail_key key = mail_key(MAIL_ROW_TRASH);
+	mail_key_u32(&key, folder);
+	mail_key_u32(&key, uid);
+	return key;
+}
+
+static enum err_code add_trash(struct strand *strand, const struct message_row *row, struct err *err)
+{
+	struct mail_key key = trash_key(row->folder, row->uid);
+	struct buf value;
+	buf_init(&value, TRASH_BYTES);
+	mail_put_u64(&value, (uint64_t)clock_wall_ms());
+	mail_put_u64(&value, (uint64_t)row->body);
+	mail_put_u64(&value, row->bytes);
+	mail_put_u64(&value, (uint64_t)row->received.utc_s);
+	mail_put_u64(&value, (uint64_t)row->received.zone_min);
+	mail_put_u64(&value, (uint64_t)row->saved_ms);
+	mail_put_u64(&value, row->flags);
+	mail_put_u64(&value, row->modseq);
+	enum err_code code = mail_row_set(strand, &key, buf_str(&value), err);
+	buf_fini(&value);
+	return code;
+}
+
+static enum err_code read_trash(struct str key, struct str value, struct message_row *row_out, struct err *err)
+{
+	struct mail_reader named = mail_read_key(key, MAIL_ROW_TRASH), reader = {.rest = value};
+	struct message_row row = {.folder = mail_read_u32(&named)};
+	row.uid = mail_read_u32(&named);
+	mail_read_u64(&reader);
+	row.body = (int64_t)mail_read_u64(&reader);
+	row.bytes = mail_read_u64(&reader);
+	row.received.utc_s = (int64_t)mail_read_u64(&reader);
+	row.received.zone_min = (int16_t)mail_read_u64(&reader);
+	row.saved_ms = (int64_t)mail_read_u64(&reader);
+	row.flags = mail_read_u64(&reader);
+	row.modseq = mail_read_u64(&reader);
+	reader.damaged |= named.damaged;
+	*row_out = row;
+	return mail_read_end(&reader, "a message in the trash", err);
+}
+
 enum err_code message_row_find_expunged(struct strand *strand, uint32_t folder, uint32_t uid, struct message_row *row_out,
 	bool *found_out, struct err *err)
 {
-	sqlite3_stmt *stmt = find_stmt(strand, SQL_TRASH, folder, uid);
-	enum db_step step = db_step(strand->db, stmt, err);
-	if (step == DB_FAILED)
-		return err->code;
-	*row_out = (struct message_row){0};
-	if (step == DB_ROW) {
-		read_row(stmt, row_out);
-		row_out->flags = (uint64_t)db_col_i64(stmt, MSG_COLUMNS);
-		row_out->modseq = (uint64_t)db_col_i64(stmt, MSG_COLUMNS + 1);
-	}
-	db_reset(stmt);
-	*found_out = step == DB_ROW;
+	struct mail_key key = trash_key(folder, uid);
+	struct message_row row = {0};
+	struct buf value;
+	bool found;
+	buf_init(&value, TRASH_BYTES);
+	enum err_code code = mail_row_get(strand, &key, &value, &found, err);
+	if (code == ERR_OK && found)
+		code = read_trash(mail_key_str(&key), buf_str(&value), &row, err);
+	buf_fini(&value);
+	if (code)
+		return code;
+	*row_out = row;
+	*found_out = found;
 	return ERR_OK;
+}
+
+struct trash_read {
+	struct message_row *rows;
+	size_t n;
+	struct err *err;
+	enum err_code code;
+};
+
+static bool take_trash(void *arg, struct str key, struct str value)
+{
+	struct trash_read *read = arg;
+	read->code = read_trash(key, value, &read->rows[read->n], read->err);
+	read->n += read->code == ERR_OK;
+	return read->code == ERR_OK;
+}
+
+enum err_code message_trash_end(struct strand *strand, int64_t until_ms, size_t n, size_t *n_out, struct err *err)
+{
+	struct trash_read read = {.rows = calloc(n, sizeof *read.rows), .err = err};
+	must(read.rows != NULL);
+	enum err_code code = mail_rows_old(strand, MAIL_ROW_TRASH, until_ms, n, take_trash, &read, err);
+	if (code == ERR_OK)
+		code = read.code;
+	for (size_t i = 0; i < read.n && code == ERR_OK; i++) {
+		struct mail_key key = trash_key(read.rows[i].folder, read.rows[i].uid);
+		code = mail_row_drop(strand, &key, err);
+		if (code == ERR_OK)
+			code = body_count(strand, read.rows[i].body, -1, err);
+	}
+	free(read.rows);
+	*n_out = read.n;
+	return code;
+}
+
+// --- Tombstones ---
+
+enum err_code message_tombstone_add(struct strand *strand, uint32_t folder, uint32_t uid, struct err *err)
+{
+	struct mail_key key = mail_key(MAIL_ROW_EXPUNGED);
+	mail_key_u64(&key, strand_seq(strand));
+	mail_key_u32(&key, folder);
+	mail_key_u32(&key, uid);
+	return mail_row_set(strand, &key, STR_NONE, err);
+}
+
+enum err_code message_tombstones_drop(struct strand *strand, uint32_t folder, struct err *err)
+{
+	struct mail_key from = mail_key(MAIL_ROW_EXPUNGED), end = mail_key_behind(MAIL_ROW_EXPUNGED);
+	struct mail_key id = mail_key(MAIL_ROW_EXPUNGED);
+	mail_key_u32(&id, folder);
+	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_EXPUNGED_FORGET);
+	db_bind_blob(stmt, 1, mail_key_str(&from));
+	db_bind_blob(stmt, 2, mail_key_str(&end));
+	db_bind_blob(stmt, 3, str_from(mail_key_str(&id), 1));
+	return db_run(strand->db, stmt, err);
 }
 
 // --- Many ---
@@ -189,19 +294,9 @@ enum err_code message_row_add(struct strand *strand, const struct folder_row *fo
 
 static enum err_code expunge_row(struct strand *strand, const struct message_row *row, struct err *err)
 {
-	sqlite3_stmt *trash = db_stmt(strand->db, SQL_TRASH_ADD);
-	bind_row(trash, row);
-	db_bind_i64(trash, 7, (int64_t)row->flags);
-	db_bind_i64(trash, 8, (int64_t)row->modseq);
-	db_bind_i64(trash, 9, clock_wall_ms());
-	enum err_code code = db_run(strand->db, trash, err);
-	if (code)
-		return code;
-	sqlite3_stmt *tombstone = db_stmt(strand->db, SQL_EXPUNGED_ADD);
-	db_bind_i64(tombstone, 1, (int64_t)strand_seq(strand));
-	db_bind_i64(tombstone, 2, row->folder);
-	db_bind_i64(tombstone, 3, row->uid);
-	code = db_run(strand->db, tombstone, err);
+	enum err_code code = add_trash(strand, row, err);
+	if (code == ERR_OK)
+		code = message_tombstone_add(strand, row->folder, row->uid, err);
 	return code ? code : db_run(strand->db, find_stmt(strand, SQL_MSG_DROP, row->folder, row->uid), err);
 }
 

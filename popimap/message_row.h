@@ -54,6 +54,13 @@ enum err_code message_row_add(struct strand *strand, const struct folder_row *fo
 enum err_code message_rows_expunge(struct strand *strand, uint32_t folder, const uint32_t *uids, size_t n, uint64_t flags,
 	struct folder_delta *delta, struct uid_buf *gone, struct err *err) ERR_CHECKED;
 
+// Ends what lies in the trash since until_ms or longer, n messages at most: the bodies lose their references.
+enum err_code message_trash_end(struct strand *strand, int64_t until_ms, size_t n, size_t *n_out, struct err *err) ERR_CHECKED;
+
+// Tombstones, with this job's change_seq: of a message, of a folder (uid 0); and those of a folder are forgotten.
+enum err_code message_tombstone_add(struct strand *strand, uint32_t folder, uint32_t uid, struct err *err) ERR_CHECKED;
+enum err_code message_tombstones_drop(struct strand *strand, uint32_t folder, struct err *err) ERR_CHECKED;
+
 // The uids of a folder, all or those with one of these flags, put behind what the list has.
 enum err_code message_row_uids(struct strand *strand, uint32_t folder, uint64_t flags, struct uid_buf *uids,
 	struct err *err) ERR_CHECKED;

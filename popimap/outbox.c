@@ -5,50 +5,127 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "mail_row.h"
 #include "mailbox_private.h"
 
 static const int64_t HOUR_MS = 3600 * 1000;
 
 // --- In the transaction of a delivery ---
 
-// When the last one of this kind and key was made; 0: none is remembered.
-static enum err_code find_made(struct strand *strand, const struct outbox_item *item, int64_t *made_ms_out, struct err *err)
+// Two rows. MAIL_ROW_SENDS is the memory that it was made: until when it is remembered (without end while it waits), that
+// again, when it was made, the change_seq. MAIL_ROW_WAITS is there until a queue has it: when it was made, guid, data. Both have
+// for a key the kind, a zero and whom it is for.
+enum { SENDS_BYTES = 4 * 8, WAITS_BYTES_MAX = 8 + 16 + OUTBOX_DATA_BYTES_MAX };
+
+struct sends {
+	int64_t forget_ms, until_ms, made_ms;
+};
+
+static struct mail_key key_of(enum mail_row_kind row, struct str kind, struct str key)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_MADE);
-	db_bind_str(stmt, 1, item->kind);
-	db_bind_str(stmt, 2, item->key);
-	enum db_step step = db_step(strand->db, stmt, err);
-	*made_ms_out = step == DB_ROW ? db_col_i64(stmt, 0) : 0;
-	return mailbox_all_rows(stmt, step, err);
+	struct mail_key out = mail_key(row);
+	mail_key_add(&out, kind);
+	mail_key_add(&out, str_of("", 1));
+	mail_key_add(&out, key);
+	return out;
+}
+
+static enum err_code read_sends(struct str value, struct sends *out, struct err *err)
+{
+	struct mail_reader reader = {.rest = value};
+	out->forget_ms = (int64_t)mail_read_u64(&reader);
+	out->until_ms = (int64_t)mail_read_u64(&reader);
+	out->made_ms = (int64_t)mail_read_u64(&reader);
+	mail_read_u64(&reader);
+	return mail_read_end(&reader, "a row of an outbox", err);
+}
+
+static enum err_code write_sends(struct strand *strand, const struct mail_key *key, const struct sends *sends, struct err *err)
+{
+	struct buf value;
+	buf_init(&value, SENDS_BYTES);
+	mail_put_u64(&value, (uint64_t)sends->forget_ms);
+	mail_put_u64(&value, (uint64_t)sends->until_ms);
+	mail_put_u64(&value, (uint64_t)sends->made_ms);
+	mail_put_u64(&value, strand_seq(strand));
+	enum err_code code = mail_row_set(strand, key, buf_str(&value), err);
+	buf_fini(&value);
+	return code;
+}
+
+static enum err_code find_sends(struct strand *strand, const struct mail_key *key, struct sends *out, bool *found_out,
+	struct err *err)
+{
+	struct buf value;
+	buf_init(&value, SENDS_BYTES);
+	enum err_code code = mail_row_get(strand, key, &value, found_out, err);
+	if (code == ERR_OK && *found_out)
+		code = read_sends(buf_str(&value), out, err);
+	buf_fini(&value);
+	return code;
+}
+
+struct hour {
+	int64_t since_ms;
+	uint64_t n;
+	struct err *err;
+	enum err_code code;
+};
+
+static bool count_one(void *arg, struct str key, struct str value)
+{
+	struct hour *hour = arg;
+	struct sends sends;
+	(void)key;
+	hour->code = read_sends(value, &sends, hour->err);
+	hour->n += hour->code == ERR_OK && sends.made_ms > hour->since_ms;
+	return hour->code == ERR_OK;
 }
 
 static enum err_code count_hour(struct strand *strand, const struct outbox_item *item, uint64_t *n_out, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_COUNT);
-	db_bind_str(stmt, 1, item->kind);
-	db_bind_i64(stmt, 2, item->made_ms - HOUR_MS);
-	enum db_step step = db_step(strand->db, stmt, err);
-	*n_out = step == DB_ROW ? (uint64_t)db_col_i64(stmt, 0) : 0;
-	return mailbox_all_rows(stmt, step, err);
+	struct hour hour = {.since_ms = item->made_ms - HOUR_MS, .err = err};
+	struct mail_key from = key_of(MAIL_ROW_SENDS, item->kind, STR_NONE), end = from;
+	end.p[end.n - 1] = 1; // behind the zero
+	enum err_code code = mail_rows_each(strand, mail_key_str(&from), mail_key_str(&end), count_one, &hour, err);
+	*n_out = hour.n;
+	return code ? code : hour.code;
 }
 
 // A time to come is of a clock that was set back since: nobody waits for it.
 static enum err_code look(struct strand *strand, struct outbox_item *item, struct err *err)
 {
-	int64_t made_ms;
+	struct mail_key key = key_of(MAIL_ROW_SENDS, item->kind, item->key);
+	struct sends sends = {0};
+	bool found;
 	uint64_t n = 0;
-	enum err_code code = find_made(strand, item, &made_ms, err);
+	enum err_code code = find_sends(strand, &key, &sends, &found, err);
 	if (code == ERR_OK && item->hour_max)
 		code = count_hour(strand, item, &n, err);
 	if (code)
 		return code;
-	if (made_ms > item->since_ms && made_ms <= item->made_ms)
+	if (sends.made_ms > item->since_ms && sends.made_ms <= item->made_ms)
 		item->fate = OUTBOX_KNOWN;
 	else if (item->hour_max && n >= item->hour_max)
 		item->fate = OUTBOX_MANY;
 	else
 		item->fate = OUTBOX_NONE;
 	return ERR_OK;
+}
+
+static enum err_code add_rows(struct strand *strand, const struct outbox_item *item, struct err *err)
+{
+	const struct mail_key sends_key = key_of(MAIL_ROW_SENDS, item->kind, item->key);
+	const struct mail_key waits_key = key_of(MAIL_ROW_WAITS, item->kind, item->key);
+	const struct sends sends = {.forget_ms = INT64_MAX, .until_ms = item->until_ms, .made_ms = item->made_ms};
+	struct buf value;
+	buf_init(&value, WAITS_BYTES_MAX);
+	mail_put_u64(&value, (uint64_t)item->made_ms);
+	mail_put_guid(&value, &item->guid);
+	must(buf_add(&value, item->data));
+	enum err_code code = mail_row_set(strand, &waits_key, buf_str(&value), err);
+	buf_fini(&value);
+	return code ? code : write_sends(strand, &sends_key, &sends, err);
 }
 
 enum err_code outbox_add(struct strand *strand, struct outbox_item *item, struct err *err)
@@ -61,24 +138,14 @@ enum err_code outbox_add(struct strand *strand, struct outbox_item *item, struct
 	enum err_code code = look(strand, item, err);
 	if (code || item->fate != OUTBOX_NONE)
 		return code;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_ADD);
-	db_bind_str(stmt, 1, item->kind);
-	db_bind_str(stmt, 2, item->key);
-	db_bind_i64(stmt, 3, item->made_ms);
-	db_bind_i64(stmt, 4, item->until_ms);
-	db_bind_blob(stmt, 5, guid_bytes(&item->guid));
-	db_bind_i64(stmt, 6, (int64_t)strand_seq(strand));
-	db_bind_blob(stmt, 7, item->data);
-	code = db_run(strand->db, stmt, err);
+	code = add_rows(strand, item, err);
 	item->fate = code ? OUTBOX_NONE : OUTBOX_ADDED;
 	return code;
 }
 
 enum err_code outbox_forget(struct strand *strand, int64_t now_ms, struct err *err)
 {
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_FORGET);
-	db_bind_i64(stmt, 1, now_ms);
-	return db_run(strand->db, stmt, err);
+	return mail_rows_forget(strand, MAIL_ROW_SENDS, now_ms, err);
 }
 
 // --- Before and after the jobs of deliveries ---
@@ -249,24 +316,37 @@ struct next_job {
 	bool found;
 };
 
+static bool take_next(void *arg, struct str key, struct str value)
+{
+	struct next_job *next = arg;
+	struct mail_reader reader = {.rest = value};
+	ptrdiff_t zero = str_index(key, '\0');
+	next->found = true;
+	if (next->row == NULL)
+		return false;
+	struct outbox_row row = {.made_ms = (int64_t)mail_read_u64(&reader)};
+	row.guid = mail_read_guid(&reader);
+	if (reader.damaged || zero < 1) {
+		next->job.code = err_set(next->job.err, ERR_CORRUPT, "what an outbox sends is damaged");
+		return false;
+	}
+	row.kind = arena_dup(next->arena, str_from(str_upto(key, (size_t)zero), 1));
+	row.key = arena_dup(next->arena, str_from(key, (size_t)zero + 1));
+	row.data = arena_dup(next->arena, reader.rest);
+	*next->row = row;
+	return false;
+}
+
 static enum job_step next_run(struct job *job, struct strand *strand)
 {
 	struct next_job *next = (struct next_job *)job;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_NEXT);
-	db_bind_str(stmt, 1, next->after ? next->after->kind : STR_NONE);
-	db_bind_str(stmt, 2, next->after ? next->after->key : STR_NONE);
-	enum db_step step = db_step(strand->db, stmt, job->err);
-	next->found = step == DB_ROW;
-	if (next->found && next->row) {
-		struct str guid = db_col_blob(stmt, 3);
-		*next->row = (struct outbox_row){.kind = arena_dup(next->arena, db_col_str(stmt, 0)),
-			.key = arena_dup(next->arena, db_col_str(stmt, 1)),
-			.made_ms = db_col_i64(stmt, 2),
-			.data = arena_dup(next->arena, db_col_blob(stmt, 4))};
-		if (guid.n == sizeof next->row->guid)
-			memcpy(&next->row->guid, guid.p, guid.n);
+	struct mail_key from = mail_key(MAIL_ROW_WAITS), end = mail_key_behind(MAIL_ROW_WAITS);
+	if (next->after) {
+		from = key_of(MAIL_ROW_WAITS, next->after->kind, next->after->key);
+		mail_key_add(&from, str_of("", 1)); // behind it
 	}
-	return job_end(job, mailbox_all_rows(stmt, step, job->err));
+	enum err_code code = mail_rows_each(strand, mail_key_str(&from), mail_key_str(&end), take_next, next, job->err);
+	return job_end(job, code ? code : job->code);
 }
 
 static enum err_code run_on(struct store *store, const struct guid *mailbox, struct job *job)
@@ -295,15 +375,40 @@ struct sent_job {
 	const struct outbox_row *row;
 };
 
+// Another one may have taken its place.
+static enum err_code still_waits(struct strand *strand, const struct mail_key *key, const struct guid *guid, bool *waits_out,
+	struct err *err)
+{
+	struct buf value;
+	bool found;
+	buf_init(&value, WAITS_BYTES_MAX);
+	enum err_code code = mail_row_get(strand, key, &value, &found, err);
+	struct mail_reader reader = {.rest = buf_str(&value)};
+	mail_read_u64(&reader);
+	struct guid there = mail_read_guid(&reader);
+	*waits_out = code == ERR_OK && found && guid_eq(&there, guid);
+	buf_fini(&value);
+	return code;
+}
+
 static enum job_step sent_run(struct job *job, struct strand *strand)
 {
 	const struct outbox_row *row = ((const struct sent_job *)job)->row;
-	sqlite3_stmt *stmt = db_stmt(strand->db, SQL_OUTBOX_SENT);
-	db_bind_str(stmt, 1, row->kind);
-	db_bind_str(stmt, 2, row->key);
-	db_bind_blob(stmt, 3, guid_bytes(&row->guid));
-	db_bind_i64(stmt, 4, (int64_t)strand_seq(strand));
-	return job_end(job, db_run(strand->db, stmt, job->err));
+	const struct mail_key sends_key = key_of(MAIL_ROW_SENDS, row->kind, row->key);
+	const struct mail_key waits_key = key_of(MAIL_ROW_WAITS, row->kind, row->key);
+	struct sends sends;
+	bool waits, found = false;
+	enum err_code code = still_waits(strand, &waits_key, &row->guid, &waits, job->err);
+	if (code || !waits)
+		return job_end(job, code);
+	code = mail_row_drop(strand, &waits_key, job->err);
+	if (code == ERR_OK)
+		code = find_sends(strand, &sends_key, &sends, &found, job->err);
+	if (code == ERR_OK && found) {
+		sends.forget_ms = sends.until_ms;
+		code = write_sends(strand, &sends_key, &sends, job->err);
+	}
+	return job_end(job, code);
 }
 
 enum err_code outbox_sent(struct store *store, const struct guid *mailbox, const struct outbox_row *row, struct err *err)

@@ -101,43 +101,17 @@ struct tidy {
 
 enum { TIDY_MESSAGES_MAX = 500 }; // ended in one commit, so that no session waits long
 
-static enum err_code end_one(struct strand *strand, int64_t id, int64_t body, struct err *err)
-{
-	sqlite3_stmt *drop = db_stmt(strand->db, SQL_TRASH_DROP);
-	db_bind_i64(drop, 1, id);
-	enum err_code code = db_run(strand->db, drop, err);
-	return code ? code : body_count(strand, body, -1, err);
-}
-
-struct trash_row {
-	int64_t id, body;
-};
-
 // The oldest of the trash, old delivery keys, old answers.
 static enum job_step tidy_run(struct job *job, struct strand *strand)
 {
 	struct tidy *tidy = (struct tidy *)job;
-	struct trash_row *rows = calloc(TIDY_MESSAGES_MAX, sizeof *rows);
-	size_t n = 0;
-	must(rows != NULL);
-	sqlite3_stmt *old = db_stmt(strand->db, SQL_TRASH_OLD);
-	db_bind_i64(old, 1, tidy->now_ms - STORE_TRASH_S * INT64_C(1000));
-	db_bind_i64(old, 2, TIDY_MESSAGES_MAX);
-	enum db_step step;
-	while ((step = db_step(strand->db, old, job->err)) == DB_ROW && n < TIDY_MESSAGES_MAX) {
-		rows[n++] = (struct trash_row){.id = db_col_i64(old, 0), .body = db_col_i64(old, 1)};
-	}
-	enum err_code code = mailbox_all_rows(old, step, job->err);
-	for (size_t i = 0; i < n && code == ERR_OK; i++)
-		code = end_one(strand, rows[i].id, rows[i].body, job->err);
-	free(rows);
+	size_t n;
+	enum err_code code = message_trash_end(strand, tidy->now_ms - STORE_TRASH_S * INT64_C(1000), TIDY_MESSAGES_MAX, &n, job->err);
+	if (code)
+		return job_end(job, code);
 	tidy->more = n == TIDY_MESSAGES_MAX;
-	if (code == ERR_OK) {
-		sqlite3_stmt *forget = db_stmt(strand->db, SQL_DELIVERED_FORGET);
-		int64_t days = atomic_load(&strand->store->key_days);
-		db_bind_i64(forget, 1, tidy->now_ms - days * 24 * 3600 * 1000);
-		code = db_run(strand->db, forget, job->err);
-	}
+	int64_t days = atomic_load(&strand->store->key_days);
+	code = mail_rows_forget(strand, MAIL_ROW_DELIVERED, tidy->now_ms - days * 24 * 3600 * 1000, job->err);
 	if (code == ERR_OK)
 		code = outbox_forget(strand, tidy->now_ms, job->err);
 	return job_end(job, code);
