@@ -2,16 +2,18 @@
 // What a mailbox finds in its database: lines with rows of mail.db (tests/fuzz/fuzz_rows.h; an owner row is there already). Then
 // it is used as a session and a delivery use it: folders, messages, flags, copies, expunging. A damaged row is an error or
 // nothing; nothing is read beside it, what is said to be there fits its arena, and the store ends in order.
-// Covers: popimap/folder_row.c popimap/message_row.c popimap/message_flags.c popimap/message_get.c popimap/folder_view.c
+// Covers: popimap/mail_row.c popimap/folder_row.c popimap/message_row.c popimap/message_flags.c popimap/message_get.c popimap/folder_view.c
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/codec.h"
 #include "base/log.h"
 #include "base/must.h"
 #include "base/random.h"
 #include "fuzz_rows.h"
+#include "mail_row.h"
 #include "mailbox.h"
 #include "schema/ddl_mail.h"
 
@@ -40,6 +42,19 @@ static void died(const struct err *err, void *arg)
 	abort();
 }
 
+static void put_owner(struct db *db)
+{
+	const struct mail_owner owner = {
+		.mailbox = id, .epoch = 1, .made_ms = 1000, .change_seq = 5, .uidvalidity = 5, .folder = 9, .host = home.host};
+	struct buf value, line;
+	buf_init(&value, OWNER_BYTES_MAX);
+	buf_init(&line, 2 * OWNER_BYTES_MAX);
+	mail_db_put_owner(&value, &owner);
+	must(buf_add(&line, STR("row b41|b")) && codec_hex_add(&line, buf_str(&value)) && fuzz_rows_put(db, buf_str(&line)));
+	buf_fini(&value);
+	buf_fini(&line);
+}
+
 static void write_rows(const char *dir, struct str in)
 {
 	char path[128];
@@ -52,7 +67,7 @@ static void write_rows(const char *dir, struct str in)
 	snprintf(path, sizeof path, "%s/00/" ID "/mail.db", dir);
 	const struct db_options options = {.path = path, .mode = DB_CREATE, .schema = &ddl_mail, .exclusive = true};
 	must(db_open(&options, &db, NULL) == ERR_OK && db_begin(db, NULL) == ERR_OK);
-	must(fuzz_rows_put(db, STR("owner i1|b" ID "|tmb1.uni.example|i1|i0|n|i1000|i5|i5|i9")));
+	put_owner(db);
 	while (str_cut(in, '\n', &line, &in))
 		(void)!fuzz_rows_put(db, line);
 	must(db_commit(db, NULL) == ERR_OK);

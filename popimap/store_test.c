@@ -286,11 +286,13 @@ static void node_db_is_made_anew(void **state)
 	assert_int_equal(n, 2);
 }
 
+// The state is the byte behind the mailbox's id in the owner's row.
 static void set_moved(unsigned mailbox)
 {
+	static const char moved[] = "UPDATE row SET v=CAST(substr(v,1,16)||x'01'||substr(v,18) AS BLOB) WHERE k=x'41'";
 	sqlite3 *db;
 	assert_int_equal(sqlite3_open(test_path(mailbox, "mail.db"), &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "UPDATE owner SET state=1,moved_to='mx2.uni.example'", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, moved, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 }
 
@@ -321,7 +323,7 @@ static void an_outdated_cache_is_built_again(void **state)
 	store_close(&test_store);
 	sqlite3 *db;
 	assert_int_equal(sqlite3_open(test_path(12, "mail.db"), &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, "UPDATE cache SET data=x'7f00'", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "UPDATE block SET data=x'7f00' WHERE id>=1<<62", NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(db);
 	test_open(2, 10);
 	mb = test_mailbox(12);
@@ -345,8 +347,8 @@ static void another_format_is_said(void **state)
 {
 	(void)state;
 	static const char *const sql[] = {"PRAGMA user_version=1", "PRAGMA user_version=99"};
-	static const char *const said[] = {"format 1 is too old for this program, which needs 3: take its data out with the program that wrote it",
-		"format 99 is newer than this program's 3: upgrade"};
+	static const char *const said[] = {"format 1 is too old for this program, which needs 4: take its data out with the program that wrote it",
+		"format 99 is newer than this program's 4: upgrade"};
 	test_deliver(14, 1);
 	for (size_t i = 0; i < 2; i++) {
 		change_file(14, sql[i]);
@@ -361,7 +363,7 @@ static void another_format_is_said(void **state)
 		assert_int_equal(mailbox_open(test_store, &access, &mb, &err), ERR_VERSION);
 		assert_int_equal(test_deliver(15, (unsigned)i).code, ERR_OK);
 	}
-	change_file(14, "PRAGMA user_version=3");
+	change_file(14, "PRAGMA user_version=4");
 	assert_true(test_deliver(14, 1).known && test_deliver(14, 2).code == ERR_OK);
 }
 
@@ -370,7 +372,7 @@ static void damaged_flags_are_said(void **state)
 	(void)state;
 	struct err err;
 	test_deliver(16, 1);
-	change_file(16, "UPDATE flags SET data=x'0105'");
+	change_file(16, "UPDATE block SET data=x'0105' WHERE id<1<<62");
 	struct mailbox *mb = test_mailbox(16);
 	struct mailbox_name inbox = test_name("INBOX");
 	struct folder_view view;

@@ -8,12 +8,16 @@ import os
 import signal
 import socket
 import sqlite3
+import struct
 import threading
 import time
 import unittest
 
 from nexthop import NextHop
 from node import DEADLINE_S, Node, NodeTest, Wire, message, user_ldif, uuid_of
+
+
+FOR_EVER = 2**63 - 1  # of an answer that still waits
 
 
 def stamp(seconds):
@@ -179,7 +183,11 @@ class Window(VacationTest):
         box = uuid_of(uid).replace("-", "")
         self.node.stop()
         with sqlite3.connect(self.node.path("data", "mailboxes", box[:2], box, "mail.db")) as db:
-            db.execute("UPDATE outbox SET made_ms=made_ms-?, until_ms=until_ms-?", (days * 86400000, days * 86400000))
+            for key, value in db.execute("SELECT k, v FROM row WHERE k>=x'6f' AND k<x'70'").fetchall():
+                forget_ms, until_ms, made_ms, modseq = struct.unpack(">QQQQ", value)
+                back_ms = days * 86400000
+                times = (forget_ms if forget_ms == FOR_EVER else forget_ms - back_ms, until_ms - back_ms, made_ms - back_ms, modseq)
+                db.execute("UPDATE row SET v=? WHERE k=?", (struct.pack(">QQQQ", *times), key))
         db.close()
         self.node.start()
 
@@ -302,7 +310,10 @@ class Queue(unittest.TestCase):
         self.node.stop()
         box = uuid_of("joe").replace("-", "")
         with sqlite3.connect(self.node.path("data", "mailboxes", box[:2], box, "mail.db")) as db:
-            rows = db.execute("SELECT key, typeof(data) FROM outbox").fetchall()
+            def keys(kind):
+                return [key[1:].split(b"\0")[1].decode() for key, in db.execute("SELECT k FROM row WHERE substr(k,1,1)=?", (kind,))]
+            waits = keys(b"q")
+            rows = [(key, "blob" if key in waits else "null") for key in keys(b"o")]
         db.close()
         with sqlite3.connect(self.node.path("data", "mailboxes", "node.db")) as node:
             listed = node.execute("SELECT count(*) FROM outbox").fetchone()[0]
