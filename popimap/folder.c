@@ -370,7 +370,8 @@ static enum job_step delete_run(struct job *job, struct strand *strand)
 		return job_fail(job, ERR_EXISTS, "other folders are below this name");
 	code = expunge_all(strand, &row, job->err);
 	if (code == ERR_OK)
-		code = parent ? revive(strand, &row, FOLDER_USE_NONE, false, job->err) : drop_folder(strand, &row, delete->name, job->err);
+		code = parent ? revive(strand, &row, FOLDER_USE_NONE, false, job->err)
+			      : drop_folder(strand, &row, delete->name, job->err);
 	return job_end(job, code);
 }
 

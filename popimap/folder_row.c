@@ -170,7 +170,8 @@ static bool walk_one(void *arg, struct str key, struct str value)
 	struct walk *walk = arg;
 	struct folder_row row;
 	struct str name;
-	walk->code = folder_row_read(key, value, &row, &name, walk->err) ? walk->take(walk->arg, &row, name, walk->err) : walk->err->code;
+	bool good = folder_row_read(key, value, &row, &name, walk->err);
+	walk->code = good ? walk->take(walk->arg, &row, name, walk->err) : walk->err->code;
 	return walk->code == ERR_OK;
 }
 
@@ -365,7 +366,8 @@ enum err_code folder_row_add(struct strand *strand, struct str name, enum folder
 	uint32_t id = ++strand->now.folder;
 	const struct whole whole = {
 		.row = {.id = id, .uidvalidity = folder_new_uidvalidity(strand), .uidnext = 1, .recent_uid = 1,
-			.modseq = strand_seq(strand), .flags_modseq = strand_seq(strand), .guid = guid, .use = use, .selectable = true},
+			.modseq = strand_seq(strand), .flags_modseq = strand_seq(strand), .guid = guid, .use = use,
+			.selectable = true},
 		.made_ms = (uint64_t)clock_wall_ms(),
 		.name = name,
 	};

@@ -106,7 +106,8 @@ static enum job_step tidy_run(struct job *job, struct strand *strand)
 {
 	struct tidy *tidy = (struct tidy *)job;
 	size_t n;
-	enum err_code code = message_trash_end(strand, tidy->now_ms - STORE_TRASH_S * INT64_C(1000), TIDY_MESSAGES_MAX, &n, job->err);
+	int64_t gone_ms = tidy->now_ms - STORE_TRASH_S * INT64_C(1000);
+	enum err_code code = message_trash_end(strand, gone_ms, TIDY_MESSAGES_MAX, &n, job->err);
 	if (code)
 		return job_end(job, code);
 	tidy->more = n == TIDY_MESSAGES_MAX;

@@ -14,8 +14,8 @@
 #include "schema/ddl_mail.h"
 
 static const char version_4[] =
-	// Whatever else a mailbox has, by kind, the first byte of the key (popimap/mail_row.h; FORMATS.md section 6): whose it is,
-	// folders, names, subscriptions, threads, tombstones, the trash, delivery keys, what it sends.
+	// Whatever else a mailbox has, by kind, the first byte of the key (popimap/mail_row.h; FORMATS.md section 6): whose
+	// it is, folders, names, subscriptions, threads, tombstones, the trash, delivery keys, what it sends.
 	"CREATE TABLE row(k PRIMARY KEY,v)WITHOUT ROWID;"
 	// id: folder << 32 | uid. bytes: RFC822.SIZE. received: INTERNALDATE.
 	"CREATE TABLE msg(id INTEGER PRIMARY KEY,body,bytes,received_s,zone_min,saved_ms);"
