@@ -120,11 +120,12 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	json_int_t held_deletes = number(answer, "held_deletes");
 	json_t *held = held_with_time(answer);
 	if (ctl->json) {
-		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:s, s:s, s:O*, s:O*, s:O*}", "state",
+		ctl_print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:b, s:I, s:s, s:s, s:O*, s:O*, s:O*}", "state",
 			state, "provider", provider ? provider : "", "driver", driver ? driver : "", "lag_ms",
 			number(answer, "lag_ms"), "entries", (json_int_t)status->entries, "held_deletes", held_deletes, "version",
 			(json_int_t)status->version, "complete", status->complete, "fresh", status->fresh, "age_s",
-			(json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "future_csn", future ? future : "", "trouble",
+			(json_int_t)status->age_s, "ldapsync_runs", answer != NULL, "spared",
+			number(answer, "spared"), "future_csn", future ? future : "", "trouble",
 			trouble ? trouble : "", "missing_classes", json_object_get(answer, "missing_classes"), "conflicts",
 			json_object_get(answer, "conflicts"), "held", held));
 		return;
@@ -144,6 +145,9 @@ static void print_status(struct ctl *ctl, const struct directory_status *status,
 	if (trouble && *trouble)
 		printf("%s%s\n", trouble, answer ? "" : "; the shadow serves");
 	print_held(held);
+	if (number(answer, "spared"))
+		printf("%lld entries stay that this server does not have: it does not show whether it lags behind the one before it "
+		       "(ldap_lag_s)\n", (long long)number(answer, "spared"));
 	if (future && *future)
 		printf("the directory has a change number from the future, %s: is the clock of one of its servers wrong, or "
 		       "ours?\n",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How far servers say they are: lines of nsds50ruv and CSNs of any form, into one of two vectors in turn. What was taken is
 // written and read again, a merge has what either had and goes back in nothing, what is kept of a vector is of it.
-// Covers: ldapsync/csn.c ldapsync/ruv.c
+// Covers: ldapsync/csn.c ldapsync/ruv.c ldapsync/ad_cursors.c
+#include "ad_cursors.h"
 #include "base/must.h"
 #include "ruv.h"
 
@@ -45,11 +46,21 @@ static void check_kept(const struct csns *csns, const struct csns *server, int64
 	check_order(&kept);
 }
 
+// Of a domain controller those that are asked for.
+static void check_cursors(struct str value)
+{
+	struct csns wanted, theirs = {0};
+	must(csns_parse(STR("33221100554477668899aabbccddeeff#00000000000000000009"), &wanted));
+	(void)ad_cursors_pick(&theirs, &wanted, value);
+	must(theirs.n == 0 || (theirs.n == 1 && str_eq(csns_origin(&theirs, 0), csns_origin(&wanted, 0))));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static const int64_t walls_ms[] = {0, 1795312923000, INT64_MAX};
 	struct csns vectors[2] = {0};
 	struct str rest = str_of((const char *)data, n);
+	check_cursors(rest);
 	for (size_t i = 0; rest.n > 0; i++) {
 		struct str line = rest;
 		if (!str_cut(rest, '\n', &line, &rest))

@@ -85,14 +85,15 @@ static void answer_status(struct control_request *request, void *arg)
 	}
 	struct replica_status *status = replica_status_now(ldapsync->replica);
 	control_ok(request,
-		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o*}", "state",
+		json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:o*}", "state",
 			replica_state_name(status->state), "provider", status->provider, "driver", status->driver, "lag_ms",
 			(json_int_t)status->lag_ms, "entries", (json_int_t)status->entries, "held_deletes",
 			(json_int_t)status->held.n, "version", (json_int_t)status->version, "loads",
 			(json_int_t)status->full_refreshes, "resumes", (json_int_t)(status->refreshes - status->full_refreshes),
 			"failures", (json_int_t)status->failures, "refused", (json_int_t)status->refused, "conflicts",
-			(json_int_t)status->conflicts, "future_csn", status->future_csn, "trouble", status->trouble,
-			"missing_classes", missing_classes(ldapsync), "held", held_json(&status->held, clock_wall_ms())));
+			(json_int_t)status->conflicts, "spared", (json_int_t)status->spared, "future_csn",
+			status->future_csn, "trouble", status->trouble, "missing_classes",
+			missing_classes(ldapsync), "held", held_json(&status->held, clock_wall_ms())));
 	free(status);
 }
 

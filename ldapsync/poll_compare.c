@@ -255,13 +255,40 @@ static bool drop_gone(struct question *question, const struct gone *gone)
 	return whole;
 }
 
+// Those that the server before had, and this one may not have yet, are not asked for.
+static bool keep_elsewhere(struct question *question, struct gone *gone)
+{
+	struct poll *poll = question->poll;
+	size_t n = gone->n;
+	bool good = true;
+	gone->n = 0;
+	for (size_t i = 0; good && i < n; i++) {
+		const struct guid *uuid = &gone->v[i];
+		if (question->what != POLL_LOAD && poll_table_find(&poll->known, uuid) != POLL_ELSEWHERE) {
+			gone->v[gone->n++] = *uuid;
+			continue;
+		}
+		question->n_elsewhere++;
+		if (apply_keep(question->replica->apply, uuid, question->err))
+			return poll_stop_for_database(question);
+		good = poll_keep(question, &poll->now, uuid, POLL_ELSEWHERE);
+	}
+	poll_table_sort(&poll->now);
+	return good;
+}
+
+static bool settle_gone(struct question *question, struct gone *gone)
+{
+	return (!poll_is_sparing(question->poll) || keep_elsewhere(question, gone)) && drop_gone(question, gone);
+}
+
 static bool drop_unmentioned(struct question *question)
 {
 	struct poll *poll = question->poll;
 	struct gone gone = {.v = calloc(poll->known.n + 1, sizeof *gone.v)};
 	must(gone.v != NULL);
 	poll_table_each_gone(&poll->known, &poll->now, add_gone, &gone);
-	bool whole = drop_gone(question, &gone);
+	bool whole = settle_gone(question, &gone);
 	free(gone.v);
 	return whole;
 }
@@ -333,7 +360,7 @@ bool poll_confirm_load(struct question *question)
 		return false;
 	bool whole = apply_unseen_each(question->replica->apply, add_unseen, &gone, question->err) == ERR_OK ||
 		     poll_stop_for_database(question);
-	whole = whole && drop_gone(question, &gone);
+	whole = whole && settle_gone(question, &gone);
 	free(gone.v);
 	return whole;
 }

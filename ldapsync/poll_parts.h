@@ -5,6 +5,7 @@
 //     poll_question.c    one question and its whole answer: into the images and the table, or nothing of it
 //     poll_compare.c     who is still there, and as it was
 //     poll_store.c       what is known, in the shadow, so that the next process goes on from there
+//     poll_lag.c         is it behind the server before?
 //     poll_large.c       entries that the server gives in parts
 #ifndef LDAPSYNC_POLL_PARTS_H
 #define LDAPSYNC_POLL_PARTS_H
@@ -26,6 +27,7 @@ struct poll {
 	const char **attributes;   // owned; those of the replica, id and mark; NULL ends them
 	const char *id_and_mark[3];
 	bool reads_again;          // this connection began with a load of what was known before, by marks
+	int64_t lags_since_ms;     // a server was first seen to lack the newest entry; monotonic; 0: none was
 	bool told_of_dns;          // that an entry has no id is said once for each connection
 
 	// the question that runs
@@ -50,6 +52,7 @@ struct question {
 	size_t found;              // entries of the search at hand
 	const struct guid *sought; // of the search at hand: is it still that one?
 	bool is_sought;
+	size_t n_elsewhere;        // POLL_COMPARE, POLL_LOAD: entries that this server does not have yet, maybe
 	size_t n_spared;           // POLL_COMPARE, POLL_LOAD: entries that a search left out, though they are there
 	bool stopped;              // we want no more of this answer, as err says
 	bool database_failed;
@@ -95,6 +98,12 @@ bool poll_compare(struct question *question);
 
 // After a load, before anything goes that it has not mentioned.
 bool poll_confirm_load(struct question *question);
+
+// --- poll_lag.c ---
+
+// Before anything is asked of a server. False: it lacks what we hold, as err says.
+bool poll_check_lag(struct replica *replica, struct err *err);
+bool poll_is_sparing(const struct poll *poll); // nobody goes yet whom the server before had alone
 
 // --- poll_store.c ---
 

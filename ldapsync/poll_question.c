@@ -107,7 +107,7 @@ void poll_note_mark(struct question *question, const struct raw_entry *entry, co
 	struct poll *poll = question->poll;
 	bool is_news = question->what == POLL_LOAD || poll_known_digest(poll, uuid) != digest;
 	if (poll_server_mark(&poll->server, entry, &mark))
-		poll_step_saw(&poll->step, mark, is_news);
+		poll_step_saw(&poll->step, uuid, mark, is_news);
 }
 
 // The overlap brings what is known. A CSN and a number are given once; a time may stand for several changes of its second.
@@ -243,6 +243,8 @@ static void learn(struct question *question, struct poll_table *before_out)
 		poll_table_merge(&poll->known, &poll->changes);
 	}
 	poll_step_done(&poll->step, clock_mono_exact_ms(), clock_wall_ms());
+	if (poll->server.marks == POLL_MARKS_USN && poll->step.has_mark)
+		(void)poll_server_usn(&poll->server, poll->step.mark, &poll->csns);
 }
 
 static enum apply_result commit(struct question *question, int64_t asked_ms, const struct poll_table *before)
@@ -277,6 +279,7 @@ static bool conclude(struct question *question, int64_t asked_ms, enum outcome *
 			*outcome_out = replica_not_committed(replica, result, question->err);
 			return false;
 		}
+		poll_step_committed(&question->poll->step);
 		const struct image_counters *c = apply_counters(replica->apply);
 		metric_add(&metric_ldapsync_changes, first ? 0 : c->added + c->changed + c->deleted);
 		replica->step.refreshing = false;
@@ -286,6 +289,9 @@ static bool conclude(struct question *question, int64_t asked_ms, enum outcome *
 	poll_table_clear(&before);
 	poll_table_clear(&question->poll->now);
 	poll_table_clear(&question->poll->changes);
+	question->poll->lags_since_ms = 0;
+	if (question->what != POLL_CHANGES)
+		replica_set_spared(replica, question->n_elsewhere);
 	replica_confirm(replica, asked_ms);
 	return true;
 }

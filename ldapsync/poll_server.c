@@ -11,7 +11,8 @@
 #include "schema/entry.h"
 #include "sync_wire.h"
 
-const char *const poll_server_root_attributes[] = {"supportedControl", "highestCommittedUSN", "dsServiceName", NULL};
+const char *const poll_server_root_attributes[] = {"supportedControl", "highestCommittedUSN", "dsServiceName",
+	"defaultNamingContext", NULL};
 const char *const poll_server_service_attributes[] = {"invocationId", NULL};
 
 // In order of preference. hyphens: behind which octets its text has one, as bits.
@@ -75,6 +76,8 @@ void poll_server_root(struct poll_server *server, const struct raw_entry *root)
 	if (find(root, "dsServiceName", &value)) {
 		server->identity = guid_derive(&server->identity, value, STR("service"));
 		(void)str_to_c(value, server->service, sizeof server->service);
+		if (find(root, "defaultNamingContext", &value))
+			(void)str_to_c(value, server->naming_context, sizeof server->naming_context);
 	}
 }
 
@@ -85,7 +88,19 @@ void poll_server_service(struct poll_server *server, const struct raw_entry *ser
 	if (!find(service, "invocationId", &value))
 		return;
 	server->identity = guid_derive(&server->identity, value, STR("invocation"));
+	if (value.n == sizeof server->invocation.b)
+		memcpy(server->invocation.b, value.p, value.n);
 	server->tells_setback = true;
+}
+
+bool poll_server_usn(const struct poll_server *server, int64_t usn, struct csns *csns)
+{
+	char text[CSN_BYTES_MAX + 1];
+	size_t n = 0;
+	for (size_t i = 0; i < sizeof server->invocation.b; i++)
+		n += (size_t)snprintf(text + n, sizeof text - n, "%02x", server->invocation.b[i]);
+	snprintf(text + n, sizeof text - n, "#%020lld", (long long)usn);
+	return !guid_is_zero(&server->invocation) && usn >= 0 && csns_add(csns, str_of_c(text));
 }
 
 // --- The base ---
@@ -160,6 +175,7 @@ void poll_server_base(struct poll_server *server, const struct raw_entry *base, 
 	// Made anew, it may have entries older than its predecessor's latest.
 	struct guid uuid;
 	server->identity = guid_derive(&server->identity, str_of_c(server->id_name), str_of_c(server->mark_name));
+	(void)poll_server_id(server, base, &server->directory);
 	if (poll_server_id(server, base, &uuid))
 		server->identity = guid_derive(&server->identity, guid_bytes(&uuid), STR("base"));
 	server->tells_setback = server->tells_setback && server->marks == POLL_MARKS_USN;

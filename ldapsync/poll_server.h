@@ -16,7 +16,7 @@
 #ifndef LDAPSYNC_POLL_SERVER_H
 #define LDAPSYNC_POLL_SERVER_H
 
-#include "base/buf.h"
+#include "csn.h"
 #include "raw_entry.h"
 
 enum { POLL_NAME_BYTES = 64, POLL_DN_BYTES = 1024 }; // of an attribute, of a DN, with the NUL
@@ -38,16 +38,22 @@ enum poll_marks {
 struct poll_server {
 	// of the server, what it was restored from, and id and mark: values of others mean nothing beside its own
 	struct guid identity;
+	struct guid directory; // of the base entry: replicas of one directory have it in common
+	struct guid invocation; // of a domain controller, as it is on the wire; zero: not shown
 	bool tells_setback;   // a server that was set back to an older state is another then, or shows it
 	bool has_controls;    // supportedControl is shown
 	bool offers_sync, offers_pages, offers_domain_scope;
 	bool counts;          // highestCommittedUSN is shown
 	int64_t usn;
 	char service[POLL_DN_BYTES]; // DN of the entry of a domain controller; "": it names none
+	char naming_context[POLL_DN_BYTES]; // of a domain controller, the top of its domain
 	enum poll_ids ids;
 	enum poll_marks marks;
 	char id_name[POLL_NAME_BYTES], mark_name[POLL_NAME_BYTES]; // "" for POLL_IDS_DN, POLL_MARKS_NONE
 };
+
+// By which its changes are counted, for csn.h: "invocation#number". False where none is shown.
+bool poll_server_usn(const struct poll_server *server, int64_t usn, struct csns *csns);
 
 // What to ask the root DSE and the base for; NULL ends them.
 extern const char *const poll_server_root_attributes[];

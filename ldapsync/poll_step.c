@@ -27,6 +27,7 @@ bool poll_step_server(struct poll_step *step, const struct poll_server *server, 
 		poll_step_forget(step);
 	step->identity = server->identity;
 	step->scope = *scope;
+	step->directory = server->directory;
 	step->marks = server->marks;
 	step->asked = POLL_WAIT;
 	step->next_poll_ms = 0;
@@ -41,19 +42,28 @@ static int64_t behind_ms(const struct poll_step *step)
 	return step->mark_mono_ms > step->since_mono_ms ? step->mark_mono_ms - step->since_mono_ms : 0;
 }
 
-// "identity scope marks has_mark mark behind mark_before compared n"
-enum { NUMBERS = 7 };
+bool poll_step_is_another(const struct poll_step *step, const struct poll_server *server)
+{
+	return step->holds && guid_eq(&step->held_directory, &server->directory) && !guid_eq(&step->held, &server->identity);
+}
+
+// "identity scope directory witness marks has_mark mark behind mark_before compared has_witness witness_mark spare_until n"
+enum { IDS = 4, NUMBERS = 10 };
 
 void poll_step_store(const struct poll_step *step, size_t n, struct buf *text)
 {
-	char identity[GUID_TEXT_BYTES], scope[GUID_TEXT_BYTES];
+	const struct guid *ids[IDS] = {&step->identity, &step->scope, &step->directory, &step->witness};
+	char id[GUID_TEXT_BYTES];
 	if (!step->loaded)
 		return;
-	buf_add(text, guid_text(&step->identity, identity));
-	buf_add_byte(text, ' ');
-	buf_add(text, guid_text(&step->scope, scope));
-	buf_printf(text, " %d %d %lld %lld %lld %lld %zu", (int)step->marks, step->has_mark, (long long)step->mark,
-		(long long)behind_ms(step), (long long)step->mark_before, (long long)step->compared_wall_ms, n);
+	for (size_t i = 0; i < IDS; i++) {
+		buf_add(text, guid_text(ids[i], id));
+		buf_add_byte(text, ' ');
+	}
+	buf_printf(text, "%d %d %lld %lld %lld %lld ", (int)step->marks, step->has_mark, (long long)step->mark,
+		(long long)behind_ms(step), (long long)step->mark_before, (long long)step->compared_wall_ms);
+	buf_printf(text, "%d %lld %lld %zu", step->has_witness, (long long)step->witness_mark,
+		(long long)step->spare_until_wall_ms, n);
 }
 
 static bool read_numbers(struct str text, uint64_t numbers[NUMBERS])
@@ -72,13 +82,17 @@ static bool read_numbers(struct str text, uint64_t numbers[NUMBERS])
 
 bool poll_step_restore(struct poll_step *step, struct str text, int64_t now_ms, int64_t wall_ms, size_t *n_out)
 {
-	struct str identity, scope;
+	struct str field;
 	uint64_t numbers[NUMBERS];
-	struct poll_step read = {.config = step->config, .loaded = true, .mark_mono_ms = now_ms};
-	if (!str_cut(text, ' ', &identity, &text) || !str_cut(text, ' ', &scope, &text) ||
-		!guid_parse(identity, &read.identity) || !guid_parse(scope, &read.scope) || !read_numbers(text, numbers) ||
-		numbers[0] > POLL_MARKS_USN || numbers[1] > 1)
+	struct poll_step read = {.config = step->config, .loaded = true, .mark_mono_ms = now_ms, .holds = true};
+	struct guid *ids[IDS] = {&read.identity, &read.scope, &read.directory, &read.witness};
+	for (size_t i = 0; i < IDS; i++)
+		if (!str_cut(text, ' ', &field, &text) || !guid_parse(field, ids[i]))
+			return false;
+	if (!read_numbers(text, numbers) || numbers[0] > POLL_MARKS_USN || numbers[1] > 1 || numbers[6] > 1)
 		return false;
+	read.held = read.identity;
+	read.held_directory = read.directory;
 	read.marks = (enum poll_marks)numbers[0];
 	read.has_mark = numbers[1] == 1;
 	read.mark = (int64_t)numbers[2];
@@ -88,7 +102,10 @@ bool poll_step_restore(struct poll_step *step, struct str text, int64_t now_ms, 
 	int64_t ago_ms = wall_ms - read.compared_wall_ms;
 	if (ago_ms >= 0 && ago_ms < step->config.compare_ms) // else a clock was set, and it is due
 		read.next_compare_ms = now_ms + step->config.compare_ms - ago_ms;
-	*n_out = numbers[6];
+	read.has_witness = numbers[6] == 1;
+	read.witness_mark = (int64_t)numbers[7];
+	read.spare_until_wall_ms = read.held_spare_until_wall_ms = (int64_t)numbers[8];
+	*n_out = numbers[9];
 	*step = read;
 	return true;
 }
@@ -130,11 +147,12 @@ void poll_step_compares_too(struct poll_step *step)
 	step->asked = POLL_COMPARE;
 }
 
-void poll_step_saw(struct poll_step *step, int64_t mark, bool is_news)
+void poll_step_saw(struct poll_step *step, const struct guid *uuid, int64_t mark, bool is_news)
 {
 	if (!is_news || (step->has_news && mark <= step->news))
 		return;
 	step->news = mark;
+	step->news_id = *uuid;
 	step->has_news = true;
 }
 
@@ -148,7 +166,9 @@ void poll_step_done(struct poll_step *step, int64_t now_ms, int64_t wall_ms)
 		step->mark_mono_ms = now_ms;
 		if (!step->has_mark || step->mark < step->mark_before)
 			step->mark_before = step->mark;
-		step->has_mark = true;
+		step->has_mark = step->has_witness = true;
+		step->witness = step->news_id;
+		step->witness_mark = step->news;
 	}
 	step->since_mono_ms = step->asked_mono_ms;
 	step->next_poll_ms = now_ms + step->config.poll_ms;
@@ -158,4 +178,12 @@ void poll_step_done(struct poll_step *step, int64_t now_ms, int64_t wall_ms)
 	}
 	step->loaded = true;
 	step->asked = POLL_WAIT;
+}
+
+void poll_step_committed(struct poll_step *step)
+{
+	step->holds = true;
+	step->held = step->identity;
+	step->held_directory = step->directory;
+	step->held_spare_until_wall_ms = step->spare_until_wall_ms;
 }

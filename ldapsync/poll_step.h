@@ -6,7 +6,7 @@
 //     poll_step_server(&step, &server, &scope);                  // connected: another server means that everything is read
 //     struct poll_ask ask = poll_step_next(&step, now_ms);       // POLL_WAIT: for ask.wait_ms
 //     poll_step_asks(&step, ask.what, now_ms);
-//     poll_step_saw(&step, mark, is_news);                       // each entry of the answer that has a mark
+//     poll_step_saw(&step, &uuid, mark, is_news);                       // each entry of the answer that has a mark
 //     poll_step_done(&step, now_ms, wall_ms);                    // it was whole, and is committed; else nothing is concluded
 //                                                                from it
 //
@@ -41,7 +41,7 @@ enum poll_what {
 
 struct poll_step {
 	struct poll_config config;
-	struct guid identity, scope; // of the server that the rest is about
+	struct guid identity, scope, directory; // of the server that the rest is about
 	enum poll_marks marks;
 	bool loaded;                 // one load of it is committed; what follows goes on from there
 	bool has_mark;
@@ -50,9 +50,17 @@ struct poll_step {
 	int64_t since_mono_ms;       // when the last complete question was asked
 	int64_t next_poll_ms, next_compare_ms;
 	int64_t compared_wall_ms;    // when all were compared or read last
+	bool holds;                  // what is committed is of a server of this identity and directory
+	struct guid held, held_directory;
+	bool has_witness;            // the entry of the latest news, and its mark
+	struct guid witness;
+	int64_t witness_mark;
+	int64_t held_spare_until_wall_ms;
+	int64_t spare_until_wall_ms; // who is not mentioned by this server, and was by the one before, stays until then
 	// the question that runs
 	enum poll_what asked;
 	int64_t asked_mono_ms, news;
+	struct guid news_id;
 	bool has_news;
 };
 
@@ -82,7 +90,11 @@ struct poll_ask poll_step_next(const struct poll_step *step, int64_t now_ms);
 
 void poll_step_asks(struct poll_step *step, enum poll_what what, int64_t now_ms);
 void poll_step_compares_too(struct poll_step *step); // the question for changes that runs became one for all
-void poll_step_saw(struct poll_step *step, int64_t mark, bool is_news);
+void poll_step_saw(struct poll_step *step, const struct guid *uuid, int64_t mark, bool is_news);
 void poll_step_done(struct poll_step *step, int64_t now_ms, int64_t wall_ms);
+void poll_step_committed(struct poll_step *step); // what was done is what is held
+
+// Is what is held of the same directory and of another server, so that this one may lag behind it?
+bool poll_step_is_another(const struct poll_step *step, const struct poll_server *server);
 
 #endif

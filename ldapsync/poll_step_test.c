@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is asked when, in every order of events: from when on, across failures, clocks that are set back, other servers. A made-up server with a clock
-// of its own holds changes; whatever the order, a poll or the next compare has to see each.
+// What is asked when, in every order of events: from when on, across failures, clocks that are set back, other servers. A made-up
+// server with a clock of its own holds changes; whatever the order, a poll or the next compare has to see each.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,9 +9,10 @@
 #include <stdlib.h>
 
 #include "poll_step.h"
+#include "sync_cookie.h"
 
 static const struct poll_config config = {.poll_ms = 10000, .compare_ms = 300000, .overlap_ms = 60000};
-static const struct guid scope = {.b = {1}}, other_scope = {.b = {2}};
+static const struct guid scope = {.b = {1}}, other_scope = {.b = {2}}, entry_id = {.b = {3}};
 
 enum { T0 = 1000000 };                    // of our monotonic clock
 static const int64_t wall_ms = 1800000000000; // ours
@@ -40,7 +41,7 @@ static void ask(struct poll_step *step, enum poll_what what, int64_t from_ms, in
 	assert_int_equal(poll_step_next(step, from_ms).what, what);
 	poll_step_asks(step, what, from_ms);
 	if (mark)
-		poll_step_saw(step, mark, is_news);
+		poll_step_saw(step, &entry_id, mark, is_news);
 	poll_step_done(step, to_ms, wall_ms + to_ms - T0);
 }
 
@@ -58,7 +59,7 @@ static void a_load_comes_first_and_again_after_what_was_not_committed(void **sta
 	begin(&step, POLL_MARKS_TIME);
 	assert_int_equal(poll_step_next(&step, T0).what, POLL_LOAD);
 	poll_step_asks(&step, POLL_LOAD, T0);
-	poll_step_saw(&step, theirs_ms, true);
+	poll_step_saw(&step, &entry_id, theirs_ms, true);
 	connect_to(&step, 1, POLL_MARKS_TIME, false); // it broke off: nothing is concluded
 	assert_int_equal(poll_step_next(&step, T0 + 1000).what, POLL_LOAD);
 	ask(&step, POLL_LOAD, T0 + 1000, T0 + 2000, theirs_ms, true);
@@ -115,7 +116,7 @@ static void a_question_that_failed_moves_nothing(void **state)
 	ask(&step, POLL_LOAD, T0, T0, theirs_ms, true);
 	int64_t since = poll_step_next(&step, T0 + 10000).since;
 	poll_step_asks(&step, POLL_CHANGES, T0 + 10000);
-	poll_step_saw(&step, theirs_ms + 9000, true); // put, and rolled back
+	poll_step_saw(&step, &entry_id, theirs_ms + 9000, true); // put, and rolled back
 	connect_to(&step, 1, POLL_MARKS_TIME, true);
 	struct poll_ask next = poll_step_next(&step, T0 + 90000);
 	assert_int_equal(next.what, POLL_CHANGES); // at once
@@ -153,7 +154,7 @@ static void a_clock_that_was_set_back(void **state)
 	// Back by an hour; what changes now has marks that no poll asks for, and the compare finds it.
 	poll_step_asks(&step, POLL_CHANGES, T0 + 10000);
 	poll_step_compares_too(&step);
-	poll_step_saw(&step, theirs_ms + 5000 - 3600000, true);
+	poll_step_saw(&step, &entry_id, theirs_ms + 5000 - 3600000, true);
 	poll_step_done(&step, T0 + 10000, wall_ms);
 	struct poll_ask next = poll_step_next(&step, T0 + 20000);
 	assert_int_equal(next.what, POLL_CHANGES);
@@ -212,8 +213,8 @@ static void a_directory_without_marks(void **state)
 	}
 }
 
-// Random orders against a server whose clock runs beside ours: changes at random, answers that break off, connections that are made again. What a
-// poll would not ask for must have been there at the last whole answer.
+// Random orders against a server whose clock runs beside ours: changes at random, answers that break off, connections that are
+// made again. What a poll would not ask for must have been there at the last whole answer.
 static void no_order_of_events_hides_a_change(void **state)
 {
 	(void)state;
@@ -239,7 +240,7 @@ static void no_order_of_events_hides_a_change(void **state)
 			if (next.what == POLL_CHANGES)
 				assert_true(next.since <= oldest_unseen);
 			poll_step_asks(&step, next.what, now_ms);
-			poll_step_saw(&step, latest, next.what == POLL_LOAD || oldest_unseen != INT64_MAX);
+			poll_step_saw(&step, &entry_id, latest, next.what == POLL_LOAD || oldest_unseen != INT64_MAX);
 			now_ms += (int64_t)(random >> 50) % 3000;
 			if ((random >> 35) % 4 == 0) {
 				connect_to(&step, 1, POLL_MARKS_TIME, step.loaded);
@@ -266,7 +267,7 @@ static void another_process_goes_on(void **state)
 	struct poll_step step, next;
 	struct poll_server server = server_of(1, POLL_MARKS_CSN);
 	struct buf text;
-	buf_init(&text, 200);
+	buf_init(&text, SYNC_POLLED_BYTES);
 	begin(&step, POLL_MARKS_CSN);
 	poll_step_store(&step, 7, &text);
 	assert_int_equal(text.n, 0); // a load is next
@@ -307,7 +308,7 @@ static void numbers_are_kept_for_another_process(void **state)
 	struct poll_step step, next;
 	struct poll_server server = server_of(1, POLL_MARKS_USN);
 	struct buf text;
-	buf_init(&text, 200);
+	buf_init(&text, SYNC_POLLED_BYTES);
 	begin(&step, POLL_MARKS_USN);
 	ask(&step, POLL_LOAD, T0, T0, 500, true);
 	ask(&step, POLL_CHANGES, T0 + 10000, T0 + 10000, 510, true);
@@ -323,9 +324,40 @@ static void numbers_are_kept_for_another_process(void **state)
 	buf_fini(&text);
 }
 
+// Only of what is committed, and of one directory; the entry of the latest news and how long nobody goes are stored with it.
+static void a_server_that_may_lag(void **state)
+{
+	(void)state;
+	struct poll_step step, next;
+	struct poll_server one = server_of(1, POLL_MARKS_CSN), two = server_of(2, POLL_MARKS_CSN), other = server_of(3, POLL_MARKS_CSN);
+	struct buf text;
+	buf_init(&text, SYNC_POLLED_BYTES);
+	other.directory.b[0] = 7;
+	begin(&step, POLL_MARKS_CSN);
+	assert_false(poll_step_is_another(&step, &two)); // nothing is held
+	ask(&step, POLL_LOAD, T0, T0, theirs_ms, true);
+	assert_false(poll_step_is_another(&step, &two));
+	step.spare_until_wall_ms = wall_ms + 9;
+	poll_step_committed(&step);
+	poll_step_store(&step, 7, &text);
+	connect_to(&step, 2, POLL_MARKS_CSN, false); // and never answers as a whole
+	poll_step_forget(&step);
+	assert_true(restore(&next, buf_c(&text), T0, wall_ms));
+	struct poll_step *steps[] = {&step, &next};
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(poll_step_is_another(steps[i], &two));
+		assert_false(poll_step_is_another(steps[i], &one));
+		assert_false(poll_step_is_another(steps[i], &other));
+		assert_true(steps[i]->has_witness && guid_eq(&steps[i]->witness, &entry_id) && steps[i]->witness_mark == theirs_ms);
+		assert_int_equal(steps[i]->held_spare_until_wall_ms, wall_ms + 9);
+	}
+	buf_fini(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_server_that_may_lag),
 		cmocka_unit_test(another_process_goes_on),
 		cmocka_unit_test(numbers_are_kept_for_another_process),
 		cmocka_unit_test(a_load_comes_first_and_again_after_what_was_not_committed),

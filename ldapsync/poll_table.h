@@ -15,12 +15,13 @@
 enum {
 	POLL_GONE = 0,
 	POLL_DOUBT = 1, // it is or was there, and nobody knows how: it is looked at again
-	POLL_DIGEST_MIN = 2,
+	POLL_ELSEWHERE = 2, // the server before had it, and this one does not show it yet
+	POLL_DIGEST_MIN = 3,
 };
 
 struct poll_known {
 	struct guid uuid;
-	uint64_t digest; // POLL_GONE, POLL_DOUBT, or of how it was
+	uint64_t digest; // POLL_GONE, POLL_DOUBT, POLL_ELSEWHERE, or of how it was
 };
 
 struct poll_table { // {0} is empty; poll_table_clear in the end

@@ -82,6 +82,7 @@ struct replica_status {
 	uint64_t version, entries;
 	struct brake_held held; // n is 0: nothing
 	char future_csn[CSN_BYTES_MAX + 1]; // a change number of the directory that lies in the future; ""
+	uint64_t spared;        // entries that this server does not have, kept because it does not show whether it lags
 	bool lagging;           // every server lacks changes that we hold, or does not show whether
 	uint64_t refreshes, full_refreshes, failures, holds; // since the start
 	uint64_t added, changed, deleted;                    // by the last refresh

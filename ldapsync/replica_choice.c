@@ -78,7 +78,7 @@ static bool all_lag(struct replica *replica, enum lags how)
 	return in_future == n;
 }
 
-void replica_mute(struct replica *replica)
+void replica_lags(struct replica *replica)
 {
 	(void)all_lag(replica, LAGS);
 }
@@ -130,10 +130,12 @@ void replica_forget_replicas(struct replica *replica, const struct csns *theirs)
 
 bool replica_goes_back(struct replica *replica)
 {
+	static const struct csns none; // numbers of domain controllers: its cursors are asked for when we are there (poll_lag.c)
+	const struct csns *ours = replica->stored.csns.form == CSN_USN ? &none : &replica->stored.csns;
 	size_t server;
 	bool follows = !replica->step.refreshing && replica->batch_ms == 0 && (replica->polling || replica->stored.csns.n > 0);
 	failback_watch(replica->failback, follows ? replica->server : 0);
-	if (!follows || !failback_find(replica->failback, replica->server, &replica->stored.csns, &server))
+	if (!follows || !failback_find(replica->failback, replica->server, ours, &server))
 		return false;
 	log_info(NULL, "a directory server that is preferred is back", log_c("server", replica->settings->ldap_uri.v[server].p),
 		log_c("instead_of", replica->uri));

@@ -43,6 +43,7 @@ struct replica {
 	struct sync_cookie stored; // as of the last commit
 	struct sync_step step;
 	struct heartbeat heartbeat;
+	int64_t spare_until_ms;    // syncrepl: nobody goes before for what this server does not mention; wall clock
 	struct csns begun;         // what the server had when this connection began
 	struct poll *poll;         // owned; what is known of the server that is polled; NULL: none was
 	bool polling;              // this connection polls
@@ -82,6 +83,7 @@ enum outcome {
 void replica_enter(struct replica *replica, enum replica_state state); // must be a successor of the state that it is in
 void replica_set_trouble(struct replica *replica, const char *text);
 void replica_set_lag(struct replica *replica);
+void replica_set_spared(struct replica *replica, size_t n); // entries that the server does not have, and may not have yet
 void replica_read_state(struct replica *replica); // what is committed, for the status
 uint64_t replica_entries(struct replica *replica); // as committed
 bool replica_is_stopping(struct replica *replica);
@@ -92,12 +94,13 @@ struct replica_set replica_set_now(struct replica *replica);
 enum outcome replica_serve(struct replica *replica, bool reload, struct err *err);
 void replica_plan_reconcile(struct replica *replica);
 // and went on from a cookie: 389-ds says nothing of what left the filter meanwhile (I12)
+void replica_plan_reconcile_at(struct replica *replica, int64_t wall_ms); // or before
 void replica_was_away(struct replica *replica);
 bool replica_is_asked_to_reconcile(struct replica *replica);
 
 // --- replica_choice.c ---
 void replica_note_future(struct replica *replica, const struct csns *theirs); // says aloud what of them lies there
-void replica_mute(struct replica *replica);        // this server shows no CSN, and what we hold came with some
+void replica_lags(struct replica *replica);        // this server lacks what we hold, or does not show whether
 // this server lacks changes; true: those never were
 bool replica_forgets_future(struct replica *replica, const struct csns *theirs);
 void replica_forget_lags(struct replica *replica); // a refresh is whole

@@ -248,6 +248,10 @@ enum outcome replica_poll(struct replica *replica, bool reload, struct err *err)
 	choose_attributes(replica);
 	poll_restore(replica);
 	poll->server.tells_setback |= replica->heartbeat.theirs.n > 0; // it would lack changes (I4)
+	if (!poll_check_lag(replica, err))
+		return ENDED_FAILED;
+	if (poll->server.marks != POLL_MARKS_USN && replica->stored.csns.form == CSN_USN)
+		replica->stored.csns.n = 0; // they mean nothing to it
 	bool same = poll_step_server(&poll->step, &poll->server, &replica->scope);
 	poll->reads_again = same && reload && poll->server.marks != POLL_MARKS_NONE;
 	if (reload)

@@ -54,11 +54,17 @@ void replica_plan_reconcile(struct replica *replica)
 	replica->next_reconcile_ms = hour == NEVER_HOUR ? 0 : next_reconcile_ms(clock_wall_ms(), hour, name.b[0] % 60);
 }
 
+void replica_plan_reconcile_at(struct replica *replica, int64_t wall_ms)
+{
+	if (replica->next_reconcile_ms == 0 || wall_ms < replica->next_reconcile_ms)
+		replica->next_reconcile_ms = wall_ms;
+}
+
 void replica_was_away(struct replica *replica)
 {
-	int64_t away_ms = replica->settings->ldap_reconcile_away_s * 1000, at_ms = clock_wall_ms() + away_ms;
-	if (away_ms && replica->stored.opaque_n && (replica->next_reconcile_ms == 0 || at_ms < replica->next_reconcile_ms))
-		replica->next_reconcile_ms = at_ms;
+	int64_t away_ms = replica->settings->ldap_reconcile_away_s * 1000;
+	if (away_ms && replica->stored.opaque_n)
+		replica_plan_reconcile_at(replica, clock_wall_ms() + away_ms);
 }
 
 static int64_t heartbeat_ms(const struct replica *replica)
@@ -232,7 +238,8 @@ static enum err_code verify(struct replica *replica, struct err *err)
 		replica->stored.csns.n = 0;
 		replica->stored.usable = false;
 	}
-	switch (sync_step_check_server(&replica->stored, &csns)) {
+	bool counts = replica->polling && replica->stored.csns.form == CSN_USN; // then poll_lag.c asks
+	switch (counts ? SYNC_SERVER_GOOD : sync_step_check_server(&replica->stored, &csns)) {
 	case SYNC_SERVER_GOOD:
 		break;
 	case SYNC_SERVER_LAGS:
@@ -242,7 +249,7 @@ static enum err_code verify(struct replica *replica, struct err *err)
 			"it lacks changes that we hold; were all servers set back, `posthouse directory release` takes it as it "
 			"is");
 	case SYNC_SERVER_MUTE:
-		replica_mute(replica);
+		replica_lags(replica);
 		return err_set(err, ERR_DENIED,
 			"it does not show us how far it is (contextCSN, nsds50ruv), and what we hold came with that: may %s read it? If "
 			"this directory is to take the place of the other, `posthouse directory release` takes it as it is",
@@ -255,6 +262,20 @@ static enum err_code verify(struct replica *replica, struct err *err)
 	return code || replica->polling || is_openldap ? code : add_database(replica, err);
 }
 
+// Another server than before, and neither shows how far it is.
+static void spare_unmentioned(struct replica *replica)
+{
+	int64_t lag_ms = replica->settings->ldap_lag_s * 1000;
+	struct str before = str_of_c(replica->stored.uri);
+	bool is_another = replica->complete && before.n && !str_eq(before, str_of_c(replica->uri));
+	if (!is_another || replica->taking_older || replica->stored.csns.n || lag_ms == 0)
+		return;
+	replica->spare_until_ms = clock_wall_ms() + lag_ms;
+	replica_plan_reconcile_at(replica, replica->spare_until_ms);
+	log_warning(NULL, "the server does not show whether it lags behind the one before it: for ldap_lag_s nobody goes whom it "
+		"does not have", log_c("server", replica->uri));
+}
+
 static enum err_code begin_search(struct replica *replica, bool reload, struct err *err)
 {
 	struct buf cookie, request;
@@ -264,6 +285,7 @@ static enum err_code begin_search(struct replica *replica, bool reload, struct e
 		sync_cookie_request(&replica->stored, &replica->scope, str_of_c(replica->uri), &cookie);
 	must(sync_request_add(&request, buf_str(&cookie), false));
 	replica->full = cookie.n == 0;
+	spare_unmentioned(replica);
 	sync_step_begin(&replica->step, &replica->stored, &replica->scope, str_of_c(replica->uri), !replica->full);
 	replica->refresh_began_ms = replica->heard_ms = clock_mono_exact_ms();
 	replica->last_dn[0] = '\0';

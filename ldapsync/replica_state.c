@@ -71,6 +71,13 @@ void replica_set_lag(struct replica *replica)
 	metric_set(&metric_ldapsync_lag_ms, lag_ms > 0 ? lag_ms : 0);
 }
 
+void replica_set_spared(struct replica *replica, size_t n)
+{
+	pthread_mutex_lock(&replica->mutex);
+	replica->status.spared = n;
+	pthread_mutex_unlock(&replica->mutex);
+}
+
 // What is committed, for the status.
 void replica_read_state(struct replica *replica)
 {

@@ -179,8 +179,32 @@ static bool tells_csns(const struct replica *replica)
 	return replica->begun.form == CSN_OPENLDAP;
 }
 
+static void count_spared(void *context, const struct guid *uuid)
+{
+	size_t *n = context;
+	(void)uuid;
+	(*n)++;
+}
+
+// Who is not mentioned stays for a while after a change between servers that do not show how far they are.
+static bool spare_some(struct replica *replica, struct err *err)
+{
+	size_t n = 0;
+	bool spares = replica->step.purge && clock_wall_ms() < replica->spare_until_ms;
+	if (spares && apply_unseen_each(replica->apply, count_spared, &n, err))
+		return false;
+	if (spares)
+		replica->step.purge = false;
+	replica_set_spared(replica, n);
+	return true;
+}
+
 static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, struct err *err)
 {
+	if (!spare_some(replica, err)) {
+		*outcome_out = replica_database_failed(replica, err);
+		return false;
+	}
 	if (!tells_csns(replica))
 		(void)csns_merge(&replica->step.cookie.csns, &replica->begun); // had before it began to tell
 	// Equal to what the last answer said, so confirmed as of its question.

@@ -16,7 +16,7 @@
 #include "base/guid.h"
 #include "csn.h"
 
-enum { SYNC_POLLED_BYTES = 192, SYNC_OPAQUE_BYTES_MAX = 512, SYNC_URI_BYTES_MAX = 1024 };
+enum { SYNC_POLLED_BYTES = 384, SYNC_OPAQUE_BYTES_MAX = 512, SYNC_URI_BYTES_MAX = 1024 };
 
 struct sync_cookie {
 	struct guid scope;  // hash of base, filter, attributes, rules of intake: of another one no cookie is sent

@@ -115,6 +115,22 @@ class VectorTest(unittest.TestCase):
         server.ruv = vector(r1=(NEW, 2))
         self.loaded_again(server)
 
+    def test_servers_that_do_not_show_it(self):
+        """Without replication, or without the rights to see it: after a change of server nobody goes for a while."""
+        first, second = self.servers([], [], ldap_lag_s=3600)
+        second.lies = all_but("bob")
+        first.close()
+        self.follower.wait(lambda: self.follower.status()["provider"] == second.uri and self.follower.status()["state"] == "PERSIST", "the second")
+        self.assertEqual([self.follower.code("bob@uni.example"), self.follower.status()["spared"]], [250, 1])
+        self.assertEqual(self.follower.run("directory", "reconcile").returncode, 0)
+        self.assertEqual(self.follower.code("bob@uni.example"), 250)
+        first, second = self.servers([], [], ldap_lag_s=2)
+        second.lies = all_but("bob")
+        first.close()
+        self.follower.wait_for("bob@uni.example", 550)
+        self.assertIn("does not show whether it lags", self.follower.log_text())
+        self.assertEqual(self.follower.log_text().count("from_cookie=false entries"), 3)
+
     def test_changes_elsewhere(self):
         """Those of which we are told nothing, because they are none of ours, do not make us stale."""
         server, = self.servers(vector(r1=(NEW, 2)), fresh_s=3)

@@ -9,10 +9,13 @@
     ad = ActiveDirectory()                               # objectGUID, uSNChanged; 1,500 values of an attribute at a time
     ad.put(dn, {"objectClass": ["phMailList"], ...}); ad.delete(dn)
     ad.name = "DC2"; ad.invocation = b"\2" * 16         # another one, or one that was restored
+    ad.replicate_to(other); ad.shows_cursors = "replUpToDateVector"
     ad.on_part = lambda ad, dn, name, low: ...           # before each part but the first
 """
 import re
+import struct
 import time
+import uuid
 
 from fake_ldap import ber, octets, page
 from slapd import BASE
@@ -64,7 +67,7 @@ class Lying:
         if base == "":
             session.say(number, session.content("", self.root()))
         elif search.scope == 0 and base == BASE:
-            session.say(number, session.content(BASE, self.marks(20000)))
+            session.say(number, session.content(BASE, self.top(search)))
         elif search.scope == 0:
             self.by_names += 1
             self.read(session, number, base, search)
@@ -85,6 +88,9 @@ class Lying:
             self.tell(session, number, search, is_load)
             return
         session.say(number, session.result(0x65))
+
+    def top(self, _search):
+        return self.marks(20000)
 
     def read(self, session, number, dn, search):
         if dn not in self.entries:
@@ -121,16 +127,41 @@ class ActiveDirectory(Lying):
     def __init__(self, users=30, name="DC1"):
         self.usn, self.name, self.on_part, self.parts, self.asked = 100000, name, None, 0, []
         self.invocation = b"\1" * 16
+        self.cursors, self.shows_cursors = {}, None  # "replUpToDateVector" or "msDS-NCReplCursors"
         super().__init__(users)
 
     def marks(self, n):
         return {"objectGUID": [n.to_bytes(4, "little") + b"\0\0\0\x40\x80\0\0\0\0\0\0\1"], "uSNChanged": [str(n)]}
 
     def root(self):
-        return {**super().root(), "highestCommittedUSN": [str(self.usn)], "dsServiceName": [self.service()]}
+        return {**super().root(), "highestCommittedUSN": [str(self.usn)], "dsServiceName": [self.service()], "defaultNamingContext": [BASE]}
 
     def service(self):
         return f"CN=NTDS Settings,CN={self.name},CN=Servers,CN=Configuration,{BASE}"
+
+    def top(self, search):
+        """As Active Directory stores its up-to-dateness vector, or as XML."""
+        values = super().top(search)
+        if self.shows_cursors == "replUpToDateVector":
+            values[self.shows_cursors] = [struct.pack("<IIII", 2, 0, len(self.cursors), 0) + b"".join(
+                invocation + struct.pack("<QQ", usn, 0) for invocation, usn in self.cursors.items())]
+        elif self.shows_cursors:
+            values[self.shows_cursors] = [
+                f"<DS_REPL_CURSOR>\n\t<uuidSourceDsaInvocationID>{uuid.UUID(bytes_le=invocation)}</uuidSourceDsaInvocationID>\n"
+                f"\t<usnAttributeFilter>{usn}</usnAttributeFilter>\n\t<pszSourceDsaDN></pszSourceDsaDN>\n</DS_REPL_CURSOR>\n"
+                for invocation, usn in self.cursors.items()]
+        return {name: of for name, of in values.items() if name != "replUpToDateVector" or b"replUpToDateVector" in search.attributes}
+
+    def replicate_to(self, other):
+        """It has all of this one's entries then, under numbers of its own, and says so by its cursors."""
+        for dn in [dn for dn in other.entries if dn not in self.entries]:
+            other.delete(dn)
+        for dn, values in self.entries.items():
+            there = other.entries.get(dn, {})
+            if {**values, "uSNChanged": 0} != {**there, "uSNChanged": 0}:
+                other.usn += 1
+                other.entries[dn] = {**values, "uSNChanged": [str(other.usn)]}
+        other.cursors = {**other.cursors, **self.cursors, self.invocation: self.usn}
 
     def put(self, dn, values, n=None):
         """A new entry with the n-th id, or one that has changed."""
