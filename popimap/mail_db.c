@@ -349,8 +349,9 @@ void mail_db_close(struct strand *strand)
 {
 	struct err err;
 	enum err_code code = strand->recent_dirty ? write_recent(strand, &err) : ERR_OK;
-	// At the end thousands are closed one after the other: their logs are safe as they are, and the next opening reads them.
-	if (code == ERR_OK && !atomic_load(&strand->store->ending))
+	// At the end thousands are closed one after the other: their logs are safe as they are, and the next opening reads them,
+	// but for the few that are long.
+	if (code == ERR_OK && (!atomic_load(&strand->store->ending) || db_wal_bytes(strand->db) > STORE_WAL_LEFT_BYTES))
 		code = shorten_wal(strand, &err);
 	if (code)
 		log_warning(NULL, "cannot write back a mailbox on closing it", log_err(&err));

@@ -46,7 +46,8 @@ enum {
 	STORE_TRASH_S = 24 * 3600,         // from expunge to the end of the bytes
 	STORE_IDLE_MS = 3000,
 	STORE_AGAIN_MS = 60000,
-	STORE_WAL_BYTES_MAX = 1 << 20,   // a longer WAL is written back
+	STORE_WAL_BYTES_MAX = 1 << 20,     // a longer WAL is written back
+	STORE_WAL_LEFT_BYTES = 256 << 10,  // a longer one is written back at the stop, too
 	// a longer one is written back when its database is closed; its file stays, to be written over
 	STORE_WAL_KEPT_BYTES = 64 << 10,
 	STORE_WAL_FILE_BYTES = 128 << 10,  // unless that is longer than this

@@ -332,6 +332,35 @@ static void an_outdated_cache_is_built_again(void **state)
 	test_close(&mb);
 }
 
+static off_t log_bytes(unsigned mailbox)
+{
+	struct stat st;
+	assert_int_equal(stat(test_path(mailbox, "mail.db-wal"), &st), 0);
+	return st.st_size;
+}
+
+// What a stop leaves the next opening reads, frame by frame.
+static void a_long_log_is_written_back_at_the_stop(void **state)
+{
+	(void)state;
+	static char text[60 << 10];
+	struct mailbox *mb = test_mailbox(18);
+	memset(text, 'x', sizeof text);
+	for (size_t n = 0; n < STORE_WAL_LEFT_BYTES + sizeof text; n += sizeof text)
+		test_append(mb, "INBOX", str_of(text, sizeof text), 0);
+	test_deliver(19, 1);
+	assert_true(log_bytes(18) > STORE_WAL_LEFT_BYTES);
+	off_t short_log = log_bytes(19);
+	test_close(&mb);
+	store_close(&test_store);
+	assert_true(log_bytes(18) < STORE_WAL_KEPT_BYTES);
+	assert_true(short_log > 0 && log_bytes(19) == short_log);
+	test_open(2, 10);
+	mb = test_mailbox(18);
+	assert_true(test_status(mb, "INBOX").messages > 4);
+	test_close(&mb);
+}
+
 static void change_file(unsigned mailbox, const char *sql)
 {
 	sqlite3 *db;
@@ -411,6 +440,7 @@ int main(void)
 		TEST(an_outdated_cache_is_built_again),
 		TEST(another_format_is_said),
 		TEST(damaged_flags_are_said),
+		TEST(a_long_log_is_written_back_at_the_stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
