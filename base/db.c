@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "db_file.h"
 #include "db_memory.h"
 #include "db_private.h"
 
@@ -339,6 +340,11 @@ enum err_code db_truncate_wal(struct db *db, int64_t wait_ms, struct err *err)
 	enum err_code code = db_checkpoint(db, true, err);
 	sqlite3_busy_timeout(db->handle, DB_WRITER_BUSY_MS);
 	return code;
+}
+
+void db_stop_when(struct db *db, const _Atomic bool *stop)
+{
+	sqlite3_file_control(db->handle, "main", DB_FILE_STOP, (void *)(uintptr_t)stop);
 }
 
 sqlite3 *db_handle(struct db *db)

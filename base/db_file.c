@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +37,7 @@ struct file {
 	short lock;        // F_WRLCK, F_RDLCK for a file that is only read
 	bool made;         // with the next sync its directory is synced too
 	const char *path;  // borrowed from SQLite, until xClose
+	const _Atomic bool *stop; // borrowed, see db_stop_when(); NULL: none
 };
 
 static struct {
@@ -64,6 +66,8 @@ static int read_file(sqlite3_file *head, void *p, int n, sqlite3_int64 at)
 {
 	struct file *file = file_of(head);
 	int done = 0;
+	if (file->stop && atomic_load_explicit(file->stop, memory_order_relaxed))
+		return SQLITE_IOERR_READ;
 	while (done < n) {
 		ssize_t got = pread(file->fd, (char *)p + done, (size_t)(n - done), at + done);
 		if (got < 0 && errno == EINTR)
@@ -182,6 +186,9 @@ static int control_file(sqlite3_file *head, int op, void *arg)
 		return SQLITE_OK;
 	case SQLITE_FCNTL_LOCKSTATE:
 		*(int *)arg = file->level;
+		return SQLITE_OK;
+	case DB_FILE_STOP:
+		file->stop = arg;
 		return SQLITE_OK;
 	default:
 		return SQLITE_NOTFOUND;

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/must.h"
+#include "db_file.h"
 #include "db_memory.h"
 #include "db_private.h"
 #include "db_wal.h"
@@ -73,6 +74,11 @@ static enum err_code migrate(struct db *db, const struct db_schema *schema, uint
 	return code;
 }
 
+static bool is_reader(const struct db_options *options)
+{
+	return options->mode == DB_READONLY || options->mode == DB_FROZEN;
+}
+
 // A file of another program, or of a Posthouse that is newer or too old, is left exactly as it is.
 static enum err_code check_format(struct db *db, const struct db_options *options, bool known, struct err *err)
 {
@@ -99,9 +105,9 @@ static enum err_code check_format(struct db *db, const struct db_options *option
 			db->path, (unsigned)version, schema->version);
 	if (version == schema->version && !fresh)
 		return ERR_OK;
-	if (options->mode == DB_READONLY)
-		return err_set(err, fresh ? ERR_NOTFOUND : ERR_VERSION, "%s: format %u, need %u: its owner has not made it yet",
-			db->path, (unsigned)version, schema->version);
+	if (is_reader(options))
+		return err_set(err, fresh ? ERR_NOTFOUND : ERR_VERSION, "%s: format %u, need %u: its owner has not made it yet", db->path,
+			(unsigned)version, schema->version);
 	return migrate(db, schema, fresh ? 0 : version, err);
 }
 
@@ -145,16 +151,16 @@ static enum err_code set_pragmas(struct db *db, const struct db_options *options
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_FKEY, 0, NULL);
 	sqlite3_extended_result_codes(db->handle, 1);
-	sqlite3_busy_timeout(db->handle, options->mode == DB_READONLY ? DB_READER_BUSY_MS : DB_WRITER_BUSY_MS);
+	sqlite3_busy_timeout(db->handle, is_reader(options) ? DB_READER_BUSY_MS : DB_WRITER_BUSY_MS);
 	// The lock first, before anything reads the file: a connection that has it from the start needs no -shm file.
 	int n = snprintf(sql, sizeof sql, "%s PRAGMA cache_size=-%u; PRAGMA temp_store=MEMORY",
 		options->exclusive ? "PRAGMA locking_mode=EXCLUSIVE;" : "", options->cache_kib ? options->cache_kib : 256);
 	if (options->mmap_bytes)
 		n += snprintf(sql + n, sizeof sql - (size_t)n, "; PRAGMA mmap_size=%llu",
 			(unsigned long long)options->mmap_bytes);
-	if (options->mode != DB_READONLY)
+	if (!is_reader(options))
 		n += snprintf(sql + n, sizeof sql - (size_t)n, "; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST");
-	if (options->mode != DB_READONLY && !known)
+	if (!is_reader(options) && !known)
 		snprintf(sql + n, sizeof sql - (size_t)n, "; PRAGMA page_size=%u; PRAGMA journal_mode=WAL",
 			options->page_bytes ? options->page_bytes : PAGE_BYTES);
 	return db_exec(db, sql, err);
@@ -187,6 +193,21 @@ static enum err_code check_names(const struct db_options *options, struct err *e
 		options->path, (unsigned long)st.st_nlink);
 }
 
+// As a URI (sqlite.org/uri.html), the only way to say that a file is immutable.
+static int open_frozen(struct db *db, const struct db_options *options, int flags)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-_.";
+	struct buf uri;
+	buf_init(&uri, 3 * strlen(options->path) + 64);
+	buf_add_c(&uri, "file:");
+	for (const char *c = options->path; *c; c++)
+		buf_printf(&uri, strchr(plain, *c) ? "%c" : "%%%02X", (unsigned char)*c);
+	buf_add_c(&uri, "?immutable=1");
+	int rc = sqlite3_open_v2(buf_c(&uri), &db->handle, flags | SQLITE_OPEN_URI, options->exclusive ? db_wal_vfs() : NULL);
+	buf_fini(&uri);
+	return rc;
+}
+
 static enum err_code open_handle(struct db *db, const struct db_options *options, struct err *err)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
@@ -198,6 +219,7 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 		flags |= SQLITE_OPEN_READWRITE;
 		break;
 	case DB_READONLY:
+	case DB_FROZEN:
 		flags |= SQLITE_OPEN_READONLY;
 		break;
 	}
@@ -205,7 +227,8 @@ static enum err_code open_handle(struct db *db, const struct db_options *options
 	if (code)
 		return code;
 	bool made = options->mode == DB_CREATE && access(options->path, F_OK) != 0;
-	int rc = sqlite3_open_v2(options->path, &db->handle, flags, options->exclusive ? db_wal_vfs() : NULL);
+	int rc = options->mode == DB_FROZEN ? open_frozen(db, options, flags) :
+		sqlite3_open_v2(options->path, &db->handle, flags, options->exclusive ? db_wal_vfs() : NULL);
 	if (rc != SQLITE_OK)
 		return db_error(db, rc, "open", err);
 	if (options->keep_wal) {

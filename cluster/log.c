@@ -33,7 +33,6 @@
 
 enum {
 	RECORD_ARENA_BYTES = 64 << 20, // what a fold may use for one record
-	CACHE_KIB = 32 << 10,
 };
 
 static const char *const own_sql[OWN_STATEMENTS] = {
@@ -198,14 +197,19 @@ static enum err_code identify(struct cluster_log *log, struct err *err)
 	return put_identity(log, there ? STATE_IDENTITY : STATE_PUT, err);
 }
 
+bool cluster_log_path(const struct cluster_log *log, char *path_out, size_t bytes)
+{
+	return snprintf(path_out, bytes, "%s/queue.db", log->dir_path) < (int)bytes;
+}
+
 static enum err_code open_all(struct cluster_log *log, struct err *err)
 {
 	const struct cluster_log_fold *fold = &log->config.fold;
-	char path[4096 / 2];
+	char path[CLUSTER_LOG_PATH_BYTES];
 	enum err_code code = file_dir_open(str_of_c(log->dir_path), &log->dir, err);
 	if (code)
 		return code;
-	if (snprintf(path, sizeof path, "%s/queue.db", log->dir_path) >= (int)sizeof path)
+	if (!cluster_log_path(log, path, sizeof path))
 		return err_set(err, ERR_INVALID, "the path of the queue is too long");
 	log->sql = calloc(CLUSTER_LOG_SQL + fold->n_sql, sizeof *log->sql);
 	must(log->sql != NULL);
@@ -213,7 +217,7 @@ static enum err_code open_all(struct cluster_log *log, struct err *err)
 	if (fold->n_sql)
 		memcpy(log->sql + CLUSTER_LOG_SQL, fold->sql, fold->n_sql * sizeof *fold->sql);
 	struct db_options options = {.path = path, .mode = DB_CREATE, .schema = fold->schema, .sql = log->sql,
-		.n_sql = CLUSTER_LOG_SQL + fold->n_sql, .exclusive = true, .cache_kib = CACHE_KIB};
+		.n_sql = CLUSTER_LOG_SQL + fold->n_sql, .exclusive = true, .cache_kib = CLUSTER_LOG_CACHE_KIB};
 	code = db_open(&options, &log->db, err);
 	if (code == ERR_OK)
 		code = identify(log, err);

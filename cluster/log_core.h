@@ -43,17 +43,24 @@ struct cluster_log {
 	uint64_t first, applied, term;
 	int64_t space_checked_ms;
 	bool has_ballast;
+	bool frozen;            // no checkpoint: a snapshot reads the file
 	int64_t retry_at_ms; // stuck until then
 
 	// For stats.
 	_Atomic uint64_t stat_first, stat_applied, stat_records, stat_batches, stat_refused, stat_free;
 	_Atomic bool short_of_space, stuck;
 	_Atomic uint64_t reserve_bytes; // as set last
+
+	_Atomic bool thaw;              // the snapshot that is under way is to end
+	_Atomic bool snapshots_end;
 };
+
+enum { CLUSTER_LOG_CACHE_KIB = 32 << 10, CLUSTER_LOG_PATH_BYTES = 2048 };
 
 // log.c
 void cluster_log_answer(struct cluster_proposal *p);
 void cluster_log_refuse(struct cluster_log *log, struct cluster_proposal *p);
+bool cluster_log_path(const struct cluster_log *log, char *path_out, size_t bytes); // of queue.db
 void cluster_log_run_reads(struct cluster_log *log, struct reading *list);
 
 // log_writer.c. The first two also when the log is opened.

@@ -41,6 +41,7 @@ struct bench {
 	struct cluster_log *log;
 	struct cluster_log_config config;
 	_Atomic uint64_t applied, undone, committed;
+	struct str body; // of what is said; empty: a short one
 };
 
 static enum err_code opened(void *self, struct db *db, uint64_t applied, struct err *err)
@@ -131,7 +132,7 @@ static struct call *say(struct bench *b, enum cluster_class class)
 	struct call *call = call_new(sizeof(struct cluster_proposal), NULL);
 	struct cluster_proposal *p = call_payload(call);
 	p->record = STR("record");
-	p->body = STR("body");
+	p->body = b->body.n ? b->body : STR("body");
 	p->class = class;
 	cluster_log_propose(b->log, call);
 	return call;
@@ -417,6 +418,91 @@ static void who_has_gone_is_not_entered(void **state)
 	end(&b);
 }
 
+// --- Snapshots ---
+
+enum { COMMITS = 300 };
+
+struct snapshot {
+	struct bench *bench;
+	int64_t before, after; // bodies, as it shows them
+	bool ends, failed;
+	enum err_code second;
+};
+
+static int64_t bodies_in(struct db *db, bool *failed_out)
+{
+	sqlite3_stmt *stmt;
+	assert_int_equal(sqlite3_prepare_v2(db_handle(db), "SELECT count(*) FROM body", -1, &stmt, NULL), SQLITE_OK);
+	*failed_out = sqlite3_step(stmt) != SQLITE_ROW;
+	int64_t n = sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	return n;
+}
+
+static void look_again(struct db *db, void *arg)
+{
+	(void)db;
+	(void)arg;
+	fail_msg("two snapshots at a time");
+}
+
+static void commit_while_looking(struct db *db, void *arg)
+{
+	struct snapshot *s = arg;
+	static const char large[64 << 10];
+	s->before = bodies_in(db, &s->failed);
+	s->bench->body = str_of(large, sizeof large); // together more than the WAL is else written back at
+	for (int i = 0; i < COMMITS; i++)
+		assert_said(s->bench, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
+	s->second = cluster_log_snapshot(s->bench->log, look_again, NULL, NULL);
+	if (s->ends) {
+		cluster_log_set_reserve(s->bench->log, UINT64_MAX);
+		usleep(200000); // the writer asks for the space ten times a second at most
+		assert_said(s->bench, CLUSTER_CLASS_RESULT, CLUSTER_COMMITTED, ERR_OK);
+		assert_int_equal(cluster_log_read(s->bench->log, read_counts, &(struct counts){0}, NULL), ERR_OK);
+		sqlite3_db_release_memory(db_handle(db));
+	}
+	s->after = bodies_in(db, &s->failed);
+}
+
+// What is committed meanwhile is not in it, is not held up by it, and is there afterwards.
+static void a_snapshot_holds_up_nobody(void **state)
+{
+	(void)state;
+	struct bench b;
+	begin(&b);
+	for (int i = 0; i < 10; i++)
+		assert_said(&b, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
+	struct snapshot s = {.bench = &b};
+	assert_int_equal(cluster_log_snapshot(b.log, commit_while_looking, &s, NULL), ERR_OK);
+	assert_int_equal(s.before, 10);
+	assert_int_equal(s.after, 10);
+	assert_int_equal(s.second, ERR_BUSY);
+	assert_int_equal(cluster_log_snapshot(b.log, commit_while_looking, &s, NULL), ERR_OK);
+	assert_int_equal(s.before, 10 + COMMITS);
+	cluster_log_close(&b.log);
+	reopen(&b);
+	assert_int_equal(cluster_log_snapshot(b.log, commit_while_looking, &s, NULL), ERR_OK);
+	assert_int_equal(s.before, 10 + 2 * COMMITS);
+	end(&b);
+}
+
+// Mail is more: a WAL that grows gets its space back.
+static void a_snapshot_ends_when_space_is_short(void **state)
+{
+	(void)state;
+	struct bench b;
+	struct err err;
+	begin(&b);
+	struct snapshot s = {.bench = &b, .ends = true};
+	assert_int_equal(cluster_log_snapshot(b.log, commit_while_looking, &s, &err), ERR_BUSY);
+	assert_true(s.failed);
+	cluster_log_set_reserve(b.log, 0);
+	cluster_log_end_snapshots(b.log);
+	assert_int_equal(cluster_log_snapshot(b.log, commit_while_looking, &s, &err), ERR_CANCELLED);
+	end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +514,8 @@ int main(void)
 		cmocka_unit_test(a_copied_disk_gets_a_name_of_its_own),
 		cmocka_unit_test(a_first_start_that_was_cut_off_alarms_nobody),
 		cmocka_unit_test(who_has_gone_is_not_entered),
+		cmocka_unit_test(a_snapshot_holds_up_nobody),
+		cmocka_unit_test(a_snapshot_ends_when_space_is_short),
 	};
 	return cmocka_run_group_tests(tests, install_disk, NULL);
 }

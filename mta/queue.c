@@ -355,6 +355,7 @@ void queue_start(struct queue *queue)
 void queue_stop(struct queue *queue)
 {
 	atomic_store(&queue->stopping, true);
+	cluster_log_end_snapshots(queue->log);
 	dispatch_stop(queue->dispatch);
 }
 

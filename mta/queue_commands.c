@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/control.h"
 #include "base/must.h"
+#include "base/runtime.h"
 #include "damage.h"
 #include "dispatch.h"
 #include "mail/addr.h"
@@ -219,19 +220,33 @@ static void release(struct control_request *request, void *arg)
 	run_act(request, arg, RECORD_RELEASE);
 }
 
-// Removing rows from a tree that is broken itself could take sound ones along.
+struct checking {
+	struct queue *queue;
+	enum err_code code;
+	struct err err;
+};
+
+static void check_snapshot(void *arg)
+{
+	struct checking *c = arg;
+	struct err check = {.code = ERR_OK};
+	c->code = cluster_log_snapshot(c->queue->log, queue_rows_check, &check, &c->err);
+	if (c->code == ERR_OK && check.code)
+		c->code = err_set(&c->err, check.code, "%s; nothing was removed: the file is damaged, not only rows", check.text);
+	else if (c->code)
+		c->code = err_wrap(&c->err, "nothing was removed");
+}
+
+// Removing rows from a tree that is broken itself could take sound ones along. All of it is read, while mail goes on.
 static enum err_code check_database(struct queue *queue, struct err *err)
 {
-	for (size_t i = 0; i < queue_check_tables_n; i++) {
-		struct queue_check check = {.table = queue_check_tables[i]};
-		enum err_code code = cluster_log_read(queue->log, queue_rows_check, &check, err);
-		if (code)
-			return code;
-		if (check.err.code)
-			return err_set(err, check.err.code, "%s; nothing was removed: the file is damaged, not only rows",
-				check.err.text);
-	}
-	return ERR_OK;
+	struct checking c = {.queue = queue};
+	enum err_code code = ERR_OK;
+	if (queue->config.runtime)
+		code = worker_run(runtime_workers(queue->config.runtime), check_snapshot, &c, err);
+	else
+		check_snapshot(&c);
+	return code == ERR_OK && c.code ? err_set(err, c.code, "%s", c.err.text) : code;
 }
 
 static void mend(struct control_request *request, struct queue *queue)

@@ -159,29 +159,33 @@ void queue_rows_destinations(struct db *db, void *arg)
 
 // --- The database beneath ---
 
-const struct str queue_check_tables[] = {
-	STR("state"), STR("message"), STR("recipient"), STR("attempt"), STR("ended"), STR("body")};
-const size_t queue_check_tables_n = sizeof queue_check_tables / sizeof *queue_check_tables;
-
-void queue_rows_check(struct db *db, void *arg)
+static enum err_code check_table(struct db *db, const char *table, struct err *err)
 {
-	struct queue_check *check = arg;
 	char sql[64];
 	sqlite3_stmt *stmt;
-	must(snprintf(sql, sizeof sql, "PRAGMA quick_check('%.*s')", STR_FMT(check->table)) < (int)sizeof sql);
-	check->err.code = ERR_OK;
+	enum err_code code = ERR_OK;
+	must(snprintf(sql, sizeof sql, "PRAGMA quick_check('%s')", table) < (int)sizeof sql);
 	int rc = sqlite3_prepare_v2(db_handle(db), sql, -1, &stmt, NULL);
 	if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct str said = db_col_str(stmt, 0), headline, rest;
 		if (str_starts(said, STR("***")) && str_cut(said, '\n', &headline, &rest)) // of a list of complaints
 			said = rest;
 		if (!str_eq(said, STR("ok")))
-			err_set(&check->err, ERR_CORRUPT, "queue.db, table %.*s: %.*s", STR_FMT(check->table),
-				STR_FMT(str_upto(said, 200)));
+			code = err_set(err, ERR_CORRUPT, "queue.db, table %s: %.*s", table, STR_FMT(str_upto(said, 200)));
 	} else {
-		db_error(db, rc, sql, &check->err);
+		code = db_error(db, rc, sql, err);
 	}
 	sqlite3_finalize(stmt);
+	return code;
+}
+
+void queue_rows_check(struct db *db, void *arg)
+{
+	static const char *const tables[] = {"state", "message", "recipient", "attempt", "ended", "body"};
+	struct err *err = arg;
+	err->code = ERR_OK;
+	for (size_t i = 0; i < sizeof tables / sizeof *tables && err->code == ERR_OK; i++)
+		err->code = check_table(db, tables[i], err);
 }
 
 // --- Bodies ---

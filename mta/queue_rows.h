@@ -47,15 +47,9 @@ struct queue_destinations {
 };
 void queue_rows_destinations(struct db *db, void *destinations);
 
-// Is the database itself sound, beneath its rows? Reads it whole: the writer does nothing else for as long as the largest table
-// takes.
-struct queue_check {
-	struct str table; // in; one of queue_check_tables
-	struct err err;   // out; ERR_CORRUPT: text is SQLite's first complaint
-};
-extern const struct str queue_check_tables[];
-extern const size_t queue_check_tables_n;
-void queue_rows_check(struct db *db, void *check);
+// Is the database itself sound, beneath its rows? Reads it whole: for cluster_log_snapshot(), not between transactions. err is a struct
+// err; ERR_CORRUPT: text is SQLite's first complaint.
+void queue_rows_check(struct db *db, void *err);
 
 // The body of a message that is not in memory: from its row, or from its file, whole up to body_bytes_max. In out. ERR_NOTFOUND:
 // the message is gone; ERR_LIMIT: larger. For bodies in files read pieces with queue_rows_body_file(). May wait.

@@ -38,6 +38,7 @@ enum db_mode {
 	DB_CREATE,    // read and write, made when missing (the directory is synced)
 	DB_READWRITE, // ERR_NOTFOUND when missing
 	DB_READONLY,
+	DB_FROZEN,    // as DB_READONLY, of a file that nobody changes while it is open: its log is not read, no lock is taken
 };
 
 struct db_options {
@@ -63,6 +64,10 @@ enum err_code db_open(const struct db_options *options, struct db **out, struct 
 // nothing; page_bytes as above. Appended to image_out; ERR_LIMIT when it does not fit. Needs no disk.
 enum err_code db_image(const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct buf *image_out,
 	struct err *err) ERR_CHECKED;
+
+// From when *stop is true no page of this database is read any more: for what goes through all of it in one statement, which then fails or
+// complains, and is not to be believed. Of an exclusive one, or DB_FROZEN with `exclusive`. stop is borrowed until db_close().
+void db_stop_when(struct db *db, const _Atomic bool *stop);
 
 // Finalises the statements and closes without a checkpoint (the WAL is replayed at the next open). *db becomes NULL.
 void db_close(struct db **db);

@@ -40,6 +40,7 @@ enum {
 	CLUSTER_LOG_TRAIL = 10000,        // applied records that are kept
 	CLUSTER_LOG_WAITING_MAX = 100000, // proposals in line; further ENTERs are refused with ERR_BUSY
 	CLUSTER_LOG_WAL_BYTES = 16 << 20,  // checkpoint above this
+	CLUSTER_LOG_FROZEN_WAL_BYTES = 1 << 30, // a snapshot ends above this
 	CLUSTER_LOG_SQL = 16,             // the fold's statement i is db_stmt(db, CLUSTER_LOG_SQL + i)
 };
 
@@ -125,6 +126,16 @@ void cluster_log_submit(struct cluster_log *log, struct cluster_proposal *propos
 // early, so arg may be on the caller's stack. May wait; on a plain thread it blocks. ERR_BUSY when the line is too long.
 enum err_code cluster_log_read(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg,
 	struct err *err) ERR_CHECKED;
+
+// Runs fn(db, arg) on the caller's thread over the database as it is now, read-only, while the writer goes on: for what reads
+// all of it. Nothing is copied: the file stays as a checkpoint leaves it, and what is committed meanwhile waits in the WAL. When that
+// grows over CLUSTER_LOG_FROZEN_WAL_BYTES, or space is short, the snapshot ends: fn finds that nothing can be read any more, what it
+// has found does not count, and the call fails with ERR_BUSY; ERR_CANCELLED after cluster_log_end_snapshots(). One at a time (ERR_BUSY).
+// Blocks: not for a fiber (base/worker.h).
+enum err_code cluster_log_snapshot(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg, struct err *err) ERR_CHECKED;
+
+// Ends the one that is under way and lets none begin: before the end of the process. Any thread, does not block.
+void cluster_log_end_snapshots(struct cluster_log *log);
 
 // Another reserve from now on. Any thread, does not block.
 void cluster_log_set_reserve(struct cluster_log *log, uint64_t reserve_bytes);
