@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A snapshot of the database that nothing is copied for: the writer makes the file whole by a checkpoint and makes no other until the end.
+// A snapshot of the database that nothing is copied for: the writer makes the file whole by a checkpoint and makes no other until
+// the end.
 //
-// Happy path: checkpoint on the writer's thread, frozen; a second connection, without a lock and without the WAL, reads the file on the
-// caller's thread; not frozen any more. Failure: as for any checkpoint. Whoever commits wants space for a WAL that only grows: the writer
-// looks after each batch whether that is enough now (thaw). Crash story: a WAL that was not written back, longer than usual.
+// Happy path: checkpoint on the writer's thread, frozen; a second connection, without a lock and without the WAL, reads the file
+// on the caller's thread; not frozen any more. Failure: as for any checkpoint. Whoever commits wants space for a WAL that only
+// grows: the writer looks after each batch whether that is enough now (thaw). Crash story: a WAL that was not written back,
+// longer than usual.
 #include "base/must.h"
 #include "log_core.h"
 

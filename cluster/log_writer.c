@@ -219,7 +219,8 @@ static void maintain(struct cluster_log *log, bool idle)
 {
 	struct err err;
 	if (log->frozen) {
-		if (db_wal_bytes(log->db) > CLUSTER_LOG_FROZEN_WAL_BYTES || atomic_load(&log->short_of_space) || atomic_load(&log->snapshots_end))
+		if (db_wal_bytes(log->db) > CLUSTER_LOG_FROZEN_WAL_BYTES || atomic_load(&log->short_of_space) ||
+			atomic_load(&log->snapshots_end))
 			atomic_store(&log->thaw, true);
 		return;
 	}

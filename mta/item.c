@@ -2,9 +2,11 @@
 // Recipients and their messages in memory: one allocation each, strings behind the struct.
 #include "item.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "mail/addr.h"
 
 static _Atomic size_t bodies_bytes;
 
@@ -26,9 +28,21 @@ struct str item_asked(const struct record_recipient *recipient)
 	return recipient->original.n ? recipient->original : recipient->address;
 }
 
-bool item_asked_same(const struct record_recipient *a, const struct record_recipient *b)
+// What is stored was an address once; should it be none for this version, it is one by its letters.
+struct str item_asked_key(struct arena *arena, const struct record_recipient *recipient)
 {
-	return str_eq_nocase(item_asked(a), item_asked(b));
+	struct addr addr;
+	if (recipient->original.n == 0)
+		return recipient->key;
+	if (addr_parse(arena, recipient->original, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
+		return recipient->original;
+	return addr.key;
+}
+
+bool item_same_target(const struct record_recipient *a, const struct record_recipient *b)
+{
+	bool mailbox = a->target == RECORD_TO_MAILBOX;
+	return a->target == b->target && (mailbox ? str_eq(a->mailbox_id, b->mailbox_id) : str_eq(a->key, b->key));
 }
 
 struct item_message *item_message_new(const struct record_enter *enter, int64_t body_id, struct str body)
@@ -65,18 +79,43 @@ void item_message_drop(struct item_message **message)
 	*message = NULL;
 }
 
+// What of a recipient is text.
+static const size_t strings[] = {offsetof(struct record_recipient, address), offsetof(struct record_recipient, key),
+	offsetof(struct record_recipient, original), offsetof(struct record_recipient, orcpt),
+	offsetof(struct record_recipient, destination), offsetof(struct record_recipient, mailbox_id),
+	offsetof(struct record_recipient, detail), offsetof(struct record_recipient, list),
+	offsetof(struct record_recipient, stands_for)};
+enum { STRINGS = sizeof strings / sizeof *strings };
+
+static struct str *string_of(struct record_recipient *r, size_t i)
+{
+	return (struct str *)(void *)((char *)r + strings[i]);
+}
+
+struct record_recipient item_recipient_dup(struct arena *arena, const struct record_recipient *recipient)
+{
+	struct record_recipient r = *recipient;
+	r.also.v = NULL;
+	r.also.n = 0;
+	for (size_t i = 0; i < STRINGS; i++)
+		*string_of(&r, i) = arena_dup(arena, *string_of(&r, i));
+	return r;
+}
+
 struct item *item_new(struct item_message *message, const struct record_recipient *recipient)
 {
-	const struct record_recipient *r = recipient;
-	struct item *item = malloc(sizeof *item + r->address.n + r->key.n + r->original.n + r->orcpt.n + r->destination.n +
-				   r->mailbox_id.n + r->detail.n + r->list.n + r->stands_for.n);
+	struct record_recipient r = *recipient;
+	size_t n = 0;
+	r.also.v = NULL;
+	r.also.n = 0;
+	for (size_t i = 0; i < STRINGS; i++)
+		n += string_of(&r, i)->n;
+	struct item *item = malloc(sizeof *item + n);
 	must(item != NULL);
 	char *at = (char *)(item + 1);
-	*item = (struct item){.message = item_message_ref(message), .r = *r};
-	struct str *const fields[] = {&item->r.address, &item->r.key, &item->r.original, &item->r.orcpt, &item->r.destination,
-		&item->r.mailbox_id, &item->r.detail, &item->r.list, &item->r.stands_for};
-	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-		place(fields[i], &at);
+	*item = (struct item){.message = item_message_ref(message), .r = r};
+	for (size_t i = 0; i < STRINGS; i++)
+		place(string_of(&item->r, i), &at);
 	return item;
 }
 

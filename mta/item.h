@@ -27,7 +27,7 @@ struct item_message {
 struct item {
 	struct item *next;
 	struct item_message *message; // a reference
-	struct record_recipient r;    // strings in this allocation
+	struct record_recipient r;    // strings in this allocation; `also` is in the rows only
 	int64_t next_try_ms;          // wall clock
 	uint32_t tries, waited_s;
 	bool warned;
@@ -37,11 +37,12 @@ struct item {
 	bool gone; // held or removed meanwhile: not to be tried
 };
 
-// The address that led here: what its client named.
+// The address that led here: what its client named. And its addr_key, in the arena (under 4 KiB) or the recipient's.
 struct str item_asked(const struct record_recipient *recipient);
+struct str item_asked_key(struct arena *arena, const struct record_recipient *recipient);
 
-// Whether one address led to both. Case apart, as addr_key has it; spellings that differ in more than ASCII letters count as two.
-bool item_asked_same(const struct record_recipient *a, const struct record_recipient *b);
+// The same mailbox, address at a next hop, or list; what is asked for there apart (detail).
+bool item_same_target(const struct record_recipient *a, const struct record_recipient *b);
 
 // Copies. body may be {NULL, 0} although the message has one.
 struct item_message *item_message_new(const struct record_enter *enter, int64_t body_id, struct str body);
@@ -50,6 +51,9 @@ void item_message_drop(struct item_message **message);
 
 // Bytes of bodies that are in memory now, in this process.
 size_t item_bodies_bytes(void);
+
+// With its strings in the arena, and without `also`.
+struct record_recipient item_recipient_dup(struct arena *arena, const struct record_recipient *recipient);
 
 // Takes a reference of its own to message.
 struct item *item_new(struct item_message *message, const struct record_recipient *recipient);

@@ -8,6 +8,7 @@
 #include "mta_route.h"
 
 #include "base/must.h"
+#include "item.h"
 #include "mail/route_rule.h"
 #include "router/home.h"
 #include "router/recipient.h"
@@ -36,13 +37,6 @@ static enum queue_route_answer to_home(struct arena *arena, const struct record_
 	return QUEUE_ROUTE_OTHER;
 }
 
-// Is it the target that was recorded?
-static bool is_same(const struct record_recipient *r, const struct record_recipient *now)
-{
-	return now->target == r->target &&
-	       (r->target == RECORD_TO_MAILBOX ? str_eq(now->mailbox_id, r->mailbox_id) : str_eq(now->key, r->key));
-}
-
 // What the address has become: one other target, or several, which the queue expands.
 static enum queue_route_answer replaced(const struct record_recipient *r, const struct addr *asked,
 	const struct record_recipients *now, struct queue_route *out)
@@ -65,7 +59,7 @@ static enum queue_route_answer of_targets(const struct record_recipient *r, cons
 	const struct record_recipients *now, struct queue_route *out)
 {
 	for (size_t i = 0; i < now->n; i++)
-		if (is_same(r, &now->v[i]))
+		if (item_same_target(r, &now->v[i]))
 			return to_host(r, now->v[i].destination, out);
 	return replaced(r, asked, now, out);
 }

@@ -315,7 +315,7 @@ static void retry_again(struct control_request *request, struct queue *queue)
 {
 	struct err err;
 	struct addr addr;
-	struct again again = {.query = {.who = who_asks(request)}};
+	struct again again = {.query = {.who = who_asks(request), .answers = requeue_answers_new(queue)}};
 	struct act act = {.queue = queue, .type = RECORD_RELEASE, .each = requeue_one, .who = again.query.who, .again = &again};
 	struct str address = control_arg_str(request, "address");
 	bool all = json_is_true(json_object_get(control_args(request), "all"));
@@ -339,6 +339,7 @@ static void retry_again(struct control_request *request, struct queue *queue)
 					    again.found.reply.n ? queue_safe_string(again.found.reply) : NULL));
 	if (code == ERR_OK && all && address.n == 0)
 		queue_flush(queue);
+	requeue_answers_free(&again.query.answers);
 	arena_free(&arena);
 }
 

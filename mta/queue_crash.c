@@ -34,8 +34,13 @@ static enum queue_verdict enter(struct bench *b, uint32_t id, size_t bytes, stru
 			.address = STR("list@uni.example"),
 			.key = STR("list@uni.example"),
 			.destination = STR(RECORD_EXPAND_DESTINATION)};
+	bool by_two = id % KINDS == TO_REQUEUED;
+	if (by_two) { // two addresses that lead to one copy
+		to[1] = to[0];
+		to[1].original = STR(ALSO);
+	}
 	struct queue_message message = {.sender = STR(CRASH_SENDER), .source = STR("crash"), .recipients = to,
-		.n = id % KINDS == TO_LIST ? 1 : recipients_of(id)};
+		.n = id % KINDS == TO_LIST ? 1 : by_two ? 2 : recipients_of(id)};
 	return queue_enter(b->queue, &message, &spool, &err);
 }
 
@@ -137,15 +142,22 @@ static void release(struct bench *b, uint32_t id)
 	b->held -= b->acked[id] ? recipients_of(id) : 0;
 }
 
+// Two addresses led to a; both lead to b. First the one in the copy's row leaves, and the other takes its place.
 static void requeue(struct bench *b, uint32_t id)
 {
-	struct record_number wrong = {1};
-	struct record_recipient right = to_mailbox(STR("b@uni.example"));
-	right.number = 1;
-	right.mailbox_id = STR("000000000000000000000000000000bb");
-	struct record r = {.type = RECORD_REQUEUE, .requeue = {.guid = b->guids[id], .at_ms = clock_wall_ms(),
-		.who = STR("crash"), .leave = {&wrong, 1},
-		.come = {&right, 1}}};
+	struct record_leave first = {1, STR("a@uni.example")}, second = {1, STR(ALSO)};
+	struct record_recipient right[] = {to_mailbox(STR("b@uni.example")), to_mailbox(STR("b@uni.example"))};
+	struct record r = {.type = RECORD_REQUEUE,
+		.requeue = {.guid = b->guids[id], .at_ms = clock_wall_ms(), .who = STR("crash"), .leave = {&first, 1}}};
+	for (uint32_t i = 0; i < 2; i++) {
+		right[i].number = i + 1;
+		right[i].mailbox_id = STR("000000000000000000000000000000bb");
+	}
+	right[0].original = STR("a@uni.example");
+	right[1].original = STR(ALSO);
+	say(b, id, &r, MARK_TRIED, -1);
+	r.requeue.leave.v = &second;
+	r.requeue.come = (struct record_recipients){right, 2};
 	say(b, id, &r, MARK_TRIED, MARK_REQUEUED);
 }
 

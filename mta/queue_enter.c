@@ -14,7 +14,11 @@
 #include "base/must.h"
 #include "queue_core.h"
 
-enum { LINE_MAX = CLUSTER_LOG_WAITING_MAX / 2 };
+enum {
+	LINE_MAX = CLUSTER_LOG_WAITING_MAX / 2,
+	ALSO_OF_MESSAGE_MAX = 4000, // struct record_also of all its recipients: the record has an end
+	KEY_ARENA_BYTES = 64 << 10,
+};
 
 // --- Proposals ---
 
@@ -109,9 +113,63 @@ static uint64_t hash_way(const struct record_recipient *r)
 	return str_hash(r->key) * 31 + str_hash(r->detail) * 17 + str_hash(r->list) + (uint64_t)r->target;
 }
 
-// A copy without repetitions, numbered from 1. NULL over the arena's cap.
-static struct record_recipient *number_recipients(struct arena *arena, const struct queue_message *m, size_t *n_out)
+// --- Two addresses that lead to one copy ---
+
+struct sharing {
+	struct arena *arena, *scratch; // scratch: of one address, NULL until there is one
+	size_t left;                   // so many may be remembered still
+};
+
+static struct str key_of(struct sharing *s, const struct record_recipient *r)
 {
+	if (s->scratch == NULL)
+		s->scratch = arena_new(KEY_ARENA_BYTES);
+	arena_reset(s->scratch);
+	return arena_dup(s->arena, item_asked_key(s->scratch, r));
+}
+
+static bool is_known(struct sharing *s, const struct record_recipient *first, const struct record_recipient *second,
+	struct str *key_out)
+{
+	if (str_eq(item_asked(first), item_asked(second)))
+		return true;
+	*key_out = key_of(s, second);
+	bool known = str_eq(*key_out, key_of(s, first));
+	for (size_t i = 0; i < first->also.n && !known; i++)
+		known = str_eq(*key_out, first->also.v[i].key);
+	return known;
+}
+
+// It is remembered for whom the copy is. False over the arena's cap.
+static bool add_also(struct sharing *s, struct record_recipient *first, const struct record_recipient *second)
+{
+	struct str key;
+	size_t n = first->also.n;
+	if (is_known(s, first, second, &key))
+		return true;
+	if (n == RECORD_ALSO_MAX || s->left == 0) {
+		first->notify |= RECORD_SHARED_MORE;
+		return true;
+	}
+	if ((n & (n - 1)) == 0) { // 0, 1, 2, 4, …
+		struct record_also *more = arena_array(s->arena, n ? 2 * n : 1, sizeof *more);
+		if (more == NULL)
+			return false;
+		if (n)
+			memcpy(more, first->also.v, n * sizeof *more);
+		first->also.v = more;
+	}
+	s->left--;
+	first->notify |= RECORD_SHARED;
+	first->also.v[first->also.n++] = (struct record_also){.key = key, .address = item_asked(second),
+		.notify = second->notify & RECORD_NOTIFY_ALL, .orcpt = second->orcpt};
+	return true;
+}
+
+// A copy without repetitions, numbered from 1. NULL over the arena's cap.
+static struct record_recipient *number_recipients(struct sharing *sharing, const struct queue_message *m, size_t *n_out)
+{
+	struct arena *arena = sharing->arena;
 	size_t buckets = 16, n = 0;
 	while (buckets < 2 * m->n)
 		buckets *= 2;
@@ -124,8 +182,8 @@ static struct record_recipient *number_recipients(struct arena *arena, const str
 		while (table[at] && !same_way(&list[table[at] - 1], &m->recipients[i]))
 			at = (at + 1) & (buckets - 1);
 		if (table[at]) {
-			struct record_recipient *first = &list[table[at] - 1];
-			first->notify |= item_asked_same(first, &m->recipients[i]) ? 0 : RECORD_SHARED;
+			if (!add_also(sharing, &list[table[at] - 1], &m->recipients[i]))
+				return NULL;
 			continue;
 		}
 		list[n] = m->recipients[i];
@@ -156,7 +214,9 @@ static struct call *prepare(struct queue *queue, const struct queue_message *m, 
 			.held = m->held, .received_ms = clock_wall_ms(), .body_bytes = c->bytes,
 			.digest = str_of((const char *)c->digest, sizeof c->digest)}};
 	struct record_recipients *to = &record.enter.recipients;
-	to->v = number_recipients(arena, m, &to->n);
+	struct sharing sharing = {arena, NULL, ALSO_OF_MESSAGE_MAX};
+	to->v = number_recipients(&sharing, m, &to->n);
+	arena_free(&sharing.scratch);
 	struct call *call = to->v ? queue_proposal_call(queue, &record, 0) : NULL;
 	arena_free(&arena);
 	if (call == NULL) {

@@ -22,6 +22,7 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_MESSAGE_END] = "DELETE FROM message WHERE guid = ?1",
 	[SQL_MESSAGE_LESS] = "UPDATE message SET open = open - ?2, ended = ended + ?3 WHERE guid = ?1",
 	[SQL_MESSAGE_MORE] = "UPDATE message SET open = open + ?2, last = max(last, ?3) WHERE guid = ?1",
+	[SQL_MESSAGE_NOTED] = "UPDATE message SET ended = ended + ?2 WHERE guid = ?1",
 	[SQL_MESSAGE_LAST] = "SELECT last FROM message WHERE guid = ?1",
 	[SQL_MESSAGE_THERE] = "SELECT 1 FROM message WHERE guid = ?1",
 	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient(guid, number, state, next_try, tries, waited, warned, attempt, target, notify,"
@@ -29,11 +30,10 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 			      " VALUES(?1, ?2, ?15, ?3, 0, 0, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16)",
 	[SQL_RECIPIENT_END] = "DELETE FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = ?3",
 	[SQL_RECIPIENT_WHO] = "SELECT coalesce(mailbox, akey), detail, list FROM recipient WHERE guid = ?1 AND number = ?2",
-	[SQL_RECIPIENT_LEAVE] = "DELETE FROM recipient WHERE guid = ?1 AND number = ?2 AND attempt = 0 AND notify & ?3 = 0",
-	[SQL_RECIPIENT_SHARE] = "UPDATE recipient SET notify = notify | ?6 WHERE guid = ?1 AND coalesce(mailbox, akey) = ?2"
-				" AND coalesce(detail, '') = ?3 AND target = ?4 AND list IS NULL AND coalesce(original, address) <> ?5",
-	[SQL_RECIPIENT_OPEN] = "SELECT 1 FROM recipient WHERE guid = ?1 AND coalesce(mailbox, akey) = ?2 AND coalesce(detail, '') = ?3"
-			       " AND target = ?4 AND list IS NULL",
+	[SQL_RECIPIENT_LEAVES] = "SELECT akey, original, attempt, notify, destination, next_try, state FROM recipient"
+				 " WHERE guid = ?1 AND number = ?2",
+	[SQL_RECIPIENT_SHARE] = "UPDATE recipient SET notify = notify | ?3 WHERE guid = ?1 AND number = ?2",
+	[SQL_RECIPIENT_TARGETS] = "SELECT number, target, coalesce(mailbox, akey), detail FROM recipient WHERE guid = ?1 AND list IS NULL",
 	[SQL_RECIPIENT_DEFER] = "UPDATE recipient SET next_try = ?4, waited = ?5, reply = ?6, tries = tries + 1, attempt = 0"
 				" WHERE guid = ?1 AND number = ?2 AND attempt = ?3 RETURNING destination, state",
 	[SQL_RECIPIENT_REMOVE] = "DELETE FROM recipient WHERE guid = ?1 AND (number = ?2 OR ?2 = 0)",
@@ -55,9 +55,18 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_MEND_BODIES] = "DELETE FROM body WHERE id IN (SELECT body FROM message WHERE open <= 0)",
 	[SQL_MEND_MESSAGES] = "DELETE FROM message WHERE open <= 0",
 	[SQL_MEND_ENDED] = "DELETE FROM ended WHERE guid NOT IN (SELECT guid FROM message)",
+	[SQL_MEND_ALSO] = "DELETE FROM also WHERE guid NOT IN (SELECT guid FROM message)",
 	[SQL_ENDED_ADD] = "INSERT OR IGNORE INTO ended(guid, who, detail) VALUES(?1, ?2, ?3)",
 	[SQL_ENDED_THERE] = "SELECT 1 FROM ended WHERE guid = ?1 AND who = ?2 AND detail = ?3",
 	[SQL_ENDED_END] = "DELETE FROM ended WHERE guid = ?1",
+	[SQL_ALSO_ADD] = "INSERT OR IGNORE INTO also(guid, number, akey, address, notify, orcpt) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_ALSO_DROP] = "DELETE FROM also WHERE guid = ?1 AND number = ?2 AND akey = ?3",
+	[SQL_ALSO_COUNT] = "SELECT count(*) FROM also WHERE guid = ?1 AND number = ?2",
+	[SQL_ALSO_TAKES_OVER] = "UPDATE recipient SET original = nullif(n.address, recipient.address), orcpt = n.orcpt,"
+				" notify = n.notify | ?3 FROM (SELECT akey, address, notify, orcpt FROM also"
+				" WHERE guid = ?1 AND number = ?2 ORDER BY akey LIMIT 1) n WHERE guid = ?1 AND number = ?2 RETURNING"
+				" (SELECT akey FROM also WHERE guid = ?1 AND number = ?2 ORDER BY akey LIMIT 1)",
+	[SQL_ALSO_END] = "DELETE FROM also WHERE guid = ?1",
 	[SQL_BODY_ADD] = "INSERT INTO body(id, data) VALUES(?1, ?2)",
 	[SQL_BODY_END] = "DELETE FROM body WHERE id = ?1",
 	[SQL_ATTEMPT_ADD] = "INSERT INTO attempt(idx, destination, at, validity, open) VALUES(?1, ?2, ?3, ?4, ?5)",
@@ -76,6 +85,7 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 			  " WHERE r.destination = ?1 AND r.state = 0 AND r.next_try <= ?2 AND r.attempt = 0 ORDER BY r.next_try",
 	[SQL_READ_COPIES] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ITEM_COLUMNS) " FROM recipient r JOIN message m ON m.guid = r.guid"
 			    " WHERE r.guid = ?1 AND r.list IS NULL AND m.kind <> ?2 AND (r.state = 0 OR ?3) ORDER BY r.number",
+	[SQL_READ_ALSO] = "SELECT number, akey, address, notify, orcpt FROM also WHERE guid = ?1 ORDER BY number, akey",
 	[SQL_READ_NEXT_DUE] = "SELECT min(next_try) FROM recipient WHERE destination = ?1 AND state = 0 AND next_try > ?2",
 	[SQL_READ_DESTINATIONS] = "SELECT destination, min(next_try) FROM recipient WHERE state = 0 GROUP BY destination",
 	[SQL_READ_ATTEMPTS] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ATTEMPT_COLUMNS) " FROM recipient WHERE attempt <> 0 AND typeof(guid) = 'blob' AND length(guid) = 16"
@@ -342,9 +352,9 @@ static void digest_row(EVP_MD_CTX *ctx, sqlite3_stmt *stmt)
 
 enum err_code queue_fold_digest(struct db *db, uint8_t digest_out[RECORD_DIGEST_BYTES], struct err *err)
 {
-	static const char *const tables[] = {"SELECT * FROM message ORDER BY guid",
-		"SELECT * FROM recipient ORDER BY guid, number", "SELECT * FROM body ORDER BY id",
-		"SELECT * FROM attempt ORDER BY idx", "SELECT * FROM ended ORDER BY guid, who, detail",
+	static const char *const tables[] = {
+		"SELECT * FROM message ORDER BY guid", "SELECT * FROM recipient ORDER BY guid, number", "SELECT * FROM body ORDER BY id",
+		"SELECT * FROM attempt ORDER BY idx", "SELECT * FROM ended ORDER BY guid, who, detail", "SELECT * FROM also ORDER BY guid, number, akey",
 		"SELECT * FROM tombstone ORDER BY guid", "SELECT * FROM ledger ORDER BY name",
 		"SELECT applied, features, copies FROM state"};
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();

@@ -121,118 +121,6 @@ enum err_code fold_apply_route(struct apply *a, const struct record *record)
 	return code;
 }
 
-// --- Expanded anew ---
-
-// The highest number that the message has given; 0: there is no such message.
-static enum err_code last_number(struct apply *a, const struct guid *guid, int64_t *last_out)
-{
-	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_MESSAGE_LAST);
-	db_bind_blob(stmt, 1, guid_bytes(guid));
-	enum db_step step = db_step(a->db, stmt, a->err);
-	if (step == DB_FAILED)
-		return a->err->code;
-	*last_out = step == DB_ROW ? db_col_i64(stmt, 0) : 0;
-	db_reset(stmt);
-	return ERR_OK;
-}
-
-static enum err_code leave(struct apply *a, const struct record_requeue *q, int64_t *n_out)
-{
-	*n_out = 0;
-	for (size_t i = 0; i < q->leave.n; i++) {
-		uint32_t number = q->leave.v[i].number;
-		sqlite3_stmt *stmt = fold_bind_row(a, SQL_RECIPIENT_LEAVE, &q->guid, number);
-		db_bind_i64(stmt, 3, RECORD_SHARED); // whom an ATTEMPT has, stays, too: its RESULT says what came of it
-		enum err_code code = db_run(a->db, stmt, a->err);
-		if (code)
-			return code;
-		if (db_changes(a->db) == 1) {
-			++*n_out;
-			fold_stage_gone(a->fold, &q->guid, number);
-		} else {
-			fold_repeat(a);
-		}
-	}
-	fold_count(a, LEDGER_EXPANDED, *n_out);
-	return ERR_OK;
-}
-
-// It is open already. Another address that has it so far has it for both from now on.
-static enum err_code share(struct apply *a, const struct guid *guid, const struct record_recipient *r)
-{
-	sqlite3_stmt *stmt = fold_stmt(a->db, SQL_RECIPIENT_SHARE);
-	db_bind_blob(stmt, 1, guid_bytes(guid));
-	db_bind_str(stmt, 2, r->mailbox_id.n ? r->mailbox_id : r->key);
-	db_bind_str(stmt, 3, r->detail);
-	db_bind_i64(stmt, 4, r->target);
-	db_bind_str(stmt, 5, item_asked(r));
-	db_bind_i64(stmt, 6, RECORD_SHARED);
-	return db_run(a->db, stmt, a->err);
-}
-
-// Does the message have this target, or did it end there?
-static enum err_code is_had(struct apply *a, const struct guid *guid, const struct record_recipient *r, bool *had_out)
-{
-	static const enum fold_sql statements[] = {SQL_RECIPIENT_OPEN, SQL_ENDED_THERE};
-	enum err_code code = ERR_OK;
-	*had_out = false;
-	for (size_t i = 0; i < sizeof statements / sizeof *statements && code == ERR_OK && !*had_out; i++) {
-		sqlite3_stmt *stmt = fold_stmt(a->db, statements[i]);
-		db_bind_blob(stmt, 1, guid_bytes(guid));
-		db_bind_str(stmt, 2, r->mailbox_id.n ? r->mailbox_id : r->key);
-		db_bind_str(stmt, 3, r->detail);
-		if (statements[i] == SQL_RECIPIENT_OPEN)
-			db_bind_i64(stmt, 4, r->target);
-		code = fold_is_there(a, stmt, had_out);
-	}
-	return code;
-}
-
-static enum err_code come(struct apply *a, const struct record_requeue *q, int64_t last, int64_t *n_out)
-{
-	enum err_code code = ERR_OK;
-	*n_out = 0;
-	for (size_t i = 0; i < q->come.n && code == ERR_OK; i++) {
-		struct record_recipient r = q->come.v[i];
-		bool had = false;
-		code = is_had(a, &q->guid, &r, &had);
-		if (code == ERR_OK && had)
-			code = share(a, &q->guid, &r);
-		if (code || had || last + *n_out >= UINT32_MAX) {
-			if (code == ERR_OK)
-				fold_repeat(a);
-			continue;
-		}
-		r.number = (uint32_t)(last + ++*n_out);
-		code = fold_add_recipient(a, &q->guid, &r, q->at_ms, STR_NONE);
-		fold_stage_due(a->fold, r.destination, q->at_ms);
-	}
-	if (code || *n_out == 0)
-		return code;
-	return fold_more_recipients(a, &q->guid, *n_out, (uint32_t)(last + *n_out));
-}
-
-enum err_code fold_apply_requeue(struct apply *a, const struct record *record)
-{
-	const struct record_requeue *q = &record->requeue;
-	int64_t last = 0, left = 0, came = 0;
-	enum err_code code = last_number(a, &q->guid, &last);
-	if (code)
-		return code;
-	if (last == 0) {
-		fold_repeat(a);
-		return ERR_OK;
-	}
-	code = leave(a, q, &left);
-	if (code == ERR_OK)
-		code = come(a, q, last, &came);
-	if (code)
-		return code;
-	a->answer->counted = (size_t)(left + came);
-	a->answer->left = (size_t)left;
-	return fold_close_recipients(a, &q->guid, left, NULL); // last, for it may end the message
-}
-
 // --- Mending ---
 
 static enum err_code free_files(struct apply *a)
@@ -254,7 +142,7 @@ enum err_code fold_apply_mend(struct apply *a, const struct record *record)
 {
 	(void)record;
 	static const enum fold_sql before[] = {SQL_MEND_OPEN, SQL_MEND_ATTEMPTS},
-				   after[] = {SQL_MEND_BODIES, SQL_MEND_MESSAGES, SQL_MEND_ENDED};
+				   after[] = {SQL_MEND_BODIES, SQL_MEND_MESSAGES, SQL_MEND_ENDED, SQL_MEND_ALSO};
 	enum err_code code = db_run(a->db, fold_stmt(a->db, SQL_MEND_RECIPIENTS), a->err);
 	if (code)
 		return code;

@@ -54,6 +54,19 @@ enum err_code fold_add_recipient(struct apply *a, const struct guid *guid, const
 	return db_run(a->db, stmt, a->err);
 }
 
+enum err_code fold_add_also(struct apply *a, const struct guid *guid, uint32_t number, const struct record_also *also,
+	int64_t *noted_inout)
+{
+	sqlite3_stmt *stmt = fold_bind_row(a, SQL_ALSO_ADD, guid, number);
+	db_bind_str(stmt, 3, also->key);
+	db_bind_str(stmt, 4, also->address);
+	db_bind_i64(stmt, 5, also->notify);
+	fold_bind_text(stmt, 6, also->orcpt);
+	enum err_code code = db_run(a->db, stmt, a->err);
+	*noted_inout += code == ERR_OK ? db_changes(a->db) : 0;
+	return code;
+}
+
 // *added_out is false when the guid has a row already.
 static enum err_code add_message(struct apply *a, const struct record_enter *e, int64_t body_id, bool *added_out)
 {
@@ -134,6 +147,26 @@ static void stage_arrival(struct apply *a, const struct record_enter *e, int64_t
 	item_message_drop(&message);
 }
 
+enum err_code fold_note_more(struct apply *a, const struct guid *guid, int64_t n)
+{
+	sqlite3_stmt *stmt = bind_guid(a, SQL_MESSAGE_NOTED, guid);
+	db_bind_i64(stmt, 2, n);
+	return db_run(a->db, stmt, a->err);
+}
+
+// Addresses whose copy is there for another one.
+static enum err_code add_also(struct apply *a, const struct record_enter *e)
+{
+	int64_t noted = 0;
+	enum err_code code = ERR_OK;
+	for (size_t i = 0; i < e->recipients.n && code == ERR_OK; i++) {
+		const struct record_recipient *r = &e->recipients.v[i];
+		for (size_t k = 0; k < r->also.n && code == ERR_OK; k++)
+			code = fold_add_also(a, &e->guid, r->number, &r->also.v[k], &noted);
+	}
+	return code || noted == 0 ? code : fold_note_more(a, &e->guid, noted);
+}
+
 static enum err_code enter_cancelled(struct apply *a, const struct record_enter *e)
 {
 	fold_count(a, LEDGER_ACCEPTED, (int64_t)e->recipients.n);
@@ -167,6 +200,8 @@ static enum err_code enter(struct apply *a, const struct record_enter *e)
 	for (size_t i = 0; i < e->recipients.n && code == ERR_OK; i++)
 		code = fold_add_recipient(a, &e->guid, &e->recipients.v[i], first_try_ms(&e->recipients.v[i], e->received_ms),
 			e->held);
+	if (code == ERR_OK)
+		code = add_also(a, e);
 	if (code == ERR_OK && !spool)
 		code = add_body(a, body_id, body);
 	if (code)
@@ -225,14 +260,16 @@ static enum err_code note_ended(struct apply *a, const struct guid *guid, const 
 
 // What a message was, of which no recipient is open any more.
 struct ended_message {
-	int64_t body_id, flags, ended;
+	int64_t body_id, flags, noted;
 };
 
 static enum err_code end_message(struct apply *a, const struct guid *guid, const struct ended_message *m)
 {
 	enum err_code code = run_on_guid(a, SQL_MESSAGE_END, guid);
-	if (code == ERR_OK && m->ended)
+	if (code == ERR_OK && m->noted)
 		code = run_on_guid(a, SQL_ENDED_END, guid);
+	if (code == ERR_OK && m->noted)
+		code = run_on_guid(a, SQL_ALSO_END, guid);
 	if (code)
 		return code;
 	if (m->flags & RECORD_FLAG_SPOOL) {

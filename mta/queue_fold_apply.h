@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One record while it is applied: what queue_fold_apply.c (coming in, going out) and queue_fold_acts.c (trying, resting,
-// removing, mending) share.
+// One record while it is applied: what queue_fold_apply.c (coming in, going out), queue_fold_acts.c (trying, resting,
+// removing, mending) and queue_fold_requeue.c (expanded anew) share.
 #ifndef MTA_QUEUE_FOLD_APPLY_H
 #define MTA_QUEUE_FOLD_APPLY_H
 
@@ -36,6 +36,13 @@ struct fold_ended {
 enum err_code fold_add_recipient(struct apply *a, const struct guid *guid, const struct record_recipient *r, int64_t next_try_ms,
 	struct str held);
 
+// For whom else the copy is. *noted_inout counts rows that came, for fold_note_more().
+enum err_code fold_add_also(struct apply *a, const struct guid *guid, uint32_t number, const struct record_also *also,
+	int64_t *noted_inout);
+
+// So many rows more in `ended` or `also`, which go when the message does.
+enum err_code fold_note_more(struct apply *a, const struct guid *guid, int64_t n);
+
 // The message got n recipients more, in the ledger too; last is the highest of their numbers.
 enum err_code fold_more_recipients(struct apply *a, const struct guid *guid, int64_t n, uint32_t last);
 
@@ -52,7 +59,7 @@ enum err_code fold_is_there(struct apply *a, sqlite3_stmt *stmt, bool *there_out
 // Messages that a record begets count when what it says of their parent counted: else they were entered when it was said first.
 enum err_code fold_enter_begotten(struct apply *a, const struct record_enters *begets, const struct record_refs *counted);
 
-// queue_fold_acts.c: rows of the table in queue_fold_apply.c
+// queue_fold_acts.c, queue_fold_requeue.c: rows of the table in queue_fold_apply.c
 enum err_code fold_apply_attempt(struct apply *a, const struct record *record);
 enum err_code fold_apply_hold(struct apply *a, const struct record *record);
 enum err_code fold_apply_release(struct apply *a, const struct record *record);

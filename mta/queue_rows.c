@@ -122,6 +122,29 @@ void queue_rows_page(struct db *db, void *arg)
 		page->err.code = next_due(db, page);
 }
 
+static enum err_code read_also(struct db *db, struct queue_copies *copies)
+{
+	struct queue_also **tail = &copies->also;
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_ALSO);
+	enum db_step step;
+	db_bind_blob(stmt, 1, guid_bytes(&copies->guid));
+	while ((step = db_step(db, stmt, &copies->err)) == DB_ROW && !arena_overflowed(copies->arena)) {
+		struct queue_also *also = arena_alloc(copies->arena, sizeof *also);
+		const struct record_also r = {.key = arena_dup(copies->arena, db_col_str(stmt, 1)),
+			.address = arena_dup(copies->arena, db_col_str(stmt, 2)), .notify = (uint8_t)db_col_i64(stmt, 3),
+			.orcpt = arena_dup(copies->arena, db_col_str(stmt, 4))};
+		if (arena_overflowed(copies->arena))
+			break;
+		*also = (struct queue_also){.number = (uint32_t)db_col_i64(stmt, 0), .r = r};
+		*tail = also;
+		tail = &also->next;
+	}
+	if (step == DB_FAILED)
+		return copies->err.code;
+	db_reset(stmt);
+	return arena_overflowed(copies->arena) ? err_set(&copies->err, ERR_LIMIT, "a message with too many addresses") : ERR_OK;
+}
+
 void queue_rows_copies(struct db *db, void *arg)
 {
 	struct queue_copies *copies = arg;
@@ -129,6 +152,7 @@ void queue_rows_copies(struct db *db, void *arg)
 	struct err damage;
 	copies->err.code = ERR_OK;
 	copies->items = NULL;
+	copies->also = NULL;
 	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_COPIES);
 	db_bind_blob(stmt, 1, guid_bytes(&copies->guid));
 	db_bind_i64(stmt, 2, RECORD_LIST);
@@ -141,8 +165,10 @@ void queue_rows_copies(struct db *db, void *arg)
 		last = *tail = item;
 		tail = &last->next;
 	}
-	if (step == DB_DONE)
-		db_reset(stmt);
+	if (step == DB_FAILED)
+		return;
+	db_reset(stmt);
+	copies->err.code = read_also(db, copies);
 }
 
 void queue_rows_destinations(struct db *db, void *arg)
@@ -181,7 +207,7 @@ static enum err_code check_table(struct db *db, const char *table, struct err *e
 
 void queue_rows_check(struct db *db, void *arg)
 {
-	static const char *const tables[] = {"state", "message", "recipient", "attempt", "ended", "body"};
+	static const char *const tables[] = {"state", "message", "recipient", "attempt", "ended", "also", "body"};
 	struct err *err = arg;
 	err->code = ERR_OK;
 	for (size_t i = 0; i < sizeof tables / sizeof *tables && err->code == ERR_OK; i++)

@@ -31,11 +31,18 @@ struct record_recipient queue_rows_recipient(sqlite3_stmt *stmt);
 
 // The open recipients of a message, in the order of their numbers, but for those that a list or a large group led to: what was
 // expanded in the queue stays expanded. Rows that are damaged are passed over.
+struct queue_also { // one more address that a copy is for
+	struct queue_also *next;
+	uint32_t number;
+	struct record_also r;
+};
 struct queue_copies {
-	struct guid guid;    // in
-	bool held;           // in: also those that are held
-	struct item *items;  // out; the caller's
-	struct err err;      // out; code ERR_OK: all went well
+	struct guid guid;        // in
+	bool held;               // in: also those that are held
+	struct arena *arena;     // in
+	struct item *items;      // out; the caller's
+	struct queue_also *also; // out: in the arena, in the order of the copies' numbers; some may be of copies that are closed
+	struct err err;          // out; code ERR_OK: all went well
 };
 void queue_rows_copies(struct db *db, void *copies);
 
@@ -47,8 +54,8 @@ struct queue_destinations {
 };
 void queue_rows_destinations(struct db *db, void *destinations);
 
-// Is the database itself sound, beneath its rows? Reads it whole: for cluster_log_snapshot(), not between transactions. err is a struct
-// err; ERR_CORRUPT: text is SQLite's first complaint.
+// Is the database itself sound, beneath its rows? Reads it whole: for cluster_log_snapshot(), not between transactions. err is a
+// struct err; ERR_CORRUPT: text is SQLite's first complaint.
 void queue_rows_check(struct db *db, void *err);
 
 // The body of a message that is not in memory: from its row, or from its file, whole up to body_bytes_max. In out. ERR_NOTFOUND:

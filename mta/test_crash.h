@@ -43,6 +43,7 @@ enum mark {
 
 #define CRASH_SENDER "s@uni.example"
 #define CRASH_LIST_FIELDS "List-Id: <list.uni.example>\r\n"
+#define ALSO "also@uni.example" // of TO_REQUEUED: led to a, too
 
 enum {
 	IDS_MAX = 64,

@@ -170,7 +170,7 @@ static inline void assert_empty(struct bench *b)
 {
 	assert_int_equal(number_in(b,
 			"SELECT (SELECT count(*) FROM message) + (SELECT count(*) FROM recipient) + (SELECT count(*) FROM body)"
-			" + (SELECT count(*) FROM attempt) + (SELECT count(*) FROM ended)"),
+			" + (SELECT count(*) FROM attempt) + (SELECT count(*) FROM ended) + (SELECT count(*) FROM also)"),
 		0);
 }
 

@@ -22,7 +22,6 @@ enum {
 	ROUTES_MAX = 100,             // of one record: far below RECORD_BYTES_MAX whatever their strings
 	ARENA_BYTES = 64 << 20,       // of a page
 	QUESTION_BYTES = 64 << 20,    // of one recipient: an alias that became a large group
-	REQUEUED_BYTES = 16 << 20,    // of what a page remembers of addresses; over it, it begins anew
 };
 
 struct remembered {
@@ -74,20 +73,18 @@ static void remember(struct waiting *w, const struct item *item, uint64_t world)
 	*slot_of(w, who) = (struct remembered){who, world};
 }
 
-// --- One page ---
+// --- A page ---
 
-// What became of the copies of an address of a message, so that the next of them in the page does not ask for them all again.
-struct requeued {
-	struct requeued *next;
-	struct guid guid;
-	struct record_recipient asked; // only what item_asked() reads
-	struct requeue_found found;
+// Nobody is there any more: what an alias or a forward led to may lead elsewhere by now.
+struct orphan {
+	struct item *item; // owned
+	struct str reply;  // of the way that it has no more
 };
 
 struct page {
 	struct waiting *w;
-	struct arena *requeued_arena;
-	struct requeued *requeued;
+	struct orphan *orphans; // in the arena, as many as there are rows
+	size_t orphans_n;
 	struct arena *arena; // answers that are kept
 	struct item *moved;  // whose ROUTE is being written
 	struct record_one_route routes[ROUTES_MAX];
@@ -146,72 +143,17 @@ static void settle(struct page *p, struct item *item, enum record_outcome outcom
 // An alias or a forward led there. What a list was expanded into stays.
 static bool may_lead_elsewhere(const struct item *item)
 {
-	return item->r.original.n > 0 && item->r.list.n == 0 && item->message->kind != RECORD_LIST;
+	bool by_another = item->r.original.n > 0 || (item->r.notify & RECORD_SHARED);
+	return by_another && item->r.list.n == 0 && item->message->kind != RECORD_LIST;
 }
 
-static const struct requeued *find_requeued(const struct page *p, const struct item *item)
-{
-	for (const struct requeued *r = p->requeued; r; r = r->next)
-		if (guid_eq(&r->guid, &item->message->guid) && item_asked_same(&r->asked, &item->r))
-			return r;
-	return NULL;
-}
-
-static void remember_requeued(struct page *p, const struct item *item, const struct requeue_found *found)
-{
-	struct requeued *r = arena_alloc(p->requeued_arena, sizeof *r);
-	struct str asked = arena_dup(p->requeued_arena, item->r.original);
-	if (found->n == 0 || arena_overflowed(p->requeued_arena))
-		return;
-	*r = (struct requeued){.next = p->requeued, .guid = item->message->guid, .asked = {.original = asked}, .found = *found};
-	p->requeued = r;
-}
-
-// The same answer for another copy of the address. False: it has to be asked for, for it would leave, and nothing has yet.
-static bool is_same_answer(const struct requeued *r, uint32_t number, struct requeue_found *found_out)
-{
-	size_t i = 0;
-	while (i < r->found.n && r->found.v[i].number != number)
-		i++;
-	bool open = i < r->found.n, leaves = open && r->found.v[i].leaves;
-	if (leaves && r->found.copies == 0)
-		return false;
-	*found_out = r->found;
-	found_out->open = open && !leaves;
-	found_out->copies = 0;
-	return true;
-}
-
-static enum err_code requeue(struct page *p, const struct item *item, struct requeue_found *found_out, struct err *err)
-{
-	const struct requeue_query query = {.guid = item->message->guid, .number = item->r.number, .who = STR("the queue")};
-	const struct requeued *r = find_requeued(p, item);
-	if (r && is_same_answer(r, item->r.number, found_out))
-		return ERR_OK;
-	if (arena_overflowed(p->requeued_arena)) {
-		p->requeued = NULL;
-		arena_reset(p->requeued_arena);
-	}
-	enum err_code code = requeue_message(p->w->queue, p->requeued_arena, &query, found_out, err);
-	if (code == ERR_OK)
-		remember_requeued(p, item, found_out);
-	return code;
-}
-
-// Nobody is there any more. If an alias or a forward led there, it may lead elsewhere by now, and nobody need be told: nor of a
-// copy that is not open any more since the page was read, because another one's turn withdrew them all. It would be in the report
-// of one that is.
+// Nobody need be told of a copy whose address leads elsewhere by now; all of a page are asked about together (settle_orphans).
 static void nobody(struct page *p, struct item *item, struct str reply)
 {
-	struct requeue_found found = {.open = true};
-	struct err err;
-	enum err_code code = may_lead_elsewhere(item) ? requeue(p, item, &found, &err) : ERR_OK;
-	if (code && p->code == ERR_OK)
-		p->code = err_set(p->err, code, "%s", err.text);
-	if (code || found.copies || !found.open)
-		item_free(&item);
+	if (may_lead_elsewhere(item))
+		p->orphans[p->orphans_n++] = (struct orphan){item, arena_dup(p->arena, reply)};
 	else
-		settle(p, item, found.later ? RECORD_DEFERRED : RECORD_BOUNCED, found.later ? found.reply : reply);
+		settle(p, item, RECORD_BOUNCED, reply);
 }
 
 // True: the item stays the caller's. Else it is passed on.
@@ -235,6 +177,68 @@ static bool goes_on(struct page *p, struct item *item, struct arena *arena)
 		return false;
 	}
 	unreachable("answer about a way");
+}
+
+// --- Who is gone ---
+
+static int compare_orphans(const void *a, const void *b)
+{
+	const struct orphan *x = a, *y = b;
+	int order = memcmp(&x->item->message->guid, &y->item->message->guid, sizeof(struct guid));
+	uint32_t n = x->item->r.number, m = y->item->r.number;
+	return order ? order : (n > m) - (n < m);
+}
+
+// One that is not open any more since the page was read would be in the report of one that is.
+static void settle_orphan(struct page *p, struct orphan *orphan, enum requeue_fate fate, struct str later)
+{
+	switch (fate) {
+	case REQUEUE_CLOSED:
+	case REQUEUE_CHANGED:
+		item_free(&orphan->item);
+		return;
+	case REQUEUE_STAYS:
+		settle(p, orphan->item, RECORD_BOUNCED, orphan->reply);
+		return;
+	case REQUEUE_LATER:
+		settle(p, orphan->item, RECORD_DEFERRED, later);
+		return;
+	}
+	unreachable("requeue_fate");
+}
+
+// The first n: all of one message.
+static void settle_message(struct page *p, struct orphan *orphans, size_t n, struct requeue_answers *answers)
+{
+	struct arena *arena = arena_new(QUESTION_BYTES);
+	uint32_t *numbers = arena_must(arena, n * sizeof *numbers);
+	for (size_t i = 0; i < n; i++)
+		numbers[i] = orphans[i].item->r.number;
+	const struct requeue_query query = {.guid = orphans->item->message->guid, .numbers = numbers, .n = n,
+		.who = STR("the queue"), .answers = answers};
+	struct requeue_found found;
+	struct err err;
+	enum err_code code = requeue_message(p->w->queue, arena, &query, &found, &err);
+	if (code && p->code == ERR_OK)
+		p->code = err_set(p->err, code, "%s", err.text);
+	for (size_t i = 0; i < n; i++)
+		settle_orphan(p, &orphans[i], code ? REQUEUE_CLOSED : found.fates[i], found.reply);
+	arena_free(&arena);
+}
+
+static void settle_orphans(struct page *p)
+{
+	if (p->orphans_n == 0)
+		return;
+	struct requeue_answers *answers = requeue_answers_new(p->w->queue);
+	qsort(p->orphans, p->orphans_n, sizeof *p->orphans, compare_orphans);
+	for (size_t at = 0, n; at < p->orphans_n; at += n) {
+		const struct guid *guid = &p->orphans[at].item->message->guid;
+		for (n = 1; at + n < p->orphans_n && guid_eq(&p->orphans[at + n].item->message->guid, guid);)
+			n++;
+		settle_message(p, p->orphans + at, n, answers);
+	}
+	requeue_answers_free(&answers);
 }
 
 // A list is asked about when it is expanded.
@@ -262,8 +266,8 @@ enum err_code waiting_decide(struct waiting *w, struct item **list, struct waiti
 	settled_out->v = arena_must(settled_out->arena, n * sizeof *settled_out->v);
 	struct page *p = calloc(1, sizeof *p);
 	must(p != NULL);
-	*p = (struct page){.w = w, .arena = settled_out->arena, .requeued_arena = arena_new(REQUEUED_BYTES),
-		.settled = settled_out, .err = err};
+	*p = (struct page){.w = w, .arena = settled_out->arena, .settled = settled_out, .err = err};
+	p->orphans = arena_must(p->arena, n * sizeof *p->orphans);
 	p->world = queue->config.world(queue->config.arg); // of before the first answer: what changes meanwhile is asked again
 	struct arena *question = arena_new(QUESTION_BYTES);
 	for (struct item **at = list; *at;) {
@@ -284,8 +288,8 @@ enum err_code waiting_decide(struct waiting *w, struct item **list, struct waiti
 		fiber_spent(0, 1);
 	}
 	say_routes(p);
+	settle_orphans(p);
 	arena_free(&question);
-	arena_free(&p->requeued_arena);
 	enum err_code code = p->code;
 	free(p);
 	return code;

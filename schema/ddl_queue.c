@@ -10,7 +10,7 @@ static const char version_2[] =
 	" grp BLOB NOT NULL, features TEXT NOT NULL, copies INTEGER NOT NULL);"
 	"CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, record BLOB NOT NULL);"
 	// last is the highest number given to a recipient, so that a late RESULT never finds another one; ended counts rows in
-	// that table.
+	// that table, and in also.
 	"CREATE TABLE message(guid BLOB PRIMARY KEY, root BLOB NOT NULL, parent BLOB, kind INTEGER NOT NULL, flags INTEGER NOT NULL,"
 	" sender TEXT NOT NULL, envid TEXT NOT NULL, source TEXT NOT NULL, received INTEGER NOT NULL, bytes INTEGER NOT NULL,"
 	" digest BLOB NOT NULL, body INTEGER NOT NULL, open INTEGER NOT NULL, last INTEGER NOT NULL, ended INTEGER NOT NULL) WITHOUT ROWID;"
@@ -31,10 +31,16 @@ static const char version_2[] =
 	// One row a counter, ARCHITECTURE 4: name and value since the queue was made.
 	"CREATE TABLE ledger(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;";
 
+static const char version_3[] =
+	// Of a message with open recipients: for which addresses a copy is besides the one that its row names (struct
+	// record_also).
+	"CREATE TABLE also(guid BLOB NOT NULL, number INTEGER NOT NULL, akey TEXT NOT NULL, address TEXT NOT NULL, notify INTEGER NOT NULL,"
+	" orcpt TEXT, PRIMARY KEY(guid, number, akey)) WITHOUT ROWID;";
+
 // Version 1 was never released.
 enum { OLDEST = 2 };
 
-static const char *const steps[] = {version_2};
+static const char *const steps[] = {version_2, version_3};
 
 const struct db_schema ddl_queue = {
 	.name = "queue.db",

@@ -94,10 +94,18 @@ static bool check_attempt(const void *value)
 	return a->refs.n > 0;
 }
 
+static const struct field also_fields[] = {
+	{1, STR, REQUIRED, AT(record_also, key), RECORD_TEXT_BYTES_MAX, NULL},
+	{2, STR, REQUIRED, AT(record_also, address), RECORD_TEXT_BYTES_MAX, NULL},
+	{3, U8, 0, AT(record_also, notify), RECORD_NOTIFY_ALL, NULL},
+	{4, STR, 0, AT(record_also, orcpt), RECORD_TEXT_BYTES_MAX, NULL},
+};
+static const struct shape also_shape = {sizeof(struct record_also), FIELDS(also_fields), NULL};
+
 static const struct field recipient_fields[] = {
 	{1, U32, REQUIRED, AT(record_recipient, number), UINT32_MAX, NULL},
 	{2, ENUM, REQUIRED, AT(record_recipient, target), RECORD_TO_EXPAND, NULL},
-	{3, U8, 0, AT(record_recipient, notify), RECORD_NOTIFY_ALL | RECORD_SHARED, NULL},
+	{3, U8, 0, AT(record_recipient, notify), RECORD_NOTIFY_ALL | RECORD_SHARED | RECORD_SHARED_MORE, NULL},
 	{4, STR, REQUIRED, AT(record_recipient, address), RECORD_TEXT_BYTES_MAX, NULL},
 	{5, STR, REQUIRED, AT(record_recipient, key), RECORD_TEXT_BYTES_MAX, NULL},
 	{6, STR, 0, AT(record_recipient, original), RECORD_TEXT_BYTES_MAX, NULL},
@@ -107,6 +115,7 @@ static const struct field recipient_fields[] = {
 	{10, STR, 0, AT(record_recipient, detail), RECORD_TEXT_BYTES_MAX, NULL},
 	{11, STR, 0, AT(record_recipient, list), RECORD_TEXT_BYTES_MAX, NULL},
 	{12, STR, 0, AT(record_recipient, stands_for), RECORD_TEXT_BYTES_MAX, NULL},
+	{13, LIST, 0, AT(record_recipient, also), RECORD_ALSO_MAX, &also_shape},
 };
 static const struct shape recipient_shape = {sizeof(struct record_recipient), FIELDS(recipient_fields), check_recipient};
 
@@ -243,14 +252,17 @@ static const struct field mend_fields[] = {
 };
 static const struct shape mend_shape = {sizeof(struct record_mend), FIELDS(mend_fields), NULL};
 
-static const struct field number_fields[] = {{1, U32, REQUIRED, AT(record_number, number), UINT32_MAX, NULL}};
-static const struct shape number_shape = {sizeof(struct record_number), FIELDS(number_fields), NULL};
+static const struct field leave_fields[] = {
+	{1, U32, REQUIRED, AT(record_leave, number), UINT32_MAX, NULL},
+	{2, STR, REQUIRED, AT(record_leave, key), RECORD_TEXT_BYTES_MAX, NULL},
+};
+static const struct shape leave_shape = {sizeof(struct record_leave), FIELDS(leave_fields), NULL};
 
 static const struct field requeue_fields[] = {
 	{1, GUID, REQUIRED, AT(record_requeue, guid), 0, NULL},
 	{2, U64, REQUIRED, AT(record_requeue, at_ms), INT64_MAX, NULL},
 	{3, STR, 0, AT(record_requeue, who), RECORD_TEXT_BYTES_MAX, NULL},
-	{4, LIST, 0, AT(record_requeue, leave), RECORD_RECIPIENTS_MAX, &number_shape},
+	{4, LIST, 0, AT(record_requeue, leave), RECORD_RECIPIENTS_MAX, &leave_shape},
 	{5, LIST, 0, AT(record_requeue, come), RECORD_RECIPIENTS_MAX, &recipient_shape},
 };
 static const struct shape requeue_shape = {sizeof(struct record_requeue), FIELDS(requeue_fields), check_requeue};

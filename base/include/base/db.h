@@ -65,8 +65,9 @@ enum err_code db_open(const struct db_options *options, struct db **out, struct 
 enum err_code db_image(const struct db_schema *schema, const char *rows, uint32_t page_bytes, struct buf *image_out,
 	struct err *err) ERR_CHECKED;
 
-// From when *stop is true no page of this database is read any more: for what goes through all of it in one statement, which then fails or
-// complains, and is not to be believed. Of an exclusive one, or DB_FROZEN with `exclusive`. stop is borrowed until db_close().
+// From when *stop is true no page of this database is read any more: for what goes through all of it in one statement, which then
+// fails or complains, and is not to be believed. Of an exclusive one, or DB_FROZEN with `exclusive`. stop is borrowed until
+// db_close().
 void db_stop_when(struct db *db, const _Atomic bool *stop);
 
 // Finalises the statements and closes without a checkpoint (the WAL is replayed at the next open). *db becomes NULL.

@@ -128,11 +128,12 @@ enum err_code cluster_log_read(struct cluster_log *log, void (*fn)(struct db *db
 	struct err *err) ERR_CHECKED;
 
 // Runs fn(db, arg) on the caller's thread over the database as it is now, read-only, while the writer goes on: for what reads
-// all of it. Nothing is copied: the file stays as a checkpoint leaves it, and what is committed meanwhile waits in the WAL. When that
-// grows over CLUSTER_LOG_FROZEN_WAL_BYTES, or space is short, the snapshot ends: fn finds that nothing can be read any more, what it
-// has found does not count, and the call fails with ERR_BUSY; ERR_CANCELLED after cluster_log_end_snapshots(). One at a time (ERR_BUSY).
-// Blocks: not for a fiber (base/worker.h).
-enum err_code cluster_log_snapshot(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg, struct err *err) ERR_CHECKED;
+// all of it. Nothing is copied: the file stays as a checkpoint leaves it, and what is committed meanwhile waits in the WAL. When
+// that grows over CLUSTER_LOG_FROZEN_WAL_BYTES, or space is short, the snapshot ends: fn finds that nothing can be read any more,
+// what it has found does not count, and the call fails with ERR_BUSY; ERR_CANCELLED after cluster_log_end_snapshots(). One at a
+// time (ERR_BUSY). Blocks: not for a fiber (base/worker.h).
+enum err_code cluster_log_snapshot(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg,
+	struct err *err) ERR_CHECKED;
 
 // Ends the one that is under way and lets none begin: before the end of the process. Any thread, does not block.
 void cluster_log_end_snapshots(struct cluster_log *log);

@@ -25,6 +25,7 @@ enum {
 	RECORD_RECIPIENTS_MAX = 100000,  // entries of one list
 	RECORD_DIGEST_BYTES = 32,        // SHA-256
 	RECORD_TEXT_BYTES_MAX = 4096,    // one address, reply or reason
+	RECORD_ALSO_MAX = 100,           // addresses besides the first that one copy is for
 	RECORD_MAILBOX_ID_BYTES_MAX = 32,
 	RECORD_PART_BITS = 16,           // a part of a list has fewer members than 1 << these
 	RECORD_PART_DELAY_MS = 60000,    // a part waits so long for who made it to expand it; then anybody does
@@ -91,13 +92,21 @@ enum {
 enum { RECORD_NOTIFY_NEVER = 1 << 0, RECORD_NOTIFY_SUCCESS = 1 << 1, RECORD_NOTIFY_FAILURE = 1 << 2, RECORD_NOTIFY_DELAY = 1 << 3,
 	RECORD_NOTIFY_ALL = 15 };
 
-// In the same byte: another address of the message leads here, too, and has no copy of its own. No REQUEUE withdraws it.
-enum { RECORD_SHARED = 1 << 4 };
+// In the same byte: other addresses of the message led here, too (record_also); more of them than are remembered: no REQUEUE
+// withdraws such a copy.
+enum { RECORD_SHARED = 1 << 4, RECORD_SHARED_MORE = 1 << 5 };
+
+// An address that the client named, what it asked for it, and whose copy was there already for another one.
+struct record_also {
+	struct str key, address;  // addr_key and canonical text
+	uint8_t notify;           // set of RECORD_NOTIFY_*
+	struct str orcpt;         // as in struct record_recipient
+};
 
 struct record_recipient {
 	uint32_t number;          // in its message, from 1, ascending
 	enum record_target target;
-	uint8_t notify;           // set of RECORD_NOTIFY_*, and RECORD_SHARED
+	uint8_t notify;           // set of RECORD_NOTIFY_*, RECORD_SHARED, RECORD_SHARED_MORE
 	struct str address;       // canonical text, as it goes into RCPT TO at the next hop
 	struct str key;           // its addr_key
 	struct str original;      // what the client named, when that is another address (alias, forward): reports name this one
@@ -106,6 +115,10 @@ struct record_recipient {
 	struct str mailbox_id;    // RECORD_TO_MAILBOX
 	struct str detail, list;  // of the delivery key (CLUSTER 6)
 	struct str stands_for;    // RECORD_TO_RELAY: who is decided again while it waits, where not address
+	struct {
+		struct record_also *v;
+		size_t n;
+	} also;                   // of ENTER: for whom else it is, each once; in memory it is left empty (mta/item.h)
 };
 
 struct record_recipients {
@@ -243,17 +256,18 @@ struct record_route {
 	struct record_routes routes;
 };
 
-// One address of a message is expanded anew, in one step: copies that it does not lead to any more leave, those that it leads to
-// now come, due at at_ms. Of no effect is a number that is not there, is being tried or is RECORD_SHARED; a target that the
-// message has open, which becomes RECORD_SHARED where another address had it; and one that ended in any way but delivered to a
-// mailbox: there the delivery key knows.
+// Addresses of a message are expanded anew, in one step: they do not lead to copies any more, and lead to those that come, due at
+// at_ms. A copy that is for others too goes on for them. Of no effect is an address whose copy this is not, and the one in the
+// row of a copy that is being tried or is RECORD_SHARED_MORE. What comes and is open goes on, for this address too; what ended in
+// any way but delivered to a mailbox does not come: there the delivery key knows.
 struct record_requeue {
 	struct guid guid;
 	int64_t at_ms;
 	struct str who;
 	struct {
-		struct record_number {
+		struct record_leave {
 			uint32_t number;
+			struct str key; // of the address
 		} *v;
 		size_t n;
 	} leave;
