@@ -65,9 +65,9 @@ enum queue_verdict {
 };
 
 // Finishes the body (a file is synced, then its directory), enters the message and waits for the verdict. Takes *spool in any
-// case. Of two recipients with the same target, key, detail and list there is one copy, as the first says; which other addresses it
-// is for is remembered with it (struct record_also). n is at least 1. May wait, at most commit_timeout_ms and the disk's time for a
-// large body. A soft cancel does not end it early when shielded (base/fiber.h).
+// case. Of two recipients with the same target, key, detail and list there is one copy, as the first says; which other addresses
+// it is for is remembered with it (struct record_also). n is at least 1. May wait, at most commit_timeout_ms and the disk's time
+// for a large body. A soft cancel does not end it early when shielded (base/fiber.h).
 enum queue_verdict queue_enter(struct queue *queue, const struct queue_message *message, struct spool **spool, struct err *err);
 
 // Does the queue take new mail now? ERR_OK, ERR_NOSPACE (452 at MAIL), ERR_BUSY (421 at the greeting). For every MAIL: does not
