@@ -52,11 +52,17 @@ static void print_damaged(const json_t *item)
 static void print_recipient(const json_t *recipient)
 {
 	long long tries = number_of(recipient, "tries");
+	size_t i;
+	const json_t *also;
 	printf("    <");
 	print_safe(text_of(recipient, "address"));
-	if (*text_of(recipient, "original")) {
+	if (*text_of(recipient, "original") || json_array_size(json_object_get(recipient, "also"))) {
 		printf(">, came for <");
-		print_safe(text_of(recipient, "original"));
+		print_safe(text_of(recipient, *text_of(recipient, "original") ? "original" : "address"));
+	}
+	json_array_foreach(json_object_get(recipient, "also"), i, also) {
+		printf("> and <");
+		print_safe(json_string_value(also));
 	}
 	printf(">  %s, " COUNT_FMT ", next %s, to ", text_of(recipient, "state"), COUNT(tries, "try", "tries"),
 		text_of(recipient, "next_try"));
@@ -103,6 +109,14 @@ static void print_item(const json_t *item, void *arg)
 		print_recipient(recipient);
 }
 
+static void add_addresses(struct ctl *ctl, json_t *args)
+{
+	static const char *const names[] = {"to", "from"}, *const options[] = {"--to", "--from"};
+	for (size_t i = 0; i < 2; i++)
+		if (ctl_option(ctl, options[i]))
+			json_object_set_new(args, names[i], json_string(ctl_option(ctl, options[i])));
+}
+
 static bool is_state(const char *word)
 {
 	return strcmp(word, "held") == 0 || strcmp(word, "waiting") == 0 || strcmp(word, "trying") == 0 ||
@@ -117,9 +131,13 @@ int cmd_queue_list(struct ctl *ctl)
 	bool by_id = ctl->n_args && !is_state(ctl->args[0]);
 	if (ctl->n_args)
 		json_object_set_new(args, by_id ? "id" : "state", json_string(ctl->args[0]));
+	bool by_address = ctl_option(ctl, "--to") || ctl_option(ctl, "--from");
+	add_addresses(ctl, args);
 	if (ctl_ask(ctl, DAEMONS_MTA, "queue.list", args, print_item, &listing, &result, &err))
 		return ctl_fail(&err);
 	json_decref(result);
+	if (by_address && listing.n == 0)
+		return CTL_NO;
 	if (by_id && listing.n == 0) {
 		(void)err_set(&err, ERR_NOTFOUND, "%s: no such message", ctl->args[0]);
 		return ctl_fail(&err);
@@ -186,6 +204,7 @@ static int act(struct ctl *ctl, const char *command)
 		json_object_set_new(args, "again", json_true());
 	if (address)
 		json_object_set_new(args, "address", json_string(address));
+	add_addresses(ctl, args);
 	if (why)
 		json_object_set_new(args, "why", json_string(why));
 	if (damaged && print_what_goes(ctl, &err)) {

@@ -53,7 +53,7 @@ struct ctl_row {
 		CTL_NEEDS_SETTINGS, // they are good
 		CTL_NEEDS_SHADOW,   // and the shadow, if there is one, may be read
 	} needs;
-	enum { CTL_MAY, CTL_MUST, CTL_INSTEAD } how; // of an option
+	enum { CTL_MAY, CTL_MUST, CTL_INSTEAD, CTL_WHICH } how; // of an option
 	const char *prose;
 };
 

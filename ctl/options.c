@@ -53,7 +53,7 @@ void options_usage(const struct ctl_row *command, struct buf *b)
 {
 	buf_add_c(b, command->name);
 	for (const struct ctl_row *row = NULL; (row = options_next(command, row)) != NULL;) {
-		if (row->how == CTL_INSTEAD)
+		if (row->how == CTL_INSTEAD || row->how == CTL_WHICH)
 			continue;
 		buf_add_c(b, row->how == CTL_MUST ? " " : " [");
 		add_option(row, b);
@@ -61,7 +61,7 @@ void options_usage(const struct ctl_row *command, struct buf *b)
 	}
 	char before = ' ';
 	for (const struct ctl_row *row = NULL; (row = options_next(command, row)) != NULL;) {
-		if (row->how != CTL_INSTEAD)
+		if (row->how != CTL_INSTEAD && row->how != CTL_WHICH)
 			continue;
 		buf_add_byte(b, before);
 		add_option(row, b);
@@ -227,17 +227,19 @@ static bool check(struct ctl *ctl)
 {
 	const struct ctl_row *command = ctl->command;
 	size_t instead = 0, ways = 0;
+	bool which = ctl->n_args > 0;
 	for (const struct ctl_row *row = NULL; (row = options_next(command, row)) != NULL;) {
 		bool given = ctl->given[row - ctl_rows] != NULL;
 		ways += row->how == CTL_INSTEAD;
 		instead += row->how == CTL_INSTEAD && given;
+		which |= row->how == CTL_WHICH && given;
 		if (row->how == CTL_MUST && !given) {
 			wrong("%s %s is missing", row->name, row->arguments);
 			return false;
 		}
 	}
 	bool good =
-		ctl->n_args >= command->least && ctl->n_args <= command->most && (ways == 0 || instead + (ctl->n_args > 0) == 1);
+		ctl->n_args >= command->least && ctl->n_args <= command->most && (ways == 0 || instead + which == 1);
 	if (!good && ctl->n_args > command->most)
 		wrong("what is %s to be?", ctl->args[command->most]);
 	return good;

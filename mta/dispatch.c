@@ -549,8 +549,15 @@ static void run_loop(void *arg)
 	pthread_mutex_unlock(&d->mutex);
 }
 
+static void look_for_damage(void *arg)
+{
+	struct dispatch *d = arg;
+	damage_look(d->damage, d->queue);
+}
+
 void dispatch_start(struct dispatch *d)
 {
+	must(sched_spawn(runtime_sched(d->queue->config.runtime, 0), look_for_damage, d, "damage"));
 	must(sched_spawn(runtime_sched(d->queue->config.runtime, 0), run_loop, d, "dispatch"));
 }
 

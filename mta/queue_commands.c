@@ -6,6 +6,8 @@
 //                                                                                are left out
 //     {"command": "queue.hold", "ids": ["008J4CT4ANK7", …], "why": "…"}          or "all": true; an id is a queue id or a guid
 //     {"command": "queue.release" | "queue.delete" | "queue.retry", …}           the same
+//     {"command": …, "to": "a@b.example", "from": "@b.example", …}               any of these: only what these are for (queue_match.h),
+//                                                                                with ids or without
 //     {"command": "queue.retry", "again": true, "address": "…", …}              what they are to is asked anew first (requeue.h)
 //     {"command": "queue.list", "state": "damaged"}, {"command": "queue.delete", "damaged": true}   rows that cannot be read
 //     {"command": "queue.stats"}                                                 ledger, log, schedule
@@ -24,12 +26,11 @@
 #include "dispatch.h"
 #include "mail/addr.h"
 #include "queue_commands.h"
-#include "queue_fold_rows.h"
 #include "queue_rows.h"
+#include "queue_select.h"
 #include "requeue.h"
 
 enum { WHO_BYTES_MAX = 200, WHY_BYTES_MAX = 900 }; // of an administrator, in a record
-enum { GUIDS_MAX = 1000 };
 
 json_t *queue_safe_string(struct str s)
 {
@@ -80,110 +81,109 @@ bool queue_id_range(struct str id, struct guid *first_out, struct guid *last_out
 	return true;
 }
 
-struct guid_page {
-	struct guid first, last; // in; first moves on
-	struct guid guids[GUIDS_MAX];
-	size_t n;
-	struct err err;
-};
-
-static void read_guids(struct db *db, void *arg)
-{
-	struct guid_page *page = arg;
-	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_GUIDS);
-	struct guid first = page->first;
-	db_bind_blob(stmt, 1, guid_bytes(&first));
-	db_bind_blob(stmt, 2, guid_bytes(&page->last));
-	enum db_step step = DB_DONE;
-	page->n = 0;
-	page->err.code = ERR_OK;
-	while (page->n < GUIDS_MAX && (step = db_step(db, stmt, &page->err)) == DB_ROW &&
-		fold_guid(stmt, 0, &page->guids[page->n], &page->err) == ERR_OK)
-		page->n++;
-	if (step == DB_FAILED)
-		return;
-	db_reset(stmt);
-	if (page->n > 0) {
-		page->first = page->guids[page->n - 1];
-		for (int i = sizeof page->first.b; i-- > 0 && ++page->first.b[i] == 0;)
-			;
-	}
-}
-
 // --- Acts ---
 
 struct act {
 	struct queue *queue;
 	enum record_type type;
 	struct str who, why;
-	enum err_code (*each)(struct act *act, const struct guid *guid, struct err *err);
+	enum err_code (*each)(struct act *act, const struct record_ref *ref, struct err *err);
 	struct again *again; // each: requeue_one()
+	struct queue_match match;
+	enum queue_select_state state; // of recipients, where they are found by their addresses
+	struct guid last;    // message that was acted on
 	size_t messages, recipients;
 };
 
-static enum err_code act_on(struct act *act, const struct guid *guid, struct err *err)
+static void count(struct act *act, const struct guid *guid, size_t recipients)
+{
+	act->messages += !guid_eq(&act->last, guid);
+	act->last = *guid;
+	act->recipients += recipients;
+}
+
+static enum err_code act_on(struct act *act, const struct record_ref *ref, struct err *err)
 {
 	struct record record = {.type = act->type};
 	struct queue_fold_answer answer = {0};
 	int64_t at_ms = clock_wall_ms();
 	switch ((int)act->type) {
 	case RECORD_HOLD:
-		record.hold = (struct record_hold){.guid = *guid, .at_ms = at_ms, .who = act->who,
+		record.hold = (struct record_hold){.guid = ref->guid, .number = ref->number,
+			.at_ms = at_ms, .who = act->who,
 			.why = act->why.n ? act->why : STR("no reason given")};
 		break;
 	case RECORD_RELEASE:
-		record.release = (struct record_release){.guid = *guid, .at_ms = at_ms, .who = act->who};
+		record.release = (struct record_release){.guid = ref->guid, .number = ref->number,
+			.at_ms = at_ms, .who = act->who};
 		break;
 	case RECORD_DELETE:
-		record.delete = (struct record_delete){.guid = *guid, .at_ms = at_ms, .who = act->who, .why = act->why};
+		record.delete = (struct record_delete){.guid = ref->guid, .number = ref->number,
+			.at_ms = at_ms, .who = act->who, .why = act->why};
 		break;
 	default:
 		unreachable("act of an administrator");
 	}
 	enum err_code code = queue_say(act->queue, &record, &answer, err);
-	if (code == ERR_OK && answer.counted > 0) {
-		act->messages++;
-		act->recipients += answer.counted;
-	}
+	if (code == ERR_OK && answer.counted > 0)
+		count(act, &ref->guid, answer.counted);
 	return code;
 }
 
-static enum err_code act_on_range(struct act *act, const struct guid *first, const struct guid *last, struct err *err)
+// Of messages that are named by their ids, and of all without an address, every recipient; else those that the addresses are for,
+// in the state that the command is about.
+static enum err_code act_on_range(struct act *act, const struct guid *first, const struct guid *last, bool named, struct err *err)
 {
-	struct guid_page *page = calloc(1, sizeof *page);
-	must(page != NULL);
-	page->first = *first;
-	page->last = *last;
+	struct queue_selection s = {.first = *first, .last = *last, .match = &act->match};
+	bool by_address = act->match.by_to || act->match.by_from;
+	s.each = act->match.by_to || (by_address && !named && act->state != QUEUE_SELECT_ANY);
+	s.state = named ? QUEUE_SELECT_ANY : act->state;
 	enum err_code code;
 	do {
-		code = cluster_log_read(act->queue->log, read_guids, page, err);
-		if (code == ERR_OK && page->err.code)
-			code = err_set(err, page->err.code, "%s", page->err.text);
-		for (size_t i = 0; i < page->n && code == ERR_OK; i++)
-			code = act->each(act, &page->guids[i], err);
-	} while (code == ERR_OK && page->n == GUIDS_MAX);
-	free(page);
+		code = cluster_log_read(act->queue->log, queue_select_page, &s, err);
+		if (code == ERR_OK && s.err.code)
+			code = err_set(err, s.err.code, "%s", s.err.text);
+		for (size_t i = 0; i < s.n && code == ERR_OK; i++)
+			code = act->each(act, &s.refs[i], err);
+	} while (code == ERR_OK && s.more);
+	queue_select_fini(&s);
 	return code;
 }
 
-static enum err_code act_on_all(struct act *act, struct control_request *request, struct err *err)
+static enum err_code act_on_ids(struct act *act, const json_t *ids, struct err *err)
 {
-	struct guid first = {{0}}, last;
-	memset(last.b, 0xff, sizeof last.b);
-	const json_t *ids = json_object_get(control_args(request), "ids");
-	if (json_is_true(json_object_get(control_args(request), "all")))
-		return act_on_range(act, &first, &last, err);
-	enum err_code code = json_array_size(ids) ? ERR_OK : err_set(err, ERR_INVALID, "which messages? give ids, or all");
+	struct guid first, last;
+	enum err_code code = ERR_OK;
 	for (size_t i = 0; i < json_array_size(ids) && code == ERR_OK; i++) {
 		const json_t *id = json_array_get(ids, i);
 		struct str text = json_is_string(id) ? str_of(json_string_value(id), json_string_length(id)) : STR_NONE;
 		size_t before = act->messages;
 		if (!queue_id_range(text, &first, &last))
 			return err_set(err, ERR_INVALID, "%.*s is neither a queue id nor a guid", STR_FMT(str_upto(text, 64)));
-		code = act_on_range(act, &first, &last, err);
+		act->last = (struct guid){{0}}; // the same id twice
+		code = act_on_range(act, &first, &last, true, err);
 		if (code == ERR_OK && act->messages == before)
 			code = err_set(err, ERR_NOTFOUND, "%.*s: no such message, or nothing to do", STR_FMT(text));
 	}
+	return code;
+}
+
+static enum err_code act_on_all(struct act *act, struct control_request *request, struct err *err)
+{
+	const json_t *args = control_args(request), *ids = json_object_get(args, "ids");
+	struct guid first = {{0}}, last;
+	struct arena *arena = arena_new(QUEUE_ADDRESSES_BYTES_MAX);
+	bool all = json_is_true(json_object_get(args, "all"));
+	enum err_code code = queue_match_parse(arena, args, &act->match, err);
+	memset(last.b, 0xff, sizeof last.b);
+	if (code == ERR_OK && json_array_size(ids) && !all)
+		code = act_on_ids(act, ids, err);
+	else if (code == ERR_OK && (all || act->match.by_to || act->match.by_from))
+		code = act_on_range(act, &first, &last, false, err);
+	else if (code == ERR_OK)
+		code = err_set(err, ERR_INVALID, "which messages? give ids, to or from, or all");
+	queue_match_fini(&act->match);
+	arena_free(&arena);
 	return code;
 }
 
@@ -193,15 +193,22 @@ static struct str who_asks(const struct control_request *request)
 	return who.n ? str_upto(who, WHO_BYTES_MAX) : STR("an administrator");
 }
 
+static bool has_ids(const struct control_request *request)
+{
+	return json_array_size(json_object_get(control_args(request), "ids")) > 0;
+}
+
 static struct str why_so(const struct control_request *request)
 {
 	return str_upto(control_arg_str(request, "why"), WHY_BYTES_MAX);
 }
 
-static void run_act(struct control_request *request, struct queue *queue, enum record_type type)
+static void run_act(struct control_request *request, struct queue *queue, enum record_type type,
+	enum queue_select_state state)
 {
 	struct err err;
-	struct act act = {.queue = queue, .type = type, .each = act_on, .who = who_asks(request), .why = why_so(request)};
+	struct act act = {.queue = queue, .type = type, .state = state, .each = act_on, .who = who_asks(request),
+		.why = why_so(request)};
 	enum err_code code = act_on_all(&act, request, &err);
 	if (code)
 		control_fail(request, code, "%s", err.text);
@@ -212,12 +219,12 @@ static void run_act(struct control_request *request, struct queue *queue, enum r
 
 static void hold(struct control_request *request, void *arg)
 {
-	run_act(request, arg, RECORD_HOLD);
+	run_act(request, arg, RECORD_HOLD, QUEUE_SELECT_ANY);
 }
 
 static void release(struct control_request *request, void *arg)
 {
-	run_act(request, arg, RECORD_RELEASE);
+	run_act(request, arg, RECORD_RELEASE, QUEUE_SELECT_HELD);
 }
 
 struct checking {
@@ -272,7 +279,7 @@ static void delete(struct control_request *request, void *arg)
 		mend(request, arg);
 		return;
 	}
-	run_act(request, arg, RECORD_DELETE);
+	run_act(request, arg, RECORD_DELETE, QUEUE_SELECT_ANY);
 }
 
 // --- retry ---
@@ -285,13 +292,15 @@ struct again {
 	char reply[QUEUE_SAFE_TEXT_BYTES];
 };
 
-static enum err_code requeue_one(struct act *act, const struct guid *guid, struct err *err)
+// What is selected of a message comes in a row; it is expanded anew once.
+static enum err_code requeue_one(struct act *act, const struct record_ref *ref, struct err *err)
 {
 	struct again *again = act->again;
 	struct arena *arena = arena_new(QUEUE_ANSWER_BYTES_MAX);
-	struct requeue_found found;
-	again->query.guid = *guid;
-	enum err_code code = requeue_message(act->queue, arena, &again->query, &found, err);
+	struct requeue_found found = {.reply = STR_NONE};
+	bool first = !guid_eq(&again->query.guid, &ref->guid);
+	again->query.guid = ref->guid;
+	enum err_code code = first ? requeue_message(act->queue, arena, &again->query, &found, err) : ERR_OK;
 	again->found.copies += found.copies;
 	again->found.left += found.left;
 	again->found.later += found.later;
@@ -303,10 +312,19 @@ static enum err_code requeue_one(struct act *act, const struct guid *guid, struc
 	}
 	arena_free(&arena);
 	if (code == ERR_OK && again->then_releases)
-		return act_on(act, guid, err);
-	act->messages += found.copies + found.later + found.nobody > 0;
-	act->recipients += found.copies;
+		return act_on(act, ref, err);
+	if (found.copies + found.later + found.nobody > 0)
+		count(act, &ref->guid, found.copies);
 	return code;
+}
+
+static json_t *again_json(const struct act *act)
+{
+	const struct requeue_found *found = &act->again->found;
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o*}", "messages", (json_int_t)act->messages, "recipients",
+		(json_int_t)act->recipients, "changed", (json_int_t)found->copies, "withdrawn", (json_int_t)found->left, "later",
+		(json_int_t)found->later, "nobody", (json_int_t)found->nobody, "reply",
+		found->reply.n ? queue_safe_string(found->reply) : NULL);
 }
 
 // Expanded anew, and then due now: what came is due by its record, the rest is released as without `again`; with an address only
@@ -316,27 +334,26 @@ static void retry_again(struct control_request *request, struct queue *queue)
 	struct err err;
 	struct addr addr;
 	struct again again = {.query = {.who = who_asks(request), .answers = requeue_answers_new(queue)}};
-	struct act act = {.queue = queue, .type = RECORD_RELEASE, .each = requeue_one, .who = again.query.who, .again = &again};
+	struct act act = {.queue = queue, .type = RECORD_RELEASE, .state = QUEUE_SELECT_WAITING, .each = requeue_one,
+		.who = again.query.who, .again = &again};
 	struct str address = control_arg_str(request, "address");
 	bool all = json_is_true(json_object_get(control_args(request), "all"));
 	struct arena *arena = arena_new(QUEUE_ANSWER_BYTES_MAX);
 	enum err_code code = ERR_OK;
-	again.query.held = !all;
-	if (address.n && addr_parse(arena, address, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
+	again.query.held = has_ids(request);
+	again.then_releases = !all && address.n == 0;
+	if (json_object_get(control_args(request), "to"))
+		code = err_set(&err, ERR_INVALID, "which address is expanded anew is said by address, not by to");
+	else if (address.n && addr_parse(arena, address, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
 		code = err_set(&err, ERR_INVALID, "%.*s is no address", STR_FMT(str_upto(address, 64)));
 	else if (address.n)
 		again.query.address = addr.key;
-	again.then_releases = !all && address.n == 0;
 	if (code == ERR_OK)
 		code = act_on_all(&act, request, &err);
 	if (code)
 		control_fail(request, code, "%s", err.text);
 	else
-		control_ok(request, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o*}", "messages", (json_int_t)act.messages,
-					    "recipients", (json_int_t)act.recipients, "changed", (json_int_t)again.found.copies,
-					    "withdrawn", (json_int_t)again.found.left, "later", (json_int_t)again.found.later,
-					    "nobody", (json_int_t)again.found.nobody, "reply",
-					    again.found.reply.n ? queue_safe_string(again.found.reply) : NULL));
+		control_ok(request, again_json(&act));
 	if (code == ERR_OK && all && address.n == 0)
 		queue_flush(queue);
 	requeue_answers_free(&again.query.answers);
@@ -351,8 +368,9 @@ static void retry(struct control_request *request, void *arg)
 		retry_again(request, queue);
 		return;
 	}
-	if (json_array_size(json_object_get(control_args(request), "ids"))) {
-		run_act(request, queue, RECORD_RELEASE);
+	const json_t *args = control_args(request);
+	if (has_ids(request) || json_object_get(args, "to") || json_object_get(args, "from")) {
+		run_act(request, queue, RECORD_RELEASE, QUEUE_SELECT_WAITING);
 		return;
 	}
 	queue_flush(queue);

@@ -8,6 +8,7 @@
 #include "queue_core.h"
 
 enum {
+	QUEUE_ADDRESSES_BYTES_MAX = 64 << 10, // of a request
 	QUEUE_SAFE_TEXT_BYTES = 1000,   // of one string in an answer
 	QUEUE_ANSWER_BYTES_MAX = 64 << 20, // of the decision about one recipient, which may be a large group by now
 };

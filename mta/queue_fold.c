@@ -86,6 +86,7 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 	[SQL_READ_COPIES] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ITEM_COLUMNS) " FROM recipient r JOIN message m ON m.guid = r.guid"
 			    " WHERE r.guid = ?1 AND r.list IS NULL AND m.kind <> ?2 AND (r.state = 0 OR ?3) ORDER BY r.number",
 	[SQL_READ_ALSO] = "SELECT number, akey, address, notify, orcpt FROM also WHERE guid = ?1 ORDER BY number, akey",
+	[SQL_READ_ALSO_OF] = "SELECT akey, address FROM also WHERE guid = ?1 AND number = ?2 ORDER BY akey",
 	[SQL_READ_NEXT_DUE] = "SELECT min(next_try) FROM recipient WHERE destination = ?1 AND state = 0 AND next_try > ?2",
 	[SQL_READ_DESTINATIONS] = "SELECT destination, min(next_try) FROM recipient WHERE state = 0 GROUP BY destination",
 	[SQL_READ_ATTEMPTS] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ATTEMPT_COLUMNS) " FROM recipient WHERE attempt <> 0 AND typeof(guid) = 'blob' AND length(guid) = 16"
@@ -96,7 +97,9 @@ static const char *const sql[SQL_FOLD_STATEMENTS] = {
 			      " WHERE guid > ?1 AND typeof(guid) = 'blob' AND length(guid) = 16 ORDER BY guid LIMIT ?2",
 	[SQL_READ_RECIPIENTS] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_ITEM_COLUMNS) " FROM recipient r LEFT JOIN message m ON m.guid = r.guid"
 				" WHERE r.guid = ?1 ORDER BY r.number",
-	[SQL_READ_GUIDS] = "SELECT guid FROM message WHERE guid BETWEEN ?1 AND ?2 AND typeof(guid) = 'blob' AND length(guid) = 16",
+	[SQL_READ_GUIDS] = "SELECT guid, sender FROM message WHERE guid BETWEEN ?1 AND ?2 AND typeof(guid) = 'blob' AND length(guid) = 16",
+	[SQL_READ_SOUND] = "SELECT r.guid, r.number, r.destination, " FOLD_ROW_IS_SOUND " FROM recipient r"
+			   " LEFT JOIN message m ON m.guid = r.guid WHERE (r.guid, r.number) > (?1, ?2) ORDER BY r.guid, r.number",
 	[SQL_READ_DAMAGED] = "SELECT" QUEUE_COLUMNS_TEXT(QUEUE_DAMAGED_COLUMNS) " FROM recipient r"
 			     " LEFT JOIN message m ON m.guid = r.guid LEFT JOIN body b ON b.id = m.body WHERE NOT " FOLD_ROW_IS_SOUND
 			     " UNION ALL SELECT 'message', m.guid, NULL, NULL, NULL, m.sender, m.received, m.bytes, b.data FROM message m"

@@ -11,6 +11,7 @@
 #include "queue_columns.h"
 #include "queue_commands.h"
 #include "queue_fold_rows.h"
+#include "queue_match.h"
 #include "queue_rows.h"
 
 enum {
@@ -36,6 +37,7 @@ struct list_page {
 	struct guid after;        // in: messages with larger guids
 	struct guid last;         // in: none beyond
 	struct str state;         // in: only recipients of this state; empty: all
+	const struct queue_match *match; // in
 	struct item *items, **tail; // out: the recipients in the order of the answer, when tail is given
 	json_t *messages;         // out: an array
 	size_t n;                 // out: messages looked at
@@ -63,6 +65,22 @@ static json_t *other_address(struct str original, struct str address)
 	return original.n && !str_eq_nocase(original, address) ? queue_safe_string(original) : NULL;
 }
 
+// The other addresses of the message that led to this copy; NULL: none.
+static json_t *also(struct db *db, sqlite3_stmt *row)
+{
+	struct err err;
+	if ((db_col_i64(row, ITEM_NOTIFY) & RECORD_SHARED) == 0)
+		return NULL;
+	json_t *list = json_array();
+	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_ALSO_OF);
+	db_bind_blob(stmt, 1, db_col_blob(row, ITEM_GUID));
+	db_bind_i64(stmt, 2, db_col_i64(row, ITEM_NUMBER));
+	while (db_step(db, stmt, &err) == DB_ROW)
+		json_array_append_new(list, queue_safe_string(db_col_str(stmt, 1)));
+	db_reset(stmt);
+	return list;
+}
+
 // Of a large list the first; *more_out counts those that one line has no room for.
 static json_t *read_recipients(struct db *db, const struct guid *guid, struct item_message *message, struct list_page *page,
 	size_t *more_out)
@@ -77,7 +95,7 @@ static json_t *read_recipients(struct db *db, const struct guid *guid, struct it
 	*more_out = 0;
 	while ((step = db_step(db, stmt, err)) == DB_ROW) {
 		const char *name = state_name(db_col_i64(stmt, ITEM_STATE), db_col_i64(stmt, ITEM_ATTEMPT));
-		if (state.n && !str_eq(state, str_of_c(name)))
+		if ((state.n && !str_eq(state, str_of_c(name))) || !queue_match_row(page->match, db, stmt))
 			continue;
 		if (json_array_size(list) == PAGE_RECIPIENTS_MAX) {
 			++*more_out;
@@ -85,8 +103,9 @@ static json_t *read_recipients(struct db *db, const struct guid *guid, struct it
 		}
 		json_t *reply = db_col_is_null(stmt, ITEM_REPLY) ? json_null() : queue_safe_string(db_col_str(stmt, ITEM_REPLY));
 		json_array_append_new(list,
-			json_pack("{s:o,s:o*,s:o,s:s,s:I,s:o,s:o}", "address", queue_safe_string(db_col_str(stmt, ITEM_ADDRESS)),
-				"original", other_address(db_col_str(stmt, ITEM_ORIGINAL), db_col_str(stmt, ITEM_ADDRESS)),
+			json_pack("{s:o,s:o*,s:o*,s:o,s:s,s:I,s:o,s:o}", "address",
+				queue_safe_string(db_col_str(stmt, ITEM_ADDRESS)), "original",
+				other_address(db_col_str(stmt, ITEM_ORIGINAL), db_col_str(stmt, ITEM_ADDRESS)), "also", also(db, stmt),
 				"destination", queue_safe_string(db_col_str(stmt, ITEM_DESTINATION)), "state", name, "tries",
 				(json_int_t)db_col_i64(stmt, ITEM_TRIES), "next_try",
 				time_string(db_col_i64(stmt, ITEM_NEXT_TRY)), "last_reply", reply));
@@ -102,10 +121,12 @@ static void add_message(struct db *db, sqlite3_stmt *stmt, struct list_page *pag
 	char id[GUID_SHORT_BYTES], text[GUID_TEXT_BYTES];
 	size_t more;
 	const struct record_enter e = {.guid = page->after, .sender = db_col_str(stmt, MESSAGE_SENDER)};
+	if (!queue_match_sender(page->match, e.sender))
+		return;
 	struct item_message *message = page->tail ? item_message_new(&e, 0, STR_NONE) : NULL;
 	json_t *to = read_recipients(db, &page->after, message, page, &more);
 	item_message_drop(&message);
-	if (json_array_size(to) == 0 && page->state.n) {
+	if (json_array_size(to) == 0 && (page->state.n || page->match->by_to)) {
 		json_decref(to);
 		return;
 	}
@@ -264,41 +285,59 @@ static bool send_page(struct control_request *request, json_t *messages)
 	return there;
 }
 
+// Until the end, or nobody listens any more.
+static enum err_code list_pages(struct control_request *request, struct queue *queue, struct list_page *page, bool ways,
+	bool *there_out, struct err *err)
+{
+	enum err_code code;
+	do {
+		page->messages = json_array();
+		page->tail = ways ? &page->items : NULL;
+		code = cluster_log_read(queue->log, read_list, page, err);
+		if (code == ERR_OK && page->err.code)
+			code = err_set(err, page->err.code, "%s", page->err.text);
+		if (code == ERR_OK && page->tail)
+			add_ways(queue, page);
+		item_free_list(&page->items);
+		*there_out = code == ERR_OK && send_page(request, page->messages);
+		json_decref(page->messages);
+	} while (*there_out && page->n > 0);
+	return code;
+}
+
+// One by its id is also told where it would go now.
+static enum err_code list(struct control_request *request, struct queue *queue, struct list_page *page, bool *there_out,
+	struct err *err)
+{
+	struct str id = control_arg_str(request, "id");
+	memset(page->last.b, 0xff, sizeof page->last.b);
+	if (id.n && !queue_id_range(id, &page->after, &page->last))
+		return err_set(err, ERR_INVALID, "%.*s is neither a queue id nor a guid, nor held, waiting, trying or damaged",
+			STR_FMT(str_upto(id, 64)));
+	for (int i = sizeof page->after.b; id.n && i-- > 0 && page->after.b[i]-- == 0;) // the page begins after it
+		;
+	return list_pages(request, queue, page, id.n && queue->config.route, there_out, err);
+}
+
 void queue_list(struct control_request *request, void *arg)
 {
 	struct queue *queue = arg;
-	struct list_page page = {.state = control_arg_str(request, "state")};
-	struct str id = control_arg_str(request, "id");
+	struct queue_match match;
+	struct list_page page = {.state = control_arg_str(request, "state"), .match = &match};
+	struct arena *arena = arena_new(QUEUE_ADDRESSES_BYTES_MAX);
 	struct err err;
-	if (str_eq(page.state, STR("damaged"))) {
+	bool there = true;
+	enum err_code code = queue_match_parse(arena, control_args(request), &match, &err);
+	if (code == ERR_OK && str_eq(page.state, STR("damaged"))) {
 		list_damaged(request, queue);
-		return;
+		there = false; // it was answered
+	} else if (code == ERR_OK) {
+		code = list(request, queue, &page, &there, &err);
 	}
-	memset(page.last.b, 0xff, sizeof page.last.b);
-	if (id.n && !queue_id_range(id, &page.after, &page.last)) {
-		control_fail(request, ERR_INVALID, "%.*s is neither a queue id nor a guid, nor held, waiting, trying or damaged",
-			STR_FMT(str_upto(id, 64)));
-		return;
-	}
-	for (int i = sizeof page.after.b; id.n && i-- > 0 && page.after.b[i]-- == 0;) // the page begins after it
-		;
-	do {
-		page.messages = json_array();
-		page.tail = id.n && queue->config.route ? &page.items : NULL;
-		enum err_code code = cluster_log_read(queue->log, read_list, &page, &err);
-		if (code == ERR_OK && page.err.code)
-			code = err_set(&err, page.err.code, "%s", page.err.text);
-		if (code == ERR_OK && page.tail)
-			add_ways(queue, &page);
-		item_free_list(&page.items);
-		bool there = code == ERR_OK && send_page(request, page.messages);
-		json_decref(page.messages);
-		if (code) {
-			control_fail(request, code, "%s", err.text);
-			return;
-		}
-		if (!there)
-			return;
-	} while (page.n > 0);
-	control_ok(request, NULL);
+	if (code)
+		control_fail(request, code, "%s", err.text);
+	else if (there)
+		control_ok(request, NULL);
+	queue_match_fini(&match);
+	arena_free(&arena);
 }

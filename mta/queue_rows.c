@@ -84,11 +84,16 @@ static enum err_code next_due(struct db *db, struct queue_page *page)
 	return ERR_OK;
 }
 
+uint64_t queue_rows_hash(sqlite3_stmt *stmt)
+{
+	_Static_assert((int)ITEM_GUID == 0 && (int)ITEM_NUMBER == 1, "of any statement that begins with a row's key");
+	return str_hash(db_col_blob(stmt, ITEM_GUID)) ^ (uint64_t)db_col_i64(stmt, ITEM_NUMBER);
+}
+
 static void note_damaged(sqlite3_stmt *stmt, struct queue_page *page)
 {
 	if (page->damaged_n < QUEUE_PAGE_DAMAGED_MAX)
-		page->damaged[page->damaged_n++] =
-			str_hash(db_col_blob(stmt, ITEM_GUID)) ^ (uint64_t)db_col_i64(stmt, ITEM_NUMBER);
+		page->damaged[page->damaged_n++] = queue_rows_hash(stmt);
 }
 
 void queue_rows_page(struct db *db, void *arg)

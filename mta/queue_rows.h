@@ -26,6 +26,9 @@ struct queue_page {
 };
 void queue_rows_page(struct db *db, void *page);
 
+// A row, for who counts rows: of a statement whose first two columns are its key.
+uint64_t queue_rows_hash(sqlite3_stmt *stmt);
+
 // The recipient in a row of QUEUE_ITEM_COLUMNS; strings are the statement's.
 struct record_recipient queue_rows_recipient(sqlite3_stmt *stmt);
 

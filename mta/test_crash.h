@@ -21,7 +21,7 @@
 #include "queue_rows.h"
 #include "replay.h"
 #include "router/list_header.h"
-#include "test_lmtp.h"
+#include "test_mta.h"
 
 enum mark {
 	MARK_TRIED,     // value of these: the recipient's number, 0 for all
@@ -120,9 +120,7 @@ static inline bool resolve(void *arg, struct arena *arena, struct str address, s
 {
 	(void)arg;
 	*temporary = false;
-	out->v = arena_must(arena, sizeof *out->v);
-	out->v[0] = to_mailbox(arena_dup(arena, address));
-	out->n = 1;
+	resolve_to_mailbox(arena, address, out);
 	return true;
 }
 
@@ -205,10 +203,7 @@ static inline void start(struct bench *b)
 
 static inline void stop(struct bench *b)
 {
-	queue_stop(b->queue);
-	runtime_stop(b->runtime, 2000);
-	queue_close(&b->queue);
-	runtime_free(&b->runtime);
+	end_daemon(&b->queue, &b->runtime);
 }
 
 // What was sent, without what the list put on top of its copies.

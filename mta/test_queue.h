@@ -25,7 +25,7 @@
 #include "mta/queue.h"
 #include "queue_core.h"
 #include "queue_fold.h"
-#include "test_lmtp.h"
+#include "test_mta.h"
 
 struct bench {
 	char dir[64], config[96];
@@ -59,9 +59,7 @@ static inline bool resolve(void *arg, struct arena *arena, struct str address, s
 	*temporary = str_starts(address, STR("unsure@"));
 	if (!str_ends(address, STR("@uni.example")) || *temporary)
 		return false;
-	out->v = arena_must(arena, sizeof *out->v);
-	out->v[0] = to_mailbox(arena_dup(arena, address));
-	out->n = 1;
+	resolve_to_mailbox(arena, address, out);
 	return true;
 }
 
@@ -129,10 +127,7 @@ static inline void serve(struct bench *b)
 
 static inline void stop(struct bench *b)
 {
-	queue_stop(b->queue);
-	runtime_stop(b->runtime, 2000);
-	queue_close(&b->queue);
-	runtime_free(&b->runtime);
+	end_daemon(&b->queue, &b->runtime);
 }
 
 static inline void begin_with(struct bench *b, const char *settings)

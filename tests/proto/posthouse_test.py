@@ -165,7 +165,7 @@ class PosthouseTest(unittest.TestCase):
         for words in (("queue",), ("queue", "flush", "x"), ("queue", "--json")):
             code, _, complaint = self.run_it(*words)
             self.assertEqual(code, 2)
-            self.assertIn("queue retry [--again] [--recipient ADDRESS] --all|QUEUE_ID...\n", complaint)
+            self.assertIn("queue retry [--again] [--recipient ADDRESS] --all|--to ADDRESS|@DOMAIN|--from ADDRESS|@DOMAIN|QUEUE_ID...\n", complaint)
             self.assertNotIn("directory", complaint)
         self.assertIn("no command que; `posthouse help`", self.run_it("que")[2])
         for words, what in ((("why", "--form", "x"), "--form is no option here; did you mean --from?"),
@@ -288,7 +288,7 @@ class PosthouseTest(unittest.TestCase):
             return set(done.stdout.split())
         self.assertEqual(complete("posthouse", "s"), {"settings", "status", "setup"})
         self.assertEqual(complete("posthouse", "-c", "x", "queue", "re"), {"release", "retry", "replay"})
-        self.assertEqual(complete("posthouse", "queue", "retry", "--"), {"--all", "--again", "--recipient", "--json", "--help"})
+        self.assertEqual(complete("posthouse", "queue", "retry", "--"), {"--all", "--to", "--from", "--again", "--recipient", "--json", "--help"})
         self.assertEqual(complete("posthouse", "directory", "status", "--"), {"--json", "--help"})
         self.assertEqual(complete("posthouse", "settings", "--a"), {"--all"})
 

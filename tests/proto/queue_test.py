@@ -18,7 +18,9 @@ phHostEndpoint: lmtp=inet:127.0.0.1:1
 
 
 class Queue(NodeTest):
-    ldif = AWAY + user_ldif("away", host="mb9.uni.example") + user_ldif("gone", host="mb9.uni.example")
+    ldif = (AWAY + user_ldif("away", host="mb9.uni.example") + user_ldif("gone", host="mb9.uni.example") +
+            "dn: cn=team,ou=people,dc=uni,dc=example\nobjectClass: phMailAlias\ncn: team\nmail: team@uni.example\n"
+            "rfc822MailMember: away@uni.example\n\n")
 
     def send(self, subject, *to):
         with self.node.smtp() as smtp:
@@ -75,6 +77,60 @@ class Queue(NodeTest):
         stats = json.loads(self.node.run("queue", "stats", "--json", check=0).stdout)
         self.assertTrue(stats["balanced"])
         self.assertGreaterEqual(stats["ledger"]["deleted"], 1)
+
+    def listed(self, *words, check=0):
+        """Who is listed, by message: the addresses of its recipients."""
+        done = self.node.run("queue", "list", "--json", *words, check=check)
+        return sorted(sorted(r["address"] for r in json.loads(line)["recipients"]) for line in done.stdout.splitlines())
+
+    def fill(self):
+        """Three messages that wait: to both, to one, and to one from another sender. None is being tried any more."""
+        self.send("both", "away@uni.example", "gone@uni.example")
+        self.send("one", "team@uni.example")
+        with self.node.smtp() as smtp:
+            smtp.sendmail("b@else.example", ["gone@uni.example"], message("else", to="gone@uni.example"))
+        self.node.wait(lambda: [r["tries"] > 0 for m in self.node.queue() for r in m["recipients"]] == [True] * 4, "each to be tried")
+
+    def test_search_by_address(self):
+        self.fill()
+        away, gone = "away@uni.example", "gone@uni.example"
+        for words, found in ((("--to", "Gone@UNI.example"), [[gone], [gone]]), (("--to", away), [[away], [away]]),
+                             (("--to", "team@uni.example"), [[away]]), (("--to", "@uni.example"), [[away], [away, gone], [gone]]),
+                             (("--from", "a@out.example"), [[away], [away, gone]]), (("--from", "@else.example"), [[gone]]),
+                             (("--from", "@out.example", "--to", gone), [[gone]]), (("--to", gone, "waiting"), [[gone], [gone]]),
+                             (("--to", "x@uni.example"), []), (("--to", "@example"), []), (("--from", "<>"), []), (("--to", gone, "held"), [])):
+            self.assertEqual(self.listed(*words, check=0 if found else 1), sorted(found), words)
+        self.assertIn("<away@uni.example>, came for <team@uni.example>", self.node.run("queue", "list", "--to", "team@uni.example", check=0).stdout)
+        for words in (("--to", ""), ("--to", "no address"), ("--from", "@"), ("--from", "")):
+            complaint = self.node.run("queue", "list", *words, check=2).stderr
+            self.assertIn("is neither an address nor @domain", complaint)
+
+    def test_acts_by_address(self):
+        self.fill()
+
+        def act(*words, check=0):
+            done = json.loads(self.node.run("queue", *words, "--json", check=check).stdout)
+            return done["messages"], done["recipients"]
+        gone = "gone@uni.example"
+        self.assertEqual(act("hold", "--to", gone, "--why", "asked"), (2, 2))
+        self.assertEqual(self.listed("held"), [[gone], [gone]])
+        self.assertEqual(act("retry", "--to", gone), (0, 0))  # held ones stay held
+        self.assertEqual(act("release", "--to", gone, "--from", "b@else.example"), (1, 1))
+        self.assertEqual(self.listed("held"), [[gone]])
+        self.assertEqual(act("release", "--to", "away@uni.example"), (0, 0))  # is not held
+        self.assertEqual(act("retry", "--from", "a@out.example"), (2, 2))  # but for who is held
+        self.assertEqual(self.listed("held"), [[gone]])
+        both = next(m["queue_id"] for m in self.node.queue() if len(m["recipients"]) == 2)
+        self.assertEqual(act("delete", "--to", gone, both), (1, 1))  # of this message only, and who is held too
+        self.assertEqual(self.listed(), [["away@uni.example"], ["away@uni.example"], [gone]])
+        self.assertEqual(act("delete", "--from", "@else.example"), (1, 1))
+        self.assertEqual(act("delete", "--to", "team@uni.example"), (1, 1))  # what it came for
+        self.assertEqual(self.listed(), [["away@uni.example"]])
+        for words in (("delete", "--to", ""), ("delete", "--from", ""), ("hold", "--to", "@"), ("retry", "--again", "--to", gone)):
+            self.node.run("queue", *words, check=2)
+        for words in (("delete", "--all", "--to", gone), ("delete", "--damaged", "--from", gone), ("delete",)):
+            self.assertIn("usage: ", self.node.run("queue", *words, check=2).stderr)
+        self.assertEqual(self.listed(), [["away@uni.example"]])
 
     def test_retry_tries_now(self):
         self.send("again", "away@uni.example")

@@ -82,6 +82,15 @@ class QueueDamage(unittest.TestCase):
         self.assertEqual(os.listdir(self.node.path("data", "queue", "spool")), [])
         self.assertEqual(self.node.unexpected_errors(), [])
 
+    def test_a_start_tells_of_rows_that_are_not_due(self):
+        self.damage()
+        self.node.overrides.update({"retry_min_s": 3600, "retry_max_s": 3600})
+        with sqlite3.connect(self.node.path("data", "queue", "queue.db")) as db:
+            db.execute("UPDATE recipient SET next_try = next_try + 3000000")
+        db.close()
+        self.node.start()
+        self.node.wait(lambda: f"{len(DAMAGE)} rows of the queue are damaged" in self.node.run("status").stdout, "the daemon to say so")
+
     def test_a_broken_file_is_told_and_nothing_is_removed(self):
         self.damage()
         path = self.node.path("data", "queue", "queue.db")
