@@ -68,4 +68,7 @@ void cluster_log_look_at_space(struct cluster_log *log);
 void cluster_log_make_ballast(struct cluster_log *log);
 void *cluster_log_writer(void *arg);
 
+// log_snapshot.c, on the writer's thread. True: no checkpoint now. Ends the snapshot when the log needs one.
+bool cluster_log_is_frozen(struct cluster_log *log);
+
 #endif

@@ -36,6 +36,14 @@ static void unfreeze(struct db *db, void *arg)
 	log->frozen = false;
 }
 
+bool cluster_log_is_frozen(struct cluster_log *log)
+{
+	if (log->frozen && (db_wal_bytes(log->db) > CLUSTER_LOG_FROZEN_WAL_BYTES || atomic_load(&log->short_of_space) ||
+				   atomic_load(&log->snapshots_end)))
+		atomic_store(&log->thaw, true);
+	return log->frozen;
+}
+
 static enum err_code run_frozen(struct cluster_log *log, void (*fn)(struct db *db, void *arg), void *arg, struct err *err)
 {
 	char path[CLUSTER_LOG_PATH_BYTES];

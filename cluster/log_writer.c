@@ -218,12 +218,8 @@ static void commit_batch(struct cluster_log *log, struct cluster_proposal *list)
 static void maintain(struct cluster_log *log, bool idle)
 {
 	struct err err;
-	if (log->frozen) {
-		if (db_wal_bytes(log->db) > CLUSTER_LOG_FROZEN_WAL_BYTES || atomic_load(&log->short_of_space) ||
-			atomic_load(&log->snapshots_end))
-			atomic_store(&log->thaw, true);
+	if (cluster_log_is_frozen(log))
 		return;
-	}
 	if (db_wal_bytes(log->db) > (idle ? 0 : CLUSTER_LOG_WAL_BYTES)) {
 		enum err_code code = db_checkpoint(log->db, idle, &err);
 		if (code && code != ERR_NOSPACE && code != ERR_BUSY)
