@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -446,14 +447,25 @@ static void look_again(struct db *db, void *arg)
 	fail_msg("two snapshots at a time");
 }
 
+static off_t file_bytes(const struct bench *b)
+{
+	char path[128];
+	struct stat st;
+	snprintf(path, sizeof path, "%s/queue.db", b->dir);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
 static void commit_while_looking(struct db *db, void *arg)
 {
 	struct snapshot *s = arg;
 	static const char large[64 << 10];
+	off_t bytes = file_bytes(s->bench);
 	s->before = bodies_in(db, &s->failed);
 	s->bench->body = str_of(large, sizeof large); // together more than the WAL is else written back at
 	for (int i = 0; i < COMMITS; i++)
 		assert_said(s->bench, CLUSTER_CLASS_ENTER, CLUSTER_COMMITTED, ERR_OK);
+	assert_int_equal(file_bytes(s->bench), bytes);
 	s->second = cluster_log_snapshot(s->bench->log, look_again, NULL, NULL);
 	if (s->ends) {
 		cluster_log_set_reserve(s->bench->log, UINT64_MAX);
