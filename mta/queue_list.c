@@ -78,7 +78,10 @@ static json_t *also(struct db *db, sqlite3_stmt *row)
 	while (db_step(db, stmt, &err) == DB_ROW)
 		json_array_append_new(list, queue_safe_string(db_col_str(stmt, 1)));
 	db_reset(stmt);
-	return list;
+	if (json_array_size(list))
+		return list;
+	json_decref(list); // they have left since
+	return NULL;
 }
 
 // Of a large list the first; *more_out counts those that one line has no room for.

@@ -208,6 +208,36 @@ class Waiting(unittest.TestCase):
         self.assertEqual((len(self.subjects("bob")), len(self.hop.with_subject("for the team"))), (1, 1))
         self.ends(expanded=1, expanded_into=2, bounced=0, generated=0, relayed=1)
 
+    def test_two_aliases_lead_to_one_mailbox_and_one_is_corrected(self):
+        """Whichever of the two: nobody gets two copies, and nobody none."""
+        self.node.overrides.update({"retry_min_s": 3600, "retry_max_s": 3600})
+        dana = user_ldif("dana", host="mb9.uni.example")
+
+        def two(team, crew):
+            return dana + alias_ldif("team", f"{team}@uni.example") + alias_ldif("crew", f"{crew}@uni.example")
+
+        def correct(team, crew, who):
+            self.directory(two(team, crew))
+            self.node.wait(lambda: f"{who}@uni.example" in str(self.node.why("team@uni.example")["targets"]) + str(
+                self.node.why("crew@uni.example")["targets"]), "the change to be in the shadow")
+            return json.loads(self.node.run("queue", "retry", "--again", "--json", "--all", check=0).stdout)
+        self.start(two("dana", "dana"))
+        with self.node.submission() as smtp:
+            smtp.sendmail("ann@uni.example", ["team@uni.example", "crew@uni.example"], message("to both"))
+        self.waits()
+        self.assertEqual(self.node.queue()[0]["recipients"][0]["also"], ["crew@uni.example"])
+        self.assertIn("<dana@uni.example>, came for <team@uni.example> and <crew@uni.example>  waiting", self.node.run("queue", "list", check=0).stdout)
+        done = correct("dana", "eve", "eve")  # the second one
+        self.assertEqual((done["changed"], done["withdrawn"]), (1, 0))
+        self.node.wait_messages(1, "eve")
+        self.waits()
+        self.assertNotIn("also", self.node.queue()[0]["recipients"][0])
+        done = correct("bob", "eve", "bob")  # and then the first
+        self.assertEqual((done["changed"], done["withdrawn"]), (2, 1))
+        self.arrives("bob")
+        self.assertEqual((len(self.subjects("eve")), len(self.subjects("bob"))), (1, 1))
+        self.ends(expanded=1, expanded_into=2, bounced=0, generated=0, delivered=2)
+
     def test_all_that_waits_is_expanded_anew(self):
         self.node.overrides.update({"retry_min_s": 3600, "retry_max_s": 3600})
         self.start(user_ldif("dana", host="mb9.uni.example") + alias_ldif("team", "dana@uni.example"))
