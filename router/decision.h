@@ -117,6 +117,8 @@ struct decision {
 	struct str owner;      // of the list that the recipient is; in arena
 	const struct list_header *header; // of its copies; in arena; NULL: none
 	bool is_list;
+	struct guid author;    // entryUUID of who has the sender's address, once it was looked for; zero: nobody
+	bool has_author;       // it was
 	bool too_big;
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "our_domain.h"
 
 enum purpose { TO_LOG_IN, TO_DELIVER };
 
@@ -30,7 +31,7 @@ enum directory_answer home_domain(struct directory *directory, const struct entr
 	struct directory_match match;
 	if (addr_parse(arena, entry_first(user, ATTR_MAIL), ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
 		return DIRECTORY_NONE;
-	enum directory_answer answer = directory_find(directory, DIRECTORY_DOMAIN, addr.domain.key, arena, &match);
+	enum directory_answer answer = our_domain_find(directory, addr.domain.key, arena, &match);
 	if (answer == DIRECTORY_FOUND)
 		*domain_out = match.entry;
 	return answer;
@@ -38,10 +39,9 @@ enum directory_answer home_domain(struct directory *directory, const struct entr
 
 struct str home_delimiters(struct directory *directory, const struct entry *user, struct str setting, struct arena *arena)
 {
-	const struct entry *domain;
-	bool own = home_domain(directory, user, arena, &domain) == DIRECTORY_FOUND &&
-		   entry_has(domain, ATTR_PH_SUBADDRESS_DELIMITER);
-	return own ? entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER) : setting;
+	const struct entry *domain = NULL;
+	bool known = home_domain(directory, user, arena, &domain) == DIRECTORY_FOUND;
+	return our_domain_delimiters(known ? domain : NULL, setting);
 }
 
 static bool status_allows(struct directory *directory, const struct entry *entry, enum purpose purpose, struct home *home)
@@ -184,10 +184,8 @@ static struct str delimiters_of(struct directory *directory, const struct home_r
 	struct arena *arena)
 {
 	struct directory_match match;
-	if (directory_find(directory, DIRECTORY_DOMAIN, addr->domain.key, arena, &match) == DIRECTORY_FOUND &&
-		entry_has(match.entry, ATTR_PH_SUBADDRESS_DELIMITER))
-		return entry_first(match.entry, ATTR_PH_SUBADDRESS_DELIMITER);
-	return rules->delimiters;
+	bool known = our_domain_find(directory, addr->domain.key, arena, &match) == DIRECTORY_FOUND;
+	return our_domain_delimiters(known ? match.entry : NULL, rules->delimiters);
 }
 
 void home_of_recipient(struct directory *directory, const struct home_rules *rules, const struct addr *recipient,

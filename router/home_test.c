@@ -18,7 +18,11 @@
 
 static const char people[] =
 	"dn: dc=d1\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
-	"dn: dc=d2\nobjectClass: phMailDomain\nassociatedDomain: alias.example\nphDomainType: alias\nphDomainAliasOf: uni.example\n\n"
+	"dn: dc=d2\nobjectClass: phMailDomain\nassociatedDomain: alias.example\nphDomainType: alias\nphDomainAliasOf: uni.example\n"
+	"phIncludeSubdomains: TRUE\n\n"
+	"dn: dc=d4\nobjectClass: phMailDomain\nassociatedDomain: twice.example\nphDomainType: alias\nphDomainAliasOf: alias.example\n\n"
+	"dn: dc=d5\nobjectClass: phMailDomain\nassociatedDomain: above.example\nphDomainType: local\nphIncludeSubdomains: TRUE\n"
+	"phSubaddressDelimiter: _\nphStatus: suspended\n\n"
 	"dn: dc=d3\nobjectClass: phMailDomain\nassociatedDomain: dash.example\nphDomainType: local\nphSubaddressDelimiter: -\n\n"
 	"dn: dc=t1\nobjectClass: phMailDomain\nassociatedDomain: torn.example\nphDomainType: local\nphStatus: suspended\n\n"
 	"dn: dc=t2\nobjectClass: phMailDomain\nassociatedDomain: torn.example\nphDomainType: local\n\n"
@@ -42,6 +46,9 @@ static const char people[] =
 	"dn: uid=dan,dc=uni\nobjectClass: phMailUser\nuid: dan\nmail: dan@dash.example\n\n"
 	"dn: uid=tor,dc=uni\nobjectClass: phMailUser\nuid: tor\nmail: tor@torn.example\nmailHost: mb1.uni.example\n"
 	"entryUUID: 00000000-0000-0000-0000-00000000000e\n\n"
+	"dn: uid=above,dc=uni\nobjectClass: phMailUser\nuid: above\nmail: sue@x.above.example\nmailHost: mb1.uni.example\n"
+	"entryUUID: 00000000-0000-0000-0000-000000000020\n\n"
+	"dn: cn=own\nobjectClass: phMailAlias\nmailLocalAddress: anna+own@uni.example\nrfc822MailMember: bob@uni.example\n\n"
 	"dn: cn=info\nobjectClass: phMailAlias\nmailLocalAddress: info@uni.example\nrfc822MailMember: anna@uni.example\n"
 	"phSendAsGrant: UID=anna, DC=uni\nentryUUID: 00000000-0000-0000-0000-000000000010\n\n"
 	"dn: cn=office\nobjectClass: phMailGroup\nmail: office@uni.example\nmember: uid=bob,dc=uni\nphSendAsGrant: cn=office\n\n"
@@ -80,6 +87,7 @@ static const struct log_in_row {
 	{ACCOUNT("09"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL}, // two entries, one mailbox
 	{ACCOUNT("0a"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL},
 	{ACCOUNT("0e"), HOME_UNAVAILABLE, HOME_UNAVAILABLE, NULL}, // two entries for the domain, and one is suspended
+	{ACCOUNT("20"), HOME_REFUSED, HOME_UNAVAILABLE, NULL}, // the domain above is suspended
 	{ACCOUNT("10"), HOME_NONE, HOME_UNAVAILABLE, NULL}, // an alias has no mailbox
 	{ACCOUNT("ff"), HOME_NONE, HOME_UNAVAILABLE, NULL},
 	{"anna", HOME_NONE, HOME_UNAVAILABLE, NULL},
@@ -188,6 +196,13 @@ static const struct sender_row {
 	{ACCOUNT("01"), "nobody@uni.example", SENDER_REFUSED, ""},
 	{ACCOUNT("01"), "twin@uni.example", SENDER_UNAVAILABLE, ""},
 	{ACCOUNT("01"), "\"anna@uni.example\"@else.example", SENDER_REFUSED, ""},
+	{ACCOUNT("01"), "anna@twice.example", SENDER_ALLOWED, "mail"}, // an alias of an alias
+	{ACCOUNT("01"), "anna@x.alias.example", SENDER_ALLOWED, "mail"},
+	{ACCOUNT("01"), "anna@x.uni.example", SENDER_REFUSED, ""}, // uni.example includes none
+	{ACCOUNT("20"), "sue@x.above.example", SENDER_ALLOWED, "mail"},
+	{ACCOUNT("20"), "sue_d@x.above.example", SENDER_ALLOWED, "mail"},
+	{ACCOUNT("20"), "sue+d@x.above.example", SENDER_REFUSED, ""},
+	{ACCOUNT("01"), "anna+own@uni.example", SENDER_REFUSED, ""}, // somebody's own
 	{ACCOUNT("02"), "news@uni.example", SENDER_ALLOWED, "phSendAs"},
 	{ACCOUNT("02"), "whoever@brand.example", SENDER_ALLOWED, "phSendAs"},
 	{ACCOUNT("02"), "x@sub.brand.example", SENDER_REFUSED, ""},

@@ -7,6 +7,7 @@
 #include "base/must.h"
 #include "list.h"
 #include "member_url.h"
+#include "our_domain.h"
 #include "recipient_steps.h"
 
 enum {
@@ -18,9 +19,7 @@ enum {
 
 struct poster {
 	const struct addr *addr;
-	struct addr base;            // without its detail
-	bool has_base;
-	struct str aliased;          // domain.key of the domain that his is an alias of; empty: it is none
+	struct our_domain_spellings spellings;
 	const struct entry *entries[2]; // of the address, of the log-in
 	size_t n;
 	// and the lists and groups that the message comes through, upward from here; NULL: it comes to this one itself
@@ -35,51 +34,45 @@ static const struct decision_item *group_at(const struct decision_item *via)
 	return via;
 }
 
-static bool add_entry(struct decision *d, struct poster *p, enum directory_key kind, struct str key)
+// Whose is the address, in whichever spelling? False: cannot know now, which was said.
+static bool find_owner(struct decision *d, struct poster *p)
 {
-	const struct entry *entry;
-	enum decision_found found = decision_find(d, kind, key, &entry);
-	if (found == DECISION_SOMEBODY)
-		p->entries[p->n++] = entry;
-	return found != DECISION_DOUBT;
-}
-
-// The same address in the domain that his is an alias of, when nobody has it in his. False: cannot know now.
-static bool find_aliased(struct decision *d, struct poster *p)
-{
-	const struct entry *domain;
-	struct domain target;
-	struct addr aliased;
-	const struct addr *spellings[] = {p->addr, &p->base};
-	enum decision_found found = decision_find(d, DIRECTORY_DOMAIN, p->addr->domain.key, &domain);
-	if (found != DECISION_SOMEBODY)
-		return found == DECISION_NOBODY;
-	if (!str_eq_nocase(entry_first(domain, ATTR_PH_DOMAIN_TYPE), STR("alias")) ||
-		domain_parse(d->scratch, entry_first(domain, ATTR_PH_DOMAIN_ALIAS_OF), DOMAIN_UTF8, &target) != DOMAIN_OK)
+	const struct directory_match *owner = &p->spellings.owner;
+	enum directory_answer answer = our_domain_spell(d->directory, p->addr, d->query->delimiters, d->scratch, &p->spellings);
+	d->entries += p->spellings.n;
+	switch (answer) {
+	case DIRECTORY_FOUND:
+		p->entries[p->n++] = owner->entry;
 		return true;
-	p->aliased = target.key;
-	for (size_t i = 0; i < 1 + (size_t)p->has_base && p->n == 0; i++)
-		if (addr_with_domain(d->scratch, spellings[i], &target, &aliased) == ADDR_OK &&
-			!add_entry(d, p, DIRECTORY_ADDRESS, aliased.key))
-			return false;
-	return true;
+	case DIRECTORY_NONE:
+		return true;
+	case DIRECTORY_AMBIGUOUS:
+		decision_reason(d, "ambiguous", owner->entry->dn, ATTR_NONE, p->addr->text);
+		decision_reason(d, "ambiguous", owner->other->dn, ATTR_NONE, p->addr->text);
+		decision_later(d, CAUSE_AMBIGUOUS);
+		return false;
+	case DIRECTORY_UNAVAILABLE:
+		decision_reason(d, "unavailable", STR_NONE, ATTR_NONE, str_of_c(directory_trouble(d->directory)));
+		decision_later(d, CAUSE_UNAVAILABLE);
+		return false;
+	}
+	unreachable("directory_answer");
 }
 
-// False: cannot know now; decision_find has said so.
+// False: cannot know now, which was said.
 static bool find_poster(struct decision *d, struct poster *p)
 {
 	struct guid account;
-	struct str detail;
+	const struct entry *entry;
 	*p = (struct poster){.addr = d->query->sender};
-	p->has_base = addr_detail(d->scratch, p->addr, d->query->delimiters, &p->base, &detail);
-	if (!addr_is_null(p->addr) && !add_entry(d, p, DIRECTORY_ADDRESS, p->addr->key))
+	if (!find_owner(d, p))
 		return false;
-	if (p->n == 0 && p->has_base && !add_entry(d, p, DIRECTORY_ADDRESS, p->base.key))
-		return false;
-	if (p->n == 0 && !addr_is_null(p->addr) && !find_aliased(d, p))
-		return false;
-	return d->query->account.n == 0 || !guid_parse(d->query->account, &account) ||
-	       add_entry(d, p, DIRECTORY_UUID, guid_bytes(&account));
+	if (d->query->account.n == 0 || !guid_parse(d->query->account, &account))
+		return true;
+	enum decision_found found = decision_find(d, DIRECTORY_UUID, guid_bytes(&account), &entry);
+	if (found == DECISION_SOMEBODY)
+		p->entries[p->n++] = entry;
+	return found != DECISION_DOUBT;
 }
 
 static bool is_key(struct decision *d, struct str value, struct str key)
@@ -110,14 +103,12 @@ static bool is_address_of(struct decision *d, const struct entry *entry, struct 
 // An address or "@domain".
 static bool is_poster(struct decision *d, const struct poster *p, struct str value)
 {
-	if (addr_is_null(p->addr))
-		return false;
-	if (str_starts(value, STR("@")))
-		return str_eq_nocase(str_from(value, 1), p->addr->domain.key) ||
-		       (p->aliased.n && str_eq_nocase(str_from(value, 1), p->aliased));
-	if (is_key(d, value, p->addr->key) || (p->has_base && is_key(d, value, p->base.key)))
-		return true;
-	for (size_t i = 0; i < p->n; i++)
+	bool is_domain = str_starts(value, STR("@"));
+	for (size_t i = 0; i < p->spellings.n; i++)
+		if (is_domain ? str_eq_nocase(str_from(value, 1), p->spellings.v[i].domain.key) :
+				is_key(d, value, p->spellings.v[i].key))
+			return true;
+	for (size_t i = 0; !is_domain && p->spellings.n && i < p->n; i++)
 		if (is_address_of(d, p->entries[i], value))
 			return true;
 	return false;
@@ -461,11 +452,12 @@ enum list_post list_may_post(struct decision *d, const struct decision_item *ite
 
 bool list_is_author(struct decision *d, const struct entry *user)
 {
-	const struct addr *sender = d->query->sender;
-	struct addr base;
-	struct str detail;
-	if (sender == NULL || addr_is_null(sender))
+	struct our_domain_spellings spellings;
+	if (d->query->sender == NULL)
 		return false;
-	return is_address_of(d, user, sender->key) ||
-	       (addr_detail(d->scratch, sender, d->query->delimiters, &base, &detail) && is_address_of(d, user, base.key));
+	if (!d->has_author &&
+		our_domain_spell(d->directory, d->query->sender, d->query->delimiters, d->scratch, &spellings) == DIRECTORY_FOUND)
+		d->author = spellings.owner.entry->uuid;
+	d->has_author = true;
+	return !guid_is_zero(&d->author) && guid_eq(&d->author, &user->uuid);
 }

@@ -21,6 +21,11 @@
 static const char world_ldif[] =
 	"dn: dc=uni\nobjectClass: phMailDomain\nassociatedDomain: uni.example\nphDomainType: local\n\n"
 	"dn: dc=alias\nobjectClass: phMailDomain\nassociatedDomain: alias.example\nphDomainType: alias\nphDomainAliasOf: uni.example\n\n"
+	"dn: dc=twice\nobjectClass: phMailDomain\nassociatedDomain: twice.example\nphDomainType: alias\nphDomainAliasOf: alias.example\n"
+	"phIncludeSubdomains: TRUE\n\n"
+	"dn: dc=under\nobjectClass: phMailDomain\nassociatedDomain: under.example\nphDomainType: local\nphSubaddressDelimiter: _\n\n"
+	"dn: cn=under,dc=uni\nobjectClass: phMailUser\nmail: uma@under.example\nmailHost: mb1.uni.example\n"
+	"entryUUID: 00000000-0000-0000-0000-0000000000ee\n\n"
 	"dn: dc=role\nobjectClass: phMailDomain\nassociatedDomain: role.example\nphDomainType: local\n\n"
 	"dn: cn=pm\nobjectClass: phMailGroup\nobjectClass: phMailList\ncn: pm\nmail: postmaster@role.example\nmember: uid=anna,dc=uni\n"
 	"phListPostPolicy: nobody\n\n"
@@ -40,6 +45,7 @@ static const char world_ldif[] =
 	"phListModeratorAddress: mod@else.example\n"
 	LIST("left") "member: uid=anna,dc=uni\nphListPostPolicy: moderated\n"
 	LIST("archive") "member: uid=anna,dc=uni\nphListPostPolicy: nobody\nphListAllowedSender: anna@uni.example\n"
+	LIST("delimited") "member: cn=under,dc=uni\nphListPostPolicy: members\n"
 	LIST("typo") "member: uid=anna,dc=uni\nphListPostPolicy: everyone\n"
 	LIST("login") "member: uid=anna,dc=uni\nphListRequireAuth: TRUE\n"
 	LIST("silent") "member: uid=anna,dc=uni\nmember: uid=bob,dc=uni\nphListSuppressSender: TRUE\nphListRequestAddress: bob@uni.example\n"
@@ -155,6 +161,9 @@ static const struct row at_rcpt[] = {
 	{"closed@uni.example", "X@else.example", GUEST, 250, "list:closed@uni.example", "may post", "rfc822MailMember"},
 	{"closed@uni.example", "anna@alias.example", GUEST, 250, "list:closed@uni.example", "may post", "member"}, // by an alias domain
 	{"closed@uni.example", "Anna.long+x@alias.example", GUEST, 250, "list:closed@uni.example", "may post", "member"},
+	{"closed@uni.example", "anna@x.twice.example", GUEST, 250, "list:closed@uni.example", "may post", "member"},
+	{"delimited@uni.example", "uma_x@under.example", GUEST, 250, "list:delimited@uni.example", "may post", "member"},
+	{"delimited@uni.example", "uma+x@under.example", GUEST, 550, "", "may not post", "phListPostPolicy"},
 	{"closed@uni.example", "z@alias.example", GUEST, 550, "", "may not post", "phListPostPolicy"},
 	{"closed@alias.example", "z@else.example", GUEST, 550, "", "may not post", "phListPostPolicy"},
 	// roles: postmaster is reached whatever its list says, others by way of it
@@ -273,6 +282,7 @@ static void test_expansion(void **state)
 		{"open@uni.example", "z@else.example", "anna@uni.example bob@uni.example", "owner-open@uni.example", "open@uni.example"},
 		{"open@uni.example", "", "anna@uni.example bob@uni.example", "", "open@uni.example"}, // no report about a report
 		{"ours@uni.example", "z@else.example", "anna@uni.example", "errors@uni.example", "ours@uni.example"},
+		{"silent@uni.example", "anna+x@twice.example", "bob@uni.example", "owner-silent@uni.example", "silent@uni.example"},
 		{"silent@uni.example", "anna+x@uni.example", "bob@uni.example", "owner-silent@uni.example", "silent@uni.example"},
 		{"outer@uni.example", "z@else.example", "anna@uni.example bob@uni.example", "owner-outer@uni.example", "outer@uni.example"},
 		{"help@uni.example", "z@else.example", "anna@uni.example", "owner-help@uni.example", "help@uni.example"},

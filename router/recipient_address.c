@@ -2,10 +2,9 @@
 // From an address to the entry that has it, or to what its domain says when nobody has it.
 #include "base/must.h"
 #include "list.h"
+#include "our_domain.h"
 #include "outside.h"
 #include "recipient_steps.h"
-
-enum { DOMAIN_ALIASES_MAX = 8 }; // alias domains of alias domains
 
 // --- Addresses of our domains ---
 
@@ -40,12 +39,6 @@ static bool try_key(struct decision *d, struct decision_item *item, struct str k
 	return found != DECISION_NOBODY;
 }
 
-static struct str delimiters_of(const struct decision *d, const struct entry *domain)
-{
-	struct str own = entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER);
-	return own.p ? own : d->query->delimiters;
-}
-
 // If what it stands for is gone, somebody else must read it. The recipient itself counts before what it leads to.
 static void keep_role(struct decision *d, const struct decision_item *item, const struct addr *addr, const struct entry *domain)
 {
@@ -69,7 +62,7 @@ static bool try_address(struct decision *d, struct decision_item *item, const st
 		keep_role(d, item, addr, domain);
 		return true;
 	}
-	if (addr_detail(d->scratch, addr, delimiters_of(d, domain), &base, &detail) &&
+	if (addr_detail(d->scratch, addr, our_domain_delimiters(domain, d->query->delimiters), &base, &detail) &&
 		try_key(d, item, base.key, &base, detail)) {
 		struct str own = entry_first(domain, ATTR_PH_SUBADDRESS_DELIMITER); // is said; the detail is the target's
 		decision_reason(d, "detail", domain->dn, own.p ? ATTR_PH_SUBADDRESS_DELIMITER : ATTR_NONE, own.p ? own : detail);
@@ -133,7 +126,7 @@ static enum decision_found find_text(struct decision *d, struct str text)
 static void add_catch_all(struct decision *d, struct decision_item *item, struct str pattern, const struct addr *addr,
 	const struct entry *domain)
 {
-	struct str delimiters = delimiters_of(d, domain), detail = STR_NONE;
+	struct str delimiters = our_domain_delimiters(domain, d->query->delimiters), detail = STR_NONE;
 	struct addr base;
 	ptrdiff_t at = str_find(pattern, STR("%1"));
 	struct str text = at >= 0 ? fill_in(d, pattern, (size_t)at, addr->local) : pattern;
@@ -241,7 +234,7 @@ static void route_unknown_elsewhere(struct decision *d, struct decision_item *it
 // The entry of a domain, or of one above it that includes its subdomains.
 static enum decision_found find_domain(struct decision *d, struct str key, const struct entry **domain_out)
 {
-	struct str name = key, label;
+	struct str name = key;
 	if (d->domain_key.n && str_eq(d->domain_key, key)) { // the same as the member before
 		*domain_out = &d->domain;
 		return DECISION_SOMEBODY;
@@ -250,13 +243,13 @@ static enum decision_found find_domain(struct decision *d, struct str key, const
 		return DECISION_NOBODY;
 	for (;;) {
 		enum decision_found found = decision_find(d, DIRECTORY_DOMAIN, name, domain_out);
-		if (found == DECISION_SOMEBODY && name.n < key.n && !entry_flag(*domain_out, ATTR_PH_INCLUDE_SUBDOMAINS))
+		if (found == DECISION_SOMEBODY && !our_domain_covers(*domain_out, name, key))
 			found = DECISION_NOBODY;
 		if (found == DECISION_SOMEBODY) {
 			decision_keep_domain(d, key, *domain_out);
 			*domain_out = &d->domain;
 		}
-		if (found == DECISION_NOBODY && str_cut(name, '.', &label, &name))
+		if (found == DECISION_NOBODY && our_domain_above(&name))
 			continue;
 		if (found == DECISION_NOBODY)
 			d->outside_key = arena_dup(d->work, key);
@@ -271,20 +264,11 @@ static enum domain_type type_of(const struct entry *domain)
 	struct str type = entry_first(domain, ATTR_PH_DOMAIN_TYPE);
 	if (str_eq_nocase(type, STR("local")))
 		return TYPE_LOCAL;
-	if (str_eq_nocase(type, STR("alias")))
+	if (our_domain_is_alias(domain))
 		return TYPE_ALIAS;
 	if (str_eq_nocase(type, STR("relay")) || str_eq_nocase(type, STR("backup")))
 		return TYPE_RELAY;
 	return TYPE_UNKNOWN;
-}
-
-// The address in the domain that its own is an alias of; false when that is not said.
-static bool follow_alias(struct decision *d, const struct addr *addr, const struct entry *domain, struct addr *addr_out)
-{
-	struct str target = entry_first(domain, ATTR_PH_DOMAIN_ALIAS_OF);
-	struct domain parsed;
-	return target.p && domain_parse(d->scratch, target, DOMAIN_UTF8, &parsed) == DOMAIN_OK &&
-	       addr_with_domain(d->scratch, addr, &parsed, addr_out) == ADDR_OK;
 }
 
 // Is it postmaster, or the recipient itself a role, in a domain of ours?
@@ -347,7 +331,7 @@ static void route_ours(struct decision *d, struct decision_item *item, const str
 void recipient_address(struct decision *d, struct decision_item *item, struct addr addr)
 {
 	const struct entry *domain;
-	for (unsigned aliases = 0; aliases < DOMAIN_ALIASES_MAX; aliases++) {
+	for (unsigned aliases = 0; aliases < OUR_DOMAIN_ALIASES_MAX; aliases++) {
 		struct addr target;
 		enum decision_found found = find_domain(d, addr.domain.key, &domain);
 		if (found == DECISION_NOBODY && aliases == 0) {
@@ -360,7 +344,7 @@ void recipient_address(struct decision *d, struct decision_item *item, struct ad
 			return;
 		decision_reason(d, "domain", domain->dn, ATTR_PH_DOMAIN_TYPE, entry_first(domain, ATTR_PH_DOMAIN_TYPE));
 		enum domain_type type = type_of(domain);
-		if (type != TYPE_ALIAS || !follow_alias(d, &addr, domain, &target)) {
+		if (type != TYPE_ALIAS || !our_domain_follow(domain, &addr, d->scratch, &target)) {
 			route_ours(d, item, &addr, domain, type);
 			return;
 		}

@@ -3,19 +3,16 @@
 #include "router/sender.h"
 
 #include "base/must.h"
+#include "our_domain.h"
 
-enum {
-	SPELLINGS_MAX = 4,  // the address, without detail, and both in the domain that its own is an alias of
-	MEMBERS_MAX = 5000, // of a group that has the grant; members further down are not looked at on a fiber
-};
+enum { MEMBERS_MAX = 5000 }; // of a group that has the grant; of those further down names count only as they are written
 
 struct check {
 	struct directory *directory;
 	struct arena *arena;
 	const struct entry *account;
 	struct guid account_dn;
-	struct addr spellings[SPELLINGS_MAX];
-	size_t n_spellings;
+	struct our_domain_spellings spellings; // of the sender
 	struct sender_why why;
 };
 
@@ -25,49 +22,20 @@ static bool allow(struct check *c, const struct entry *entry, enum attr attr, st
 	return true;
 }
 
-static void add_spelling(struct check *c, const struct addr *addr, struct str delimiters)
-{
-	struct addr base;
-	struct str detail;
-	c->spellings[c->n_spellings++] = *addr;
-	if (addr_detail(c->arena, addr, delimiters, &base, &detail))
-		c->spellings[c->n_spellings++] = base;
-}
-
-static void collect_spellings(struct check *c, const struct addr *sender, struct str delimiters)
-{
-	struct directory_match match;
-	struct domain target;
-	struct addr aliased;
-	bool known = directory_find(c->directory, DIRECTORY_DOMAIN, sender->domain.key, c->arena, &match) == DIRECTORY_FOUND;
-	if (known && entry_has(match.entry, ATTR_PH_SUBADDRESS_DELIMITER))
-		delimiters = entry_first(match.entry, ATTR_PH_SUBADDRESS_DELIMITER);
-	add_spelling(c, sender, delimiters);
-	for (size_t i = 0; i < c->n_spellings; i++) {
-		struct directory_match owner;
-		if (directory_find(c->directory, DIRECTORY_ADDRESS, c->spellings[i].key, c->arena, &owner) != DIRECTORY_NONE)
-			return; // somebody has it in the alias domain itself
-	}
-	if (known && str_eq_nocase(entry_first(match.entry, ATTR_PH_DOMAIN_TYPE), STR("alias")) &&
-		domain_parse(c->arena, entry_first(match.entry, ATTR_PH_DOMAIN_ALIAS_OF), DOMAIN_UTF8, &target) == DOMAIN_OK &&
-		addr_with_domain(c->arena, sender, &target, &aliased) == ADDR_OK)
-		add_spelling(c, &aliased, delimiters);
-}
-
 // An address or "@domain" of the directory against the sender's spellings.
 static bool names_sender(struct check *c, struct str value)
 {
 	struct addr addr;
 	if (str_starts(value, STR("@"))) {
-		for (size_t i = 0; i < c->n_spellings; i++)
-			if (str_eq(str_from(value, 1), c->spellings[i].domain.key))
+		for (size_t i = 0; i < c->spellings.n; i++)
+			if (str_eq(str_from(value, 1), c->spellings.v[i].domain.key))
 				return true;
 		return false;
 	}
 	if (addr_parse(c->arena, value, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) != ADDR_OK)
 		return false;
-	for (size_t i = 0; i < c->n_spellings; i++)
-		if (addr_same(&addr, &c->spellings[i]))
+	for (size_t i = 0; i < c->spellings.n; i++)
+		if (addr_same(&addr, &c->spellings.v[i]))
 			return true;
 	return false;
 }
@@ -95,8 +63,8 @@ static bool is_member(struct check *c, const struct entry *group)
 {
 	struct entry_cursor cursor = {0};
 	struct str dn;
-	for (size_t n = 0; n < MEMBERS_MAX && entry_next(group, ATTR_MEMBER, &cursor, &dn); n++)
-		if (is_account(c, dn))
+	for (size_t n = 0; entry_next(group, ATTR_MEMBER, &cursor, &dn); n++)
+		if (str_eq_nocase(dn, c->account->dn) || (n < MEMBERS_MAX && is_account(c, dn)))
 			return true;
 	return false;
 }
@@ -113,24 +81,9 @@ static bool grants(struct check *c, const struct entry *owner)
 	return false;
 }
 
-// Of the entries that have the sender's address.
-static enum sender_answer ask_owners(struct check *c)
+static enum sender_answer refused(struct directory *directory)
 {
-	struct directory_match match;
-	for (size_t i = 0; i < c->n_spellings; i++) {
-		switch (directory_find(c->directory, DIRECTORY_ADDRESS, c->spellings[i].key, c->arena, &match)) {
-		case DIRECTORY_NONE:
-			break;
-		case DIRECTORY_AMBIGUOUS:
-		case DIRECTORY_UNAVAILABLE:
-			return SENDER_UNAVAILABLE;
-		case DIRECTORY_FOUND:
-			if (grants(c, match.entry))
-				return SENDER_ALLOWED;
-			break;
-		}
-	}
-	struct directory_status status = directory_status(c->directory);
+	struct directory_status status = directory_status(directory);
 	return status.complete && status.fresh ? SENDER_REFUSED : SENDER_UNAVAILABLE;
 }
 
@@ -146,8 +99,19 @@ static enum sender_answer check(struct check *c, struct str account, const struc
 	c->why = (struct sender_why){.entry = c->account->dn, .attribute = ""};
 	if (addr_is_null(sender))
 		return SENDER_ALLOWED;
-	collect_spellings(c, sender, delimiters);
-	return is_own(c) ? SENDER_ALLOWED : ask_owners(c);
+	enum directory_answer owner = our_domain_spell(c->directory, sender, delimiters, c->arena, &c->spellings);
+	if (is_own(c))
+		return SENDER_ALLOWED;
+	switch (owner) {
+	case DIRECTORY_FOUND:
+		return grants(c, c->spellings.owner.entry) ? SENDER_ALLOWED : refused(c->directory);
+	case DIRECTORY_NONE:
+		return refused(c->directory);
+	case DIRECTORY_AMBIGUOUS:
+	case DIRECTORY_UNAVAILABLE:
+		return SENDER_UNAVAILABLE;
+	}
+	unreachable("directory_answer");
 }
 
 enum sender_answer sender_check(struct directory *directory, struct str account, const struct addr *sender, struct str delimiters,

@@ -7,7 +7,7 @@
 //     switch (home.answer) {
 //     case HOME_HERE:        open_mailbox(home.mailbox_id); break;
 //     case HOME_ELSEWHERE:   ... "NO [UNAVAILABLE] ..." with home.text; the proxy comes later ...
-//     case HOME_NONE: case HOME_REFUSED: case HOME_UNAVAILABLE: ... home.text ...
+//     case HOME_NONE: case HOME_REFUSED: case HOME_HELD: case HOME_UNAVAILABLE: ... home.text ...
 //     }
 //
 // Pure, as router/recipient.h. Results live in the arena.
@@ -49,8 +49,8 @@ struct home {
 	const char *text;           // why, for the reply and the log: a literal
 };
 
-// The domain of a user's mail address, whose phStatus and phExpires hold for all in it. NONE: it is none of ours; AMBIGUOUS,
-// UNAVAILABLE: nobody knows what it forbids, so nothing is allowed now.
+// The domain of a user's mail address, or one above that includes it, whose phStatus and phExpires hold for all in it. NONE: it is
+// none of ours; AMBIGUOUS, UNAVAILABLE: nobody knows what it forbids, so nothing is allowed now.
 enum directory_answer home_domain(struct directory *directory, const struct entry *user, struct arena *arena,
 	const struct entry **domain_out);
 

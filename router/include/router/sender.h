@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whom may a login be? The check of MAIL FROM (and From) at submission: threat sender-login.
+// Whom may a login be? The check of MAIL FROM at submission: threat sender-login.
 //
 //     switch (sender_check(directory, account, &mail_from, s->delimiter, arena, &why)) {
 //     case SENDER_ALLOWED:     break;
@@ -7,9 +7,9 @@
 //     case SENDER_UNAVAILABLE: 451 ...
 //     }
 //
-// A login may send as: its own mail, phIntlAddress and mailLocalAddress (with any detail), what phSendAs names (an address or a
-// whole
-// @domain), any entry whose phSendAsGrant names its DN or a group that it is a direct member of, and the empty sender. Pure.
+// A login may send as: its own mail, phIntlAddress and mailLocalAddress, with any detail and in each domain that is an alias of
+// theirs unless somebody else has the address there; what phSendAs names (an address or a whole @domain); any entry whose
+// phSendAsGrant names its DN or a group that it is a direct member of; and the empty sender. Pure.
 #ifndef ROUTER_SENDER_H
 #define ROUTER_SENDER_H
 
