@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The domain of an address, as the directory has it, and which addresses therefore mean the same: what RCPT TO follows, for all who
-// must not say otherwise of the same address (who may send as whom, who may post, where the mailbox is).
+// The domain of an address, as the directory has it, and which addresses therefore mean the same: what RCPT TO follows, for all
+// who must not say otherwise of the same address (who may send as whom, who may post, where the mailbox is).
 //
 //     struct directory_match match;
 //     if (our_domain_find(directory, addr.domain.key, arena, &match) == DIRECTORY_FOUND)

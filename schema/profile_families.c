@@ -23,6 +23,9 @@ static const char *const qmail_ldap[] = {
 static const char *const sun[] = {
 #include "profiles/sun.def"
 	NULL};
+static const char *const kolab[] = {
+#include "profiles/kolab.def"
+	NULL};
 #undef PROFILE_LINE
 
 static const struct {
@@ -36,6 +39,7 @@ static const struct {
 	[SETTINGS_LDAP_PROFILE_AD] = {"ad", ad},
 	[SETTINGS_LDAP_PROFILE_QMAIL_LDAP] = {"qmail-ldap", qmail_ldap},
 	[SETTINGS_LDAP_PROFILE_SUN] = {"sun", sun},
+	[SETTINGS_LDAP_PROFILE_KOLAB] = {"kolab", kolab},
 };
 
 const char *profile_name(int family)

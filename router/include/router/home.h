@@ -49,8 +49,8 @@ struct home {
 	const char *text;           // why, for the reply and the log: a literal
 };
 
-// The domain of a user's mail address, or one above that includes it, whose phStatus and phExpires hold for all in it. NONE: it is
-// none of ours; AMBIGUOUS, UNAVAILABLE: nobody knows what it forbids, so nothing is allowed now.
+// The domain of a user's mail address, or one above that includes it, whose phStatus and phExpires hold for all in it. NONE: it
+// is none of ours; AMBIGUOUS, UNAVAILABLE: nobody knows what it forbids, so nothing is allowed now.
 enum directory_answer home_domain(struct directory *directory, const struct entry *user, struct arena *arena,
 	const struct entry **domain_out);
 

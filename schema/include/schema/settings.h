@@ -30,7 +30,8 @@
 #define SETTINGS_LDAP_PROFILE(X)                                                                                              \
 	X(SETTINGS_LDAP_PROFILE_NATIVE, "native") X(SETTINGS_LDAP_PROFILE_LASER, "laser")                                     \
 	X(SETTINGS_LDAP_PROFILE_COURIER, "courier") X(SETTINGS_LDAP_PROFILE_ZIMBRA, "zimbra") X(SETTINGS_LDAP_PROFILE_AD, "ad") \
-	X(SETTINGS_LDAP_PROFILE_QMAIL_LDAP, "qmail-ldap") X(SETTINGS_LDAP_PROFILE_SUN, "sun")
+	X(SETTINGS_LDAP_PROFILE_QMAIL_LDAP, "qmail-ldap") X(SETTINGS_LDAP_PROFILE_SUN, "sun")                                 \
+	X(SETTINGS_LDAP_PROFILE_KOLAB, "kolab")
 #define SETTINGS_SMTP_CLIENT_CERTIFICATE(X) \
 	X(SETTINGS_SMTP_CLIENT_CERTIFICATE_NO, "no") X(SETTINGS_SMTP_CLIENT_CERTIFICATE_ASK, "ask")
 #define SETTINGS_ROUTING_DETAIL(X) X(SETTINGS_ROUTING_DETAIL_STRIP, "strip") X(SETTINGS_ROUTING_DETAIL_PRESERVE, "preserve")
