@@ -4,12 +4,12 @@
 
 #include <poll.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "nightly.h"
 
 enum {
 	BATCH_MS = 50, // changes that keep coming are committed after so long
@@ -21,8 +21,7 @@ enum {
 
 bool replica_is_asked_to_reconcile(struct replica *replica)
 {
-	int64_t wall_ms = clock_wall_ms();
-	bool due = replica->next_reconcile_ms && wall_ms >= replica->next_reconcile_ms;
+	bool due = nightly_is_due(replica->next_reconcile_ms, clock_wall_ms());
 	pthread_mutex_lock(&replica->mutex);
 	bool asked = replica->reconcile;
 	replica->reconcile = false;
@@ -30,28 +29,12 @@ bool replica_is_asked_to_reconcile(struct replica *replica)
 	return due || asked;
 }
 
-// The next time (wall clock) that is this hour and minute, local time.
-static int64_t next_reconcile_ms(int64_t wall_ms, int hour, int minute)
-{
-	time_t now = (time_t)(wall_ms / 1000);
-	struct tm tm;
-	localtime_r(&now, &tm);
-	tm.tm_hour = hour;
-	tm.tm_min = minute;
-	tm.tm_sec = 0;
-	tm.tm_isdst = -1;
-	struct tm tomorrow = tm;
-	tomorrow.tm_mday++;
-	time_t at = mktime(&tm);
-	return (int64_t)(at > now ? at : mktime(&tomorrow)) * 1000;
-}
-
 void replica_plan_reconcile(struct replica *replica)
 {
 	static const struct guid none;
 	struct guid name = guid_derive(&none, replica->settings->hostname, STR("reconcile")); // not all nodes at once
 	int hour = (int)replica->settings->ldap_reconcile_hour;
-	replica->next_reconcile_ms = hour == NEVER_HOUR ? 0 : next_reconcile_ms(clock_wall_ms(), hour, name.b[0] % 60);
+	replica->next_reconcile_ms = hour == NEVER_HOUR ? 0 : nightly_next_ms(clock_wall_ms(), hour, name.b[0] % 60);
 }
 
 void replica_plan_reconcile_at(struct replica *replica, int64_t wall_ms)

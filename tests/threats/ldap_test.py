@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names from strangers beside a real slapd: no log-in and no recipient makes a filter or a DN of them. The server is asked nothing because of
-them, and what the directory itself says in filters (memberURL) stays what it says."""
+them, and what the directory itself says in filters (memberURL) stays what it says. And a directory that is not there, is there in part, or
+behind: nobody is unknown for good, as senders see it (tests/directory/ has the rest)."""
 import concurrent.futures
 import re
 import unittest
 
+from node import Node, user_ldif
+from relay import Relay
 from slapd import BASE, Directory
 from threat import PASSWORD, ThreatTest, b64
 
@@ -92,6 +95,99 @@ class Ldap(ThreatTest):
         self.accepted("good@uni.example")
         self.arrives["ann"] += 1
         self.assertEqual([self.node.why(f"{name}@uni.example")["code"] for name in ("none", "bent")], [550, 451])
+
+
+class Outage(unittest.TestCase):
+    def setUp(self):
+        self.node = Node(users=["ann"])
+        self.addCleanup(self.node.remove)
+        self.node.make_certificates()
+        self.directory = Directory(ldif=self.node.directory_ldif().removeprefix("version: 1\n\n"))
+        self.addCleanup(self.directory.remove)
+        self.directory.start()
+        self.master = self.directory.master
+        self.addCleanup(self.node.stop)
+
+    def start(self, **settings):
+        self.node.overrides.update({**self.directory.settings(), "ldap_timeout_s": 2, "ldap_heartbeat_ms": 200, "fresh_s": 3, **settings})
+        self.node.start(has_directory=False)
+
+    def rcpt(self, *names):
+        with self.node.smtp() as smtp:
+            smtp.ehlo()
+            smtp.mail("sender@else.example")
+            return [smtp.rcpt(f"{name}@uni.example")[0] for name in names]
+
+    def left(self, said):
+        """A server is left for this reason, with nothing known from it."""
+        self.node.wait(lambda: re.search(said, self.node.log_text()), said)
+        self.assertEqual(self.rcpt("ann", "nobody"), [451, 451])
+
+    def recovers(self):
+        self.node.wait(lambda: self.rcpt("ann", "nobody") == [250, 550], "what the directory says")
+
+    def configure(self, change):
+        """The server's configuration with a change, while it is down."""
+        self.master.stop()
+        path = self.master.path("slapd.conf")
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(change(text))
+        self.master.start()
+
+    def test_ldap_down(self):
+        """Every server is down, and there is no shadow yet."""
+        self.master.stop()
+        self.start()
+        self.left("directory server is left")
+        self.master.start()
+        self.recovers()
+        self.master.kill()
+        self.node.wait(lambda: self.rcpt("ann", "nobody") == [250, 451], "451 for whoever is not in the shadow")
+
+    def test_ldap_partial_cut_mid_refresh(self):
+        relay = Relay(self.master.address, self.master.port)
+        self.addCleanup(relay.close)
+        relay.hold(1500)
+        self.start(ldap_uri=[relay.uri], ldap_starttls="never")
+        relay.wait_held()
+        self.assertEqual(self.rcpt("ann", "nobody"), [451, 451])
+        relay.cut()
+        self.recovers()
+
+    def test_ldap_partial_time_out(self):
+        relay = Relay(self.master.address, self.master.port)
+        self.addCleanup(relay.close)
+        relay.hold(1500)
+        self.start(ldap_uri=[relay.uri], ldap_starttls="never")
+        self.left("no answer")
+        relay.release()
+        self.recovers()
+
+    def test_ldap_partial_size_limit(self):
+        self.configure(lambda text: text.replace("size=unlimited", "size=1"))
+        self.start()
+        self.left("Size limit exceeded")
+        self.configure(lambda text: text.replace("size=1", "size=unlimited"))
+        self.recovers()
+
+    def test_ldap_partial_referral(self):
+        self.configure(lambda text: "referral ldap://127.0.0.1:1/\n" + text)
+        self.start(ldap_base="dc=other,dc=example")
+        self.left("Referral|No such object")
+
+    def test_lag(self):
+        """A user was just added, and the shadow has not heard of it for a while."""
+        relay = Relay(self.master.address, self.master.port)
+        self.addCleanup(relay.close)
+        self.start(ldap_uri=[relay.uri], ldap_starttls="never", ldap_timeout_s=60)
+        self.recovers()
+        relay.hold(0)
+        self.master.add(user_ldif("new"))
+        self.node.wait(lambda: self.rcpt("ann", "new", "nobody") == [250, 451, 451], "a stale shadow")
+        relay.release()
+        self.node.wait(lambda: self.rcpt("ann", "new", "nobody") == [250, 250, 550], "what was added")
 
 
 if __name__ == "__main__":
