@@ -29,6 +29,9 @@ static const char people[] =
 	"dn: cn=mb1\nobjectClass: phMailHost\ncn: mb1.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.1:24\nphHostTlsPin: sha256:aa\n"
 	"phHostTlsPin: sha256:bb\n\n"
 	"dn: cn=mb2\nobjectClass: phMailHost\ncn: mb2.uni.example\nphHostEndpoint: LMTP=inet:[2001:db8::1]:2400\nphHostState: down\n\n"
+	"dn: cn=mb4\nobjectClass: phMailHost\ncn: mb4.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.4:24\nphHostState: ReadOnly\n\n"
+	"dn: cn=mb5\nobjectClass: phMailHost\ncn: mb5.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.5:24\nphHostState: dwon\n\n"
+	"dn: cn=mb6\nobjectClass: phMailHost\ncn: mb6.uni.example\nphHostEndpoint: lmtp=inet:192.0.2.6:24\nphHostState: drain\n\n"
 	"dn: cn=mb3\nobjectClass: phMailHost\ncn: mb3.uni.example\nphHostEndpoint: lmtp=unix:/x\nphHostEndpoint: lmtp=inet:2001:db8::1:24\n\n"
 	USER("anna", "01", "mailHost: mb1.uni.example\nmailLocalAddress: anna@dash.example\nphIntlAddress: \xc3\x84nna@uni.example\n")
 	USER("bob", "02", "mailHost: MB2.uni.example\nphSendAs: news@uni.example\nphSendAs: @brand.example\n")
@@ -237,12 +240,19 @@ static void test_hosts(void **state)
 	assert_int_equal(host_find(world->directory, STR("mb1.uni.example"), STR("lmtp"), world->arena, &host), HOST_FOUND);
 	assert_string_equal(host.endpoint.host.p, "192.0.2.1");
 	assert_int_equal(host.endpoint.port, 24);
-	assert_false(host.down);
+	assert_int_equal(host.waits_by.n, 0);
 	assert_int_equal(host.n_pins, 2);
 	assert_true(str_eq(host.pins[1], STR("sha256:bb")));
 	assert_int_equal(host_find(world->directory, STR("mb2.uni.example"), STR("lmtp"), world->arena, &host), HOST_FOUND);
 	assert_string_equal(host.endpoint.host.p, "2001:db8::1");
-	assert_true(host.down);
+	assert_true(str_eq(host.waits_by, STR("down")));
+	static const struct str waiting[] = {STR("mb4.uni.example"), STR("mb5.uni.example")};
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(host_find(world->directory, waiting[i], STR("lmtp"), world->arena, &host), HOST_FOUND);
+		assert_int_not_equal(host.waits_by.n, 0);
+	}
+	assert_int_equal(host_find(world->directory, STR("mb6.uni.example"), STR("lmtp"), world->arena, &host), HOST_FOUND);
+	assert_int_equal(host.waits_by.n, 0);
 	assert_int_equal(host_find(world->directory, STR("mb1.uni.example"), STR("imap"), world->arena, &host), HOST_UNKNOWN);
 	assert_int_equal(host_find(world->directory, STR("mb3.uni.example"), STR("lmtp"), world->arena, &host), HOST_UNKNOWN);
 	assert_int_equal(host_find(world->directory, STR("evil.example"), STR("lmtp"), world->arena, &host), HOST_UNKNOWN);

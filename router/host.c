@@ -85,7 +85,9 @@ enum host_answer host_find(struct directory *directory, struct str name, struct 
 	if (!find_endpoint(match.entry, service, &host))
 		return HOST_UNKNOWN;
 	host.endpoint.host = arena_dup(arena, host.endpoint.host); // with its NUL
-	host.down = str_eq_nocase(entry_first(match.entry, ATTR_PH_HOST_STATE), STR("down"));
+	struct str state = entry_first(match.entry, ATTR_PH_HOST_STATE);
+	if (state.p && !str_eq_nocase(state, STR("up")) && !str_eq_nocase(state, STR("drain"))) // drain: nobody new comes to it
+		host.waits_by = state;
 	if (host.endpoint.host.p == NULL || !collect_pins(match.entry, arena, &host))
 		return HOST_UNAVAILABLE;
 	*host_out = host;
