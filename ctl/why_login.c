@@ -34,18 +34,21 @@ struct may {
 	const struct entry *entry;
 	struct service_class class;
 	struct credentials_class of_login; // the same, for credentials_forbid()
+	bool has_no_password[SERVED]; // for the services; where no hash can be read here: not known
 	struct home home; // of its mailbox, for a log-in at this node
 	enum sender_answer sender;
 	struct sender_why sender_why;
 };
 
-static const char *forbidden_of(const struct may *may, struct str service)
+static const char *forbidden_of(const struct may *may, size_t service)
 {
 	bool later;
-	const char *forbidden = credentials_forbid(may->entry, &may->of_login, service, &later);
-	if (forbidden || may->home.answer == HOME_HERE || str_eq(service, submission))
+	const char *forbidden = credentials_forbid(may->entry, &may->of_login, services[service], &later);
+	if (forbidden)
 		return forbidden;
-	return may->home.text;
+	if (service < SERVED && may->has_no_password[service])
+		return "no userPassword, phScram or phAppPassword of it is for this";
+	return may->home.answer == HOME_HERE || str_eq(services[service], submission) ? NULL : may->home.text;
 }
 
 static const char *home_word(enum home_answer answer)
@@ -138,7 +141,7 @@ static void print_text(struct why *q, struct directory *directory, struct str lo
 	log_escape(&b, may->entry->dn);
 	buf_add_c(&b, "\n");
 	for (size_t i = 0; i < SERVED; i++) {
-		const char *forbidden = forbidden_of(may, services[i]);
+		const char *forbidden = forbidden_of(may, i);
 		buf_printf(&b, "  %.*s: %s%s\n", STR_FMT(services[i]), forbidden ? "no, because " : "yes",
 			forbidden ? forbidden : "");
 	}
@@ -187,7 +190,7 @@ static json_t *json_of(struct why *q, struct directory *directory, struct str lo
 		[SENDER_ALLOWED] = "allowed", [SENDER_REFUSED] = "refused", [SENDER_UNAVAILABLE] = "unavailable"};
 	json_t *granted = json_object(), *sender = NULL;
 	for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
-		const char *forbidden = forbidden_of(may, services[i]);
+		const char *forbidden = forbidden_of(may, i);
 		json_object_setn_new(granted, services[i].p, services[i].n,
 			json_pack("{s:b, s:s*}", "granted", forbidden == NULL, "reason", forbidden));
 	}
@@ -217,6 +220,19 @@ static enum directory_answer find_login(struct why *q, struct directory *directo
 	return answer;
 }
 
+// Not asked of a change: hashes are no part of it. On a node where nobody logs in there is none.
+static void look_for_passwords(struct why *q, struct str login, struct may *may)
+{
+	struct str path = settings_data_path(q->settings, q->arena, "credentials/credentials.db");
+	struct credentials *credentials = credentials_open(path.p, q->default_domain);
+	for (size_t i = 0; i < SERVED; i++) {
+		struct sasl_credentials found;
+		if (credentials_lookup(credentials, services[i], login, q->arena, &found) == SASL_FOUND)
+			may->has_no_password[i] = found.passwords_n == 0 && found.scram_n == 0;
+	}
+	credentials_close(&credentials);
+}
+
 // Whom a login lets in. NULL, or why nobody: *code_out says for how long.
 static const char *look_up(struct why *q, struct directory *directory, struct str login, struct may *may, int *code_out)
 {
@@ -236,6 +252,8 @@ static const char *look_up(struct why *q, struct directory *directory, struct st
 		return "its class of service cannot be asked now, or several entries have its name";
 	may->of_login = (struct credentials_class){
 		.entry = may->class.entry, .is_missing = may->class.entry == NULL && may->class.missing.n};
+	if (q->change == NULL)
+		look_for_passwords(q, login, may);
 	const struct home_rules here = {
 		.serves = q->settings->serves.v, .n_serves = q->settings->serves.n, .hostname = q->settings->hostname};
 	char bytes[GUID_TEXT_BYTES];
@@ -280,7 +298,7 @@ int why_login(struct why *q, struct directory *directory, struct str login)
 	else
 		print_text(q, directory, login, &may);
 	for (size_t i = 0; i < SERVED; i++)
-		if (forbidden_of(&may, services[i]) == NULL)
+		if (forbidden_of(&may, i) == NULL)
 			return CTL_YES;
 	return CTL_NO;
 }

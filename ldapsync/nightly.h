@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// The next time that is later than wall_ms: today's or tomorrow's. Where summer time has no such minute, the hour before or after it.
+// The next time that is later than wall_ms: today's or tomorrow's. Where summer time has no such minute, an hour before or after.
 int64_t nightly_next_ms(int64_t wall_ms, int hour, int minute);
 
 // Is it time? Also when it is further away than a day: the clock was set back since. next_ms 0: never.

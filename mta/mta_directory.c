@@ -98,7 +98,8 @@ enum err_code mta_directory_host(void *arg, struct arena *arena, struct str mail
 		return err_set(err, ERR_BUSY, "mailbox host %.*s: the directory cannot say now", STR_FMT(mail_host));
 	}
 	if (host.waits_by.n)
-		return err_set(err, ERR_BUSY, "mailbox host %.*s: its phHostState is %.*s", STR_FMT(mail_host), STR_FMT(host.waits_by));
+		return err_set(err, ERR_BUSY, "mailbox host %.*s: its phHostState is %.*s", STR_FMT(mail_host),
+			STR_FMT(host.waits_by));
 	struct str *pins = arena_array(arena, host.n_pins ? host.n_pins : 1, sizeof *pins);
 	if (pins == NULL)
 		return err_set(err, ERR_LIMIT, "mailbox host %.*s: too many pins", STR_FMT(mail_host));

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mailboxes that are not on this node, or on none: what `posthouse why --login` and `posthouse status` say of them, and what a log-in gets."""
 import json
+import re
 import unittest
 
-from node import NodeTest, PASSWORD, user_ldif
+from node import NodeTest, PASSWORD, ssha, user_ldif
 
 FAR = ("dn: cn=mb3.uni.example,ou=hosts,dc=uni,dc=example\nobjectClass: phMailHost\ncn: mb3.uni.example\nphHostRole: store\nphHostState: up\n"
        "phHostEndpoint: lmtp=inet:127.0.0.1:24\n\n")
 
 
+# Nobody's password, and one of imap's.
+BARE = re.sub(r"(?m)^(userPassword|phScram): .*\n", "", user_ldif("bare"))
+PHONE = re.sub(r"(?m)^(userPassword|phScram): .*\n", "", user_ldif("phone", extra=f"phAppPassword: phone:imap:{ssha(PASSWORD)}\n"))
+
+
 class Homes(NodeTest):
-    ldif = (FAR + user_ldif("far", host="mb3.uni.example") + user_ldif("typo", host="mb11.uni.example")
+    ldif = (FAR + BARE + PHONE + user_ldif("far", host="mb3.uni.example") + user_ldif("typo", host="mb11.uni.example")
             + user_ldif("lost").replace("mailHost: mb1.uni.example\n", "") + user_ldif("sender", host="mb11.uni.example", extra="phService: imap\n"))
 
     def answer_to_log_in(self, login):
@@ -38,6 +44,13 @@ class Homes(NodeTest):
                 self.assertIn("told UNAVAILABLE (IMAP) or SYS/TEMP (POP3)", said)
         self.assertIn("mailHost mb3.uni.example", self.node.run("why", "--login", "far").stdout)
         self.node.run("why", "--login", "sender", check=1)  # imap only, and not here
+
+    def test_nobody_logs_in_without_a_password(self):
+        self.assertIn("AUTHENTICATIONFAILED", self.answer_to_log_in("bare"))
+        said = self.node.run("why", "--login", "bare", check=1).stdout
+        self.assertIn("  imap: no, because no userPassword, phScram or phAppPassword of it is for this\n", said)
+        why = json.loads(self.node.run("why", "--json", "--login", "phone", check=0).stdout)
+        self.assertEqual([why["services"][service]["granted"] for service in ("submission", "imap", "pop3")], [False, True, False])
 
     def test_a_mailbox_on_this_node(self):
         self.node.imap("ann").logout()

@@ -28,7 +28,7 @@ struct host {
 	struct str endpoint_text;      // the value of phHostEndpoint that it is from
 	const struct str *pins;        // phHostTlsPin: "sha256:<64 hex digits>"
 	size_t n_pins;
-	struct str waits_by;           // phHostState by which its mail waits: down, readonly, or a word that is none; empty: it takes mail
+	struct str waits_by; // phHostState by which its mail waits: down, readonly, a word that is none; empty: it does not
 	const struct entry *entry;
 };
 
