@@ -27,7 +27,7 @@
 #include "base/must.h"
 #include "metrics_base.h"
 
-enum { ARENA_BYTES = 256 << 10, RULES_MAX = 160 };
+enum { ARENA_BYTES = 256 << 10, RULES_MAX = 160, NAMES_BYTES_MAX = 64 << 10 };
 
 static const char default_path[] = "/etc/posthouse/posthouse.conf";
 
@@ -43,6 +43,9 @@ struct daemon {
 	const char *path; // of the settings
 	pthread_mutex_t lock;
 	struct settings_snapshot *settings; // under lock
+	struct settings_snapshot *started;  // those of the start
+	json_t *not_taken_over;             // by the last reload, as text; under lock
+	uint64_t reloads;                   // that are done; under lock
 	struct arena *arena;                // of options
 	struct daemon_options options;
 	uid_t uid;
@@ -257,17 +260,31 @@ static enum err_code start(struct daemon *daemon, bool *started_out, struct err 
 	return code;
 }
 
+// "what: why", whatever bytes it quotes.
+static json_t *complaint(const char *what, const char *why)
+{
+	char text[2 * ERR_TEXT_BYTES];
+	snprintf(text, sizeof text, "%s: %s", what, why);
+	json_t *line = json_string(text);
+	return line ? line : json_string(what);
+}
+
 // A bad new file changes nothing.
 static void reload(struct daemon *daemon)
 {
 	struct settings_snapshot *fresh;
+	pthread_mutex_lock(&daemon->lock);
+	json_array_clear(daemon->not_taken_over);
+	pthread_mutex_unlock(&daemon->lock);
 	if (load(daemon, &fresh)) {
 		metric_add(&metric_settings_reload_errors, 1);
 		log_error(NULL, "the settings have errors and were not taken over");
+		daemon_not_taken_over(daemon, "the settings have errors and were not taken over",
+			&(struct err){ERR_INVALID, "the log of this daemon says which"});
 		return;
 	}
 	struct buf names;
-	buf_init(&names, 64 << 10);
+	buf_init(&names, NAMES_BYTES_MAX);
 	settings_start_only_changes(daemon->spec->settings, settings_values(daemon->settings), settings_values(fresh), &names);
 	struct str rest = buf_str(&names), name;
 	while (str_next_line(&rest, &name))
@@ -305,6 +322,9 @@ static void wait_for_signals(struct daemon *daemon, const sigset_t *signals)
 		if (which != SIGHUP)
 			break;
 		reload(daemon);
+		pthread_mutex_lock(&daemon->lock);
+		daemon->reloads++;
+		pthread_mutex_unlock(&daemon->lock);
 	}
 	// The kernel tells of the supervisor's death once for each of its threads: what came together is one order.
 	const struct timespec now = {0};
@@ -326,6 +346,8 @@ static void fini(struct daemon *daemon)
 		free((void *)(uintptr_t)daemon->sockets[i].name);
 	}
 	settings_unref(&daemon->settings);
+	settings_unref(&daemon->started);
+	json_decref(daemon->not_taken_over);
 	arena_free(&daemon->arena);
 	pthread_mutex_destroy(&daemon->lock);
 }
@@ -369,13 +391,45 @@ int daemon_main(const struct daemon_spec *spec, void *arg, int argc, char **argv
 	char *path = realpath(given, NULL); // a reload finds it whatever the working directory
 	daemon.path = path != NULL ? path : given;
 	int code = DAEMON_EXIT_START;
+	daemon.not_taken_over = json_array();
 	if (load(&daemon, &daemon.settings) == ERR_OK) {
+		daemon.started = settings_ref(daemon.settings);
 		spec->options(settings_values(daemon.settings), daemon.arena, &daemon.options);
 		code = run(&daemon, &signals);
 	}
 	fini(&daemon);
 	free(path);
 	return code;
+}
+
+void daemon_not_taken_over(struct daemon *daemon, const char *what, const struct err *err)
+{
+	pthread_mutex_lock(&daemon->lock);
+	json_array_append_new(daemon->not_taken_over, complaint(what, err->text));
+	pthread_mutex_unlock(&daemon->lock);
+}
+
+// {"reloads", "errors": ["…"], "restart": ["listen_smtp", …]}: of the last reload, and what has changed since the start that only a start
+// takes over.
+static void on_settings(struct control_request *request, void *arg)
+{
+	struct daemon *daemon = arg;
+	struct buf names;
+	struct str rest, name;
+	json_t *restart = json_array();
+	struct settings_snapshot *now = daemon_settings(daemon);
+	buf_init(&names, NAMES_BYTES_MAX);
+	settings_start_only_changes(daemon->spec->settings, settings_values(daemon->started), settings_values(now), &names);
+	for (rest = buf_str(&names); str_next_line(&rest, &name);)
+		json_array_append_new(restart, json_stringn(name.p, name.n));
+	settings_unref(&now);
+	buf_fini(&names);
+	pthread_mutex_lock(&daemon->lock);
+	json_t *answer = json_pack("{s:I, s:O, s:o}", "reloads", (json_int_t)daemon->reloads, "errors", daemon->not_taken_over, "restart", restart);
+	json_t *copy = json_deep_copy(answer); // its references are counted by one thread at a time
+	json_decref(answer);
+	pthread_mutex_unlock(&daemon->lock);
+	control_ok(request, copy);
 }
 
 static void on_reload(struct control_request *request, void *arg)
@@ -397,9 +451,10 @@ struct control *daemon_serve_control(struct daemon *daemon, struct sched *sched)
 	must(daemon->control == NULL);
 	daemon->control = control_start(sched, daemon->control_fd, daemon->control_gid, daemon->spec->name);
 	daemon->control_fd = -1;
-	struct control_command *commands = arena_must(daemon->arena, 3 * sizeof *commands);
+	struct control_command *commands = arena_must(daemon->arena, 4 * sizeof *commands);
 	commands[0] = (struct control_command){"reload", on_reload, daemon};
 	commands[1] = (struct control_command){"stop", on_stop, daemon};
+	commands[2] = (struct control_command){"settings", on_settings, daemon};
 	control_register(daemon->control, commands);
 	return daemon->control;
 }

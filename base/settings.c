@@ -62,6 +62,23 @@ static ptrdiff_t row_index(const struct settings_table *table, const char *name)
 	return -1;
 }
 
+// Where a setting stands; of one that no file sets, the first line of the file that could.
+static const char *place_of(const struct settings_report *report, const char *name, int *line_out)
+{
+	const struct settings_load *load = report->load;
+	const char *file = load != NULL && load->files_n > 0 ? load->files[0] : "defaults";
+	*line_out = 1;
+	if (load == NULL)
+		return file;
+	ptrdiff_t i = row_index(load->table, name);
+	must(i >= 0);
+	if (load->given[i].is_set) {
+		file = load->given[i].file;
+		*line_out = load->given[i].line;
+	}
+	return file;
+}
+
 void settings_complain(struct settings_report *report, const char *name, const char *format, ...)
 {
 	char what[WHAT_BYTES];
@@ -69,18 +86,16 @@ void settings_complain(struct settings_report *report, const char *name, const c
 	va_start(args, format);
 	vsnprintf(what, sizeof what, format, args);
 	va_end(args);
-	const struct settings_load *load = report->load;
-	const char *file = load != NULL && load->files_n > 0 ? load->files[0] : "defaults";
-	int line = 1; // a setting that no file sets: the first line of the file that could
-	if (load != NULL) {
-		ptrdiff_t i = row_index(load->table, name);
-		must(i >= 0);
-		if (load->given[i].is_set) {
-			file = load->given[i].file;
-			line = load->given[i].line;
-		}
-	}
+	int line;
+	const char *file = place_of(report, name, &line);
 	settings_complain_at(report, file, line, name, what);
+}
+
+void settings_warn(struct settings_report *report, const char *name, const char *what)
+{
+	int line;
+	const char *file = place_of(report, name, &line);
+	settings_warn_at(report, file, line, name, what);
 }
 
 static bool is_empty(const struct settings_row *row, const void *values)

@@ -5,15 +5,20 @@
 // right each for itself and complains with settings_complain(). What is no error but surely not meant is said by
 // settings_warn_at(), and check says ok all the same.
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/must.h"
 #include "base/sandbox.h"
+#include "as_user.h"
 #include "ctl.h"
+#include "layout.h"
+#include "ldapsync/check_ldap.h"
 #include "ldapsync/check_ldif.h"
 #include "ldapsync/directory.h"
 #include "ldapsync/password_file.h"
@@ -143,7 +148,7 @@ static void complain_directory(void *context, size_t line, struct str dn, struct
 	settings_complain_at(directory->report, directory->file, (int)line, name, text);
 }
 
-static void check_ldap(const struct settings *s, struct settings_report *report)
+static void check_ldap_settings(const struct settings *s, struct settings_report *report)
 {
 	struct err err;
 	struct buf password;
@@ -170,7 +175,7 @@ static void check_ldap(const struct settings *s, struct settings_report *report)
 static void check_directory(const struct settings *s, struct settings_report *report)
 {
 	if (s->ldap_uri.n > 0) {
-		check_ldap(s, report);
+		check_ldap_settings(s, report);
 		return;
 	}
 	if (s->shadow_ldif.n == 0) {
@@ -186,6 +191,105 @@ static void check_directory(const struct settings *s, struct settings_report *re
 		    &directory, &err))
 		settings_complain(report, "shadow_ldif", "%s; correct that file, or name another", err.text);
 	profile_free(&profile);
+}
+
+// --- What the daemons will read as their users ---
+
+// Files for a question as a user; the answer has "INDEX REASON\n" for each that cannot be read.
+struct files {
+	struct {
+		const char *setting;
+		struct str path;
+	} v[64];
+	size_t n;
+};
+
+static void add_file(struct files *files, const char *setting, struct str path)
+{
+	if (path.n == 0 || files->n == sizeof files->v / sizeof *files->v)
+		return;
+	files->v[files->n].setting = setting;
+	files->v[files->n++].path = path;
+}
+
+static void add_list(struct files *files, const char *setting, const struct settings_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		add_file(files, setting, list->v[i]);
+}
+
+static void read_files(void *context, struct buf *answer)
+{
+	const struct files *files = context;
+	for (size_t i = 0; i < files->n; i++) {
+		int fd = open(files->v[i].path.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		if (fd < 0)
+			buf_printf(answer, "%zu %s\n", i, strerror(errno));
+		else
+			close(fd);
+	}
+}
+
+// Of users that are there, asked by root alone: another user cannot know.
+static void check_as(struct str user, const struct files *files, bool at_start, struct settings_report *report)
+{
+	struct buf answer;
+	struct str rest, line, number, why;
+	struct err err;
+	uint64_t i;
+	if (user.n == 0 || getpwnam(user.p) == NULL || geteuid() != 0)
+		return;
+	buf_init(&answer, AS_USER_ANSWER_BYTES_MAX);
+	if (as_user(user.p, read_files, (void *)(uintptr_t)files, &answer, &err))
+		fprintf(stderr, "posthouse: %s\n", err.text);
+	for (rest = buf_str(&answer); str_next_line(&rest, &line);) {
+		if (!str_cut(line, ' ', &number, &why) || !str_to_u64(number, files->n - 1, &i))
+			continue;
+		const char *path = files->v[i].path.p;
+		char text[1024];
+		snprintf(text, sizeof text, "%.400s cannot be read by %s, who reads it %s: %.*s; give it to a group of that user, and all folders above "
+			 "it", path, user.p, at_start ? "at the start" : "at a reload, which then keeps the old one", STR_FMT(why));
+		if (at_start)
+			settings_complain(report, files->v[i].setting, "%s", text);
+		else
+			settings_warn(report, files->v[i].setting, text);
+	}
+	buf_fini(&answer);
+}
+
+static void check_mail_files(const struct settings *s, struct files *files, struct settings_report *report)
+{
+	add_list(files, "tls_certificate", &s->tls_certificate);
+	add_list(files, "tls_key", &s->tls_key);
+	add_file(files, "node_certificate", s->node_certificate);
+	add_file(files, "node_key", s->node_key);
+	check_as(s->popimap_user, files, false, report);
+	add_file(files, "routes_file", s->routes_file);
+	add_file(files, "access_file", s->access_file);
+	check_as(s->mta_user, files, false, report);
+}
+
+static void check_directory_files(const struct settings *s, struct files *files, struct settings_report *report)
+{
+	if (s->ldap_uri.n == 0) {
+		add_file(files, "shadow_ldif", s->shadow_ldif);
+	} else {
+		add_file(files, "ldap_password_file", s->ldap_password_file);
+		add_file(files, "ldap_ca_file", s->ldap_ca_file);
+		add_file(files, "ldap_certificate", s->ldap_certificate);
+		add_file(files, "ldap_key", s->ldap_key);
+		add_file(files, "ldap_keytab", s->ldap_keytab);
+	}
+	check_as(s->ldapsync_user, files, true, report);
+}
+
+static void check_readers(const struct settings *s, struct settings_report *report)
+{
+	struct files *files = calloc(2, sizeof *files);
+	must(files != NULL);
+	check_mail_files(s, &files[0], report);
+	check_directory_files(s, &files[1], report);
+	free(files);
 }
 
 static void complain_row(void *context, struct str file, size_t line, struct str key, const char *what)
@@ -271,8 +375,47 @@ bool ctl_tables_are_good(struct ctl *ctl)
 	return good;
 }
 
+// --- The servers of the directory ---
+
+// "SETTING\tSERVER: WHAT\n", behind "!" when it is a warning.
+static void note_server(void *context, struct str server, const char *setting, const char *what, bool is_warning)
+{
+	buf_printf(context, "%s%s\t%.*s: %s\n", is_warning ? "!" : "", setting, STR_FMT(server), what);
+}
+
+static void ask_servers(void *context, struct buf *answer)
+{
+	check_ldap(context, note_server, answer);
+}
+
+// As ldapsync would: with its rights where we may, for its files are its own.
+static void check_servers(const struct settings *s, struct settings_report *report)
+{
+	struct buf answer;
+	struct str rest, line, name, what;
+	struct err err;
+	bool as_ldapsync = geteuid() == 0 && s->ldapsync_user.n && getpwnam(s->ldapsync_user.p);
+	buf_init(&answer, AS_USER_ANSWER_BYTES_MAX);
+	if (!as_ldapsync)
+		ask_servers((void *)(uintptr_t)s, &answer);
+	else if (as_user(s->ldapsync_user.p, ask_servers, (void *)(uintptr_t)s, &answer, &err))
+		settings_complain(report, "ldap_uri", "%s", err.text);
+	for (rest = buf_str(&answer); str_next_line(&rest, &line);) {
+		bool is_warning = str_starts(line, STR("!"));
+		char setting[64], text[1024];
+		if (!str_cut(str_from(line, is_warning), '\t', &name, &what) || !str_to_c(name, setting, sizeof setting))
+			continue;
+		snprintf(text, sizeof text, "%.*s", STR_FMT(what));
+		if (is_warning)
+			settings_warn(report, setting, text);
+		else
+			settings_complain(report, setting, "%s", text);
+	}
+	buf_fini(&answer);
+}
+
 static void (*const checks[])(const struct settings *, struct settings_report *) = {
-	check_users, check_sandbox, check_tls, check_tables, check_directory,
+	check_users, check_sandbox, check_tls, check_tables, check_directory, check_readers,
 };
 
 static void check_all(const void *values, struct settings_report *report)
@@ -283,15 +426,26 @@ static void check_all(const void *values, struct settings_report *report)
 		checks[i](values, report);
 }
 
+static void check_all_and_servers(const void *values, struct settings_report *report)
+{
+	check_all(values, report);
+	if (report->errors == 0)
+		check_servers(values, report);
+}
+
 int cmd_check(struct ctl *ctl)
 {
 	struct settings_table table = settings_table;
-	table.check = check_all;
+	table.check = ctl_option(ctl, "--connect") ? check_all_and_servers : check_all;
 	struct settings_report report;
 	settings_report_init(&report);
 	enum err_code code = settings_load(&table, ctl->path, &report, &ctl->snapshot);
 	fputs(buf_c(&report.lines), stdout);
 	fputs(code ? "" : "ok\n", stdout);
+	struct err err;
+	const struct settings *settings = code ? NULL : settings_of(ctl->snapshot);
+	if (geteuid() != 0 && (settings == NULL || layout_may(settings, &err)))
+		fprintf(stderr, "posthouse: this is what you may read; as root it is what the daemons will meet\n");
 	settings_report_fini(&report);
 	return code ? ctl_settings_wrong(ctl) : CTL_YES;
 }

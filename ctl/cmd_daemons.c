@@ -2,14 +2,16 @@
 // posthouse status, reload, metrics: what every daemon answers.
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "ctl.h"
 #include "ldapsync/directory.h"
 #include "mail/domain.h"
 
-enum { TROUBLE_BYTES_MAX = 16 << 10 };
+enum { TROUBLE_BYTES_MAX = 16 << 10, RELOAD_WAIT_MS = 10000, RELOAD_POLL_MS = 20 };
 
 // False also where it cannot be known.
 static bool is_no_host(struct directory *directory, struct str name, struct arena *arena)
@@ -82,16 +84,96 @@ int cmd_status(struct ctl *ctl)
 	return code;
 }
 
+// --- reload ---
+
+// What a daemon says of its settings; NULL when it does not say.
+static json_t *settings_of_daemon(struct ctl *ctl, enum daemons_id daemon)
+{
+	json_t *answer = NULL;
+	struct err err;
+	return ctl_ask(ctl, daemon, "settings", NULL, NULL, NULL, &answer, &err) ? NULL : answer;
+}
+
+static json_int_t reloads_of(const json_t *answer)
+{
+	return json_integer_value(json_object_get(answer, "reloads"));
+}
+
+// Waits until it has read them; RELOAD_WAIT_MS at most, for one that reads thousands of certificates. NULL: it does not say.
+static json_t *after_reload(struct ctl *ctl, enum daemons_id daemon, json_int_t before)
+{
+	for (int64_t end_ms = clock_mono_exact_ms() + RELOAD_WAIT_MS; clock_mono_exact_ms() < end_ms;) {
+		json_t *answer = settings_of_daemon(ctl, daemon);
+		if (answer == NULL || reloads_of(answer) > before)
+			return answer;
+		json_decref(answer);
+		const struct timespec pause = {.tv_nsec = RELOAD_POLL_MS * 1000000};
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+// {"errors": [{"daemon", "error"}], "restart": {setting: [daemon, …]}}
+static int add_reload(struct ctl *ctl, enum daemons_id daemon, json_t *errors, json_t *restart)
+{
+	struct err err = {ERR_OK, ""};
+	json_t *before = settings_of_daemon(ctl, daemon), *after, *each;
+	size_t i;
+	if (ctl_ask(ctl, daemon, "reload", NULL, NULL, NULL, NULL, &err)) {
+		json_decref(before);
+		return ctl_fail(&err);
+	}
+	after = before ? after_reload(ctl, daemon, reloads_of(before)) : NULL;
+	json_array_foreach(json_object_get(after, "errors"), i, each)
+		json_array_append_new(errors, json_pack("{s:s, s:O}", "daemon", daemons_name(daemon), "error", each));
+	json_array_foreach(json_object_get(after, "restart"), i, each) {
+		json_t *daemons = json_object_get(restart, json_string_value(each));
+		if (daemons == NULL) {
+			daemons = json_array();
+			json_object_set_new(restart, json_string_value(each), daemons);
+		}
+		json_array_append_new(daemons, json_string(daemons_name(daemon)));
+	}
+	json_decref(before);
+	json_decref(after);
+	return CTL_YES;
+}
+
+static void print_reload(json_t *errors, json_t *restart)
+{
+	size_t i, k;
+	json_t *each, *daemons, *daemon;
+	const char *name;
+	json_array_foreach(errors, i, each)
+		fprintf(stderr, "posthouse: %s: %s\n", json_string_value(json_object_get(each, "daemon")),
+			json_string_value(json_object_get(each, "error")));
+	json_object_foreach(restart, name, daemons) {
+		printf("%s: takes effect at the next start of", name);
+		json_array_foreach(daemons, k, daemon)
+			printf("%s %s", k ? "," : "", json_string_value(daemon));
+		printf("\n");
+	}
+}
+
 int cmd_reload(struct ctl *ctl)
 {
 	if (!ctl_tables_are_good(ctl) || ctl_settings(ctl) == NULL)
 		return ctl_settings_wrong(ctl);
 	int code = CTL_YES;
+	json_t *errors = json_array(), *restart = json_object();
 	for (enum daemons_id daemon = 0; daemon < DAEMONS_N; daemon++) {
-		struct err err = {ERR_OK, ""};
-		if (ctl_ask(ctl, daemon, "reload", NULL, NULL, NULL, NULL, &err))
-			code = ctl_fail(&err);
+		int one = add_reload(ctl, daemon, errors, restart);
+		code = one ? one : code;
 	}
+	if (code == CTL_YES && json_array_size(errors))
+		code = CTL_NO;
+	if (ctl->json) {
+		ctl_print_json(json_pack("{s:o, s:o}", "errors", errors, "restart", restart));
+		return code;
+	}
+	print_reload(errors, restart);
+	json_decref(errors);
+	json_decref(restart);
 	return code;
 }
 

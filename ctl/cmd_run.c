@@ -378,6 +378,9 @@ static void fini(struct run *run)
 int cmd_run(struct ctl *ctl)
 {
 	struct run run = {.ctl = ctl, .settings = ctl_settings(ctl), .signal_fd = -1, .notify_fd = -1};
+	struct err err = {ERR_OK, ""};
+	if (layout_may(run.settings, &err))
+		return ctl_fail(&err);
 	for (size_t i = 0; i < DAEMONS_N; i++)
 		run.children[i].id = (enum daemons_id)i;
 	char *path = realpath(ctl->path, NULL); // the daemons find it whatever their working directory
@@ -385,7 +388,6 @@ int cmd_run(struct ctl *ctl)
 		ctl->path = arena_dup(ctl->arena, str_of_c(path)).p;
 	free(path);
 	log_set_level((enum log_level)run.settings->log_level);
-	struct err err = {ERR_OK, ""};
 	int code;
 	if (prepare(&run, &err)) {
 		log_error(NULL, "cannot start", log_err(&err));
@@ -402,5 +404,6 @@ int cmd_run(struct ctl *ctl)
 int cmd_setup(struct ctl *ctl)
 {
 	struct err err = {ERR_OK, ""};
-	return layout_make(ctl_settings(ctl), &err) ? ctl_fail(&err) : CTL_YES;
+	enum err_code code = layout_may(ctl_settings(ctl), &err);
+	return code || layout_make(ctl_settings(ctl), &err) ? ctl_fail(&err) : CTL_YES;
 }

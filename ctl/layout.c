@@ -161,6 +161,21 @@ static enum err_code make_run(const struct settings *s, struct err *err)
 	return code ? code : give(AT_FDCWD, s->run_dir.p, geteuid(), gid, 0750, err);
 }
 
+enum err_code layout_may(const struct settings *settings, struct err *err)
+{
+	static const enum whose users[] = {MTA, POPIMAP, LDAPSYNC};
+	for (size_t i = 0; geteuid() != 0 && i < sizeof users / sizeof *users; i++) {
+		struct str name = user_of(settings, users[i]);
+		uid_t uid = geteuid();
+		gid_t ignored;
+		if (find_uid(name, &uid, &ignored, err) || uid != geteuid())
+			return err_set(err, ERR_DENIED,
+				"only root can become %.*s, whom the settings name; do this as root, or set mta_user, popimap_user, "
+				"ldapsync_user and group to \"\"", STR_FMT(name));
+	}
+	return ERR_OK;
+}
+
 enum err_code layout_make(const struct settings *settings, struct err *err)
 {
 	enum err_code code = make_parents(settings->data_dir, err);

@@ -238,6 +238,9 @@ static enum err_code mta_post_jail(struct daemon *daemon, struct err *err)
 	return code;
 }
 
+#define TABLES_NOT_READ "the tables of routes_file and access_file were not read again; the old ones stay in use"
+#define CERTIFICATES_NOT_READ "certificates were not read again; the old ones stay in use"
+
 static void mta_reload(struct daemon *daemon)
 {
 	struct mta *mta = daemon_arg(daemon);
@@ -246,11 +249,13 @@ static void mta_reload(struct daemon *daemon)
 	const struct settings *settings = settings_of(snapshot);
 	struct err err;
 	listen_caps_set(mta->caps, (size_t)settings->smtp_connections_max, (size_t)settings->smtp_connections_per_address_max);
-	if (mta_rules_load(&mta->rules, settings, &err))
-		log_error(NULL, "the tables of routes_file and access_file were not read again; the old ones stay in use",
-			log_err(&err));
+	if (mta_rules_load(&mta->rules, settings, &err)) {
+		log_error(NULL, TABLES_NOT_READ, log_err(&err));
+		daemon_not_taken_over(daemon, TABLES_NOT_READ, &err);
+	}
 	if (mta_tls_load(settings, &fresh, &err)) {
-		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
+		log_error(NULL, CERTIFICATES_NOT_READ, log_err(&err));
+		daemon_not_taken_over(daemon, CERTIFICATES_NOT_READ, &err);
 		queue_reload(mta->queue, snapshot, &mta->tls.out);
 	} else {
 		mta_tls_drop(&mta->tls);

@@ -363,6 +363,8 @@ static enum err_code popimap_post_jail(struct daemon *daemon, struct err *err)
 	return code;
 }
 
+#define CERTIFICATES_NOT_READ "certificates were not read again; the old ones stay in use"
+
 static void popimap_reload(struct daemon *daemon)
 {
 	struct node *node = daemon_arg(daemon);
@@ -374,8 +376,10 @@ static void popimap_reload(struct daemon *daemon)
 		(size_t)settings->imap_strangers_per_address_max);
 	listen_caps_set(node->pop3_caps, (size_t)settings->pop3_connections_max,
 		(size_t)settings->imap_strangers_per_address_max);
-	if (load_tls(node, settings, &err))
-		log_error(NULL, "certificates were not read again; the old ones stay in use", log_err(&err));
+	if (load_tls(node, settings, &err)) {
+		log_error(NULL, CERTIFICATES_NOT_READ, log_err(&err));
+		daemon_not_taken_over(daemon, CERTIFICATES_NOT_READ, &err);
+	}
 	store_set_key_days(node->popimap.store, (unsigned)settings->delivered_key_days);
 	settings_unref(&snapshot);
 }

@@ -61,6 +61,28 @@ class FollowTest(ReplicaTest):
                        "http://x is no LDAP server"):
             self.assertIn(wanted, lines)
 
+    def test_check_connects(self):
+        """`posthouse check --connect` does what ldapsync would do at each server, and says where that ends."""
+        follower = self.follow()
+        done = follower.run("check", "--connect")
+        self.assertEqual((done.returncode, done.stdout), (0, "ok\n"), done.stdout)
+        good = dict(follower.settings)
+        bad = self.directory.path("bad.password")
+        with open(bad, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as stream:
+            stream.write("wrong")
+        for change, setting, what in (
+                ({"ldap_password_file": bad}, "ldap_uri", "Invalid credentials"),
+                ({"ldap_base": "dc=other,dc=example"}, "ldap_base", "is not there"),
+                ({"ldap_base": f"ou=aliases,{BASE}"}, "ldap_base", "no domain, host or person of ours below it"),
+                ({"ldap_filter": "(mail=nobody@nowhere.example)"}, "ldap_filter", "no domain, host or person of ours"),
+                ({"ldap_uri": ["ldap://127.0.0.1:1", *good["ldap_uri"]]}, "ldap_uri", "ldap://127.0.0.1:1: ")):
+            with self.subTest(change):
+                follower.set({**good, **change})
+                self.assertEqual(follower.run("check").stdout, "ok\n")
+                done = follower.run("check", "--connect")
+                self.assertEqual((done.returncode, len(done.stdout.splitlines())), (1, 1), done.stdout)
+                self.assertRegex(done.stdout, rf"^{follower.conf}:\d+: {setting}: .*{what}")
+
     def test_restart_goes_on_from_the_cookie(self):
         follower = self.follow()
         follower.wait_for("ann@uni.example", 250)

@@ -107,6 +107,40 @@ class PosthouseTest(unittest.TestCase):
             stream.write("TLS_Clt:192.0.2.1 ENCR:112\n")
         self.assertEqual(self.check(conf)[0], 1)
 
+    @unittest.skipUnless(os.geteuid() == 0, "only root can be somebody else")
+    def test_check_reads_as_the_daemons(self):
+        """What they read at the start must be theirs to read; of a certificate's key a reload would keep the old one."""
+        conf = self.good.replace('mta_user = ""', 'mta_user = "daemon"').replace('ldapsync_user = ""', 'ldapsync_user = "games"')
+        os.chmod(self.dir, 0o755)
+        os.chmod(os.path.join(self.dir, "key"), 0o600)
+        os.chmod(os.path.join(self.dir, "directory.ldif"), 0o640)
+        code, out = self.check(conf)
+        self.assertEqual(code, 1, out)
+        self.assertRegex(out, rf"shadow_ldif: {self.dir}/directory.ldif cannot be read by games, who reads it at the start: Permission denied; ")
+        self.assertRegex(out, rf"tls_key: warning: {self.dir}/key cannot be read by daemon, who reads it at a reload, which then keeps the old one")
+        shutil.chown(os.path.join(self.dir, "directory.ldif"), group="games")
+        shutil.chown(os.path.join(self.dir, "key"), group="daemon")
+        os.chmod(os.path.join(self.dir, "key"), 0o640)
+        self.assertEqual(self.check(conf), (0, "ok\n"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can be somebody else")
+    def test_what_an_ordinary_user_is_told(self):
+        conf = self.good.replace('mta_user = ""', 'mta_user = "daemon"')
+        with open(self.conf, "w", encoding="utf-8") as stream:
+            stream.write(conf)
+        os.chmod(self.dir, 0o755)
+        os.chmod(self.conf, 0o644)
+        for command in ("run", "setup"):
+            done = self.as_nobody("-c", self.conf, command)
+            self.assertEqual((done.returncode, done.stderr), (77, "posthouse: only root can become daemon, whom the settings name; do this as root, or "
+                                                                  "set mta_user, popimap_user, ldapsync_user and group to \"\"\n"))
+        self.assertIn("as root it is what the daemons will meet", self.as_nobody("-c", self.conf, "check").stderr)
+
+    def as_nobody(self, *arguments):
+        program = shutil.copy(POSTHOUSE, os.path.join(self.dir, "posthouse"))
+        return subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program, *arguments], capture_output=True,
+                              text=True, timeout=60, check=False)
+
     def test_check_knows_a_dn(self):
         ldap = "\n".join(line for line in self.good.splitlines() if not line.startswith("shadow_ldif")) + "\n"
         ldap += 'ldap_uri = {"ldapi://%2Ftmp%2Fno-such-socket"}\n'

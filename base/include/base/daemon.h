@@ -91,9 +91,12 @@ struct settings_snapshot *daemon_settings(struct daemon *daemon);
 size_t daemon_take_sockets(struct daemon *daemon, const char *name, int *fds, size_t max);
 
 // In post_jail, once schedulers run: serves the control socket on one of them as soon as post_jail is over, with ping, metrics,
-// stats, reload and stop. Add commands with control_register(). NULL when there is no control socket. Freed by daemon_main after
-// stop.
+// stats, reload, settings and stop. Add commands with control_register(). NULL when there is no control socket. Freed by
+// daemon_main after stop.
 struct control *daemon_serve_control(struct daemon *daemon, struct sched *sched);
+
+// In reload: something of the settings could not be taken over, and why. It is the caller's to log; `posthouse reload` prints it.
+void daemon_not_taken_over(struct daemon *daemon, const char *what, const struct err *err);
 
 // Asks the daemon to end or to reload as the signal would; any thread.
 void daemon_request_stop(struct daemon *daemon);

@@ -144,6 +144,7 @@ void settings_complain(struct settings_report *report, const char *name, const c
 void settings_complain_at(struct settings_report *report, const char *file, int line, const char *name, const char *what);
 
 // What is no error but surely not meant: a line like the others, "FILE:LINE: name: warning: what", which is not counted.
+void settings_warn(struct settings_report *report, const char *name, const char *what);
 void settings_warn_at(struct settings_report *report, const char *file, int line, const char *name, const char *what);
 
 // The value of a row as the file would have it ("5d", {"a", "b"}).
