@@ -547,8 +547,10 @@ void conn_close(struct conn **conn_taken, int64_t linger_ms)
 	buf_fini(&conn->out);
 	free(conn->in);
 	free(conn->failure);
-	if (conn->tls)
+	if (conn->tls) {
 		free(conn->tls->peer);
+		free(conn->tls->stranger);
+	}
 	free(conn->tls);
 	free(conn);
 }

@@ -169,26 +169,11 @@ static const struct conn_io conn_ssl_io = {ssl_read, ssl_write, ssl_wait, ssl_cl
 
 // --- What was agreed ---
 
-static void hex_of(const unsigned char *digest, size_t n, char text[65])
+// For the log: whose certificate it was that counts for nothing.
+static void add_stranger(struct conn_tls *tls, X509 *cert, long verdict)
 {
-	struct buf hex;
-	buf_init(&hex, 64);
-	must(n == 32 && codec_hex_add(&hex, str_of((const char *)digest, n)) && str_to_c(buf_str(&hex), text, 65));
-	buf_fini(&hex);
-}
-
-static void describe_peer(struct conn_tls *tls, X509 *cert)
-{
-	unsigned char digest[EVP_MAX_MD_SIZE], *spki = NULL;
-	unsigned n;
-	must(X509_digest(cert, EVP_sha256(), digest, &n) == 1);
-	hex_of(digest, n, tls->peer_fingerprint);
-	int spki_bytes = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
-	if (spki_bytes <= 0)
-		return;
-	must(EVP_Digest(spki, (size_t)spki_bytes, digest, &n, EVP_sha256(), NULL) == 1);
-	hex_of(digest, n, tls->peer_spki);
-	OPENSSL_free(spki);
+	tls->stranger = tls_peer_names(cert);
+	tls->stranger_trouble = X509_verify_cert_error_string(verdict);
 }
 
 // names: those of a good certificate are wanted.
@@ -204,11 +189,13 @@ static struct conn_tls *describe(SSL *ssl, bool verifies, bool names)
 	tls->resumed = SSL_session_reused(ssl) == 1;
 	X509 *cert = SSL_get0_peer_certificate(ssl);
 	if (cert)
-		describe_peer(tls, cert);
+		tls_peer_digests(cert, tls->peer_fingerprint, tls->peer_spki);
 	bool good = cert && SSL_get_verify_result(ssl) == X509_V_OK;
 	tls->verified = verifies && good;
 	if (names && good && X509_cmp_current_time(X509_get0_notAfter(cert)) > 0) // a ticket may outlive it
 		tls->peer = tls_peer_names(cert);
+	else if (names && cert)
+		add_stranger(tls, cert, good ? X509_V_ERR_CERT_HAS_EXPIRED : SSL_get_verify_result(ssl));
 	ERR_clear_error();
 	return tls;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/codec.h"
 #include "base/conn.h"
 #include "base/must.h"
 #include "tls_private.h"
@@ -91,4 +92,28 @@ struct conn_tls_peer *tls_peer_names(X509 *cert)
 		peer->names[i] = str_of(text + at, ends[i] - at);
 	buf_fini(&b);
 	return peer;
+}
+
+// --- Digests ---
+
+static void hex_of(const unsigned char *digest, size_t n, char text[65])
+{
+	struct buf hex;
+	buf_init(&hex, 64);
+	must(n == 32 && codec_hex_add(&hex, str_of((const char *)digest, n)) && str_to_c(buf_str(&hex), text, 65));
+	buf_fini(&hex);
+}
+
+void tls_peer_digests(X509 *cert, char fingerprint[65], char spki_out[65])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE], *spki = NULL;
+	unsigned n;
+	must(X509_digest(cert, EVP_sha256(), digest, &n) == 1);
+	hex_of(digest, n, fingerprint);
+	int spki_bytes = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+	if (spki_bytes <= 0)
+		return;
+	must(EVP_Digest(spki, (size_t)spki_bytes, digest, &n, EVP_sha256(), NULL) == 1);
+	hex_of(digest, n, spki_out);
+	OPENSSL_free(spki);
 }

@@ -22,4 +22,7 @@ enum err_code tls_failed(struct err *err, const char *format, ...) __attribute__
 struct conn_tls_peer;
 struct conn_tls_peer *tls_peer_names(X509 *cert);
 
+// SHA-256 of it and of its key, in hexadecimal.
+void tls_peer_digests(X509 *cert, char fingerprint[65], char spki_out[65]);
+
 #endif

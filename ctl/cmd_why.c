@@ -12,7 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/conn.h"
 #include "base/log.h"
+#include "mail/pin.h"
 #include "router/rules_load.h"
 #include "router/session.h"
 #include "schema/attr_words.h"
@@ -30,11 +32,35 @@ static void syntax_verdict(struct why *q, struct directory *directory, struct st
 		.shadow = directory_status(directory)};
 }
 
+static bool asks_for_names(const struct why *q)
+{
+	return q->settings->smtp_client_certificate == SETTINGS_SMTP_CLIENT_CERTIFICATE_ASK;
+}
+
+// NULL: they count for nothing.
+static const struct access *access_of_names(struct why *q, struct directory *directory, struct access *access_out)
+{
+	const struct conn_tls_peer *peer = q->certificate.names;
+	const struct access_table table = {
+		.directory = directory, .rules = q->rules, .delimiters = q->settings->delimiter};
+	if (q->certificate.trouble || peer == NULL || !asks_for_names(q))
+		return NULL;
+	const struct access_certificate certificate = {
+		.issuer = peer->issuer, .subject = peer->subject, .names = peer->names, .names_n = peer->names_n};
+	access_certificate(&table, &certificate, q->arena, access_out);
+	return access_out;
+}
+
 static void decide_recipient(struct why *q, struct directory *directory, const struct addr *addr,
 	const struct access *client_access, struct recipient_verdict *verdict_out)
 {
-	const struct relay_client client = {.address = q->client, .networks = &q->settings->relay_networks,
+	struct relay_client client = {.address = q->client, .networks = &q->settings->relay_networks,
 		.certificates = &q->settings->relay_certificates, .access = client_access};
+	struct access names;
+	if (q->certificate_file) { // its key is asked for where relay_certificates has some
+		client.certificate = pin_of(q->arena, q->certificate.spki);
+		client.names = access_of_names(q, directory, &names);
+	}
 	const struct home_rules here = {
 		.serves = q->settings->serves.v, .n_serves = q->settings->serves.n, .hostname = q->settings->hostname};
 	struct recipient_query query = {
@@ -68,10 +94,16 @@ static void decide_session(struct why *q, struct directory *directory, const str
 	session_apply(&access, addr, q->arena, verdict_out);
 }
 
+// As logs and messages have an address; the brackets are the path's, not the address'.
+static struct str without_brackets(struct str text)
+{
+	return str_starts(text, STR("<")) && str_ends(text, STR(">")) && text.n > 2 ? str_of(text.p + 1, text.n - 2) : text;
+}
+
 void why_decide(struct why *q, struct directory *directory, struct str text, struct recipient_verdict *verdict_out)
 {
 	struct addr addr;
-	struct str path = arena_printf(q->arena, "<%.*s>", STR_FMT(text));
+	struct str path = arena_printf(q->arena, "<%.*s>", STR_FMT(without_brackets(text)));
 	enum addr_result result = addr_parse_path(q->arena, &path, ADDR_UTF8 | ADDR_ALLOW_POSTMASTER | ADDR_LONG_LOCAL, &addr);
 	if (result == ADDR_OK && path.n > 0)
 		result = ADDR_SYNTAX;
@@ -157,16 +189,28 @@ static json_t *json_vacation(struct why *q, struct directory *directory, const s
 	return answers;
 }
 
+static json_t *json_certificate(struct why *q)
+{
+	const struct conn_tls_peer *peer = q->certificate.names;
+	json_t *names = json_array();
+	for (size_t i = 0; peer && i < peer->names_n; i++)
+		json_array_append_new(names, why_json_text(peer->names[i]));
+	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:s*}", "key", why_json_text(pin_of(q->arena, q->certificate.spki)), "issuer",
+		why_json_text(peer ? peer->issuer : STR_NONE), "subject", why_json_text(peer ? peer->subject : STR_NONE), "names", names,
+		"verified", asks_for_names(q) && q->certificate.trouble == NULL, "trouble", q->certificate.trouble);
+}
+
 static void print_json(struct why *q, struct directory *directory, struct str address, const struct recipient_verdict *v)
 {
 	json_t *shadow = json_pack("{s:I, s:b, s:b, s:I}", "version", (json_int_t)v->shadow.version, "complete",
 		v->shadow.complete, "fresh", v->shadow.fresh, "age_s", (json_int_t)v->shadow.age_s);
-	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o, s:o, s:o*}", "address",
+	ctl_print_json(json_pack("{s:o, s:s, s:i, s:o, s:o, s:o*, s:o*, s:o*, s:o, s:o, s:o, s:o*, s:o*}", "address",
 		why_json_text(address), "verdict", recipient_outcome_name(v->outcome), "code", v->code, "enhanced",
 		why_json_text(v->enhanced), "text", why_json_text(v->text), "owner", v->owner.n ? why_json_text(v->owner) : NULL,
 		"vacation", json_vacation(q, directory, v), "held", v->quarantine.n ? why_json_text(v->quarantine) : NULL,
 		"targets", why_json_targets(v), "reasons", json_reasons(q, v), "shadow", shadow, "profile",
-		profile_is_native(q->profile) ? NULL : why_json_text(q->profile->name)));
+		profile_is_native(q->profile) ? NULL : why_json_text(q->profile->name), "certificate",
+		q->certificate_file ? json_certificate(q) : NULL));
 }
 
 // --- For people ---
@@ -260,6 +304,29 @@ static void add_reasons(struct why *q, struct buf *b, const struct recipient_ver
 	directory_end(q->directory);
 }
 
+// What counts of the certificate; "" is put before the names, as rows of the access table have them.
+static void add_certificate(struct why *q, struct buf *b)
+{
+	const struct conn_tls_peer *peer = q->certificate.names;
+	buf_printf(b, "  with the key %.*s", STR_FMT(pin_of(q->arena, q->certificate.spki)));
+	if (peer) {
+		buf_add_c(b, ", CERTIssuer:");
+		buf_add(b, peer->issuer); // printable (base/conn.h), and to be copied into a row
+		buf_add_c(b, ", CERTSubject:");
+		buf_add(b, peer->subject);
+		for (size_t i = 0; i < peer->names_n; i++) {
+			buf_add_c(b, ", CERTName:");
+			add_safe(b, peer->names[i]);
+		}
+	}
+	if (!asks_for_names(q))
+		buf_add_c(b, "; no name of a certificate counts without smtp_client_certificate = ask\n");
+	else if (q->certificate.trouble)
+		buf_printf(b, "; its names count for nothing, for tls_ca_file does not vouch for it: %s\n", q->certificate.trouble);
+	else
+		buf_add_c(b, "; tls_ca_file vouches for it\n");
+}
+
 static void print_text(struct why *q, struct directory *directory, struct str address, const struct recipient_verdict *v)
 {
 	struct buf b;
@@ -278,6 +345,8 @@ static void print_text(struct why *q, struct directory *directory, struct str ad
 		buf_add_c(&b, "\n");
 	}
 	add_reasons(q, &b, v);
+	if (q->certificate_file)
+		add_certificate(q, &b);
 	if (!v->shadow.complete)
 		buf_add_c(&b, "  from no shadow: none was ever loaded completely, or it cannot be read\n");
 	else
@@ -338,7 +407,7 @@ static int answer(struct why *q, struct str argument)
 
 static bool parse_sender(struct ctl *ctl, struct str text, struct why *q)
 {
-	struct str path = arena_printf(ctl->arena, "<%.*s>", STR_FMT(text));
+	struct str path = str_eq(text, STR("<>")) ? text : arena_printf(ctl->arena, "<%.*s>", STR_FMT(without_brackets(text)));
 	q->sender = ARENA_NEW(ctl->arena, struct addr);
 	return addr_parse_path(ctl->arena, &path, ADDR_UTF8 | ADDR_ALLOW_NULL | ADDR_LONG_LOCAL, q->sender) == ADDR_OK &&
 	       path.n == 0;
@@ -377,7 +446,8 @@ int why_options(struct ctl *ctl, struct why *q)
 {
 	const char *client = ctl_option(ctl, "--client"), *sender = ctl_option(ctl, "--from"),
 		   *message = ctl_option(ctl, "--message");
-	q->outside = client || ctl_option(ctl, "--outside");
+	q->certificate_file = ctl_option(ctl, "--certificate");
+	q->outside = client || q->certificate_file || ctl_option(ctl, "--outside");
 	q->login = ctl_option(ctl, "--login") != NULL;
 	q->change = ctl_option(ctl, "--ldif");
 	if (client && !netaddr_parse(str_of_c(client), 0, &q->client))
@@ -418,6 +488,11 @@ int why_open(struct ctl *ctl, struct why *q)
 	if (rules_load(q->settings, complain_row, NULL, &q->rules, &err)) // answered as a front-end does that starts with it
 		fprintf(stderr, "posthouse: %s; what it may decide is answered for now\n", err.text);
 	q->directory = directory_open(settings_data_path(q->settings, ctl->arena, "shadow/shadow.db").p, q->settings->fresh_s);
+	if (q->certificate_file &&
+		tls_certificate_read(q->certificate_file, q->settings->tls_ca_file.p, &q->certificate, &err)) {
+		q->certificate_file = NULL;
+		return ctl_file_fail(&err);
+	}
 	return q->change ? open_change(ctl, q) : CTL_YES;
 }
 
@@ -427,6 +502,7 @@ void why_close(struct why *q)
 	directory_close(&q->directory);
 	rules_drop(&q->rules);
 	profile_free(&q->profile);
+	tls_certificate_fini(&q->certificate);
 }
 
 int cmd_why(struct ctl *ctl)
@@ -436,7 +512,8 @@ int cmd_why(struct ctl *ctl)
 	if (code)
 		return code;
 	code = why_open(ctl, &q);
-	for (size_t i = 0; (q.after || !q.change) && i < ctl->n_args; i++)
+	bool opened = code == CTL_YES;
+	for (size_t i = 0; opened && i < ctl->n_args; i++)
 		code = worse(code, answer(&q, str_of_c(ctl->args[i])));
 	why_close(&q);
 	return code;

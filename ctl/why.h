@@ -4,6 +4,7 @@
 #ifndef CTL_WHY_H
 #define CTL_WHY_H
 
+#include "base/tls.h"
 #include "ctl.h"
 #include "ldapsync/directory_overlay.h"
 #include "router/recipient.h"
@@ -22,6 +23,8 @@ struct why {
 	struct addr *sender; // who may post to a list: by --from
 	bool outside; // as a client that has not logged in
 	struct netaddr client; // NETADDR_NONE: not said
+	const char *certificate_file;       // of --certificate; NULL: none
+	struct tls_certificate certificate; // owned
 	struct rules *rules;   // owned
 	bool login;            // the arguments are log-ins, not addresses
 	struct str header;     // of --message; empty: not said

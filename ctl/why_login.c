@@ -48,7 +48,9 @@ static const char *forbidden_of(const struct may *may, size_t service)
 		return forbidden;
 	if (service < SERVED && may->has_no_password[service])
 		return "no userPassword, phScram or phAppPassword of it is for this";
-	return may->home.answer == HOME_HERE || str_eq(services[service], submission) ? NULL : may->home.text;
+	if (may->home.answer == HOME_HERE || str_eq(services[service], submission))
+		return NULL;
+	return may->home.answer == HOME_ELSEWHERE ? "its mailbox is at another node" : may->home.text;
 }
 
 static const char *home_word(enum home_answer answer)
@@ -119,10 +121,31 @@ static void add_limits(struct why *q, struct directory *directory, const struct 
 	}
 }
 
-static void add_home(const struct may *may, struct buf *b)
+// Not a refusal: on a front-end so for everybody.
+static void add_other_node(struct why *q, const struct may *may, struct buf *b)
+{
+	buf_add_c(b, "  its mailbox is at ");
+	log_escape(b, may->home.host);
+	add_entry(q, b, attr_name(ATTR_MAIL_HOST), may->entry->dn, may->home.host);
+	buf_add_c(b, ", and this node is ");
+	for (size_t i = 0; i < q->settings->serves.n; i++) {
+		buf_add_c(b, i ? ", " : "");
+		log_escape(b, q->settings->serves.v[i]);
+	}
+	if (q->settings->serves.n == 0)
+		log_escape(b, q->settings->hostname);
+	buf_printf(b, " (%s): imap and pop3 are to be asked there; log-ins to them at this node are told UNAVAILABLE (IMAP) or SYS/TEMP "
+		      "(POP3)\n", q->settings->serves.n ? "serves" : "hostname");
+}
+
+static void add_home(struct why *q, const struct may *may, struct buf *b)
 {
 	if (may->home.answer == HOME_HERE)
 		return;
+	if (may->home.answer == HOME_ELSEWHERE) {
+		add_other_node(q, may, b);
+		return;
+	}
 	buf_printf(b, "  %s", may->home.text);
 	if (may->home.host.n) {
 		buf_add_c(b, " (mailHost ");
@@ -145,7 +168,7 @@ static void print_text(struct why *q, struct directory *directory, struct str lo
 		buf_printf(&b, "  %.*s: %s%s\n", STR_FMT(services[i]), forbidden ? "no, because " : "yes",
 			forbidden ? forbidden : "");
 	}
-	add_home(may, &b);
+	add_home(q, may, &b);
 	if (may->class.missing.n) {
 		buf_add_c(&b, "  nobody has the class of service ");
 		log_escape(&b, may->class.missing);

@@ -4,6 +4,8 @@
 // learnt from it; QUARANTINE holds the whole message.
 #include "smtp_access.h"
 
+#include <string.h>
+
 #include "base/must.h"
 #include "mail/pin.h"
 #include "smtp_metrics.h"
@@ -83,6 +85,20 @@ struct relay_client smtp_access_relay(struct smtp_session *s)
 	if (tls && tls->peer)
 		client.names = ask_names(s, tls->peer);
 	return client;
+}
+
+void smtp_access_log_certificate(struct smtp_session *s, const struct recipient_verdict *verdict)
+{
+	const struct conn_tls *tls = conn_tls(s->d.conn);
+	bool refused = false;
+	for (size_t i = 0; i < verdict->n_reasons; i++)
+		refused |= strcmp(verdict->reasons[i].rule, "relay refused") == 0;
+	if (!refused || tls == NULL || tls->peer_spki[0] == '\0')
+		return;
+	const struct conn_tls_peer *peer = tls->peer ? tls->peer : tls->stranger;
+	log_info(&s->d.who.log, "the client's certificate lets it relay nothing", log_str("subject", peer ? peer->subject : STR_NONE),
+		log_str("issuer", peer ? peer->issuer : STR_NONE), log_str("name", peer && peer->names_n ? peer->names[0] : STR_NONE),
+		log_str("key", pin_of(s->d.txn.arena, tls->peer_spki)), log_c("problem", tls->stranger ? tls->stranger_trouble : ""));
 }
 
 void smtp_access_accepted(struct smtp_session *s, const struct addr *to, struct recipient_verdict *verdict)

@@ -21,6 +21,10 @@ bool smtp_access_sender(struct smtp_session *s, const struct addr *from, struct 
 // The client for relay control, in the transaction's arena.
 struct relay_client smtp_access_relay(struct smtp_session *s);
 
+// Of a recipient that was refused because the client may not relay: whose certificate it has shown, if one, and why that did not
+// count.
+void smtp_access_log_certificate(struct smtp_session *s, const struct recipient_verdict *verdict);
+
 // An accepted recipient: thrown away, or held, because of who sends it.
 void smtp_access_accepted(struct smtp_session *s, const struct addr *to, struct recipient_verdict *verdict);
 

@@ -182,6 +182,7 @@ struct reply smtp_recipient(struct dialogue *d, void *one)
 		log_info(&d->who.log, "recipient refused", log_str("sender", d->txn.mail.from.text),
 			log_str("recipient", recipient->rcpt.to.text), log_u64("code", (uint64_t)verdict->code),
 			log_str("enhanced", verdict->enhanced), log_str("reason", verdict->text));
+		smtp_access_log_certificate(s, verdict);
 		return (struct reply){.code = verdict->code, .enhanced = verdict->enhanced, .text = verdict->text};
 	}
 	smtp_access_accepted(s, &recipient->rcpt.to, verdict);

@@ -2,11 +2,14 @@
 """What a log-in may do, by its entry or its class of service: services, recipients of a message and of an hour, sizes of messages."""
 import imaplib
 import json
+import os
 import poplib
+import re
 import smtplib
+import subprocess
 import unittest
 
-from node import NodeTest, message, user_ldif
+from node import BIN, NodeTest, message, user_ldif
 
 CLASSES = """dn: cn=small,ou=classes,dc=uni,dc=example
 objectClass: phClassOfServiceEntry
@@ -159,6 +162,24 @@ class Limits(NodeTest):
             self.assertIn("phListPostPolicy memebrs, which is none of anyone, internal, members, listed, moderated, nobody, in the entry", why)
         reasons = json.loads(self.node.run("why", "--json", "typo@uni.example").stdout)["reasons"]
         self.assertEqual([r["wrong"] for r in reasons if "wrong" in r], ["is none of anyone, internal, members, listed, moderated, nobody"])
+
+    def test_a_mailbox_at_another_node(self):
+        """As a front-end knows people: not refused, but to be asked elsewhere, and where."""
+        with open(self.node.config, encoding="utf-8") as stream:
+            front = self.node.write("front.conf", re.sub(r"(?m)^serves = .*$", 'serves = {"front.uni.example"}', stream.read()))
+        why = subprocess.run([os.path.join(BIN, "posthouse"), "-c", front, "why", "--login", "ann"], capture_output=True, text=True, timeout=30)
+        self.assertEqual(why.returncode, 0, why.stdout)
+        for line in ("  submission: yes\n", "  imap: no, because its mailbox is at another node\n",
+                     '  its mailbox is at mb1.uni.example (mailHost, in the entry "uid=ann,ou=people,dc=uni,dc=example"), and this node is '
+                     "front.uni.example (serves): imap and pop3 are to be asked there; "):
+            self.assertIn(line, why.stdout)
+
+    def test_brackets_are_the_paths(self):
+        """As logs and bounces have an address."""
+        for given, code in (("<ann@uni.example>", 250), ("ann@uni.example", 250), ("<nobody@uni.example>", 550), ("<ann@uni.example", 501), ("<>", 501)):
+            self.assertEqual(self.node.why(given)["code"], code, given)
+        for sender in ("<bob@uni.example>", "<>", ""):
+            self.node.run("why", "--from", sender, "ann@uni.example", check=0)
 
     def test_a_service_that_there_is_not_is_no_line(self):
         why = self.node.run("why", "--login", "ann", check=0).stdout

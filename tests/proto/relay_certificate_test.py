@@ -2,6 +2,7 @@
 """Who may relay by the names of a certificate (CERTIssuer:, CERTSubject:, CERTName:), as clients with certificates of several CAs meet it; and by
 its key (relay_certificates)."""
 import hashlib
+import json
 import os
 import ssl
 import subprocess
@@ -105,6 +106,36 @@ class RelayCertificate(NodeTest):
         for certificate in (None, "bad", "slash", "misnamed", "forged", "expired", "future", "server", "node"):
             self.assertEqual(self.answer(certificate), 550, certificate)
             self.assertEqual(self.answer(certificate, to="bob@uni.example"), 250, certificate)  # it is a client like others
+
+    def test_whose_certificate_was_refused_is_in_the_log(self):
+        for certificate, wanted in (
+                ("bad", ("subject=/O=Dept/CN=bad", "issuer=/O=Big/CN=Big", "name=bad", 'problem=""')),
+                ("forged", ("subject=/CN=mail.dept.example", 'issuer=/C=DE/O=Uni/CN=Uni+20Relay+20CA', "problem=")),
+                ("expired", ("subject=/CN=anybody", 'problem="certificate has expired"'))):
+            before = len(self.node.log_text())
+            self.assertEqual(self.answer(certificate), 550)
+            line = self.node.wait(lambda: [line for line in self.node.log_text()[before:].splitlines()
+                                           if "certificate lets it relay nothing" in line], "the line in the log")[0]
+            for part in (*wanted, "key=sha256:"):
+                self.assertIn(part, line.replace('"/', "/").replace('" ', " "))
+        before = len(self.node.log_text())
+        self.assertEqual([self.answer("any"), self.answer("bad", to="bob@uni.example")], [250, 250])
+        self.assertNotIn("certificate lets it relay nothing", self.node.log_text()[before:])
+
+    def test_why_says_what_a_certificate_is_good_for(self):
+        """As RCPT TO would answer a client that shows it."""
+        def why(certificate, code):
+            return self.node.run("why", "--certificate", self.node.path(certificate + ".pem"), "x@far.example", check=code).stdout
+        for certificate in ("any", "good", "named", "cn"):
+            self.assertIn("the access table lets the client relay by a name of its certificate", why(certificate, 0))
+        for certificate in ("bad", "slash", "misnamed", "forged", "expired", "future", "server"):
+            self.assertIn("the client may not relay", why(certificate, 1))
+        self.assertIn(", CERTIssuer:/O=Big/CN=Big, CERTSubject:/O=Dept/CN=bad, CERTName:bad; tls_ca_file vouches for it\n", why("bad", 1))
+        self.assertIn("tls_ca_file does not vouch for it: certificate has expired\n", why("expired", 1))
+        said = json.loads(self.node.run("why", "--json", "--certificate", self.node.path("named.pem"), "x@far.example", check=0).stdout)["certificate"]
+        self.assertEqual((said["issuer"], said["subject"], said["names"], said["verified"]),
+                         ("/O=Big/CN=Big", "/CN=whoever", ["other.example", "Mail.Dept.example"], True))
+        self.assertEqual(self.node.run("why", "--certificate", self.node.path("access"), "x@far.example").returncode, 2)
 
     def test_mail_arrives(self):
         with self.session("named") as smtp:

@@ -144,6 +144,9 @@ struct conn_tls_peer {
 struct conn_tls {
 	// owned; NULL: the peer showed no certificate, or none that was verified against tls_server_config.ca_path
 	struct conn_tls_peer *peer;
+	// owned; of a certificate that was to be verified and is not, for logs alone; why not, a literal
+	struct conn_tls_peer *stranger;
+	const char *stranger_trouble;
 	char version[16];              // "TLSv1.3"
 	char cipher[64];               // "TLS_AES_256_GCM_SHA384"
 	int bits;                      // of the cipher

@@ -52,6 +52,17 @@ enum err_code tls_server_new(const struct tls_server_config *config, struct tls_
 struct tls_server *tls_server_ref(struct tls_server *server);
 void tls_server_drop(struct tls_server **server);
 
+// A certificate in a file (PEM; behind it its chain, if there is one) as a server with this ca_path would see it of a client.
+struct conn_tls_peer;
+struct tls_certificate {
+	struct conn_tls_peer *names; // owned; NULL: they are too long for any rule
+	char fingerprint[65], spki[65]; // as those of struct conn_tls
+	const char *trouble; // why its names count for nothing, a literal; NULL: they count
+};
+enum err_code tls_certificate_read(const char *path, const char *ca_path, struct tls_certificate *certificate_out,
+	struct err *err) ERR_CHECKED;
+void tls_certificate_fini(struct tls_certificate *certificate);
+
 // When the first of its certificates ends, in milliseconds since 1970: for an alarm before it does.
 int64_t tls_server_expires_wall_ms(const struct tls_server *server);
 
