@@ -57,6 +57,7 @@ struct replica {
 	int64_t confirmed_ms;     // wall clock, of the shadow
 	int64_t confirm_written_ms;
 	int64_t heard_ms, batch_ms, refresh_began_ms;
+	int64_t told_ms;          // when the search said something last
 	int64_t next_reconcile_ms; // wall clock
 	unsigned fails;           // in a row
 	unsigned agains;          // connections in a row that were begun again soon

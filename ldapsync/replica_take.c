@@ -347,6 +347,8 @@ bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap
 	struct err *err)
 {
 	replica->heard_ms = clock_mono_exact_ms();
+	if (next != LDAP_LINK_CSNS)
+		replica->told_ms = replica->heard_ms;
 	switch (next) {
 	case LDAP_LINK_NOTHING:
 		return true;

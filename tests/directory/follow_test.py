@@ -45,6 +45,18 @@ class FollowTest(ReplicaTest):
         follower.wait(lambda: follower.status()["lag_ms"] == 0, "no lag")
         self.assertEqual(follower.status()["version"], 1)
 
+    def test_an_entry_outside_that_goes(self):
+        """Of that a slapd says nothing to the search, and its contextCSN moves: the shadow is fresh all the same, and stays so."""
+        follower = self.follow(fresh_s=3)
+        follower.wait_for("ann@uni.example", 250)
+        self.master.add(f"dn: ou=outside,{BASE}\nobjectClass: organizationalUnit\nou: outside\n")
+        self.master.delete(f"ou=outside,{BASE}")
+        for _ in range(20):
+            self.assertEqual(follower.code("nobody@uni.example"), 550)
+            time.sleep(0.3)
+        follower.wait(lambda: follower.status()["lag_ms"] == 0, "no lag")
+        self.assertEqual((follower.status()["version"], follower.status()["state"]), (1, "PERSIST"))
+
     def test_check(self):
         """`posthouse check` says what would not work."""
         follower = self.follow()
