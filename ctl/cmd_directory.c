@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/codec.h"
 #include "base/log.h"
 #include "ctl.h"
 #include "ldapsync/directory.h"
@@ -20,7 +21,7 @@
 
 // --- status ---
 
-enum { MISSING_BYTES_MAX = 64 << 10 };
+enum { MISSING_BYTES_MAX = 64 << 10, DN_TEXT_BYTES_MAX = 16 << 10 };
 
 // What can be said without ldapsync.
 static const char *state_without_daemon(const struct directory_status *status)
@@ -272,6 +273,21 @@ static enum err_code make_values(enum password_scheme scheme, struct str passwor
 	return code ? code : password_scram_make(password, PASSWORD_SCRAM_ITERATIONS, scram, err);
 }
 
+// A shell would take the "$" of the values for its own: what is to be loaded is printed whole.
+static void print_lines(const char *dn, const char *login, const char *hash, const char *scram)
+{
+	if (dn == NULL) {
+		printf("# for the entry of %s\nuserPassword: %s\nphScram: %s\n", login, hash, scram);
+		return;
+	}
+	struct buf name;
+	buf_init(&name, DN_TEXT_BYTES_MAX);
+	codec_base64_add(&name, str_of_c(dn)); // safe whatever it holds (RFC 2849)
+	printf("# %s\ndn:: %s\nchangetype: modify\nreplace: userPassword\nuserPassword: %s\n-\nreplace: phScram\nphScram: %s\n-\n", login,
+		buf_c(&name), hash, scram);
+	buf_fini(&name);
+}
+
 static int print_values(struct ctl *ctl, const char *login, enum password_scheme scheme, struct str password)
 {
 	struct buf hash, scram;
@@ -283,7 +299,7 @@ static int print_values(struct ctl *ctl, const char *login, enum password_scheme
 		ctl_print_json(json_pack("{s:s, s:s, s:s}", "login", login, "userPassword", buf_c(&hash), "phScram",
 			buf_c(&scram)));
 	else if (code == ERR_OK)
-		printf("# for the entry of %s\nuserPassword: %s\nphScram: %s\n", login, buf_c(&hash), buf_c(&scram));
+		print_lines(ctl_option(ctl, "--dn"), login, buf_c(&hash), buf_c(&scram));
 	buf_fini(&hash);
 	buf_fini(&scram);
 	return code ? ctl_fail(&err) : CTL_YES;
@@ -293,7 +309,9 @@ int cmd_directory_password(struct ctl *ctl)
 {
 	enum password_scheme scheme = PASSWORD_DEFAULT;
 	char password[PASSWORD_BYTES_MAX + 2], again[PASSWORD_BYTES_MAX + 2];
-	const char *wanted = ctl_option(ctl, "--scheme");
+	const char *wanted = ctl_option(ctl, "--scheme"), *dn = ctl_option(ctl, "--dn");
+	if (dn && !directory_is_dn(str_of_c(dn)))
+		return ctl_wrong(ctl, "--dn", "is no name of an entry, such as uid=bob,ou=people,dc=uni,dc=example");
 	if (wanted && !password_scheme_parse(str_of_c(wanted), &scheme))
 		return ctl_wrong(ctl, "--scheme", "is none that is made here; `posthouse help directory password` lists them");
 	bool terminal = isatty(STDIN_FILENO);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/must.h"
 #include "dn.h"
@@ -34,6 +35,7 @@ struct job {
 	const char **attributes;
 	struct found *found;         // owned
 	size_t n, room, which;
+	int64_t end_ms; // of all of it
 	enum err_code code;
 	struct err err;
 };
@@ -136,6 +138,9 @@ static enum err_code ask_server(struct job *job, const char *uri)
 		const struct ldap_link_search search = {
 			.base = name, .filter = "(objectClass=*)", .base_only = true, .attributes = job->attributes};
 		job->which = i;
+		if (job->code == ERR_OK && clock_mono_exact_ms() > job->end_ms)
+			job->code = err_set(&job->err, ERR_TIMEOUT, "%zu entries were not told within %d s", json_array_size(job->dns),
+				ENTRIES_MS_MAX / 1000);
 		if (job->code || name == NULL || !dn_is_valid(str_of_c(name)) ||
 			!is_below(str_of_c(name), job->settings->ldap_base))
 			continue;
@@ -168,12 +173,13 @@ static void run(void *arg)
 	struct job *job = arg;
 	const struct settings_list *uris = &job->settings->ldap_uri;
 	struct str first = str_of_c(job->provider);
+	job->end_ms = clock_mono_exact_ms() + ENTRIES_MS_MAX;
 	make_attributes(job);
 	job->code = ERR_CONNECT;
 	for (size_t i = 0; i < uris->n && job->code; i++)
 		if (str_eq(uris->v[i], first))
 			job->code = ask_server(job, uris->v[i].p);
-	for (size_t i = 0; i < uris->n && job->code; i++)
+	for (size_t i = 0; i < uris->n && job->code && clock_mono_exact_ms() <= job->end_ms; i++)
 		if (!str_eq(uris->v[i], first))
 			job->code = ask_server(job, uris->v[i].p);
 }

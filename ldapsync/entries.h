@@ -17,7 +17,8 @@
 #include "base/worker.h"
 #include "schema/profile.h"
 
-enum { ENTRIES_DNS_MAX = 2000, ENTRIES_BYTES_MAX = 256 << 20 }; // of a request, of an answer
+// Of a request; of an answer; for all its searches together, apart from the one at hand, which has ldap_timeout_s.
+enum { ENTRIES_DNS_MAX = 2000, ENTRIES_BYTES_MAX = 256 << 20, ENTRIES_MS_MAX = 60000 };
 
 struct entries;
 

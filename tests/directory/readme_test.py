@@ -226,17 +226,17 @@ class Readme(Base):
         commands = blocks("node")[0].splitlines()
         self.assertEqual(len(commands), 3)
         for command in commands:
-            said = self.node.run(*command.split()[1:], check=0).stdout
+            said = self.as_on_the_node(command)
         self.assertIn("uid=ada,ou=people", said)
         self.assertEqual(self.node.why("bob@uni.example")["code"], 550)
         self.follow(blocks("sh")[-1])
         self.node.wait(lambda: self.node.why("bob@uni.example")["code"] == 250, "bob to be known")
         with self.node.smtp() as smtp:
             smtp.sendmail("friend@elsewhere.example", ["bob.birke@uni.example"], node.message("welcome"))
-        values = self.node.run("directory", "password", "bob", input=node.PASSWORD + "\n", check=0).stdout
-        lines = dict(line.split(": ", 1) for line in values.splitlines() if not line.startswith("#"))
-        self.follow(f"data <<'END'\ndn: uid=bob,ou=people,{BASE}\nchangetype: modify\nadd: userPassword\nuserPassword: {lines['userPassword']}\n-\n"
-                    f"add: phScram\nphScram: {lines['phScram']}\nEND\n")
+        made, loaded = blocks("password")[0].splitlines()
+        command = made.removesuffix(" > bob.ldif").split()[1:]
+        self.slapd.write("posthouse/bob.ldif", self.node.run(*command, input=node.PASSWORD + "\n", check=0).stdout)
+        self.follow(loaded)
         self.assertIn(b"Subject: welcome", self.node.wait_messages(1, "bob")[0])
         # What was made for Posthouse lets him in at slapd as well, as it was installed.
         self.assertIn("uid: bob", self.slapd.search("(uid=bob)", "uid", who=("-D", f"uid=bob,ou=people,{BASE}", "-w", node.PASSWORD)))
@@ -244,6 +244,13 @@ class Readme(Base):
             self.slapd.search("(uid=bob)", "uid", who=("-D", f"uid=bob,ou=people,{BASE}", "-w", node.PASSWORD + "!"))
         self.more_entries()
         self.assertEqual(self.node.unexpected_errors(), [])
+
+    def as_on_the_node(self, command):
+        """Where HOST resolves, as for its daemons."""
+        done = subprocess.run([*self.node.wrapper, os.path.join(node.BIN, "posthouse"), "-c", self.node.config, *command.split()[1:]],
+                              capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        self.assertEqual(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
+        return done.stdout
 
     def more_entries(self):
         """Step 11: each example is taken by slapd as it stands, and decides what the README says behind it."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """posthouse-ldapsync, `posthouse why` and `posthouse directory` as scripts and administrators meet them: with ldapsync alone, killed, and
 with files that change, lie or do not parse."""
+import base64
 import json
 import os
 import shutil
@@ -164,6 +165,11 @@ class DirectoryTest(unittest.TestCase):
         code, out, _ = self.run_it("directory", "password", "--scheme", "SSHA", "ann", text="x\n")
         self.assertIn("userPassword: {SSHA}", out)
         self.assertIn("userPassword: {ARGON2}$argon2id$", self.run_it("directory", "password", "--scheme", "argon2", "ann", text="x\n")[1])
+        code, out, _ = self.run_it("directory", "password", "--dn", "uid=ann,ou=J\u00fcnger,dc=uni", "ann", text="x\n")
+        self.assertEqual(base64.b64decode(out.splitlines()[1].removeprefix("dn:: ")).decode(), "uid=ann,ou=J\u00fcnger,dc=uni")
+        self.assertEqual([line.split(":")[0] for line in out.splitlines()[2:]],
+                         ["changetype", "replace", "userPassword", "-", "replace", "phScram", "-"])
+        self.assertEqual(self.run_it("directory", "password", "--dn", "ann", "ann", text="x\n")[0], 2)
         self.assertEqual(self.run_it("directory", "password", "--scheme", "ROT13", "ann", text="x\n")[0], 2)
         self.assertEqual(self.run_it("directory", "password", "ann", text="")[0], 2)
         self.assertEqual(self.run_it("directory", "password", "ann", text="\n")[0], 2)
