@@ -539,6 +539,8 @@ void conn_close(struct conn **conn_taken, int64_t linger_ms)
 		return;
 	int64_t wait_ms = fiber_is_cancelled_hard() ? 0 : linger_ms;
 	int64_t deadline_ms = clock_after_ms(wait_ms);
+	if (conn->io->end && wait_ms > 0 && !conn->read_failed && !conn->write_failed)
+		conn->io->end(conn->self);
 	if (linger_ms > 0)
 		send_last_words(conn, deadline_ms);
 	bool ended = conn->read_failed || conn->write_failed || wait_ms <= 0;

@@ -12,12 +12,17 @@
 #include "base/must.h"
 #include "conn_fd.h"
 
+bool conn_fd_is_drained(const struct conn_fd *self)
+{
+	return fiber_io_is_drained(self->io, FIBER_READABLE);
+}
+
 // A read that returns less than was asked for has emptied the socket, unless its end or an error is there to be read next: so the
 // read that would only say EAGAIN is spared.
 ptrdiff_t conn_fd_read(struct conn_fd *self, char *p, size_t n, struct err *err)
 {
 	ssize_t got;
-	if (fiber_io_is_drained(self->io, FIBER_READABLE))
+	if (conn_fd_is_drained(self))
 		return CONN_IO_WANT_READ;
 	do
 		got = recv(self->fd, p, n, 0);
@@ -41,7 +46,7 @@ ptrdiff_t conn_fd_write(struct conn_fd *self, const char *p, size_t n, struct er
 {
 	ssize_t sent;
 	do
-		sent = send(self->fd, p, n, MSG_NOSIGNAL);
+		sent = send(self->fd, p, n, self->ending ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	if (sent > 0)
 		return sent;
@@ -77,9 +82,15 @@ static void linger(struct conn_fd *self, int64_t deadline_ms)
 	}
 }
 
+// Last words, close_notify and FIN then leave in one segment: that of linger()'s shutdown.
+void conn_fd_end(struct conn_fd *self)
+{
+	self->ending = true;
+}
+
 void conn_fd_close(struct conn_fd *self, int64_t linger_ms)
 {
-	if (linger_ms > 0)
+	if (linger_ms > 0 || self->ending)
 		linger(self, clock_after_ms(linger_ms));
 	fiber_io_close(&self->io);
 	close(self->fd);
@@ -101,12 +112,17 @@ static unsigned io_wait(void *self, unsigned events, int64_t deadline_ms)
 	return conn_fd_wait(self, events, deadline_ms);
 }
 
+static void io_end(void *self)
+{
+	conn_fd_end(self);
+}
+
 static void io_close(void *self, int64_t linger_ms)
 {
 	conn_fd_close(self, linger_ms);
 }
 
-const struct conn_io conn_fd_io = {io_read, io_write, io_wait, io_close};
+const struct conn_io conn_fd_io = {io_read, io_write, io_wait, io_close, io_end};
 
 struct conn_fd *conn_fd_open(int fd, struct err *err)
 {

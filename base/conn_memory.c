@@ -83,7 +83,7 @@ static void memory_close(void *self, int64_t linger_ms)
 	free(self);
 }
 
-const struct conn_io conn_memory_io = {memory_read, memory_write, memory_wait, memory_close};
+const struct conn_io conn_memory_io = {memory_read, memory_write, memory_wait, memory_close, NULL};
 
 const char *conn_memory_peer_spki(const void *self)
 {

@@ -81,6 +81,13 @@ static void set_bio(struct conn_ssl *self)
 
 // --- The I/O of a connection ---
 
+// What OpenSSL does to empty its queue is dear, and there is nothing in it nearly always.
+static void forget_errors(void)
+{
+	if (ERR_peek_error())
+		ERR_clear_error();
+}
+
 // Why an SSL call returned <= 0.
 static ptrdiff_t result(struct conn_ssl *self, int returned, const char *what, struct err *err)
 {
@@ -112,8 +119,10 @@ static ptrdiff_t ssl_read(void *arg, char *p, size_t n, struct err *err)
 {
 	struct conn_ssl *self = arg;
 	size_t got = 0;
+	if (conn_fd_is_drained(self->fd) && !SSL_has_pending(self->ssl) && !SSL_want_write(self->ssl))
+		return CONN_IO_WANT_READ; // what OpenSSL would find out at some length
 	do { // all that is decrypted already
-		ERR_clear_error();
+		forget_errors();
 		size_t some;
 		int returned = SSL_read_ex(self->ssl, p + got, n - got, &some);
 		if (returned <= 0)
@@ -127,7 +136,7 @@ static ptrdiff_t ssl_write(void *arg, const char *p, size_t n, struct err *err)
 {
 	struct conn_ssl *self = arg;
 	size_t sent;
-	ERR_clear_error();
+	forget_errors();
 	int returned = SSL_write_ex(self->ssl, p, n, &sent);
 	if (returned > 0)
 		return (ptrdiff_t)sent;
@@ -144,6 +153,12 @@ static unsigned ssl_wait(void *arg, unsigned events, int64_t deadline_ms)
 	return conn_fd_wait(self->fd, events, deadline_ms);
 }
 
+static void ssl_end(void *arg)
+{
+	struct conn_ssl *self = arg;
+	conn_fd_end(self->fd);
+}
+
 static void ssl_free(struct conn_ssl *self)
 {
 	SSL_free(self->ssl);
@@ -156,16 +171,16 @@ static void ssl_close(void *arg, int64_t linger_ms)
 {
 	struct conn_ssl *self = arg;
 	if (linger_ms > 0) {
-		ERR_clear_error();
+		forget_errors();
 		SSL_shutdown(self->ssl); // close_notify, if the socket takes it now
-		ERR_clear_error();
+		forget_errors();
 	}
 	struct conn_fd *fd = self->fd;
 	ssl_free(self);
 	conn_fd_close(fd, linger_ms);
 }
 
-static const struct conn_io conn_ssl_io = {ssl_read, ssl_write, ssl_wait, ssl_close};
+static const struct conn_io conn_ssl_io = {ssl_read, ssl_write, ssl_wait, ssl_close, ssl_end};
 
 // --- What was agreed ---
 
@@ -181,7 +196,7 @@ static struct conn_tls *describe(SSL *ssl, bool verifies, bool names)
 {
 	struct conn_tls *tls = calloc(1, sizeof *tls);
 	must(tls != NULL);
-	ERR_clear_error();
+	forget_errors();
 	str_to_c(str_of_c(SSL_get_version(ssl)), tls->version, sizeof tls->version);
 	str_to_c(str_of_c(SSL_get_cipher_name(ssl)), tls->cipher, sizeof tls->cipher);
 	str_to_c(str_of_c(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)), tls->server_name, sizeof tls->server_name);
@@ -196,7 +211,7 @@ static struct conn_tls *describe(SSL *ssl, bool verifies, bool names)
 		tls->peer = tls_peer_names(cert);
 	else if (names && cert)
 		add_stranger(tls, cert, good ? X509_V_ERR_CERT_HAS_EXPIRED : SSL_get_verify_result(ssl));
-	ERR_clear_error();
+	forget_errors();
 	return tls;
 }
 
@@ -214,7 +229,7 @@ static enum err_code handshake_failed(struct conn_ssl *self, bool verifies, stru
 static enum err_code shake_hands(struct conn *conn, struct conn_ssl *self, bool verifies, struct err *err)
 {
 	for (;;) {
-		ERR_clear_error();
+		forget_errors();
 		int returned = SSL_do_handshake(self->ssl);
 		if (returned == 1)
 			return ERR_OK;
@@ -238,7 +253,7 @@ static enum err_code begin(struct conn *conn, struct conn_ssl *self, bool verifi
 	fiber_spent(FIBER_TURN_BYTES / 2, 0); // a handshake costs about a millisecond: not many in one turn
 	enum err_code code = shake_hands(conn, self, verifies, &failure);
 	if (code) {
-		ERR_clear_error();
+		forget_errors();
 		ssl_free(self);
 		conn_failed_write(conn, code, &failure);
 		if (err)
@@ -294,7 +309,7 @@ static enum err_code name_host(SSL *ssl, struct str host, bool verifies, struct 
 {
 	char name[256];
 	struct netaddr addr;
-	ERR_clear_error();
+	forget_errors();
 	if (!str_to_c(host, name, sizeof name))
 		return err_set(err, ERR_INVALID, "not a host name");
 	bool is_address = netaddr_parse(host, 0, &addr);

@@ -287,7 +287,7 @@ static size_t check_replies(struct str out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct conn_io io = {client_read, client_write, client_wait, client_close};
+	static const struct conn_io io = {client_read, client_write, client_wait, client_close, NULL};
 	if (size == 0)
 		return 0;
 	struct smtp_server server = {.submit_rate = hour_rate_new(), .unknown_rate = hour_rate_new(),
