@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections under TLS: the same talk, handshakes that fail, names, versions, certificates of both sides, contexts.
+#include <linux/tcp.h>
+#include <netinet/in.h>
+
 #include "test_conn.h"
 
 // --- TLS ---
@@ -46,6 +49,71 @@ static void tls_talk_is_the_same_talk(void **state)
 		assert_string_not_equal(talk.tls.peer_spki, talk.tls.peer_fingerprint);
 		assert_int_equal(talk.n, 10 * 5 * 8 + 14);
 	}
+	tls_client_drop(&client);
+	tls_server_drop(&server);
+}
+
+// --- The end, over TCP ---
+
+static void says_goodbye(struct conn *conn, struct talk *talk)
+{
+	must(conn_tls_accept(conn, talk->server, NULL, NULL) == ERR_OK);
+	must_line(conn, STR("NOOP"));
+	conn_printf(conn, "250 ok\r\n");
+	must(conn_flush(conn, NULL) == ERR_OK);
+	must_line(conn, STR("QUIT"));
+	conn_printf(conn, "221 bye\r\n");
+	conn_close(&conn, 1000);
+}
+
+static size_t segments_with_data(const struct conn *conn)
+{
+	struct tcp_info info = {0};
+	socklen_t bytes = sizeof info;
+	must(getsockopt(conn_fd(conn), IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0);
+	return info.tcpi_data_segs_in;
+}
+
+static void hears_goodbye(struct conn *conn, struct talk *talk)
+{
+	struct str chunk;
+	must(conn_tls_connect(conn, talk->client, STR("mx.uni.example"), NULL) == ERR_OK);
+	conn_printf(conn, "NOOP\r\n");
+	must(conn_flush(conn, NULL) == ERR_OK);
+	must_line(conn, STR("250 ok"));
+	size_t before = segments_with_data(conn);
+	conn_printf(conn, "QUIT\r\n");
+	must(conn_flush(conn, NULL) == ERR_OK);
+	must_line(conn, STR("221 bye"));
+	talk->code = conn_read_some(conn, 1, &chunk, &talk->err);
+	talk->n = segments_with_data(conn) - before;
+	conn_close(&conn, 0);
+}
+
+static void pair_over_tcp(int *a, int *b)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t bytes = sizeof sa;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	*a = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	must(bind(listener, (struct sockaddr *)&sa, sizeof sa) == 0 && listen(listener, 1) == 0);
+	must(getsockname(listener, (struct sockaddr *)&sa, &bytes) == 0 && connect(*a, (struct sockaddr *)&sa, sizeof sa) == 0);
+	*b = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	must(*b >= 0);
+	close(listener);
+}
+
+static void last_words_and_close_notify_leave_together(void **state)
+{
+	(void)state;
+	struct tls_server *server = uni_server();
+	struct tls_client *client = new_client(TLS_VERIFY_HOST, &uni_ec);
+	struct talk talk = {.serve = says_goodbye, .ask = hears_goodbye, .server = server, .client = client};
+	pair_over_tcp(&talk.client_fd, &talk.server_fd);
+	run(start_talk, &talk);
+	assert_int_equal(talk.ended, 2);
+	assert_int_equal(talk.code, ERR_CLOSED);
+	assert_int_equal(talk.n, 1);
 	tls_client_drop(&client);
 	tls_server_drop(&server);
 }
@@ -186,7 +254,7 @@ static void versions_below_the_least_are_refused(void **state)
 {
 	(void)state;
 	for (int strict = 0; strict < 2; strict++) {
-		struct tls_server *server = uni_server_of(strict ? TLS_VERSION_1_3 : TLS_VERSION_1_2);
+		struct tls_server *server = uni_server_of(strict ? TLS_VERSION_1_3 : TLS_VERSION_1_2, false);
 		struct tls_client *old = old_client();
 		struct talk talk = {.serve = accepts_and_echoes, .ask = looks_at_the_server, .server = server, .client = old};
 		look(&talk, "mx.uni.example");
@@ -320,14 +388,20 @@ static void ecdsa_is_preferred_and_rsa_is_there_for_others(void **state)
 static void tickets_are_for_the_process_that_gave_them(void **state)
 {
 	(void)state;
-	struct tls_server *here = uni_server(), *there = uni_server();
+	struct tls_server *here = uni_server(), *there = uni_server(), *without = uni_server_of(TLS_VERSION_1_2, false);
 	struct tls_client *client = new_client(TLS_VERIFY_NONE, NULL);
 	SSL_SESSION *session = NULL;
 	assert_false(resumes(here, client, &session));
 	assert_true(resumes(here, client, &session));
 	assert_false(resumes(there, client, &session));
 	SSL_SESSION_free(session);
+	session = NULL;
+	assert_false(resumes(without, client, &session));
+	assert_false(SSL_SESSION_has_ticket(session));
+	assert_false(resumes(without, client, &session));
+	SSL_SESSION_free(session);
 	tls_client_drop(&client);
+	tls_server_drop(&without);
 	tls_server_drop(&here);
 	tls_server_drop(&there);
 }
@@ -373,6 +447,7 @@ int main(void)
 		cmocka_unit_test(versions_below_the_least_are_refused),
 		cmocka_unit_test(a_server_may_ask_for_a_certificate),
 		cmocka_unit_test(ecdsa_is_preferred_and_rsa_is_there_for_others),
+		cmocka_unit_test(last_words_and_close_notify_leave_together),
 		cmocka_unit_test(tickets_are_for_the_process_that_gave_them),
 		cmocka_unit_test(bad_files_say_which_and_change_nothing),
 	};

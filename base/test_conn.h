@@ -92,10 +92,10 @@ static inline struct tls_files files_of(const struct pair *pair)
 	return (struct tls_files){pair->cert, pair->key};
 }
 
-static inline struct tls_server *uni_server_of(enum tls_version min)
+static inline struct tls_server *uni_server_of(enum tls_version min, bool tickets)
 {
 	struct tls_files files[] = {files_of(&uni_ec), files_of(&uni_rsa), files_of(&other_ec)};
-	const struct tls_server_config config = {.files = files, .n = 3, .min = min};
+	const struct tls_server_config config = {.files = files, .n = 3, .min = min, .tickets = tickets};
 	struct tls_server *server;
 	struct err err = {0};
 	assert_int_equal(tls_server_new(&config, &server, &err), ERR_OK);
@@ -104,7 +104,7 @@ static inline struct tls_server *uni_server_of(enum tls_version min)
 
 static inline struct tls_server *uni_server(void)
 {
-	return uni_server_of(TLS_VERSION_1_2);
+	return uni_server_of(TLS_VERSION_1_2, true);
 }
 
 static inline struct tls_client *new_client(enum tls_verify verify, const struct pair *trusted)

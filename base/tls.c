@@ -32,6 +32,7 @@ struct tls_server {
 	_Atomic unsigned refs;
 	enum tls_version min;
 	bool asks; // clients for their certificate
+	bool tickets; // in TLS 1.3
 	X509_STORE *trusted; // owned; NULL: nobody is
 	int64_t expires_wall_ms;
 	size_t identities_n;
@@ -205,7 +206,7 @@ static SSL_CTX *new_server_ctx(struct tls_server *server)
 	must(SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384") == 1);
 	must(SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) == 1);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); // tickets only: no memory for sessions
-	SSL_CTX_set_num_tickets(ctx, 1);
+	SSL_CTX_set_num_tickets(ctx, server->tickets);
 	SSL_CTX_set_tlsext_servername_callback(ctx, choose_identity);
 	SSL_CTX_set_tlsext_servername_arg(ctx, server);
 	if (server->asks)
@@ -295,6 +296,7 @@ enum err_code tls_server_new(const struct tls_server_config *config, struct tls_
 	atomic_init(&server->refs, 1);
 	server->min = config->min;
 	server->asks = config->asks;
+	server->tickets = config->tickets;
 	server->expires_wall_ms = INT64_MAX;
 	if (config->ca_path) {
 		server->trusted = X509_STORE_new();

@@ -20,7 +20,8 @@ enum err_code mta_tls_load(const struct settings *settings, struct mta_tls *tls_
 {
 	struct mta_tls tls = {.server = NULL};
 	struct err none;
-	enum err_code code = settings_tls_server(settings, &tls.server, err);
+	// No tickets: a mail server comes when it has mail, and who submits has one message; few come back before a ticket ends.
+	enum err_code code = settings_tls_server(settings, false, &tls.server, err);
 	if (code == ERR_OK)
 		code = load_asking(settings, &tls.asking, err);
 	if (code == ERR_OK)

@@ -90,7 +90,7 @@ static enum err_code load_tls(struct node *node, const struct settings *settings
 {
 	struct tls_server *public = NULL, *private = NULL;
 	struct tls_client *client = NULL;
-	enum err_code code = settings_tls_server(settings, &public, err);
+	enum err_code code = settings_tls_server(settings, true, &public, err);
 	if (code == ERR_OK)
 		code = settings_tls_node_server(settings, &private, err);
 	if (code == ERR_OK)

@@ -17,8 +17,8 @@ static enum tls_version least(const struct settings *settings)
 	unreachable("tls_min");
 }
 
-static enum err_code make_server(const struct settings *settings, bool asks, const char *ca_path, struct tls_server **server_out,
-	struct err *err)
+static enum err_code make_server(const struct settings *settings, const struct tls_server_config *wanted,
+	struct tls_server **server_out, struct err *err)
 {
 	size_t n = settings->tls_certificate.n;
 	struct tls_server *server = NULL;
@@ -30,8 +30,10 @@ static enum err_code make_server(const struct settings *settings, bool asks, con
 		for (size_t i = 0; i < n; i++)
 			files[i] = (struct tls_files){
 				.cert_path = settings->tls_certificate.v[i].p, .key_path = settings->tls_key.v[i].p};
-		const struct tls_server_config config = {
-			.files = files, .n = n, .min = least(settings), .asks = asks, .ca_path = ca_path};
+		struct tls_server_config config = *wanted;
+		config.files = files;
+		config.n = n;
+		config.min = least(settings);
 		code = tls_server_new(&config, &server, err);
 		free(files);
 	}
@@ -40,22 +42,23 @@ static enum err_code make_server(const struct settings *settings, bool asks, con
 	return code;
 }
 
-enum err_code settings_tls_server(const struct settings *settings, struct tls_server **server_out, struct err *err)
+enum err_code settings_tls_server(const struct settings *settings, bool tickets, struct tls_server **server_out, struct err *err)
 {
-	return make_server(settings, false, NULL, server_out, err);
+	return make_server(settings, &(struct tls_server_config){.tickets = tickets}, server_out, err);
 }
 
 enum err_code settings_tls_asking_server(const struct settings *settings, struct tls_server **server_out, bool *ca_missing_out,
 	struct err *err)
 {
 	bool by_name = settings->smtp_client_certificate == SETTINGS_SMTP_CLIENT_CERTIFICATE_ASK;
+	const struct tls_server_config pins = {.asks = true}, names = {.asks = true, .ca_path = settings->tls_ca_file.p};
 	struct err because;
 	*ca_missing_out = false;
 	*server_out = NULL;
-	if (by_name && make_server(settings, true, settings->tls_ca_file.p, server_out, &because) == ERR_OK)
+	if (by_name && make_server(settings, &names, server_out, &because) == ERR_OK)
 		return ERR_OK;
 	enum err_code code =
-		by_name || settings->relay_certificates.n ? make_server(settings, true, NULL, server_out, err) : ERR_OK;
+		by_name || settings->relay_certificates.n ? make_server(settings, &pins, server_out, err) : ERR_OK;
 	if (code == ERR_OK && by_name) { // so it was the file
 		*ca_missing_out = true;
 		*err = because;

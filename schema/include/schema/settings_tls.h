@@ -13,8 +13,9 @@
 #include "base/tls.h"
 #include "schema/settings.h"
 
-// To the world: tls_certificate and tls_key. NULL without any.
-enum err_code settings_tls_server(const struct settings *settings, struct tls_server **server_out, struct err *err) ERR_CHECKED;
+// To the world: tls_certificate and tls_key. NULL without any. tickets: as of struct tls_server_config.
+enum err_code settings_tls_server(const struct settings *settings, bool tickets, struct tls_server **server_out,
+	struct err *err) ERR_CHECKED;
 
 // The same, and it asks clients for a certificate: those of relay_certificates are known by their keys, others by their names
 // where tls_ca_file vouches for them (smtp_client_certificate). NULL when neither is wanted. ca_missing_out: tls_ca_file cannot
