@@ -386,34 +386,34 @@ static bool add_failure(struct password_throttle *throttle, enum throttle_kind k
 	return false;
 }
 
-struct ids {
-	uint64_t user, address, login;
-};
-
-static struct ids ids_of(const struct password_throttle *throttle, struct str login, struct str address)
+static uint64_t user_id(const struct password_throttle *throttle, struct str login, struct str address)
 {
-	return (struct ids){
-		.user = id_of(throttle, (const struct str[]){STR("user"), login, address}, 3),
-		.address = id_of(throttle, (const struct str[]){STR("address"), address}, 2),
-		.login = id_of(throttle, (const struct str[]){STR("login"), login}, 2),
-	};
+	return id_of(throttle, (const struct str[]){STR("user"), login, address}, 3);
+}
+
+static uint64_t address_id(const struct password_throttle *throttle, struct str address)
+{
+	return id_of(throttle, (const struct str[]){STR("address"), address}, 2);
+}
+
+static uint64_t login_id(const struct password_throttle *throttle, struct str login)
+{
+	return id_of(throttle, (const struct str[]){STR("login"), login}, 2);
 }
 
 uint64_t password_throttle_wait_ms(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
 {
-	struct ids ids = ids_of(throttle, login, address);
-	uint64_t wait = wait_for(throttle, THROTTLE_USER, ids.user, now_ms);
-	uint64_t more = address.n ? wait_for(throttle, THROTTLE_ADDRESS, ids.address, now_ms) : 0;
+	uint64_t wait = wait_for(throttle, THROTTLE_USER, user_id(throttle, login, address), now_ms);
+	uint64_t more = address.n ? wait_for(throttle, THROTTLE_ADDRESS, address_id(throttle, address), now_ms) : 0;
 	return more > wait ? more : wait;
 }
 
 enum password_throttle_used password_throttle_failed(struct password_throttle *throttle, struct str login, struct str address,
 	uint64_t now_ms)
 {
-	struct ids ids = ids_of(throttle, login, address);
-	bool user = add_failure(throttle, THROTTLE_USER, ids.user, now_ms);
-	bool by_address = address.n && add_failure(throttle, THROTTLE_ADDRESS, ids.address, now_ms);
-	bool alarm = add_failure(throttle, THROTTLE_LOGIN, ids.login, now_ms);
+	bool user = add_failure(throttle, THROTTLE_USER, user_id(throttle, login, address), now_ms);
+	bool by_address = address.n && add_failure(throttle, THROTTLE_ADDRESS, address_id(throttle, address), now_ms);
+	bool alarm = add_failure(throttle, THROTTLE_LOGIN, login_id(throttle, login), now_ms);
 	return by_address ? PASSWORD_THROTTLE_ADDRESS
 	       : alarm    ? PASSWORD_THROTTLE_ALARM
 	       : user     ? PASSWORD_THROTTLE_USER
@@ -422,9 +422,8 @@ enum password_throttle_used password_throttle_failed(struct password_throttle *t
 
 void password_throttle_succeeded(struct password_throttle *throttle, struct str login, struct str address, uint64_t now_ms)
 {
-	struct ids ids = ids_of(throttle, login, address);
 	(void)now_ms;
-	struct failures *entry = find(throttle, THROTTLE_USER, ids.user);
+	struct failures *entry = find(throttle, THROTTLE_USER, user_id(throttle, login, address));
 	if (entry)
 		set(&entry->empty_ms, 0);
 }
