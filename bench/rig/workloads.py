@@ -113,7 +113,7 @@ WORKLOADS = [
         Row("directory-visible", "a change on the master is in the shadow, p99", "ms", "visible_ms", design=10),
         Row("directory-memory", "ldapsync, after the first sync and changes", "MiB PSS", "memory_mib", design=40)], kind="directory"),
     Workload("submission", "submit", "submission", spread(1500, 20, 0), [cpu("submission", "STARTTLS, AUTH, a message, QUIT", 1.2)],
-             mailboxes=lmtp_fill(((0,), EACH(1)))),
+             mailboxes=lmtp_fill(((0,), EACH(1))), in_use=True),
     Workload("lmtp", "lmtp", "lmtp", lambda p, _r: ["--connections", 16, "--operations", p.n(6000), *p.range(2, count=used(p))],
              [cpu("lmtp", "LMTP delivery, many mailboxes in use", 0.25)],
              mailboxes=lambda p: [[*p.range(2, count=used(p)), "--operations", used(p), "--connections", 8]], in_use=True),
