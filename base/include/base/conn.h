@@ -227,7 +227,8 @@ struct conn_io {
 	ptrdiff_t (*write)(void *self, const char *p, size_t n, struct err *err); // bytes (> 0), or one of the above but END
 	unsigned (*wait)(void *self, unsigned events, int64_t deadline_ms);       // as fiber_wait
 	void (*close)(void *self, int64_t linger_ms);                             // frees self
-	void (*end)(void *self); // what is written from now on may wait for the close, which follows and lingers; NULL: it never does
+	// What is written from now on may wait for the close, which follows and lingers. NULL: it never does.
+	void (*end)(void *self);
 };
 // Both are taken: io is borrowed for ever, self until its close.
 struct conn *conn_of_io(const struct conn_io *io, void *self, const struct netaddr *peer, const struct netaddr *local);
