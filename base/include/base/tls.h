@@ -45,7 +45,7 @@ struct tls_server_config {
 	// conn_tls (peer). NULL: of none. A file that cannot be read is ERR_TLS.
 	const char *ca_path;
 	// Give TLS 1.3 clients a ticket to come back with. Making one costs a ninth of a handshake, and who comes back with it
-	// spares us a fifth of his (and himself no turn): so it pays where two of three do, as clients that open several sessions,
+	// spares us a fifth of his (and himself no turn): it pays where two of three do, as clients that open several sessions,
 	// or one every few minutes. TLS 1.2 clients, whom it spares a turn, have one when they ask.
 	bool tickets;
 };
