@@ -17,13 +17,36 @@ struct guid guid_new(void)
 	return guid;
 }
 
-static void digest_field(EVP_MD_CTX *ctx, struct str field)
+enum { LENGTH_BYTES = 8, TOGETHER_BYTES = 512 };
+
+// Fields gather and are digested together: each call of EVP costs more than some bytes more.
+struct fields {
+	EVP_MD_CTX *ctx;
+	uint8_t bytes[TOGETHER_BYTES];
+	size_t n;
+};
+
+static void digest(struct fields *fields, const void *p, size_t n)
 {
-	uint8_t length[8];
-	for (int i = 0; i < 8; i++)
+	if (n > sizeof fields->bytes - fields->n) {
+		must(EVP_DigestUpdate(fields->ctx, fields->bytes, fields->n) == 1);
+		fields->n = 0;
+	}
+	if (n > sizeof fields->bytes) {
+		must(EVP_DigestUpdate(fields->ctx, p, n) == 1);
+	} else if (n) {
+		memcpy(fields->bytes + fields->n, p, n);
+		fields->n += n;
+	}
+}
+
+static void digest_field(struct fields *fields, struct str field)
+{
+	uint8_t length[LENGTH_BYTES];
+	for (int i = 0; i < LENGTH_BYTES; i++)
 		length[i] = (uint8_t)((uint64_t)field.n >> (8 * i));
-	must(EVP_DigestUpdate(ctx, length, sizeof length) == 1);
-	must(EVP_DigestUpdate(ctx, field.p, field.n) == 1);
+	digest(fields, length, sizeof length);
+	digest(fields, field.p, field.n);
 }
 
 // Looked up once: by name it would cost more than the digest itself.
@@ -40,13 +63,15 @@ struct guid guid_derive(const struct guid *parent, struct str recipient, struct 
 	uint8_t hash[EVP_MAX_MD_SIZE];
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	must(pthread_once(&once, fetch_sha256) == 0);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	must(ctx != NULL && EVP_DigestInit_ex(ctx, sha256, NULL) == 1);
-	digest_field(ctx, guid_bytes(parent));
-	digest_field(ctx, recipient);
-	digest_field(ctx, kind);
-	must(EVP_DigestFinal_ex(ctx, hash, NULL) == 1);
-	EVP_MD_CTX_free(ctx);
+	struct fields fields;
+	fields.n = 0;
+	fields.ctx = EVP_MD_CTX_new();
+	must(fields.ctx != NULL && EVP_DigestInit_ex(fields.ctx, sha256, NULL) == 1);
+	digest_field(&fields, guid_bytes(parent));
+	digest_field(&fields, recipient);
+	digest_field(&fields, kind);
+	must(EVP_DigestUpdate(fields.ctx, fields.bytes, fields.n) == 1 && EVP_DigestFinal_ex(fields.ctx, hash, NULL) == 1);
+	EVP_MD_CTX_free(fields.ctx);
 	struct guid guid;
 	memcpy(guid.b, hash, sizeof guid.b);
 	return guid;
@@ -84,19 +109,24 @@ static const uint8_t hex_values[256] = {
 // Asked several times for each entry of a directory that is loaded.
 bool guid_parse(struct str text, struct guid *out)
 {
+	static const uint8_t places[2][16] = {
+		{0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30}, // of 32 digits
+		{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}, // and with hyphens
+	};
 	struct guid guid;
-	const char *p = text.p;
-	bool hyphens = text.n == 36, good = true;
+	const bool hyphens = text.n == 36;
+	unsigned wrong = 0; // its highest bit
 	if (!hyphens && text.n != 32)
 		return false;
-	for (size_t i = 0; i < sizeof guid.b; i++, p += 2) {
-		if (hyphens && (i == 4 || i == 6 || i == 8 || i == 10))
-			good &= *p++ == '-';
+	if (hyphens && (text.p[8] != '-' || text.p[13] != '-' || text.p[18] != '-' || text.p[23] != '-'))
+		return false;
+	for (size_t i = 0; i < sizeof guid.b; i++) {
+		const char *p = text.p + places[hyphens][i];
 		unsigned high = hex_values[(uint8_t)p[0]], low = hex_values[(uint8_t)p[1]];
-		good &= high > 0 && low > 0;
+		wrong |= (high - 1) | (low - 1);
 		guid.b[i] = (uint8_t)((high - 1) << 4 | (low - 1));
 	}
-	if (!good)
+	if (wrong >> 31)
 		return false;
 	*out = guid;
 	return true;

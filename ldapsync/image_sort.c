@@ -10,6 +10,7 @@
 #include "image_sort.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/file.h"
 #include "base/must.h"
@@ -42,14 +43,31 @@ struct run {
 
 struct image_sort {
 	char *folder; // owned
-	struct waiting *v; // owned
-	size_t n, room;
+	struct waiting *v; // owned; RUN_KEYS_MAX of them, NULL: none yet
+	size_t n;
 	struct buf bytes; // the keys of v
 	int fd; // -1: there is no file
 	off_t end; // of the file
 	struct run *runs; // owned
 	size_t n_runs, room_runs;
 };
+
+// Pages of their own, which go back to the system: in the heap they would stay, with pages of the database's cache between
+// them.
+static struct waiting *room_new(void)
+{
+	const size_t bytes = RUN_KEYS_MAX * sizeof(struct waiting);
+	void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	must(room != MAP_FAILED);
+	return room;
+}
+
+static void room_free(struct waiting **room)
+{
+	if (*room)
+		munmap(*room, RUN_KEYS_MAX * sizeof **room);
+	*room = NULL;
+}
 
 struct image_sort *image_sort_new(struct str folder)
 {
@@ -82,7 +100,7 @@ void image_sort_free(struct image_sort **sort_in)
 		return;
 	clear(sort);
 	buf_fini(&sort->bytes);
-	free(sort->v);
+	room_free(&sort->v);
 	free(sort->runs);
 	free(sort->folder);
 	free(sort);
@@ -110,10 +128,46 @@ static int compare_waiting(const void *a_in, const void *b_in, void *sort)
 	return order ? order : a->id < b->id ? -1 : a->id > b->id;
 }
 
+// By prefix, from its last byte to its first: a tenth of what comparisons cost. Bytes that are the same in all are passed over.
+static void sort_prefixes(struct image_sort *sort)
+{
+	size_t(*ends)[256] = calloc(PREFIX_BYTES, sizeof *ends);
+	struct waiting *from = sort->v, *to = room_new();
+	must(ends != NULL);
+	for (size_t i = 0; i < sort->n; i++)
+		for (unsigned byte = 0; byte < PREFIX_BYTES; byte++)
+			ends[byte][from[i].prefix >> 8 * byte & 0xff]++;
+	for (unsigned byte = 0; byte < PREFIX_BYTES; byte++) {
+		size_t *at = ends[byte], sum = 0;
+		if (at[from[0].prefix >> 8 * byte & 0xff] == sort->n)
+			continue;
+		for (size_t i = 0; i < 256; i++) {
+			size_t n = at[i];
+			at[i] = sum;
+			sum += n;
+		}
+		for (size_t i = 0; i < sort->n; i++)
+			to[at[from[i].prefix >> 8 * byte & 0xff]++] = from[i];
+		struct waiting *both = from;
+		from = to;
+		to = both;
+	}
+	sort->v = from;
+	room_free(&to);
+	free(ends);
+}
+
 static void put_in_order(struct image_sort *sort)
 {
-	if (sort->n)
-		qsort_r(sort->v, sort->n, sizeof *sort->v, compare_waiting, sort);
+	if (sort->n == 0)
+		return;
+	sort_prefixes(sort);
+	for (size_t i = 0, n; i < sort->n; i += n) {
+		for (n = 1; i + n < sort->n && sort->v[i + n].prefix == sort->v[i].prefix; n++)
+			;
+		if (n > 1)
+			qsort_r(sort->v + i, n, sizeof *sort->v, compare_waiting, sort);
+	}
 }
 
 static uint64_t prefix_of(enum directory_key kind, struct str key)
@@ -197,11 +251,8 @@ enum err_code image_sort_add(struct image_sort *sort, enum directory_key kind, s
 		if (code)
 			return code;
 	}
-	if (sort->n == sort->room) {
-		sort->room = sort->room ? 2 * sort->room : 1024;
-		sort->v = reallocarray(sort->v, sort->room, sizeof *sort->v);
-		must(sort->v != NULL);
-	}
+	if (sort->v == NULL)
+		sort->v = room_new();
 	sort->v[sort->n++] = (struct waiting){prefix_of(kind, key), (uint32_t)sort->bytes.n, (uint32_t)key.n, id};
 	must(buf_add(&sort->bytes, key));
 	return ERR_OK;
@@ -294,9 +345,7 @@ enum err_code image_sort_drain(struct image_sort *sort, image_sort_fn *each, voi
 			code = each(context, kind_of(sort->v[i].prefix), key_of(sort, &sort->v[i]), sort->v[i].id, err);
 	} else {
 		code = write_run(sort, err);
-		free(sort->v); // room for the table's pages
-		sort->v = NULL;
-		sort->room = 0;
+		room_free(&sort->v); // for the table's pages
 		buf_release(&sort->bytes);
 		struct run **heap = reallocarray(NULL, sort->n_runs, sizeof *heap);
 		must(heap != NULL);

@@ -23,6 +23,7 @@
 #include "sync_wire.h"
 
 // A larger entry than ENTRY_BYTES_MAX is known as one that is cut (intake.h); one larger than this cannot even be looked at.
+enum { READAHEAD_BYTES = 64 << 10, READAHEAD_LEVEL = (LBER_SBIOD_LEVEL_PROVIDER + LBER_SBIOD_LEVEL_TRANSPORT) / 2 };
 enum { MESSAGE_BYTES_MAX = 256 << 20, DN_LEVELS_MAX = 64, EMPTY_PAGES_MAX = 1000, TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2 };
 
 // By what servers say how far they are. A 389-ds gives its vector, as it is at that moment, to whoever asks for what was a
@@ -121,10 +122,14 @@ static int connected(LDAP *ld, Sockbuf *sockbuf, LDAPURLDesc *url, struct sockad
 	struct ldap_link *link = callbacks->lc_arg;
 	int fd = -1;
 	ber_len_t bytes_max = MESSAGE_BYTES_MAX;
+	int readahead_bytes = READAHEAD_BYTES;
 	(void)ld;
 	(void)url;
 	(void)address;
 	ber_sockbuf_ctrl(sockbuf, LBER_SB_OPT_SET_MAX_INCOMING, &bytes_max);
+	// Else each message is read in two pieces, and asked for by a poll: with what was read ahead at hand libldap does without
+	// both. Below TLS, and above what reads the socket, which comes after us.
+	ber_sockbuf_add_io(sockbuf, &ber_sockbuf_io_readahead, READAHEAD_LEVEL, &readahead_bytes);
 	ber_sockbuf_ctrl(sockbuf, LBER_SB_OPT_GET_FD, &fd);
 	watchdog_watch(link->watchdog, fd);
 	return 0;
