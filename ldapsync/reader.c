@@ -21,7 +21,7 @@ enum { BEGIN, END, FIND, FIND_UUID, FIND_MORE, NEXT_KEY, EACH, STATE, STATEMENTS
 static const char *const sql[STATEMENTS] = {
 	[BEGIN] = "BEGIN",
 	[END] = "ROLLBACK", // it only read
-	[FIND] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 ORDER BY k.id LIMIT 2",
+	[FIND] = "SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2 ORDER BY k.id",
 	[FIND_UUID] = "SELECT data FROM entry WHERE uuid = ?1",
 	[FIND_MORE] = ("SELECT e.data FROM key k JOIN entry e ON e.id = k.id WHERE k.kind = ?1 AND k.key = ?2"
 		       " ORDER BY k.id LIMIT 2 OFFSET ?3"),
@@ -48,6 +48,12 @@ struct recent_next {
 	struct buf from, key;
 };
 
+// Has a kind any keys?
+struct kind_state {
+	uint64_t version; // 0: not known
+	bool is_empty;
+};
+
 struct reader {
 	char *path; // owned
 	const struct db_schema *schema;
@@ -59,6 +65,7 @@ struct reader {
 	struct reader_state state;
 	struct recent recent[RECENT_MAX]; // by hash of the key
 	struct recent_next next[NEXT_MAX];
+	struct kind_state kinds[DIRECTORY_CLASS_OF_SERVICE + 1];
 	struct err trouble;
 };
 
@@ -141,6 +148,7 @@ static void look_at_path(struct reader *reader)
 			reader->recent[i].version = 0; // another file may have the same version
 		for (size_t i = 0; i < NEXT_MAX; i++)
 			reader->next[i].version = 0;
+		memset(reader->kinds, 0, sizeof reader->kinds);
 		open_file(reader);
 	}
 }
@@ -375,26 +383,53 @@ enum directory_answer reader_find(struct reader *reader, enum directory_key kind
 	return answer;
 }
 
+// Appends the first key of a kind that is not below `from`. False: it failed, and the database is closed.
+static bool find_next(struct reader *reader, enum directory_key kind, struct str from, struct buf *key, bool *found_out)
+{
+	sqlite3_stmt *stmt = db_stmt(reader->db, NEXT_KEY);
+	db_bind_i64(stmt, 1, kind);
+	db_bind_blob(stmt, 2, from);
+	enum db_step step = db_step(reader->db, stmt, &reader->trouble);
+	if (step == DB_FAILED) {
+		give_up(reader);
+		return false;
+	}
+	if (step == DB_ROW)
+		buf_add(key, db_col_blob(stmt, 0));
+	db_reset(stmt);
+	*found_out = step == DB_ROW;
+	return true;
+}
+
+// Most tables have no row at all: known for one version of the shadow, whatever key is asked for.
+static bool has_none(struct reader *reader, enum directory_key kind)
+{
+	struct kind_state *state = &reader->kinds[kind];
+	if (state->version != reader->state.version) {
+		struct buf first;
+		bool found;
+		buf_init(&first, RECENT_BYTES_MAX);
+		if (find_next(reader, kind, STR_NONE, &first, &found)) {
+			state->version = reader->state.version;
+			state->is_empty = !found;
+		}
+		buf_fini(&first);
+	}
+	return reader->db == NULL || state->is_empty;
+}
+
 static struct str next_key(struct reader *reader, enum directory_key kind, struct str from, struct arena *arena)
 {
-	if (!reader->in_transaction || !reader->state.complete)
+	if (!reader->in_transaction || !reader->state.complete || has_none(reader, kind))
 		return STR_NONE;
 	struct recent_next *next = &reader->next[(str_hash(from) + (uint64_t)kind) % NEXT_MAX];
+	bool found;
 	if (next->version != reader->state.version || next->kind != kind || !str_eq(buf_str(&next->from), from)) {
-		sqlite3_stmt *stmt = db_stmt(reader->db, NEXT_KEY);
 		buf_clear(&next->from);
 		buf_clear(&next->key);
 		next->version = 0;
-		db_bind_i64(stmt, 1, kind);
-		db_bind_blob(stmt, 2, from);
-		enum db_step step = db_step(reader->db, stmt, &reader->trouble);
-		if (step == DB_FAILED) {
-			give_up(reader);
+		if (!find_next(reader, kind, from, &next->key, &found))
 			return STR_NONE;
-		}
-		if (step == DB_ROW)
-			buf_add(&next->key, db_col_blob(stmt, 0));
-		db_reset(stmt);
 		buf_add(&next->from, from);
 		next->kind = kind;
 		if (!next->from.overflow)

@@ -55,6 +55,35 @@ static void test_domain_changes(void **state)
 	assert_int_equal(find(place, DIRECTORY_HOST, "mb1.uni.example", &match), DIRECTORY_NONE);
 }
 
+#define ACCESS(n, key)                                                                                                           \
+	"dn: cn=" n ",dc=uni\nobjectClass: phMailAccess\ncn: " n "\nphAccessKey: " key "\nphAccessAction: REJECT\n\n"
+
+static void assert_next_access(struct place *place, const char *from, const char *key)
+{
+	struct str found = directory_next_key(place->directory, DIRECTORY_ACCESS, str_of_c(from), place->arena);
+	assert_true(str_eq(found, str_of_c(key)));
+}
+
+// That a table has no rows is remembered, and which key comes next, for one version only.
+static void test_tables_that_were_empty(void **state)
+{
+	struct place *place = *state;
+	load(place, DOMAIN HOST ANNA);
+	for (int i = 0; i < 2; i++) {
+		assert_next_access(place, "", "");
+		assert_next_access(place, "to:", "");
+	}
+	load(place, DOMAIN HOST ANNA "\n" ACCESS("b", "To:b.example"));
+	for (int i = 0; i < 2; i++) {
+		assert_next_access(place, "to:", "to:b.example");
+		assert_next_access(place, "to:c", "");
+	}
+	load(place, DOMAIN HOST ANNA "\n" ACCESS("a", "To:a.example") ACCESS("b", "To:b.example"));
+	assert_next_access(place, "to:", "to:a.example");
+	load(place, DOMAIN HOST ANNA);
+	assert_next_access(place, "to:", "");
+}
+
 static void test_modes_and_readers_without_a_writer(void **state)
 {
 	struct place *place = *state;
@@ -276,6 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_kept_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_domain_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tables_that_were_empty, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_modes_and_readers_without_a_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_file_is_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reader_before_the_first_load, setup, teardown),

@@ -38,7 +38,7 @@ void decision_begin(struct decision *d, struct directory *directory, const struc
 
 static void *grow(struct decision *d, void *array, size_t n, size_t *room, size_t size)
 {
-	size_t bigger = *room ? 2 * *room : 2;
+	size_t bigger = *room ? 2 * *room : 4;
 	if (n < *room)
 		return array;
 	void *grown = arena_array(d->work, bigger, size);

@@ -67,12 +67,10 @@ static bool collect_pins(const struct entry *entry, struct arena *arena, struct 
 	return true;
 }
 
-enum host_answer host_find(struct directory *directory, struct str name, struct str service, struct arena *arena,
-	struct host *host_out)
+static enum host_answer find(struct directory *directory, struct str service, struct arena *arena, struct host *host)
 {
 	struct directory_match match;
-	struct host host = {.name = name};
-	switch (directory_find(directory, DIRECTORY_HOST, name, arena, &match)) {
+	switch (directory_find(directory, DIRECTORY_HOST, host->name, arena, &match)) {
 	case DIRECTORY_NONE:
 		return HOST_UNKNOWN;
 	case DIRECTORY_AMBIGUOUS:
@@ -81,14 +79,34 @@ enum host_answer host_find(struct directory *directory, struct str name, struct 
 	case DIRECTORY_FOUND:
 		break;
 	}
-	host.entry = match.entry;
-	if (!find_endpoint(match.entry, service, &host))
-		return HOST_UNKNOWN;
+	host->entry = match.entry;
+	return find_endpoint(match.entry, service, host) ? HOST_FOUND : HOST_UNKNOWN;
+}
+
+enum host_answer host_has(struct directory *directory, struct str name, struct str service, struct arena *arena,
+	const struct entry **entry_out, struct str *text_out)
+{
+	struct host host = {.name = name};
+	enum host_answer answer = find(directory, service, arena, &host);
+	if (answer == HOST_FOUND) {
+		*entry_out = host.entry;
+		*text_out = host.endpoint_text;
+	}
+	return answer;
+}
+
+enum host_answer host_find(struct directory *directory, struct str name, struct str service, struct arena *arena,
+	struct host *host_out)
+{
+	struct host host = {.name = name};
+	enum host_answer answer = find(directory, service, arena, &host);
+	if (answer != HOST_FOUND)
+		return answer;
 	host.endpoint.host = arena_dup(arena, host.endpoint.host); // with its NUL
-	struct str state = entry_first(match.entry, ATTR_PH_HOST_STATE);
+	struct str state = entry_first(host.entry, ATTR_PH_HOST_STATE);
 	if (state.p && !str_eq_nocase(state, STR("up")) && !str_eq_nocase(state, STR("drain"))) // drain: nobody new comes to it
 		host.waits_by = state;
-	if (host.endpoint.host.p == NULL || !collect_pins(match.entry, arena, &host))
+	if (host.endpoint.host.p == NULL || !collect_pins(host.entry, arena, &host))
 		return HOST_UNAVAILABLE;
 	*host_out = host;
 	return HOST_FOUND;

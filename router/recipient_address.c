@@ -80,9 +80,10 @@ static bool try_whole_domain(struct decision *d, struct decision_item *item, con
 // uucp and ftp). postmaster also by RFC 5321 section 4.5.1.
 static bool is_role(struct str local)
 {
-	static const char *const roles[] = {"abuse", "noc", "security", "hostmaster", "webmaster", "www"};
+	static const struct str roles[] = {{"abuse", 5}, {"noc", 3}, {"security", 8}, {"hostmaster", 10}, {"webmaster", 9},
+		{"www", 3}};
 	for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
-		if (str_eq_nocase(local, str_of_c(roles[i])))
+		if (str_eq_nocase(local, roles[i]))
 			return true;
 	return false;
 }

@@ -18,8 +18,8 @@
 static bool find_host(struct decision *d, const struct decision_item *item, const struct entry *user, struct str *host_out)
 {
 	struct entry_cursor cursor = {0};
-	struct str name, second;
-	struct host host;
+	struct str name, second, endpoint;
+	const struct entry *host;
 	if (!entry_next(user, ATTR_MAIL_HOST, &cursor, &name) || entry_next(user, ATTR_MAIL_HOST, &cursor, &second)) {
 		decision_reason(d, "no host", user->dn, ATTR_MAIL_HOST, STR_NONE);
 		decision_later(d, CAUSE_NO_HOST);
@@ -29,9 +29,9 @@ static bool find_host(struct decision *d, const struct decision_item *item, cons
 	if (d->host.n && str_eq(d->host, name)) // the same as the member before
 		return true;
 	d->entries++;
-	switch (host_find(d->directory, name, STR("lmtp"), d->scratch, &host)) {
+	switch (host_has(d->directory, name, STR("lmtp"), d->scratch, &host, &endpoint)) {
 	case HOST_FOUND:
-		decision_reason(d, "host", host.entry->dn, ATTR_PH_HOST_ENDPOINT, host.endpoint_text);
+		decision_reason(d, "host", host->dn, ATTR_PH_HOST_ENDPOINT, endpoint);
 		d->host = arena_dup(d->work, name);
 		return true;
 	case HOST_UNKNOWN:

@@ -36,6 +36,10 @@ struct host {
 enum host_answer host_find(struct directory *directory, struct str name, struct str service, struct arena *arena,
 	struct host *host_out);
 
+// Is it one of ours, with this service? entry_out and text_out (the value of phHostEndpoint) are in the arena.
+enum host_answer host_has(struct directory *directory, struct str name, struct str service, struct arena *arena,
+	const struct entry **entry_out, struct str *text_out);
+
 // Is this the key of one of our hosts? pin is "sha256:<64 hex digits>" of a peer's SubjectPublicKeyInfo: the delivery key on LMTP
 // is believed from such peers only (FORMATS section 7). name_out may be NULL.
 enum host_answer host_by_pin(struct directory *directory, struct str pin, struct arena *arena, struct str *name_out);
