@@ -17,12 +17,13 @@ struct chunk {
 };
 
 // The smallest is 1 KiB in all: what glibc hands out from a thread's own store, without a lock or a search.
-enum { CHUNK_BYTES_MIN = 1024 - sizeof(struct chunk), CHUNK_BYTES_MAX = 64 << 10 };
+enum { READY_BYTES = 1024, CHUNK_BYTES_MIN = READY_BYTES - sizeof(struct chunk), CHUNK_BYTES_MAX = 64 << 10 };
 
 struct arena {
 	char *next;    // of the newest chunk, and how much of it is left
 	size_t left;
 	struct chunk *newest;
+	struct chunk *within; // the oldest, where it lies behind the arena itself; NULL: none does
 	size_t used; // over all chunks
 	size_t max;
 	bool overflowed;
@@ -33,6 +34,18 @@ struct arena *arena_new(size_t bytes_max)
 	struct arena *arena = malloc(sizeof *arena); // not calloc, which passes by a thread's own store
 	must(arena != NULL);
 	*arena = (struct arena){.max = bytes_max};
+	return arena;
+}
+
+struct arena *arena_new_ready(size_t bytes_max)
+{
+	enum { ARENA_BYTES = (sizeof(struct arena) + alignof(struct chunk) - 1) / alignof(struct chunk) * alignof(struct chunk) };
+	char *memory = malloc(READY_BYTES);
+	must(memory != NULL);
+	struct arena *arena = (struct arena *)memory;
+	struct chunk *chunk = (struct chunk *)(memory + ARENA_BYTES);
+	*chunk = (struct chunk){.size = READY_BYTES - ARENA_BYTES - sizeof *chunk};
+	*arena = (struct arena){.max = bytes_max, .newest = chunk, .within = chunk, .next = chunk->data, .left = chunk->size};
 	return arena;
 }
 
@@ -50,7 +63,8 @@ static void drop_chunks(struct arena *arena, struct chunk *keep)
 	while (arena->newest != keep) {
 		struct chunk *chunk = arena->newest;
 		arena->newest = chunk->older;
-		free(chunk);
+		if (chunk != arena->within)
+			free(chunk);
 	}
 }
 
@@ -65,7 +79,7 @@ void arena_free(struct arena **arena)
 
 void arena_release(struct arena *arena)
 {
-	drop_chunks(arena, NULL);
+	drop_chunks(arena, arena->within);
 	rewind_chunk(arena);
 }
 

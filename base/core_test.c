@@ -115,10 +115,8 @@ static void buf_adds_all_or_nothing_up_to_its_cap(void **state)
 	buf_fini(&b);
 }
 
-static void arena_is_bounded_and_resets(void **state)
+static void check_arena(struct arena *a)
 {
-	(void)state;
-	struct arena *a = arena_new(200000);
 	for (int i = 0; i < 100; i++) {
 		char *p = arena_alloc(a, 1000);
 		assert_non_null(p);
@@ -137,6 +135,23 @@ static void arena_is_bounded_and_resets(void **state)
 	assert_null(arena_array(a, SIZE_MAX / 2, 4));
 	arena_free(&a);
 	assert_null(a);
+}
+
+static void arena_is_bounded_and_resets(void **state)
+{
+	(void)state;
+	check_arena(arena_new(200000));
+	check_arena(arena_new_ready(200000)); // and so is one that has its first chunk
+	struct arena *a = arena_new_ready(200000);
+	for (int i = 0; i < 3; i++) { // used, grown and given back, again and again
+		assert_non_null(arena_alloc(a, 5000));
+		assert_true(str_eq(arena_dup(a, STR("small")), STR("small")));
+		arena_release(a);
+		assert_int_equal(arena_used(a), 0);
+		assert_true(str_eq(arena_dup(a, STR("small")), STR("small")));
+		arena_reset(a);
+	}
+	arena_free(&a);
 }
 
 static enum err_code inner(struct err *err)

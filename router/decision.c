@@ -25,8 +25,8 @@ static const struct {
 void decision_begin(struct decision *d, struct directory *directory, const struct recipient_query *query, struct arena *arena)
 {
 	*d = (struct decision){.directory = directory, .query = query, .arena = arena};
-	d->work = arena_new(WORK_BYTES_MAX);
-	d->scratch = arena_new(SCRATCH_BYTES_MAX);
+	d->work = arena_new_ready(WORK_BYTES_MAX);
+	d->scratch = arena_new_ready(SCRATCH_BYTES_MAX);
 	d->end = &d->first;
 	d->arena_before = arena_used(arena);
 	d->entries_max = query->entries_max ? query->entries_max : RECIPIENT_ENTRIES_FIBER;

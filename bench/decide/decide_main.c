@@ -25,7 +25,8 @@ enum {
 
 struct run {
 	struct directory *directory;
-	struct arena *arena;
+	struct arena *arena, *sender_arena;
+	struct addr sender; // of all: a front-end has read it at MAIL
 	struct str domain; // under 200 bytes
 	unsigned long users;
 	uint64_t state; // of the pseudo-random numbers: the same people each time
@@ -72,14 +73,13 @@ static bool decide(struct run *run)
 {
 	char room[TEXT_BYTES];
 	struct str text = somebody(run, room);
-	struct addr addr, sender;
+	struct addr addr;
 	struct recipient_verdict verdict;
 	arena_reset(run->arena);
-	if (addr_parse(run->arena, text, 0, &addr) != ADDR_OK ||
-		addr_parse(run->arena, STR("friend@elsewhere.example"), 0, &sender) != ADDR_OK)
+	if (addr_parse(run->arena, text, 0, &addr) != ADDR_OK)
 		return false;
 	const struct relay_client client = {.address = {.family = NETADDR_IPV4, .ip = {192, 0, 2, 7}}};
-	const struct recipient_query query = {.recipient = &addr, .sender = &sender, .client = &client, .delimiters = STR("+"),
+	const struct recipient_query query = {.recipient = &addr, .sender = &run->sender, .client = &client, .delimiters = STR("+"),
 		.default_domain = run->domain};
 	recipient_decide(run->directory, &query, run->arena, &verdict);
 	run->decided++;
@@ -124,8 +124,10 @@ int main(int argc, char **argv)
 	*run = (struct run){.directory = directory_open(argv[1], FRESH_S), .arena = arena_new(ARENA_BYTES),
 		.domain = str_of_c(argv[2]), .users = strtoul(argv[3], NULL, 10), .state = 88172645463325252u};
 	const double seconds = strtod(argv[4], NULL);
+	run->sender_arena = arena_new(ARENA_BYTES);
 	directory_keep(run->directory, true);
-	bool fine = run->users > 0 && seconds > 0 && run->domain.n < 200;
+	bool fine = run->users > 0 && seconds > 0 && run->domain.n < 200 &&
+		    addr_parse(run->sender_arena, STR("friend@elsewhere.example"), 0, &run->sender) == ADDR_OK;
 	for (int i = 0; fine && i < WARM; i++)
 		fine = decide(run);
 	run->decided = 0;
@@ -141,6 +143,7 @@ int main(int argc, char **argv)
 			percentile_us(run, run->decided, 0.999), cpu_s);
 	directory_close(&run->directory);
 	arena_free(&run->arena);
+	arena_free(&run->sender_arena);
 	free(run);
 	return fine ? 0 : 1;
 }

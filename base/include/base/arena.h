@@ -17,10 +17,14 @@
 struct arena;
 
 struct arena *arena_new(size_t bytes_max);
+
+// The same with its first chunk, in one piece of 1 KiB: for an arena that is used at once and does not last.
+struct arena *arena_new_ready(size_t bytes_max);
 void arena_free(struct arena **arena);
 void arena_reset(struct arena *arena);
 
-// As arena_reset, and the first chunk is given back too: for an arena that will not be used for long.
+// As arena_reset, and the first chunk is given back too, but for that of arena_new_ready: for an arena that will not be used for
+// long.
 void arena_release(struct arena *arena);
 
 // Zeroed memory aligned for any type; NULL over the cap. n may be 0.
