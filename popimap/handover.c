@@ -19,6 +19,7 @@ struct handover {
 	bool key;          // XPHKEY
 	bool starttls;
 	bool broken;
+	bool doubt;        // the message is out
 	struct str said;   // borrowed from reader
 };
 
@@ -169,11 +170,13 @@ static enum handover_outcome outcome_of(struct handover *h, enum err_code code, 
 }
 
 // A front-end elsewhere that does not let this node relay says so at RCPT and means the node, not the recipient: that can be
-// mended (relay_networks), and the message waits. Ours lets us always.
+// mended (relay_networks), and the message waits. With a status it is 5.7.x; Exim and others say 550 without one, for this and
+// for somebody whom they do not know: a reply to nobody waits for a day then. Ours lets us always.
 static enum handover_outcome outcome_of_rcpt(struct handover *h, enum err_code code, const struct reply *reply, struct err *err)
 {
 	enum handover_outcome outcome = outcome_of(h, code, reply, "RCPT", err);
-	bool policy = outcome == HANDOVER_REFUSED && str_starts(reply->enhanced, STR("5.7.")); // RFC 3463 section 3.8
+	bool policy = outcome == HANDOVER_REFUSED &&
+	              (reply->enhanced.n == 0 || str_starts(reply->enhanced, STR("5.7."))); // RFC 3463 section 3.8
 	return policy && h->config.local.n == 0 ? HANDOVER_LATER : outcome;
 }
 
@@ -218,9 +221,11 @@ static enum handover_outcome send_data(struct handover *h, struct str message, s
 	enum err_code code = ask(h, &reply, err);
 	if (code || reply.code != 354)
 		return reset(h, outcome_of(h, code, &reply, "DATA", err));
+	h->doubt = true;
 	code = write_message(h, message, err);
 	if (code == ERR_OK)
 		code = read_reply(h, &reply, err);
+	h->doubt = code != ERR_OK;
 	h->said = reply.text;
 	return code == ERR_OK && reply_is_positive(&reply) ? HANDOVER_TAKEN : outcome_of(h, code, &reply, "end of data", err);
 }
@@ -234,6 +239,11 @@ static enum handover_outcome send_rcpt(struct handover *h, struct str message, s
 							   : reset(h, outcome_of_rcpt(h, code, &reply, err));
 }
 
+bool handover_in_doubt(const struct handover *h)
+{
+	return h->doubt;
+}
+
 struct str handover_said(const struct handover *h)
 {
 	return h->said;
@@ -245,6 +255,7 @@ enum handover_outcome handover_send(struct handover *h, const struct outbox_data
 	struct buf mail, rcpt;
 	enum handover_outcome outcome = HANDOVER_REFUSED;
 	h->said = STR_NONE;
+	h->doubt = false;
 	if (h->broken) {
 		err_set(err, ERR_CLOSED, "the connection is broken");
 		return HANDOVER_BROKEN;

@@ -32,8 +32,8 @@ struct handover_config {
 enum handover_outcome {
 	HANDOVER_TAKEN,   // the queue is responsible now
 	HANDOVER_REFUSED, // it never will be: *err is what it said
-	HANDOVER_LATER,   // not now, as far as this message goes; also 5.7.x to RCPT from a queue elsewhere: "relaying denied"
-	HANDOVER_BROKEN,  // the connection is of no use any more; whether it was taken is not known if it broke at the end
+	HANDOVER_LATER,   // not now, as far as this message goes; also to RCPT 5.7.x, or no status, of a queue elsewhere: "relay denied"
+	HANDOVER_BROKEN,  // the connection is of no use any more; for handover_in_doubt() it may have been taken
 };
 
 enum err_code handover_open(const struct handover_config *config, struct handover **handover_out, struct err *err) ERR_CHECKED;
@@ -43,6 +43,9 @@ void handover_close(struct handover **handover);
 struct str handover_said(const struct handover *handover);
 
 enum handover_outcome handover_send(struct handover *handover, const struct outbox_data *data, struct err *err);
+
+// After HANDOVER_BROKEN: the message was out, so that it may be there although nothing was said.
+bool handover_in_doubt(const struct handover *handover);
 
 // For tests: over a connection that is there, which it takes. What the config says of ways is not looked at.
 enum err_code handover_over(struct conn **conn, const struct handover_config *config, struct handover **handover_out,

@@ -44,6 +44,7 @@ struct sender {
 
 	// Of the fiber.
 	struct handover *queue; // while it works
+	size_t at;              // of submit_servers, the one that is asked
 	struct settings_snapshot *snapshot;
 	struct arena *arena;
 	struct err err;
@@ -121,26 +122,28 @@ static enum err_code connect_to(struct sender *sender, struct handover_config *c
 	return code;
 }
 
-// The first that answers.
+// How many there are: the front-end of this node, or those of submit_servers.
+static size_t count_queues(const struct sender *sender)
+{
+	const struct settings *settings = settings_of(sender->snapshot);
+	return settings->submit_servers.n ? settings->submit_servers.n : 1;
+}
+
 static enum err_code connect_queue(struct sender *sender)
 {
 	const struct settings *settings = settings_of(sender->snapshot);
 	struct handover_config config = {.hostname = settings->hostname, .resolver = sender->resolver,
 		.connect_ms = settings->delivery_connect_s * 1000, .reply_ms = settings->delivery_final_reply_s * 1000};
 	struct arena *arena = arena_new(4096);
-	enum err_code code = ERR_NOTFOUND;
+	struct settings_address server;
 	if (settings->submit_servers.n == 0) {
 		config.local = daemons_smtp_path(settings, arena);
-		code = connect_to(sender, &config);
-	}
-	for (size_t i = 0; i < settings->submit_servers.n && code; i++) {
-		struct settings_address server;
-		// looked at when the settings were read
-		must(settings_address_read(settings->submit_servers.v[i], &server) == NULL);
+	} else { // looked at when the settings were read
+		must(settings_address_read(settings->submit_servers.v[sender->at], &server) == NULL);
 		config.host = server.host;
 		config.port = server.port;
-		code = connect_to(sender, &config);
 	}
+	enum err_code code = connect_to(sender, &config);
 	arena_free(&arena);
 	return code;
 }
@@ -152,6 +155,13 @@ static enum err_code connect_unshielded(struct sender *sender)
 	enum err_code code = connect_queue(sender);
 	fiber_shield_enter();
 	return code;
+}
+
+// The one behind it is asked from now on.
+static void leave_queue(struct sender *sender)
+{
+	handover_close(&sender->queue);
+	sender->at = (sender->at + 1) % count_queues(sender);
 }
 
 // --- One message ---
@@ -180,7 +190,8 @@ static void log_lost(const struct guid *mailbox, const struct outbox_row *row, c
 		log_str("key", row->key), log_str("said", said));
 }
 
-static enum result hand_over(struct sender *sender, const struct guid *mailbox, const struct outbox_row *row,
+// By the queue that is asked now. QUEUE_AWAY: it is of no use.
+static enum result ask_queue(struct sender *sender, const struct guid *mailbox, const struct outbox_row *row,
 	const struct kind *kind, const struct outbox_data *data)
 {
 	if (sender->queue == NULL && connect_unshielded(sender) != ERR_OK)
@@ -202,6 +213,25 @@ static enum result hand_over(struct sender *sender, const struct guid *mailbox, 
 		return QUEUE_AWAY;
 	}
 	unreachable("enum handover_outcome");
+}
+
+// By one queue after the other, beginning with the one that is connected. The last one's connection is kept where it put the
+// message off, unless there are others, who are to be asked about the next one first.
+static enum result hand_over(struct sender *sender, const struct guid *mailbox, const struct outbox_row *row,
+	const struct kind *kind, const struct outbox_data *data)
+{
+	size_t n = count_queues(sender);
+	enum result result = QUEUE_AWAY;
+	for (size_t i = 0; i < n; i++) {
+		enum result one = ask_queue(sender, mailbox, row, kind, data);
+		bool doubt = one == QUEUE_AWAY && sender->queue && handover_in_doubt(sender->queue);
+		if (one == NOTHING_LEFT || doubt || fiber_is_cancelled())
+			return one;
+		result = one == SOME_LEFT ? SOME_LEFT : result;
+		if (one == QUEUE_AWAY || n > 1)
+			leave_queue(sender);
+	}
+	return result;
 }
 
 static enum result send_row(struct sender *sender, const struct guid *mailbox, const struct outbox_row *row)
@@ -336,6 +366,7 @@ static enum result work(struct sender *sender, bool left_is_due, bool *all_out)
 	size_t n;
 	struct guid *ids = take_woken(sender, left_is_due, &n, all_out);
 	sender->snapshot = sender->popimap->settings_get(sender->popimap->arg);
+	sender->at = 0;
 	enum result result = *all_out ? send_all(sender) : send_listed(sender, ids, n);
 	handover_close(&sender->queue);
 	settings_unref(&sender->snapshot);

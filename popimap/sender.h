@@ -12,9 +12,13 @@
 // it is sent. At its start, and when it was woken more often than it can remember, it looks through all mailboxes that node.db
 // lists.
 //
-// Failures. No queue can be reached, or it breaks off: everything waits, from 1 s to 5 min, doubled each time. The queue says 4xx
-// to a message: it is tried again at those times, others go on. The queue says 5xx: it will not be sent, which is logged. What
-// waited for longer than its kind lives is dropped too.
+// Of submit_servers the first that answers has it. One that breaks off, wants no mail or puts a message off, which is also said
+// by a server that does not let this node relay (handover.h), is followed by the next in the same round, but not after a message
+// was out and nothing was said of it: it may be there.
+//
+// Failures. No queue can be reached, or it breaks off: everything waits, from 1 s to 5 min, doubled each time. All that were
+// asked say 4xx to a message: it is tried again at those times, others go on. One says 5xx: it will not be sent, which is logged.
+// What waited for longer than its kind lives is dropped too.
 //
 // Crash story: what was not noted as sent is sent again after the start. Between the queue's 250 and the note there is one
 // message that may go out twice, under one Message-ID; the front-end of this node gives both the same root (XPHKEY), so that a

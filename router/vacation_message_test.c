@@ -9,10 +9,9 @@
 
 #include <cmocka.h>
 
-#include "ldapsync/directory_memory.h"
 #include "mail/header.h"
 #include "mail/transfer.h"
-#include "router/vacation.h"
+#include "test_vacation.h"
 
 #define USER(name, more) "dn: uid=" name ",dc=uni\nobjectClass: phMailUser\nuid: " name "\nphVacation: on\n" more "\n"
 
@@ -21,42 +20,10 @@ static const char ldif[] =
 	USER("joe", "mail: joe@uni.example\ncn:: SsO2cmcgS8O2bmln\nphVacationText:: SWNoIGJpbiBpbiBLw7Zsbi4KCkpvZSAK\n")
 	USER("bare", "mailLocalAddress: bare@uni.example\nphVacationText: away\n");
 
-static const int64_t now_ms = 1795286655000; // 21 November 2026
-
-static struct directory *directory;
-static struct arena *arena;
-
 static int setup(void **state)
 {
-	struct err err;
 	(void)state;
-	arena = arena_new(8 << 20);
-	directory = directory_memory_new(str_of_c(ldif), NULL, &err);
-	assert_non_null(directory);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	directory_close(&directory);
-	arena_free(&arena);
-	return 0;
-}
-
-static const struct entry *find(const char *name)
-{
-	struct directory_match match;
-	struct str key = arena_printf(arena, "%s@uni.example", name);
-	assert_int_equal(directory_find(directory, DIRECTORY_ADDRESS, key, arena, &match), DIRECTORY_FOUND);
-	return match.entry;
-}
-
-static const struct addr *address(const char *text)
-{
-	struct addr *addr = ARENA_NEW(arena, struct addr);
-	assert_int_equal(addr_parse(arena, str_of_c(text), ADDR_UTF8 | ADDR_LONG_LOCAL, addr), ADDR_OK);
-	return addr;
+	return people_setup(ldif);
 }
 
 // The message, in the arena; empty when it cannot be written.
@@ -64,7 +31,7 @@ static struct str write_for(const char *user, const char *to, struct vacation_an
 {
 	struct buf out;
 	answer.to = address(to);
-	const struct vacation_letter letter = {.user = find(user), .recipient = address("bare@uni.example"), .answer = &answer,
+	const struct vacation_letter letter = {.user = find_user(user), .recipient = address("bare@uni.example"), .answer = &answer,
 		.hostname = STR("mx.uni.example"), .guid = {{1, 2}}, .now_ms = now_ms};
 	buf_init(&out, VACATION_MESSAGE_BYTES_MAX);
 	bool ok = vacation_write(arena, &letter, &out, utf8_out);
@@ -173,7 +140,7 @@ static void test_full_arena(void **state)
 	for (size_t bytes_max = 64; !written && bytes_max < 64 << 10; bytes_max += 64) {
 		struct arena *small = arena_new(bytes_max);
 		const struct vacation_answer answer = {.to = address("pat@else.example"), .subject = STR("x"), .text = STR("y")};
-		const struct vacation_letter letter = {.user = find("ann"), .recipient = answer.to, .answer = &answer,
+		const struct vacation_letter letter = {.user = find_user("ann"), .recipient = answer.to, .answer = &answer,
 			.hostname = STR("mx.uni.example"), .guid = {{1, 2}}, .now_ms = now_ms};
 		struct buf out;
 		buf_init(&out, VACATION_MESSAGE_BYTES_MAX);
@@ -195,5 +162,5 @@ int main(void)
 		cmocka_unit_test(test_bounded),
 		cmocka_unit_test(test_full_arena),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, people_teardown);
 }

@@ -7,8 +7,7 @@
 
 #include <cmocka.h>
 
-#include "ldapsync/directory_memory.h"
-#include "router/vacation.h"
+#include "test_vacation.h"
 
 #define USER(name, more) \
 	"dn: uid=" name ",dc=uni\nobjectClass: phMailUser\nuid: " name "\nmail: " name "@uni.example\nmailLocalAddress: " name ".b@uni.example\n" more "\n"
@@ -29,45 +28,17 @@ static const char ldif[] =
 	USER("soon", "phVacation: scheduled\nphVacationStart: 20261224000000Z\nphVacationText: away\n");
 
 enum { DAY_S = 24 * 3600 };
-static const int64_t now_ms = 1795286655000; // 21 November 2026
-
-static struct directory *directory;
-static struct arena *arena;
 
 static int setup(void **state)
 {
-	struct err err;
 	(void)state;
-	arena = arena_new(4 << 20);
-	directory = directory_memory_new(str_of_c(ldif), NULL, &err);
-	assert_non_null(directory);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	directory_close(&directory);
-	arena_free(&arena);
-	return 0;
-}
-
-static const struct entry *user_of(const char *name)
-{
-	struct directory_match match;
-	struct str key = arena_printf(arena, "%s@uni.example", name);
-	assert_int_equal(directory_find(directory, DIRECTORY_ADDRESS, key, arena, &match), DIRECTORY_FOUND);
-	return match.entry;
+	return people_setup(ldif);
 }
 
 static enum vacation_verdict decide_with(struct str delimiters, const char *user, const char *sender, const char *list, const char *header,
 	int64_t answered_days, struct vacation_answer *answer)
 {
-	struct addr *from = ARENA_NEW(arena, struct addr);
-	*from = addr_null();
-	if (*sender)
-		assert_int_equal(addr_parse(arena, str_of_c(sender), ADDR_UTF8 | ADDR_LONG_LOCAL, from), ADDR_OK);
-	const struct vacation_facts facts = {.user = user_of(user), .sender = from, .list = str_of_c(list), .header = str_of_c(header),
+	const struct vacation_facts facts = {.user = find_user(user), .sender = address(sender), .list = str_of_c(list), .header = str_of_c(header),
 		.delimiters = delimiters, .now_ms = now_ms, .last_answer_ms = answered_days < 0 ? 0 : now_ms - answered_days * DAY_S * 1000};
 	return vacation_decide(arena, &facts, answer);
 }
@@ -243,7 +214,7 @@ static void test_crowded_header(void **state)
 		const char *header = crowded_header(rows[i].addresses, rows[i].each).p;
 		enum vacation_verdict got = decide_with(STR("+_"), "many", "pat@else.example", "", header, -1, &answer);
 		if (got == VACATION_ANSWER) {
-			const struct vacation_letter letter = {.user = user_of("many"), .answer = &answer, .hostname = STR("mx.uni.example"),
+			const struct vacation_letter letter = {.user = find_user("many"), .answer = &answer, .hostname = STR("mx.uni.example"),
 				.guid = {{1, 2}}, .now_ms = now_ms};
 			buf_init(&out, VACATION_MESSAGE_BYTES_MAX);
 			assert_true(vacation_write(arena, &letter, &out, &utf8));
@@ -266,7 +237,7 @@ static void test_full_arena(void **state)
 		struct addr from;
 		struct arena *small = arena_new(bytes_max);
 		assert_int_equal(addr_parse(arena, STR("pat@else.example"), 0, &from), ADDR_OK);
-		const struct vacation_facts facts = {.user = user_of("many"), .sender = &from, .now_ms = now_ms,
+		const struct vacation_facts facts = {.user = find_user("many"), .sender = &from, .now_ms = now_ms,
 			.header = STR("To: a_b@c, a_b@d\r\nCc: many@uni.example\r\nSubject: x\r\nReferences: <1@x> <2@x>\r\n\r\n")};
 		answered = vacation_decide(small, &facts, &answer) == VACATION_ANSWER;
 		assert_int_equal(answered, !arena_overflowed(small));
@@ -287,5 +258,5 @@ int main(void)
 		cmocka_unit_test(test_crowded_header),
 		cmocka_unit_test(test_full_arena),
 	};
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, setup, people_teardown);
 }
