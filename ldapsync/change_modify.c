@@ -59,11 +59,17 @@ static struct str spell(struct change *change, const struct change_entry *entry,
 	return spelled.p || entry->native ? spelled : fold(change->scratch, text);
 }
 
-static size_t drop_all(struct change_entry *entry, struct str name)
+// A text in another language is a value of another attribute (RFC 4512 section 2.5): no option names only the one without.
+static bool is_of(const struct raw_value *value, struct str name, struct str lang)
+{
+	return str_eq_nocase(value->name, name) && str_eq_nocase(value->lang, lang);
+}
+
+static size_t drop_all(struct change_entry *entry, struct str name, struct str lang)
 {
 	size_t kept = 0, before = entry->n;
 	for (size_t i = 0; i < entry->n; i++)
-		if (!str_eq_nocase(entry->values[i].name, name))
+		if (!is_of(&entry->values[i], name, lang))
 			entry->values[kept++] = entry->values[i];
 	entry->n = kept;
 	return before - kept;
@@ -74,12 +80,13 @@ struct known {
 	struct str *spelled; // beside entry->values; {NULL, 0} for other attributes
 };
 
-static struct known know(struct change *change, const struct change_entry *entry, struct str name, const struct attr_info *info)
+static struct known know(struct change *change, const struct change_entry *entry, struct str name, struct str lang,
+	const struct attr_info *info)
 {
 	struct known known = {arena_must(change->scratch, (entry->n + 1) * sizeof *known.spelled)};
 	for (size_t i = 0; i < entry->n; i++)
-		known.spelled[i] = str_eq_nocase(entry->values[i].name, name) ? spell(change, entry, info, entry->values[i].value)
-									      : STR_NONE;
+		known.spelled[i] = is_of(&entry->values[i], name, lang) ? spell(change, entry, info, entry->values[i].value)
+									: STR_NONE;
 	return known;
 }
 
@@ -124,7 +131,7 @@ static enum err_code modify_class(struct change *change, struct change_entry *en
 	struct err *err)
 {
 	if (entry && (m->op == CHANGE_REPLACE || m->n == 0)) {
-		drop_all(entry, m->name);
+		drop_all(entry, m->name, STR_NONE);
 		entry->class_unknown = false;
 	}
 	for (size_t i = 0; i < m->n; i++) {
@@ -178,13 +185,13 @@ static enum err_code modify_values(struct change *change, struct change_entry *e
 	if (m->op == CHANGE_ADD && m->n == 0)
 		return change_bad(change, m->line, ERR_INVALID, "add without a value", name, err);
 	if (m->op == CHANGE_REPLACE || m->n == 0) {
-		size_t dropped = drop_all(entry, name);
+		size_t dropped = drop_all(entry, name, m->lang);
 		if (m->op == CHANGE_DELETE && dropped == 0)
 			return change_bad(change, m->line, ERR_INVALID,
 				entry->native ? "the shadow knows no value of it in this entry" : "the entry has no value of it",
 				name, err);
 	}
-	struct known known = know(change, entry, name, info);
+	struct known known = know(change, entry, name, m->lang, info);
 	size_t n_known = entry->n;
 	for (size_t i = 0; i < m->n; i++) {
 		const struct raw_value *value = &m->values[i];
@@ -196,6 +203,7 @@ static enum err_code modify_values(struct change *change, struct change_entry *e
 			return change_bad(change, value->line, ERR_INVALID, "the entry has this value", name, err);
 		if (m->op != CHANGE_DELETE) {
 			change_copy_value(change, entry, name, value->value, value->line);
+			entry->values[entry->n - 1].lang = arena_dup(change->arena, m->lang);
 		} else if (at < n_known) {
 			drop_at(entry, &known, at);
 			n_known--;
@@ -264,14 +272,21 @@ static enum err_code modify_given(struct change *change, struct change_entry *en
 	return modify_values(change, entry, m, name, compared_as(change, name), err);
 }
 
-// entry is NULL when the shadow does not know it: then what makes it ours is missing in the shadow's view of it.
-enum err_code change_modify_one(struct change *change, struct change_entry *entry, const struct change_modification *m,
-	struct err *err)
+// The language that the option names, where values of the attribute are kept by language. False: another option, or none is kept.
+static bool take_language(const struct change *change, struct str base, struct str option, struct str *lang_out)
 {
-	struct str base, option;
-	bool has_option = str_cut(m->name, ';', &base, &option);
-	if (!has_option)
-		base = m->name;
+	const struct attr_info *info = compared_as(change, base);
+	struct str lang = raw_option_language(option);
+	bool only = str_starts_nocase(option, STR("lang-")) && str_index(option, ';') < 0;
+	if (info == NULL || !entry_has_languages(info->attr) || !only || !entry_is_language(lang))
+		return false;
+	*lang_out = lang;
+	return true;
+}
+
+static enum err_code modify(struct change *change, struct change_entry *entry, const struct change_modification *m,
+	struct str base, bool has_option, struct err *err)
+{
 	if (str_eq_nocase(base, STR("entryUUID")))
 		return change_bad(change, m->line, ERR_UNSUPPORTED, "only the server gives it", m->name, err);
 	if (entry && !entry->native)
@@ -301,6 +316,23 @@ enum err_code change_modify_one(struct change *change, struct change_entry *entr
 	return ERR_OK;
 }
 
+// entry is NULL when the shadow does not know it: then what makes it ours is missing in the shadow's view of it.
+enum err_code change_modify_one(struct change *change, struct change_entry *entry, const struct change_modification *m,
+	struct err *err)
+{
+	struct change_modification one = *m;
+	struct str base, option;
+	bool has_option = str_cut(m->name, ';', &base, &option);
+	if (!has_option)
+		base = m->name;
+	has_option = has_option && !take_language(change, base, option, &one.lang);
+	for (size_t i = 0; i < m->n; i++)
+		if (!has_option && !str_eq_nocase(m->values[i].lang, one.lang))
+			return change_bad(change, m->values[i].line, ERR_INVALID,
+				"another attribute; end a modification with a line \"-\"", m->name, err);
+	return modify(change, entry, &one, base, has_option, err);
+}
+
 // --- Renames ---
 
 // What the old name's attributes lose and the new one's get.
@@ -316,7 +348,7 @@ enum err_code change_rename_values(struct change *change, struct change_entry *e
 		struct str name = entry->native && info ? str_of_c(info->name) : type;
 		if (entry->native ? info && info->where != ATTR_IN_CREDENTIALS : is_read(change, type)) {
 			arena_reset(change->scratch);
-			struct known known = know(change, entry, name, info);
+			struct known known = know(change, entry, name, STR_NONE, info);
 			struct str spelled = spell(change, entry, info, buf_str(&text));
 			size_t at = spelled.p ? index_of(&known, entry->n, spelled) : entry->n;
 			if (gone && at < entry->n)

@@ -10,6 +10,7 @@ enum change_op { CHANGE_ADD, CHANGE_DELETE, CHANGE_REPLACE };
 struct change_modification {
 	enum change_op op;
 	struct str name;                // of the attribute, with its options
+	struct str lang;                // of the option lang-de, for attributes that have texts in several languages; else empty
 	const struct raw_value *values; // borrowed
 	size_t n, line;
 };

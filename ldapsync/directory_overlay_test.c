@@ -292,10 +292,46 @@ static void test_source(void **state)
 	profile_free(&profile);
 }
 
+// Its texts as "|lang>text", in the order of the shadow.
+static void expect_texts(struct fixture *fixture, const char *expected)
+{
+	struct directory_match match;
+	struct entry_cursor cursor = {0};
+	struct str value, all = STR("");
+	assert_int_equal(ask(fixture, DIRECTORY_ADDRESS, "a@u.example", &match), DIRECTORY_FOUND);
+	while (entry_next(match.entry, ATTR_PH_VACATION_TEXT, &cursor, &value)) {
+		struct str lang = entry_take_language(&value);
+		all = arena_printf(fixture->arena, "%.*s|%.*s>%.*s", STR_FMT(all), STR_FMT(lang), STR_FMT(value));
+	}
+	assert_string_equal(all.p, expected);
+}
+
+#define A "dn: uid=a,ou=p\nchangetype: modify\n"
+
+static void test_languages(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *three = A "add: phVacationText\nphVacationText: x\n-\nadd: phVacationText;lang-de\nphVacationText;lang-de: y\n-\n"
+			      "add: phVacationText;lang-en-GB\nphVacationText;lang-en-GB: x\n";
+	good(fixture, three);
+	expect_texts(fixture, "|>x|de>y|en-GB>x");
+	good(fixture, arena_printf(fixture->arena, "%s-\nreplace: phVacationText\nphVacationText: z\n", three).p);
+	expect_texts(fixture, "|de>y|en-GB>x|>z");
+	good(fixture, arena_printf(fixture->arena, "%s-\ndelete: PHVACATIONTEXT;LANG-EN-gb\n", three).p);
+	expect_texts(fixture, "|>x|de>y");
+	good(fixture, arena_printf(fixture->arena, "%s-\ndelete: phVacationText;lang-en-GB\nphVacationText;lang-en-GB: x\n", three).p);
+	expect_texts(fixture, "|>x|de>y");
+	bad(fixture, ERR_INVALID, "c:3: phVacationText: the shadow knows no value", A "delete: phVacationText;lang-de\n");
+	bad(fixture, ERR_INVALID, "c:4: phVacationText;lang-de: another attribute", A "add: phVacationText;lang-de\nphVacationText: y\n");
+	bad(fixture, ERR_NOTFOUND, "c:3: mail;lang-de: ", A "replace: mail;lang-de\nmail;lang-de: b@u.example\n");
+	bad(fixture, ERR_NOTFOUND, "c:3: phVacationText;lang-de;x-y: ", A "add: phVacationText;lang-de;x-y\nphVacationText;lang-de;x-y: y\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_every_kind, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_languages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_owners, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_records_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asked, setup, teardown),

@@ -35,6 +35,10 @@ static void test_people(void **state)
 			"class phMailUser\nphQuotaBytes 1000 < mailQuota\nphQuotaMessages -1 < mailMsgQuota\n", ""},
 		{"quota of the default", "objectClass: inetMailUser\nmailQuota: -2\n",
 			"class phMailUser\n", ""},
+		{"away for colleagues", "objectClass: inetMailUser\nmailDeliveryOption: mailbox\nmailDeliveryOption: autoreply\n"
+			"mailAutoReplyText: gone\nmailAutoReplyTextInternal: in Rome\nmailAutoReplyTimeOut: 25\n",
+			"class phMailUser\nphVacation on < mailDeliveryOption autoreply\nphVacationText gone < mailAutoReplyText\n"
+			"phVacationInterval 2 < mailAutoReplyTimeOut 25\nphVacationTextInternal in Rome < mailAutoReplyTextInternal\n", ""},
 		{"away", "objectClass: inetMailUser\nmailDeliveryOption: mailbox\nmailDeliveryOption: autoreply\nmailAutoReplyText: gone\nmailAutoReplySubject: away\n",
 			"class phMailUser\nphVacation on < mailDeliveryOption autoreply\nphVacationSubject away < mailAutoReplySubject\nphVacationText gone < mailAutoReplyText\n", ""},
 		{"away for a while", "objectClass: inetMailUser\nmailDeliveryOption: autoreply\nvacationStartDate: 20260801000000Z\nvacationEndDate: 20260901000000Z\n",

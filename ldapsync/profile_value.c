@@ -87,9 +87,13 @@ static const char *by_times(const struct profile_line *line, struct str given, c
 		give(made, given);
 		return NULL;
 	}
-	if (number > (uint64_t)INT64_MAX / line->number)
+	if (line->how == PROFILE_OVER)
+		number = number / line->number + (number % line->number > 0);
+	else if (number > (uint64_t)INT64_MAX / line->number)
 		return "is too large a number";
-	give(made, arena_printf(made->arena, "%llu", (unsigned long long)(number * line->number)));
+	else
+		number *= line->number;
+	give(made, arena_printf(made->arena, "%llu", (unsigned long long)number));
 	return NULL;
 }
 
@@ -234,6 +238,7 @@ const char *profile_value(const struct profile_line *line, struct str given, str
 	case PROFILE_BIT:
 		return by_bit(line, text, &made);
 	case PROFILE_TIMES:
+	case PROFILE_OVER:
 		return by_times(line, text, &made);
 	case PROFILE_QUOTA_BYTES:
 	case PROFILE_QUOTA_MESSAGES:

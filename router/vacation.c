@@ -45,7 +45,8 @@ static enum vacation_verdict by_time(const struct entry *user, int64_t now_ms)
 	bool ended = entry_has(user, ATTR_PH_VACATION_END) && !is_before(user, ATTR_PH_VACATION_END, now_ms);
 	if (scheduled && (ended || is_before(user, ATTR_PH_VACATION_START, now_ms)))
 		return VACATION_NOT_NOW;
-	return entry_first(user, ATTR_PH_VACATION_TEXT).n ? VACATION_ANSWER : VACATION_NO_TEXT;
+	bool any = entry_first(user, ATTR_PH_VACATION_TEXT).n || entry_first(user, ATTR_PH_VACATION_TEXT_INTERNAL).n;
+	return any ? VACATION_ANSWER : VACATION_NO_TEXT;
 }
 
 bool vacation_is_on(const struct entry *user, int64_t now_ms)
@@ -336,12 +337,33 @@ static enum vacation_verdict by_message(struct arena *arena, const struct vacati
 	return verdict == VACATION_ANSWER ? by_header(&look) : verdict;
 }
 
+// Is the sender in a domain of the user's? By what MAIL says: who writes another's address there has the reply sent to him.
+static bool is_internal(struct arena *arena, const struct vacation_facts *f)
+{
+	struct look look = {.arena = arena, .f = f};
+	struct str domain = arena_printf(arena, "@%.*s", STR_FMT(f->sender->domain.key));
+	find_own(&look);
+	for (size_t i = 0; i < look.own_n; i++)
+		if (str_ends(look.own[i], domain))
+			return true;
+	return false;
+}
+
+static struct str text_for(struct arena *arena, const struct vacation_facts *f, const struct languages *languages,
+	struct str *lang_out)
+{
+	struct str text = STR_NONE;
+	if (entry_has(f->user, ATTR_PH_VACATION_TEXT_INTERNAL) && is_internal(arena, f))
+		text = entry_text(f->user, ATTR_PH_VACATION_TEXT_INTERNAL, languages->v, languages->n, lang_out);
+	return text.n ? text : entry_text(f->user, ATTR_PH_VACATION_TEXT, languages->v, languages->n, lang_out);
+}
+
 static struct vacation_answer answer_to(struct arena *arena, const struct vacation_facts *f)
 {
 	struct languages languages = {.n = 0};
-	struct str lang, id = message_id(arena, f);
+	struct str lang = STR_NONE, id = message_id(arena, f);
 	find_languages(arena, f, &languages);
-	struct str text = entry_text(f->user, ATTR_PH_VACATION_TEXT, languages.v, languages.n, &lang);
+	struct str text = text_for(arena, f, &languages, &lang);
 	return (struct vacation_answer){.to = f->sender, .correspondent = f->sender->key, .subject = subject_of(arena, f, lang),
 		.text = text, .lang = lang, .in_reply_to = id, .references = references_of(arena, f, id),
 		.again_ms = f->now_ms + interval_ms(f->user), .since_ms = since_ms(f)};
@@ -361,6 +383,8 @@ enum vacation_verdict vacation_decide(struct arena *arena, const struct vacation
 	// What did not fit in the arena may be what forbids an answer.
 	if (arena_overflowed(arena))
 		return VACATION_TOO_LONG;
+	if (answer.text.n == 0) // there is one for others
+		return VACATION_NO_TEXT;
 	*answer_out = answer;
 	return verdict;
 }

@@ -25,6 +25,8 @@ static const char ldif[] =
 	USER("many", "phVacation: on\nphVacationText: away\nmailLocalAddress: m1@uni.example\nmailLocalAddress: m2@uni.example\n"
 		"mailLocalAddress: m3@uni.example\nmailLocalAddress: m4@uni.example\n")
 	USER("tagged", "phVacation: on\nphVacationText;lang-de: weg\nphVacationText;lang-en: off\n")
+	USER("two", "phVacation: on\nphVacationText: away\nphVacationTextInternal: in Rome\nphVacationTextInternal;lang-de: in Rom\n")
+	USER("inside", "phVacation: on\nphVacationTextInternal: in Rome\nmailLocalAddress: inside@other.example\n")
 	USER("soon", "phVacation: scheduled\nphVacationStart: 20261224000000Z\nphVacationText: away\n");
 
 enum { DAY_S = 24 * 3600 };
@@ -248,9 +250,24 @@ static void test_full_arena(void **state)
 	assert_true(answered);
 }
 
+static void colleagues_have_a_text_of_their_own(void **state)
+{
+	struct vacation_answer answer;
+	(void)state;
+	assert_int_equal(decide("two", "joe@UNI.example", "", "To: two@uni.example\r\n\r\n", -1, &answer), VACATION_ANSWER);
+	assert_true(str_eq(answer.text, STR("in Rome")));
+	assert_int_equal(decide("two", "joe@uni.example", "", "To: two@uni.example\r\nAccept-Language: de\r\n\r\n", -1, &answer), VACATION_ANSWER);
+	assert_true(str_eq(answer.text, STR("in Rom")));
+	assert_int_equal(decide("two", "joe@sub.uni.example", "", "To: two@uni.example\r\n\r\n", -1, &answer), VACATION_ANSWER);
+	assert_true(str_eq(answer.text, STR("away")));
+	assert_int_equal(decide("inside", "joe@other.example", "", "To: inside@uni.example\r\n\r\n", -1, &answer), VACATION_ANSWER);
+	assert_int_equal(decide("inside", "joe@else.example", "", "To: inside@uni.example\r\n\r\n", -1, &answer), VACATION_NO_TEXT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(colleagues_have_a_text_of_their_own),
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_answer),
 		cmocka_unit_test(test_languages),

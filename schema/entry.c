@@ -250,7 +250,7 @@ enum { LANGUAGE_MARK = 0x1f, LANGUAGE_BYTES_MAX = 40 };
 
 bool entry_has_languages(enum attr attr)
 {
-	return attr == ATTR_PH_VACATION_SUBJECT || attr == ATTR_PH_VACATION_TEXT;
+	return attr == ATTR_PH_VACATION_SUBJECT || attr == ATTR_PH_VACATION_TEXT || attr == ATTR_PH_VACATION_TEXT_INTERNAL;
 }
 
 bool entry_is_language(struct str lang)

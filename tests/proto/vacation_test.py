@@ -196,9 +196,9 @@ class Window(VacationTest):
             with self.node.smtp() as smtp:
                 smtp.sendmail("pat@else.example", [f"{uid}@uni.example"], message("x", to=f"{uid}@uni.example"))
             self.node.wait_messages(1, uid)
-        self.assertEqual(self.verdicts(), [])
         self.change(away("soon", vacation="scheduled", extra=self.plan.format(stamp(-3600), stamp(3600))))
         self.assertIn("answered=true", self.send("soon@uni.example", "in-time"))
+        self.assertEqual(len(self.verdicts()), 1)  # what came before is not even asked about: the log has it in its order
         self.assertIn("answered=false", self.send("soon@uni.example", "in-time-too"))
         self.wait_replies(1, "pat@else.example")
         # Another vacation.
@@ -228,7 +228,9 @@ class Window(VacationTest):
         with self.node.smtp() as smtp:
             smtp.sendmail("h9@else.example", ["busy@uni.example"], message("h9", to="busy@uni.example"))
         self.node.wait_messages(5, "busy")
-        self.assertEqual(len(self.verdicts()), len([v for v in self.verdicts() if "h9@" not in v]))
+        self.node.change_settings("popimap", vacation_hour_max=100)
+        self.assertIn("answered=true", self.send("busy@uni.example", "h10", "h10@else.example"))
+        self.assertEqual([v for v in self.verdicts() if "h9@" in v], [])
 
 
 class Trap(dict):
@@ -400,13 +402,18 @@ class FrontEnd(VacationTest):
             wire.send(message("lmtp", sender=sender, to="joe@uni.example") + ".\r\n")
             self.assertEqual(wire.reply()[0], 250)
 
+    def sockets_at(self, name):
+        """The listener, and connections that it has not taken yet."""
+        with open("/proc/net/unix", encoding="ascii") as stream:
+            return sum(line.rstrip().endswith(" " + self.node.path("run", name)) for line in stream)
+
     def test_01_it_dies_before_it_has_it(self):
         self.node.expect_error("daemon died|signal")
         mta = self.node.daemon_pids()["mta"]
         os.kill(mta, signal.SIGSTOP)
         self.deliver("pat@else.example")
         self.node.wait(lambda: "answered=true" in self.node.log_text(), "the answer")
-        time.sleep(0.3)  # the sender hangs in its greeting, or is about to
+        self.node.wait(lambda: self.sockets_at("smtp.sock") > 1, "the sender to wait for its greeting")
         os.kill(mta, signal.SIGKILL)
         self.wait_replies(1, "pat@else.example")
 

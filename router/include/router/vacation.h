@@ -18,6 +18,8 @@
 //
 // Of texts in several languages (phVacationText;lang-de) the sender gets the one that he reads or writes (Accept-Language,
 // Content-Language), else the one in the user's preferredLanguage, else the one without a language; the subject in the same.
+// phVacationTextInternal is for senders whose domain one of the user's addresses has, as Sun's mailAutoReplyTextInternal is; without
+// it they get phVacationText, and without that the others get nothing.
 #ifndef ROUTER_VACATION_H
 #define ROUTER_VACATION_H
 
@@ -30,7 +32,7 @@
 	X(VACATION_ANSWER, "the user is away, and the message is personal")                                           \
 	X(VACATION_OFF, "phVacation is not on")                                                                       \
 	X(VACATION_NOT_NOW, "it is before phVacationStart or after phVacationEnd")                                    \
-	X(VACATION_NO_TEXT, "there is no phVacationText")                                                             \
+	X(VACATION_NO_TEXT, "there is no phVacationText for the sender")                                              \
 	X(VACATION_NULL_SENDER, "the message is a report: it comes from <>")                                          \
 	X(VACATION_OWN_ADDRESS, "the sender is the user")                                                             \
 	X(VACATION_PROGRAM, "the sender's address is a program's")                                                    \

@@ -56,6 +56,7 @@ enum {
 	X(PROFILE_SPLIT, "split", TEXT)        /* one value holds several, with this character between */             \
 	X(PROFILE_BIT, "bit", BIT)             /* a number with this bit (2 is the second): the word; else nothing */ \
 	X(PROFILE_TIMES, "times", NUMBER)      /* a number times this one; -1 stays */                                \
+	X(PROFILE_OVER, "over", NUMBER)        /* a number through this one, rounded up; -1 stays */                  \
 	X(PROFILE_QUOTA_BYTES, "quota-bytes", NONE)       /* the S of a Maildir++ quota "10485760S,1000C" */          \
 	X(PROFILE_QUOTA_MESSAGES, "quota-messages", NONE) /* the C of it */                                           \
 	X(PROFILE_FILETIME, "filetime", NONE)  /* 100 ns since 1601; 0 and 9223372036854775807 are never: nothing */  \
