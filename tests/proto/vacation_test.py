@@ -5,10 +5,13 @@ import base64
 import email
 import email.policy
 import os
+import pwd
 import signal
 import socket
 import sqlite3
 import struct
+import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -456,6 +459,48 @@ class FrontEnd(VacationTest):
                         break
                 said.append(answer[:3])
         self.assertEqual(said, ["220", "250", "553", "250", "250", "502"])
+
+
+# Daemons find their groups by name: a group file of the test's, for them alone.
+MAY_MOUNT = os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+
+
+@unittest.skipUnless(MAY_MOUNT, "root's, and where something can be mounted")
+class Users(unittest.TestCase):
+    """Each daemon as a user of its own, as on a node: the mailboxes reach the queue of the front-end, and nobody else does."""
+    daemons = {"mta_user": "daemon", "popimap_user": "bin", "ldapsync_user": "sys"}
+
+    def setUp(self):
+        self.node = Node(users=("ann",), ldif=away("joe"))
+        self.hop = NextHop(self.node.address)
+        self.addCleanup(self.hop.close)
+        self.addCleanup(self.node.remove)
+        os.chmod(self.node.dir, 0o755)
+        with open("/etc/group", encoding="utf-8") as stream:
+            lines = [line.rstrip("\n") for line in stream]
+        members = ",".join(self.daemons.values())
+        self.node.write("group", "".join(line + (members if line.startswith(("mail:", "news:")) else "") + "\n" for line in lines))
+        self.node.wrapper = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/group && exec "$@"', self.node.path("group"))
+        self.node.overrides.update(self.daemons, group="mail", auth_group="news", relayhost=self.hop.address, relayhost_tls="none")
+        self.addCleanup(self.node.stop)
+        self.node.start()
+
+    def test_a_reply_goes_from_one_to_the_other(self):
+        users = {name: os.stat(f"/proc/{pid}").st_uid for name, pid in self.node.daemon_pids().items()}
+        self.assertEqual({name + "_user": pwd.getpwuid(uid).pw_name for name, uid in users.items()}, self.daemons)
+        with self.node.smtp() as smtp:
+            smtp.sendmail("pat@else.example", ["joe@uni.example"], message("x", to="joe@uni.example"))
+        self.node.wait(lambda: len(self.hop.got) == 1, "the reply")
+        self.assertEqual((self.hop.got[0].sender, self.hop.got[0].recipients), ("", ["pat@else.example"]))
+        sock = os.stat(self.node.path("run", "smtp.sock"))
+        self.assertEqual((sock.st_uid, sock.st_mode & 0o777), (users["popimap"], 0o600))
+        for uid in (users["ldapsync"], pwd.getpwnam("games").pw_uid):
+            knock = "import socket,sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+            tried = subprocess.run([sys.executable, "-c", knock, self.node.path("run", "smtp.sock")], user=uid, group=uid, extra_groups=[],
+                                   capture_output=True, text=True, check=False)
+            self.assertIn("Permission", tried.stderr)
+        self.node.stop()
+        self.assertEqual(self.node.unexpected_errors(), [])
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@
 //
 // Of texts in several languages (phVacationText;lang-de) the sender gets the one that he reads or writes (Accept-Language,
 // Content-Language), else the one in the user's preferredLanguage, else the one without a language; the subject in the same.
-// phVacationTextInternal is for senders whose domain one of the user's addresses has, as Sun's mailAutoReplyTextInternal is; without
-// it they get phVacationText, and without that the others get nothing.
+// phVacationTextInternal is for senders whose domain one of the user's addresses has, as Sun's mailAutoReplyTextInternal is;
+// without it they get phVacationText, and without that the others get nothing.
 #ifndef ROUTER_VACATION_H
 #define ROUTER_VACATION_H
 
