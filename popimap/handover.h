@@ -32,7 +32,8 @@ struct handover_config {
 enum handover_outcome {
 	HANDOVER_TAKEN,   // the queue is responsible now
 	HANDOVER_REFUSED, // it never will be: *err is what it said
-	HANDOVER_LATER,   // not now, as far as this message goes; also to RCPT 5.7.x, or no status, of a queue elsewhere: "relay denied"
+	// Not now, as far as this message goes; also 5.7.x, or no status, to RCPT from a queue elsewhere: "relaying denied".
+	HANDOVER_LATER,
 	HANDOVER_BROKEN,  // the connection is of no use any more; for handover_in_doubt() it may have been taken
 };
 
