@@ -35,6 +35,12 @@ static void test_people(void **state)
 			"class phMailUser\nphQuotaBytes 1000 < mailQuota\nphQuotaMessages -1 < mailMsgQuota\n", ""},
 		{"quota of the default", "objectClass: inetMailUser\nmailQuota: -2\n",
 			"class phMailUser\n", ""},
+		{"a list for those who have logged in", "objectClass: inetMailGroup\nmail: g@uni.example\nmgrpBroadcasterPolicy: AUTH_REQ\n"
+			"mgrpBroadcasterPolicy: OR\nmgrpRequestTo: mailto:keeper@uni.example\n",
+			"class phMailGroup\nphListRequestAddress keeper@uni.example < mgrpRequestTo mailto:keeper@uni.example\n"
+			"phListRequireAuth TRUE < mgrpBroadcasterPolicy AUTH_REQ\nmail g@uni.example\n", ""},
+		{"a list with no such policy", "objectClass: inetMailGroup\nmail: g@uni.example\nmgrpBroadcasterPolicy: NO_REQUIREMENTS\n",
+			"class phMailGroup\nmail g@uni.example\n", ""},
 		{"away for colleagues", "objectClass: inetMailUser\nmailDeliveryOption: mailbox\nmailDeliveryOption: autoreply\n"
 			"mailAutoReplyText: gone\nmailAutoReplyTextInternal: in Rome\nmailAutoReplyTimeOut: 25\n",
 			"class phMailUser\nphVacation on < mailDeliveryOption autoreply\nphVacationText gone < mailAutoReplyText\n"

@@ -92,6 +92,15 @@ static void test_zimbra(void **state)
 			"zimbraMailStatus: enabled\n",
 			"class phMailGroup\nmail team@uni.example\nmailLocalAddress group@uni.example < zimbraMailAlias\n"
 			"rfc822MailMember a@uni.example < zimbraMailForwardingAddress\n", ""},
+		{"one whose answers go to it", "objectClass: zimbraDistributionList\nmail: team@uni.example\nzimbraPrefReplyToEnabled: TRUE\n",
+			"class phMailGroup\nphListReplyTo list < ldap_profile [!objectClass=zimbraAccount] [zimbraPrefReplyToEnabled=TRUE] phListReplyTo := list\n"
+			"mail team@uni.example\n", ""},
+		{"or to an address", "objectClass: zimbraDistributionList\nmail: team@uni.example\nzimbraPrefReplyToEnabled: TRUE\n"
+			"zimbraPrefReplyToAddress: desk@uni.example\n",
+			"class phMailGroup\nphListReplyTo desk@uni.example < zimbraPrefReplyToAddress\nmail team@uni.example\n", ""},
+		{"or to who wrote", "objectClass: zimbraDistributionList\nmail: team@uni.example\nzimbraPrefReplyToEnabled: FALSE\n"
+			"zimbraPrefReplyToAddress: desk@uni.example\n",
+			"class phMailGroup\nmail team@uni.example\n", ""},
 		{"one that takes no mail", "objectClass: zimbraDistributionList\nmail: team@uni.example\nzimbraMailStatus: disabled\n",
 			"class phMailGroup\nphStatus disabled < zimbraMailStatus\nmail team@uni.example\n", ""},
 		{"a domain", "objectClass: zimbraDomain\nzimbraDomainName: uni.example\nzimbraDomainType: local\nzimbraMailCatchAllForwardingAddress: a@uni.example\n",
@@ -151,6 +160,17 @@ static void test_ad(void **state)
 		{"who may write to it", "objectClass: group\nmail: team@uni.example\nmember: cn=a,dc=uni\nauthOrig: cn=a,dc=uni\nmsExchRequireAuthToSendTo: TRUE\n",
 			"class phMailGroup\nphListAllowedSenderDN cn=a,dc=uni < authOrig\nphListRequireAuth TRUE < msExchRequireAuthToSendTo\n"
 			"mail team@uni.example\nmember cn=a,dc=uni\n", ""},
+		{"a group with an owner who gets the reports", "objectClass: group\nmail: team@uni.example\nmanagedBy: cn=a,dc=uni\nreportToOwner: TRUE\n",
+			"class phMailGroup\nmail team@uni.example\nowner cn=a,dc=uni < managedBy\n", ""},
+		{"and one whose reports go to who wrote", "objectClass: group\nmail: team@uni.example\nmanagedBy: cn=a,dc=uni\nreportToOriginator: TRUE\n",
+			"class phMailGroup\nmail team@uni.example\n", ""},
+		{"a moderated group", "objectClass: group\nmail: team@uni.example\nmsExchEnableModeration: TRUE\nmsExchModeratedByLink: cn=a,dc=uni\n"
+			"msExchBypassModerationLink: cn=b,dc=uni\nmsExchBypassModerationFromDLMembersLink: cn=g,dc=uni\nauthOrig: cn=c,dc=uni\ndLMemSubmitPerms: cn=h,dc=uni\n",
+			"class phMailGroup\nphListPostPolicy moderated < ldap_profile [objectClass=group] [msExchEnableModeration=TRUE] phListPostPolicy := moderated\n"
+			"phListAllowedSenderDN cn=b,dc=uni < msExchBypassModerationLink\nphListAllowedSenderDN cn=g,dc=uni < msExchBypassModerationFromDLMembersLink\n"
+			"phListModerator cn=a,dc=uni < msExchModeratedByLink\nmail team@uni.example\n", ""},
+		{"a dynamic list waits", "objectClass: msExchDynamicDistributionList\nmail: dyn@uni.example\nmsExchDynamicDLFilter: (x=y)\n",
+			"class phMailGroup\nphStatus hold < ldap_profile [objectClass=msExchDynamicDistributionList] phStatus := hold\nmail dyn@uni.example\n", ""},
 		{"a large group, of which the server gave a part", "objectClass: group\nmail: all@uni.example\nmember;range=0-1499: cn=a,dc=uni\n",
 			"class phMailGroup\nmail all@uni.example\n",
 			" is given with a part of its values (range=): of it only its addresses are kept, and mail for them waits\n"},
