@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any directory, any recipient: the first line is the address, the rest LDIF. A verdict is whole and the same twice; what is not
 // from a complete and fresh shadow is never final; a mailbox is at home where the front-end would send it.
-// Covers: router/recipient.c router/recipient_address.c router/recipient_entry.c router/recipient_list.c router/list.c router/list_post.c router/decision.c router/outside.c router/other_host.c router/relay.c router/route.c router/access.c router/host.c router/home.c router/sender.c ldapsync/directory_memory.c
+// Covers: router/recipient.c router/recipient_address.c router/recipient_entry.c router/recipient_list.c router/list.c router/list_post.c router/decision.c router/outside.c router/other_host.c router/relay.c router/route.c router/access.c router/host.c router/home.c router/sender.c router/our_domain.c ldapsync/directory_memory.c
 #include <stdint.h>
 #include <stdio.h>
 
