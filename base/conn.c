@@ -512,6 +512,11 @@ int conn_fd(const struct conn *conn)
 
 // --- The end ---
 
+void conn_peer_is_done(struct conn *conn)
+{
+	conn->peer_is_done = true;
+}
+
 // Last words are sent even though the fiber is cancelled; once cancelled hard only what the kernel takes at once.
 static void send_last_words(struct conn *conn, int64_t deadline_ms)
 {
@@ -540,7 +545,7 @@ void conn_close(struct conn **conn_taken, int64_t linger_ms)
 	int64_t wait_ms = fiber_is_cancelled_hard() ? 0 : linger_ms;
 	int64_t deadline_ms = clock_after_ms(wait_ms);
 	if (conn->io->end && wait_ms > 0 && !conn->read_failed && !conn->write_failed)
-		conn->io->end(conn->self);
+		conn->io->end(conn->self, conn->peer_is_done && !conn_has_input(conn));
 	if (linger_ms > 0)
 		send_last_words(conn, deadline_ms);
 	bool ended = conn->read_failed || conn->write_failed || wait_ms <= 0;

@@ -69,7 +69,7 @@ static void linger(struct conn_fd *self, int64_t deadline_ms)
 {
 	char discarded[2048];
 	struct err err;
-	if (shutdown(self->fd, SHUT_WR) != 0)
+	if (shutdown(self->fd, SHUT_WR) != 0 || (self->agreed && conn_fd_is_drained(self)))
 		return;
 	while (clock_mono_ms() < deadline_ms) {
 		ptrdiff_t n = conn_fd_read(self, discarded, sizeof discarded, &err);
@@ -83,14 +83,15 @@ static void linger(struct conn_fd *self, int64_t deadline_ms)
 }
 
 // Last words, close_notify and FIN then leave in one segment: that of linger()'s shutdown.
-void conn_fd_end(struct conn_fd *self)
+void conn_fd_end(struct conn_fd *self, bool agreed)
 {
 	self->ending = true;
+	self->agreed = agreed;
 }
 
 void conn_fd_close(struct conn_fd *self, int64_t linger_ms)
 {
-	if (linger_ms > 0 || self->ending)
+	if (linger_ms > 0)
 		linger(self, clock_after_ms(linger_ms));
 	fiber_io_close(&self->io);
 	close(self->fd);
@@ -112,9 +113,9 @@ static unsigned io_wait(void *self, unsigned events, int64_t deadline_ms)
 	return conn_fd_wait(self, events, deadline_ms);
 }
 
-static void io_end(void *self)
+static void io_end(void *self, bool agreed)
 {
-	conn_fd_end(self);
+	conn_fd_end(self, agreed);
 }
 
 static void io_close(void *self, int64_t linger_ms)

@@ -9,6 +9,7 @@ struct conn_fd {
 	int fd;              // owned
 	struct fiber_io *io; // owned
 	bool ending;         // what is written waits for the end, in the kernel
+	bool agreed;         // and the peer sends nothing any more
 };
 
 // Takes fd, makes it non-blocking and watches it; closes it on failure (NULL).
@@ -21,7 +22,7 @@ struct conn *conn_over_fd(struct conn_fd *self);
 ptrdiff_t conn_fd_read(struct conn_fd *self, char *p, size_t n, struct err *err);
 ptrdiff_t conn_fd_write(struct conn_fd *self, const char *p, size_t n, struct err *err);
 unsigned conn_fd_wait(struct conn_fd *self, unsigned events, int64_t deadline_ms);
-void conn_fd_end(struct conn_fd *self);
+void conn_fd_end(struct conn_fd *self, bool agreed);
 void conn_fd_close(struct conn_fd *self, int64_t linger_ms);
 
 // Has all that came been read, as far as is known? A read would only say CONN_IO_WANT_READ.

@@ -30,6 +30,7 @@ struct conn {
 	enum err_code read_failed, write_failed;
 	struct err *failure; // owned, made with the first failure
 
+	bool peer_is_done; // as conn_peer_is_done() says
 	struct conn_tls *tls; // owned; NULL while plain
 	struct netaddr peer, local;
 };

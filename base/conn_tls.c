@@ -153,10 +153,10 @@ static unsigned ssl_wait(void *arg, unsigned events, int64_t deadline_ms)
 	return conn_fd_wait(self->fd, events, deadline_ms);
 }
 
-static void ssl_end(void *arg)
+static void ssl_end(void *arg, bool agreed)
 {
 	struct conn_ssl *self = arg;
-	conn_fd_end(self->fd);
+	conn_fd_end(self->fd, agreed);
 }
 
 static void ssl_free(struct conn_ssl *self)

@@ -63,7 +63,8 @@ static void says_goodbye(struct conn *conn, struct talk *talk)
 	must(conn_flush(conn, NULL) == ERR_OK);
 	must_line(conn, STR("QUIT"));
 	conn_printf(conn, "221 bye\r\n");
-	conn_close(&conn, 1000);
+	conn_peer_is_done(conn);
+	conn_close(&conn, 1000000);
 }
 
 static size_t segments_with_data(const struct conn *conn)
@@ -87,6 +88,9 @@ static void hears_goodbye(struct conn *conn, struct talk *talk)
 	must_line(conn, STR("221 bye"));
 	talk->code = conn_read_some(conn, 1, &chunk, &talk->err);
 	talk->n = segments_with_data(conn) - before;
+	for (int i = 0; i < 10000 && talk->ended == 0; i++) // it does not wait for us
+		must(fiber_sleep_ms(1) == FIBER_TIMEOUT);
+	must(talk->ended == 1);
 	conn_close(&conn, 0);
 }
 
@@ -101,6 +105,41 @@ static void pair_over_tcp(int *a, int *b)
 	*b = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	must(*b >= 0);
 	close(listener);
+}
+
+static void says_goodbye_to_a_chatterer(struct conn *conn, struct talk *talk)
+{
+	(void)talk;
+	must_line(conn, STR("QUIT"));
+	conn_printf(conn, "221 bye\r\n");
+	conn_peer_is_done(conn);
+	conn_close(&conn, 20000);
+}
+
+enum { CHATTER_BYTES = 200 << 10 }; // more than a read of the server takes
+
+static void chatters(struct conn *conn, struct talk *talk)
+{
+	char *much = calloc(1, CHATTER_BYTES);
+	must(much != NULL);
+	conn_printf(conn, "QUIT\r\n");
+	conn_write(conn, str_of(much, CHATTER_BYTES));
+	must(conn_flush(conn, NULL) == ERR_OK);
+	free(much);
+	must_line(conn, STR("221 bye"));
+	conn_write(conn, STR("and on\r\n"));
+	talk->code = conn_flush(conn, &talk->err);
+	conn_close(&conn, 0);
+}
+
+static void last_words_reach_who_speaks_on(void **state)
+{
+	(void)state;
+	struct talk talk = {.serve = says_goodbye_to_a_chatterer, .ask = chatters};
+	pair_over_tcp(&talk.client_fd, &talk.server_fd);
+	run(start_talk, &talk);
+	assert_int_equal(talk.ended, 2);
+	assert_int_equal(talk.code, ERR_OK); // no reset, which could overtake the words
 }
 
 static void last_words_and_close_notify_leave_together(void **state)
@@ -448,6 +487,7 @@ int main(void)
 		cmocka_unit_test(a_server_may_ask_for_a_certificate),
 		cmocka_unit_test(ecdsa_is_preferred_and_rsa_is_there_for_others),
 		cmocka_unit_test(last_words_and_close_notify_leave_together),
+		cmocka_unit_test(last_words_reach_who_speaks_on),
 		cmocka_unit_test(tickets_are_for_the_process_that_gave_them),
 		cmocka_unit_test(bad_files_say_which_and_change_nothing),
 	};

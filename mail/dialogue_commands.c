@@ -164,6 +164,7 @@ void dialogue_cmd_quit(struct dialogue *d, struct str argument)
 {
 	(void)argument;
 	dialogue_say_id(d, REPLY_BYE);
+	conn_peer_is_done(d->conn);
 	dialogue_enter(d, DIALOGUE_ENDED);
 }
 

@@ -28,6 +28,7 @@ struct imap_result imap_cmd_logout(struct imap_session *s, struct imap_command *
 	const struct imap_result bye = {.status = IMAP_BYE, .text = "logging out"}, ok = imap_ok("goodbye");
 	imap_say(s, STR("*"), &bye);
 	imap_say(s, c->tag, &ok);
+	conn_peer_is_done(s->conn);
 	imap_enter(s, IMAP_ENDED);
 	return (struct imap_result){0};
 }

@@ -152,5 +152,6 @@ void pop3_cmd_quit(struct pop3_session *s, struct str argument)
 		pop3_err(s, "[SYS/TEMP] some deleted messages were not removed");
 	else
 		pop3_ok(s, "goodbye");
+	conn_peer_is_done(s->conn);
 	pop3_enter(s, POP3_ENDED);
 }

@@ -193,6 +193,10 @@ enum err_code conn_resolve(struct worker_pool *resolver, struct str host, uint16
 // Nulls *conn; NULL is fine. May wait.
 void conn_close(struct conn **conn, int64_t linger_ms);
 
+// The peer has said that it sends nothing any more (QUIT, LOGOUT), so conn_close need not wait for its end; it does when
+// something came after all.
+void conn_peer_is_done(struct conn *conn);
+
 // --- Over memory, without a scheduler ---
 
 // The peer is a script: input is what it sends, in pieces that end at the offsets splits (ascending; NULL: one piece; a piece of
@@ -227,8 +231,9 @@ struct conn_io {
 	ptrdiff_t (*write)(void *self, const char *p, size_t n, struct err *err); // bytes (> 0), or one of the above but END
 	unsigned (*wait)(void *self, unsigned events, int64_t deadline_ms);       // as fiber_wait
 	void (*close)(void *self, int64_t linger_ms);                             // frees self
-	// What is written from now on may wait for the close, which follows and lingers. NULL: it never does.
-	void (*end)(void *self);
+	// What is written from now on may wait for the close, which follows; agreed: that need not wait for the peer's. NULL:
+	// neither.
+	void (*end)(void *self, bool agreed);
 };
 // Both are taken: io is borrowed for ever, self until its close.
 struct conn *conn_of_io(const struct conn_io *io, void *self, const struct netaddr *peer, const struct netaddr *local);
