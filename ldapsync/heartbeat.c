@@ -34,9 +34,10 @@ enum heartbeat_answer heartbeat_answered(struct heartbeat *heartbeat, const stru
 	return HEARTBEAT_BEHIND;
 }
 
-void heartbeat_settled(const struct heartbeat *heartbeat, struct csns *held)
+void heartbeat_settled(struct heartbeat *heartbeat, struct csns *held)
 {
 	(void)csns_merge(held, &heartbeat->theirs);
+	heartbeat->behind_ms = 0;
 }
 
 bool heartbeat_advanced(struct heartbeat *heartbeat, const struct csns *held)

@@ -36,7 +36,7 @@ enum heartbeat_answer heartbeat_answered(struct heartbeat *heartbeat, const stru
 
 // Of a server whose changes do not say their numbers (389-ds), before its next answer is taken: what it had at the one before, a
 // whole heartbeat ago, it has told us since, so we hold that.
-void heartbeat_settled(const struct heartbeat *heartbeat, struct csns *held);
+void heartbeat_settled(struct heartbeat *heartbeat, struct csns *held);
 
 // True when this made us equal to the last answer, which may confirm us.
 bool heartbeat_advanced(struct heartbeat *heartbeat, const struct csns *held);

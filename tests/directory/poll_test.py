@@ -234,20 +234,6 @@ class ServersTest(PollTest):
         self.assert_same(follower, shadow)
         self.assertEqual(follower.code("cat@uni.example"), 250)
 
-    def test_lagging(self):
-        shadow = self.directory.shadows[0]
-        follower = self.poll(self.master, shadow)
-        follower.wait_for("ann@uni.example", 250)
-        shadow.follow(None)
-        self.master.add(user_ldif("new"))
-        follower.wait_for("new@uni.example", 250)
-        self.master.stop()
-        follower.wait(lambda: "it lacks changes that we hold" in follower.log_text(), "the shadow is seen to lag")
-        self.assertEqual(follower.code("new@uni.example"), 250)
-        self.master.start()
-        follower.wait_state("PERSIST")
-        self.assert_same(follower)
-
     def test_back_to_the_first(self):
         """When it answers again and has all changes, not before (I4)."""
         shadow = self.directory.shadows[0]

@@ -9,6 +9,7 @@ import base64
 import threading
 
 from node import user_ldif
+from providers import OURS
 from relay import Relay
 from replica import DOMAIN, Follower, people
 from slapd import BASE
@@ -426,6 +427,57 @@ class EntryRules(Followed):
         follower.wait(lambda: follower.log_text().count("directory refreshed") > refreshed, "it is followed")
         if self.provider.resumes:
             self.assertEqual(self.loads(follower), loads)
+
+
+class LagRules(Followed):
+    """Two servers of one directory (the pairs of providers.py), of which the second can be kept behind."""
+
+    def setUp(self):
+        for server in (self.server, self.provider.other):
+            if server.process is None:
+                server.start()
+        self.provider.join()
+        super().setUp()
+
+    def wait_follows(self, follower, server):
+        follower.wait(lambda: follower.status()["provider"] == server.uri and follower.status()["state"] == "PERSIST", "it is followed")
+
+    def wait_refused(self, follower):
+        lacks = follower.log_text().count("it lacks changes that we hold")
+        follower.wait(lambda: follower.log_text().count("it lacks changes that we hold") > lacks + 2, "it is asked again and again")
+        follower.wait(lambda: "it lacks changes that we hold" in follower.status()["trouble"], "status says so")
+
+    def test_a_server_that_lags(self):
+        """I4: the other is not loaded from while it lags, so nobody vanishes who was just added, not after a start of ldapsync either; and is once
+        it has caught up. The first is gone back to when it is there again."""
+        other = self.provider.other
+        follower = self.follower(ldap_uri=[self.server.uri, other.uri], ldap_failback_s=1).start()
+        follower.wait_for("u59@uni.example", 250)
+        self.wait_follows(follower, self.server)
+        self.provider.part()
+        self.writer.add(user_ldif("new"))
+        self.writer.modify(modify("u1", "mail", "u1.new@uni.example"))
+        follower.wait_for("u1.new@uni.example", 250)
+        self.server.kill()
+        names = "new", "u1.new", "u1", "u2"
+        for _ in range(2):
+            self.wait_refused(follower)
+            follower.wait_for("nobody@uni.example", 451)
+            self.assertEqual(self.codes(follower, *names), [250, 250, 451, 250])
+            self.assertEqual(follower.run("directory", "release").returncode, 1)  # one server is down, not behind
+            follower.kill()
+            follower.start()
+        self.server.start()
+        self.provider.join()
+        self.server.kill()
+        self.wait_follows(follower, other)
+        follower.wait_for("nobody@uni.example", 550)
+        self.assertEqual(self.codes(follower, *names), [250, 250, 550, 250])
+        self.assertEqual(follower.uuids(), {values[self.provider.id_attribute][0].decode().replace("-", "")
+                                            for _, values in other.search(OURS, self.provider.id_attribute)})
+        self.server.start()
+        self.wait_follows(follower, self.server)
+        self.assert_same(follower)
 
 
 class Rules(MiddleRules, ServerRules, EntryRules):

@@ -138,6 +138,7 @@ class VectorTest(unittest.TestCase):
             server.ruv = vector(r1=(NEW, count))
             time.sleep(0.1)
             self.assertEqual(self.follower.code("nobody@uni.example"), 550)
+            self.assertLess(self.follower.status()["lag_ms"], 3000)
         self.follower.wait(lambda: self.follower.status()["lag_ms"] == 0, "nothing is lacking")
 
 

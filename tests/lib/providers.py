@@ -17,7 +17,8 @@ What differs, for tests to ask:
 import re
 
 from ds389 import DirectoryServer389
-from slapd import Directory
+from node import user_ldif
+from slapd import BASE, Directory
 
 OURS = "(|(objectClass=phMailUser)(objectClass=phMailDomain)(objectClass=phMailHost))"
 
@@ -126,3 +127,73 @@ class Ds389(Provider):
 
     def remove(self):
         self.server.remove()
+
+
+# --- With a second server, which can be kept behind ---
+#
+#     provider.other      it; part(): it gets no changes from now on; join(): it does again, and has them all
+
+
+class SlapdMasterPair(SlapdMaster):
+    """A master and its shadow."""
+    shadows = 1
+
+    def __init__(self, ldif):
+        super().__init__(ldif)
+        self.server, self.other = self.writer, self.directory.shadows[0]
+
+    def part(self):
+        self.other.follow(None)
+
+    def join(self):
+        if self.other.providers != [self.writer]:
+            self.other.follow(self.writer)
+        self.directory.wait_caught_up()
+
+
+class SlapdShadowPair(SlapdMasterPair):
+    """Two shadows of one master."""
+    shadows = 2
+
+    def __init__(self, ldif):
+        super().__init__(ldif)
+        self.server, self.other = self.directory.shadows
+
+    def settle(self):
+        self.directory.wait_caught_up(self.server)
+
+
+class SlapdPolledPair(SlapdMasterPair):
+    def settings(self):
+        return {**super().settings(), "ldap_driver": "poll", "ldap_poll_interval_s": 1, "ldap_compare_interval_s": 1}
+
+
+class Ds389Pair(Ds389):
+    """A supplier and its consumer."""
+
+    def __init__(self, ldif):
+        super().__init__(ldif)
+        self.other = DirectoryServer389()
+
+    def start(self):
+        try:
+            self.server.start()
+            self.server.replicate_to(self.other.start())
+            self.server.add(user_ldif("first"))  # a replica says how far it is from its first change on
+            self.server.wait_caught_up(self.other)
+            self.server.delete(f"uid=first,ou=people,{BASE}")
+        except BaseException:
+            self.remove()
+            raise
+        return self.begin()
+
+    def part(self):
+        self.server.replicates(False)
+
+    def join(self):
+        self.server.replicates(True)
+        self.server.wait_caught_up(self.other)
+
+    def remove(self):
+        self.other.remove()
+        super().remove()
