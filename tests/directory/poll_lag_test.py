@@ -42,9 +42,12 @@ class Pair(unittest.TestCase):
     def lacks(self):
         return self.follower.log_text().count(LACKS)
 
-    def wait_refused(self):
+    def wait_asked(self):
         lacks = self.lacks()
         self.follower.wait(lambda: self.lacks() > lacks + 1, "it is asked again and again")
+
+    def wait_refused(self):
+        self.wait_asked()
         self.follower.wait(lambda: LACKS in self.follower.status()["trouble"], "status says so")
 
 
@@ -94,7 +97,7 @@ class CursorsTest(Pair):
         self.follower.wait_for("newer@uni.example", 250)
         again = FakeServer(None, answers=self.one, port=int(self.first.uri.rpartition(":")[2]))
         self.addCleanup(again.close)
-        self.wait_refused()
+        self.wait_asked()
         self.assertEqual(self.codes("new", "newer"), [250, 250])
         self.two.replicate_to(self.one)
         self.wait_follows(again)
