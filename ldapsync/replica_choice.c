@@ -23,6 +23,7 @@
 
 enum {
 	FUTURE_MS = 5 * 60 * 1000,        // clocks differ
+	FAILBACKS_PER_LAG = 5,            // a domain controller is asked for its cursors only once we have left the other
 	REMOVED_MS = 24 * 60 * 60 * 1000, // a replica that is new is known to all others long before
 };
 
@@ -80,6 +81,7 @@ static bool all_lag(struct replica *replica, enum lags how)
 
 void replica_lags(struct replica *replica)
 {
+	replica->lagged_ms = clock_mono_exact_ms();
 	(void)all_lag(replica, LAGS);
 }
 
@@ -131,11 +133,13 @@ void replica_forget_replicas(struct replica *replica, const struct csns *theirs)
 bool replica_goes_back(struct replica *replica)
 {
 	static const struct csns none; // numbers of domain controllers: its cursors are asked for when we are there (poll_lag.c)
-	const struct csns *ours = replica->stored.csns.form == CSN_USN ? &none : &replica->stored.csns;
+	bool counts = replica->stored.csns.form == CSN_USN;
+	int64_t pause_ms = counts && replica->lagged_ms ? FAILBACKS_PER_LAG * replica->settings->ldap_failback_s * 1000 : 0;
 	size_t server;
 	bool follows = !replica->step.refreshing && replica->batch_ms == 0 && (replica->polling || replica->stored.csns.n > 0);
 	failback_watch(replica->failback, follows ? replica->server : 0);
-	if (!follows || !failback_find(replica->failback, replica->server, ours, &server))
+	if (!follows || clock_mono_exact_ms() - replica->lagged_ms < pause_ms ||
+		!failback_find(replica->failback, replica->server, counts ? &none : &replica->stored.csns, &server))
 		return false;
 	log_info(NULL, "a directory server that is preferred is back", log_c("server", replica->settings->ldap_uri.v[server].p),
 		log_c("instead_of", replica->uri));

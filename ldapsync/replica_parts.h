@@ -50,6 +50,7 @@ struct replica {
 	// a whole refresh is stored; this search sent no cookie; a release lets an older directory in
 	bool complete, full, taking_older;
 	enum lags *lags;          // of each server since the last refresh
+	int64_t lagged_ms;        // when a server was last refused for that; monotonic; 0: none was
 	struct csns shown;        // what those that lack something have, from no future
 	struct failback *failback; // NULL: none
 	uint64_t entries_before;  // the refresh
