@@ -29,20 +29,23 @@ class Homes(NodeTest):
             imap.shutdown()
 
     def test_why_says_what_a_log_in_gets(self):
-        for login, answer, text in (("far", "elsewhere", "mailbox is on another host"), ("lost", "unavailable", "mailbox has no host, or several"),
-                                    ("typo", "unavailable", "mailbox is on a host that is not known here")):
+        for login, answer, text, reason in (
+                ("far", "elsewhere", "mailbox is on another host", "its mailbox is at another node"),
+                ("lost", "unavailable", "mailbox has no host, or several", None),
+                ("typo", "unavailable", "mailbox is on a host that is not known here", None)):
             with self.subTest(login):
+                reason = reason or text
                 self.assertIn("UNAVAILABLE", self.answer_to_log_in(login))
                 why = json.loads(self.node.run("why", "--json", "--login", login, check=0).stdout)
                 self.assertEqual(why["home"], {"answer": answer, "text": text})
                 for service in ("imap", "pop3"):
-                    self.assertEqual(why["services"][service], {"granted": False, "reason": text})
+                    self.assertEqual(why["services"][service], {"granted": False, "reason": reason})
                 self.assertTrue(why["services"]["submission"]["granted"])
                 self.node.submission(login).quit()
                 said = self.node.run("why", "--login", login, check=0).stdout
-                self.assertIn(f"  imap: no, because {text}\n", said)
+                self.assertIn(f"  imap: no, because {reason}\n", said)
                 self.assertIn("told UNAVAILABLE (IMAP) or SYS/TEMP (POP3)", said)
-        self.assertIn("mailHost mb3.uni.example", self.node.run("why", "--login", "far").stdout)
+        self.assertIn("its mailbox is at mb3.uni.example (mailHost", self.node.run("why", "--login", "far").stdout)
         self.node.run("why", "--login", "sender", check=1)  # imap only, and not here
 
     def test_nobody_logs_in_without_a_password(self):
