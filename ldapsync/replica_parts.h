@@ -122,6 +122,7 @@ enum outcome replica_not_committed(struct replica *replica, enum apply_result re
 enum outcome replica_database_failed(struct replica *replica, const struct err *err);
 // a refresh is committed; had_all: it should have changed nothing
 void replica_refreshed(struct replica *replica, bool had_all);
+bool replica_tells_csns(const struct replica *replica); // do changes of this server come with their numbers?
 void replica_confirm(struct replica *replica, int64_t asked_mono_ms);      // nothing has changed since then
 
 // --- replica_poll.c ---

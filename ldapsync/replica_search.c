@@ -63,7 +63,7 @@ static int64_t heartbeat_ms(const struct replica *replica)
 static bool is_told_nothing(const struct replica *replica, int64_t now_ms)
 {
 	const int64_t behind_ms = replica->heartbeat.behind_ms;
-	return !replica->step.refreshing && behind_ms && replica->told_ms < behind_ms &&
+	return !replica->step.refreshing && replica_tells_csns(replica) && behind_ms && replica->told_ms < behind_ms &&
 	       now_ms - behind_ms > replica->settings->fresh_s * 1000 / BEHINDS_PER_FRESH;
 }
 

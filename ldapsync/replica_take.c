@@ -174,7 +174,7 @@ void replica_refreshed(struct replica *replica, bool had_all)
 }
 
 // Do changes come with their numbers? Those of a 389-ds do not: its vector is asked for.
-static bool tells_csns(const struct replica *replica)
+bool replica_tells_csns(const struct replica *replica)
 {
 	return replica->begun.form == CSN_OPENLDAP;
 }
@@ -205,7 +205,7 @@ static bool finish_refresh(struct replica *replica, enum outcome *outcome_out, s
 		*outcome_out = replica_database_failed(replica, err);
 		return false;
 	}
-	if (!tells_csns(replica))
+	if (!replica_tells_csns(replica))
 		(void)csns_merge(&replica->step.cookie.csns, &replica->begun); // had before it began to tell
 	// Equal to what the last answer said, so confirmed as of its question.
 	if (csns_dominate(&replica->step.cookie.csns, &replica->heartbeat.theirs))
@@ -320,7 +320,7 @@ static bool take_csns(struct replica *replica, const struct csns *csns, enum out
 	int64_t before_ms = replica->heartbeat.answer_of_ms;
 	*outcome_out = ENDED_FAILED;
 	replica_note_future(replica, csns);
-	if (!tells_csns(replica)) {
+	if (!replica_tells_csns(replica)) {
 		replica_forget_replicas(replica, csns);
 		if (!replica->step.refreshing)
 			heartbeat_settled(&replica->heartbeat, &replica->step.cookie.csns);
@@ -330,7 +330,7 @@ static bool take_csns(struct replica *replica, const struct csns *csns, enum out
 		replica_confirm(replica, replica->heartbeat.answer_of_ms);
 		return true;
 	case HEARTBEAT_BEHIND:
-		if (!tells_csns(replica))
+		if (!replica_tells_csns(replica))
 			replica_confirm(replica, before_ms);
 		return true;
 	case HEARTBEAT_BACK:
@@ -375,7 +375,7 @@ bool replica_take(struct replica *replica, enum ldap_link_next next, struct ldap
 static bool ask_csns(struct replica *replica, struct err *err)
 {
 	struct csns csns;
-	if (tells_csns(replica))
+	if (replica_tells_csns(replica))
 		return true;
 	if (ldap_link_csns(replica->link, replica->settings->ldap_base, &csns, err))
 		return false;
