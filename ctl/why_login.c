@@ -353,11 +353,12 @@ const char *why_vacation(struct why *q, struct directory *directory, const struc
 	}
 	if (q->sender == NULL)
 		return NULL;
-	const struct vacation_facts facts = {.user = match.entry,
+	const struct vacation_facts facts = {.directory = directory,
+		.user = match.entry,
 		.sender = q->sender,
 		.list = target->list,
 		.now_ms = clock_wall_ms(),
-		.delimiters = home_delimiters(directory, match.entry, q->settings->delimiter, q->arena),
+		.delimiters = q->settings->delimiter,
 		.header = q->header.n ? q->header : arena_printf(q->arena, "To: <%.*s>\r\n\r\n", STR_FMT(target->address->text))};
 	enum vacation_verdict verdict = vacation_decide(q->arena, &facts, &answer);
 	if (verdict != VACATION_ANSWER)

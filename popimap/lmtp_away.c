@@ -35,9 +35,6 @@ void lmtp_away_look(struct lmtp_session *s, struct lmtp_recipient *recipient, co
 	recipient->answers_hour_max = (uint64_t)settings_of(now)->vacation_hour_max;
 	recipient->away = recipient->answers_hour_max ? home->entry : NULL;
 	settings_unref(&now);
-	if (recipient->away)
-		recipient->delimiters =
-			home_delimiters(popimap->directory(popimap->arg), home->entry, s->settings->delimiter, s->d.txn.arena);
 }
 
 static bool anybody_is_away(const struct lmtp_session *s)
@@ -101,9 +98,11 @@ static bool write_item(struct lmtp_session *s, const struct lmtp_recipient *reci
 static bool decide_one(struct lmtp_session *s, const struct lmtp_recipient *recipient, const struct delivery *delivery,
 	int64_t now_ms, struct arena *arena, struct one *one)
 {
+	const struct popimap *popimap = s->service->popimap;
 	struct vacation_answer answer;
-	const struct vacation_facts facts = {.user = recipient->away, .sender = &s->d.txn.mail.from, .list = delivery->list,
-		.header = buf_str(&s->head.bytes), .delimiters = recipient->delimiters, .now_ms = now_ms};
+	const struct vacation_facts facts = {.directory = popimap->directory(popimap->arg), .user = recipient->away,
+		.sender = &s->d.txn.mail.from, .list = delivery->list, .header = buf_str(&s->head.bytes),
+		.delimiters = s->settings->delimiter, .now_ms = now_ms};
 	one->verdict = s->head.too_long ? VACATION_TOO_LONG : vacation_decide(arena, &facts, &answer);
 	if (one->verdict != VACATION_ANSWER)
 		return false;

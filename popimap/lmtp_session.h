@@ -49,7 +49,6 @@ struct lmtp_recipient {
 	struct store_quota quota;
 	const struct entry *away; // whose messages may be answered (lmtp_away.h); NULL: they are not
 	uint64_t answers_hour_max; // with away
-	struct str delimiters;     // with away: of its addresses
 };
 
 // The header of the message, where it will be looked at.

@@ -37,13 +37,6 @@ enum directory_answer home_domain(struct directory *directory, const struct entr
 	return answer;
 }
 
-struct str home_delimiters(struct directory *directory, const struct entry *user, struct str setting, struct arena *arena)
-{
-	const struct entry *domain = NULL;
-	bool known = home_domain(directory, user, arena, &domain) == DIRECTORY_FOUND;
-	return our_domain_delimiters(known ? domain : NULL, setting);
-}
-
 static bool status_allows(struct directory *directory, const struct entry *entry, enum purpose purpose, struct home *home)
 {
 	const struct entry_status_row *row = entry_status_row(entry_status(entry));

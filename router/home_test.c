@@ -46,7 +46,6 @@ static const char people[] =
 	USER("one", "09", "mailHost: mb1.uni.example\nphMailboxId: 77777777777777777777777777777777\n")
 	USER("two", "0a", "mailHost: mb1.uni.example\nphMailboxId: 77777777-7777-7777-7777-777777777777\n")
 	USER("typ", "0d", "mailHost: mb1.uni.example\nphStatus: activ\nmailLocalAddress: eve@alias.example\n")
-	"dn: uid=dan,dc=uni\nobjectClass: phMailUser\nuid: dan\nmail: dan@dash.example\n\n"
 	"dn: uid=tor,dc=uni\nobjectClass: phMailUser\nuid: tor\nmail: tor@torn.example\nmailHost: mb1.uni.example\n"
 	"entryUUID: 00000000-0000-0000-0000-00000000000e\n\n"
 	"dn: uid=above,dc=uni\nobjectClass: phMailUser\nuid: above\nmail: sue@x.above.example\nmailHost: mb1.uni.example\n"
@@ -136,19 +135,6 @@ static const struct delivery_row {
 	{"tor@torn.example", HOME_UNAVAILABLE, ""}, // two entries for the domain
 	{"nobody@uni.example", HOME_NONE, ""},
 };
-
-// The domain's own, else the setting's.
-static void test_delimiters(void **state)
-{
-	struct world *world = *state;
-	static const struct str keys[] = {STR("anna@uni.example"), STR("dan@dash.example")};
-	for (size_t i = 0; i < 2; i++) {
-		struct directory_match match;
-		assert_int_equal(directory_find(world->directory, DIRECTORY_ADDRESS, keys[i], world->arena, &match), DIRECTORY_FOUND);
-		struct str got = home_delimiters(world->directory, match.entry, STR("+_"), world->arena);
-		assert_true(str_eq(got, i == 0 ? STR("+_") : STR("-")));
-	}
-}
 
 static void test_home_of_recipient(void **state)
 {
@@ -270,7 +256,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_home_of_account, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_home_of_recipient, setup, world_teardown),
-		cmocka_unit_test_setup_teardown(test_delimiters, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_hostname_serves, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_senders, setup, world_teardown),
 		cmocka_unit_test_setup_teardown(test_hosts, setup, world_teardown),

@@ -5,6 +5,7 @@
 #include "base/must.h"
 #include "mail/addrlist.h"
 #include "mail/header.h"
+#include "our_domain.h"
 
 enum {
 	INTERVAL_DAYS = 7, // RFC 3834 section 2
@@ -14,6 +15,7 @@ enum {
 	ID_BYTES_MAX = 250,
 	LANGUAGES_MAX = 16,
 	ADDRESSES_MAX = 1000,
+	SPELT_MAX = 200,
 };
 static const int64_t DAY_MS = 24 * 3600 * 1000;
 
@@ -63,7 +65,8 @@ struct look {
 	struct str *own; // keys of the user's addresses
 	size_t own_n;
 	size_t addresses; // looked at in the header, of all fields
-	bool cut;         // there were more
+	size_t spelt;     // looked for in the directory
+	bool cut;         // there were more of either
 };
 
 static const enum attr addresses_by[] = {ATTR_MAIL, ATTR_MAIL_LOCAL_ADDRESS, ATTR_PH_INTL_ADDRESS};
@@ -104,13 +107,20 @@ static bool is_own(const struct look *look, struct str key)
 	return false;
 }
 
-// The user's addresses have any detail.
-static bool is_own_with_detail(const struct look *look, const struct addr *addr)
+// With a detail, or in a domain that is an alias of theirs, the user's addresses are his, too.
+static bool means_user(struct look *look, const struct addr *addr)
 {
-	struct addr base;
-	struct str detail;
-	return is_own(look, addr->key) ||
-	       (addr_detail(look->arena, addr, look->f->delimiters, &base, &detail) && is_own(look, base.key));
+	const struct vacation_facts *f = look->f;
+	struct our_domain_spellings spellings;
+	if (is_own(look, addr->key))
+		return true;
+	if (look->spelt == SPELT_MAX) {
+		look->cut = true;
+		return false;
+	}
+	look->spelt++;
+	return our_domain_spell(f->directory, addr, f->delimiters, look->arena, &spellings) == DIRECTORY_FOUND &&
+	       guid_eq(&spellings.owner.entry->uuid, &f->user->uuid);
 }
 
 // RFC 3834 section 2: these belong to lists and mailers.
@@ -186,7 +196,7 @@ static bool names_user(struct look *look, struct str body)
 		const struct addrlist_item *item = &list.items[i];
 		if (item->kind == ADDRLIST_MAILBOX &&
 			addr_from_parts(look->arena, item->local, item->domain, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK &&
-			is_own_with_detail(look, &addr))
+			means_user(look, &addr))
 			return true;
 	}
 	return false;
@@ -317,12 +327,12 @@ static struct str message_id(struct arena *arena, const struct vacation_facts *f
 	return ids.n && is_id(ids.ids[0]) ? arena_printf(arena, "<%.*s>", STR_FMT(ids.ids[0])) : STR("");
 }
 
-static enum vacation_verdict by_sender(const struct look *look)
+static enum vacation_verdict by_sender(struct look *look)
 {
 	const struct vacation_facts *f = look->f;
 	if (addr_is_null(f->sender))
 		return VACATION_NULL_SENDER;
-	if (is_own_with_detail(look, f->sender))
+	if (means_user(look, f->sender))
 		return VACATION_OWN_ADDRESS;
 	if (is_program(f->sender->local))
 		return VACATION_PROGRAM;
@@ -337,14 +347,25 @@ static enum vacation_verdict by_message(struct arena *arena, const struct vacati
 	return verdict == VACATION_ANSWER ? by_header(&look) : verdict;
 }
 
-// Is the sender in a domain of the user's? By what MAIL says: who writes another's address there has the reply sent to him.
+static bool is_own_domain(const struct look *look, struct str key)
+{
+	struct str domain = arena_printf(look->arena, "@%.*s", STR_FMT(key));
+	for (size_t i = 0; i < look->own_n; i++)
+		if (str_ends(look->own[i], domain))
+			return true;
+	return false;
+}
+
+// Is the sender in a domain of the user's, or in an alias of one? By what MAIL says: who writes another's address there has the
+// reply sent to him.
 static bool is_internal(struct arena *arena, const struct vacation_facts *f)
 {
 	struct look look = {.arena = arena, .f = f};
-	struct str domain = arena_printf(arena, "@%.*s", STR_FMT(f->sender->domain.key));
+	struct our_domain_spellings spellings;
 	find_own(&look);
-	for (size_t i = 0; i < look.own_n; i++)
-		if (str_ends(look.own[i], domain))
+	our_domain_spell(f->directory, f->sender, f->delimiters, arena, &spellings);
+	for (size_t i = 0; i < spellings.n; i++)
+		if (is_own_domain(&look, spellings.v[i].domain.key))
 			return true;
 	return false;
 }

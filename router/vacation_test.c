@@ -27,6 +27,10 @@ static const char ldif[] =
 	USER("tagged", "phVacation: on\nphVacationText;lang-de: weg\nphVacationText;lang-en: off\n")
 	USER("two", "phVacation: on\nphVacationText: away\nphVacationTextInternal: in Rome\nphVacationTextInternal;lang-de: in Rom\n")
 	USER("inside", "phVacation: on\nphVacationTextInternal: in Rome\nmailLocalAddress: inside@other.example\n")
+	"dn: dc=a\nobjectClass: phMailDomain\nassociatedDomain: alias.example\nphDomainType: alias\nphDomainAliasOf: uni.example\n"
+	"phIncludeSubdomains: TRUE\n\n"
+	"dn: dc=d\nobjectClass: phMailDomain\nassociatedDomain: dash.example\nphDomainType: local\nphSubaddressDelimiter: -\n\n"
+	USER("dan", "phVacation: on\nphVacationText: away\nmailLocalAddress: dan@dash.example\n")
 	USER("soon", "phVacation: scheduled\nphVacationStart: 20261224000000Z\nphVacationText: away\n");
 
 enum { DAY_S = 24 * 3600 };
@@ -40,7 +44,8 @@ static int setup(void **state)
 static enum vacation_verdict decide_with(struct str delimiters, const char *user, const char *sender, const char *list, const char *header,
 	int64_t answered_days, struct vacation_answer *answer)
 {
-	const struct vacation_facts facts = {.user = find_user(user), .sender = address(sender), .list = str_of_c(list), .header = str_of_c(header),
+	const struct vacation_facts facts = {.directory = directory, .user = find_user(user), .sender = address(sender),
+		.list = str_of_c(list), .header = str_of_c(header),
 		.delimiters = delimiters, .now_ms = now_ms, .last_answer_ms = answered_days < 0 ? 0 : now_ms - answered_days * DAY_S * 1000};
 	return vacation_decide(arena, &facts, answer);
 }
@@ -175,6 +180,33 @@ static void test_delimiters(void **state)
 	}
 }
 
+// An address means whom RCPT TO finds by it: by a domain that is an alias, by the delimiters of its own domain.
+static void test_spellings(void **state)
+{
+	static const struct {
+		const char *user, *sender, *header;
+		enum vacation_verdict verdict;
+	} rows[] = {
+		{"on", "pat@else.example", "To: on@alias.example\r\n", VACATION_ANSWER},
+		{"on", "pat@else.example", "Cc: pat@else.example, on.b+x@sub.alias.example\r\n", VACATION_ANSWER},
+		{"on", "pat@else.example", "To: off@alias.example\r\n", VACATION_NOT_ADDRESSED},
+		{"on", "on@alias.example", TO_ON, VACATION_OWN_ADDRESS},
+		{"on", "off@alias.example", TO_ON, VACATION_ANSWER},
+		{"dan", "pat@else.example", "To: dan-x@dash.example\r\n", VACATION_ANSWER},
+		{"dan", "pat@else.example", "To: dan+x@dash.example\r\n", VACATION_NOT_ADDRESSED},
+		{"dan", "pat@else.example", "To: dan+x@uni.example\r\n", VACATION_ANSWER},
+		{"dan", "pat@else.example", "To: dan-x@uni.example\r\n", VACATION_NOT_ADDRESSED},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct vacation_answer answer;
+		enum vacation_verdict got = decide(rows[i].user, rows[i].sender, "", rows[i].header, -1, &answer);
+		if (got != rows[i].verdict)
+			fail_msg("row %zu: %s", i, vacation_why(got));
+		arena_reset(arena);
+	}
+}
+
 // As many addresses as a header can hold that is looked at, in fields of so many, and the user's behind them.
 static struct str crowded_header(size_t addresses, size_t each)
 {
@@ -239,7 +271,7 @@ static void test_full_arena(void **state)
 		struct addr from;
 		struct arena *small = arena_new(bytes_max);
 		assert_int_equal(addr_parse(arena, STR("pat@else.example"), 0, &from), ADDR_OK);
-		const struct vacation_facts facts = {.user = find_user("many"), .sender = &from, .now_ms = now_ms,
+		const struct vacation_facts facts = {.directory = directory, .user = find_user("many"), .sender = &from, .now_ms = now_ms,
 			.header = STR("To: a_b@c, a_b@d\r\nCc: many@uni.example\r\nSubject: x\r\nReferences: <1@x> <2@x>\r\n\r\n")};
 		answered = vacation_decide(small, &facts, &answer) == VACATION_ANSWER;
 		assert_int_equal(answered, !arena_overflowed(small));
@@ -260,6 +292,8 @@ static void colleagues_have_a_text_of_their_own(void **state)
 	assert_true(str_eq(answer.text, STR("in Rom")));
 	assert_int_equal(decide("two", "joe@sub.uni.example", "", "To: two@uni.example\r\n\r\n", -1, &answer), VACATION_ANSWER);
 	assert_true(str_eq(answer.text, STR("away")));
+	assert_int_equal(decide("two", "joe@alias.example", "", "To: two@uni.example\r\n\r\n", -1, &answer), VACATION_ANSWER);
+	assert_true(str_eq(answer.text, STR("in Rome")));
 	assert_int_equal(decide("inside", "joe@other.example", "", "To: inside@uni.example\r\n\r\n", -1, &answer), VACATION_ANSWER);
 	assert_int_equal(decide("inside", "joe@else.example", "", "To: inside@uni.example\r\n\r\n", -1, &answer), VACATION_NO_TEXT);
 }
@@ -272,6 +306,7 @@ int main(void)
 		cmocka_unit_test(test_answer),
 		cmocka_unit_test(test_languages),
 		cmocka_unit_test(test_delimiters),
+		cmocka_unit_test(test_spellings),
 		cmocka_unit_test(test_crowded_header),
 		cmocka_unit_test(test_full_arena),
 	};

@@ -54,9 +54,6 @@ struct home {
 enum directory_answer home_domain(struct directory *directory, const struct entry *user, struct arena *arena,
 	const struct entry **domain_out);
 
-// The characters that begin a detail in a user's addresses: phSubaddressDelimiter of that domain, else the setting.
-struct str home_delimiters(struct directory *directory, const struct entry *user, struct str setting, struct arena *arena);
-
 // The account that credentials_lookup() named: 32 hex digits of the entry's uuid.
 void home_of_account(struct directory *directory, const struct home_rules *rules, struct str account, struct arena *arena,
 	struct home *home_out);

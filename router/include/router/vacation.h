@@ -2,18 +2,22 @@
 // Is a message to be answered for somebody who is away (RFC 3834)? The decision only: whoever delivers the message sends the
 // answer, and remembers correspondent and time in the same commit as the delivery.
 //
-//     struct vacation_facts facts = {.user = home.entry, .sender = &mail_from, .list = key.list, .header = header, .delimiters =
-//     delimiters,
-//         .now_ms = clock_wall_ms(), .last_answer_ms = last};       // to answer.correspondent; 0: never
-//     if (vacation_decide(arena, &facts, &answer) == VACATION_ANSWER)
-//         vacation_write(arena, &(struct vacation_letter){.user = home.entry, .answer = &answer, …}, &message);    // from <> to
-//         answer.to
+//     struct vacation_facts facts = {.directory = directory, .user = home.entry, .sender = &mail_from, .list = key.list,
+//             .header = header, .delimiters = s->delimiter, .now_ms = clock_wall_ms(),
+//             .last_answer_ms = last};                             // to answer.correspondent; 0: never
+//     if (vacation_decide(arena, &facts, &answer) == VACATION_ANSWER) {
+//             const struct vacation_letter letter = {.user = home.entry, .answer = &answer, …};
+//             vacation_write(arena, &letter, &message, &utf8);     // from <> to answer.to
+//     }
 //
 // Nobody is answered whose message was not written to this person by a person: no reports, lists, bulk mail, other answers, no
 // address that only a program has, nothing in whose To, Cc or their Resent- forms none of the user's addresses stands. One answer
 // a correspondent in phVacationInterval days (7; at least 1), and one more when another vacation has begun since (phVacationStart
-// of scheduled). Pure; results live in the arena. The first 1000 addresses of a header are looked at, all fields together: when
-// there are more, and the user is none of them, or when the arena is too small for all that is looked at, nobody is answered
+// of scheduled). Pure; results live in the arena.
+//
+// The user's addresses are those of the entry, and what RCPT TO takes for one of them: with a detail, in an alias domain. The
+// first 1000 addresses of a header are looked at, all fields together, the first 200 that are not in the entry as RCPT TO would:
+// when there are more, and the user is none of them, or when the arena is too small for all that is looked at, nobody is answered
 // (VACATION_TOO_LONG).
 //
 // Of texts in several languages (phVacationText;lang-de) the sender gets the one that he reads or writes (Accept-Language,
@@ -24,8 +28,8 @@
 #define ROUTER_VACATION_H
 
 #include "base/arena.h"
+#include "ldapsync/directory.h"
 #include "mail/addr.h"
-#include "schema/entry.h"
 
 // verdict, why, for the log and for `posthouse why`
 #define VACATION_VERDICTS(X)                                                                                          \
@@ -56,11 +60,12 @@ const char *vacation_why(enum vacation_verdict verdict);
 bool vacation_is_on(const struct entry *user, int64_t now_ms);
 
 struct vacation_facts {
+	struct directory *directory;
 	const struct entry *user;
 	const struct addr *sender; // of MAIL FROM
 	struct str list;           // the list that the delivery came through (delivery key); empty: none
 	struct str header;         // of the message; more may follow
-	struct str delimiters;     // that begin a detail in the user's addresses: home_delimiters(); empty: none do
+	struct str delimiters;     // that begin a detail where a domain has none of its own; empty: none do
 	int64_t now_ms, last_answer_ms;
 };
 
