@@ -2,9 +2,8 @@
 // Classes of service that entries name (phClassOfService) and that nobody has: a slip of the pen, or a class that was deleted.
 //
 //     struct classes *classes = classes_new();
-//     classes_begin(classes); classes_note(classes, &entry); ... classes_end(classes);     // verify.c, of each entry of the
-//                                                                                          shadow
-//     classes_missing(classes, each, context);                                              // whoever asks for the status
+//     classes_begin(classes); classes_note(classes, &entry); ... classes_end(classes);     // verify.c, each entry of the shadow
+//     classes_missing(classes, each, context);                                             // whoever asks for the status
 //
 // Each is logged once, and again after it was gone. Names beyond CLASSES_MAX are not looked after. One thread notes; any may ask.
 #ifndef LDAPSYNC_CLASSES_H

@@ -3,8 +3,7 @@
 // directory.entries.
 //
 //     -> {"command": "directory.entries", "dns": ["uid=ann,…", …]}
-//     <- {"item": {"which": 0, "name": "mail", "value": "<base64>"}}     one a value; name "" says that of an attribute only a
-//                                                                        part was given
+//     <- {"item": {"which": 0, "name": "mail", "value": "<base64>"}}     one a value; name "": of an attribute, a part was given
 //     <- {"ok": true}
 //
 // The server that is followed is asked, else the others in turn, over a connection of its own. What ldapsync reads of entries is

@@ -2,15 +2,13 @@
 // A thread that asks servers which were left whether they are back: those earlier in ldap_uri than the one in use.
 //
 //     failback_start(settings, &failback, err);
-//     failback_watch(failback, 2);                                   // servers 0 and 1 are asked from now on; 0: none
-//     if (failback_find(failback, 2, &ours, &server)) ...            // one of them answers for ldap_failback_s and has all we
-//                                                                    hold
+//     failback_watch(failback, 2);                             // servers 0 and 1 are asked from now on; 0: none
+//     if (failback_find(failback, 2, &ours, &server)) ...      // one of them answers for ldap_failback_s and has all we hold
 //     failback_stop(&failback);
 //
 // A thread of its own, because a server that hangs costs each question ldap_timeout_s, which the one in use must not notice. Each
-// question is a connection, a bind and a search for contextCSN, of a server that shows none for the
-// base entry. Calls do not wait, apart from failback_stop, which ends the
-// question at hand.
+// question is a connection, a bind and a search: for contextCSN, of a server that shows none for the base entry. Calls do not
+// wait, apart from failback_stop, which ends the question at hand.
 #ifndef LDAPSYNC_FAILBACK_H
 #define LDAPSYNC_FAILBACK_H
 

@@ -30,7 +30,7 @@ struct poll {
 	int64_t lags_since_ms;     // a server was first seen to lack the newest entry; monotonic; 0: none was
 	bool told_of_dns;          // that an entry has no id is said once for each connection
 
-	// the question that runs
+	// The question that runs.
 	// POLL_LOAD, POLL_COMPARE: all that were mentioned; POLL_CHANGES: those that are no longer for us
 	struct poll_table now;
 	struct poll_table changes; // those that were put one by one

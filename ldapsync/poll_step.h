@@ -6,9 +6,8 @@
 //     poll_step_server(&step, &server, &scope);                  // connected: another server means that everything is read
 //     struct poll_ask ask = poll_step_next(&step, now_ms);       // POLL_WAIT: for ask.wait_ms
 //     poll_step_asks(&step, ask.what, now_ms);
-//     poll_step_saw(&step, &uuid, mark, is_news);                       // each entry of the answer that has a mark
-//     poll_step_done(&step, now_ms, wall_ms);                    // it was whole, and is committed; else nothing is concluded
-//                                                                from it
+//     poll_step_saw(&step, &uuid, mark, is_news);                // each entry of the answer that has a mark
+//     poll_step_done(&step, now_ms, wall_ms);                    // it was whole, and is committed; else it tells nothing
 //
 //     POLL_LOAD ──► POLL_CHANGES ──► POLL_CHANGES … ──► POLL_COMPARE ──► POLL_CHANGES …
 //         ▲ another server, another base or filter, poll_step_forget

@@ -8,6 +8,7 @@
 //                               delivery key)
 //   bodies without a message    their 250 was never said: removed
 //   messages that were tried    their starts say so; after the third death they are held (keeper.h)
+//
 // Called by the daemon's main thread, apart from queue_reload and queue_stop.
 #include <stdlib.h>
 

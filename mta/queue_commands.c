@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // What administrators ask of the queue and do to it, over the control socket: list, hold, release, delete, retry, stats.
 //
-//     {"command": "queue.list", "id": "…", "state": "held"}                      one item a message; id and state may be missing;
-//                                                                                of more than 2,000 recipients "recipients_more"
-//                                                                                are left out
-//     {"command": "queue.hold", "ids": ["008J4CT4ANK7", …], "why": "…"}          or "all": true; an id is a queue id or a guid
-//     {"command": "queue.release" | "queue.delete" | "queue.retry", …}           the same
-//     {"command": …, "to": "a@b.example", "from": "@b.example", …}               any of these: only what these are for (queue_match.h),
-//                                                                                with ids or without
-//     {"command": "queue.retry", "again": true, "address": "…", …}              what they are to is asked anew first (requeue.h)
-//     {"command": "queue.list", "state": "damaged"}, {"command": "queue.delete", "damaged": true}   rows that cannot be read
-//     {"command": "queue.stats"}                                                 ledger, log, schedule
-//     {"command": "queue.replay", …}                                             queue_replay.c
+//     {"command": "queue.list", "id": "…", "state": "held"}                 one item a message; id and state may be missing; of
+//                                                                           more than 2,000 recipients "recipients_more" are
+//                                                                           left out
+//     {"command": "queue.hold", "ids": ["008J4CT4ANK7", …], "why": "…"}     or "all": true; an id is a queue id or a guid
+//     {"command": "queue.release" | "queue.delete" | "queue.retry", …}      the same
+//     {"command": …, "to": "a@b.example", "from": "@b.example", …}          any of these: only what these are for
+//                                                                           (queue_match.h), with ids or without
+//     {"command": "queue.retry", "again": true, "address": "…", …}          what they are to is asked anew first (requeue.h)
+//     {"command": "queue.list", "state": "damaged"}                         rows that cannot be read
+//     {"command": "queue.delete", "damaged": true}                          they leave
+//     {"command": "queue.stats"}                                            ledger, log, schedule
+//     {"command": "queue.replay", …}                                        queue_replay.c
 //
 // Acts are records (CLUSTER): they are committed before they are answered, and the ledger counts them. Handlers run on a fiber
 // and read pages of rows, so that a long queue is listed in little memory; what changes meanwhile may or may not be in the

@@ -2,12 +2,12 @@
 // What was delivered to mailboxes of ours, kept for replay_hours: a mailbox host that was restored from a backup is given it
 // again.
 //
-//     if (replay_wants(replay, message)) entry = replay_entry_new(message, to, n, body, fd);   // the body is at hand: it has
-//                                                                                              just been sent
+//     if (replay_wants(replay, message))
+//             entry = replay_entry_new(message, to, n, body, fd);        // the body is at hand: it has just been sent
 //     ... the RESULT is committed ...
 //     replay_add(replay, &entry);
 //
-//     struct replay_cursor *cursor = replay_cursor_new(replay, since_ms);                      // on a worker
+//     struct replay_cursor *cursor = replay_cursor_new(replay, since_ms);        // on a worker
 //     while (replay_cursor_next(cursor, arena, &found, err) == ERR_OK) ... replay_cursor_body(cursor, &found, at, n, &buf, err)
 //
 // Folder queue/replay/, files <unix hour>-<part>.seg of records (mta/replay_segment.h), appended by one thread, "queue-replay".

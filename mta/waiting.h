@@ -2,8 +2,7 @@
 // Mail that waits is decided again: which recipients of a page of rows go on as they came in, which go another way, which end or
 // wait on.
 //
-//     if (waiting_decide(w, &page.items, &settled, &err)) ...     // a new way could not be recorded: the rows stay, read them
-//                                                                 later
+//     if (waiting_decide(w, &page.items, &settled, &err)) ...     // a new way could not be recorded: the rows stay, for later
 //     ... page.items go into the schedule; settled.v get their RESULT ...
 //     waiting_settled_free(&settled);
 //

@@ -6,9 +6,9 @@
 // - the client goes away: what was committed stays, nothing else was promised;
 // - it is silent for imap_idle_s (30 minutes): BYE (RFC 3501 section 5.4);
 // - we are told to stop: the command that runs is finished, literals included (the fiber is shielded meanwhile), then BYE
-// (PROTOCOLS 18);
+//   (PROTOCOLS 18);
 // - a line or a literal that we will not take: refused as mail/imap_read.h describes, or BYE when the place in the stream is
-// lost;
+//   lost;
 // - too many failed log-ins, or too many commands in a row that are none: BYE.
 #include "imap_session.h"
 

@@ -3,10 +3,9 @@
 // (mail/dialogue.h).
 //
 //     struct lmtp_service lmtp = {.popimap = &popimap, .tls = TLS_SLOT_INIT, .local = LOCAL_SOCKET_NONE};
-//     tls_slot_set(&lmtp.tls, &server);                                       // settings_tls_node_server: peers show their
-//                                                                             node's certificate
-//     runtime_listen(rt, &(struct listen_service){.name = "lmtp", .serve = lmtp_serve, .arg = &lmtp, .refusal = LMTP_REFUSAL},
-//     fd, err);
+//     tls_slot_set(&lmtp.tls, &server);      // settings_tls_node_server: peers show their node's certificate
+//     struct listen_service service = {.name = "lmtp", .serve = lmtp_serve, .arg = &lmtp, .refusal = LMTP_REFUSAL};
+//     runtime_listen(rt, &service, fd, err);
 //
 // Who may deliver: peers in lmtp_networks, the front-end of this node (schema/local_socket.h), and peers whose certificate is
 // pinned in the directory. Delivery keys (FORMATS section 7) are believed from the latter two only.

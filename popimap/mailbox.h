@@ -4,12 +4,11 @@
 //
 //     struct mailbox *mb;
 //     if (mailbox_open(store, &(struct mailbox_access){.account = id, .actor = id, .home = &home}, &mb, err)) ...
-//     struct folder_view view;                                             // SELECT
+//     struct folder_view view;                                     // SELECT
 //     code = folder_select(mb, &name, FOLDER_READ_WRITE, arena, &view, err);
-//     struct watch *watch = watch_new(mb, view.info.id);                   // wakes this fiber with FIBER_MESSAGE
+//     struct watch *watch = watch_new(mb, view.info.id);           // wakes this fiber with FIBER_MESSAGE
 //     ...
-//     if (watch_changed(watch))                                            // NOOP, IDLE, the end of any command: no disk without
-//     news
+//     if (watch_changed(watch))                                    // NOOP, IDLE, the end of any command: no disk without news
 //             code = folder_changes(mb, view.info.id, &seen, arena, &changes, err);
 //     watch_free(&watch);
 //     mailbox_close(&mb);

@@ -2,9 +2,9 @@
 // The outbox of a mailbox: what deliveries into it send (replies of somebody who is away; Sieve), from the delivery's commit
 // until a queue has it; and then the memory that it was sent.
 //
-//     struct outbox_item item = {.kind = STR("vacation"), .key = correspondent, .guid = guid_new(), .made_ms = now, .since_ms =
-//     …, .data = …}; delivery.sends = &item;                                  // store_deliver(): in the commit of the delivery,
-//                                                                             or not at all
+//     struct outbox_item item = {.kind = STR("vacation"), .key = correspondent, .guid = guid_new(), .made_ms = now,
+//             .since_ms = …, .data = …};
+//     delivery.sends = &item;                    // store_deliver(): in the commit of the delivery, or not at all
 //     if (item.fate == OUTBOX_ADDED) ... wake the sender ...
 //
 //     while (outbox_next(store, &id, &after, arena, &row, &found, err) == ERR_OK && found)      // the sender (sender.h)

@@ -15,6 +15,7 @@
 //   again    the start after a cut is recorded too and cut likewise, for some cuts by the seed
 //   faults   the work, smaller, once for each of its operations, which fails with EIO or ENOSPC; then a kill and a power cut at
 //            its end
+//
 // At each point check() opens the folder as a start of the daemon does. A check that crashes or hangs has lost all that was
 // acknowledged.
 //

@@ -2,11 +2,9 @@
 // A disk for tests: what we do to files, through SQLite and through base/file.h, can be made to fail, stall, and be recorded;
 // from a record every state is made that a cut may leave.
 //
-//     test_disk_install();                             // before the first database or file is opened: SQLite's default VFS,
-//                                                      file_ops_set()
-//     test_disk_fail(7, 1, ENOSPC);                    // the seventh operation from now on fails, once
-//     test_disk_stall("0a1b2c…");                      // SQLite's syncs of files with this in their path wait until
-//                                                      test_disk_stall(NULL)
+//     test_disk_install();                  // before the first database or file is opened: SQLite's default VFS, file_ops_set()
+//     test_disk_fail(7, 1, ENOSPC);         // the seventh operation from now on fails, once
+//     test_disk_stall("0a1b2c…");           // SQLite's syncs of files with this in their path wait until test_disk_stall(NULL)
 //
 //     struct disk_trace *trace = disk_trace_new();     // shared with children: a child works and dies, its parent looks
 //     test_disk_record(trace, dir);                    // every operation below dir from now on

@@ -14,18 +14,15 @@
 // (daemons_mta_options: schema/daemons.h, where the one table says what each daemon may do.)
 //
 // 1. Settings are read (-c FILE, else $POSTHOUSE_CONF, else /etc/posthouse/posthouse.conf); wrong ones end it with exit 1 and
-// every error.
-// 2. Listening sockets are taken over by name (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES: systemd's protocol, `posthouse run` speaks
-// it too).
-//    umask 027, no core dump with secrets unless asked for, RLIMIT_NOFILE raised to its hard limit.
-// 3. pre_jail: as the user that started us (root, when started by hand or by `posthouse run`). Reads keys and certificates, opens
-// what only
-//    root may open. No thread may be started.
+//    every error.
+// 2. Listening sockets are taken over by name (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES: systemd's protocol, `posthouse run`
+//    speaks it too). umask 027, no core dump with secrets unless asked for, RLIMIT_NOFILE raised to its hard limit.
+// 3. pre_jail: as the user that started us (root, when started by hand or by `posthouse run`). Reads keys and certificates,
+//    opens what only root may open. No thread may be started.
 // 4. User and groups are set for good, the sandbox is entered, the log's thread started.
 // 5. post_jail: opens databases, starts schedulers and workers. Then READY=1 goes to systemd or to `posthouse run`.
 // 6. The main thread waits for signals: SIGHUP reads the settings again and calls reload with old and new; SIGTERM and SIGINT
-// call stop,
-//    once, and end with exit 0. A second SIGTERM ends at once.
+//    call stop, once, and end with exit 0. A second SIGTERM ends at once.
 //
 // Exit codes: 0 clean end; 1 settings or start failed (do not restart at once); DAEMON_EXIT_EIO after an I/O error on the disk
 // (do not restart at all: ARCHITECTURE 4); anything else is a crash.

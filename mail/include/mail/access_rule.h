@@ -12,11 +12,12 @@
 //     From:user@dom  From:dom  From:.dom  From:user@  From:<>    envelope senders: this one, dom and what is below it, what is
 //                                                                below it, any domain, the empty one
 //     To:user@dom  To:dom  To:.dom  To:user@                     envelope recipients
-//     CERTIssuer:/C=DE/O=Uni/CN=Uni+20CA                  client certificates, as sendmail has them: who has vouched for it
-//                                                         (RELAY: for all
-//                                                                that he vouches for; SUBJECT: its subject is asked about)
-//     CERTSubject:/C=DE/O=Uni/CN=mail.dept.example       its subject; counts where the row of its issuer is SUBJECT
-//     CERTName:mail.dept.example                          a DNS name that it is for, whoever vouches for it (ours)
+//     CERTIssuer:/C=DE/O=Uni/CN=Uni+20CA                         client certificates, as sendmail has them: who has vouched for
+//                                                                it (RELAY: for all that he vouches for; SUBJECT: its subject
+//                                                                is asked about)
+//     CERTSubject:/C=DE/O=Uni/CN=mail.dept.example               its subject; counts where the row of its issuer is SUBJECT
+//     CERTName:mail.dept.example                                 a DNS name that it is for, whoever vouches for it (ours)
+//
 // Names of certificates are written as struct conn_tls_peer has them (base/conn.h), in any case; "/" in a value is +2F, so that
 // no value passes for two. They are about relaying alone. Only the names of a certificate that tls_ca_file vouches for are asked
 // about.

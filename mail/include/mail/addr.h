@@ -10,9 +10,8 @@
 //
 // Taint by type: only this file makes a struct addr, and whatever builds an envelope, a header, a filter or a key takes nothing
 // else. A parsed address has no control character, NUL, CR or LF; its local part may still hold any printable byte ("/", ";",
-// "|", "$", "@",
-// "../"): it is data and goes into no path and no shell. Nothing is decoded: "=?utf-8?q?=40evil?=@us", "u%evil@us" and
-// "evil!u@us" are literal local parts.
+// "|", "$", "@", "../"): it is data and goes into no path and no shell. Nothing is decoded: "=?utf-8?q?=40evil?=@us",
+// "u%evil@us" and "evil!u@us" are literal local parts.
 //
 // addr.key is the one spelling for the shadow, delivery keys and counters; compare nothing else. Memory is the caller's arena
 // (under 4 KiB an address). Nothing here blocks.

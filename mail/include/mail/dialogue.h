@@ -12,8 +12,8 @@
 //         {STR("AUTH"), my_cmd_auth, DIALOGUE_BIT(DIALOGUE_READY), MY_ONLY_SUBMISSION, &metric_auth},
 //         …
 //     };
-//     static const struct dialogue_protocol protocol = {.rows = rows, .rows_n = …, .sender = my_sender, .recipient =
-//     my_recipient, …};
+//     static const struct dialogue_protocol protocol = {.rows = rows, .rows_n = …, .sender = my_sender,
+//         .recipient = my_recipient, …};
 //
 //     struct my_session { struct dialogue d; … };                         // zeroed
 //     dialogue_run(&s->d, conn, &config);                                 // greeting … goodbye, then the connection is closed

@@ -15,9 +15,8 @@
 //
 // A literal stays in the text as it came, "{5}" CR LF and its bytes, so that mail/imap_parse.h reads one string and no byte of a
 // literal can be taken for syntax. What a client announced and we refuse is either never sent (a synchronising literal: it waits
-// for our
-// "+"), or thrown away byte by byte (a non-synchronising one), or the connection ends: it is never read as a command (threat
-// lit-reject). Nothing here blocks.
+// for our "+"), or thrown away byte by byte (a non-synchronising one), or the connection ends: it is never read as a command
+// (threat lit-reject). Nothing here blocks.
 #ifndef MAIL_IMAP_READ_H
 #define MAIL_IMAP_READ_H
 

@@ -3,8 +3,7 @@
 // for text of our own.
 //
 //     transfer_decode((enum mime_encoding)node->encoding, body, &bytes);
-//     transfer_encode_text(text, &encoding, &body);                        // with "7bit" or "quoted-printable" in the header
-//                                                                          before it
+//     transfer_encode_text(text, &encoding, &body);      // with "7bit" or "quoted-printable" in the header before it
 //
 // Nothing here blocks. Linear.
 #ifndef MAIL_TRANSFER_H

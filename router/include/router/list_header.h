@@ -7,8 +7,7 @@
 //     // out, then the message from at on
 //
 // For lists of class phMailList, and whatever has phListReplyTo or phListSubjectTag. Aliases and groups stay what they are to
-// sendmail and
-// Postfix: no field is touched, whoever owns them.
+// sendmail and Postfix: no field is touched, whoever owns them.
 //
 //     List-Id: Institute news <news.uni.example>                     // RFC 2919: displayName, and the list's first address
 //     List-Post: <mailto:news@uni.example>                           // NO with phListPostPolicy nobody, none with listed
@@ -22,11 +21,10 @@
 // They stand above everything else, so that a signature (DKIM) over the message still holds. Three things break one, and are done
 // for a reason:
 // - fields that another list has put there (RFC 2369 section 4 and RFC 2919 want one of each): its List-Unsubscribe would
-// unsubscribe this list;
+//   unsubscribe this list;
 // - phListSubjectTag, before the subject unless the subject has it, in any case of letters: "[news] Re: hello";
 // - phListReplyTo: list, or an address, comes before what the author has in Reply-To, which stays, as Mailman's default is;
-// sender, or
-//   nothing, leaves the field as it is.
+//   sender, or nothing, leaves the field as it is.
 // From, To and Cc are nobody's to change: strangers to a list with a strict DMARC policy are the price of a tag
 // (posthouse-mta(8)).
 //

@@ -2,8 +2,8 @@
 // A log-in, the same for SMTP, IMAP and POP3: the SASL dialogue over the lines of a connection, with everything slow on workers.
 //
 //     struct login *login;                                                     // once a daemon, before its threads
-//     if (login_open(&(struct login_config){.settings = settings, .settings_get = get, .arg = arg, .shared = shared}, &login,
-//     err)) ...
+//     const struct login_config config = {.settings = settings, .settings_get = get, .arg = arg, .shared = shared};
+//     if (login_open(&config, &login, err)) ...
 //
 //     struct login_attempt attempt;                                            // a session, at AUTH
 //     login_begin(login, STR("imap"), conn, may_plaintext, &attempt);

@@ -18,8 +18,7 @@
 //          may not send (550 5.7.1)
 //     n    so many
 //     none the class of service, then the settings (quota_bytes, quota_messages, submission_recipients_hour_max;
-//     message_size_max and
-//          recipients_max hold in any case)
+//          message_size_max and recipients_max hold in any case)
 //
 // A class that is named and that nobody has, a slip of the pen or a class that was deleted. The class "default" stands in, where
 // there is one, as in Zimbra; an entry that names "default" itself, which nobody has, is in none. Otherwise what the class would

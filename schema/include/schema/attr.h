@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names, numbers and rules of the attributes and object classes of the native schema.
 //
-//     const struct attr_info *info = attr_by_name(STR("mailhost"));          // any case; options such as ";lang-de" are the
-//                                                                            caller's
+//     const struct attr_info *info = attr_by_name(STR("mailhost"));     // any case; options (";lang-de") are the caller's
 //     if (info && info->check == ATTR_CHECK_HOST) ...
-//     attr_name(ATTR_MAIL_HOST)                                              // "mailHost", for reasons and messages
+//     attr_name(ATTR_MAIL_HOST)                                         // "mailHost", for reasons and messages
 //
 // The rows are schema/attr.def. Nothing here allocates or blocks.
 #ifndef SCHEMA_ATTR_H
