@@ -1,295 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The codec of log records: one table of fields for each kind of struct, one encoder and one decoder that walk it.
+// The codec of log records: one encoder and one decoder, which walk the tables of record_shape.c.
 //
 // On the wire a record is type u16, version u8, flags u8 (0), then fields; a field is tag u8, length varint, bytes. A list is one
 // field an element, each element's bytes being fields again. What makes the encoding the only one: tags ascend, zero and empty
 // values are left out, numbers have the width of their kind, varints are minimal; the decoder refuses everything else.
-#include "schema/record.h"
+#include "record_shape.h"
 
 #include "base/must.h"
-
-enum kind { U8, U32, U64, ENUM, STR, DIGEST, GUID, LIST };
-
-enum { REQUIRED = 1 };
-
-struct shape;
-
-struct field {
-	uint8_t tag;
-	enum kind kind;
-	unsigned flags;
-	size_t offset;
-	uint64_t max;             // numbers: the largest value; STR: bytes; LIST: elements
-	const struct shape *of;   // LIST
-};
-
-struct shape {
-	size_t bytes; // sizeof the struct
-	const struct field *fields;
-	size_t n;
-	bool (*check)(const void *value); // what one field alone does not show; may be NULL
-};
-
-#define FIELDS(array) (array), sizeof(array) / sizeof *(array)
-#define AT(type, member) offsetof(struct type, member)
-
-static bool check_numbers_ascend(const struct record_recipients *recipients)
-{
-	uint32_t last = 0;
-	for (size_t i = 0; i < recipients->n; i++) {
-		if (recipients->v[i].number <= last)
-			return false;
-		last = recipients->v[i].number;
-	}
-	return true;
-}
-
-// Each field where it says something.
-static bool is_way(enum record_target target, struct str mailbox_id, struct str stands_for)
-{
-	return target >= RECORD_TO_MAILBOX && (target == RECORD_TO_MAILBOX || mailbox_id.n == 0) &&
-	       (target == RECORD_TO_RELAY || stands_for.n == 0);
-}
-
-static bool check_recipient(const void *value)
-{
-	const struct record_recipient *r = value;
-	return is_way(r->target, r->mailbox_id, r->stands_for);
-}
-
-static bool check_enter(const void *value)
-{
-	const struct record_enter *e = value;
-	return e->recipients.n > 0 && check_numbers_ascend(&e->recipients) && e->received_ms >= 0;
-}
-
-static bool check_expand(const void *value)
-{
-	const struct record_expand *e = value;
-	return check_numbers_ascend(&e->into) && e->at_ms >= 0;
-}
-
-static bool check_one_result(const void *value)
-{
-	const struct record_one_result *r = value;
-	bool deferred = r->outcome == RECORD_DEFERRED;
-	return r->outcome >= RECORD_DELIVERED && (deferred || (r->next_try_ms == 0 && r->waited_s == 0));
-}
-
-static bool check_one_route(const void *value)
-{
-	const struct record_one_route *r = value;
-	return is_way(r->target, r->mailbox_id, r->stands_for);
-}
-
-static bool check_requeue(const void *value)
-{
-	const struct record_requeue *q = value;
-	return q->leave.n + q->come.n > 0 && check_numbers_ascend(&q->come);
-}
-
-static bool check_attempt(const void *value)
-{
-	const struct record_attempt *a = value;
-	return a->refs.n > 0;
-}
-
-static const struct field also_fields[] = {
-	{1, STR, REQUIRED, AT(record_also, key), RECORD_TEXT_BYTES_MAX, NULL},
-	{2, STR, REQUIRED, AT(record_also, address), RECORD_TEXT_BYTES_MAX, NULL},
-	{3, U8, 0, AT(record_also, notify), RECORD_NOTIFY_ALL, NULL},
-	{4, STR, 0, AT(record_also, orcpt), RECORD_TEXT_BYTES_MAX, NULL},
-};
-static const struct shape also_shape = {sizeof(struct record_also), FIELDS(also_fields), NULL};
-
-static const struct field recipient_fields[] = {
-	{1, U32, REQUIRED, AT(record_recipient, number), UINT32_MAX, NULL},
-	{2, ENUM, REQUIRED, AT(record_recipient, target), RECORD_TO_EXPAND, NULL},
-	{3, U8, 0, AT(record_recipient, notify), RECORD_NOTIFY_ALL | RECORD_SHARED | RECORD_SHARED_MORE, NULL},
-	{4, STR, REQUIRED, AT(record_recipient, address), RECORD_TEXT_BYTES_MAX, NULL},
-	{5, STR, REQUIRED, AT(record_recipient, key), RECORD_TEXT_BYTES_MAX, NULL},
-	{6, STR, 0, AT(record_recipient, original), RECORD_TEXT_BYTES_MAX, NULL},
-	{7, STR, 0, AT(record_recipient, orcpt), RECORD_TEXT_BYTES_MAX, NULL},
-	{8, STR, REQUIRED, AT(record_recipient, destination), RECORD_TEXT_BYTES_MAX, NULL},
-	{9, STR, 0, AT(record_recipient, mailbox_id), RECORD_MAILBOX_ID_BYTES_MAX, NULL},
-	{10, STR, 0, AT(record_recipient, detail), RECORD_TEXT_BYTES_MAX, NULL},
-	{11, STR, 0, AT(record_recipient, list), RECORD_TEXT_BYTES_MAX, NULL},
-	{12, STR, 0, AT(record_recipient, stands_for), RECORD_TEXT_BYTES_MAX, NULL},
-	{13, LIST, 0, AT(record_recipient, also), RECORD_ALSO_MAX, &also_shape},
-};
-static const struct shape recipient_shape = {sizeof(struct record_recipient), FIELDS(recipient_fields), check_recipient};
-
-static const struct field enter_fields[] = {
-	{1, GUID, REQUIRED, AT(record_enter, guid), 0, NULL},
-	{2, GUID, REQUIRED, AT(record_enter, root), 0, NULL},
-	{3, GUID, 0, AT(record_enter, parent), 0, NULL},
-	{4, ENUM, 0, AT(record_enter, kind), RECORD_REPLY, NULL},
-	{5, U8, 0, AT(record_enter, flags), 255, NULL},
-	{6, STR, 0, AT(record_enter, sender), RECORD_TEXT_BYTES_MAX, NULL},
-	{7, STR, 0, AT(record_enter, envid), RECORD_TEXT_BYTES_MAX, NULL},
-	{8, STR, 0, AT(record_enter, source), RECORD_TEXT_BYTES_MAX, NULL},
-	{9, U64, REQUIRED, AT(record_enter, received_ms), INT64_MAX, NULL},
-	{10, U64, 0, AT(record_enter, body_bytes), INT64_MAX, NULL},
-	{11, DIGEST, REQUIRED, AT(record_enter, digest), 0, NULL},
-	{12, LIST, REQUIRED, AT(record_enter, recipients), RECORD_RECIPIENTS_MAX, &recipient_shape},
-	{13, STR, 0, AT(record_enter, held), RECORD_TEXT_BYTES_MAX, NULL},
-};
-static const struct shape enter_shape = {sizeof(struct record_enter), FIELDS(enter_fields), check_enter};
-
-static const struct field cancel_fields[] = {{1, GUID, REQUIRED, AT(record_cancel, guid), 0, NULL}};
-static const struct shape cancel_shape = {sizeof(struct record_cancel), FIELDS(cancel_fields), NULL};
-
-static const struct field expand_fields[] = {
-	{1, GUID, REQUIRED, AT(record_expand, guid), 0, NULL},
-	{2, U32, REQUIRED, AT(record_expand, number), UINT32_MAX, NULL},
-	{3, U64, REQUIRED, AT(record_expand, at_ms), INT64_MAX, NULL},
-	{4, LIST, 0, AT(record_expand, into), RECORD_RECIPIENTS_MAX, &recipient_shape},
-	{5, LIST, 0, AT(record_expand, begets), RECORD_RECIPIENTS_MAX, &enter_shape},
-};
-static const struct shape expand_shape = {sizeof(struct record_expand), FIELDS(expand_fields), check_expand};
-
-static const struct field ref_fields[] = {
-	{1, GUID, REQUIRED, AT(record_ref, guid), 0, NULL},
-	{2, U32, REQUIRED, AT(record_ref, number), UINT32_MAX, NULL},
-};
-static const struct shape ref_shape = {sizeof(struct record_ref), FIELDS(ref_fields), NULL};
-
-static const struct field attempt_fields[] = {
-	{1, STR, REQUIRED, AT(record_attempt, destination), RECORD_TEXT_BYTES_MAX, NULL},
-	{2, U64, REQUIRED, AT(record_attempt, at_ms), INT64_MAX, NULL},
-	{3, U32, REQUIRED, AT(record_attempt, validity_ms), UINT32_MAX, NULL},
-	{4, LIST, REQUIRED, AT(record_attempt, refs), RECORD_RECIPIENTS_MAX, &ref_shape},
-};
-static const struct shape attempt_shape = {sizeof(struct record_attempt), FIELDS(attempt_fields), check_attempt};
-
-static const struct field one_result_fields[] = {
-	{1, GUID, REQUIRED, AT(record_one_result, guid), 0, NULL},
-	{2, U32, REQUIRED, AT(record_one_result, number), UINT32_MAX, NULL},
-	{3, ENUM, REQUIRED, AT(record_one_result, outcome), RECORD_SUPPRESSED, NULL},
-	{4, U64, 0, AT(record_one_result, next_try_ms), INT64_MAX, NULL},
-	{5, U32, 0, AT(record_one_result, waited_s), UINT32_MAX, NULL},
-	{6, STR, 0, AT(record_one_result, reply), RECORD_TEXT_BYTES_MAX, NULL},
-};
-static const struct shape one_result_shape = {sizeof(struct record_one_result), FIELDS(one_result_fields), check_one_result};
-
-static const struct field result_fields[] = {
-	{1, U64, 0, AT(record_result, attempt), INT64_MAX, NULL},
-	{2, U64, REQUIRED, AT(record_result, at_ms), INT64_MAX, NULL},
-	{3, LIST, REQUIRED, AT(record_result, results), RECORD_RECIPIENTS_MAX, &one_result_shape},
-	{4, LIST, 0, AT(record_result, begets), RECORD_RECIPIENTS_MAX, &enter_shape},
-};
-static const struct shape result_shape = {sizeof(struct record_result), FIELDS(result_fields), NULL};
-
-static const struct field hold_fields[] = {
-	{1, GUID, REQUIRED, AT(record_hold, guid), 0, NULL},
-	{2, U32, 0, AT(record_hold, number), UINT32_MAX, NULL},
-	{3, U64, REQUIRED, AT(record_hold, at_ms), INT64_MAX, NULL},
-	{4, STR, 0, AT(record_hold, who), RECORD_TEXT_BYTES_MAX, NULL},
-	{5, STR, REQUIRED, AT(record_hold, why), RECORD_TEXT_BYTES_MAX, NULL},
-};
-static const struct shape hold_shape = {sizeof(struct record_hold), FIELDS(hold_fields), NULL};
-
-static const struct field release_fields[] = {
-	{1, GUID, REQUIRED, AT(record_release, guid), 0, NULL},
-	{2, U32, 0, AT(record_release, number), UINT32_MAX, NULL},
-	{3, U64, REQUIRED, AT(record_release, at_ms), INT64_MAX, NULL},
-	{4, STR, 0, AT(record_release, who), RECORD_TEXT_BYTES_MAX, NULL},
-};
-static const struct shape release_shape = {sizeof(struct record_release), FIELDS(release_fields), NULL};
-
-static const struct field delete_fields[] = {
-	{1, GUID, REQUIRED, AT(record_delete, guid), 0, NULL},
-	{2, U32, 0, AT(record_delete, number), UINT32_MAX, NULL},
-	{3, U64, REQUIRED, AT(record_delete, at_ms), INT64_MAX, NULL},
-	{4, STR, 0, AT(record_delete, who), RECORD_TEXT_BYTES_MAX, NULL},
-	{5, STR, 0, AT(record_delete, why), RECORD_TEXT_BYTES_MAX, NULL},
-};
-static const struct shape delete_shape = {sizeof(struct record_delete), FIELDS(delete_fields), NULL};
-
-static const struct field warned_fields[] = {
-	{1, U64, REQUIRED, AT(record_warned, at_ms), INT64_MAX, NULL},
-	{2, LIST, REQUIRED, AT(record_warned, refs), RECORD_RECIPIENTS_MAX, &ref_shape},
-	{3, LIST, 0, AT(record_warned, begets), RECORD_RECIPIENTS_MAX, &enter_shape},
-};
-static const struct shape warned_shape = {sizeof(struct record_warned), FIELDS(warned_fields), NULL};
-
-static const struct field feature_fields[] = {
-	{1, U32, REQUIRED, AT(record_feature, type), UINT16_MAX, NULL},
-	{2, U32, REQUIRED, AT(record_feature, version), UINT8_MAX, NULL},
-};
-static const struct shape feature_shape = {sizeof(struct record_feature), FIELDS(feature_fields), NULL};
-
-static const struct field features_fields[] = {{1, LIST, REQUIRED, AT(record_features, may), 256, &feature_shape}};
-static const struct shape features_shape = {sizeof(struct record_features), FIELDS(features_fields), NULL};
-
-static const struct field policy_fields[] = {{1, U32, REQUIRED, AT(record_policy, copies), 9, NULL}};
-static const struct shape policy_shape = {sizeof(struct record_policy), FIELDS(policy_fields), NULL};
-
-static const struct field one_route_fields[] = {
-	{1, GUID, REQUIRED, AT(record_one_route, guid), 0, NULL},
-	{2, U32, REQUIRED, AT(record_one_route, number), UINT32_MAX, NULL},
-	{3, ENUM, REQUIRED, AT(record_one_route, target), RECORD_TO_EXPAND, NULL},
-	{4, STR, REQUIRED, AT(record_one_route, address), RECORD_TEXT_BYTES_MAX, NULL},
-	{5, STR, REQUIRED, AT(record_one_route, key), RECORD_TEXT_BYTES_MAX, NULL},
-	{6, STR, 0, AT(record_one_route, original), RECORD_TEXT_BYTES_MAX, NULL},
-	{7, STR, REQUIRED, AT(record_one_route, destination), RECORD_TEXT_BYTES_MAX, NULL},
-	{8, STR, 0, AT(record_one_route, mailbox_id), RECORD_MAILBOX_ID_BYTES_MAX, NULL},
-	{9, STR, 0, AT(record_one_route, detail), RECORD_TEXT_BYTES_MAX, NULL},
-	{10, STR, 0, AT(record_one_route, stands_for), RECORD_TEXT_BYTES_MAX, NULL},
-};
-static const struct shape one_route_shape = {sizeof(struct record_one_route), FIELDS(one_route_fields), check_one_route};
-
-static const struct field route_fields[] = {
-	{1, U64, REQUIRED, AT(record_route, at_ms), INT64_MAX, NULL},
-	{2, LIST, REQUIRED, AT(record_route, routes), RECORD_RECIPIENTS_MAX, &one_route_shape},
-};
-static const struct shape route_shape = {sizeof(struct record_route), FIELDS(route_fields), NULL};
-
-static const struct field mend_fields[] = {
-	{1, U64, REQUIRED, AT(record_mend, at_ms), INT64_MAX, NULL},
-	{2, STR, 0, AT(record_mend, who), RECORD_TEXT_BYTES_MAX, NULL},
-	{3, STR, 0, AT(record_mend, why), RECORD_TEXT_BYTES_MAX, NULL},
-};
-static const struct shape mend_shape = {sizeof(struct record_mend), FIELDS(mend_fields), NULL};
-
-static const struct field leave_fields[] = {
-	{1, U32, REQUIRED, AT(record_leave, number), UINT32_MAX, NULL},
-	{2, STR, REQUIRED, AT(record_leave, key), RECORD_TEXT_BYTES_MAX, NULL},
-};
-static const struct shape leave_shape = {sizeof(struct record_leave), FIELDS(leave_fields), NULL};
-
-static const struct field requeue_fields[] = {
-	{1, GUID, REQUIRED, AT(record_requeue, guid), 0, NULL},
-	{2, U64, REQUIRED, AT(record_requeue, at_ms), INT64_MAX, NULL},
-	{3, STR, 0, AT(record_requeue, who), RECORD_TEXT_BYTES_MAX, NULL},
-	{4, LIST, 0, AT(record_requeue, leave), RECORD_RECIPIENTS_MAX, &leave_shape},
-	{5, LIST, 0, AT(record_requeue, come), RECORD_RECIPIENTS_MAX, &recipient_shape},
-};
-static const struct shape requeue_shape = {sizeof(struct record_requeue), FIELDS(requeue_fields), check_requeue};
-
-static const struct shape retired_shape = {0, NULL, 0, NULL};
-
-static const struct {
-	const char *name;
-	const struct shape *shape;
-} types[] = {
-	[RECORD_ENTER] = {"ENTER", &enter_shape},
-	[RECORD_CANCEL] = {"CANCEL", &cancel_shape},
-	[RECORD_EXPAND] = {"EXPAND", &expand_shape},
-	[RECORD_ATTEMPT] = {"ATTEMPT", &attempt_shape},
-	[RECORD_RESULT] = {"RESULT", &result_shape},
-	[RECORD_HOLD] = {"HOLD", &hold_shape},
-	[RECORD_RELEASE] = {"RELEASE", &release_shape},
-	[RECORD_DELETE] = {"DELETE", &delete_shape},
-	[RECORD_WARNED] = {"WARNED", &warned_shape},
-	[RECORD_FEATURES] = {"FEATURES", &features_shape},
-	[RECORD_POLICY] = {"POLICY", &policy_shape},
-	[RECORD_RETIRED] = {"RETIRED", &retired_shape},
-	[RECORD_ROUTE] = {"ROUTE", &route_shape},
-	[RECORD_MEND] = {"MEND", &mend_shape},
-	[RECORD_REQUEUE] = {"REQUEUE", &requeue_shape},
-};
-enum { TYPES = sizeof types / sizeof *types };
 
 const char *record_kind_name(enum record_kind kind)
 {
@@ -304,14 +21,14 @@ struct list {
 	size_t n;
 };
 
-static struct list list_at(const void *base, const struct field *field)
+static struct list list_at(const void *base, const struct record_field *field)
 {
 	struct list list;
 	memcpy(&list, (const char *)base + field->offset, sizeof list);
 	return list;
 }
 
-static uint64_t number_at(const void *base, const struct field *field)
+static uint64_t number_at(const void *base, const struct record_field *field)
 {
 	const char *p = (const char *)base + field->offset;
 	switch (field->kind) {
@@ -332,7 +49,7 @@ static uint64_t number_at(const void *base, const struct field *field)
 	unreachable("not a number");
 }
 
-static size_t number_bytes(enum kind kind)
+static size_t number_bytes(enum record_field_kind kind)
 {
 	return kind == U32 ? 4 : kind == U64 ? 8 : 1;
 }
@@ -345,7 +62,7 @@ static size_t varint_bytes(uint64_t value)
 	return n;
 }
 
-static struct str str_at(const void *base, const struct field *field)
+static struct str str_at(const void *base, const struct record_field *field)
 {
 	const char *p = (const char *)base + field->offset;
 	if (field->kind == GUID)
@@ -353,14 +70,14 @@ static struct str str_at(const void *base, const struct field *field)
 	return *(const struct str *)(const void *)p;
 }
 
-static size_t shape_bytes(const struct shape *shape, const void *base);
+static size_t shape_bytes(const struct record_shape *shape, const void *base);
 
-static size_t element_bytes(const struct field *field, const struct list *list, size_t i)
+static size_t element_bytes(const struct record_field *field, const struct list *list, size_t i)
 {
 	return shape_bytes(field->of, (const char *)list->v + i * field->of->bytes);
 }
 
-static size_t field_bytes(const struct field *field, const void *base)
+static size_t field_bytes(const struct record_field *field, const void *base)
 {
 	size_t n, sum = 0;
 	switch (field->kind) {
@@ -386,7 +103,7 @@ static size_t field_bytes(const struct field *field, const void *base)
 	return sum;
 }
 
-static size_t shape_bytes(const struct shape *shape, const void *base)
+static size_t shape_bytes(const struct record_shape *shape, const void *base)
 {
 	size_t sum = 0;
 	for (size_t i = 0; i < shape->n; i++)
@@ -413,9 +130,9 @@ static void put_number(struct buf *out, uint8_t tag, uint64_t value, size_t n)
 	buf_add(out, str_of(bytes, 2 + n));
 }
 
-static void put_shape(struct buf *out, const struct shape *shape, const void *base);
+static void put_shape(struct buf *out, const struct record_shape *shape, const void *base);
 
-static void put_field(struct buf *out, const struct field *field, const void *base)
+static void put_field(struct buf *out, const struct record_field *field, const void *base)
 {
 	struct str s;
 	uint64_t value;
@@ -451,7 +168,7 @@ static void put_field(struct buf *out, const struct field *field, const void *ba
 	}
 }
 
-static void put_shape(struct buf *out, const struct shape *shape, const void *base)
+static void put_shape(struct buf *out, const struct record_shape *shape, const void *base)
 {
 	must(shape->check == NULL || shape->check(base));
 	for (size_t i = 0; i < shape->n; i++)
@@ -460,19 +177,18 @@ static void put_shape(struct buf *out, const struct shape *shape, const void *ba
 
 bool record_encode(const struct record *record, struct buf *out)
 {
-	must((size_t)record->type < TYPES && types[record->type].shape != NULL);
-	const struct shape *shape = types[record->type].shape;
-	size_t n = 4 + shape_bytes(shape, &record->enter);
+	const struct record_type_row *row = record_type_row((unsigned)record->type);
+	must(row != NULL);
+	size_t n = 4 + shape_bytes(row->shape, &record->enter);
 	if (n > RECORD_BYTES_MAX || buf_reserve(out, n) == NULL)
 		return false;
 	buf_add_byte(out, (char)record->type);
 	buf_add_byte(out, (char)(record->type >> 8));
 	buf_add_byte(out, RECORD_VERSION);
 	buf_add_byte(out, 0);
-	put_shape(out, shape, &record->enter); // all members of the union begin at the same place
+	put_shape(out, row->shape, &record->enter); // all members of the union begin at the same place
 	return !out->overflow;
 }
-
 
 // Tag and bytes of the next field; false when the input is cut short or the length is not minimal.
 static bool get_field(struct str *rest, uint8_t *tag_out, struct str *bytes_out)
@@ -499,7 +215,7 @@ static bool get_field(struct str *rest, uint8_t *tag_out, struct str *bytes_out)
 	return true;
 }
 
-static bool set_number(const struct field *field, struct str bytes, char *at)
+static bool set_number(const struct record_field *field, struct str bytes, char *at)
 {
 	uint64_t value = 0;
 	if (bytes.n != number_bytes(field->kind))
@@ -530,10 +246,10 @@ static bool set_number(const struct field *field, struct str bytes, char *at)
 	unreachable("not a number");
 }
 
-static bool get_shape(struct arena *arena, struct str bytes, const struct shape *shape, void *base);
+static bool get_shape(struct arena *arena, struct str bytes, const struct record_shape *shape, void *base);
 
 // The run of fields with this tag, the first of which has been taken off *rest already.
-static bool get_list(struct arena *arena, const struct field *field, struct str first, struct str *rest, void *at)
+static bool get_list(struct arena *arena, const struct record_field *field, struct str first, struct str *rest, void *at)
 {
 	size_t n = 1;
 	struct str look = *rest, bytes;
@@ -555,7 +271,7 @@ static bool get_list(struct arena *arena, const struct field *field, struct str 
 	return true;
 }
 
-static bool get_value(struct arena *arena, const struct field *field, struct str bytes, struct str *rest, char *at)
+static bool get_value(struct arena *arena, const struct record_field *field, struct str bytes, struct str *rest, char *at)
 {
 	switch (field->kind) {
 	case U8:
@@ -583,7 +299,7 @@ static bool get_value(struct arena *arena, const struct field *field, struct str
 }
 
 // base is zeroed. Fields come in the table's order, each at most once (a list: one run).
-static bool get_shape(struct arena *arena, struct str bytes, const struct shape *shape, void *base)
+static bool get_shape(struct arena *arena, struct str bytes, const struct record_shape *shape, void *base)
 {
 	size_t next = 0;
 	while (bytes.n > 0) {
@@ -596,7 +312,7 @@ static bool get_shape(struct arena *arena, struct str bytes, const struct shape 
 				return false;
 		if (next == shape->n)
 			return false;
-		const struct field *field = &shape->fields[next++];
+		const struct record_field *field = &shape->fields[next++];
 		if (!get_value(arena, field, value, &bytes, (char *)base + field->offset))
 			return false;
 	}
@@ -611,18 +327,19 @@ enum err_code record_decode(struct arena *arena, struct str bytes, struct record
 	if (bytes.n < 4)
 		return err_set(err, ERR_CORRUPT, "record of %zu bytes", bytes.n);
 	unsigned type = (uint8_t)bytes.p[0] | (unsigned)(uint8_t)bytes.p[1] << 8, version = (uint8_t)bytes.p[2];
-	if (type == 0 || type >= TYPES || version != RECORD_VERSION)
+	const struct record_type_row *row = record_type_row(type);
+	if (row == NULL || version != RECORD_VERSION)
 		return err_set(err, ERR_VERSION, "record of type %u, version %u: upgrade this node", type, version);
 	if (bytes.p[3] != 0 || bytes.n > RECORD_BYTES_MAX)
-		return err_set(err, ERR_CORRUPT, "%s record: flags %u, %zu bytes", types[type].name, (uint8_t)bytes.p[3],
+		return err_set(err, ERR_CORRUPT, "%s record: flags %u, %zu bytes", row->name, (uint8_t)bytes.p[3],
 			bytes.n);
 	struct record record;
 	memset(&record, 0, sizeof record);
 	record.type = (enum record_type)type;
-	if (!get_shape(arena, str_from(bytes, 4), types[type].shape, &record.enter)) {
+	if (!get_shape(arena, str_from(bytes, 4), row->shape, &record.enter)) {
 		if (arena_overflowed(arena))
-			return err_set(err, ERR_LIMIT, "%s record needs more memory than allowed", types[type].name);
-		return err_set(err, ERR_CORRUPT, "%s record is damaged", types[type].name);
+			return err_set(err, ERR_LIMIT, "%s record needs more memory than allowed", row->name);
+		return err_set(err, ERR_CORRUPT, "%s record is damaged", row->name);
 	}
 	*record_out = record;
 	return ERR_OK;

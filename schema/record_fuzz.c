@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes: refused, or decoded to a record that encodes to the same bytes.
-// Covers: schema/record.c
+// Covers: schema/record.c schema/record_shape.c
 #include <stdint.h>
 
 #include "base/must.h"
