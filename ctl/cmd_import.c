@@ -207,6 +207,8 @@ int cmd_directory_import(struct ctl *ctl)
 		.domain = domain ? str_of_c(domain) : STR_NONE, .domains = ctl_option(ctl, "--domains") != NULL,
 		.skip = skip ? str_of_c(skip) : STR_NONE};
 	enum import_kind kind;
+	if (base && !directory_is_dn(options.base))
+		return ctl_wrong(ctl, "--base", "is no name of an entry, such as ou=mail,dc=uni,dc=example");
 	if (tag && !take_tag(tag, &options.tag))
 		return ctl_wrong(ctl, "--tag", "is none; it is Connect, From or To");
 	if (!import_kind_parse(str_of_c(ctl->args[0]), &kind)) {

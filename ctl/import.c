@@ -465,8 +465,28 @@ void import_finish(struct import *im)
 
 // --- Reading ---
 
+// A row of a table of Postfix's of type regexp or pcre.
+static bool is_pattern(const struct rule_file_row *row)
+{
+	bool condition = str_eq_nocase(row->key, STR("if")) && (str_starts(row->value, STR("/")) || str_starts(row->value, STR("!/")));
+	return condition || str_starts(row->key, STR("/")) || str_starts(row->key, STR("!/")) ||
+	       (str_eq_nocase(row->key, STR("endif")) && row->value.n == 0);
+}
+
+static void leave_out_pattern(struct import *im)
+{
+	const char *what = im->kind == IMPORT_ACCESS                                           ? "addresses, domains or networks"
+			   : im->kind == IMPORT_MAILERTABLE || im->kind == IMPORT_TRANSPORT ? "domains"
+											       : "addresses";
+	import_leave_out(im, arena_printf(im->scratch, "is a pattern, and there are none here; write the %s that it means", what).p);
+}
+
 static void read_row(struct import *im, struct str text, const struct rule_file_row *row)
 {
+	if (im->kind != IMPORT_ALIASES && is_pattern(row)) {
+		leave_out_pattern(im);
+		return;
+	}
 	if (im->kind != IMPORT_ALIASES && row->value.n == 0) {
 		import_leave_out(im, "has no value; write KEY VALUE");
 		return;

@@ -204,10 +204,6 @@ void import_access(struct import *im, struct str key, struct str value)
 	struct access_rule rule;
 	if (take_other_tag(im, key))
 		return;
-	if (str_starts(key, STR("/"))) {
-		import_leave_out(im, "is a pattern, and there are none here; write the addresses, domains or networks that it means");
-		return;
-	}
 	if (im->options->tag.n && !has_tag(key))
 		key = arena_printf(im->scratch, "%.*s%.*s", STR_FMT(im->options->tag), STR_FMT(key));
 	const char *wrong = access_rule_keys(im->scratch, key, &keys);

@@ -164,6 +164,16 @@ class LeftOut(unittest.TestCase):
         self.assertTrue("phMailHost" in found[0][2] and "phMailHost" in found[1][2] and "esmtp:[host]:port" in found[2][2], found)
         self.assertIn("phRouteKey: d.example\nphRouteTarget: local:\n", self.tables.ldif("transport", file="lmtp"))
 
+    def test_patterns(self):
+        """Rows of Postfix's regexp and pcre tables are named as what they are."""
+        self.tables.write("patterns", "/^x-(.*)@uni\\.example$/ $1@uni.example\nif /example$/\n!/^a@/ b@uni.example\nendif\nc@shop.example ann\n")
+        for kind, word in (("virtual", "addresses"), ("transport", "domains"), ("access", "networks")):
+            code, found = self.tables.complaints(kind, file="patterns")
+            with self.subTest(kind):
+                self.assertEqual((code, [line for _, line, rest in found if f"is a pattern, and there are none here; write the {word}" in rest.replace(
+                    "addresses, domains or networks", "networks")]), (1, [1, 2, 3, 4]), found)
+        self.assertIn("mail: c@shop.example\n", self.tables.ldif("virtual", file="patterns"))
+
     def test_a_table_that_is_whole(self):
         self.tables.write("whole", "a.example smtp:[192.0.2.1]\r\n\r\n#b.example nonsense\r\n")
         done = self.tables.run("transport", file="whole")
