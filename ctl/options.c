@@ -150,8 +150,9 @@ static const struct ctl_row *nearest(const struct ctl_row *command, struct str n
 	size_t best_distance = STR_NEAR + 1;
 	for (size_t i = command ? 0 : 1; i < 2; i++)
 		for (const struct ctl_row *row = NULL; (row = options_next(lists[i], row)) != NULL;) {
-			size_t distance = str_distance(str_of_c(row->name), name);
-			if (distance < best_distance) {
+			struct str known = str_of_c(row->name);
+			size_t distance = str_distance(known, name);
+			if (distance < best_distance && (known.n == 2) == (name.n == 2)) { // of two letters all are near
 				best = row;
 				best_distance = distance;
 			}

@@ -209,6 +209,8 @@ class PosthouseTest(unittest.TestCase):
                             (("why", "-x@uni.example"), "stands behind --"), (("check", "it"), "what is it to be?"),
                             (("directory", "import", "mailtable", "/f"), "mailtable is no kind"),
                             (("directory", "import", "--tag", "Form", "access", "/f"), "--tag Form: "),
+                            (("directory", "import", "--base", "mail", "access", "/f"), "--base mail: is no name of an entry"),
+                            (("directory", "release", "--xx"), "--xx is no option here\n"), (("status", "-C"), "did you mean -c?"),
                             (("directory", "password", "--scheme", "MD4", "ann"), "--scheme MD4: "),
                             (("queue", "replay", "--hours", "3"), "--host HOST is missing"),
                             (("queue", "replay", "--host", "mb1", "--hours", "0"), "--hours 0: is not understood"),
