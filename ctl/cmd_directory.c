@@ -12,16 +12,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/codec.h"
 #include "base/log.h"
 #include "ctl.h"
+#include "import.h"
 #include "ldapsync/directory.h"
 #include "mail/password.h"
 #include "schema/profile.h"
 
 // --- status ---
 
-enum { MISSING_BYTES_MAX = 64 << 10, DN_TEXT_BYTES_MAX = 16 << 10 };
+enum { MISSING_BYTES_MAX = 64 << 10, DN_LINE_BYTES_MAX = 17 << 10 };
 
 // What can be said without ldapsync.
 static const char *state_without_daemon(const struct directory_status *status)
@@ -281,9 +281,9 @@ static void print_lines(const char *dn, const char *login, const char *hash, con
 		return;
 	}
 	struct buf name;
-	buf_init(&name, DN_TEXT_BYTES_MAX);
-	codec_base64_add(&name, str_of_c(dn)); // safe whatever it holds (RFC 2849)
-	printf("# %s\ndn:: %s\nchangetype: modify\nreplace: userPassword\nuserPassword: %s\n-\nreplace: phScram\nphScram: %s\n-\n", login,
+	buf_init(&name, DN_LINE_BYTES_MAX);
+	import_put(&name, "dn", str_of_c(dn));
+	printf("# %s\n%schangetype: modify\nreplace: userPassword\nuserPassword: %s\n-\nreplace: phScram\nphScram: %s\n-\n", login,
 		buf_c(&name), hash, scram);
 	buf_fini(&name);
 }

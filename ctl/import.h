@@ -105,4 +105,7 @@ struct import_io {
 bool import_file(enum import_kind kind, const struct import_options *options, struct str name, struct str text,
 	const struct import_io *io, struct buf *out);
 
+// Adds one line of LDIF (RFC 2849), in base64 where value is not safe as it is.
+void import_put(struct buf *out, const char *attr, struct str value);
+
 #endif

@@ -16,7 +16,7 @@ static bool is_safe(struct str s)
 	return true;
 }
 
-static void put(struct buf *out, const char *attr, struct str value)
+void import_put(struct buf *out, const char *attr, struct str value)
 {
 	buf_add_c(out, attr);
 	if (is_safe(value)) {
@@ -67,16 +67,16 @@ static void put_entry(const struct import *im, const struct import_entry *entry,
 	buf_init(&dn, IMPORT_DN_BYTES_MAX);
 	import_dn(im, entry, &dn);
 	buf_add_byte(out, '\n');
-	put(out, "dn", buf_str(&dn));
+	import_put(out, "dn", buf_str(&dn));
 	buf_fini(&dn);
 	for (size_t i = 0; i < 2 && shapes[entry->type].classes[i]; i++)
-		put(out, "objectClass", str_of_c(shapes[entry->type].classes[i]));
-	put(out, shapes[entry->type].rdn, entry->name);
+		import_put(out, "objectClass", str_of_c(shapes[entry->type].classes[i]));
+	import_put(out, shapes[entry->type].rdn, entry->name);
 	if (shapes[entry->type].fixed)
 		buf_add_c(out, shapes[entry->type].fixed);
 	for (const struct import_value *value = entry->values; value; value = value->next)
 		if (!value->dropped)
-			put(out, value->attr, value->text);
+			import_put(out, value->attr, value->text);
 }
 
 void import_write(const struct import *im, struct buf *out)

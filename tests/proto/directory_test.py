@@ -167,6 +167,7 @@ class DirectoryTest(unittest.TestCase):
         self.assertIn("userPassword: {ARGON2}$argon2id$", self.run_it("directory", "password", "--scheme", "argon2", "ann", text="x\n")[1])
         code, out, _ = self.run_it("directory", "password", "--dn", "uid=ann,ou=J\u00fcnger,dc=uni", "ann", text="x\n")
         self.assertEqual(base64.b64decode(out.splitlines()[1].removeprefix("dn:: ")).decode(), "uid=ann,ou=J\u00fcnger,dc=uni")
+        self.assertIn("\ndn: uid=ann,dc=uni\n", self.run_it("directory", "password", "--dn", "uid=ann,dc=uni", "ann", text="x\n")[1])
         self.assertEqual([line.split(":")[0] for line in out.splitlines()[2:]],
                          ["changetype", "replace", "userPassword", "-", "replace", "phScram", "-"])
         self.assertEqual(self.run_it("directory", "password", "--dn", "ann", "ann", text="x\n")[0], 2)
