@@ -50,6 +50,7 @@ struct ldap_link {
 	struct watchdog *watchdog; // borrowed
 	int64_t timeout_ms; // of each wait
 	int64_t refresh_s;  // of a search as a whole
+	bool opening;       // connecting and binding: what fails may be the settings' fault
 	struct ldap_conncb callbacks;
 	const struct progress *progress; // what the server shows of how far it is; NULL: nothing
 	char *suffix;              // owned; the entry that it is asked of
@@ -82,6 +83,21 @@ static char *unconst(const char *p)
 
 // --- Calls ---
 
+// What to look at first.
+static const char *doubt(const struct ldap_link *link, int rc, const char *said)
+{
+	// Of a certificate that is not trusted libldap with GnuTLS says no more than this.
+	if (said && strstr(said, "(unknown error code)"))
+		return "; is its certificate for the name in ldap_uri, and of a CA in ldap_ca_file?";
+	if (!link->opening)
+		return "";
+	if (rc == LDAP_SERVER_DOWN)
+		return "; does its name resolve, does it run, and is the port for ldap:// or ldaps:// as ldap_uri has it?";
+	if (rc == LDAP_INVALID_CREDENTIALS || rc == LDAP_INVALID_DN_SYNTAX)
+		return "; are ldap_bind_dn, and what ldap_password_file holds, right?";
+	return "";
+}
+
 // What libldap and the server say about a failure.
 static enum err_code failed(struct ldap_link *link, int rc, bool bitten, const char *what, struct err *err)
 {
@@ -94,11 +110,8 @@ static enum err_code failed(struct ldap_link *link, int rc, bool bitten, const c
 		code = ERR_CONNECT;
 	else if (rc == LDAP_INVALID_CREDENTIALS || rc == LDAP_INSUFFICIENT_ACCESS)
 		code = ERR_DENIED;
-	// Of a certificate that is not trusted libldap with GnuTLS says no more than this.
-	bool untrusted = said && strstr(said, "(unknown error code)") != NULL;
 	err_set(err, code, "%s: %s%s%s%s%s", what, bitten ? "no answer in time: " : "", ldap_err2string(rc),
-		said && *said ? ": " : "", said ? said : "",
-		untrusted && !bitten ? "; is its certificate for the name in ldap_uri, and of a CA in ldap_ca_file?" : "");
+		said && *said ? ": " : "", said ? said : "", bitten ? "" : doubt(link, rc, said));
 	ldap_memfree(said);
 	return code;
 }
@@ -259,7 +272,9 @@ enum err_code ldap_link_open(const struct settings *settings, const char *uri, s
 	link->refresh_s = settings->ldap_refresh_s;
 	link->sync_id = link->csns_id = -1;
 	link->entry = ldap_entry_new();
+	link->opening = true;
 	enum err_code code = open_link(link, settings, uri, err);
+	link->opening = false;
 	if (code)
 		ldap_link_close(&link);
 	else
