@@ -9,6 +9,7 @@ import ctypes
 import grp
 import hashlib
 import imaplib
+import ipaddress
 import json
 import os
 import poplib
@@ -205,6 +206,10 @@ class Node:
         raise Failed(f"a node runs already in {self.dir}, as process {pid}; end it (kill {pid}), or choose another --dir and --port-base")
 
     def install(self):
+        try:
+            ipaddress.ip_address(self.options.address)
+        except ValueError:
+            raise Failed(f"--address: '{self.options.address}' is no IP address") from None
         make_users()
         self.make_folders()
         runs = self.ask("mta", "ping")
@@ -422,8 +427,9 @@ def explain(node, result):
     for name, port in sorted(node.ports.items(), key=lambda item: item[1]):
         print(f"  {name:12} {port}")
     bin_ = node.path("bin", "posthouse")
+    ends = "The node stops now, as --once says; `why`, `check` and the manual go on working." if node.options.once else "SIGTERM or Ctrl-C ends it."
     print(f"\n  {bin_} -c {node.config} why physics@{example.DOMAIN}\n  {bin_} -c {node.config} queue list\n  man -l {node.path('man', 'posthouse.1')}\n"
-          f"\nLog: {node.path('log', 'posthouse.log')}. SIGTERM or Ctrl-C ends it.", flush=True)
+          f"\nLog: {node.path('log', 'posthouse.log')}. {ends}", flush=True)
 
 
 def read_options(add):
