@@ -442,6 +442,16 @@ static int read_header(struct ctl *ctl, const char *path, struct why *q)
 	return n < 0 ? ctl_file_fail(&err) : CTL_YES;
 }
 
+// Of a log-in no client and no message is asked about.
+static int without_login(const struct ctl *ctl)
+{
+	static const char *const others[] = {"--outside", "--client", "--certificate", "--message"};
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (ctl_option(ctl, others[i]))
+			return ctl_wrong(ctl, others[i], "stands without --login");
+	return CTL_YES;
+}
+
 int why_options(struct ctl *ctl, struct why *q)
 {
 	const char *client = ctl_option(ctl, "--client"), *sender = ctl_option(ctl, "--from"),
@@ -453,8 +463,12 @@ int why_options(struct ctl *ctl, struct why *q)
 	if (client && !netaddr_parse(str_of_c(client), 0, &q->client))
 		return ctl_wrong(ctl, "--client", "is no IP address, such as 192.0.2.1 or 2001:db8::1");
 	if (sender && !parse_sender(ctl, str_of_c(sender), q))
-		return ctl_wrong(ctl, "--from", "is no address; \"\" is the empty sender");
-	return message ? read_header(ctl, message, q) : CTL_YES;
+		return ctl_wrong(ctl, "--from", "is no address; <> is the empty sender");
+	int code = q->login ? without_login(ctl) : CTL_YES;
+	if (code || message == NULL)
+		return code;
+	code = read_header(ctl, message, q);
+	return code || sender ? code : ctl_wrong(ctl, "--message", "stands with --from, who is or is not answered");
 }
 
 // 75 when the shadow cannot say what the change would do; 2 when the change is none.

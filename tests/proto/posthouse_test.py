@@ -212,6 +212,8 @@ class PosthouseTest(unittest.TestCase):
                             (("directory", "import", "--base", "mail", "access", "/f"), "--base mail: is no name of an entry"),
                             (("directory", "release", "--xx"), "--xx is no option here\n"), (("status", "-C"), "did you mean -c?"),
                             (("directory", "password", "--scheme", "MD4", "ann"), "--scheme MD4: "),
+                            (("why", "--login", "--client", "192.0.2.1", "ann"), "--client 192.0.2.1: stands without --login"),
+                            (("why", "--message", self.conf, "a@uni.example"), "stands with --from"),
                             (("queue", "replay", "--hours", "3"), "--host HOST is missing"),
                             (("queue", "replay", "--host", "mb1", "--hours", "0"), "--hours 0: is not understood"),
                             (("queue", "replay", "--host", "mb1", "--hours", "1", "--since", "2026-11-21T19:00:00Z"), "--hours 1: stands without --since"),
