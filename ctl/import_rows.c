@@ -51,11 +51,13 @@ static struct str transport_target(struct arena *arena, struct str value)
 	return arena_printf(arena, "%.*s:%.*s", STR_FMT(name), STR_FMT(joined));
 }
 
-// What to do instead of a mailer that is none here.
+// What to do instead of a target that is wrong, or of a mailer that is none here.
 static const char *instead_of(struct str value)
 {
 	struct str name = value, rest;
-	str_cut(value, ':', &name, &rest);
+	if (!str_cut(value, ':', &name, &rest) || str_eq_nocase(name, STR("esmtp")) || str_eq_nocase(name, STR("smtp")) ||
+		str_eq_nocase(name, STR("relay")))
+		return "write esmtp:[host]:port";
 	if (str_eq_nocase(name, STR("lmtp")) || str_starts_nocase(name, STR("cyrus")) || str_starts_nocase(name, STR("dovecot")))
 		return "give the entries the mailHost of that server, and it a phMailHost with phHostEndpoint: "
 		       "lmtp=inet:host:port";

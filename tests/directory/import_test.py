@@ -164,6 +164,12 @@ class LeftOut(unittest.TestCase):
         self.assertTrue("phMailHost" in found[0][2] and "phMailHost" in found[1][2] and "esmtp:[host]:port" in found[2][2], found)
         self.assertIn("phRouteKey: d.example\nphRouteTarget: local:\n", self.tables.ldif("transport", file="lmtp"))
 
+    def test_targets_that_are_wrong(self):
+        self.tables.write("targets", "a.example esmtp:[gw]:99999\nb.example gw.b.example\nc.example uucp:c\n")
+        code, found = self.tables.complaints("mailertable", file="targets")
+        self.assertEqual((code, [rest.split("; ")[1] for _, _, rest in found]),
+                         (1, ["write esmtp:[host]:port"] * 2 + ["send it to a server that can do this: esmtp:[host]:port"]))
+
     def test_patterns(self):
         """Rows of Postfix's regexp and pcre tables are named as what they are."""
         self.tables.write("patterns", "/^x-(.*)@uni\\.example$/ $1@uni.example\nif /example$/\n!/^a@/ b@uni.example\nendif\nc@shop.example ann\n")
