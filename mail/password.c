@@ -132,7 +132,7 @@ void password_dummy(struct str password)
 {
 	if (!password_is_sane(password))
 		return;
-	must(password_crypt_verify(STR(PASSWORD_NOBODY), password) != PASSWORD_MATCH);
+	(void)password_crypt_verify(STR(PASSWORD_NOBODY), password); // it costs what it costs; whatever it says counts for nothing
 }
 
 // ---- make ----
