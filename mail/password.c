@@ -132,7 +132,7 @@ void password_dummy(struct str password)
 {
 	if (!password_is_sane(password))
 		return;
-	(void)password_crypt_verify(STR(PASSWORD_NOBODY), password); // it costs what it costs; whatever it says counts for nothing
+	(void)password_crypt_verify(STR(PASSWORD_NOBODY), password); // for its cost; what it says counts for nothing
 }
 
 // ---- make ----
