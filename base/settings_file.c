@@ -95,6 +95,9 @@ static int note(cfg_t *cfg, cfg_opt_t *opt)
 		       (n == given->n + 1 || (n == given->n && str_eq(last, given->words[n - 1])));
 	if (given->is_set && !goes_on) {
 		char what[512];
+		if (given->again_line == cfg->line) // the end of the same list
+			return 0;
+		given->again_line = cfg->line;
 		snprintf(what, sizeof what, "is set already at %s:%d; keep one of them", given->file, given->line);
 		settings_complain_at(load->report, now->file, cfg->line, load->table->rows[i].name, what);
 		return 0;

@@ -13,6 +13,7 @@ struct settings_given {
 	bool is_set;
 	const char *file; // in the arena
 	int line;
+	int again_line; // where it was set once more and that was complained of; 0: nowhere
 	struct str *words; // in the arena
 	size_t n, size;
 };

@@ -220,7 +220,9 @@ static void a_setting_is_set_once(void **state)
 	char *said;
 	assert_null(load("hostname = mx\nhostname = my\ntls_certificate = {\"/a\"}\ntls { certificate = {\"/b\"} }\n", &said));
 	assert_non_null(strstr(said, "conf:2: hostname: is set already at "));
-	assert_non_null(strstr(said, "conf:4: tls_certificate: is set already at "));
+	const char *list = strstr(said, "conf:4: tls_certificate: is set already at ");
+	assert_non_null(list);
+	assert_null(strstr(strchr(list, '\n'), "tls_certificate")); // once for a list too, of which libconfuse tells twice
 	free(said);
 	assert_null(load("hostname = mx\nserves = {\"a\", \n", &said));
 	assert_non_null(strstr(said, "syntax: premature end of file"));
