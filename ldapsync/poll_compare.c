@@ -279,7 +279,7 @@ static bool keep_elsewhere(struct question *question, struct gone *gone)
 
 static bool settle_gone(struct question *question, struct gone *gone)
 {
-	return (!poll_is_sparing(question->poll) || keep_elsewhere(question, gone)) && drop_gone(question, gone);
+	return (!poll_is_sparing(question->replica) || keep_elsewhere(question, gone)) && drop_gone(question, gone);
 }
 
 static bool drop_unmentioned(struct question *question)

@@ -147,7 +147,7 @@ bool poll_check_lag(struct replica *replica, struct err *err)
 	unreachable("lag");
 }
 
-bool poll_is_sparing(const struct poll *poll)
+bool poll_is_sparing(struct replica *replica)
 {
-	return clock_wall_ms() < poll->step.spare_until_wall_ms;
+	return poll_step_is_sparing(&replica->poll->step, clock_wall_ms(), replica->settings->ldap_lag_s * 1000);
 }

@@ -103,7 +103,7 @@ bool poll_confirm_load(struct question *question);
 
 // Before anything is asked of a server. False: it lacks what we hold, as err says.
 bool poll_check_lag(struct replica *replica, struct err *err);
-bool poll_is_sparing(const struct poll *poll); // nobody goes yet whom the server before had alone
+bool poll_is_sparing(struct replica *replica); // nobody goes yet whom the server before had alone
 
 // --- poll_store.c ---
 

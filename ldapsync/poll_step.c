@@ -47,6 +47,13 @@ bool poll_step_is_another(const struct poll_step *step, const struct poll_server
 	return step->holds && guid_eq(&step->held_directory, &server->directory) && !guid_eq(&step->held, &server->identity);
 }
 
+bool poll_step_is_sparing(struct poll_step *step, int64_t wall_ms, int64_t lag_ms)
+{
+	step->spare_until_wall_ms = clock_earlier(step->spare_until_wall_ms, wall_ms + lag_ms);
+	step->held_spare_until_wall_ms = clock_earlier(step->held_spare_until_wall_ms, wall_ms + lag_ms);
+	return wall_ms < step->spare_until_wall_ms;
+}
+
 // "identity scope directory witness marks has_mark mark behind mark_before compared has_witness witness_mark spare_until n"
 enum { IDS = 4, NUMBERS = 10 };
 

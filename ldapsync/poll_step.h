@@ -96,4 +96,8 @@ void poll_step_committed(struct poll_step *step); // what was done is what is he
 // Is what is held of the same directory and of another server, so that this one may lag behind it?
 bool poll_step_is_another(const struct poll_step *step, const struct poll_server *server);
 
+// Does nobody go yet whom the server before had alone? Never for longer than lag_ms from now on, whatever a clock that was ahead
+// has said before.
+bool poll_step_is_sparing(struct poll_step *step, int64_t wall_ms, int64_t lag_ms);
+
 #endif

@@ -354,9 +354,29 @@ static void a_server_that_may_lag(void **state)
 	buf_fini(&text);
 }
 
+// A clock that was a year ahead keeps nobody for a year who was deleted; one that is set back a little ends nothing early.
+static void nobody_is_spared_for_longer_than_a_server_may_lag(void **state)
+{
+	(void)state;
+	const int64_t lag_ms = 3600000, year_ms = 365 * 24 * lag_ms;
+	struct poll_step step;
+	begin(&step, POLL_MARKS_CSN);
+	assert_false(poll_step_is_sparing(&step, wall_ms, lag_ms));
+	step.spare_until_wall_ms = step.held_spare_until_wall_ms = wall_ms + year_ms + lag_ms;
+	assert_true(poll_step_is_sparing(&step, wall_ms + year_ms + 1, lag_ms));
+	assert_true(poll_step_is_sparing(&step, wall_ms, lag_ms));
+	assert_int_equal(step.held_spare_until_wall_ms, wall_ms + lag_ms); // where the next connection begins
+	assert_true(poll_step_is_sparing(&step, wall_ms + lag_ms - 1, lag_ms));
+	assert_true(poll_step_is_sparing(&step, wall_ms - 1000, lag_ms));
+	assert_false(poll_step_is_sparing(&step, wall_ms + lag_ms, lag_ms));
+	step.spare_until_wall_ms = wall_ms + lag_ms;
+	assert_false(poll_step_is_sparing(&step, wall_ms, 0)); // the administrator wants none of it any more
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nobody_is_spared_for_longer_than_a_server_may_lag),
 		cmocka_unit_test(a_server_that_may_lag),
 		cmocka_unit_test(another_process_goes_on),
 		cmocka_unit_test(numbers_are_kept_for_another_process),

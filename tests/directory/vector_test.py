@@ -130,6 +130,17 @@ class VectorTest(unittest.TestCase):
         self.follower.wait_for("bob@uni.example", 550)
         self.assertIn("does not show whether it lags", self.follower.log_text())
 
+    def test_a_reconcile_while_nobody_goes(self):
+        """Which an administrator asks for, or the night does: who was spared goes later all the same."""
+        first, second = self.servers([], [], ldap_lag_s=6, ldap_reconcile_hour=24)
+        second.lies = all_but("bob")
+        first.close()
+        self.follower.wait(lambda: self.follower.status()["spared"] == 1, "bob is spared")
+        searches = second.searches
+        self.assertEqual(self.follower.run("directory", "reconcile").returncode, 0)
+        self.follower.wait(lambda: second.searches > searches, "all is compared")
+        self.follower.wait_for("bob@uni.example", 550)
+
     def test_changes_elsewhere(self):
         """Those of which we are told nothing, because they are none of ours, do not make us stale."""
         server, = self.servers(vector(r1=(NEW, 2)), fresh_s=3)
