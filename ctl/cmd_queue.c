@@ -109,6 +109,29 @@ static void print_item(const json_t *item, void *arg)
 		print_recipient(recipient);
 }
 
+// A word that JSON cannot say would be left out of the question, which then means more mail than was asked for.
+static bool is_sayable(const char *name, const char *value)
+{
+	json_t *said = value ? json_string(value) : json_null();
+	if (said == NULL)
+		fprintf(stderr, "posthouse: the value of %s is not UTF-8; write it in a terminal, or a file, of that character set\n",
+			name);
+	json_decref(said);
+	return said != NULL;
+}
+
+// False: what is not was said.
+static bool all_is_sayable(const struct ctl *ctl)
+{
+	static const char *const options[] = {"--to", "--from", "--recipient", "--why"};
+	bool good = true;
+	for (size_t i = 0; good && i < sizeof options / sizeof *options; i++)
+		good = is_sayable(options[i], ctl_option(ctl, options[i]));
+	for (size_t i = 0; good && i < ctl->n_args; i++)
+		good = is_sayable("an argument", ctl->args[i]);
+	return good;
+}
+
 static void add_addresses(struct ctl *ctl, json_t *args)
 {
 	static const char *const names[] = {"to", "from"}, *const options[] = {"--to", "--from"};
@@ -127,6 +150,8 @@ int cmd_queue_list(struct ctl *ctl)
 {
 	struct err err;
 	struct listing listing = {.ctl = ctl};
+	if (!all_is_sayable(ctl))
+		return CTL_USAGE;
 	json_t *args = json_object(), *result = NULL;
 	bool by_id = ctl->n_args && !is_state(ctl->args[0]);
 	if (ctl->n_args)
@@ -188,6 +213,8 @@ static enum err_code print_what_goes(struct ctl *ctl, struct err *err)
 static int act(struct ctl *ctl, const char *command)
 {
 	struct err err;
+	if (!all_is_sayable(ctl))
+		return CTL_USAGE;
 	json_t *ids = json_array(), *args, *result = NULL;
 	const char *why = ctl_option(ctl, "--why"), *address = ctl_option(ctl, "--recipient");
 	bool all = ctl_option(ctl, "--all"), damaged = ctl_option(ctl, "--damaged"), again = ctl_option(ctl, "--again");

@@ -130,6 +130,10 @@ class Queue(NodeTest):
             self.node.run("queue", *words, check=2)
         for words in (("delete", "--all", "--to", gone), ("delete", "--damaged", "--from", gone), ("delete",)):
             self.assertIn("usage: ", self.node.run("queue", *words, check=2).stderr)
+        latin1 = b"m\xfcller@uni.example"  # left out of a question it would be one for all the rest
+        for words in (("delete", "--from", "@out.example", "--to", latin1), ("delete", latin1, "--from", "@out.example"),
+                      ("list", "--from", "@out.example", "--to", latin1), ("retry", "--again", "--all", "--recipient", latin1)):
+            self.assertIn("is not UTF-8", self.node.run("queue", *words, check=2).stderr, words)
         self.assertEqual(self.listed(), [["away@uni.example"]])
 
     def test_retry_tries_now(self):
