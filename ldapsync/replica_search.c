@@ -16,6 +16,7 @@ enum {
 	HEARTBEATS_PER_FRESH = 3,
 	BEHINDS_PER_FRESH = 6, // so much of fresh_s a search may be silent while its server is ahead
 	NEVER_HOUR = 24,
+	DAY_MS = 24 * 60 * 60 * 1000,
 };
 
 // --- One connection ---
@@ -38,8 +39,10 @@ void replica_plan_reconcile(struct replica *replica)
 	replica->next_reconcile_ms = hour == NEVER_HOUR ? 0 : nightly_next_ms(clock_wall_ms(), hour, name.b[0] % 60);
 }
 
+// A day on at most: what is planned for later is taken for the plan of a clock that was ahead (nightly_is_due).
 void replica_plan_reconcile_at(struct replica *replica, int64_t wall_ms)
 {
+	wall_ms = clock_earlier(wall_ms, clock_wall_ms() + DAY_MS);
 	if (replica->next_reconcile_ms == 0 || wall_ms < replica->next_reconcile_ms)
 		replica->next_reconcile_ms = wall_ms;
 }

@@ -141,6 +141,19 @@ class VectorTest(unittest.TestCase):
         self.follower.wait(lambda: second.searches > searches, "all is compared")
         self.follower.wait_for("bob@uni.example", 550)
 
+    def test_nobody_goes_for_days(self):
+        """ldap_lag_s longer than a day: the compare after it is not due at once, and again and again."""
+        first, second = self.servers([], [], ldap_lag_s=7 * 86400, ldap_reconcile_hour=24)
+        second.lies = all_but("bob")
+        first.close()
+        self.follower.wait(lambda: self.follower.status()["spared"] == 1, "bob is spared")
+        self.assertEqual(self.follower.run("directory", "reconcile").returncode, 0)
+        self.follower.wait(lambda: second.searches > 1, "all is compared")
+        self.follower.wait_state("PERSIST")
+        searches = second.searches
+        time.sleep(3)
+        self.assertEqual([self.follower.code("bob@uni.example"), second.searches], [250, searches])
+
     def test_changes_elsewhere(self):
         """Those of which we are told nothing, because they are none of ours, do not make us stale."""
         server, = self.servers(vector(r1=(NEW, 2)), fresh_s=3)
