@@ -177,6 +177,7 @@ static enum err_code act_on_all(struct act *act, struct control_request *request
 	bool all = json_is_true(json_object_get(args, "all"));
 	enum err_code code = queue_match_parse(arena, args, &act->match, err);
 	memset(last.b, 0xff, sizeof last.b);
+	act->match.wholly = act->type == RECORD_DELETE;
 	if (code == ERR_OK && json_array_size(ids) && !all)
 		code = act_on_ids(act, ids, err);
 	else if (code == ERR_OK && (all || act->match.by_to || act->match.by_from))

@@ -75,15 +75,19 @@ bool queue_match_sender(const struct queue_match *m, struct str sender)
 	return addr_parse(m->scratch, sender, ADDR_UTF8 | ADDR_LONG_LOCAL, &addr) == ADDR_OK && is_key(m->from, addr.key);
 }
 
-static bool has_also(const struct queue_match *m, struct db *db, sqlite3_stmt *row)
+// Does one of the other addresses that the copy came for match, or not match? What cannot be read does whatever keeps the copy.
+static bool has_also(const struct queue_match *m, struct db *db, sqlite3_stmt *row, bool matching)
 {
 	sqlite3_stmt *stmt = fold_stmt(db, SQL_READ_ALSO_OF);
 	struct err err;
+	enum db_step step = DB_ROW;
 	bool found = false;
 	db_bind_blob(stmt, 1, db_col_blob(row, ITEM_GUID));
 	db_bind_i64(stmt, 2, db_col_i64(row, ITEM_NUMBER));
-	while (!found && db_step(db, stmt, &err) == DB_ROW)
-		found = is_key(m->to, db_col_str(stmt, 0));
+	while (!found && (step = db_step(db, stmt, &err)) == DB_ROW)
+		found = is_key(m->to, db_col_str(stmt, 0)) == matching;
+	if (step == DB_FAILED)
+		return !matching;
 	db_reset(stmt);
 	return found;
 }
@@ -91,9 +95,12 @@ static bool has_also(const struct queue_match *m, struct db *db, sqlite3_stmt *r
 bool queue_match_row(const struct queue_match *m, struct db *db, sqlite3_stmt *row)
 {
 	const struct record_recipient r = {.key = db_col_str(row, ITEM_KEY), .original = db_col_str(row, ITEM_ORIGINAL)};
+	int64_t notify = db_col_i64(row, ITEM_NOTIFY);
 	if (!m->by_to || is_key(m->to, r.key))
 		return true;
 	arena_reset(m->scratch);
-	return is_key(m->to, item_asked_key(m->scratch, &r)) ||
-	       ((db_col_i64(row, ITEM_NOTIFY) & RECORD_SHARED) && has_also(m, db, row));
+	bool asked = is_key(m->to, item_asked_key(m->scratch, &r)), is_shared = notify & RECORD_SHARED;
+	if (m->wholly)
+		return asked && !(notify & RECORD_SHARED_MORE) && !(is_shared && has_also(m, db, row, false));
+	return asked || (is_shared && has_also(m, db, row, true));
 }

@@ -7,7 +7,8 @@
 //
 // "to" and "from" are an address, "@domain" (that domain, not those below it), or for "from" "<>", the sender of reports.
 // Addresses are compared as RCPT does (addr_key). A copy is to the address that it goes to, and to each that its client named and
-// that led there. A word that is there and empty is an error: a script whose variable is empty must not mean all mail.
+// that led there; what removes it asks for `wholly`: the copy of somebody who was named himself does not go with an alias. A word
+// that is there and empty is an error: a script whose variable is empty must not mean all mail.
 #ifndef MTA_QUEUE_MATCH_H
 #define MTA_QUEUE_MATCH_H
 
@@ -19,6 +20,7 @@
 struct queue_match {
 	bool by_to, by_from;
 	struct str to, from;   // addr_key, or "@" and a domain's key; from empty: <>
+	bool wholly;           // in: a copy that came for other addresses, too, is theirs: it is not meant
 	struct arena *scratch; // owned: of one address
 };
 

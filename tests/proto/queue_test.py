@@ -136,6 +136,22 @@ class Queue(NodeTest):
             self.assertIn("is not UTF-8", self.node.run("queue", *words, check=2).stderr, words)
         self.assertEqual(self.listed(), [["away@uni.example"]])
 
+    def test_a_copy_for_two_does_not_go_with_one(self):
+        """Who is named himself keeps what came by an alias, too."""
+        away, team = "away@uni.example", "team@uni.example"
+
+        def send(*to):
+            self.send("shared", *to)
+            self.node.wait(lambda: [r["tries"] > 0 for m in self.node.queue() for r in m["recipients"]] == [True], "it to be tried")
+            self.assertEqual(self.listed("--to", team), [[away]])
+        for to in ((away, team), (team, away)):
+            send(*to)
+            self.assertEqual(self.node.run("queue", "delete", "--to", team, check=0).stdout, "0 messages, 0 recipients\n")
+            self.assertEqual(self.listed(), [[away]])
+            self.assertEqual(self.node.run("queue", "delete", "--to", "@uni.example", check=0).stdout, "1 message, 1 recipient\n")
+            send(*to)
+            self.assertEqual(self.node.run("queue", "delete", "--to", away, check=0).stdout, "1 message, 1 recipient\n")  # where it goes
+
     def test_retry_tries_now(self):
         self.send("again", "away@uni.example")
         first = self.node.wait(lambda: [m for m in self.waiting("away@uni.example") if m["recipients"][0]["tries"] > 0], "a first try")[0]
