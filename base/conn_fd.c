@@ -2,15 +2,19 @@
 // A connection's socket: non-blocking, edge-triggered, on a fiber.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/must.h"
 #include "conn_fd.h"
+
+enum { LAST_WORDS_BYTES = 14 << 10 }; // what leaves at once, whatever the peer has taken before (RFC 6928)
 
 bool conn_fd_is_drained(const struct conn_fd *self)
 {
@@ -63,13 +67,21 @@ unsigned conn_fd_wait(struct conn_fd *self, unsigned events, int64_t deadline_ms
 	return fiber_wait(self->io, events, deadline_ms);
 }
 
+// Has the peer nearly all that was written? What it sends after all, such as its close_notify, is answered with a reset, and takes
+// along whatever is still to go.
+static bool has_nearly_all(const struct conn_fd *self)
+{
+	int waiting;
+	return ioctl(self->fd, SIOCOUTQ, &waiting) == 0 && waiting <= LAST_WORDS_BYTES;
+}
+
 // With unread input in its buffer the kernel answers close(2) with a reset, which can overtake our last words: read until the
 // peer has them and closes.
 static void linger(struct conn_fd *self, int64_t deadline_ms)
 {
 	char discarded[2048];
 	struct err err;
-	if (shutdown(self->fd, SHUT_WR) != 0 || (self->agreed && conn_fd_is_drained(self)))
+	if (shutdown(self->fd, SHUT_WR) != 0 || (self->agreed && conn_fd_is_drained(self) && has_nearly_all(self)))
 		return;
 	while (clock_mono_ms() < deadline_ms) {
 		ptrdiff_t n = conn_fd_read(self, discarded, sizeof discarded, &err);

@@ -142,6 +142,53 @@ static void last_words_reach_who_speaks_on(void **state)
 	assert_int_equal(talk.code, ERR_OK); // no reset, which could overtake the words
 }
 
+// An answer that the peer takes its time to read, and a word of the peer's before it has.
+static bool all_is_in_the_kernel;
+
+static void says_much_at_the_end(struct conn *conn, struct talk *talk)
+{
+	(void)talk;
+	int bytes = 4 * CHATTER_BYTES;
+	char *much = malloc(CHATTER_BYTES);
+	must(much != NULL);
+	memset(much, 'x', CHATTER_BYTES);
+	must(setsockopt(conn_fd(conn), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
+	must_line(conn, STR("QUIT"));
+	conn_write(conn, str_of(much, CHATTER_BYTES));
+	free(much);
+	must(conn_flush(conn, NULL) == ERR_OK);
+	conn_peer_is_done(conn);
+	all_is_in_the_kernel = true;
+	conn_close(&conn, 20000);
+}
+
+static void reads_late(struct conn *conn, struct talk *talk)
+{
+	struct str chunk;
+	int bytes = 16 << 10;
+	must(setsockopt(conn_fd(conn), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) == 0);
+	conn_printf(conn, "QUIT\r\n");
+	must(conn_flush(conn, NULL) == ERR_OK);
+	while (!all_is_in_the_kernel)
+		must(fiber_sleep_ms(1) == FIBER_TIMEOUT);
+	must(fiber_sleep_ms(20) == FIBER_TIMEOUT); // for who closes without waiting
+	conn_write(conn, STR("and on\r\n"));
+	must(conn_flush(conn, NULL) == ERR_OK);
+	while ((talk->code = conn_read_some(conn, CHATTER_BYTES, &chunk, &talk->err)) == ERR_OK)
+		talk->n += chunk.n;
+	conn_close(&conn, 0);
+}
+
+static void much_that_is_still_to_go_reaches_who_speaks_on(void **state)
+{
+	(void)state;
+	struct talk talk = {.serve = says_much_at_the_end, .ask = reads_late};
+	pair_over_tcp(&talk.client_fd, &talk.server_fd);
+	run(start_talk, &talk);
+	assert_int_equal(talk.n, CHATTER_BYTES);
+	assert_int_equal(talk.code, ERR_CLOSED);
+}
+
 static void last_words_and_close_notify_leave_together(void **state)
 {
 	(void)state;
@@ -488,6 +535,7 @@ int main(void)
 		cmocka_unit_test(ecdsa_is_preferred_and_rsa_is_there_for_others),
 		cmocka_unit_test(last_words_and_close_notify_leave_together),
 		cmocka_unit_test(last_words_reach_who_speaks_on),
+		cmocka_unit_test(much_that_is_still_to_go_reaches_who_speaks_on),
 		cmocka_unit_test(tickets_are_for_the_process_that_gave_them),
 		cmocka_unit_test(bad_files_say_which_and_change_nothing),
 	};

@@ -194,7 +194,7 @@ enum err_code conn_resolve(struct worker_pool *resolver, struct str host, uint16
 void conn_close(struct conn **conn, int64_t linger_ms);
 
 // The peer has said that it sends nothing any more (QUIT, LOGOUT), so conn_close need not wait for its end; it does when
-// something came after all.
+// something came after all, or while much of what was written is still to go.
 void conn_peer_is_done(struct conn *conn);
 
 // --- Over memory, without a scheduler ---
