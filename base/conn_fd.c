@@ -67,8 +67,8 @@ unsigned conn_fd_wait(struct conn_fd *self, unsigned events, int64_t deadline_ms
 	return fiber_wait(self->io, events, deadline_ms);
 }
 
-// Has the peer nearly all that was written? What it sends after all, such as its close_notify, is answered with a reset, and takes
-// along whatever is still to go.
+// Has the peer nearly all that was written? What it sends after all, such as its close_notify, is answered with a reset, which
+// takes along whatever is still to go.
 static bool has_nearly_all(const struct conn_fd *self)
 {
 	int waiting;

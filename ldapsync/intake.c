@@ -284,6 +284,7 @@ static const struct {
 } stand_ins[] = {
 	{ATTR_PH_STATUS, ATTR_PH_STATUS, STR("(not readable)"), true}, // no status: later
 	{ATTR_PH_EXPIRES, ATTR_PH_STATUS, STR("(phExpires not readable)"), true},
+	{ATTR_PH_SERVICE, ATTR_PH_SERVICE, STR("(not readable)"), false}, // grants nothing; none at all would grant everything
 	{ATTR_PH_FORWARD_KEEP_COPY, ATTR_PH_FORWARD_KEEP_COPY, STR("TRUE"), true},
 	{ATTR_PH_LIST_POST_POLICY, ATTR_PH_LIST_POST_POLICY, STR("(not readable)"), true},
 	{ATTR_PH_LIST_REQUIRE_AUTH, ATTR_PH_LIST_POST_POLICY, STR("(phListRequireAuth not readable)"), true},

@@ -20,7 +20,7 @@
 #include "raw_entry.h"
 
 // Raised whenever the same record would be stored differently: the shadow is then loaded again.
-enum { INTAKE_VERSION = 6 };
+enum { INTAKE_VERSION = 7 };
 
 struct intake;
 

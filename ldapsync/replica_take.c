@@ -187,12 +187,13 @@ static void count_spared(void *context, const struct guid *uuid)
 }
 
 // Who is not mentioned stays for a while after a change between servers that do not show how far they are: no longer than
-// ldap_lag_s from now on, whatever a clock that was ahead has said before. Then all is compared, also when that was done meanwhile.
+// ldap_lag_s from now on, whatever a clock that was ahead has said before. Then all is compared, even if it was meanwhile.
 static bool spare_some(struct replica *replica, struct err *err)
 {
 	size_t n = 0;
 	int64_t now_ms = clock_wall_ms();
-	replica->spare_until_ms = clock_earlier(replica->spare_until_ms, now_ms + replica->settings->ldap_lag_s * 1000);
+	int64_t latest_ms = now_ms + replica->settings->ldap_lag_s * 1000;
+	replica->spare_until_ms = clock_earlier(replica->spare_until_ms, latest_ms);
 	bool spares = replica->step.purge && now_ms < replica->spare_until_ms;
 	if (spares)
 		replica_plan_reconcile_at(replica, replica->spare_until_ms);

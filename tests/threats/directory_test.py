@@ -58,7 +58,7 @@ EVIL_HOSTS = (b"|cmd", b"/tmp/socket", b"unix:/tmp/socket", b"../mb1.uni.example
 
 # What was meant to forbid, to keep or to open to a few, and cannot be read: (line, code at RCPT, may log in).
 UNREADABLE = (("phStatus: on hold", 450, False), ("phStatus:: /w==", 450, False), ("phExpires: 2020-01-01", 450, False),
-              ("phForwardAddress: ann@uni.example\nphForwardKeepCopy: yes", 250, True))
+              ("phForwardAddress: ann@uni.example\nphForwardKeepCopy: yes", 250, True), ("phService: imap pop3", 250, False))
 UNREADABLE_OF_LISTS = ("phListPostPolicy: members only", "phListRequireAuth: yes", "phListAllowedSender: uni.example", "phListAllowedSenderDN: ann")
 
 
