@@ -2,7 +2,7 @@
 // A server that says anything to our client: the first byte says which protocol, which message and in which pieces it talks, the
 // rest is what it says. Whoever counts as accepted or refused was answered so; what we say is commands of ours, with our line
 // ends.
-// Covers: mta/peer.c mta/peer_send.c mta/item.c
+// Covers: mta/peer.c mta/peer_send.c
 #include <stdint.h>
 #include <stdlib.h>
 

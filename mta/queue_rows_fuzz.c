@@ -3,7 +3,7 @@
 // (tests/fuzz/fuzz_rows.h), and requests of the control socket ("{…"). With rows the queue is what they say, and it is only read;
 // without any it has three messages, and whatever is asked is done. Each request is answered once; what is answered is JSON; a
 // damaged row is passed over. The control socket is a stand-in (fuzz_control.h).
-// Covers: cluster/log.c cluster/log_writer.c cluster/log_snapshot.c mta/queue_rows.c mta/queue_commands.c mta/queue_list.c mta/requeue.c mta/requeue_answers.c mta/queue_match.c mta/queue_select.c
+// Covers: cluster/log.c cluster/log_writer.c cluster/log_snapshot.c mta/queue_rows.c mta/queue_commands.c mta/queue_list.c mta/requeue.c mta/requeue_answers.c mta/queue_match.c mta/queue_select.c mta/item.c
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
