@@ -409,8 +409,8 @@ void daemon_not_taken_over(struct daemon *daemon, const char *what, const struct
 	pthread_mutex_unlock(&daemon->lock);
 }
 
-// {"reloads", "errors": ["…"], "restart": ["listen_smtp", …]}: of the last reload, and what has changed since the start that only a start
-// takes over.
+// {"reloads", "errors": ["…"], "restart": ["listen_smtp", …]}: of the last reload, and what has changed since the start that only
+// a start takes over.
 static void on_settings(struct control_request *request, void *arg)
 {
 	struct daemon *daemon = arg;
@@ -425,7 +425,8 @@ static void on_settings(struct control_request *request, void *arg)
 	settings_unref(&now);
 	buf_fini(&names);
 	pthread_mutex_lock(&daemon->lock);
-	json_t *answer = json_pack("{s:I, s:O, s:o}", "reloads", (json_int_t)daemon->reloads, "errors", daemon->not_taken_over, "restart", restart);
+	json_t *answer = json_pack("{s:I, s:O, s:o}", "reloads", (json_int_t)daemon->reloads, "errors", daemon->not_taken_over,
+		"restart", restart);
 	json_t *copy = json_deep_copy(answer); // its references are counted by one thread at a time
 	json_decref(answer);
 	pthread_mutex_unlock(&daemon->lock);

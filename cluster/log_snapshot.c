@@ -25,7 +25,8 @@ static void freeze(struct db *db, void *arg)
 		return;
 	}
 	atomic_store(&log->thaw, false); // before it is asked whether all is to end, which comes after the end was said
-	f->code = atomic_load(&log->snapshots_end) ? err_set(&f->err, ERR_CANCELLED, "the queue is stopping") : db_checkpoint(db, true, &f->err);
+	f->code = atomic_load(&log->snapshots_end) ? err_set(&f->err, ERR_CANCELLED, "the queue is stopping")
+						   : db_checkpoint(db, true, &f->err);
 	log->frozen = f->code == ERR_OK;
 }
 

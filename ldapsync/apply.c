@@ -313,8 +313,8 @@ enum apply_result apply_commit(struct apply *apply, const struct apply_commit *c
 		apply->images->without_secrets ? NULL : image_balance(apply->images->credentials)};
 	brake_window_sum(&apply->window, &change, now_ms, commit->brake_window_ms, &sum);
 	if (is_held(apply, commit, &sum, counters.entries + counters.added - counters.deleted, now_ms)) {
-		err_set(err, ERR_BUSY, "%llu of %llu %s would go at once; `posthouse directory release` lets them go", (unsigned long long)apply->held.n,
-			(unsigned long long)apply->held.of, apply->held.what);
+		err_set(err, ERR_BUSY, "%llu of %llu %s would go at once; `posthouse directory release` lets them go",
+			(unsigned long long)apply->held.n, (unsigned long long)apply->held.of, apply->held.what);
 		apply_abort(apply);
 		return APPLY_HELD;
 	}

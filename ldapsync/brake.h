@@ -45,7 +45,6 @@ struct brake_held {
 	uint64_t n, of;
 	struct brake_limits limits;     // by which it was judged
 	struct image_counters counters; // all that would be gone, of all kinds
-
 	struct image_counters before;   // of that, what is gone already: by changes of the same window that were let through
 	int64_t window_ms, window_left_ms; // they were counted over so long, and will be for so long; 0: judged by itself
 	int64_t since_ms;               // wall clock; when it was held first

@@ -194,5 +194,6 @@ enum err_code password_make(enum password_scheme scheme, struct str password, st
 	if (buf_printf(b, "{%s}", password_scheme_name(scheme)) && make_value(scheme, password, b))
 		return ERR_OK;
 	buf_truncate(b, before);
-	return err_set(err, ERR_LIMIT, "make a %s value: it takes no password of this length, or there is no room or memory", password_scheme_name(scheme));
+	return err_set(err, ERR_LIMIT, "make a %s value: it takes no password of this length, or there is no room or memory",
+		password_scheme_name(scheme));
 }

@@ -3,7 +3,7 @@
 //
 //     struct queue_match match;
 //     if (queue_match_parse(arena, control_args(request), &match, err)) ...     // ERR_INVALID: what stands there is no address
-//     if (queue_match_sender(&match, sender)) ... queue_match_recipient(&match, &recipient) ...
+//     if (queue_match_sender(&match, sender)) ... queue_match_row(&match, db, row) ...
 //
 // "to" and "from" are an address, "@domain" (that domain, not those below it), or for "from" "<>", the sender of reports.
 // Addresses are compared as RCPT does (addr_key). A copy is to the address that it goes to, and to each that its client named and

@@ -32,13 +32,15 @@ uint64_t queue_rows_hash(sqlite3_stmt *stmt);
 // The recipient in a row of QUEUE_ITEM_COLUMNS; strings are the statement's.
 struct record_recipient queue_rows_recipient(sqlite3_stmt *stmt);
 
-// The open recipients of a message, in the order of their numbers, but for those that a list or a large group led to: what was
-// expanded in the queue stays expanded. Rows that are damaged are passed over.
-struct queue_also { // one more address that a copy is for
+// One more address that a copy is for.
+struct queue_also {
 	struct queue_also *next;
 	uint32_t number;
 	struct record_also r;
 };
+
+// The open recipients of a message, in the order of their numbers, but for those that a list or a large group led to: what was
+// expanded in the queue stays expanded. Rows that are damaged are passed over.
 struct queue_copies {
 	struct guid guid;        // in
 	bool held;               // in: also those that are held

@@ -270,7 +270,9 @@ static enum err_code say(struct requeue *x)
 			.leave = {b->leave, b->leave_n}, .come = {b->come, b->come_n}}};
 	struct queue_fold_answer answer = {0};
 	char id[GUID_SHORT_BYTES];
-	enum err_code code = arena_overflowed(b->arena) ? err_set(x->err, ERR_LIMIT, "%.*s leads to too many", STR_FMT(b->first)) : ERR_OK;
+	enum err_code code = ERR_OK;
+	if (arena_overflowed(b->arena))
+		code = err_set(x->err, ERR_LIMIT, "%.*s leads to too many", STR_FMT(b->first));
 	if (code == ERR_OK && b->addresses)
 		code = queue_say(x->queue, &record, &answer, x->err);
 	if (code || b->addresses == 0)

@@ -188,21 +188,12 @@ enum err_code folder_list(struct mailbox *mailbox, struct arena *arena, struct f
 	return code;
 }
 
-static struct mail_key subscription_key(struct str name)
-{
-	struct mail_key key = mail_key(MAIL_ROW_SUBSCRIPTION);
-	mail_key_add(&key, name);
-	return key;
-}
-
-enum { SUBSCRIPTION_BYTES = 1 + 8 };
-
 static enum err_code read_subscribed(struct strand *strand, struct str name, bool *subscribed_out, struct err *err)
 {
-	struct mail_key key = subscription_key(name);
+	struct mail_key key = folder_subscription_key(name);
 	struct buf value;
 	bool found;
-	buf_init(&value, SUBSCRIPTION_BYTES);
+	buf_init(&value, FOLDER_SUBSCRIPTION_BYTES);
 	enum err_code code = mail_row_get(strand, &key, &value, &found, err);
 	*subscribed_out = code == ERR_OK && is_subscribed(buf_str(&value));
 	buf_fini(&value);
@@ -473,11 +464,10 @@ static enum job_step subscribe_run(struct job *job, struct strand *strand)
 		code = check_room(strand, MAIL_ROW_SUBSCRIPTION, job->err);
 	if (code || before == subscribe->subscribed)
 		return job_end(job, code);
-	struct mail_key key = subscription_key(subscribe->name);
+	struct mail_key key = folder_subscription_key(subscribe->name);
 	struct buf value;
-	buf_init(&value, SUBSCRIPTION_BYTES);
-	mail_put_u8(&value, subscribe->subscribed);
-	mail_put_u64(&value, strand_seq(strand));
+	buf_init(&value, FOLDER_SUBSCRIPTION_BYTES);
+	folder_subscription_put(&value, subscribe->subscribed, strand_seq(strand));
 	code = mail_row_set(strand, &key, buf_str(&value), job->err);
 	buf_fini(&value);
 	return job_end(job, code);

@@ -394,6 +394,21 @@ void folder_row_first(uint32_t id, struct str name, enum folder_use use, struct 
 	mail_put_u32(&image->id, id);
 }
 
+// --- Subscriptions ---
+
+struct mail_key folder_subscription_key(struct str name)
+{
+	struct mail_key key = mail_key(MAIL_ROW_SUBSCRIPTION);
+	mail_key_add(&key, name);
+	return key;
+}
+
+void folder_subscription_put(struct buf *value, bool subscribed, uint64_t modseq)
+{
+	mail_put_u8(value, subscribed);
+	mail_put_u64(value, modseq);
+}
+
 // --- Keywords ---
 
 enum err_code folder_keywords_read(struct strand *strand, uint32_t folder, struct arena *arena,

@@ -77,6 +77,11 @@ struct folder_begin {
 };
 enum err_code folder_row_begin(struct strand *strand, uint32_t id, const struct folder_begin *begin, struct err *err) ERR_CHECKED;
 
+// The row of a subscription, of a folder or of a name alone.
+enum { FOLDER_SUBSCRIPTION_BYTES = 1 + 8 };
+struct mail_key folder_subscription_key(struct str name);
+void folder_subscription_put(struct buf *value, bool subscribed, uint64_t modseq);
+
 // Keywords: of a folder, names in the arena; and the bits of names, made when they are new. ERR_LIMIT when no bit is left. When
 // flags are to be removed, unknown names are no bits and nothing is made.
 enum err_code folder_keywords_read(struct strand *strand, uint32_t folder, struct arena *arena,

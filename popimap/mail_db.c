@@ -226,8 +226,8 @@ static enum err_code write_counts(struct strand *strand, struct err *err)
 	struct mail_owner owner;
 	struct buf before, after;
 	bool found;
-	buf_init(&before, OWNER_BYTES_MAX);
-	buf_init(&after, OWNER_BYTES_MAX);
+	buf_init(&before, MAIL_OWNER_BYTES_MAX);
+	buf_init(&after, MAIL_OWNER_BYTES_MAX);
 	enum err_code code = mail_row_get(strand, &key, &before, &found, err);
 	if (code == ERR_OK)
 		code = read_owner(buf_str(&before), &owner, err);

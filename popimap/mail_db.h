@@ -40,7 +40,7 @@ struct mail_owner {
 	uint32_t uidvalidity, folder; // the last that were given, folder for an id
 	struct str host, moved_to;    // the mailHost it was made for; empty until it is moved
 };
-enum { OWNER_BYTES_MAX = 4 << 10 };
+enum { MAIL_OWNER_BYTES_MAX = 4 << 10 };
 void mail_db_put_owner(struct buf *value, const struct mail_owner *owner);
 
 // The owner row and \Recent, before a commit.

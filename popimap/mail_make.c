@@ -18,7 +18,7 @@
 #include "mailbox.h"
 #include "schema/ddl_mail.h"
 
-enum { DIR_MODE = 0700, FILE_MODE = 0600, IMAGE_BYTES_MAX = 1 << 20, SUBSCRIPTION_BYTES = 1 + 8 };
+enum { DIR_MODE = 0700, FILE_MODE = 0600, IMAGE_BYTES_MAX = 1 << 20 };
 
 // --- The image ---
 
@@ -42,12 +42,10 @@ static bool add_row(struct buf *sql, struct str key, struct str value)
 static void add_folder(struct buf *sql, uint32_t id, struct str name, enum folder_use use)
 {
 	struct folder_image image;
-	struct mail_key subscription = mail_key(MAIL_ROW_SUBSCRIPTION);
+	struct mail_key subscription = folder_subscription_key(name);
 	struct buf subscribed;
-	buf_init(&subscribed, SUBSCRIPTION_BYTES);
-	mail_key_add(&subscription, name);
-	mail_put_u8(&subscribed, true);
-	mail_put_u64(&subscribed, 1);
+	buf_init(&subscribed, FOLDER_SUBSCRIPTION_BYTES);
+	folder_subscription_put(&subscribed, true, 1);
 	folder_row_first(id, name, use, &image);
 	must(add_row(sql, mail_key_str(&image.key), buf_str(&image.value)));
 	must(add_row(sql, mail_key_str(&image.name), buf_str(&image.id)));
@@ -147,7 +145,7 @@ enum err_code mail_make_owner(struct strand *strand, const struct store_home *ho
 		.made_ms = strand->made_ms, .change_seq = strand->now.change_seq, .uidvalidity = strand->now.uidvalidity,
 		.folder = strand->now.folder, .host = home->host};
 	struct buf value;
-	buf_init(&value, OWNER_BYTES_MAX);
+	buf_init(&value, MAIL_OWNER_BYTES_MAX);
 	mail_db_put_owner(&value, &owner);
 	enum err_code code = mail_row_set(strand, &key, buf_str(&value), err);
 	buf_fini(&value);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows under a key of bytes: the four statements, the bytes of keys and values.
+// Rows under a key of bytes: the statements, the bytes of keys and values.
 #include "mail_row.h"
 
 #include "base/must.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table `row` of mail.db: what is small or seldom asked for, each a value under a key of bytes. Private to the store.
 //
-// A table of its own costs every opening some 20,000 instructions, and every statement on it as many again; here four
+// A table of its own costs every opening some 20,000 instructions, and every statement on it as many again; here a few
 // statements do for all of them. A key begins with its kind, so that rows of a kind lie together, and numbers in it have their
 // highest byte first, so that they are in their order. FORMATS.md section 6 says what each key and value holds.
 //

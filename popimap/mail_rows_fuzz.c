@@ -47,8 +47,8 @@ static void put_owner(struct db *db)
 	const struct mail_owner owner = {
 		.mailbox = id, .epoch = 1, .made_ms = 1000, .change_seq = 5, .uidvalidity = 5, .folder = 9, .host = home.host};
 	struct buf value, line;
-	buf_init(&value, OWNER_BYTES_MAX);
-	buf_init(&line, 2 * OWNER_BYTES_MAX);
+	buf_init(&value, MAIL_OWNER_BYTES_MAX);
+	buf_init(&line, 2 * MAIL_OWNER_BYTES_MAX);
 	mail_db_put_owner(&value, &owner);
 	must(buf_add(&line, STR("row b41|b")) && codec_hex_add(&line, buf_str(&value)) && fuzz_rows_put(db, buf_str(&line)));
 	buf_fini(&value);
