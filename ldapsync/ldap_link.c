@@ -22,9 +22,15 @@
 #include "ruv.h"
 #include "sync_wire.h"
 
-// A larger entry than ENTRY_BYTES_MAX is known as one that is cut (intake.h); one larger than this cannot even be looked at.
-enum { READAHEAD_BYTES = 64 << 10, READAHEAD_LEVEL = (LBER_SBIOD_LEVEL_PROVIDER + LBER_SBIOD_LEVEL_TRANSPORT) / 2 };
-enum { MESSAGE_BYTES_MAX = 256 << 20, DN_LEVELS_MAX = 64, EMPTY_PAGES_MAX = 1000, TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2 };
+enum {
+	// A larger entry than ENTRY_BYTES_MAX is known as one that is cut (intake.h); one larger than this cannot even be looked at.
+	MESSAGE_BYTES_MAX = 256 << 20,
+	READAHEAD_BYTES = 64 << 10,
+	READAHEAD_LEVEL = (LBER_SBIOD_LEVEL_PROVIDER + LBER_SBIOD_LEVEL_TRANSPORT) / 2,
+	DN_LEVELS_MAX = 64,
+	EMPTY_PAGES_MAX = 1000,
+	TLS_MIN = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2,
+};
 
 // By what servers say how far they are. A 389-ds gives its vector, as it is at that moment, to whoever asks for what was a
 // tombstone once, and may read the entry of the replica in its configuration.

@@ -4,6 +4,7 @@
 
 #include "ldapsync/directory_memory.h"
 #include "lmtp_session.h"
+#include "test_settings.h"
 
 #define PIN "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define KEY "0123456789abcdef0123456789abcdef"
@@ -24,20 +25,6 @@ static struct settings_snapshot *get_settings(void *arg)
 {
 	(void)arg;
 	return settings_ref(settings);
-}
-
-static void configure(const char *text)
-{
-	char path[] = "/tmp/posthouse-lmtp-XXXXXX";
-	int fd = mkstemp(path);
-	struct settings_report report;
-	must(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-	settings_report_init(&report);
-	if (settings_load(&settings_table, path, &report, &settings))
-		fail_msg("%s", buf_c(&report.lines));
-	settings_report_fini(&report);
-	unlink(path);
 }
 
 // joe is test_id(1), ann test_id(2); far lives on another node, off may not receive. Wants a line for joe, and the two ids.
@@ -73,7 +60,7 @@ static int setup(void **state)
 {
 	int failed = test_setup(state);
 	load_directory("");
-	configure("hostname = mx1.uni.example\nlisten_submissions = {}\nlisten_imaps = {}\nlisten_pop3s = {}\nmessage_size_max = 65536\n"
+	settings = settings_of_text("hostname = mx1.uni.example\nlisten_submissions = {}\nlisten_imaps = {}\nlisten_pop3s = {}\nmessage_size_max = 65536\n"
 		  "recipients_max = 4\nsmtp_errors_max = 6\n");
 	log_set_level(LOG_LEVEL_ERROR);
 	popimap = (struct popimap){.store = test_store, .directory = get_directory, .settings_get = get_settings};

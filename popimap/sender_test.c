@@ -10,6 +10,7 @@
 #include "sender.h"
 #include "server.h"
 #include "test_store.h"
+#include "test_settings.h"
 
 enum { SERVERS = 2, PATIENCE = 2000 };
 
@@ -85,19 +86,12 @@ static struct settings_snapshot *get_settings(void *arg)
 
 static void configure(void)
 {
-	char path[] = "/tmp/posthouse-sender-XXXXXX", text[512];
-	int fd = mkstemp(path);
-	struct settings_report report;
+	char text[512];
 	int n = snprintf(text, sizeof text,
 		"hostname = mb1.uni.example\nlisten_submissions = {}\nlisten_imaps = {}\nlisten_pop3s = {}\n"
 		"submit_servers = {\"127.0.0.1:%u\", \"127.0.0.1:%u\"}\n", servers[0].port, servers[1].port);
-	must(fd >= 0 && write(fd, text, (size_t)n) == n);
-	close(fd);
-	settings_report_init(&report);
-	if (settings_load(&settings_table, path, &report, &settings))
-		fail_msg("%s", buf_c(&report.lines));
-	settings_report_fini(&report);
-	unlink(path);
+	must(n > 0 && (size_t)n < sizeof text);
+	settings = settings_of_text(text);
 }
 
 static void open_server(struct server *server)

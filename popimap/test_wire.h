@@ -8,6 +8,7 @@
 #define POPIMAP_TEST_WIRE_H
 
 #include "test_store.h"
+#include "test_settings.h"
 
 #include "base/clock.h"
 #include "base/fiber.h"
@@ -105,18 +106,9 @@ static inline struct settings_snapshot *wire_get_settings(void *arg)
 // Settings from text; replaces those before.
 static inline void wire_configure(const char *text)
 {
-	char path[] = "/tmp/posthouse-wire-XXXXXX";
-	int fd = mkstemp(path);
-	struct settings_report report;
-	must(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-	settings_report_init(&report);
 	if (wire_settings)
 		settings_unref(&wire_settings);
-	if (settings_load(&settings_table, path, &report, &wire_settings))
-		fail_msg("%s", buf_c(&report.lines));
-	settings_report_fini(&report);
-	unlink(path);
+	wire_settings = settings_of_text(text);
 }
 
 static inline int wire_setup(void **state)
