@@ -197,19 +197,23 @@ static void check_directory(const struct settings *s, struct settings_report *re
 
 // Files for a question as a user; the answer has "INDEX REASON\n" for each that cannot be read.
 struct files {
-	struct {
+	struct file {
 		const char *setting;
 		struct str path;
-	} v[64];
-	size_t n;
+	} *v; // owned
+	size_t n, room;
 };
 
 static void add_file(struct files *files, const char *setting, struct str path)
 {
-	if (path.n == 0 || files->n == sizeof files->v / sizeof *files->v)
+	if (path.n == 0)
 		return;
-	files->v[files->n].setting = setting;
-	files->v[files->n++].path = path;
+	if (files->n == files->room) {
+		files->room = files->room ? 2 * files->room : 16;
+		files->v = reallocarray(files->v, files->room, sizeof *files->v);
+		must(files->v != NULL);
+	}
+	files->v[files->n++] = (struct file){setting, path};
 }
 
 static void add_list(struct files *files, const char *setting, const struct settings_list *list)
@@ -285,11 +289,11 @@ static void check_directory_files(const struct settings *s, struct files *files,
 
 static void check_readers(const struct settings *s, struct settings_report *report)
 {
-	struct files *files = calloc(2, sizeof *files);
-	must(files != NULL);
-	check_mail_files(s, &files[0], report);
-	check_directory_files(s, &files[1], report);
-	free(files);
+	struct files mail = {.n = 0}, directory = {.n = 0};
+	check_mail_files(s, &mail, report);
+	check_directory_files(s, &directory, report);
+	free(mail.v);
+	free(directory.v);
 }
 
 static void complain_row(void *context, struct str file, size_t line, struct str key, const char *what)

@@ -2,11 +2,9 @@
 // Up-to-dateness vectors as they are read.
 #include "ad_cursors.h"
 
-#include <stdio.h>
-
 #include "base/guid.h"
 
-enum { HEAD_BYTES = 16, ID_BYTES = 16, NUMBER_BYTES = 8, TIME_BYTES = 8, HEX_BYTES = 2 * ID_BYTES };
+enum { HEAD_BYTES = 16, ID_BYTES = CSN_INVOCATION_BYTES, NUMBER_BYTES = 8, TIME_BYTES = 8 };
 static const uint8_t guid_order[ID_BYTES] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15}; // [MS-DTYP] 2.3.4
 
 static uint64_t little_endian(struct str bytes)
@@ -19,14 +17,11 @@ static uint64_t little_endian(struct str bytes)
 
 static void take(struct csns *csns, const struct csns *wanted, const uint8_t id[ID_BYTES], uint64_t number)
 {
-	char text[CSN_BYTES_MAX + 1];
-	size_t n = 0;
-	for (size_t i = 0; i < ID_BYTES; i++)
-		n += (size_t)snprintf(text + n, sizeof text - n, "%02x", id[i]);
-	snprintf(text + n, sizeof text - n, "#%020llu", (unsigned long long)number);
-	for (size_t i = 0; i < wanted->n; i++)
-		if (str_eq(csns_origin(wanted, i), str_of(text, HEX_BYTES)))
-			(void)csns_add(csns, str_of_c(text));
+	struct csns one = {0};
+	bool known = csns_add_usn(&one, id, number);
+	for (size_t i = 0; known && i < wanted->n; i++)
+		if (str_eq(csns_origin(wanted, i), csns_origin(&one, 0)))
+			(void)csns_merge(csns, &one);
 }
 
 static bool pick_octets(struct csns *csns, const struct csns *wanted, struct str value)

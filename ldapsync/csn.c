@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include "base/codec.h"
 #include "base/must.h"
 
 // d is a decimal digit, x a hexadecimal one.
@@ -99,6 +100,16 @@ bool csns_add(struct csns *csns, struct str text)
 {
 	struct one one;
 	return parse_one(text, &one) && merge_one(csns, one.form, one.text);
+}
+
+bool csns_add_usn(struct csns *csns, const uint8_t invocation[CSN_INVOCATION_BYTES], uint64_t number)
+{
+	struct buf text;
+	buf_init(&text, CSN_BYTES_MAX + 1);
+	bool fits = codec_hex_add(&text, str_of((const char *)invocation, CSN_INVOCATION_BYTES)) &&
+		    buf_printf(&text, "#%020llu", (unsigned long long)number) && csns_add(csns, buf_str(&text));
+	buf_fini(&text);
+	return fits;
 }
 
 bool csns_parse(struct str text, struct csns *csns_out)

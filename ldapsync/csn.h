@@ -39,6 +39,10 @@ struct csns { // ascending by origin; {0} holds nothing
 // its origin.
 bool csns_add(struct csns *csns, struct str csn);
 
+// The same of the form CSN_USN: the number of an invocation, whose id is as it is on the wire.
+enum { CSN_INVOCATION_BYTES = 16 };
+bool csns_add_usn(struct csns *csns, const uint8_t invocation[CSN_INVOCATION_BYTES], uint64_t number);
+
 // The i-th, and what of it names its origin.
 struct str csns_at(const struct csns *csns, size_t i);
 struct str csns_origin(const struct csns *csns, size_t i);

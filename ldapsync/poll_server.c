@@ -2,7 +2,6 @@
 // Ids and marks of changes as servers have them.
 #include "poll_server.h"
 
-#include <stdio.h>
 #include <time.h>
 
 #include "base/must.h"
@@ -95,12 +94,7 @@ void poll_server_service(struct poll_server *server, const struct raw_entry *ser
 
 bool poll_server_usn(const struct poll_server *server, int64_t usn, struct csns *csns)
 {
-	char text[CSN_BYTES_MAX + 1];
-	size_t n = 0;
-	for (size_t i = 0; i < sizeof server->invocation.b; i++)
-		n += (size_t)snprintf(text + n, sizeof text - n, "%02x", server->invocation.b[i]);
-	snprintf(text + n, sizeof text - n, "#%020lld", (long long)usn);
-	return !guid_is_zero(&server->invocation) && usn >= 0 && csns_add(csns, str_of_c(text));
+	return !guid_is_zero(&server->invocation) && usn >= 0 && csns_add_usn(csns, server->invocation.b, (uint64_t)usn);
 }
 
 // --- The base ---

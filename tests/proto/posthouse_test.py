@@ -124,6 +124,19 @@ class PosthouseTest(unittest.TestCase):
         self.assertEqual(self.check(conf), (0, "ok\n"))
 
     @unittest.skipUnless(os.geteuid() == 0, "only root can be somebody else")
+    def test_check_reads_the_last_of_many_keys(self):
+        """A provider has a certificate for each of his customers."""
+        last = os.path.join(self.dir, "last")
+        shutil.copy(os.path.join(self.dir, "key"), last)
+        for name, mode in ((self.dir, 0o755), (os.path.join(self.dir, "key"), 0o640), (last, 0o600), (os.path.join(self.dir, "directory.ldif"), 0o644)):
+            os.chmod(name, mode)
+        shutil.chown(os.path.join(self.dir, "key"), group="daemon")
+        pem, key = f'"{self.dir}/pem"', f'"{self.dir}/key"'
+        conf = self.good.replace('mta_user = ""', 'mta_user = "daemon"')
+        conf = conf.replace(f"{{{pem}}}", "{" + ", ".join([pem] * 40) + "}").replace(f"{{{key}}}", "{" + ", ".join([key] * 39 + [f'"{last}"']) + "}")
+        self.assertRegex(self.check(conf)[1], rf"tls_key: warning: {last} cannot be read by daemon")
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can be somebody else")
     def test_what_an_ordinary_user_is_told(self):
         conf = self.good.replace('mta_user = ""', 'mta_user = "daemon"')
         with open(self.conf, "w", encoding="utf-8") as stream:
