@@ -23,7 +23,8 @@
 #include "sync_wire.h"
 
 enum {
-	// A larger entry than ENTRY_BYTES_MAX is known as one that is cut (intake.h); one larger than this cannot even be looked at.
+	// A larger entry than ENTRY_BYTES_MAX is known as one that is cut (intake.h); one larger than this cannot even be looked
+	// at.
 	MESSAGE_BYTES_MAX = 256 << 20,
 	READAHEAD_BYTES = 64 << 10,
 	READAHEAD_LEVEL = (LBER_SBIOD_LEVEL_PROVIDER + LBER_SBIOD_LEVEL_TRANSPORT) / 2,
