@@ -58,7 +58,8 @@ static void look_for_csns(const struct trial *trial, struct ldap_link *link)
 		complain(trial, "ldap_base", err.text);
 	else if (csns.n == 0 && trial->settings->ldap_driver != SETTINGS_LDAP_DRIVER_POLL)
 		trial->complain(trial->context, trial->server, "ldap_driver",
-			"the server shows no contextCSN: a slapd needs the overlay syncprov, and has to show it to this identity; a 389-ds has none",
+			"the server shows neither contextCSN nor nsds50ruv, so that it cannot be told whether it lags: a slapd needs the overlay "
+			"syncprov, a 389-ds replication, and both have to show it to this identity",
 			true);
 }
 

@@ -33,14 +33,19 @@ bool list_header_came_back(const struct list_header *list, struct str start)
 {
 	struct header_walk walk;
 	struct header_field field;
+	bool has_id = false, has_trace = false;
 	header_walk_init(&walk, start);
 	while (header_walk_next(&walk, &field)) {
 		struct str body = str_trim(field.body);
-		if (str_eq_nocase(field.name, STR("List-Id")) ? is_id(body, list->id)
-			: str_eq_nocase(field.name, STR("Delivered-To")) && str_eq_nocase(body, list->delivered_to))
+		if (str_eq_nocase(field.name, STR("List-Id")))
+			has_id |= is_id(body, list->id);
+		if (!str_eq_nocase(field.name, STR("Delivered-To")))
+			continue;
+		if (str_eq_nocase(body, list->delivered_to))
 			return true;
+		has_trace = true;
 	}
-	return false;
+	return has_id && !has_trace;
 }
 
 // --- What is there ---

@@ -249,6 +249,7 @@ static void a_loop_is_seen(void **state)
 		{"List-Id: x.uni.example\r\n\r\n", true},
 		{"Delivered-To: X@uni.example \r\nList-Id: <other.example>\r\n\r\n", true},
 		{"List-Id: <xx.uni.example>\r\nDelivered-To: y@uni.example\r\n\r\n", false},
+		{"List-Id: <x.uni.example>\r\nDelivered-To: x.uni@example\r\n\r\n", false}, // another list has this id, too
 		{"To: x@uni.example\r\n\r\nList-Id: <x.uni.example>\r\n", false},
 		{"", false},
 	};

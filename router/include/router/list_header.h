@@ -51,8 +51,9 @@ struct list_header {
 	struct str reply_to_ascii; // for a message that is not SMTPUTF8; empty: it cannot be said there, so Reply-To stays
 };
 
-// Has this list sent the message before? start: the message, or as much of it as the header could be. By List-Id, as Mailman goes
-// by its own; by Delivered-To where another list came in between and put its List-Id there.
+// Has this list sent the message before? start: the message, or as much of it as the header could be. By the
+// Delivered-To that it adds; by List-Id where somebody took all of these away, and there alone, for news.cs@uni.example and
+// news@cs.uni.example have one id.
 bool list_header_came_back(const struct list_header *list, struct str start);
 
 // Writes the new header to out, without the empty line that ends it, and returns where in the message the rest begins. start is
