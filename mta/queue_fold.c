@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/must.h"
+#include "grow.h"
 #include "queue_columns.h"
 #include "queue_metrics.h"
 
@@ -121,16 +122,6 @@ const char *queue_ledger_name(enum queue_ledger counter)
 }
 
 // --- Staging ---
-
-static void *grow(void *array, size_t n, size_t *size, size_t element)
-{
-	if (n < *size)
-		return array;
-	*size = *size ? 2 * *size : 32;
-	array = reallocarray(array, *size, element);
-	must(array != NULL);
-	return array;
-}
 
 void fold_stage_due(struct queue_fold *fold, struct str destination, int64_t next_try_ms)
 {

@@ -14,6 +14,7 @@
 #include "base/fiber.h"
 #include "base/log.h"
 #include "base/must.h"
+#include "grow.h"
 #include "queue_metrics.h"
 #include "queue_rows.h"
 
@@ -63,16 +64,6 @@ struct requeue {
 	struct batch batch;
 	struct err *err;
 };
-
-static void *grow(void *array, size_t n, size_t *size, size_t element)
-{
-	if (n < *size)
-		return array;
-	*size = *size ? 2 * *size : 16;
-	array = reallocarray(array, *size, element);
-	must(array != NULL);
-	return array;
-}
 
 // --- The copies, by address ---
 
