@@ -5,8 +5,7 @@ import email.policy
 import os
 import unittest
 
-from nexthop import NextHop
-from node import NodeTest
+from nexthop import RelayNodeTest
 
 MANY = 2500
 
@@ -30,15 +29,8 @@ LISTS = (
 )
 
 
-class ListHeader(NodeTest):
+class ListHeader(RelayNodeTest):
     ldif = LISTS
-
-    @classmethod
-    def start_node(cls):
-        cls.hop = NextHop(cls.node.address)
-        cls.addClassCleanup(cls.hop.close)
-        cls.node.overrides.update(relayhost=cls.hop.address, relayhost_tls="none")
-        cls.node.start()
 
     def post(self, text, *to, sender="ann@uni.example", **options):
         with self.node.smtp() as smtp:

@@ -3,8 +3,8 @@
 import re
 import unittest
 
-from nexthop import NextHop
-from node import NodeTest, message
+from nexthop import RelayNodeTest
+from node import message
 
 MANY = 4500
 
@@ -50,15 +50,8 @@ LISTS = (
                  "".join(f"rfc822MailMember: c{i}@out.example\n" for i in range(1500))))
 
 
-class Lists(NodeTest):
+class Lists(RelayNodeTest):
     ldif = LISTS
-
-    @classmethod
-    def start_node(cls):
-        cls.hop = NextHop(cls.node.address)
-        cls.addClassCleanup(cls.hop.close)
-        cls.node.overrides.update(relayhost=cls.hop.address, relayhost_tls="none")
-        cls.node.start()
 
     def post(self, subject, *to, sender="ann@uni.example"):
         with self.node.smtp() as smtp:

@@ -17,6 +17,8 @@ import socketserver
 import ssl
 import threading
 
+from node import NodeTest
+
 Received = collections.namedtuple("Received", "sender recipients data tls")
 
 
@@ -131,3 +133,14 @@ def server_context(certificate, key):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context
+
+
+class RelayNodeTest(NodeTest):
+    """One node whose mail for elsewhere goes to cls.hop."""
+
+    @classmethod
+    def start_node(cls):
+        cls.hop = NextHop(cls.node.address)
+        cls.addClassCleanup(cls.hop.close)
+        cls.node.overrides.update(relayhost=cls.hop.address, relayhost_tls="none")
+        cls.node.start()
